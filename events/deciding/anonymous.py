@@ -1,4 +1,4 @@
-"""What is left of a sale when the person's data was erased."""
+"""What remains of a sale when the person's data was erased."""
 
 from dataclasses import replace
 
@@ -20,13 +20,13 @@ NOTHING_DONE = _(
 
 
 def named(sale: SaleEvent) -> set[str]:
-    """Each address in the sale as it is compared: the payer's and those in custom fields."""
+    """Return each address in the sale as it is compared: the payer's and those in custom fields."""
     payer = sale.email or sale.email_as_sent.strip().lower()
     return {payer, *(_address(field) for field in sale.custom_fields)} - {""}
 
 
 def ids(sale: SaleEvent, delivery: Delivery) -> SaleIds:
-    """What identifies the sale."""
+    """Return what identifies the sale."""
     return SaleIds(
         delivery.marketplace_id,
         sale.order_id,
@@ -37,7 +37,7 @@ def ids(sale: SaleEvent, delivery: Delivery) -> SaleIds:
 
 
 def without(sale: SaleEvent, gone: set[str]) -> SaleEvent:
-    """The sale without these addresses; a payer goes with name, number and answers."""
+    """Return the sale without these addresses. A payer's names, ID and answers go, too."""
     fields = [_without(field, gone) for field in sale.custom_fields]
     payer = sale.email or sale.email_as_sent.strip().lower()
     if payer not in gone:
@@ -50,13 +50,13 @@ def without(sale: SaleEvent, gone: set[str]) -> SaleEvent:
         first_name="",
         last_name="",
         customer_id="",
-        # Another one's address says whose access it is about.
+        # Keep fields with an address, even an erased one: they say whose access the sale is about.
         custom_fields=tuple(field for field in fields if _address(field) or field.value == ERASED),
     )
 
 
 def remove_payload(delivery: Delivery) -> None:
-    """Remove what was sent; inside the caller's transaction."""
+    """Remove what was sent. Call it inside a transaction."""
     Delivery.objects.filter(pk=delivery.pk).update(
         sealed_body=b"", query="", body_digest="", body_removed_at=Now()
     )

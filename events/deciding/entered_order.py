@@ -1,4 +1,4 @@
-"""A missed order, entered by hand: the rules decide on it as on a Product Purchased of now."""
+"""A missed order, entered by hand. The rules decide on it as on a Product Purchased of now."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ from rules.triggers import Trigger
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a person enters; ids as `normalize_id` writes them, "" where there is none."""
+    """What a person enters; IDs as `normalize_id` writes them, "" where there is none."""
 
     product: Product
     order_id: str
@@ -38,10 +38,10 @@ class Order:
 
 
 def enter(order: Order, author: Author) -> EventLog:
-    """Note the order as an event, and let the rules decide on it; what fits is queued.
+    """Store the order as an event, let the rules decide on it, and queue the runs.
 
-    Raises ValueError with a sentence for an order that is in the log, and for an address that
-    cannot be used.
+    Raises ValueError with a sentence if the order is in the log already, or the address is
+    unusable.
     """
     email, problem = examine_email(order.email)
     if problem:
@@ -85,7 +85,7 @@ def _event(account: Marketplace, author: Author) -> EventLog:
 
 
 def line_of(event: EventLog, book: RuleBook) -> LineItem:
-    """The entered order once more, with the rules as they stand now."""
+    """Return the entered order as a line, with the verdicts of the rules as they are now."""
     customer = event.customer
     sale = _sale(
         event.product,

@@ -1,4 +1,4 @@
-"""The inbox: deliveries are read in receipt order, each once, and none stops the others."""
+"""The inbox reads each delivery once, in receipt order. A bad one does not stop the others."""
 
 import logging
 import time
@@ -16,26 +16,26 @@ from events.models import Delivery, EventLog
 from integrations.samcart.parser import normalize_type
 
 log = logging.getLogger(__name__)
-BATCH = 50  # deliveries that are parsed with one look at the rules
-AT_ONCE = 16  # that are stored with one commit at most
-# On SQLite one writer goes at a time: a longer hold starves the webhook (measured).
+BATCH = 50  # deliveries that are parsed together, with the same rules
+AT_ONCE = 16  # most deliveries to store in one commit
+# SQLite has one writer at a time: holding it longer starves the webhook (measured).
 HOLD_SECONDS = 0.010
-# Deliveries that the keys of this process do not open, as it has found out and said once.
+# Deliveries that this process has no key for, and has logged once.
 _not_opened: set[int] = set()
 
 
 class Inbox:
-    """Reads the deliveries that wait, in receipt order, a short transaction at a time."""
+    """Reads the waiting deliveries in receipt order, one short transaction at a time."""
 
     def __init__(self) -> None:
         self._rest: deque[Reading] = deque()
         self._hold = HOLD_SECONDS if connection.vendor == "sqlite" else float("inf")
 
     def step(self) -> int:
-        """Store what fits into one transaction; how many deliveries that were.
+        """Store what fits into one transaction. Return the number of deliveries stored.
 
-        0 when nothing waits, or when another worker is at it. A delivery that breaks our code is
-        set aside with a sentence, and the rest goes on.
+        Returns 0 if nothing waits, or if another worker is storing. A delivery that breaks our code
+        is set aside with a sentence, and the rest goes on.
         """
         if not self._rest:
             self._rest.extend(_read_next())
@@ -45,20 +45,20 @@ class Inbox:
             stored = _store_first(self._rest, self._hold)
         except (OperationalError, InterfaceError):
             self._rest.clear()
-            raise  # a deadlock or a lost connection is the fault of no delivery: it is read again
+            raise  # no delivery is at fault for a deadlock or lost connection: read them again
         except Exception:
             stored = self._store_one_by_one()
         if not stored:
-            self._rest.clear()  # another worker is at it, and will see these too
+            self._rest.clear()  # another worker is storing, and will see these too
         for _ in range(stored):
             self._rest.popleft()
         return stored
 
     def _store_one_by_one(self) -> int:
-        """Which of them broke the transaction shows when each has its own."""
+        """Store each in its own transaction, to find the one that fails. Return how many."""
         done = 0
         for reading in self._rest:
-            # With the rules as they stand now: one that was deleted since cannot be written.
+            # Read it again with today's rules: a verdict of a rule deleted since cannot be written.
             (reading,) = read_all([reading.delivery])
             try:
                 stored = _store_first([reading], 0.0)
@@ -73,7 +73,7 @@ class Inbox:
 
 
 def _read_next() -> list[Reading]:
-    """The next deliveries that our keys open; the others stay for a worker with their key."""
+    """Return the next deliveries that our keys open; others stay for a worker with their key."""
     waiting = Delivery.objects.filter(state=Delivery.State.NEW)
     if _not_opened:
         waiting = waiting.exclude(pk__in=_not_opened)
@@ -85,7 +85,7 @@ def _read_next() -> list[Reading]:
 
 
 def process(*, until: float = float("inf")) -> int:
-    """Read all that waits, or what can be read until then (monotonic seconds); how many."""
+    """Read what waits, until `until` (monotonic seconds). Return the number of deliveries read."""
     inbox = Inbox()
     done = 0
     while time.monotonic() < until and (stored := inbox.step()):
@@ -94,9 +94,10 @@ def process(*, until: float = float("inf")) -> int:
 
 
 def reread(marketplace_id: int, raw_type: str, *, was_nothing: bool = False) -> int:
-    """Have events of a type that was just named read again; how many deliveries that are.
+    """Have events of a type that was just named read again. Return the number of deliveries.
 
-    `was_nothing`: not those that wait for a name, but those that were said to mean nothing.
+    With `was_nothing`, these are the events whose type meant nothing, not those that wait for a
+    name.
     """
     word = normalize_type(raw_type)
     status = EventLog.Status.SKIPPED if was_nothing else EventLog.Status.UNKNOWN_TYPE
@@ -104,7 +105,7 @@ def reread(marketplace_id: int, raw_type: str, *, was_nothing: bool = False) -> 
         marketplace=marketplace_id,
         status=status,
         trigger=None,
-        delivery__address_trigger="",  # else the type is not asked
+        delivery__address_trigger="",  # else the address decides
         delivery__body_removed_at=None,
     )
     again = {
@@ -116,9 +117,9 @@ def reread(marketplace_id: int, raw_type: str, *, was_nothing: bool = False) -> 
 
 
 def _store_first(readings: Iterable[Reading], hold: float) -> int:
-    """Store in one transaction the first and what follows within `hold` seconds; how many.
+    """Store the first reading and those that follow within `hold` seconds, in one transaction.
 
-    0 when another worker is at it.
+    Returns the number stored, 0 if another worker is storing.
     """
     done: list[int] = []
     some = list(islice(readings, AT_ONCE))
@@ -131,13 +132,14 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
         intake.look_for_grants(some)
         intake.look_for_repeats(min(reading.delivery.received_at for reading in some))
         looked = time.monotonic()
-        # As long as looking took at least: a slow machine would look again for each delivery.
+        # Allow at least as long as the lookups took: a slow machine would repeat them for each
+        # delivery.
         until = looked + max(hold, looked - began)
         for reading in some:
             if done and time.monotonic() >= until:
                 break
             if reading.delivery.pk not in new:
-                break  # it was taken meanwhile
+                break  # another worker took it
             if reading.canary:
                 note_canary(reading)
             elif reading.fault is None:
@@ -146,14 +148,14 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
                 set_aside(reading.delivery, reading.fault)
             done.append(reading.delivery.pk)
         intake.write()
-        # All but the repeats that a late delivery came before: they are to be read again.
+        # Leave out repeats that must be read again because a late delivery came before them.
         read = Delivery.objects.filter(pk__in=set(done) - intake.to_reread)
         read.update(state=Delivery.State.READ)
     return len(done)
 
 
 def _new(deliveries: list[int]) -> set[int]:
-    """Which of the deliveries are still unread."""
+    """Return which of the deliveries are still unread."""
     new = Delivery.objects.filter(pk__in=deliveries, state=Delivery.State.NEW)
     return set(new.values_list("pk", flat=True))
 

@@ -1,4 +1,4 @@
-"""What one transaction of the inbox looks up for many deliveries at once, and writes at its end."""
+"""What one transaction of the inbox looks up for many deliveries, and writes at its end."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,20 +17,20 @@ from integrations.samcart.parser import SaleEvent
 
 @dataclass(slots=True)
 class Intake:
-    """Rows that were found or made, by what a delivery tells of them.
+    """Rows that were found or made for some deliveries.
 
-    New rows are noted and written together by `write`: customers, events, runs. Call `write`
-    before a query for what earlier deliveries brought.
+    New customers, events and runs are collected here and written together by `write`. Call `write`
+    before a query that must see what earlier deliveries brought.
     """
 
     events: dict[int, list[EventLog]] = field(default_factory=dict)  # by delivery
     customers: dict[str, Customer] = field(default_factory=dict)  # by e-mail
     products: dict[tuple[int, str, str], Product] = field(default_factory=dict)
     texts: dict[str, RuleTexts] = field(default_factory=dict)  # by digest
-    # Bodies that came more than once within ten minutes, by digest.
+    # Digests of bodies that came more than once since ten minutes before these deliveries.
     repeated: set[str] = field(default_factory=set)
-    newest_repeat: datetime | None = None  # of those received no earlier than these deliveries
-    to_reread: set[int] = field(default_factory=set)  # deliveries that are to be read again
+    newest_repeat: datetime | None = None  # when the newest stored repeat was received
+    to_reread: set[int] = field(default_factory=set)  # deliveries to read again
     new_customers: list[Customer] = field(default_factory=list)
     new_events: list[EventLog] = field(default_factory=list)
     new_runs: list[RuleRun] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Intake:
 
     @classmethod
     def of(cls, readings: Sequence[Reading]) -> "Intake":
-        """All that these readings need, by a query for each kind of row."""
+        """Return an intake with what these readings need, by one query for each kind of row."""
         deliveries = [reading.delivery for reading in readings]
         intake = cls(
             customers={each.email: each for each in _customers(readings)},
@@ -52,7 +52,7 @@ class Intake:
         return intake
 
     def look_for_grants(self, readings: Iterable[Reading]) -> None:
-        """Find, inside the transaction, the grants that these readings may be about."""
+        """Load the grants that these readings may be about. Call it inside the transaction."""
         sales = [
             Sale(
                 reading.delivery.marketplace_id,
@@ -67,20 +67,23 @@ class Intake:
         self.decisions = Decisions(sales, flush=self.write, find=self.student)
 
     def look_for_repeats(self, since: datetime) -> None:
-        """Find out, inside the transaction, until when repeats were received that are stored."""
+        """Find when the newest repeat was received since then. Call it inside the transaction."""
         repeats = EventLog.objects.filter(status=EventLog.Status.REPEAT, received_at__gte=since)
         self.newest_repeat = repeats.aggregate(newest=Max("received_at"))["newest"]
 
     def has_later_repeat(self, delivery: Delivery) -> bool:
-        """Whether a repeat that was received no earlier than this delivery is stored already."""
+        """Whether a repeat is stored that was received no earlier than this delivery."""
         return self.newest_repeat is not None and delivery.received_at <= self.newest_repeat
 
     def note_repeat(self, delivery: Delivery) -> None:
-        """It repeats another one."""
+        """Remember that this delivery is a repeat."""
         self.newest_repeat = max(filter(None, [self.newest_repeat, delivery.received_at]))
 
     def customer(self, sale: SaleEvent, *, rename: bool) -> Customer | None:
-        """The customer of the sale, who gets the names that it tells; None without an address."""
+        """Return the customer of the sale, a new one if needed; None if it has no address.
+
+        With `rename`, a known customer gets the names that the sale gives.
+        """
         if not sale.email:
             return None
         names = {"first_name": sale.first_name, "last_name": sale.last_name}
@@ -100,7 +103,7 @@ class Intake:
         return customer
 
     def student(self, email: str, entered: str) -> Customer:
-        """The customer with an address that an order names beside its payer's."""
+        """Return the customer with an address that the order names besides its payer's."""
         customer = self.customers.get(email) or Customer.objects.filter(email=email).first()
         if customer is None:
             customer = Customer(email=email, email_as_sent=entered)
@@ -109,7 +112,10 @@ class Intake:
         return customer
 
     def product(self, marketplace: int, sale: SaleEvent, *, rename: bool) -> Product | None:
-        """The product of the sale under the name that it tells; None when it names none."""
+        """Return the product of the sale, a new one if needed; None if the sale names none.
+
+        With `rename`, a known product gets the name that the sale gives.
+        """
         if not sale.product_id:
             return None
         key = marketplace, sale.kind, sale.product_id
@@ -119,7 +125,7 @@ class Intake:
         return product
 
     def rule_texts(self, book: RuleBook) -> RuleTexts:
-        """The sentences of the rules as they stand, stored once."""
+        """Return the row with the rules' current sentences, which is stored once."""
         if book.digest not in self.texts:
             made = {"sentences": book.sentences}
             self.texts[book.digest], _ = RuleTexts.objects.get_or_create(
@@ -128,9 +134,9 @@ class Intake:
         return self.texts[book.digest]
 
     def write(self) -> None:
-        """Write the new rows, inside the caller's transaction."""
+        """Write the new rows. Call it inside a transaction."""
         if self.new_customers:
-            # A person may have entered one meanwhile.
+            # A page may have added the same customer meanwhile.
             Customer.objects.bulk_create(
                 self.new_customers,
                 update_conflicts=True,

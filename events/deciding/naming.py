@@ -1,4 +1,4 @@
-"""Types that Admit does not know: which wait for a name, and what happens when one is given."""
+"""Event types that Admit does not know: which wait for a name, and what naming one does."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,13 +18,16 @@ from rules.models import MEANINGS, NOTHING, NamedType
 from rules.triggers import Trigger, from_type
 
 LONGEST_TYPE = 100
-# How many of the newest events of unknown type are looked at.
+# How many of the newest events of unknown type to look at.
 LATEST = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """A type as SamCart spelled it last, how many of the newest events have it, and its last."""
+    """A type as SamCart last spelled it.
+
+    `events` counts it among the newest events; `last` is when the last one was received.
+    """
 
     raw_type: str
     events: int
@@ -32,9 +35,9 @@ class Unnamed:
 
 
 def name_type(marketplace: Marketplace, raw_type: str, trigger: str) -> int:
-    """Say once which trigger a type means, or NOTHING; how many deliveries are read again.
+    """Record which trigger a type means, or NOTHING. Return how many deliveries are read again.
 
-    Raises ValueError with a sentence for a type that needs no name, or has another one.
+    Raises ValueError with a sentence if the type needs no name, cannot be one, or has another name.
     """
     word = _word(raw_type)
     if trigger not in dict(MEANINGS):
@@ -62,9 +65,9 @@ def name_type(marketplace: Marketplace, raw_type: str, trigger: str) -> int:
 
 
 def forget(named: NamedType) -> None:
-    """Take the name away; what was decided because of it stays as it is.
+    """Delete the name. What was decided because of it stays as it is.
 
-    What meant nothing waits for a name again.
+    Events whose type meant nothing wait for a name again.
     """
     with transaction.atomic():
         audit.record_deleted(Act.TYPE_UNNAMED, [named])
@@ -74,7 +77,7 @@ def forget(named: NamedType) -> None:
 
 
 def read_again_sentence(raw_type: str, trigger: str, found: int) -> str:
-    """What naming a type did, for the person who named it."""
+    """Tell the person who named a type what that did."""
     if trigger == NOTHING:
         return say(
             "“{type}” means nothing to Admit, and you are not asked about it again.",
@@ -93,11 +96,11 @@ def read_again_sentence(raw_type: str, trigger: str, found: int) -> str:
 
 
 def unnamed(marketplace: Marketplace) -> list[Unnamed]:
-    """The types that wait for a name, the latest first, out of the newest LATEST such events."""
+    """Return the types that wait for a name, latest first, from the newest LATEST such events."""
     waiting = EventLog.objects.filter(
         status=EventLog.Status.UNKNOWN_TYPE,
         marketplace=marketplace,
-        delivery__address_trigger="",  # else the type is not asked
+        delivery__address_trigger="",  # else the address decides
         dealt_with_at=None,
     ).exclude(raw_type="")
     newest = waiting.order_by("-received_at").values_list("raw_type", "received_at")
@@ -105,7 +108,7 @@ def unnamed(marketplace: Marketplace) -> list[Unnamed]:
 
 
 def _word(raw_type: str) -> str:
-    """The form in which types are compared. Raises ValueError with a sentence."""
+    """Return the type in the form that is compared. Raises ValueError with a sentence."""
     word = normalize_type(raw_type)
     if not any(sign.isalnum() for sign in word):
         raise ValueError(say("A type has letters or digits. Copy it from an event in the log."))

@@ -1,4 +1,4 @@
-"""A delivery is passed on once by each rule, with the first of its lines that fits."""
+"""Each rule passes a delivery on once, with the first of its lines that fits."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,13 +9,13 @@ from rules.engine import Reason, Verdict
 
 
 def rules_that_did(delivery: int | None) -> set[int]:
-    """The ids of the rules by which this delivery is passed on already; None: there is none."""
+    """Return the IDs of the rules that have passed this delivery on, or are about to."""
     runs = RuleRun.objects.filter(event__delivery=delivery, action__in=actions.passing_on())
     return set(runs.exclude(rule=None).values_list("rule", flat=True))
 
 
 def never(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """The verdicts for an event that SamCart did not send, so that there is nothing to pass on."""
+    """Return the verdicts for an event that SamCart did not send: there is nothing to pass on."""
     return [
         replace(each, why=Reason.NOT_SENT) if each.runs and each.rule.spec.passes_on else each
         for each in verdicts
@@ -23,9 +23,9 @@ def never(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def once(verdicts: Iterable[Verdict], passed_on: set[int]) -> list[Verdict]:
-    """The verdicts for one line, where rules in `passed_on` pass nothing on again.
+    """Return the verdicts for one line; rules in `passed_on` do not pass it on again.
 
-    Adds those that do it now to `passed_on`, for the lines that follow.
+    Adds the rules that pass it on now to `passed_on`, for the lines that follow.
     """
     found = []
     for verdict in verdicts:

@@ -1,4 +1,4 @@
-"""The run of a rule for an event, and what keeps it until a person has looked."""
+"""Make the run of a rule for an event, held if a person must look at it first."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ WITHDRAWN = _("It was sent to a withdrawn address.")
 class Whom:
     """For whom a rule runs.
 
-    `problem` says why no one is known where the order names a student, by what was `entered`.
+    `problem` says why the address of the student, `entered` in the order, is unusable.
     """
 
     customer: Customer | None
@@ -36,7 +36,7 @@ class Whom:
 
 
 def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
-    """The run of a rule for an event (not saved): a copy of all that it will do."""
+    """Return the run of a rule for an event, not saved: a copy of all that it will do."""
     run = RuleRun(
         event=event,
         rule=rule,
@@ -46,7 +46,7 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
         next_attempt_at=event.received_at + timedelta(seconds=settings.RETRY_DELAYS[0]),
         **RuleRun.copy_of(rule),
     )
-    # The receiver of what is passed on reads the state of the line itself.
+    # A receiver reads the line's status itself, so passing on is not held because of it.
     held = must_be_held(event, "" if rule.spec.passes_on else line.line_status)
     if whom.problem:
         run.status, run.code, run.message = RuleRun.Status.FAILED, STUDENT_EMAIL, whom.problem
@@ -60,9 +60,9 @@ def plan(event: EventLog, rule: Rule, line: SaleEvent, whom: Whom) -> RuleRun:
 def plan_all(
     event: EventLog, rules: Iterable[Rule], line: LineItem, decisions: Decisions
 ) -> list[RuleRun]:
-    """The runs of these rules for an event (not saved), each decided on the ledger.
+    """Return the runs of these rules for an event, not saved, each decided on the ledger.
 
-    An address of the student that cannot be used is noted in the event, so that it is found by it.
+    An unusable student address is kept in the event, so that a search for it finds the event.
     """
     rules = list(rules)
     sites = {rule.integration_id: rule.integration for rule in rules if rule.target}
@@ -91,7 +91,7 @@ def _student(event: EventLog, site: Integration, decisions: Decisions) -> Whom:
 
 
 def must_be_held(event: EventLog, line_status: str) -> str:
-    """Why a person must release the event's runs first, "" when they may go."""
+    """Say why a person must release the event's runs first; "" if they may go."""
     status = line_status.casefold()
     if event.withdrawn:
         return joined([WITHDRAWN, say("Release it if you know the sender.")])
@@ -102,7 +102,7 @@ def must_be_held(event: EventLog, line_status: str) -> str:
             status=line_status,
         )
     if event.trigger in REFUNDS and status in PAID - {""}:
-        # A body that repeats all lines of the order has the state of each.
+        # The body may repeat all lines of the order, each with its own status.
         return say(
             "SamCart sent a refund, and reports this line as {status}: it may be paid for as "
             "before. Release it if this line was refunded.",

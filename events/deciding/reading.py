@@ -1,4 +1,4 @@
-"""Reading a delivery: what its bytes say, and a verdict for every rule. In no transaction."""
+"""Read deliveries: what the bytes say, and a verdict for every rule. In no transaction."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from rules.triggers import Trigger, from_address, from_type
 
 
 class RuleBook:
-    """What deciding needs to know of one marketplace, read once for a whole batch."""
+    """What deciding needs to know about one marketplace, read once for a whole batch."""
 
     def __init__(self, marketplace: Marketplace) -> None:
         self.parse = READERS[marketplace.source]
@@ -39,8 +39,8 @@ class RuleBook:
 class LineItem:
     """One product or course of a delivery, its trigger, and a verdict for every rule.
 
-    `is_erased`: it is about a sale of somebody whose data was erased, whom the sale here does not
-    name any more.
+    `is_erased` says that the sale is of somebody whose data was erased; `sale` does not name them
+    any more.
     """
 
     sale: SaleEvent
@@ -65,12 +65,12 @@ class Reading:
     lines: Sequence[LineItem] = ()
     unreadable: str = ""
     canary: bool = False
-    fault: Exception | None = None  # a mistake of ours, not of the sender
-    is_sealed: bool = False  # our keys do not open it: another worker may have the one that does
+    fault: Exception | None = None  # our bug, not the sender's mistake
+    is_sealed: bool = False  # no key of ours opens it; another worker may have the one that does
 
 
 def read_all(deliveries: Iterable[Delivery]) -> list[Reading]:
-    """Read each of the deliveries, with the rules as they stand now."""
+    """Read each of the deliveries, with the rules as they are now."""
     books: dict[int, RuleBook] = {}
     readings = [read(delivery, books) for delivery in deliveries]
     sales = [line.sale for reading in readings for line in reading.lines]
@@ -79,7 +79,7 @@ def read_all(deliveries: Iterable[Delivery]) -> list[Reading]:
 
 
 def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
-    """Parse the bytes and decide. Never raises for what was sent, only when the database fails."""
+    """Parse the bytes and decide. Raises database errors only, whatever was sent."""
     try:
         if delivery.marketplace_id not in books:
             books[delivery.marketplace_id] = RuleBook(delivery.marketplace)
@@ -100,14 +100,14 @@ def read(delivery: Delivery, books: dict[int, RuleBook]) -> Reading:
 
 
 def _without(erased: set[str], reading: Reading) -> Reading:
-    """The reading without those of the erased whose sale it is; a new sale is another matter."""
+    """Return the reading without people whose erased sale it is. Their new sales stay."""
     lines = []
     for line in reading.lines:
         ids = anonymous.ids(line.sale, reading.delivery)
         named = anonymous.named(line.sale) & erased
         gone = {address for address in named if erasures.has_sale(address, ids)}
         if gone:
-            # Nothing is passed on of it, and what is done is done for others only.
+            # It is not passed on, and its actions are for other people only.
             others = [verdict for verdict in line.verdicts if verdict.rule.target]
             sale = anonymous.without(line.sale, gone)
             line = replace(line, sale=sale, verdicts=others, is_erased=True)
@@ -116,7 +116,7 @@ def _without(erased: set[str], reading: Reading) -> Reading:
 
 
 def _read_canary(delivery: Delivery, book: RuleBook, body: bytes) -> Reading:
-    """Parse and decide as for a purchase, and keep nothing of it but whether that went well."""
+    """Parse and decide as for a purchase, and keep only whether that went well."""
     try:
         book.parse(body, delivery.content_type, delivery.content_encoding)
         engine.decide(engine.EventFacts(frozenset({Trigger.PRODUCT_PURCHASED}), None), book.rules)
@@ -133,8 +133,8 @@ def _evaluate_line(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> LineI
     product = (sale.kind, sale.product_id) if sale.product_id else None
     fired = {trigger}
     if trigger is Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
-        # A delinquent subscription has turned to Canceled as well. Where SamCart sends both events,
-        # the second one finds that the access has ended.
+        # SamCart sets a delinquent subscription to Canceled, too. If it sends both events, the
+        # second one finds that the access has ended.
         fired.add(Trigger.SUBSCRIPTION_CANCELED)
     return LineItem(
         sale, trigger, engine.decide(engine.EventFacts(frozenset(fired), product), book.rules)
@@ -142,7 +142,7 @@ def _evaluate_line(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> LineI
 
 
 def _trigger(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> Trigger | None:
-    """The address decides when it names one; else the type, known or named by a person."""
+    """Return the trigger that the address names; else the type's, known or named by a person."""
     if delivery.address_trigger:
         return from_address(delivery.address_trigger)
     named = book.names.get(normalize_type(sale.type))

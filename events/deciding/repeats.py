@@ -1,4 +1,4 @@
-"""Spotting repeats: housekeeping only, for every action is idempotent anyway."""
+"""Spot repeats. This only avoids clutter: every action is idempotent anyway."""
 
 from datetime import timedelta
 
@@ -7,17 +7,17 @@ from django.db.models import Q
 from events.models import Delivery, EventLog, RuleRun
 from rules import actions
 
-# Never a permanent key of order and product: it would swallow renewals.
+# No permanent key of order and product: it would swallow renewals.
 WINDOW = timedelta(minutes=10)
 
 
 def first_of(delivery: Delivery) -> Delivery | None:
-    """The delivery that this one repeats, or None.
+    """Return the delivery that this one repeats, or None.
 
-    Same account, address and body within ten minutes of the first; a run of the first waits,
-    runs or is done, for what failed is sent again to be done; and nothing else of its customers
-    or purchases came between, for then the order of things matters. That the first was passed on
-    counts only where it had nothing done for a customer.
+    A repeat has the same account, address and body as the first, and came within ten minutes of it.
+    A run of the first must be waiting, running or done, because SamCart may send again what failed.
+    Nothing else of its customers or purchases may have come between, because then the order
+    matters. A run that passes the delivery on counts only if nothing was to be done for a customer.
     """
     at = delivery.received_at
     same_before = Delivery.objects.filter(
@@ -40,7 +40,7 @@ def first_of(delivery: Delivery) -> Delivery | None:
 
 
 def _related(delivery: Delivery) -> Q:
-    """Events of the delivery's customers or purchases: the order among them matters."""
+    """Return a filter for events of the delivery's customers or purchases: their order matters."""
     events = EventLog.objects.filter(delivery=delivery)
     of_account = Q(marketplace=delivery.marketplace_id)
     orders = events.exclude(order_id="").values("order_id")
@@ -61,11 +61,11 @@ def _goes_on(first: Delivery) -> bool:
 
 
 def reread_later_repeats(delivery: Delivery) -> set[int]:
-    """Have repeats read again when this late delivery lies between them and the first.
+    """Have repeats read again if this late delivery came between them and their first.
 
-    Returns the deliveries that are to be read again. Needs the caller's transaction, and the
-    delivery's events stored. A delivery that was spooled, or received by another machine, may be
-    read after one that was received later.
+    A delivery that was spooled, or received by another machine, may be read after one that was
+    received later. Returns the IDs of the deliveries to read again. Call it inside a transaction,
+    with the delivery's events stored.
     """
     at = delivery.received_at
     later = EventLog.objects.filter(

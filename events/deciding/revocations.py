@@ -1,4 +1,4 @@
-"""What was paid for and then taken back: refunded or canceled since, and not given back."""
+"""What was paid for and then taken back: refunded or canceled, and not given back since."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from events.models import EventLog
 from integrations.sentences import DAY, Said, Text, on, say
 from rules.triggers import Trigger
 
-# How one of an order is said, and how one of an event without an order.
+# The texts for an event with an order, and for one without.
 ENDING: dict[str, tuple[Text, Text]] = {
     Trigger.PRODUCT_REFUNDED: (
         _("order {order} was refunded on {day}"),
@@ -34,15 +34,15 @@ _READ = ("customer", "product", "trigger", "order_id", "subscription_id", "recei
 
 
 def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
-    """The later event that refunded or canceled each of these; those still paid for are not in it.
+    """Return the later event that refunded or canceled each of these, by pk, if there is one.
 
-    It is the same customer's, about the same product, and about the same order or subscription
-    where both name one. What was bought again or given back since counts as paid for.
+    It is of the same customer and product, and of the same order or subscription where both name
+    one. What was bought again or given back since counts as paid for.
     """
     asked = [event for event in events if event.customer_id and event.pk]
     endings = EventLog.objects.filter(customer__in={each.customer_id for each in asked})
     endings = endings.of(*ENDING)
-    # Most customers never had one, so that nothing more of theirs is read.
+    # Most customers have no ending, so nothing more of theirs is read.
     customers = set(endings.values_list("customer", flat=True)) if asked else set()
     of_customer: dict[int | None, list[EventLog]] = defaultdict(list)
     if customers:
@@ -56,7 +56,7 @@ def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
 
 
 def sentence(event: EventLog) -> Said:
-    """ "order 1183 was refunded on 3 May" for an event that ended something."""
+    """Say "order 1183 was refunded on 3 May" for an event that ended something."""
     of_order, without = ENDING[str(event.trigger)]
     text = of_order if event.order_id else without
     return say(text, order=event.order_id, day=on(event.received_at, DAY))

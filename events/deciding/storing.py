@@ -1,4 +1,4 @@
-"""From a reading to its rows: events with their verdicts, and the runs that follow."""
+"""Store a reading as rows: events with their verdicts, and the runs that follow."""
 
 import logging
 from dataclasses import asdict
@@ -20,10 +20,10 @@ Status = EventLog.Status
 
 
 def store(reading: Reading, intake: Intake) -> None:
-    """Note the delivery's events and runs in the intake, inside the caller's transaction.
+    """Collect the delivery's events and runs in the intake. Call it inside a transaction.
 
-    A delivery that is read again keeps its rows, and what was decided stays as it is. Events that
-    were there before are written at once, new rows by `intake.write`.
+    A delivery that is read again keeps its rows and decisions. Events that exist already are saved
+    at once, new rows by `intake.write`.
     """
     delivery = reading.delivery
     known = {event.line: event for event in intake.events.get(delivery.pk, ())}
@@ -49,7 +49,7 @@ def store(reading: Reading, intake: Intake) -> None:
 
 
 def note_canary(reading: Reading) -> None:
-    """Note that a worker read the canary, inside the caller's transaction; no event comes of it."""
+    """Record that a worker read the canary, and delete it. Call it inside a transaction."""
     ours = Canary.objects.filter(digest=reading.delivery.body_digest)
     step = Canary.Step.RULES if reading.fault else Canary.Step.PASSED
     ours.update(read_at=Now(), step=step)
@@ -57,8 +57,8 @@ def note_canary(reading: Reading) -> None:
 
 
 def set_aside(delivery: Delivery, error: Exception) -> None:
-    """Note that our own code failed on this delivery, inside the caller's transaction."""
-    # Only the kind of error: its text may quote what a customer entered.
+    """Record that our own code failed on this delivery. Call it inside a transaction."""
+    # Log only the kind of error: its text may quote what a customer entered.
     kind = type(error).__name__
     log.error("delivery_set_aside", extra={"delivery": delivery.pk, "error": kind})
     event = delivery.events.filter(line=0).first() or _new(delivery, 0)
@@ -75,7 +75,7 @@ def set_aside(delivery: Delivery, error: Exception) -> None:
 
 
 def _first_of(delivery: Delivery, intake: Intake) -> Delivery | None:
-    """The delivery that this one repeats, if it does; then it is noted as a repeat."""
+    """Return the delivery that this one repeats, or None. Records this one as a repeat."""
     if delivery.body_digest not in intake.repeated:
         return None
     intake.write()
@@ -90,7 +90,7 @@ def _keep(event: EventLog, intake: Intake) -> None:
     if event.pk is None:
         intake.new_events.append(event)
         return
-    intake.write()  # it may be of a customer who is new
+    intake.write()  # its customer may be new
     event.save()
     event.add_search_terms()
 
@@ -119,7 +119,7 @@ def store_line(
     intake: Intake,
     passed_on: set[int],
 ) -> None:
-    """Note the event of this line, and its runs, in the intake; `first` is what it repeats."""
+    """Collect the line's event and runs in the intake. `first` is the delivery that it repeats."""
     _fill(event, line, intake)
     event.gave_nothing = False
     runs: list[RuleRun] = []
@@ -150,8 +150,8 @@ def _fill(event: EventLog, line: LineItem, intake: Intake) -> None:
     event.samcart_customer_id = sale.customer_id
     event.ordered_at = sale.ordered_at
     event.custom_fields = [asdict(each) for each in sale.custom_fields]
-    # Read again, it may be months old: names are taken from it the first time only. And someone
-    # who only knows a withdrawn address must not be able to rename customers.
+    # An event that is read again may be months old, so names are taken from it only the first time.
+    # And someone who only knows a withdrawn address must not be able to rename customers.
     trusted = event.pk is None and not event.withdrawn
     event.customer = intake.customer(sale, rename=trusted)
     if event.customer is None:
@@ -164,7 +164,7 @@ def _fill(event: EventLog, line: LineItem, intake: Intake) -> None:
 def _plan_runs(
     event: EventLog, line: LineItem, intake: Intake, passed_on: set[int]
 ) -> list[RuleRun]:
-    """The runs of the event (not saved); its verdicts, status and reason are written into it."""
+    """Return the event's runs, not saved. Sets the verdicts, status and reason of the event."""
     verdicts = passing_on.once(line.verdicts, passed_on)
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
     pending.look_again(event)
@@ -176,7 +176,7 @@ def _plan_runs(
     status = event.status_of([run.status for run in runs])
     if not runs and Reason.OTHER_LINE in whys:
         status = Status.SKIPPED
-    # What an action says of itself may be over tomorrow: it stays with the action.
+    # What an action says may change by tomorrow, so the event does not copy it.
     _explain(event, status, "" if runs else _reason(whys))
     return runs
 
@@ -184,7 +184,7 @@ def _plan_runs(
 def _plan_for_others(
     event: EventLog, line: LineItem, intake: Intake, passed_on: set[int]
 ) -> list[RuleRun]:
-    """The runs for those whom a sale of somebody erased is about as well, as its student is."""
+    """Return the runs for other people, such as the student, of an erased person's sale."""
     runs = _plan_runs(event, line, intake, passed_on) if event.trigger else []
     if not runs:
         _explain(event, Status.SKIPPED, say(anonymous.NOTHING_DONE))
@@ -194,7 +194,7 @@ def _plan_for_others(
 
 
 def _reason(whys: set[Reason]) -> str:
-    """Why no rule ran."""
+    """Say why no rule ran."""
     if Reason.OTHER_LINE in whys:
         return say("What SamCart sent is passed on once, with another line of the same delivery.")
     if Reason.OFF in whys:
