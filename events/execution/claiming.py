@@ -1,4 +1,4 @@
-"""Claiming: due runs are taken under a lease, in order, so many at once and no more."""
+"""Claiming: due runs are taken under a lease, in order, and only so many at once."""
 
 import random
 import time
@@ -19,19 +19,19 @@ from integrations.app_registry import AppSpec
 from integrations.models import CallBudget, Integration, ThinkificUser
 
 Status = RuleRun.Status
-# Without a limit of calls, this many runs are claimed for each call at once: while some wait for
-# answers, others are read and written, many with one commit.
+# Without a limit of calls, this many runs are claimed for each call that may go at once: while some
+# wait for answers, others are read and written, many with one commit.
 AHEAD = 4
-# The share of a task's time that a call may wait for its slot: with more runs at once than
-# that allows, the later calls of each would find the task's time over.
+# The share of a task's time that a call may wait for its slot. With more runs at once, the task's
+# time would be over before their later calls.
 SLOT_SHARE = 1 / 7
-# No action takes more calls unless something is amiss. A run begins when there is time for all of
-# them: one that came half the way would look again with its next turn, and two of those could
-# use up each other's slots for ever.
+# No action takes more calls unless something is amiss. A run begins only if there is time for all
+# of them: one that stops halfway looks again in its next turn, and two of those could use up each
+# other's slots forever.
 CALLS_OF_A_RUN = 4
-# Where the budget is too small for so many, as many as go into this share of a task's time.
+# If the budget is too small for that, as many as fit into this share of a task's time.
 CALLS_SHARE = 0.55
-# How many runs are under way for each app and site.
+# How many runs are under way, by app and site.
 Busy = Mapping[tuple[str, int], int]
 NOTHING: Busy = MappingProxyType({})
 
@@ -39,13 +39,13 @@ NOTHING: Busy = MappingProxyType({})
 def claims(
     limit: int, *, busy: Busy = NOTHING, until: float = float("inf")
 ) -> Iterator[list[RuleRun]]:
-    """Take up to `limit` due runs under a lease, site by site: the oldest of each open site first.
+    """Take up to `limit` due runs under a lease, site by site: each site's oldest first.
 
-    What was claimed is told before the next site is looked at. Nothing is claimed whose calls
-    could not all start before `until` (monotonic seconds).
+    The runs of a site are yielded before the next site is claimed. A run is claimed only if all its
+    calls can start before `until` (monotonic seconds).
 
     For one customer and site, runs go one at a time in receipt order. A site, and all sites of an
-    app, get no more than their share of this process: `busy` is what is under way here.
+    app, get no more than their share of this process; `busy` is what is under way here.
     """
     if limit <= 0:
         return
@@ -68,14 +68,14 @@ def claims(
 
 
 def calls_at_once(app: AppSpec) -> int:
-    """How many calls of one process may be under way at a site of the app."""
+    """Return how many calls of one process may be under way at a site of the app."""
     gap, _ = rate_limit.spacing(app.calls_per_minute())
     return app.calls_at_once if gap else _part(app.calls_at_once)
 
 
 def _sites_with_work(busy: Busy) -> list[tuple[int, str]]:
-    """The open sites with due runs, each with its app."""
-    # Half of them at a time: a claim costs about as much for one as for many.
+    """Return the open sites with due runs, each with its app."""
+    # Skip sites with more than half their share: a claim costs about as much for one as for many.
     full = [site for (key, site), n in busy.items() if n > _share(app_registry.APPS[key]) // 2]
     due = RuleRun.objects.due().decided().filter(integration=OuterRef("pk"))
     paused = CallBudget.objects.filter(pk=OuterRef("pk")).exclude(blocked="")
@@ -86,7 +86,7 @@ def _sites_with_work(busy: Busy) -> list[tuple[int, str]]:
 def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun]:
     token = uuid4()
     with transaction.atomic():
-        # The site's row makes its claims one at a time, so that the count below holds.
+        # The lock on the site's row makes its claims one at a time, so that the count below holds.
         budget = slots.lock({site: app.calls_per_minute()}).get(site)
         if budget is None or time.monotonic() + _needs(budget) > until:
             return []
@@ -96,8 +96,8 @@ def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun
         due = RuleRun.objects.due().decided().with_customer().filter(integration=site)
         first = due.next_in_line().order_by("received_at", "id").values_list("pk", "customer")
         runs = _one_for_each_user(site, first[:room], busy) if room > 0 else []
-        # A statement of its own: within the other one PostgreSQL, which may not know yet how many
-        # runs wait, looked for the first ones again for each of them.
+        # A separate statement: inside the other one, PostgreSQL, which may not know yet how many
+        # runs wait, searched for the first ones again for each of them.
         taken = RuleRun.objects.filter(pk__in=runs, status=Status.WAITING).update(
             status=Status.RUNNING,
             attempts=F("attempts") + 1,  # counted before the work
@@ -107,7 +107,7 @@ def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun
         )
         if not taken:
             return []
-        # Read before the commit: what is claimed and not known to us would wait for its lease.
+        # Read before the commit: a claimed run that we cannot read would wait until its lease ends.
         held = RuleRun.objects.filter(pk__in=runs).held_by(token)
         with_rows = held.select_related("event", "integration", "customer")
         return list(with_rows.order_by("received_at", "id"))
@@ -116,9 +116,10 @@ def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun
 def _one_for_each_user(
     site: int, runs: Iterable[tuple[int, int | None]], busy: Sequence[int | None]
 ) -> list[int]:
-    """The runs (pk, customer) without those whose Thinkific user another customer's run is for.
+    """Return the pks of runs to take: at most one for each Thinkific user, none for a busy one.
 
-    Two customers may be one user, and what one run ends another may be about to give.
+    `runs` are (pk, customer) pairs, `busy` the customers with a run under way. Two customers may be
+    one user, and what one run ends another may be about to give.
     """
     runs = list(runs)
     customers = {customer for _, customer in runs} | set(busy)
@@ -136,7 +137,7 @@ def _one_for_each_user(
 
 
 def _needs(budget: slots.Budget) -> float:
-    """Seconds from now to the last call of a run that begins now, when it goes alone."""
+    """Return the seconds until a run that begins now, and runs alone, starts its last call."""
     gap, _ = rate_limit.spacing(budget.calls_per_minute)
     if not gap:
         return 0.0
@@ -145,9 +146,10 @@ def _needs(budget: slots.Budget) -> float:
 
 
 def _share(app: AppSpec) -> int:
-    """What one process takes of a site: all of it in one would leave the other cores idle.
+    """Return how many runs of a site one process takes.
 
-    Where a budget paces the calls they are idle anyway, and one process must do for all of it.
+    If a budget paces the calls, the cores are idle anyway, and one process must do for the whole
+    site. If not, it takes its part only, or the other cores would be idle.
     """
     gap, _ = rate_limit.spacing(app.calls_per_minute())
     return _at_once(app) if gap else _part(_at_once(app))
@@ -158,7 +160,7 @@ def _part(whole: int) -> int:
 
 
 def _at_once(app: AppSpec) -> int:
-    """How many runs of a site may be under way in all processes of all machines."""
+    """Return how many runs of a site may be under way in all processes of all machines."""
     gap, _ = rate_limit.spacing(app.calls_per_minute())
     if not gap:
         return app.calls_at_once * AHEAD

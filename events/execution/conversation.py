@@ -1,4 +1,4 @@
-"""One conversation with a site: the steps under way, and what of them is not written yet."""
+"""A conversation with a site: the steps under way, and what they brought but is not written yet."""
 
 import time
 from collections.abc import Generator, Iterable, Mapping
@@ -19,10 +19,10 @@ from integrations.thinkific.site_check import Ask
 
 @dataclass(slots=True, eq=False)
 class Conversation:
-    """The steps of a run, or (`run` is None) the question to a site whether it is open.
+    """The steps of a run or, if `run` is None, the question to a site whether it is open.
 
-    `request` is what the steps wait for: a call, or the state of the site. Once they have
-    ended, `outcome` or `error` says how.
+    `request` is what the steps wait for: a call, or the state of the site. It is None once they
+    have ended; then `outcome` or `error` says how.
     """
 
     integration: Integration
@@ -38,11 +38,11 @@ class Conversation:
     under_way: bool = False  # the call is being sent
     outcome: Any = None
     error: Exception | None = None
-    result: Result | None = None  # how its run ended, once that was asked; see `ending`
+    result: Result | None = None  # how its run ended, once worked out; see `ending`
     exchanges: list[Exchange] = field(default_factory=list)
-    answer_seconds: float = 0.0  # what the calls took
+    answer_seconds: float = 0.0  # how long the calls took
     begun_at: float = 0.0  # when the last call was handed out, in monotonic seconds
-    waits_since: float = 0.0  # since when it waits for a slot or for another one's answer
+    waits_since: float = 0.0  # since when it waits with its request
     opened_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -67,20 +67,23 @@ class Conversation:
         return bool(self.exchanges or self.attempt.notes)
 
     def note(self, exchange: Exchange) -> None:
-        """Keep what a call was and what it brought; called by the thread that sent it."""
+        """Keep a call and what it brought. Called by the thread that sent it."""
         self.answer_seconds += exchange.milliseconds / 1000
         self.exchanges.append(exchange)
 
     def rows(self) -> list[ApiCall]:
-        """The calls as new rows: ones from an undone transaction keep ids that others may have."""
+        """Return the calls as new rows.
+
+        Rows of a transaction that was undone would keep IDs that others may have by now.
+        """
         return [kept(each, self.integration, run_id=self.run_id) for each in self.exchanges]
 
     def forget(self) -> None:
-        """What it brought is written."""
+        """Drop what it brought, which is written now."""
         self.exchanges, self.attempt.notes = [], []
 
     def begin(self) -> None:
-        """Go to the first call."""
+        """Advance to the first call."""
         self._go(lambda: next(self.steps))
 
     def answer(self, reply: Any) -> None:
@@ -92,7 +95,7 @@ class Conversation:
             self._go(lambda: self.steps.send(reply))
 
     def fail(self, error: Exception) -> None:
-        """End it: nothing more is sent."""
+        """End it with this error; nothing more is sent."""
         self.steps.close()
         self.request, self.error = None, error
 
@@ -107,7 +110,7 @@ class Conversation:
 
 
 def per_site(conversations: "Iterable[Conversation]") -> Mapping[int, "list[Conversation]"]:
-    """The same by the ids of their sites, in order."""
+    """Group the conversations by the ID of their site, those that wait longest first."""
     found: dict[int, list[Conversation]] = {}
     for each in sorted(conversations, key=lambda each: each.waits_since):
         found.setdefault(each.site, []).append(each)

@@ -24,7 +24,7 @@ PAID_AGAIN = "paid_again"
 
 
 def decide_due() -> int:
-    """Decide on those whose day has come, some at a time; how many they were."""
+    """Decide on endings whose day has come, up to AT_ONCE of them. Return how many there were."""
     ready = list(
         RuleRun.objects.delayed()
         .due()
@@ -67,7 +67,7 @@ def _set_aside(pk: int, kind: str) -> None:
 
 
 def bring_forward(run: RuleRun, *, by: str) -> bool:
-    """End the access now instead, as this person wants; whether its day was still to come."""
+    """End the access now, as this person wants. Return whether its day was still to come."""
     with transaction.atomic():
         same = RuleRun.objects.delayed().filter(pk=run.pk, next_attempt_at__gt=Now())
         planned = same.values_list("next_attempt_at", flat=True).first()
@@ -83,7 +83,7 @@ def bring_forward(run: RuleRun, *, by: str) -> bool:
 
 
 def _note_early_end(event: EventLog, planned: datetime, by: str) -> None:
-    """Keep until when it was given: the action itself knows only when it ended."""
+    """Keep the day until which it was given: the action itself knows only when it ended."""
     event.reason = say(
         "It was given until {day}, and {person} ended it early on {today}.",
         day=on(planned),

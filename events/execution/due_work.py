@@ -1,4 +1,4 @@
-"""What is due: runs whose time has come, and sites to be asked whether they are open again."""
+"""What is due: runs whose time has come, and sites to ask whether they are open again."""
 
 from events.models import RuleRun
 from integrations import rate_limit
@@ -15,7 +15,7 @@ def exists() -> bool:
 
 
 def sites_to_ask() -> list[Integration]:
-    """Sites whose pause is over, with runs that wait for it."""
+    """Return the sites whose pause is over and whose runs wait for that."""
     sites = rate_limit.sites_to_ask()
     if not sites:
         return []

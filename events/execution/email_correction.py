@@ -1,4 +1,4 @@
-"""An event whose address cannot be used gets one from a person, and is carried out for it."""
+"""A person corrects an unusable e-mail address of an event, and its actions are carried out."""
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -24,16 +24,16 @@ Status = RuleRun.Status
 
 
 def lacks_email(run: RuleRun) -> bool:
-    """Whether the run failed because its event has no usable address: a retry cannot help."""
+    """Whether the run failed because its event has no usable address, so a retry cannot help."""
     needed = run.customer_id is None and not run.spec.passes_on
     return needed and run.status == Status.FAILED and run.integration_id is not None
 
 
 def asked(event: EventLog) -> list[RuleRun]:
-    """The failed actions that wait for the address that is asked for next; none where none is.
+    """Return the failed actions whose address is asked for next; [] if none is.
 
-    It is the payer's, or else a student's: of one field of the order at a time, for two fields may
-    name two persons.
+    The payer's is asked for first, then a student's: one field of the order at a time, because two
+    fields may name two people.
     """
     return _next(RuleRun.objects.filter(event=event))
 
@@ -41,23 +41,23 @@ def asked(event: EventLog) -> list[RuleRun]:
 def _next(runs: RuleRunQuerySet) -> list[RuleRun]:
     of_whom: dict[tuple[bool, str], list[RuleRun]] = {}
     for run in runs.without_email().select_related("integration").order_by("pk"):
-        if run.integration is not None:  # else it cannot be carried out any more
+        if run.integration is not None:  # otherwise it can never be carried out
             of_student = run.code == STUDENT_EMAIL
             field = run.integration.student_field.strip().casefold() if of_student else ""
             of_whom.setdefault((of_student, field), []).append(run)
-    first = min(of_whom, key=lambda whom: whom[0], default=None)  # the oldest of alike ones
+    first = min(of_whom, key=lambda whom: whom[0], default=None)  # the oldest wins a tie
     return of_whom[first] if first else []
 
 
 def give_email(event: EventLog, text: str, *, by: str, asked_for: str = "") -> int:
-    """Carry the event's actions out for this address; how many were queued.
+    """Carry out the event's actions for this address. Return how many were queued.
 
-    It is for those actions that `asked` names; `asked_for` is the number of the first that it named
-    when the person saw it, "" where that is the same. A student's address leaves the payer. What
-    waits for a person or for its day waits as it would have with an address of SamCart's. The
-    event's reason tells what SamCart sent, why it could not be used, and who gave what instead.
-    Raises ValueError with a sentence for an address that cannot be used, and for one that is not
-    asked for any more.
+    These are the actions that `asked` returns. `asked_for` is the ID of the first that it returned
+    when the person saw it; "" skips that check. A student's address leaves the payer as it is. What
+    would have waited for a person or for its day still waits. The event's reason says what SamCart
+    sent, why it was unusable, and who gave what instead.
+
+    Raises ValueError with a sentence if the address is unusable, or not asked for any more.
     """
     email, problem = examine_email(text)
     if problem:
@@ -91,7 +91,7 @@ def give_email(event: EventLog, text: str, *, by: str, asked_for: str = "") -> i
 
 
 def _go_on(run: RuleRun, customer: Customer, message: str, held: str) -> bool:
-    """Whether the run is carried out now that there is a customer for it."""
+    """Let the run go on for this customer. Return whether it is carried out now."""
     run.customer, run.message = customer, message
     run.status, run.code = (Status.HELD, "held") if held else (Status.WAITING, "queued")
     run.attempts = run.crashes = 0
@@ -103,7 +103,7 @@ def _go_on(run: RuleRun, customer: Customer, message: str, held: str) -> bool:
 
 
 def _came(event: EventLog, sale: SaleEvent | None) -> str:
-    """Which address SamCart sent, and why it cannot be used."""
+    """Say which address SamCart sent, and why it is unusable."""
     problem = sale.email_problem if sale else examine_email(event.email_as_sent)[1]
     as_sent = event.email_as_sent
     sent = say('SamCart sent "{email}".', email=as_sent) if as_sent else ""
@@ -111,7 +111,7 @@ def _came(event: EventLog, sale: SaleEvent | None) -> str:
 
 
 def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: str) -> Customer:
-    """The customer with this address; a new one who pays gets the name that the body tells."""
+    """Return the customer with this address. A new payer gets the names in the body."""
     names = {}
     # Someone who only knows a withdrawn address must not be able to name customers.
     if sale and not event.withdrawn:
@@ -123,7 +123,7 @@ def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: s
 
 
 def _sale(event: EventLog) -> SaleEvent | None:
-    """What the body says of this event's line; None when it is not kept any more."""
+    """Return what the body says about this event's line; None if it is not kept any more."""
     delivery = Delivery.objects.filter(events=event, body_removed_at=None).first()
     lines = read(delivery, {}).lines if delivery else ()
     return lines[event.line].sale if event.line < len(lines) else None

@@ -1,4 +1,4 @@
-"""How an attempt has ended, from what its steps came to."""
+"""Work out how an attempt ended from what its steps came to."""
 
 from django.db import InterfaceError, OperationalError
 
@@ -13,9 +13,9 @@ Status = RuleRun.Status
 
 
 def of(conversation: Conversation) -> Result:
-    """How the run has ended, whatever is wrong with what its steps came to.
+    """Return how the run ended, even if what its steps came to breaks our code.
 
-    It is worked out once, though it is asked again with each turn while the database is away.
+    The result is kept, because it is asked for again with each turn while the database is away.
     """
     if conversation.result is None:
         try:
@@ -29,7 +29,7 @@ def of(conversation: Conversation) -> Result:
 
 
 def _result(conversation: Conversation) -> Result:
-    """How the run of a conversation that is over has ended."""
+    """Return how the run of a finished conversation ended."""
     error, run = conversation.error, conversation.run
     assert run is not None
     if error is None:

@@ -1,7 +1,7 @@
-"""What a person says of a course or bundle, that it is gone or there again, and what follows.
+"""A person marks a course or bundle as gone or as there again, and what follows from it.
 
-Thinkific's own word for it comes with an action: see `rules.actions.enrollments`. It stops no rule,
-because the next sale asks again. A person's word does: what gives the course is turned off.
+If Thinkific itself says so during an action, no rule stops, because the next sale asks again: see
+`rules.actions.enrollments`. A person's mark turns off the rules that give the course.
 """
 
 from django.db import transaction
@@ -23,15 +23,15 @@ Status = RuleRun.Status
 
 
 def rules_giving(destination: Destination) -> QuerySet[Rule]:
-    """The rules that enroll in it, on or off."""
+    """Return the rules that enroll in it, on or off."""
     return Rule.objects.filter(destination=destination, action__in=actions.giving_access())
 
 
 def mark(destination: Destination, *, by: str) -> tuple[int, int]:
     """Mark it as gone, turn off the rules that give it, and fail the actions that would.
 
-    Returns how many rules and actions that were. What is being carried out now is left to
-    Thinkific's answer, and rules that end access go on.
+    Returns how many rules and actions that were. Actions being carried out are left to Thinkific's
+    answer, and rules that end access go on.
     """
     with transaction.atomic():
         if Destination.objects.filter(pk=destination.pk, gone_at=None).update(gone_at=Now()):
@@ -60,9 +60,9 @@ def unmark(destination: Destination) -> None:
 
 
 def remove(destination: Destination) -> bool:
-    """Delete an entry made by hand; False when it is none, or a rule uses it."""
+    """Delete an entry made by hand. Return False if it is none, or a rule uses it."""
     with transaction.atomic():
-        # Locked, so that no rule for it is added between the look and the deletion.
+        # Lock it, so that no rule for it is added between the check and the deletion.
         entry = Destination.objects.select_for_update().filter(pk=destination.pk, by_hand=True)
         unused = [row for row in entry if not row.rules.exists()]
         for row in unused:
@@ -72,13 +72,13 @@ def remove(destination: Destination) -> bool:
 
 
 def is_named(destination: Destination) -> bool:
-    """Whether a rule, or an action that is not over, is about it."""
+    """Whether a rule is about it, or a waiting, held or failed action would give it."""
     actions_left = open_runs(destination), failed_by(destination)
     return destination.rules.exists() or any(runs.exists() for runs in actions_left)
 
 
 def given_by(run: RuleRun) -> QuerySet[Destination]:
-    """The course or bundle that this action gives, if it gives one."""
+    """Return the course or bundle that this action gives, if any."""
     if not run.spec.gives_access or run.destination_id is None:
         return Destination.objects.none()
     return Destination.objects.filter(
@@ -92,12 +92,12 @@ def is_gone(run: RuleRun) -> bool:
 
 
 def open_runs(destination: Destination) -> RuleRunQuerySet:
-    """The waiting and held actions that would give it."""
+    """Return the waiting and held actions that would give it."""
     return _giving(destination).filter(status__in=[Status.WAITING, Status.HELD])
 
 
 def failed_by(destination: Destination) -> RuleRunQuerySet:
-    """The failed actions that would have given it."""
+    """Return the failed actions that would have given it."""
     return _giving(destination).filter(status=Status.FAILED)
 
 

@@ -1,4 +1,4 @@
-"""From claimed runs to conversations: all that their steps need to know, read for many at once."""
+"""Make conversations of claimed runs: read all that their steps need, for many at once."""
 
 import logging
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class NotDue(Exception):
-    """The ledger says that nothing is to be done any more; `message` says why."""
+    """The ledger says that there is nothing to do any more; `message` says why."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -29,12 +29,12 @@ class NotDue(Exception):
 
 
 def begin(runs: Sequence[RuleRun]) -> list[Conversation]:
-    """Conversations for these runs, begun; one that cannot be read ends alone."""
+    """Return conversations for these runs, begun. One that cannot be read fails alone."""
     try:
         return conversations(runs)
     except (OperationalError, InterfaceError):
         raise
-    except Exception:  # which of them it is shows when each is read alone
+    except Exception:  # read each alone, to find the one that fails
         return [begun for run in runs for begun in _alone(run)]
 
 
@@ -44,10 +44,10 @@ def _alone(run: RuleRun) -> list[Conversation]:
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
-        # Its event, customer or site was deleted meanwhile, or it is a fault of ours.
+        # Its event, customer or site was deleted meanwhile, or our code is at fault.
         log.warning("unreadable", extra={"run": run.pk, "error": type(error).__name__})
         if run.integration is None:
-            return []  # it is given up once its lease has ended
+            return []  # recovery ends it once its lease has lapsed
         remembered = memory.Memory(run.integration, run.customer)
         conversation = Conversation(
             run.integration, remembered, remembered.attempt(), _nothing(), run=run, run_id=run.pk
@@ -61,7 +61,7 @@ def _nothing() -> Steps[None]:
 
 
 def conversations(runs: Sequence[RuleRun]) -> list[Conversation]:
-    """Conversations for these runs, begun: each has its first call, or is over."""
+    """Return conversations for these runs, begun: each has its first call, or is over."""
     all_due = due.due(runs)
     destinations = _destinations(runs)
     memories = memory.read([(run.integration, run.customer) for run in runs if run.integration])
@@ -83,7 +83,7 @@ def conversations(runs: Sequence[RuleRun]) -> list[Conversation]:
 
 
 def _steps(run: RuleRun, attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
-    # A generator of ours: whatever is wrong with the action shows when it begins, in its own run.
+    # A generator of our own, so that a faulty action fails when it begins, in its own run.
     return (yield from run.spec.run(attempt, action_input))
 
 
@@ -94,7 +94,7 @@ def question(
     asked_at: float,
     run_id: int | None = None,
 ) -> Conversation:
-    """The question to a site whether it is open, begun; its calls are kept with the run."""
+    """Return the question to a site whether it is open, begun. Its calls are kept with the run."""
     (remembered,) = memory.read([(integration, None)])
     attempt = remembered.attempt()
     conversation = Conversation(

@@ -1,7 +1,7 @@
 """One loop for each worker process: it owns the database, and its threads only send.
 
-Each turn takes the answers that came, lets the steps go on, writes in one transaction what all
-of them brought, and hands the next calls out. So many runs under way cost one commit, not many.
+Each turn takes the answers that came, lets the steps go on, writes in one transaction what all of
+them brought, and hands out the next calls. So many runs under way cost one commit.
 """
 
 import logging
@@ -25,14 +25,14 @@ from integrations.sentences import say
 from integrations.thinkific.site_check import Ask
 
 log = logging.getLogger(__name__)
-# Several answers that come within so long of each other are written with one commit.
+# Answers that come within this time of each other are written in one commit.
 GATHER_SECONDS = 0.020
-# So long the loop waits for an answer before it looks again what is due.
+# How long the loop waits for an answer before it looks again for due work.
 PAUSE_SECONDS = 0.2
-# With at least this many runs under way, the loop looks only this often for what has become due.
+# With at least this many runs under way, the loop looks for new due work only this often.
 FEW = 4
 SOON_SECONDS = 0.1
-# How long to wait for what another worker has asked a site.
+# How long to wait for the answer to another worker's question to a site.
 AWAITED_SECONDS = 5.0
 FOREVER = float("inf")
 
@@ -41,7 +41,8 @@ FOREVER = float("inf")
 class Loop:
     """The runs under way in this process.
 
-    `claim_until` and `call_until` (monotonic seconds) end the claims and the calls.
+    Nothing is claimed after `claim_until`, and no call is sent after `call_until` (monotonic
+    seconds).
     """
 
     senders: Senders[Conversation]
@@ -53,10 +54,10 @@ class Loop:
     _slots_at: dict[int, float] = field(default_factory=dict)
 
     def turn(self, *, wait: float = PAUSE_SECONDS) -> bool:
-        """Go one step on with all that is under way; False when there is nothing.
+        """Advance all that is under way by one step. Return False if there is nothing.
 
-        Waits `wait` seconds at most for an answer. While the database is away nothing is lost:
-        each turn tries again, until time is up. Then it raises OperationalError or InterfaceError.
+        Waits at most `wait` seconds for an answer. While the database is away nothing is lost: each
+        turn tries again until `call_until`, and then raises OperationalError or InterfaceError.
         """
         try:
             self._hear(wait)
@@ -74,7 +75,7 @@ class Loop:
         return bool(self.here or self.claimed)
 
     def finish(self) -> None:
-        """Turn until nothing is under way, without claiming anything more."""
+        """Take turns until nothing is under way, without claiming more."""
         self.claim_until = 0.0
         while self.turn():
             pass
@@ -89,7 +90,7 @@ class Loop:
             conversation.answer(reply)
 
     def _idle_for(self) -> float:
-        """For how long nothing can be done without an answer."""
+        """Return for how many seconds nothing can be done without an answer."""
         if any(each.is_over for each in self.here):
             return 0.0
         if any(isinstance(each.request, Ask) for each in self.here):
@@ -109,7 +110,7 @@ class Loop:
     # Sites
 
     def _ask_sites(self) -> None:
-        """Find out how sites stand, for those that want to know."""
+        """Find out the state of sites for the conversations that ask for it."""
         for each in [each for each in self.here if isinstance(each.request, Ask)]:
             if self._question(each.site):
                 continue
@@ -122,11 +123,14 @@ class Loop:
             if answer := rate_limit.answer(each.site):
                 each.answer(answer)
             elif time.monotonic() - each.waits_since > AWAITED_SECONDS:
-                # Nothing is known yet, so nothing counts.
+                # There is no answer yet, so this does not count as an attempt.
                 each.answer(rate_limit.NoSlot(AWAITED_SECONDS))
 
     def ask_paused(self, integration: Integration) -> None:
-        """Ask a site whose pause is over whether it is open, unless another process is asking."""
+        """Ask a site whose pause is over whether it is open, unless another process is asking.
+
+        If its app has no such question, the pause just ends.
+        """
         if app_registry.of(integration).question is None:
             rate_limit.end_pause(integration.pk)
         elif not self._question(integration.pk):
@@ -151,9 +155,9 @@ class Loop:
         return True
 
     def _tell(self, question: Conversation) -> None:
-        """Answer those that wanted to know since before the question was begun.
+        """Answer the conversations whose last call went out before the question was opened.
 
-        One that could not be sent is not asked again at once: they stop as it did.
+        If the question could not be sent, it is not asked again at once: they stop as it did.
         """
         reply = question.error
         if reply is None:
@@ -166,7 +170,7 @@ class Loop:
                 each.answer(reply)
 
     def _question(self, site: int) -> bool:
-        """Whether the site is being asked here."""
+        """Whether this process is asking the site."""
         return any(each.run is None and each.site == site for each in self.here)
 
     # Writing
@@ -203,25 +207,25 @@ class Loop:
             )
 
     def _sendable_at(self) -> dict[int, float]:
-        """By site, where calls wait and there is room for one: when it may go out."""
+        """Return when a call may go out, for each site with a waiting call and room for it."""
         waiting = {each.site: each for each in self.here if each.wants_slot}
         with_room = [site for site, each in waiting.items() if self._room(each) > 0]
         return {site: self._slots_at.get(site, 0.0) for site in with_room}
 
     def _room(self, one: Conversation, chosen: Sequence[Conversation] = ()) -> int:
-        """How many more calls may go at once to the site of this one, beside those chosen."""
+        """Return how many more calls may go to this one's site now, beside those chosen."""
         sent = [*chosen, *(each for each in self.here if each.under_way)]
         of_site = sum(each.site == one.site for each in sent)
         of_app = sum(each.app is one.app for each in sent)
         threads = int(one.app.share_of_threads * settings.WORKER_THREADS)
-        # One that no thread is free for would go out later than its slot and the task's time allow.
+        # With no free thread, a call would go out later than its slot and the task's time allow.
         free = settings.WORKER_THREADS - self.senders.under_way - len(chosen)
         return min(calls_at_once(one.app) - of_site, threads - of_app, free)
 
     # Claiming
 
     def _claim(self) -> None:
-        """Take what is due, and ask sites whose pause is over."""
+        """Claim what is due, and ask sites whose pause is over."""
         now = time.monotonic()
         if now >= self.claim_until or now < self._claim_at:
             return
@@ -239,7 +243,7 @@ class Loop:
             self.claimed = []
 
     def look_now(self) -> None:
-        """Something may have become due: claim with the next turn, or soon while there is much."""
+        """Claim in the next turn, or soon if much is under way: something may have become due."""
         few = len(self.here) < FEW
         self._claim_at = 0.0 if few else min(self._claim_at, time.monotonic() + SOON_SECONDS)
 
@@ -252,7 +256,7 @@ class Loop:
 
 
 def _is_ready(each: Conversation, sendable: set[int]) -> bool:
-    """Whether it may send now, or has something to write while it wants to know something."""
+    """Whether it may send now, or has something to write while it asks for a site's state."""
     if isinstance(each.request, Ask):
         return each.unwritten
     return each.wants_slot and each.site in sendable

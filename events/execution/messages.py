@@ -5,7 +5,7 @@ from rules.actions import Message
 
 
 def of(run: RuleRun) -> Message | None:
-    """The message of a run that passes it on; None where the body is not kept."""
+    """Return the message that a run passes on; None if it passes none on, or the body is gone."""
     if not run.spec.passes_on:
         return None
     delivery = Delivery.objects.filter(events=run.event_id).first()

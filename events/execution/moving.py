@@ -1,4 +1,4 @@
-"""Moving a buyer to what a rule gives now: that is given, and what it gave before ends."""
+"""Move a buyer to what a rule gives now: give that, and end what the rule gave before."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -33,11 +33,11 @@ def move(
     *,
     why: Text = CHANGED,
 ) -> dict[str, int]:
-    """Give what these rules give for each purchase now, and end the grants of these numbers.
+    """Give what these rules now give for each purchase, and end the grants of these numbers.
 
-    `why` it ends, CHANGED or DELETED, is what became of the rule that gave it.
-    Returns for how many nothing was ended per reason why. The batch gets the numbers of what was
-    queued, and is saved with each purchase.
+    `why`, CHANGED or DELETED, says what became of the rule that gave them. The batch gets the IDs
+    of what was queued, and is saved with each purchase. Returns for how many purchases nothing was
+    ended, by reason.
     """
     unread: Counter[str] = Counter()
 
@@ -63,7 +63,10 @@ def move(
 def _read(
     purchases: Iterable[tuple[EventLog, Collection[int], Collection[Rule]]], unread: Counter[str]
 ) -> Iterator[_Purchase]:
-    """These with what SamCart sent, which takes no lock; what cannot be read is counted."""
+    """Yield these with what SamCart sent, read without the lock.
+
+    Count those that are unreadable.
+    """
     books: dict[int, RuleBook] = {}
     for event, grants, rules in purchases:
         try:
@@ -73,12 +76,12 @@ def _read(
 
 
 def keep(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
-    """Note that a person lets the buyers of these keep the grants, so nobody is told of them."""
+    """Record that a person lets these buyers keep the grants, so that pages stop listing them."""
     _note_kept(purchases, Act.BUYERS_KEPT, Now())
 
 
 def tell_again(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
-    """Take that back: where no rule gives these, pages tell of them again."""
+    """Take that back: pages list these buyers again if no rule gives their grants."""
     _note_kept(purchases, Act.BUYERS_TOLD, None)
 
 
@@ -94,10 +97,10 @@ def _note_kept(
 
 
 def leave_with_nothing(ending: Collection[RuleRun], *, undone: bool = False) -> None:
-    """Note which purchases nothing is open for now: their buyers paid and are not in.
+    """Mark the purchases that have nothing open now: their buyers paid and are not in.
 
-    A rule that is made afterwards is offered for these, as for all that gave nothing. Of what a
-    person has `undone` nobody is alarmed.
+    A rule that is made later is offered for these, as for all that gave nothing. With `undone`,
+    they raise no alarm, because a person wanted it.
     """
     gave = grant_runs.giving(run.grant_id for run in ending).values("event")
     giving = RuleRun.objects.filter(action__in=actions.giving_access())
@@ -120,7 +123,7 @@ def _note(
 
 
 def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:
-    """Why the old access stays: nothing is taken before something is on its way instead."""
+    """Say why the old access stays: nothing is taken before its replacement is on its way."""
     if not old:
         return say("it has just changed")
     if any(run.status != Status.WAITING for run in made):
@@ -129,14 +132,14 @@ def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:
 
 
 def waive(grant: Grant, sentence: Text) -> RuleRun:
-    """The run (not saved) that ends a grant in Thinkific, which gives nothing from now on.
+    """Waive a grant. Return the run, not saved, that ends it in Thinkific.
 
-    It is waived, so that the rules may open it again: not an ending of the purchase. `sentence` is
-    as `grant_runs.run_for` takes it. Inside the lock of deciding.
+    A waived grant may be opened again by the rules, as its purchase has not ended. `sentence` is as
+    for `grant_runs.run_for`. Call it under the deciding lock.
     """
     grant.state = Grant.State.WAIVED
     grant.save(update_fields=["state"])
     giving = grant_runs.giving([grant])
     last = giving[0]
-    giving.update(rule=None)  # a rule runs once: should it be as before, it runs once more
+    giving.update(rule=None)  # so that the rule can run again, if it is changed back
     return grant_runs.run_behind(last, grant, Effect.ENDS, sentence)

@@ -1,4 +1,4 @@
-"""Doing something for many purchases: each in a transaction of its own, with its batch."""
+"""Do something for many purchases, each in a transaction of its own with its batch."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,10 +14,10 @@ Purchase = TypeVar("Purchase")
 
 
 def do(purchases: Iterable[Purchase], one: Callable[[Purchase], str], batch: Batch) -> Counter[str]:
-    """Do it for each in the lock of deciding; for how many something was left out, per reason why.
+    """Call `one` for each purchase under the deciding lock. Return its reasons, counted.
 
-    `one` saves what it queues in the batch, so that nothing is done that the batch does not know,
-    and returns why it left something out, "" where it did not.
+    `one` saves what it queues in the batch, so that nothing is done that the batch does not know.
+    It returns why it left something out, "" if it did not.
     """
     left: Counter[str] = Counter()
     for purchase in purchases:

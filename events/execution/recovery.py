@@ -1,4 +1,4 @@
-"""What recovers by itself: runs whose worker died, and runs that can never be carried out."""
+"""Recover runs whose worker died, and end runs that can never be carried out."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Running the rules again: an event decided once more, with the rules as they are now."""
+"""Run the rules again: decide an event once more, with the rules as they are now."""
 
 import hashlib
 import json
@@ -47,9 +47,9 @@ class NotRead(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """How many actions were queued, and for the events left out how many per reason why.
+    """How many actions were queued, and how many events were left out, by reason.
 
-    `off` are the rules to turn on where no rule that is on fits: these would run.
+    `off` are rules that are off and would run if turned on, where no rule that is on fits.
     """
 
     queued: int
@@ -57,7 +57,7 @@ class Rerun:
     off: Sequence[Rule] = ()
 
     def sentence(self) -> str:
-        """ "2 actions queued, 1 event left out: order 1183 was refunded on 3 May." """
+        """Say "2 actions queued, 1 event left out: order 1183 was refunded on 3 May." """
         actions = say_count(self.queued, "1 action queued", "{number} actions queued")
         others = [
             say_count(
@@ -72,12 +72,12 @@ class Rerun:
 
 
 def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
-    """Decide these events again; what fits now and has not run yet is queued, and what failed.
+    """Decide these events again. Queue what fits now and has not run yet, and what failed.
 
     What waits for its next attempt makes it now. A rule that leads to another course since has not
-    run as it is now. What is done stays done, but for what went with a deleted account. An event
-    that was refunded or canceled since is left out.
-    The batch gets the numbers of what was queued, and is saved with each event.
+    run as it is now. What is done stays done, unless it was lost with a deleted account. An event
+    that was refunded or canceled since is left out. The batch gets the IDs of what was queued, and
+    is saved with each event.
     """
     events = list(events)
     reasons = obstacles(events)
@@ -107,7 +107,7 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
 
 
 def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
-    """Why the rules cannot be run again for these events, by pk; the others are not in it."""
+    """Return why the rules cannot be run again, by event pk; only events with a reason."""
     taken_back = revocations.ended_since(events)
     found = {}
     if history.unread():
@@ -122,7 +122,7 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
 
 
 def to_retry(runs: Iterable[RuleRun], lost: Collection[int]) -> list[RuleRun]:
-    """Those of these actions that are carried out once more; `lost` are those of `lost()`."""
+    """Return the given actions that should run again. `lost` holds the IDs that `lost()` found."""
     failed = RuleRun.Status.FAILED
     return [run for run in runs if run.status == failed or run.waits_to_retry or run.pk in lost]
 
@@ -133,15 +133,15 @@ def _why_nothing_made(event: EventLog) -> str:
 
 
 def _to_turn_on(event: EventLog, line: LineItem) -> dict[int, Rule]:
-    """The rules that fit and are off, by pk; none where the event has actions already."""
+    """Return matching rules that are off, by pk. An event that has actions already has none."""
     off = {each.rule.pk: each.rule for each in line.verdicts if each.why is Reason.OFF}
     return off if off and not event.runs.exists() else {}
 
 
 def why_nothing(runs: Sequence[RuleRun], cannot: Mapping[int, str]) -> str:
-    """Why running the rules again does nothing for an event with these actions.
+    """Say why running the rules again does nothing for an event with these actions.
 
-    `cannot` says of those that failed, by pk, why they are not retried.
+    `cannot` says why failed ones are not retried, by pk.
     """
     states = RuleRun.Status
     if any(run.status == states.HELD for run in runs):
@@ -155,14 +155,14 @@ def why_nothing(runs: Sequence[RuleRun], cannot: Mapping[int, str]) -> str:
 
 
 def why_never(event: EventLog) -> str:
-    """Why no rule decides on such an event, "" where rules do."""
+    """Say why no rule decides on such an event; "" if rules do."""
     if event.by_hand and not event.trigger:
         return say("a person did this by hand, not a rule")
     return str(CANNOT.get(event.status, ""))
 
 
 def payload_removed(delivery: Delivery | None) -> str:
-    """ "what SamCart sent was removed after 180 days", "" while it is there, and of no delivery."""
+    """Say "what SamCart sent was removed after 180 days"; "" if it is there, or never was."""
     if delivery is None or delivery.body_removed_at is None:
         return ""
     return say_count(
@@ -173,7 +173,7 @@ def payload_removed(delivery: Delivery | None) -> str:
 
 
 def _read_again(event: EventLog) -> int:
-    """Have the inbox read from the start what our own code failed on; 1 if it does."""
+    """Have the inbox read again what our own code failed on. Return 1 if it will, else 0."""
     with transaction.atomic():
         same = Delivery.objects.filter(pk=event.delivery_id or 0, state=Delivery.State.READ)
         found = same.update(state=Delivery.State.NEW)
@@ -188,8 +188,8 @@ def _decide_again(event: EventLog, line: LineItem, book: RuleBook, batch: Batch 
     queued, _ = retry_by_hand.retry(to_retry(runs, lost), as_now=True, batch=batch)
     with transaction.atomic():
         lock.lock()
-        # Another one that runs the rules for this event, or for another line of the delivery, waits
-        # here, and then finds our runs.
+        # Whoever else runs the rules for this event, or for another line of the delivery, waits
+        # here and then finds our runs.
         Delivery.objects.select_for_update().filter(events=event).first()
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
         made = add(event, line, book)
@@ -203,7 +203,7 @@ def _decide_again(event: EventLog, line: LineItem, book: RuleBook, batch: Batch 
 
 
 def line_of(event: EventLog, books: dict[int, RuleBook]) -> tuple[LineItem, RuleBook]:
-    """The event's line with the rules as they stand now. Raises NotRead."""
+    """Return the event's line with the rules as they are now. Raises NotRead."""
     if event.by_hand:
         assert event.marketplace is not None
         if event.marketplace.pk not in books:
@@ -230,9 +230,8 @@ def add(
 ) -> list[RuleRun]:
     """Queue the rules that fit and have not run as they are now, or `only` of these.
 
-    Every verdict is noted.
-
-    In a transaction that holds the lock of deciding.
+    If any is queued, every verdict is recorded. Call it inside a transaction, under the deciding
+    lock.
     """
     verdicts = passing_on.once(line.verdicts, passing_on.rules_that_did(event.delivery_id))
     ran = {run.form for run in event.runs.all()}
@@ -250,13 +249,13 @@ def add(
     decisions.write()
     RuleRun.objects.bulk_create(new)
     texts = (event.rule_texts.sentences if event.rule_texts else {}) | book.sentences
-    # What ran in its time ran, whatever is thought of that rule today.
+    # The verdict of a rule that ran stays, even if today's rules decide otherwise.
     before = [[rule, why] for rule, why in event.verdicts if why == Reason.RUN]
     kept = {rule for rule, _ in before}
     now = [[each.rule.pk, each.why.value] for each in verdicts if each.rule.pk not in kept]
     event.verdicts = before + now
     event.rule_texts = _texts(texts)
-    event.reason = event.reason if event.email_given_at else ""  # who gave which address stays
+    event.reason = event.reason if event.email_given_at else ""  # keep who gave which address
     event.gave_nothing = event.gave_nothing and all(run.spec.passes_on for run in new)
     changed = ["verdicts", "rule_texts", "reason", "gave_nothing", "email_as_sent"]
     event.save(update_fields=changed)

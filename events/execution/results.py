@@ -30,14 +30,14 @@ from integrations.thinkific.site_check import reject_key
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
-# No action needs so many calls unless it walks through page after page: time alone does not
-# bring that to an end, and it would use up the site's calls for ever.
+# No action needs this many calls unless it walks through page after page. Running out of time does
+# not end that: it would use up the site's calls forever.
 MANY_CALLS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How an attempt ended; `again_in` is in seconds, `counts` False when it was no true try."""
+    """How an attempt ended. `again_in` is in seconds; `counts` is False if it was no real try."""
 
     status: RuleRun.Status
     code: str
@@ -52,9 +52,9 @@ class Result:
 
 
 def of_error(run: RuleRun, error: Exception, *, calls: int, answer_seconds: float = 0.0) -> Result:
-    """What an error means: give up, try again later, or wait until the site is open.
+    """Return what an error means: give up, try again later, or wait until the site is open.
 
-    `calls` is how many the attempt had made, `answer_seconds` what their answers took. Only
+    `calls` is how many calls the attempt made, `answer_seconds` how long their answers took. Only
     answers to the run's own calls count toward giving up: a pause of the site, the wait for a slot
     and our own database do not. A secret that cannot be opened pauses its site.
     """
@@ -105,9 +105,10 @@ def _too_slow(run: RuleRun, calls: int) -> Said:
 
 
 def hold(runs: Iterable[RuleRun]) -> set[tuple[int, UUID | None]]:
-    """The runs that are still ours, by pk and token, locked inside the caller's transaction.
+    """Lock the runs that are still ours. Return them by pk and token.
 
-    One that lapsed may have been claimed here again: its first token holds nothing any more.
+    One that lapsed may have been claimed here again; then its first token is not valid any more.
+    Call it inside a transaction.
     """
     ours = {(run.pk, run.lease_token) for run in runs}
     pks = {pk for pk, _ in ours}
@@ -116,7 +117,7 @@ def hold(runs: Iterable[RuleRun]) -> set[tuple[int, UUID | None]]:
 
 
 def write(ended: Iterable[tuple[RuleRun, Result]], *, opened: Iterable[RuleRun] = ()) -> None:
-    """Write how attempts ended; inside the caller's transaction, which holds runs and events.
+    """Write how attempts ended. Call it inside the transaction that holds runs and events.
 
     `opened` are runs, ended or not, whose access Thinkific has just opened.
     """
@@ -143,20 +144,20 @@ def write(ended: Iterable[tuple[RuleRun, Result]], *, opened: Iterable[RuleRun] 
 
 
 def _see(done: Iterable[RuleRun]) -> None:
-    """Thinkific was seen to hold what these runs gave."""
+    """Record that Thinkific holds what these runs gave."""
     given = {
         run.grant_id: run.customer_id for run in done if run.grant_id and run.spec.gives_access
     }
     if given:
-        # Not what was moved to another student meanwhile.
+        # Leave out what was moved to another student meanwhile.
         students = set(given.values())
         seen = Grant.objects.active().filter(pk__in=given, customer__in=students)
         seen.update(seen_at=Now())
 
 
 def _broke(run: RuleRun, error: Exception) -> Result:
-    """What Admit's own fault means."""
-    # What a database says may quote a row.
+    """Return what a fault of Admit itself means."""
+    # A database error may quote a row, so it is not logged.
     told = None if isinstance(error, DatabaseError) else error
     log.error("action_broke", extra={"run": run.pk}, exc_info=told)
     return _retry(
@@ -172,7 +173,7 @@ def _broke(run: RuleRun, error: Exception) -> Result:
 
 
 def _outside(run: RuleRun) -> Text:
-    """How sentences name what the run calls."""
+    """Return how sentences name what the run calls."""
     return app_registry.APPS[run.spec.app].outside
 
 
@@ -189,13 +190,14 @@ def _retry(
     at_least: float = 0.0,
     then: str = "",
 ) -> Result:
-    """Try again after the schedule's delay, or after `at_least` seconds; fail when it is over.
+    """Try again after the schedule's delay, or after `at_least` seconds; fail at its end.
 
-    `goes_on` is told as long as it is true, `then` once the schedule is over; "" is as usual.
+    `goes_on` is said while there are tries left, `then` when there are none; "" stands for the
+    usual sentence.
     """
     delays = settings.RETRY_DELAYS
     if run.attempts < len(delays):
-        # A tenth more or less, so that what failed together does not come back together.
+        # Vary it by a tenth, so that what failed together does not come back together.
         delay = delays[run.attempts] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
         again_in = max(delay, at_least)
         message = joined([message, goes_on or say(TRIES_AGAIN)])

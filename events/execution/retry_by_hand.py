@@ -1,4 +1,4 @@
-"""What a person does with runs by hand: retry, send once more, dismiss."""
+"""What a person does with runs by hand: retry, send again, dismiss."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -33,13 +33,13 @@ def retry(
     as_now: bool = False,
     batch: Batch | None = None,
 ) -> tuple[int, dict[str, int]]:
-    """Queue failed, held or skipped runs again, and done ones whose account was deleted since.
+    """Queue failed, held or skipped runs again, and done ones whose access was lost since.
 
-    What waits for its next attempt makes it now.
+    A run that waits for its next attempt makes it now. `anyway` also carries out what was decided
+    otherwise, refunded or canceled. With `as_now`, a failed run gives what its rule gives now. The
+    batch gets the IDs of the runs that were queued.
 
-    Returns how many were queued, and for the others how many per reason why not. The batch gets
-    the numbers of those that were queued. `anyway` also carries out what was decided otherwise,
-    refunded or canceled. `as_now`: what failed gives what its rule gives now.
+    Returns how many were queued, and how many were not, by reason.
     """
     runs = list(runs)
     act = Act.DONE_ANYWAY if anyway else None
@@ -48,7 +48,7 @@ def retry(
 
 
 def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
-    """Why each of these runs, by pk, cannot be queued again, "" where it can."""
+    """Return why each of these runs cannot be queued again, by pk; "" if it can."""
     taken_back = {} if anyway else _taken_back(runs)
     wait = say(history.WAIT) if history.unread() else ""
     lost = _lost(runs, anyway=anyway)
@@ -61,10 +61,10 @@ def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
 def give_again(
     runs: Iterable[RuleRun], *, batch: Batch | None = None
 ) -> tuple[int, dict[str, int]]:
-    """Queue runs whose grants are active, also those that succeeded: Thinkific shows no access.
+    """Queue runs whose grants are active, even done ones: Thinkific does not show the access.
 
-    Each keeps what was decided, and looks at what Thinkific shows before it changes anything.
-    Returns what `retry` returns.
+    Each keeps what was decided, and looks at Thinkific before it changes anything. Returns what
+    `retry` returns.
     """
     runs = list(runs)
     wait = say(history.WAIT) if history.unread() else ""
@@ -73,7 +73,7 @@ def give_again(
 
 
 def why_not_given_again(run: RuleRun) -> str:
-    """Why this run cannot give once more what it gave, "" when it can."""
+    """Say why this run cannot give again what it gave; "" if it can."""
     if run.status == Status.HELD:
         return say("it waits for you: release it if it is right")
     if run.grant is None or not run.grant.is_active:
@@ -90,7 +90,7 @@ def _queue_all(
     act: Act | None,
     batch: Batch | None,
 ) -> tuple[int, dict[str, int]]:
-    """Queue those for which there is no reason against it."""
+    """Queue the runs that have no reason against it. Returns what `retry` returns."""
     queued = 0
     left: dict[str, int] = {}
     for run in runs:
@@ -107,7 +107,7 @@ def _queue_all(
 
 
 def run_again(run: RuleRun) -> str:
-    """Queue what was passed on to be sent once more, as a new message; why not, "" when it is."""
+    """Queue what was passed on as a new message. Return why it was not queued, "" if it was."""
     if reason := why_not_again(run):
         return reason
     queued = _queue(run, anyway=False, act=Act.RUN_REPEATED)
@@ -115,7 +115,7 @@ def run_again(run: RuleRun) -> str:
 
 
 def why_not_again(run: RuleRun) -> str:
-    """Why this run cannot be carried out once more, "" when it can."""
+    """Say why this run cannot be sent again; "" if it can."""
     if run.status != Status.DONE or not run.spec.passes_on:
         return say("only what was sent to a receiver can be sent again")
     if run.integration_id is None:
@@ -124,7 +124,7 @@ def why_not_again(run: RuleRun) -> str:
 
 
 def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
-    """End failed or held runs that nobody needs any more, and delayed ones; how many that were."""
+    """End failed, held or delayed runs that nobody needs. Return how many were ended."""
     number = 0
     for run in runs:
         with transaction.atomic():
@@ -134,7 +134,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
             for before in open_run.values_list("message", flat=True):
                 message = say("Dismissed by {person}. Before: {before}", person=by, before=before)
                 dismissed = open_run.end(Status.SKIPPED, DISMISSED, message)
-            if dismissed:  # else what it gives may be on its way: somebody retried it meanwhile
+            if dismissed:  # if not, it was retried meanwhile and may be giving access
                 decisions.waive([run])
                 refresh_event(run.event_id)
                 audit.record(Act.RUN_DISMISSED, run)
@@ -143,12 +143,12 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
 
 
 def _act(run: RuleRun) -> Act:
-    """What it is called to queue this run again."""
+    """Return the audit act for queuing this run again."""
     return Act.RUN_RELEASED if run.status == Status.HELD else Act.RUN_RETRIED
 
 
 def _taken_back(runs: Sequence[RuleRun]) -> dict[int, str]:
-    """For runs that give access: why not, where the event was refunded or canceled since."""
+    """Say why not, by pk, for giving runs whose event was refunded or canceled since."""
     giving = [run for run in runs if run.spec.gives_access]
     events = EventLog.objects.filter(pk__in={run.event_id for run in giving})
     ending = revocations.ended_since(events)
@@ -160,7 +160,7 @@ def _taken_back(runs: Sequence[RuleRun]) -> dict[int, str]:
 
 
 def retried_sentence(queued: int, left: dict[str, int]) -> str:
-    """ "2 queued, 1 skipped: it had succeeded." """
+    """Say "2 queued, 1 skipped: it had succeeded." """
     others = [
         say_count(number, "1 skipped: {reason}", "{number} skipped: {reason}", reason=reason)
         for reason, number in left.items()
@@ -195,24 +195,25 @@ def _queue(run: RuleRun, *, anyway: bool, as_now: bool = False, act: Act) -> boo
         elif run.target and (anyway or run.grant_id is None):
             decisions.decide_alone(run, settled)
         elif run.grant is not None:
-            run.customer = run.grant.customer  # before the ledger each event had its own
+            run.customer = run.grant.customer  # before the ledger, each event had its own customer
         run.save()
         refresh_event(run.event_id)
     return True
 
 
 def _settled(run: RuleRun, *, anyway: bool) -> Settled:
-    """What a person settles who queues this run."""
+    """Return what a person settles by queuing this run."""
     if anyway:
         return Settled.ANYWAY
-    # One too many was to end at once; whatever its rule says by now.
+    # It was to end at once before it was held, whatever delay its rule has by now.
     return Settled.DUE if run.code == BRAKED else Settled.RIGHT
 
 
 def _given_instead(run: RuleRun, *, as_now: bool) -> dict[str, Any]:
-    """What the rule gives now, where the course is gone and the rule was edited since.
+    """Return what the rule gives now, if the course is gone and the rule was edited since.
 
-    Any other run repeats what was decided when its event came, unless it is wanted `as_now`.
+    With `as_now`, also if the run is outdated. Any other run repeats what was decided when its
+    event came.
     """
     rule = run.rule
     if rule is None or rule.trigger != run.event.trigger or not rule.spec.gives_access:
@@ -223,7 +224,7 @@ def _given_instead(run: RuleRun, *, as_now: bool) -> dict[str, Any]:
 
 
 def is_outdated(run: RuleRun) -> bool:
-    """Whether it failed to give something, and its rule, which still fits, gives another thing."""
+    """Whether it failed to give something, and its rule still fits but gives something else."""
     rule = run.rule
     return (
         rule is not None
@@ -243,14 +244,14 @@ def _is_first_of_its_form(run: RuleRun, rule: Rule) -> bool:
 
 
 def why_not(run: RuleRun, *, anyway: bool = False) -> str:
-    """Why this run cannot be queued again, "" when it can unless its event was taken back."""
+    """Say why this run cannot be queued again; "" if it can. Does not look for refunds."""
     return _why_not(run, _lost([run], anyway=anyway), anyway=anyway)
 
 
 def _lost(runs: Iterable[RuleRun], *, anyway: bool) -> set[int]:
-    """Of these runs those whose access was lost since, or taken away for another purchase.
+    """Return those of the finished runs whose access was lost, or is due and not on its way.
 
-    Those that are over alone; `anyway`, what was skipped is queued whether it was lost or not.
+    With `anyway`, skipped runs are left out, because they are queued in any case.
     """
     statuses = {Status.DONE} if anyway else {Status.DONE, Status.SKIPPED}
     over = [run.pk for run in runs if run.status in statuses]

@@ -1,4 +1,4 @@
-"""What a rule did, also once it is deleted: its actions name it no more, but their events do."""
+"""What a rule did, even if deleted: its actions no longer name it, but their events do."""
 
 from django.db import transaction
 
@@ -9,12 +9,12 @@ from integrations.sentences import write
 from rules.engine import Reason
 from rules.models import Rule
 
-# So many of the newest actions of deleted rules are looked through.
+# How many of the newest actions of deleted rules are searched.
 MOST = 5000
 
 
 def of_deleted(number: int, among: RuleRunQuerySet) -> list[RuleRun]:
-    """The actions of the deleted rule of this number among these, the newest first."""
+    """Return the actions among these that the deleted rule of this number made, newest first."""
     texts = {
         each.pk: each.sentences for each in RuleTexts.objects.filter(sentences__has_key=str(number))
     }
@@ -28,36 +28,37 @@ def of_deleted(number: int, among: RuleRunQuerySet) -> list[RuleRun]:
 
 
 def is_deleted(ended: RuleRun) -> bool:
-    """Whether the rule is gone that gave what this action of a person ended."""
+    """Whether the rule that gave what this action of a person ended is gone."""
     run = grant_runs.giving([ended.grant_id]).select_related("event__rule_texts").first()
     rules = _may_have_made(run) if run and run.event.rule_texts else []
-    # Several, where the product was renamed since: then one of them is it.
+    # There are several if the product was renamed since; one of them made it.
     return Rule.objects.filter(pk__in=rules).count() < len(rules)
 
 
 def _fits(run: RuleRun, number: int, texts: dict[str, str]) -> bool:
-    """Whether the sentence of the action is the rule's, or at least that of no other rule."""
+    """Whether the action's sentence is the rule's, or at least no other rule's."""
     kept = write(run.rule_sentence)
     return texts.get(str(number)) == kept or kept not in texts.values()
 
 
 def rule_of(run: RuleRun) -> Rule | None:
-    """The rule that this action was made by, which it names no more; None where that is unclear."""
+    """Return the rule that made this action, which no longer names it; None if unclear."""
     rules = _may_have_made(run)
     return Rule.objects.filter(pk=rules[0]).first() if len(rules) == 1 else None
 
 
 def _may_have_made(run: RuleRun) -> list[int]:
-    """The numbers of the rules that ran for its event and that its sentence fits."""
+    """Return the numbers of the rules that ran for the action's event and fit its sentence."""
     texts = run.event.rule_texts.sentences if run.event.rule_texts else {}
     ran = {number for number, why in run.event.verdicts if why == Reason.RUN}
     return [number for number in ran if _fits(run, number, texts)]
 
 
 def give_back(rule: Rule) -> None:
-    """Let the actions of a rule that was deleted and is there again name it again.
+    """Let the actions of a deleted rule that was restored name it again.
 
-    But for those of which the buyers were moved to something else: it may run again for these.
+    Actions whose buyers were moved to something else are left out: the rule may run again for
+    these.
     """
     with transaction.atomic():
         known = {(run.event_id, run.form) for run in RuleRun.objects.filter(rule=rule)}

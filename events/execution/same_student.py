@@ -1,7 +1,7 @@
 """Customers who turn out to be one Thinkific user while a run of each is under way.
 
 That was not known when the runs were claimed, so what is due was read for each customer alone. The
-run that finds out begins again: then it is known that they are one student, whose runs go one at a
+run that finds out begins again: by then they are known to be one student, whose runs go one at a
 time.
 """
 
@@ -25,9 +25,10 @@ class SameStudent(Exception):
 
 
 def found_out(conversations: Iterable[Conversation]) -> dict[Conversation, int]:
-    """The Thinkific user that each customer has just turned out to be.
+    """Return the Thinkific user that each conversation's customer has just turned out to be.
 
-    Only of those who are going to send more; an account that was made for one is no one else's.
+    Pass only those that are going to send more. An account that was just made for the customer is
+    left out: it is no one else's.
     """
     found = {}
     for each in conversations:
@@ -42,7 +43,10 @@ def found_out(conversations: Iterable[Conversation]) -> dict[Conversation, int]:
 
 
 def begin_again(found: Found) -> None:
-    """End those whose Thinkific user another customer is too; what they found is written."""
+    """Fail those whose Thinkific user is also another customer.
+
+    Call it once findings are written.
+    """
     if not found:
         return
     rows = ThinkificUser.objects.filter(
@@ -57,6 +61,6 @@ def begin_again(found: Found) -> None:
 
 
 def remember(found: Found) -> None:
-    """It is written: they are not asked again."""
+    """Keep the users, now that they are written, so that they are not found out again."""
     for each, user in found.items():
         each.user = user

@@ -1,4 +1,4 @@
-"""Threads that only send: each carries one call out at a time and hands its answer back."""
+"""Threads that only send: each carries out one call at a time and hands its answer back."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ Reply = Answer | Exception
 
 
 class Senders(Generic[Who]):
-    """So many threads. They know nothing of runs, and touch no database."""
+    """A pool of threads that send. They know nothing of runs, and touch no database."""
 
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="send")
@@ -28,9 +28,9 @@ class Senders(Generic[Who]):
         self._pool.submit(self._carry_out, who, client, call, not_after)
 
     def replies(self, *, wait: float, gather: float) -> list[tuple[Who, Reply]]:
-        """What has been answered; waits `wait` seconds at most while nothing has.
+        """Return the answers that came, waiting at most `wait` seconds for the first.
 
-        Then waits on for `gather` seconds at most, until all that was under way is answered.
+        Then waits up to `gather` seconds more, until all that was under way is answered.
         """
         wanted = self.under_way
         found = self._take(wait) if self.under_way else []
@@ -56,7 +56,7 @@ class Senders(Generic[Who]):
     def _carry_out(self, who: Who, client: Client, call: Any, not_after: float) -> None:
         reply: Reply
         try:
-            # A process that stood still may find its run with another one, which has looked
+            # If this process stood still, another one may have the run by now, and may have checked
             # already whether this call was made.
             if time.monotonic() > not_after:
                 raise OutOfTime(say("The worker stood still before the next call."))

@@ -1,4 +1,4 @@
-"""Undoing what was started for many at once: what it gave ends, what it ended is given back."""
+"""Undo what was started for many at once: end what it gave, and give back what it ended."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ from rules.actions import Effect
 
 State = Grant.State
 SENTENCE = _("Undone: {action}, {course} on {site}")
-# The codes of endings that were to wait, and fell away before they were decided on.
+# The codes of endings that waited, and were dropped before they were decided.
 FELL_AWAY = {pending.REPLACED, delayed.PAID_AGAIN}
 # The codes of endings that ended nothing.
 ENDED_NOTHING = {
@@ -35,10 +35,11 @@ ENDED_NOTHING = {
 
 @dataclass(slots=True)
 class Undo:
-    """What undoing a batch does for one purchase, by the batch's actions: all of it or nothing.
+    """What undoing a batch does for one purchase: all of it or nothing.
 
-    `gave` and `ended` are the actions whose grants end, and are given back; the endings that are
-    `pending` are dropped. `why_not` says what has changed since, "" where nothing has.
+    It consists of actions of the batch: the grants of `gave` end, those of `ended` are given back,
+    and the endings in `pending` are dropped. `why_not` says what has changed since, so that nothing
+    is undone; "" if nothing has.
     """
 
     event: EventLog
@@ -53,14 +54,14 @@ class Undo:
 
     @property
     def number(self) -> int:
-        """By which it is chosen: no other purchase of the batch has it."""
+        """The number by which it is chosen; no other purchase of the batch has it."""
         return self.runs[0].pk
 
 
 def look(batch: Batch) -> list[Undo]:
-    """What undoing it would do for each of its purchases, in the order in which it was done.
+    """Return what undoing the batch would do for each purchase, in the order of the batch.
 
-    A handful of queries, however many there are. Nothing is changed.
+    It takes a handful of queries, however many purchases there are, and changes nothing.
     """
     return _look(batch.new_ids)
 
@@ -86,7 +87,7 @@ def _look(purchases: Sequence[Sequence[int]]) -> list[Undo]:
 
 
 def _fell_away(run: RuleRun) -> bool:
-    """Whether it is an ending that waited and did nothing, so that nothing of it can be undone."""
+    """Whether it is a waiting ending that was dropped, so that there is nothing to undo."""
     if not run.spec.ends_access:
         return False
     dismissed = run.code == DISMISSED and (run.grant is None or run.grant.is_active)
@@ -94,7 +95,7 @@ def _fell_away(run: RuleRun) -> bool:
 
 
 def _together(of_each: Iterable[list[RuleRun]]) -> list[list[RuleRun]]:
-    """What was done for a purchase at once, joined where it is about the same grant."""
+    """Return the actions of each purchase, joined where they are about the same grant."""
     found: list[list[RuleRun]] = []
     place: dict[int | None, int] = {}
     for runs in of_each:
@@ -114,7 +115,7 @@ def _sorted(runs: Sequence[RuleRun]) -> Undo:
 
 
 def _acts(undos: Sequence[Undo]) -> Mapping[int | None, list[RuleRun]]:
-    """What gave and ended the grants of these, by grant and in the order of deciding."""
+    """Return the actions that gave or ended these grants, by grant, in the order of deciding."""
     grants = {run.grant_id for one in undos for run in one.runs if run.grant_id}
     found: dict[int | None, list[RuleRun]] = defaultdict(list)
     for run in RuleRun.objects.filter(grant__in=grants).order_by("pk"):
@@ -124,7 +125,7 @@ def _acts(undos: Sequence[Undo]) -> Mapping[int | None, list[RuleRun]]:
 
 
 def _changed(run: RuleRun, one: Undo, acts: Mapping[int | None, list[RuleRun]]) -> str:
-    """What has become of the action's access since, "" while it is as the action has left it."""
+    """Say what has changed since about the action's access; "" if it is as the action left it."""
     grant = run.grant
     if grant is None or run.code == UNDECIDED:
         return say("nothing was given or ended yet: see the action")
@@ -155,10 +156,10 @@ def _changed_giving(run: RuleRun, grant: Grant, others: Collection[RuleRun]) -> 
 
 
 def undo(batch: Batch, chosen: Collection[int], new: Batch) -> Rerun:
-    """Undo it for the purchases of these numbers; what was queued, and what was left out and why.
+    """Undo the batch for the purchases of these numbers. Return what was queued and left out.
 
-    Each is looked at again first. The batch `new` gets the numbers of what is queued and dropped.
-    It is saved with each purchase, so that nothing is done that it does not know.
+    Each is looked at again first. The batch `new` gets the IDs of what is queued and dropped, and
+    is saved with each purchase, so that nothing is done that it does not know.
     """
     new.undoes = batch
     queued: list[RuleRun] = []
@@ -175,7 +176,7 @@ def undo(batch: Batch, chosen: Collection[int], new: Batch) -> Rerun:
 
 
 def _undo(one: Undo, new: Batch) -> list[RuleRun]:
-    """In the lock of deciding; the actions that do it in Thinkific."""
+    """Undo one purchase, under the deciding lock. Return the actions that do it in Thinkific."""
     _drop(one.pending, new.started_by)
     back = _grants(one.ended)
     giving = [_give_back(grant) for grant in back]
@@ -195,22 +196,22 @@ def _undo(one: Undo, new: Batch) -> list[RuleRun]:
 
 
 def _grants(runs: Iterable[RuleRun]) -> list[Grant]:
-    """Each once, though two actions were about it."""
+    """Return the grants of these runs, each once."""
     return [*{run.grant.pk: run.grant for run in runs if run.grant}.values()]
 
 
 def _drop(endings: Collection[RuleRun], by: str) -> None:
-    """Have these never end anything; their rules may run once more."""
+    """Drop these endings for good. Their rules may run once more."""
     pending.replace(endings, by)
     RuleRun.objects.filter(pk__in=[run.pk for run in endings]).update(rule=None)
 
 
 def _give_back(grant: Grant) -> RuleRun:
-    """The run (not saved) that gives once more in Thinkific what was waived."""
+    """Reopen a waived grant. Return the run, not saved, that gives it again in Thinkific."""
     grant.state, grant.seen_at, grant.kept_at = State.ACTIVE, None, None
     grant.save(update_fields=["state", "seen_at", "kept_at"])
     last = grant_runs.giving([grant]).select_related("event__rule_texts")[0]
     rule = rule_history.rule_of(last)
     run = grant_runs.run_behind(last, grant, Effect.GIVES, SENTENCE, rule=rule)
-    run.rule_sentence = last.rule_sentence  # it is given by what gave it first
+    run.rule_sentence = last.rule_sentence  # what gave it first gives it again
     return run

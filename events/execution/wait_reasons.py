@@ -1,4 +1,4 @@
-"""Why a run waits, as things stand now: what is stored was true when it was written."""
+"""Why a run waits right now: the stored message was true when it was written."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,14 +9,14 @@ from integrations.sentences import say
 
 
 def reason(run: RuleRun) -> str:
-    """One sentence on what keeps a waiting run; the message of any other run, in plain words."""
+    """Say what a waiting run waits for; for any other run, return its message."""
     return reasons([run])[run.pk]
 
 
 def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
-    """The same for many: by pk, with a query for all of them and one for each of their sites.
+    """Return the same for many, by pk, with a query for all and one for each of their sites.
 
-    An ending that waits for its day keeps its own message: nothing else keeps it.
+    An ending that waits for its day keeps its own message.
     """
     waiting = [
         run
@@ -39,7 +39,7 @@ def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
 
 
 def under_way(runs: Iterable[RuleRun]) -> bool:
-    """Whether one of these is being carried out, or waits for nothing but its turn."""
+    """Whether any of these is being carried out, or waits only for its turn."""
     states = RuleRun.Status
     return any(
         run.status == states.RUNNING
@@ -50,7 +50,7 @@ def under_way(runs: Iterable[RuleRun]) -> bool:
 
 
 def _closed(site: Integration) -> str:
-    """What keeps every run of this site, "" when nothing does."""
+    """Say what keeps every run of this site waiting; "" if nothing does."""
     if not site.enabled:
         return say("{site} is turned off; this goes on when it is turned on.", site=site)
     why, seconds = rate_limit.blocked_for(site.pk)
@@ -58,7 +58,7 @@ def _closed(site: Integration) -> str:
 
 
 def at_closed_site(integration: Integration, why: str) -> str:
-    """What keeps every run of a site that is blocked; `why` is a CallBudget.Blocked."""
+    """Say what keeps every run of a blocked site waiting; `why` is a CallBudget.Blocked."""
     app = app_registry.of(integration)
     if why == CallBudget.Blocked.KEY and app.has_catalog and integration.not_let_in:
         return say(

@@ -1,4 +1,4 @@
-"""What a turn of the loop writes: in one transaction for all that are under way, or not at all."""
+"""What a turn of the loop writes: all that is under way in one transaction, or nothing."""
 
 import logging
 import time
@@ -31,15 +31,15 @@ log = logging.getLogger(__name__)
 Status = RuleRun.Status
 Many = Sequence[Conversation]
 Results = Mapping[Conversation, Result]
-# How many more calls the site of a conversation may get at once, beside these of this turn.
+# How many more calls the site of a conversation may get at once, beside those chosen in this turn.
 Room = Callable[[Conversation, Sequence[Conversation]], int]
 
 
 @dataclass(slots=True)
 class Written:
-    """What the transaction allows: the calls to send now, and the conversations that are gone.
+    """What the transaction allows: calls to send now, and conversations that are gone.
 
-    `slots_at` is when the next slot of a site is there, in monotonic seconds.
+    `slots_at` says when the next slot of each site is free, in monotonic seconds.
     """
 
     calls: list[Conversation] = field(default_factory=list)
@@ -50,8 +50,9 @@ class Written:
 def write(over: Many, ready: Many, *, room: Room) -> Written:
     """Write what these conversations brought, and take what the next calls of `ready` need.
 
-    Raises what the database raises when it is away; then nothing was written, and all of it is
-    there for the next turn. What breaks the transaction of all is written alone, and ends alone.
+    Raises OperationalError or InterfaceError when the database is away; then nothing was written,
+    and the next turn tries again. If one breaks the transaction, each is written alone, and only
+    that one fails.
     """
     ended = {each: ending.of(each) for each, _ in _runs(over)}
     try:
@@ -59,7 +60,7 @@ def write(over: Many, ready: Many, *, room: Room) -> Written:
     except (OperationalError, InterfaceError):
         raise
     except Exception:
-        # Which of them it is shows when each has a transaction of its own.
+        # Give each its own transaction, to find the one that fails.
         written = Written()
         for each in over:
             _write_one([each], [], ended, written)
@@ -72,11 +73,11 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
     everyone = [*over, *ready]
     written = Written()
     with transaction.atomic():
-        # Rows are locked in one order everywhere: sites, events, runs.
+        # Rows are locked in the same order everywhere: sites, events, runs.
         limits = {each.site: each.app.calls_per_minute() for each in ready}
         budgets = slots.look(limits)
         found_out = same_student.found_out(ready)
-        # Of two that find out the same at once, the second one sees the first.
+        # If two processes find out the same at once, the second one sees what the first wrote.
         slots.lock({each.site: limits[each.site] for each in found_out})
         lock_events({run.event_id for _, run in _runs(over)})
         held = results.hold(run for _, run in _runs(everyone))
@@ -86,7 +87,7 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
         ours = [(run, ended[each]) for each, run in _runs(over) if _key(run) in held]
         results.write(ours, opened=_opened(everyone))
         _end_questions(each for each in over if each.run is None)
-        # What this turn has found out may have paused a site, or opened it.
+        # This turn's answers may have paused or opened a site.
         told_of = {each.site for each in everyone if _tells_of_site(each)}
         budgets |= slots.look({site: limits[site] for site in limits.keys() & told_of})
         waiting = [each for each in ready if each.wants_slot and each not in lost]
@@ -108,21 +109,24 @@ def _write_all(over: Many, ready: Many, ended: Results, room: Room) -> Written:
 
 
 def _close(lost: Many) -> None:
-    """Another worker has taken these over. What they learned is written, how they ended is not."""
+    """Close conversations whose runs another worker has taken over.
+
+    What they learned is written; how they ended is not.
+    """
     for each in lost:
         each.steps.close()
         log.warning("lease_lost", extra={"run": each.run_id})
 
 
 def _write_one(over: Many, ready: Many, ended: Results, written: Written) -> None:
-    """Write this one alone; its next call waits for the next turn."""
+    """Write one conversation alone. Its next call waits for the next turn."""
     try:
         written.gone += _write_all(over, ready, ended, room=_none).gone
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
-        # Its site or customer was deleted meanwhile, or it is a fault of ours. What was learned
-        # has no place then; how the run ended is written without it.
+        # Its site or customer was deleted meanwhile, or our code is at fault. There is no place for
+        # what was learned then; how the run ended is written without it.
         for each in [*over, *ready]:
             log.warning("unwritable", extra={"run": each.run_id, "error": type(error).__name__})
             each.forget()
@@ -133,12 +137,12 @@ def _write_one(over: Many, ready: Many, ended: Results, written: Written) -> Non
 
 
 def _end_bare(over: Many, ended: Results) -> Many:
-    """End this one, of which nothing else is left to be written."""
+    """End one conversation, writing nothing else about it."""
     try:
         return _write_all(over, [], ended, room=_none).gone
     except (OperationalError, InterfaceError):
         raise
-    except Exception as error:  # what it came to cannot be written either
+    except Exception as error:  # its result cannot be written either
         for each in over:
             each.error, each.result = error, None
         broken = {each: ending.of(each) for each, _ in _runs(over)}
@@ -166,7 +170,7 @@ def _keep(everyone: Many) -> None:
 
 
 def _opened(everyone: Many) -> list[RuleRun]:
-    """The runs whose access was opened."""
+    """Return the runs whose access Thinkific has just opened."""
     notes = [(run, note) for each, run in _runs(everyone) for note in each.attempt.notes]
     return [run for run, note in notes if isinstance(note, Opened)]
 
@@ -182,7 +186,7 @@ def _take_slots(
     written: Written,
     room: Room,
 ) -> None:
-    """Choose those whose call goes out in this turn; those of a paused site go back."""
+    """Choose the calls that go out in this turn. Runs at a paused site go back."""
     if budget is None:
         for each in waiting:
             each.fail(OutOfTime(say("The integration was deleted.")))
@@ -214,11 +218,11 @@ def _intend(calls: Many) -> list[tuple[Conversation, Intent]]:
 
 
 def _end_questions(questions: Iterable[Conversation]) -> None:
-    """Let the answers take effect: they open sites, or pause them."""
+    """Let the answers to questions take effect: they open sites or pause them."""
     for each in questions:
         site = each.integration
         if not site_check.has_its_key(site):
-            rate_limit.stop_asking(site.pk, each.asked_at)  # of the new key it says nothing
+            rate_limit.stop_asking(site.pk, each.asked_at)  # the answer is about an old key
         elif each.error is None:
             each.app.take_effect(site, each.outcome)
             rate_limit.answered(site.pk, each.asked_at, each.outcome.state)
@@ -228,12 +232,12 @@ def _end_questions(questions: Iterable[Conversation]) -> None:
         elif isinstance(each.error, OutOfTime | rate_limit.NoSlot):
             rate_limit.stop_asking(site.pk, each.asked_at)
         else:
-            # A fault of ours would come again: nothing is known for a while, as without an answer.
+            # Our fault would come again at once: wait for a while, as if there had been no answer.
             kind = type(each.error).__name__
             log.error("question_broke", extra={"integration": site.pk, "error": kind})
             rate_limit.answered(site.pk, each.asked_at, SiteAnswer.UNKNOWN)
 
 
 def _runs(conversations: Iterable[Conversation]) -> list[tuple[Conversation, RuleRun]]:
-    """Those of runs, not of questions."""
+    """Return the conversations that carry out runs, with their runs; questions are left out."""
     return [(each, each.run) for each in conversations if each.run is not None]
