@@ -1,1 +1,1 @@
-"""Wake-ups: what travels through django-q2, and how the workers hear of it."""
+"""Wake-ups: the signals that travel through django-q2, and how workers hear of them."""

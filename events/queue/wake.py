@@ -18,11 +18,11 @@ _WAITS = "SELECT 1 FROM django_q_ormq WHERE key = %s AND lock <= %s LIMIT 1"
 def wake() -> None:
     """Queue a wake-up unless one waits to be taken. Commits with the caller's transaction.
 
-    One that was taken already (locked) suppresses none: it may be past what is new. Two
-    callers at once may queue two, and one may be missed; the scheduler makes up for it.
+    One that is being worked on does not count: its task may be past the new work. Two callers at
+    once may queue two, or a wake-up may be missed; the scheduler makes up for that.
     """
     if settings.REDIS_URL:
-        # Robust: what has been committed is not undone by a Redis that is away.
+        # Robust: an unreachable Redis must not fail the request, whose work is committed.
         transaction.on_commit(_push_if_none, robust=True)
         return
     if not queued():
@@ -31,13 +31,13 @@ def wake() -> None:
 
 
 def queued() -> bool:
-    """Whether a wake-up waits to be taken; False as well when only Redis could tell."""
+    """Whether a wake-up waits to be taken. Always False with Redis, which is not asked."""
     if settings.REDIS_URL:
         return False
-    # First, for django-q2 closes old connections when a broker is made.
+    # Make the broker first: that closes old connections.
     key = _broker().list_key
     now = connection.ops.adapt_datetimefield_value(timezone.now())
-    with queries.cursor() as cursor:  # asked for each event: the ORM's composing costs more
+    with queries.cursor() as cursor:  # runs for each event: the ORM is slower
         cursor.execute(_WAITS, [key, now])
         return cursor.fetchone() is not None
 
@@ -49,5 +49,5 @@ def _push_if_none() -> None:
 
 @functools.cache
 def _broker() -> Broker:
-    # Kept: with Redis each call would open a connection (measured).
+    # Cached: with Redis each call would open a connection (measured).
     return get_broker()

@@ -1,4 +1,4 @@
-"""The wake pipe: through it a process tells the cluster beside it that a wake-up was queued.
+"""The wake pipe, by which a process tells the cluster beside it that a wake-up was queued.
 
 `manage.py up` makes the pipe for its web servers and its cluster. It carries no data and may be
 missing, full or broken: a cluster that reads nothing from it looks into the queue by itself.
@@ -9,16 +9,16 @@ import os
 import select
 import time
 
-# Environment variables with the pipe's two ends, as numbers of open files.
+# Environment variables that hold the file descriptors of the pipe's two ends.
 READ_END = "ADMIT_WAKE_PIPE_READ"
 WRITE_END = "ADMIT_WAKE_PIPE_WRITE"
-# How long a cluster waits before it looks by itself, with the pipe and without it.
+# Seconds until a cluster looks by itself, with the pipe and without it.
 WITH_PIPE_SECONDS = 1.0
 WITHOUT_PIPE_SECONDS = 0.05
 
 
 def create() -> tuple[int, int]:
-    """A new pipe: its read end and its write end. Neither ever blocks."""
+    """Return the read end and the write end of a new pipe. Neither ever blocks."""
     ends = os.pipe()
     for end in ends:
         os.set_blocking(end, False)
@@ -26,7 +26,7 @@ def create() -> tuple[int, int]:
 
 
 def notify() -> None:
-    """Make the cluster look now. Does nothing where there is no pipe."""
+    """Make the cluster look now. Does nothing if there is no pipe."""
     end = os.environ.get(WRITE_END)
     if end:
         # A full pipe has notified already; a broken one has no cluster behind it.
@@ -35,7 +35,7 @@ def notify() -> None:
 
 
 def wait() -> bool:
-    """Wait for a notification, at most until it is time to look anyway. True when one came."""
+    """Wait for a notification, or until it is time to look anyway. Return True if one came."""
     end = os.environ.get(READ_END)
     if not end:
         time.sleep(WITHOUT_PIPE_SECONDS)
@@ -49,7 +49,7 @@ def wait() -> bool:
 
 
 def _empty(end: int) -> bool:
-    """Read all that is in the pipe. False when every write end is closed."""
+    """Read all that is in the pipe. Return False if every write end is closed."""
     try:
         return bool(os.read(end, 65536))
     except BlockingIOError:
