@@ -1,1 +1,1 @@
-"""Receiving: SamCart's POST is kept, with its wake-up, before it is answered."""
+"""Receiving: SamCart's POST is stored, with its wake-up, before it is answered."""

@@ -1,8 +1,8 @@
 """How often the webhook gave each answer on this machine, since its `up` was started.
 
-Each web process keeps its own numbers in a small file, in a folder that `manage.py up` makes for
-all of them; the process for the pages adds them up. So counting asks no database and no lock of
-another process, and what a process counted outlives it.
+Each web process keeps its numbers in a small file of its own, in a folder that `manage.py up`
+makes; the process for the pages adds them up. So counting needs no database and no lock of another
+process, and the numbers outlive their process.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import struct
 import threading
 from pathlib import Path
 
-# The environment variable with the folder; without one nothing is counted.
+# The environment variable that names the folder; without it nothing is counted.
 FOLDER = "ADMIT_ANSWER_COUNTS"
 CODES = (200, 404, 405, 411, 413, 503)
 _FORMAT = struct.Struct(f"<{len(CODES)}Q")
@@ -33,7 +33,7 @@ _own: _Own | None = None
 
 
 def add(code: int) -> None:
-    """Count an answer with this status; what cannot be counted stops nothing."""
+    """Count an answer with this status. If that fails, nothing else is affected."""
     global _own
     folder = os.environ.get(FOLDER)
     if not folder:
@@ -46,7 +46,7 @@ def add(code: int) -> None:
 
 
 def totals() -> dict[int, int]:
-    """How often each answer was given; empty where nothing is counted."""
+    """Return how often each status was answered; {} if nothing is counted."""
     folder = os.environ.get(FOLDER)
     if not folder:
         return {}

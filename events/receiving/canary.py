@@ -1,8 +1,8 @@
-"""The canary: a delivery that Admit posts to its own address, to see that it arrives and is read.
+"""The canary: Admit posts it to its own address, to see that deliveries arrive and are read.
 
 It is marked by an HMAC with SECRET_KEY, for one account and a few minutes, and its body holds
-nothing but the mark. So a stranger can make none, and a mark that somebody saw on the way fits
-nothing else. What is marked badly or too late is an event of an unknown type, as any other.
+nothing but the mark. So a stranger cannot make one, and a mark that somebody saw on the way fits
+nothing else. A delivery with a bad or late mark is an ordinary event of an unknown type.
 """
 
 import json
@@ -13,9 +13,9 @@ from django.core import signing
 
 from events.models import Delivery
 
-# For so long a mark is good, and so much may the clocks of two machines differ.
+# How long a mark is valid, and how much the clocks of two machines may differ.
 LIFE_SECONDS = 300
-# SamCart has no such type: read as an event, it runs no rule.
+# SamCart has no such type: if read as an event, it runs no rule.
 TYPE = "Admit canary"
 _BEGINNING = b'{"admit_canary": "'
 _LONGEST = 300
@@ -23,12 +23,12 @@ _signer = signing.Signer(salt="events.receiving.canary")
 
 
 def body(marketplace: int) -> bytes:
-    """A new canary for this account's address."""
+    """Return a new canary for this account's address."""
     return _written(_signer.sign(f"{marketplace}.{secrets.token_hex(16)}.{int(time.time())}"))
 
 
 def is_one(delivery: Delivery, content: bytes) -> bool:
-    """Whether the delivery with this content is a canary of ours, received while it was good."""
+    """Whether the delivery with this content is our canary, received while its mark was valid."""
     if not content.startswith(_BEGINNING) or len(content) > _LONGEST:
         return False
     mark = content[len(_BEGINNING) :].partition(b'"')[0].decode("utf-8", "replace")

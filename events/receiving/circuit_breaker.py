@@ -1,7 +1,7 @@
-"""Whether to ask the database at all: while it hangs, not every POST must find that out again.
+"""Whether to ask the database at all: while it hangs, not every POST must wait to find out.
 
-A web server has few threads. When one has waited in vain, the others spool at once for a
-moment; then one of them tries again. Each web process knows for itself.
+A web server has few threads. When one has waited in vain, the others spool at once for a moment;
+then one of them tries again. Each web process decides for itself.
 """
 
 import threading
@@ -14,7 +14,10 @@ _rest_until = 0.0
 
 
 def allows_request() -> bool:
-    """False while the database rests; afterwards True for one caller at a time."""
+    """Return False while the database rests, and then True for one caller at a time.
+
+    Always False with RECEIVE_ONLY.
+    """
     global _rest_until
     if settings.RECEIVE_ONLY:
         return False
@@ -28,14 +31,17 @@ def allows_request() -> bool:
 
 
 def record_success() -> None:
-    """The database took a delivery: everybody may ask it again."""
+    """Record that the database took a delivery: everybody may ask it again."""
     global _rest_until
     if _rest_until:
         _rest_until = 0.0
 
 
 def record_failure(*, waited: float) -> None:
-    """It did not, after so many seconds: one that refuses at once may be asked at once again."""
+    """Record that the database failed after `waited` seconds.
+
+    One that refuses at once may be asked again at once.
+    """
     global _rest_until
     hangs = waited > settings.STORE_SECONDS / 2
     _rest_until = time.monotonic() + settings.STORE_SECONDS if hangs else 0.0

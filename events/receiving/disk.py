@@ -1,8 +1,8 @@
-"""The disks that receiving writes to, and the ballast that is given up when one of them is full.
+"""The disks that receiving writes to, and the ballast that is given up when one is full.
 
-The ballast is a file of BALLAST_MB on each of these disks. `manage.py up` keeps it. When the disk
-is full it is emptied, so that receiving goes on while somebody makes room. An empty file says that
-the ballast was given up; no file, that there is none.
+The ballast is a file of BALLAST_MB on each of these disks, kept by `manage.py up`. It is emptied
+when the disk is full, so that receiving goes on while somebody makes room. An empty file means that
+the ballast was given up; no file means that there is none.
 """
 
 import contextlib
@@ -23,18 +23,19 @@ from rules.listing import listed
 
 log = logging.getLogger(__name__)
 MB = 1024 * 1024
-# Less room than this, or than this share of the disk, is little.
+# Less free space than either of these, in MB and as a share of the disk, is too little.
 LITTLE_MB = 1024
 LITTLE_SHARE = 0.05
 FILE = "ballast"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-# In parts of the ballast: it is given up with less room than this, and made with more than that.
+# In sizes of the ballast: it is given up if less is free than the first, and made if there is room
+# for the second.
 GIVE_UP_BELOW = 0.25
 MAKE_FROM = 3
 
 
 class Step(Enum):
-    """What is to be done about a ballast."""
+    """What to do about a ballast."""
 
     NOTHING = auto()
     GIVE_UP = auto()
@@ -44,7 +45,10 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """`what` is on it, as in "the spool folder and the database"; sizes are in bytes."""
+    """A disk.
+
+    `what` says what is on it, "the spool folder and the database". Sizes are in bytes.
+    """
 
     what: str
     folder: Path
@@ -66,16 +70,16 @@ class Disk:
 
 
 def folders() -> dict[str, Path]:
-    """The folders that Admit writes to, by what is in them; one may not exist yet."""
+    """Return the folders that Admit writes to, by what is in them. One may not exist yet."""
     found: dict[str, Path] = {say("the spool folder"): Path(settings.SPOOL_DIR)}
-    # The disk of a server for PostgreSQL cannot be seen from here.
+    # The disk of a PostgreSQL server cannot be seen from here.
     if connection.vendor == "sqlite":
         found[say("the database")] = Path(str(connection.settings_dict["NAME"])).parent
     return found
 
 
 def disks() -> list[Disk]:
-    """The disks of these folders, each once."""
+    """Return the disks of these folders, each once."""
     found: dict[int, tuple[list[str], Path]] = {}
     for what, folder in folders().items():
         with contextlib.suppress(OSError):
@@ -89,7 +93,7 @@ def disks() -> list[Disk]:
 
 
 def step(*, free: int, held: int | None, wanted: int) -> Step:
-    """What is to be done, by the bytes that are free, held by a ballast (None: no file), wanted."""
+    """Return what to do, by the bytes free, held by a ballast (None: no file) and wanted."""
     if not wanted:
         return Step.NOTHING if held is None else Step.REMOVE
     if held and free < wanted * GIVE_UP_BELOW:
@@ -100,7 +104,7 @@ def step(*, free: int, held: int | None, wanted: int) -> Step:
 
 
 def keep_ballast() -> None:
-    """Make the ballast of each disk, or give it up, as there is room."""
+    """Make, give up or remove the ballast of each disk, by its free space and BALLAST_MB."""
     wanted = settings.BALLAST_MB * MB
     for disk in disks():
         todo = step(free=disk.free, held=_size(disk.ballast), wanted=wanted)
@@ -116,7 +120,7 @@ def keep_ballast() -> None:
 
 
 def giving_up_ballast(folder: Path, write: Callable[[], None]) -> None:
-    """Write into the folder; where its disk is full, once more without the ballast."""
+    """Call `write`. If the disk of the folder is full, give up the ballast and call it again."""
     try:
         write()
     except OSError as error:
@@ -126,7 +130,7 @@ def giving_up_ballast(folder: Path, write: Callable[[], None]) -> None:
 
 
 def give_up(folder: Path) -> bool:
-    """Empty the ballast in this folder; False when there is nothing to be had of it."""
+    """Empty the ballast in this folder. Return False if it holds nothing."""
     ballast = folder / FILE
     if not _size(ballast):
         return False
@@ -146,7 +150,7 @@ def _make(ballast: Path, size: int) -> None:
     number = os.open(ballast, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         os.ftruncate(number, 0)
-        # A file with a hole in it would hold no room.
+        # Allocate it: a sparse file would hold no room.
         os.posix_fallocate(number, 0, size)
     except OSError:
         ballast.unlink()

@@ -1,4 +1,4 @@
-"""What strangers can cause at will is counted, and told at most once a minute."""
+"""Log what strangers can cause at will: counted, and at most once a minute."""
 
 import threading
 import time
@@ -9,9 +9,9 @@ _all: list["GroupedLog"] = []
 
 
 class GroupedLog:
-    """Tells the first occurrence at once, and then how many followed, once a minute.
+    """Logs the first occurrence at once, and then, once a minute, how many followed.
 
-    `say` is called with the number. It writes the line; the number is at least 1.
+    `say` is called with that number, which is at least 1, and writes the line.
     """
 
     def __init__(self, say: Callable[[int], None]) -> None:
@@ -28,7 +28,7 @@ class GroupedLog:
         self.tell()
 
     def tell(self, *, at_once: bool = False) -> None:
-        """Tell what was counted since the last time, if that is a minute ago or `at_once`."""
+        """Log what was counted since the last line, if that is a minute ago or `at_once`."""
         with self._lock:
             count, now = self._count, time.monotonic()
             early = now < self._told_at + EVERY_SECONDS and not at_once
@@ -39,6 +39,6 @@ class GroupedLog:
 
 
 def flush_all(*, at_once: bool = False) -> None:
-    """Tell what is due of every grouped log; called now and then by a process that has a loop."""
+    """Log what is due of every grouped log. A process that has a loop calls this now and then."""
     for each in _all:
         each.tell(at_once=at_once)

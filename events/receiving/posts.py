@@ -1,4 +1,4 @@
-"""What a POST holds: its body, complete and not too large, and the delivery that is made of it."""
+"""What a POST holds: its body, complete and not too large, and the delivery made of it."""
 
 import hashlib
 
@@ -14,16 +14,16 @@ from rules.triggers import from_address
 
 
 def has_no_length(request: HttpRequest) -> bool:
-    """Whether a body may follow that is not read: HTTP/1.0 may end it by closing."""
+    """Whether a body may follow that we do not read: HTTP/1.0 may end it by closing."""
     headers = request.META
     told = headers.get("CONTENT_LENGTH") or headers.get("HTTP_TRANSFER_ENCODING")
     return headers.get("SERVER_PROTOCOL") == "HTTP/1.0" and not told
 
 
 def body(request: HttpRequest) -> bytes | None:
-    """The body's bytes; None when there are too many of them.
+    """Return the body's bytes; None if there are too many.
 
-    Raises OSError when some are missing, ValueError when their number is none.
+    Raises OSError if some are missing, ValueError if Content-Length is no number.
     """
     limit: int = settings.WEBHOOK_MAX_BYTES
     announced = 0
@@ -36,7 +36,7 @@ def body(request: HttpRequest) -> bytes | None:
             return None
         content = request.read(limit + 1)
     if len(content) < announced:
-        # Half a form may name another person, so a part is no copy.
+        # Half a form may name another person, so an incomplete body is not kept.
         raise UnreadablePostError("The connection broke off before the body was complete.")
     return None if len(content) > limit else bytes(content)
 
@@ -44,16 +44,16 @@ def body(request: HttpRequest) -> bytes | None:
 def delivery(
     request: HttpRequest, address: WebhookAddress, trigger: str, content: bytes
 ) -> Delivery:
-    """The delivery of a POST to this address (not saved)."""
+    """Return the delivery, not saved, of a POST to this address."""
     word = addresses.trigger_in(trigger)
     named = from_address(word)
     if not word:
-        trigger = ""  # nothing but what was pasted along with the address
+        trigger = ""  # it holds only what was pasted along with the address
     # WSGI hands the bytes of a header over as if they were Latin-1.
     query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
     return Delivery(
-        # For the spool, where None is found out when the database is back. The database takes
-        # whose it is, by which secret, and whether that is withdrawn from its own rows.
+        # Used by the spool only, which replaces None when the database is back. The database takes
+        # the account, the secret and whether it is withdrawn from its own rows.
         marketplace_id=address.marketplace_id,  # type: ignore[misc]
         address_trigger=named.value if named else _text(trigger, 100),
         query=_text(query.decode("utf-8", "replace"), 2000),
@@ -65,6 +65,6 @@ def delivery(
 
 
 def _text(value: str, length: int) -> str:
-    """Text that every database takes: no NUL, no half characters."""
+    """Return text that every database takes: cut to `length`, without NUL or half characters."""
     clean = value.encode("utf-8", "replace").decode("utf-8", "replace")
     return clean.replace("\x00", "\ufffd")[:length]

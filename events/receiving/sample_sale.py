@@ -1,4 +1,4 @@
-"""Sending a sale as SamCart would, and waiting for what comes of it."""
+"""Send a sale as SamCart would, and wait for what comes of it."""
 
 import hashlib
 import http.client
@@ -8,17 +8,17 @@ from urllib.parse import urlsplit
 from events.models import Delivery, EventLog, RuleRun
 from integrations import rate_limit
 
-# A pause of the site that is still waited for, in seconds.
+# The longest pause of a site to wait for, in seconds.
 LONGEST_PAUSE = 5.0
 UNFINISHED = {EventLog.Status.WAITING}
 
 
 class NotReceived(Exception):
-    """The event was not taken; the text is a sentence that says why."""
+    """The event was not accepted; the text is a sentence that says why."""
 
 
 def send(address: str, body: bytes) -> Delivery:
-    """POST the body as SamCart would; the delivery that was stored. Raises NotReceived."""
+    """POST the body as SamCart would. Return the delivery that was stored. Raises NotReceived."""
     parts = urlsplit(address)
     https = parts.scheme == "https"
     connection_type = http.client.HTTPSConnection if https else http.client.HTTPConnection
@@ -44,7 +44,7 @@ def send(address: str, body: bytes) -> Delivery:
 
 
 def _plain_line(response: http.client.HTTPResponse) -> str:
-    """What our webhook says beside its status; what another server says is a page of HTML."""
+    """Return what our webhook says beside its status; another server sends a page of HTML."""
     if not (response.getheader("Content-Type") or "").startswith("text/plain"):
         return "Is that Admit's address?"
     line = response.read(200).decode("utf-8", "replace").strip()
@@ -52,7 +52,7 @@ def _plain_line(response: http.client.HTTPResponse) -> str:
 
 
 def wait_for(delivery: Delivery, seconds: float) -> list[EventLog]:
-    """The delivery's events once nothing of them waits, or as they are after `seconds`."""
+    """Return the delivery's events once none waits or one is stuck, at most after `seconds`."""
     until = time.monotonic() + seconds
     while True:
         events = list(delivery.events.select_related("product", "customer").order_by("line"))
@@ -64,7 +64,7 @@ def wait_for(delivery: Delivery, seconds: float) -> list[EventLog]:
 
 
 def _stuck(run: RuleRun) -> bool:
-    """Whether it waits for longer than a person wants to watch."""
+    """Whether it will wait for longer than a person wants to watch."""
     if run.status != RuleRun.Status.WAITING or run.integration is None:
         return False
     _, pause = rate_limit.blocked_for(run.integration.pk)

@@ -1,16 +1,16 @@
-"""Sample bodies in the form that SamCart sends, for trying things out."""
+"""Sample bodies in SamCart's form, for trying things out."""
 
 import json
 from typing import Any
 
 from rules.triggers import TYPES, Category, Trigger
 
-# The first known type of each trigger; where none is known the address must tell.
+# The first known type of each trigger. A trigger without one needs an address of its own.
 _TYPE_OF = {trigger: text for text, trigger in reversed(TYPES.items())}
 
 
 def has_type(trigger: Trigger) -> bool:
-    """Whether SamCart's `type` for this trigger is known; else its own address is needed."""
+    """Whether SamCart's `type` for this trigger is known; if not, it needs its own address."""
     return trigger in _TYPE_OF
 
 
@@ -23,7 +23,10 @@ def body(
     name: str = "",
     product_name: str = "",
 ) -> bytes:
-    """One sale event as JSON. `product` is a SamCart id (of a course for Courses triggers)."""
+    """Return one sale event as JSON.
+
+    `product` is a SamCart ID, of a course for Courses triggers.
+    """
     first, _, last = (name or "Sample Buyer").partition(" ")
     customer = {"first_name": first, "last_name": last, "email": email, "customer_id": 21000001}
     thing: dict[str, Any] = {"id": _number_or_text(product)}

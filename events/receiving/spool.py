@@ -1,9 +1,9 @@
-"""The spool: where a delivery goes that the database cannot take, until it can.
+"""The spool keeps deliveries that the database cannot take, until it can.
 
-One file each, in a folder of this machine, sealed with the keys of FIELD_ENCRYPTION_KEYS. The
-name begins with the time of receipt, so that they sort by it. Each machine's `manage.py up`
-brings its own into the database; the delivery's UUID keeps that from happening twice, so two
-`up` on one folder, or a crash in the middle, do no harm.
+Each is a file in a folder of this machine, sealed with FIELD_ENCRYPTION_KEYS. The name begins with
+the time of receipt, so that files sort by it. Each machine's `manage.py up` brings its own into the
+database. The delivery's UUID keeps that from happening twice, so two `up` on one folder, or a crash
+in the middle, do no harm.
 """
 
 import json
@@ -30,16 +30,16 @@ from integrations.database_timeout import DatabaseTimeout
 from integrations.models import Marketplace, WebhookSecret
 
 log = logging.getLogger(__name__)
-# What a file tells of its delivery, beside the body, which comes after the first line.
+# What the first line of a file says about its delivery; the body follows.
 FACTS = ("address_trigger", "query", "content_type", "content_encoding", "body_digest")
 
-# Files that our keys do not open, as this process has found out and told once.
+# Files that this process has no key for, and has logged once.
 _not_ours: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A delivery as it lies in the folder; `marketplace_id` is None for an unknown address."""
+    """A delivery in the folder. Its `marketplace_id` is None for an unknown address."""
 
     delivery: Delivery
     secret_digest: str
@@ -47,11 +47,11 @@ class Spooled:
 
 
 def keep(delivery: Delivery, *, secret_digest: str, received_at: datetime) -> None:
-    """Write the delivery to this machine's disk; it is there for good when this returns.
+    """Write the delivery to this machine's disk. It is durable when this returns.
 
-    Raises OSError, or Full for one of an unknown address beyond the cap.
+    Raises OSError, or Full if it is for an unknown address and beyond the cap.
     """
-    # The time is this machine's, not the database's: that one cannot be asked.
+    # The time of receipt is this machine's: the database cannot be asked.
     folder = spool_folder.path()
     known = delivery.marketplace_id is not None
     facts = {name: getattr(delivery, name) for name in FACTS} | {
@@ -68,7 +68,7 @@ def keep(delivery: Delivery, *, secret_digest: str, received_at: datetime) -> No
 
 
 def prepare() -> None:
-    """Make the folder while all is well, and say so when it could take nothing."""
+    """Make the folder while all is well, and log an error if it cannot take a file."""
     try:
         prove()
     except OSError as error:
@@ -76,19 +76,19 @@ def prepare() -> None:
 
 
 def prove() -> None:
-    """Write a file of no delivery to the disk, and delete it. Raises OSError."""
-    # One that a crash leaves is swept with the drafts.
+    """Write a test file to the disk, and delete it. Raises OSError."""
+    # If a crash leaves it, it is swept with the drafts.
     file = spool_folder.path() / f".{uuid4()}.tmp"
     spool_folder.write(file, b"proof")
     file.unlink()
 
 
 def drain(*, seconds: float) -> int:
-    """Bring what waits here into the database, oldest first; how many deliveries that were.
+    """Bring what waits here into the database, oldest first. Return the number of deliveries.
 
-    Begins none after so many seconds, and waits for no database that hangs. Raises
-    django.db.Error when that does not take them; they stay then. A file that our keys do not
-    open stays too, one that makes no sense is set aside, and the rest goes on.
+    Begins none after `seconds`, and does not wait for a database that hangs. Raises django.db.Error
+    if the database does not take them; they stay then. A file that our keys do not open stays, too.
+    One that makes no sense is set aside, and the rest goes on.
     """
     landed = 0
     until = time.monotonic() + seconds
@@ -117,7 +117,7 @@ def _bring_in(file: Path) -> int:
     except FileNotFoundError:
         return 0  # another `up` was faster
     except (secrets.SecretUnreadable, PermissionError) as error:
-        # Another installation may have written it, which has the keys: it stays where it is.
+        # Another installation, which has the keys, may have written it, so it stays.
         if file.name not in _not_ours:
             kind = type(error).__name__
             log.error("spooled_delivery_not_ours", extra={"file": file.name, "error": kind})
@@ -130,7 +130,7 @@ def _bring_in(file: Path) -> int:
         return 0
     if not _find_door(spooled):
         if spooled.delivery.marketplace_id is None:
-            log.warning("spooled_address_unknown")  # with a database it had been a 404
+            log.warning("spooled_address_unknown")  # this would have been a 404
             file.unlink(missing_ok=True)
         else:
             log.error("spooled_delivery_refused", extra={"file": file.name, "error": "no account"})
@@ -140,7 +140,7 @@ def _bring_in(file: Path) -> int:
         _store(spooled)
     except Exception as error:
         if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
-            raise  # the database is away, which is no fault of this file's
+            raise  # the database is away; the file is not at fault
         kind = type(error).__name__
         log.error("spooled_delivery_refused", extra={"file": file.name, "error": kind})
         spool_folder.set_aside(file)
@@ -150,24 +150,27 @@ def _bring_in(file: Path) -> int:
 
 
 def read(file: Path) -> Spooled:
-    """What lies in the file. Raises SecretUnreadable when no key opens it or a part is missing."""
+    """Return what the file holds. Raises SecretUnreadable if no key opens it or a part is missing.
+
+    Raises ValueError, KeyError or TypeError if its content makes no sense.
+    """
     head, _, body = secrets.reveal_bytes(file.read_bytes()).partition(b"\n")
     facts: dict[str, Any] = json.loads(head)
     delivery = Delivery(
         uuid=UUID(facts["uuid"]),
         marketplace_id=facts["marketplace"],
         sealed_body=sealed.seal(body),
-        # A file of an earlier version tells less.
+        # A file of an earlier version has fewer facts.
         **{name: facts.get(name, "") for name in FACTS},
     )
     return Spooled(delivery, facts["secret"], datetime.fromisoformat(facts["received_at"]))
 
 
 def _find_door(spooled: Spooled) -> bool:
-    """Fill in whose it is, by what the database says now; False when there is no such account.
+    """Set the account and the secret by what the database says now. False: no such account.
 
-    An address that was deleted since it was seen in use may have been deleted for a reason:
-    what came to it is held for a person, as for one that was withdrawn.
+    An address that was deleted since may have been deleted for a reason: what came to it is held
+    for a person, as for one that was withdrawn.
     """
     delivery = spooled.delivery
     address = WebhookSecret.objects.filter(digest=spooled.secret_digest).first()
@@ -180,10 +183,10 @@ def _find_door(spooled: Spooled) -> bool:
 
 
 def _store(spooled: Spooled) -> None:
-    # By the database's clock nothing was received in the future, however fast ours goes.
+    # Never later than now by the database's clock, however fast ours goes.
     received = Value(spooled.received_at, output_field=DateTimeField())
     spooled.delivery.received_at = Least(received, ReceiptTime())
     with transaction.atomic():
-        # One that is there already was stored by a COMMIT whose answer was lost.
+        # If it is there already, it was stored by a COMMIT whose answer was lost.
         Delivery.objects.bulk_create([spooled.delivery], ignore_conflicts=True)
         wake.wake()

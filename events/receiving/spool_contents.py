@@ -1,4 +1,4 @@
-"""What lies in the spool of this machine: how much, since when, and of whom."""
+"""What this machine's spool holds: how much, since when, and whose."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from integrations import secrets
 
 
 def files() -> dict[str, int]:
-    """How many files lie in this machine's folder, by what becomes of them. Opens none.
+    """Count the files in this machine's folder by what becomes of them. Opens none.
 
-    Raises OSError when it may not look.
+    Raises OSError if the folder cannot be read.
     """
     names = spool_folder.names()
     aside = sum(name.endswith(SET_ASIDE) for name in names)
@@ -24,9 +24,9 @@ def files() -> dict[str, int]:
 
 
 def oldest() -> datetime | None:
-    """When the delivery was received that waits longest in this machine's folder.
+    """Return when the delivery that waits longest in this machine's folder was received.
 
-    Raises OSError when it may not look.
+    Raises OSError if the folder cannot be read.
     """
     waiting = spool_folder.waiting()
     if not waiting:
@@ -36,9 +36,9 @@ def oldest() -> datetime | None:
 
 
 def counts() -> dict[str, int | None]:
-    """How many files of this machine wait, were set aside, or cannot be opened by our keys.
+    """Count this machine's files that wait, were set aside, or cannot be opened by our keys.
 
-    None: may not look.
+    The numbers are None if the folder or a file cannot be read.
     """
     try:
         aside = [name for name in spool_folder.names() if name.endswith(SET_ASIDE)]
@@ -50,15 +50,15 @@ def counts() -> dict[str, int | None]:
 
 
 def paths() -> list[Path]:
-    """What lies here, for a backup: sealed, and with what was set aside."""
+    """Return all files here for a backup: sealed, including those set aside."""
     folder, kinds = Path(settings.SPOOL_DIR), (KNOWN, UNKNOWN, SET_ASIDE)
     return [folder / name for name in spool_folder.names() if name.endswith(kinds)]
 
 
 def opened() -> Iterator[tuple[Path, Spooled]]:
-    """Each file of this machine that our keys open, also one that was set aside.
+    """Yield each file of this machine that our keys open, including those set aside.
 
-    Raises OSError when the folder cannot be read.
+    Raises OSError if the folder cannot be read.
     """
     for path in paths():
         with contextlib.suppress(

@@ -1,6 +1,6 @@
-"""The spool's folder: how a file is written for good, named, and found again.
+"""The spool's folder: how a file is written durably, named, and found again.
 
-A name ends in what becomes of the file: brought in, or set aside for a person.
+The end of a name says what becomes of the file: brought in, or set aside for a person.
 """
 
 import contextlib
@@ -12,10 +12,10 @@ from django.conf import settings
 
 from events.receiving import disk
 
-# For addresses that were never seen in use: anyone can make those up.
+# Caps for addresses that were never seen in use: anyone can make those up.
 MAX_UNKNOWN = 1000
 MAX_UNKNOWN_BYTES = 64 * 1024 * 1024
-# A half-written file was never acknowledged. After so long nothing writes it any more.
+# A half-written file was never acknowledged. After this long nothing writes it any more.
 STALE_SECONDS = 3600
 KNOWN, UNKNOWN, SET_ASIDE = ".known", ".unknown", ".aside"
 
@@ -25,7 +25,7 @@ class Full(Exception):
 
 
 def path() -> Path:
-    """The folder, which is made when it is not there. Raises OSError."""
+    """Return the folder, making it if needed. Raises OSError."""
     folder = Path(settings.SPOOL_DIR)
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def path() -> Path:
 
 
 def names() -> list[str]:
-    """What lies in it, in the order of receipt. Raises OSError when it may not look."""
+    """Return the names in the folder, in receipt order. Raises OSError if it cannot be read."""
     try:
         return sorted(os.listdir(settings.SPOOL_DIR))  # noqa: PTH208 - names alone, and quickly
     except FileNotFoundError:
@@ -42,13 +42,13 @@ def names() -> list[str]:
 
 
 def waiting() -> list[Path]:
-    """The files that wait to be brought in, oldest first."""
+    """Return the files that wait to be brought in, oldest first."""
     folder = Path(settings.SPOOL_DIR)
     return [folder / name for name in names() if name.endswith((KNOWN, UNKNOWN))]
 
 
 def check_cap(folder: Path, size: int) -> None:
-    """Raises Full where one more file of so many bytes, for an unknown address, is too many."""
+    """Raise Full if one more file of `size` bytes, for an unknown address, is too many."""
     count, total = 1, size
     for entry in os.scandir(folder):
         if entry.name.endswith(UNKNOWN):
@@ -60,12 +60,12 @@ def check_cap(folder: Path, size: int) -> None:
 
 
 def write(file: Path, content: bytes) -> None:
-    """Write the file for good, on a full disk without the ballast. Raises OSError."""
+    """Write the file durably, giving up the ballast if the disk is full. Raises OSError."""
     disk.giving_up_ballast(file.parent, lambda: _write_whole(file, content))
 
 
 def _write_whole(file: Path, content: bytes) -> None:
-    """The file whole or not at all, and on the disk: its bytes first, then its name."""
+    """Write the file whole or not at all, and sync it: its bytes first, then its name."""
     draft = file.with_name(f".{file.name}.tmp")
     try:
         number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -82,7 +82,7 @@ def _write_whole(file: Path, content: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the disk keep this file, or the names in this folder, before anything else is done."""
+    """Sync this file, or the names in this folder, to the disk."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -99,6 +99,6 @@ def sweep() -> None:
 
 
 def set_aside(file: Path) -> None:
-    """Keep the file for a person, and try it no more."""
+    """Keep the file for a person, and do not try it again."""
     with contextlib.suppress(FileNotFoundError):  # another `up` was faster
         file.rename(file.with_name(file.name + SET_ASIDE))

@@ -1,6 +1,6 @@
-"""Keeping a delivery: one statement, composed once, which looks up the address as well.
+"""Store a delivery by one statement, composed once, which looks up the address as well.
 
-The ORM composes its SQL for each call again, which took four fifths of a POST's time (measured).
+The ORM composes its SQL again for each call, which took four fifths of a POST's time (measured).
 """
 
 import functools
@@ -13,7 +13,7 @@ from events.models import Delivery
 from integrations import queries
 from integrations.models import WebhookSecret
 
-# What the address tells: whose the delivery is, by which secret, and whether that was withdrawn.
+# What the address's row gives: the account, the secret, and whether the secret was withdrawn.
 _OF_ADDRESS = {
     "marketplace_id": "marketplace_id",
     "secret_id": "id",
@@ -22,13 +22,13 @@ _OF_ADDRESS = {
 
 
 class AddressUnknown(Exception):
-    """No secret has this digest (any more): the delivery was not written."""
+    """No secret has this digest (any more), so the delivery was not written."""
 
 
 def insert(delivery: Delivery, *, secret_digest: str) -> None:
-    """Write the new delivery of this address; the database gives it number and time of receipt.
+    """Write the new delivery of this address. Raises AddressUnknown.
 
-    Raises AddressUnknown.
+    The database sets its ID and time of receipt.
     """
     values = [
         field.get_db_prep_save(getattr(delivery, field.attname), connection) for field in _fields()

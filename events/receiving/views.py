@@ -1,4 +1,4 @@
-"""Where SamCart's events enter: keep the raw bytes, answer, and look at nothing."""
+"""Where SamCart's events enter: keep the raw bytes and answer, without reading them."""
 
 import logging
 import time
@@ -44,15 +44,15 @@ def receive_first(get_response: GetResponse) -> GetResponse:
 
 @csrf_exempt
 def receive(request: HttpRequest, secret: str, trigger: str = "") -> HttpResponse:
-    """Keep one POST of SamCart with its wake-up, in one transaction, and answer.
+    """Store one POST of SamCart with its wake-up, in one transaction, and answer.
 
-    200 stored · 404 unknown secret · 405 not a POST · 411 no length · 413 over 1 MiB · 503 when
-    no durable copy could be made. Nothing of the body is read here: SamCart sends each event once.
-    What the database does not take in time goes to the spool, and is stored later.
+    200 stored · 404 unknown secret · 405 not a POST · 411 no length · 413 over 1 MiB · 503 when no
+    durable copy could be made. The body is not read here: SamCart sends each event once. What the
+    database does not take in time goes to the spool, and is stored later.
     """
     try:
         answer = _receive(request, secret, trigger)
-    except Exception as error:  # whatever it was: the event is not kept, and must be told so
+    except Exception as error:  # whatever it was, SamCart must be told
         # The text of a database error may quote the body, so only its kind is told.
         log.error("delivery_not_stored", extra={"error": type(error).__name__})
         answer = _later("The event could not be stored. Send it again.")
@@ -91,9 +91,10 @@ def _receive(request: HttpRequest, secret: str, trigger: str) -> HttpResponse:
 def _whose(
     secret: str, timeout: DatabaseTimeout, *, posted: bool
 ) -> tuple[str, WebhookAddress | None, bool]:
-    """The digest of the secret that was meant, whose address it is, and whether that is certain.
+    """Return the digest of the secret that was meant, its address, and `in_reach`.
 
-    Where nothing is certain, it is the first candidate.
+    If no candidate is known to be an account's, these are of the first. `in_reach` is as in
+    `_address_of`.
     """
     found = []
     for meant in addresses.secrets_in(secret):
@@ -108,10 +109,10 @@ def _whose(
 def _address_of(
     digest: str, timeout: DatabaseTimeout, *, posted: bool
 ) -> tuple[WebhookAddress | None, bool]:
-    """Whose address it is, None for an unknown one, and whether the database is within reach.
+    """Return the address, None if unknown, and whether the database is within reach.
 
-    It is not asked of an address that it has found before: when it stores what was posted there,
-    it looks it up anyway. Of another one not even the body is read before it has answered.
+    For a POST to an address found before, the database is not asked: storing looks the address up
+    anyway. For any other address, the body is not even read before the database has answered.
     """
     remembered = webhook_secrets.remembered(digest)
     if not circuit_breaker.allows_request():
@@ -127,7 +128,7 @@ def _address_of(
 
 
 def _stored(delivery: Delivery, digest: str, timeout: DatabaseTimeout) -> bool:
-    """Whether the database stored it. If not, the caller spools it.
+    """Return whether the database stored it. If not, the caller spools it.
 
     Raises AddressUnknown.
     """
@@ -147,15 +148,16 @@ def _give_up(error: Exception, timeout: DatabaseTimeout) -> None:
     # The text of a database error may quote the body, so only its kind is told.
     log.error("database_out_of_reach", extra={"error": type(error).__name__})
     circuit_breaker.record_failure(waited=timeout.spent)
-    # It may still be at work for us, or stand still: Django must not ask it again at the end.
+    # The database may still work for us, or hang: Django must not use the connection again at the
+    # end of the request.
     connection.close()
 
 
 def _store(delivery: Delivery, digest: str) -> None:
-    """Keep the delivery; raises when that failed.
+    """Store the delivery; raises if that failed.
 
-    Reconnects and tries once more if the connection was lost. Its UUID tells whether the first one
-    got through although no answer said so, or although what came after the commit failed.
+    Reconnects and tries once more if the connection was lost. The UUID tells whether the first try
+    got through although no answer came, or although something failed after the commit.
     """
     line = connection.connection
     try:
@@ -174,7 +176,7 @@ def _store(delivery: Delivery, digest: str) -> None:
 
 def _store_once(delivery: Delivery, digest: str) -> None:
     if wake.queued():
-        # On its own, for a transaction around it would cost as much.
+        # No transaction around it: that would cost as much again.
         store_delivery.insert(delivery, secret_digest=digest)
         return
     with transaction.atomic():
@@ -209,6 +211,6 @@ def _answer(status: int, text: str) -> HttpResponse:
     # With its length known, the answer is sent in one piece.
     headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body))}
     response = HttpResponse(body, status=status, headers=headers)
-    # Django would log what is not 200 with its path, secret and all.
+    # Django would log errors with the path, which holds the secret.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
