@@ -1,7 +1,7 @@
-"""What a worker does in threads beside its loop, because it may last: it must hold no buyer up.
+"""Long work that a worker does in threads beside its loop, so that it delays no buyer.
 
-Comparing with Thinkific, and telling people what is wrong. Each may die with its process: what it
-has written, another one goes on with.
+These compare with Thinkific and tell people what is wrong. A thread may die with its process:
+another one goes on with what it has written.
 """
 
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Beside:
-    """One such thing: `due` says whether there is something to do, `go_on(until)` does it.
+    """One kind of such work: `due` says whether there is any, `go_on(until)` does it.
 
     It has `tasks` times as long as a task. A thread that is not back after twice that time hangs,
     and another one takes its place.
@@ -38,7 +38,7 @@ class Beside:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self) -> threading.Thread | None:
-        """Go on beside the caller if something is due; the thread, if there is one."""
+        """Start a thread if something is due and none runs. Return the running thread, if any."""
         with self._guard:
             if self._thread and self._thread.is_alive() and time.monotonic() < self._until:
                 return self._thread
@@ -57,7 +57,7 @@ class Beside:
         try:
             self.go_on(until)
         except Exception as error:
-            # A lease ends by itself, and another thread goes on.
+            # Its lease ends by itself, and another thread goes on.
             log.error("beside_broke_off", extra={"what": self.name, "error": type(error).__name__})
         finally:
             connections.close_all()
@@ -73,7 +73,7 @@ def _compare(until: float) -> None:
 
 
 def _found(*due: Callable[[], QuerySet[Any]]) -> bool:
-    """Whether one of them finds a row, by one query: it is asked once a second."""
+    """Whether any of these finds a row. One query, because it is asked once a second."""
     first, *others = (find().order_by() for find in due)
     return first.union(*others, all=True).exists()
 
@@ -84,11 +84,11 @@ ALL = (COMPARING, ALERTING)
 
 
 def begin() -> None:
-    """Go on with each of them that has something to do."""
+    """Start a thread for each of them that has something to do."""
     for each in ALL:
         each.begin()
 
 
 def due() -> bool:
-    """Whether one of them has something to do."""
+    """Whether any of them has something to do."""
     return _found(comparing.due, rounds.due, delivery.due)

@@ -1,7 +1,7 @@
-"""Sending the canary of an account through its public address, and following it to its end.
+"""Send the canary of an account through its public address, and follow it to its end.
 
-By the way that SamCart's events take: name, certificate, proxy, webhook, database, worker. Nothing
-is given to anybody. One that fails is tried again after a minute.
+It goes the way of SamCart's events: name, certificate, proxy, webhook, database, worker. Nobody is
+given anything. One that fails is tried again after CANARY_SECONDS.
 """
 
 import hashlib
@@ -36,7 +36,10 @@ _STEP_OF_CUT = {
 
 
 class Failed(Exception):
-    """The step at which it failed; `detail` is the answer's status, or what OpenSSL says."""
+    """A canary failed at this step.
+
+    `detail` is the answer's status, what OpenSSL says, or the kind of error.
+    """
 
     def __init__(self, step: Canary.Step, detail: str = "") -> None:
         super().__init__(step.label)
@@ -45,7 +48,7 @@ class Failed(Exception):
 
 
 def due() -> Marketplace | None:
-    """An account whose canary is to go now; None also when none is wanted."""
+    """Return an account whose canary is due; None if there is none, or canaries are off."""
     if not settings.CANARY:
         return None
     accounts = Marketplace.objects.exclude(webhook_secrets=None)
@@ -53,7 +56,7 @@ def due() -> Marketplace | None:
 
 
 def go_on() -> None:
-    """Send the canaries that are due, one after the other, and note what became of each."""
+    """Send the canaries that are due, one after the other, and record what became of each."""
     while (account := due()) is not None:
         Canary.objects.get_or_create(marketplace=account, defaults={"next_at": Now()})
         lease = timedelta(seconds=2 * (CALL_SECONDS + settings.CANARY_SECONDS))
@@ -84,7 +87,7 @@ def _note_failure(row: Canary, failure: Failed) -> None:
 
 
 def _try(account: Marketplace, row: Canary) -> int:
-    """How many actions a purchase would start. Raises Failed."""
+    """Send and follow a canary. Return how many actions a purchase would start. Raises Failed."""
     if not _unread(row):
         _send(account, row)
     _follow(row)
@@ -95,7 +98,7 @@ def _try(account: Marketplace, row: Canary) -> int:
 
 
 def _unread(row: Canary) -> bool:
-    """Whether the one before arrived and still waits for a worker: then there is no use in more."""
+    """Whether the last canary arrived and still waits for a worker: more would be no use."""
     waiting = Delivery.objects.filter(body_digest=row.digest, state=Delivery.State.NEW)
     return bool(row.digest) and waiting.exists()
 
@@ -119,13 +122,13 @@ def _send(account: Marketplace, row: Canary) -> None:
 
 
 def _is_known(account: Marketplace) -> bool:
-    """Whether the database has the address that was posted to; else another server said 404."""
+    """Whether the database has the address that was posted to; if so, another server said 404."""
     digest = secrets.digest(credentials.webhook_secret(account))
     return webhook_secrets.find(digest) is not None
 
 
 def _judge(reply: Reply) -> None:
-    """Raises Failed for anything but 200."""
+    """Raise Failed for anything but 200."""
     if reply.status is None:
         raise Failed(_STEP_OF_CUT.get(reply.cut or Cut.BROKEN_OFF, Step.CONNECTION), reply.detail)
     if reply.status != HTTPStatus.OK:

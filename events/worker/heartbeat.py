@@ -1,4 +1,4 @@
-"""Signs of life: each task notes the cluster that ran it, so that its watchdog sees it."""
+"""Signs of life: each task records the cluster that ran it, so that its watchdog sees it."""
 
 import os
 import time
@@ -14,7 +14,7 @@ _last: dict[str, tuple[float, bool]] = {}
 
 
 def record() -> bool:
-    """Note that this cluster works, at most once a second; True when it is to stop."""
+    """Record that this cluster works, at most once a second. Return True if it is to stop."""
     name = os.environ.get(CLUSTER, "")
     if not name:
         return False

@@ -1,4 +1,4 @@
-"""The dead-man ping: PING_URL is called while all is well; calls that stay away are the alarm."""
+"""The dead-man ping: PING_URL is called while all is well; missing calls are the alarm."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ _next_at = 0.0
 
 
 def due() -> bool:
-    """Whether it is time to look whether all is well, and to say so."""
+    """Whether it is time to check that all is well, and to say so."""
     return bool(settings.PING_URL) and time.monotonic() >= _next_at
 
 
@@ -35,7 +35,7 @@ def send() -> None:
     reply = exchanges.ask("GET", settings.PING_URL, headers=headers, seconds=SECONDS)
     failed = reply.status is None or not 200 <= reply.status < 300
     if failed and not _failing:
-        # Not the address: who knows it can call it.
+        # The address is not logged: anyone who knows it can call it.
         log.warning("ping_failed", extra={"reason": reply.status or reply.cut})
     elif _failing and not failed:
         log.info("ping_works_again")

@@ -1,4 +1,4 @@
-"""Once a second: is anything due, and does the cluster beside us still work?"""
+"""Check once a second whether anything is due, and whether the cluster beside us works."""
 
 from datetime import timedelta
 
@@ -15,19 +15,19 @@ from events.worker import beside
 
 
 def register(cluster: str) -> None:
-    """Note a cluster that is about to start."""
+    """Record a cluster that is about to start."""
     Worker.objects.update_or_create(name=cluster, defaults={"seen_at": None, "stopping": False})
     housekeeping.begin()
     rounds.begin()
 
 
 def deregister(cluster: str) -> None:
-    """Forget a cluster that has ended."""
+    """Remove a cluster that has ended."""
     Worker.objects.filter(name=cluster).delete()
 
 
 def forget_old() -> None:
-    """Forget clusters that ended a day ago; younger ones say when a worker was last seen."""
+    """Remove clusters that ended a day ago; younger ones say when a worker was last seen."""
     long_ago = Now() - timedelta(days=1)
     Worker.objects.filter(
         Q(seen_at__lt=long_ago) | Q(seen_at=None, started_at__lt=long_ago)
@@ -40,10 +40,10 @@ def ask_to_stop(cluster: str) -> None:
 
 
 def tick(cluster: str, *, beat_after: float) -> float | None:
-    """Wake a worker when something is due or our cluster was silent for `beat_after` seconds.
+    """Wake a worker if something is due, or our cluster was silent for `beat_after` seconds.
 
-    Returns the seconds since the cluster was seen, None when it never was. The heartbeat
-    is a wake-up like any other: what does not come through the queue proves nothing.
+    Returns the seconds since the cluster was seen, None if it never was. The heartbeat is a wake-up
+    like any other: what does not come through the queue proves nothing.
     """
     silent = silence(cluster)
     if silent is None or silent > beat_after or anything_due():
@@ -57,13 +57,13 @@ def anything_due() -> bool:
 
 
 def work_due() -> bool:
-    """Whether an event waits to be read, or an action to be carried out."""
+    """Whether an event waits to be read, an action to be carried out, or history to be read."""
     unread = Delivery.objects.filter(state=Delivery.State.NEW).exists()
     return unread or due_work.exists() or history.unread() is not None
 
 
 def silence(cluster: str = "") -> float | None:
-    """Seconds since the cluster (or any, when none is named) was seen; None when never."""
+    """Return the seconds since the cluster (any, if none is named) was seen; None if never."""
     workers = Worker.objects.filter(name=cluster) if cluster else Worker.objects.all()
     silent = ExpressionWrapper(Now() - F("seen"), output_field=DurationField())
     row = workers.aggregate(seen=Max("seen_at"), silent=silent)

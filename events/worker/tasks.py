@@ -20,13 +20,13 @@ from events.retention import housekeeping, sealing
 from events.worker import beside, heartbeat, scheduler
 
 log = logging.getLogger(__name__)
-# New runs are begun in the first quarter of a task's time, and calls in so much of it that
-# the last one ends within the task's limit.
+# Shares of a task's time: new runs are begun in the first quarter, and calls only as long as the
+# last one ends within the task's limit.
 CLAIM_SHARE = 0.25
 SPARE_SHARE = 0.05
-# When nothing is left to do, so much of its time goes into housekeeping.
+# If nothing is left to do, this share of a task's time goes into housekeeping.
 TIDY_SHARE = 1 / 30
-# So many times as long as the inbox wrote, the database is left to others on SQLite.
+# On SQLite, leave the database to others for this many times as long as the inbox wrote.
 LEAVE_TIMES = 3
 _senders: "list[Senders[Conversation]]" = []
 
@@ -45,23 +45,23 @@ def work() -> None:
             sealing.go_on(until=until, enough=scheduler.work_due)
             housekeeping.go_on(until=until, enough=scheduler.work_due)
     except Exception as error:
-        # A task that raises is no help: the scheduler wakes the next one within a second.
+        # Raising would not help: the scheduler wakes the next task within a second.
         log.error("work_broke_off", extra={"error": type(error).__name__})
 
 
 def _read_history() -> None:
-    """Read on for a while. What comes in meanwhile is stored, and decided when all is read."""
+    """Read more history for a while. What comes in is stored, and decided when all is read."""
     until = time.monotonic() + settings.TASK_SECONDS * CLAIM_SHARE
     while history.unread() is not None and time.monotonic() < until and not heartbeat.record():
         began = time.monotonic()
         read = history.step()
-        # On SQLite others have as much time to write as it took.
+        # On SQLite, leave others as much time to write as this took.
         leave = time.monotonic() - began if connection.vendor == "sqlite" else 0.0
         time.sleep(leave if read else PAUSE_SECONDS)
 
 
 def _drain() -> bool:
-    """True when time was up before the work was."""
+    """Do what is due. Return True if time was up before the work was done."""
     start = time.monotonic()
     claim_until = start + settings.TASK_SECONDS * CLAIM_SHARE
     call_until = start + settings.TASK_SECONDS * (1 - SPARE_SHARE) - settings.CALL_DEADLINE_SECONDS
@@ -75,7 +75,10 @@ def _drain() -> bool:
 
 
 def _go_on(loop: Loop, inbox: Inbox) -> bool:
-    """Let the inbox and the runs take turns; True when time was up before the work was."""
+    """Let the inbox and the runs take turns.
+
+    Return True if time was up before the work was done.
+    """
     look_at = 0.0  # when to look into the inbox again
     while True:
         began = time.monotonic()
@@ -88,7 +91,7 @@ def _go_on(loop: Loop, inbox: Inbox) -> bool:
             look_at = began + PAUSE_SECONDS
         if stopping:
             loop.claim_until = 0.0
-        # On SQLite nothing else could write while the inbox did.
+        # On SQLite, nothing else could write while the inbox did.
         leave = LEAVE_TIMES * (time.monotonic() - began) if connection.vendor == "sqlite" else 0.0
         busy = loop.turn(wait=leave if read else PAUSE_SECONDS)
         if read and not busy:
@@ -98,7 +101,7 @@ def _go_on(loop: Loop, inbox: Inbox) -> bool:
 
 
 def _threads() -> "Senders[Conversation]":
-    # For the process, made after the fork: threads and their connections to sites are kept.
+    # One pool for the process, made after the fork: threads keep their connections to sites.
     if not _senders:
         _senders.append(Senders(settings.WORKER_THREADS))
     return _senders[0]

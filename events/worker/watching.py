@@ -1,6 +1,6 @@
-"""What `manage.py up` does beside its work to be watched: the ping, and the canary.
+"""What `manage.py up` does in threads so that it can be watched: the ping and the canary.
 
-Not a worker, for it must go on, or stay away, where none runs.
+This is not a worker's part, because it must go on, or stay away, where no worker runs.
 """
 
 from events.worker import canary, ping
@@ -11,6 +11,6 @@ CANARY = Beside("canary", lambda: canary.due() is not None, lambda until: canary
 
 
 def tick() -> None:
-    """Begin the ping and the canary when they are due; waits for neither."""
+    """Begin the ping and the canary if they are due, without waiting for them."""
     PING.begin()
     CANARY.begin()
