@@ -90,15 +90,14 @@ class Book:
         """Write new and changed grants. Their events must have been written."""
         Grant.objects.bulk_create(self._new)
         for row in self._changed.values():
-            # Keep the stored `seen_at` unless we opened the grant: a worker may have set it
-            # meanwhile.
+            # Keep the stored `seen_at` unless we opened the grant: a worker may have set it.
             opened = row.is_active and row.pk not in self._was_active
             row.save(update_fields=[*DECIDED, *(["seen_at", "kept_at"] if opened else [])])
         self._was_active = {row.pk for row in self._rows if row.pk and row.is_active}
         self._new, self._changed = [], {}
 
     def _of_product(self, event: EventLog) -> list[Grant]:
-        """Return the purchases of the product that an event without order or subscription is about.
+        """Return the product's grants that an event without order or subscription is about.
 
         The event may be decided long after it came, so what was bought meanwhile is left out.
         """

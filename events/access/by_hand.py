@@ -132,7 +132,7 @@ def end(customer: Customer, key: str, author: Author, on: date | None = None) ->
 
 
 def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:
-    """Move the day on which an access ends that a person gave, or set to end on a day.
+    """Change the last day of an access that a person gave, or set to end on a day.
 
     `ending` is the run that waits for the old day. Raises ValueError with a sentence if there is no
     such access or day.

@@ -54,7 +54,7 @@ def compare(
         return Compared(None)
     about = [row for row in grants if row.integration_id == site and part in row.parts]
     if any(row.state == Grant.State.WAIVED for row in about):
-        return Compared(None)  # it was paid for, and a person dismissed what was owed
+        return Compared(None)  # it was paid for, and a person waived it
     last = max(about, key=lambda row: row.decided_at, default=None)
     if last is None and shown.since is not None and shown.since < take_over:
         return Compared(Kind.BEFORE)

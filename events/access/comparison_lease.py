@@ -98,7 +98,7 @@ class Lease:
         self.wait(message, None)
 
     def wait(self, message: str, seconds: float | None, *, failed: bool = False) -> None:
-        """Continue in so many seconds, or with None when a person says so. `message` says why."""
+        """Continue in so many seconds; None means when a person says so. `message` says why."""
         # Not "now and 0 seconds": SQLite takes that for later than now.
         later = Now() + timedelta(seconds=seconds) if seconds else Now()
         again = None if seconds is None else later

@@ -8,7 +8,7 @@ Key = tuple[int | None, int | None]
 
 
 def same_user(site: int, customer: Customer) -> set[int]:
-    """Return the IDs of the customers, this one included, who share its Thinkific user there."""
+    """Return the IDs of this customer and of all who are the same Thinkific user on the site."""
     return same_users([(site, customer.pk)])[site, customer.pk]
 
 

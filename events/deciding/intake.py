@@ -67,7 +67,7 @@ class Intake:
         self.decisions = Decisions(sales, flush=self.write, find=self.student)
 
     def look_for_repeats(self, since: datetime) -> None:
-        """Find when the newest repeat was received since then. Call it inside the transaction."""
+        """Find when the newest repeat since then was received. Call it inside the transaction."""
         repeats = EventLog.objects.filter(status=EventLog.Status.REPEAT, received_at__gte=since)
         self.newest_repeat = repeats.aggregate(newest=Max("received_at"))["newest"]
 

@@ -15,9 +15,10 @@ def first_of(delivery: Delivery) -> Delivery | None:
     """Return the delivery that this one repeats, or None.
 
     A repeat has the same account, address and body as the first, and came within ten minutes of it.
-    A run of the first must be waiting, running or done, because SamCart may send again what failed.
-    Nothing else of its customers or purchases may have come between, because then the order
-    matters. A run that passes the delivery on counts only if nothing was to be done for a customer.
+    A run of the first must be waiting, running or done: if all failed, SamCart may send it again to
+    have it done. Nothing else of its customers or purchases may have come between, because then the
+    order matters. A run that passes the delivery on counts only if nothing was to be done for a
+    customer.
     """
     at = delivery.received_at
     same_before = Delivery.objects.filter(

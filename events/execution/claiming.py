@@ -25,9 +25,9 @@ AHEAD = 4
 # The share of a task's time that a call may wait for its slot. With more runs at once, the task's
 # time would be over before their later calls.
 SLOT_SHARE = 1 / 7
-# No action takes more calls unless something is amiss. A run begins only if there is time for all
-# of them: one that stops halfway looks again in its next turn, and two of those could use up each
-# other's slots forever.
+# No action takes more calls than this unless something is amiss. A run begins only if there is time
+# for all of them: one that stops halfway looks again in its next turn, and two of those could use
+# up each other's slots forever.
 CALLS_OF_A_RUN = 4
 # If the budget is too small for that, as many as fit into this share of a task's time.
 CALLS_SHARE = 0.55

@@ -1,4 +1,4 @@
-"""A person marks a course or bundle as gone or as there again, and what follows from it.
+"""What follows when a person marks a course or bundle as gone, or as there again.
 
 If Thinkific itself says so during an action, no rule stops, because the next sale asks again: see
 `rules.actions.enrollments`. A person's mark turns off the rules that give the course.

@@ -1,4 +1,4 @@
-"""Make conversations of claimed runs: read all that their steps need, for many at once."""
+"""Turn claimed runs into conversations: read all that their steps need, for many at once."""
 
 import logging
 from collections.abc import Sequence

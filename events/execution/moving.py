@@ -63,10 +63,7 @@ def move(
 def _read(
     purchases: Iterable[tuple[EventLog, Collection[int], Collection[Rule]]], unread: Counter[str]
 ) -> Iterator[_Purchase]:
-    """Yield these with what SamCart sent, read without the lock.
-
-    Count those that are unreadable.
-    """
+    """Yield the purchases with what SamCart sent, which takes no lock. Count unreadable ones."""
     books: dict[int, RuleBook] = {}
     for event, grants, rules in purchases:
         try:

@@ -16,8 +16,8 @@ Purchase = TypeVar("Purchase")
 def do(purchases: Iterable[Purchase], one: Callable[[Purchase], str], batch: Batch) -> Counter[str]:
     """Call `one` for each purchase under the deciding lock. Return its reasons, counted.
 
-    `one` saves what it queues in the batch, so that nothing is done that the batch does not know.
-    It returns why it left something out, "" if it did not.
+    `one` saves what it queues in the batch, so that the batch knows of everything that is done. It
+    returns why it left something out, "" if it did not.
     """
     left: Counter[str] = Counter()
     for purchase in purchases:

@@ -74,10 +74,10 @@ class Rerun:
 def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
     """Decide these events again. Queue what fits now and has not run yet, and what failed.
 
-    What waits for its next attempt makes it now. A rule that leads to another course since has not
-    run as it is now. What is done stays done, unless it was lost with a deleted account. An event
-    that was refunded or canceled since is left out. The batch gets the IDs of what was queued, and
-    is saved with each event.
+    What waits for its next attempt makes it now. A rule that leads to another course by now counts
+    as not run. What is done stays done, unless it was lost with a deleted account. An event that
+    was refunded or canceled since is left out. The batch gets the IDs of what was queued, and is
+    saved with each event.
     """
     events = list(events)
     reasons = obstacles(events)
@@ -107,7 +107,7 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
 
 
 def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
-    """Return why the rules cannot be run again, by event pk; only events with a reason."""
+    """Return, by event pk, why the rules cannot be run again. Other events are left out."""
     taken_back = revocations.ended_since(events)
     found = {}
     if history.unread():

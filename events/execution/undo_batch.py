@@ -158,8 +158,8 @@ def _changed_giving(run: RuleRun, grant: Grant, others: Collection[RuleRun]) -> 
 def undo(batch: Batch, chosen: Collection[int], new: Batch) -> Rerun:
     """Undo the batch for the purchases of these numbers. Return what was queued and left out.
 
-    Each is looked at again first. The batch `new` gets the IDs of what is queued and dropped, and
-    is saved with each purchase, so that nothing is done that it does not know.
+    Each is looked at again first. The batch `new` gets the IDs of what is queued and dropped. It is
+    saved with each purchase, so that it knows of everything that is done.
     """
     new.undoes = batch
     queued: list[RuleRun] = []

@@ -18,11 +18,11 @@ _WAITS = "SELECT 1 FROM django_q_ormq WHERE key = %s AND lock <= %s LIMIT 1"
 def wake() -> None:
     """Queue a wake-up unless one waits to be taken. Commits with the caller's transaction.
 
-    One that is being worked on does not count: its task may be past the new work. Two callers at
-    once may queue two, or a wake-up may be missed; the scheduler makes up for that.
+    One that was taken does not count: its task may be past the new work. Two callers at once may
+    queue two, or a wake-up may be missed; the scheduler makes up for that.
     """
     if settings.REDIS_URL:
-        # Robust: an unreachable Redis must not fail the request, whose work is committed.
+        # Robust: an unreachable Redis must not fail the caller, whose work is committed.
         transaction.on_commit(_push_if_none, robust=True)
         return
     if not queued():

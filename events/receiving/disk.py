@@ -28,8 +28,8 @@ LITTLE_MB = 1024
 LITTLE_SHARE = 0.05
 FILE = "ballast"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-# In sizes of the ballast: it is given up if less is free than the first, and made if there is room
-# for the second.
+# In multiples of the ballast's size: it is given up if less than the first is free, and made if
+# there is room for the second.
 GIVE_UP_BELOW = 0.25
 MAKE_FROM = 3
 

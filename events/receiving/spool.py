@@ -130,7 +130,7 @@ def _bring_in(file: Path) -> int:
         return 0
     if not _find_door(spooled):
         if spooled.delivery.marketplace_id is None:
-            log.warning("spooled_address_unknown")  # this would have been a 404
+            log.warning("spooled_address_unknown")  # the database would have made it a 404
             file.unlink(missing_ok=True)
         else:
             log.error("spooled_delivery_refused", extra={"file": file.name, "error": "no account"})
@@ -167,7 +167,7 @@ def read(file: Path) -> Spooled:
 
 
 def _find_door(spooled: Spooled) -> bool:
-    """Set the account and the secret by what the database says now. False: no such account.
+    """Set account and secret by what the database says now. Return False if there is no account.
 
     An address that was deleted since may have been deleted for a reason: what came to it is held
     for a person, as for one that was withdrawn.

@@ -52,7 +52,7 @@ def receive(request: HttpRequest, secret: str, trigger: str = "") -> HttpRespons
     """
     try:
         answer = _receive(request, secret, trigger)
-    except Exception as error:  # whatever it was, SamCart must be told
+    except Exception as error:  # whatever it was, SamCart must learn that nothing was kept
         # The text of a database error may quote the body, so only its kind is told.
         log.error("delivery_not_stored", extra={"error": type(error).__name__})
         answer = _later("The event could not be stored. Send it again.")
