@@ -1,4 +1,4 @@
-"""How the stand-in misbehaves: switches for what Thinkific leaves open, and faults by order."""
+"""Switches for behavior that Thinkific does not document, and faults that strike on demand."""
 
 import re
 import threading
@@ -29,11 +29,10 @@ _SECONDS = ("latency", "bundle_delay", "calls_window")
 
 @dataclass(slots=True)
 class Switches:
-    """What only a live site could tell, each point to be had both ways.
+    """Behavior that only a live site could reveal; every possibility can be chosen.
 
-    May be changed at any time; a name or value that does not exist raises AttributeError or
-    ValueError at once, so that no test passes because of a misspelt switch. Of a `Literal` each
-    value is checked.
+    Switches may be changed at any time. A wrong name or value raises AttributeError or ValueError
+    at once, so that no test passes because of a misspelled switch.
     """
 
     email_query: Literal["exact", "partial", "case_sensitive"] = "exact"
@@ -95,12 +94,12 @@ class Switches:
 
     @classmethod
     def choices(cls) -> dict[str, tuple[object, ...]]:
-        """The values of each switch that is a `Literal`."""
+        """Return the possible values of each switch that is a `Literal`."""
         kinds = {each.name: each.type for each in fields(cls)}
         return {name: get_args(kind) for name, kind in kinds.items() if get_origin(kind) is Literal}
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Sets several at once. Raises ValueError, with nothing changed, if one is wrong."""
+        """Set several switches at once. Raises ValueError and changes nothing if one is wrong."""
         known = {each.name for each in fields(self)}
         for name, value in values.items():
             if name not in known:
@@ -130,7 +129,7 @@ def _checked(switches: Switches, name: str, value: Any) -> Any:
 
 
 def _compiled(name: str, value: str | None) -> re.Pattern[str]:
-    """The regular expression; None finds everything. Raises ValueError."""
+    """Compile a regular expression; None matches everything. Raises ValueError."""
     try:
         return re.compile(value or "")
     except (re.error, TypeError) as error:
@@ -145,9 +144,9 @@ def _is_number(value: object) -> bool:
 class Fault:
     """One way to fail, for the next `times` calls that match `method`, `path`, `about`, `school`.
 
-    The call is always carried out by `delay`, `drop`, `truncated`, `empty` and the drips, which
-    spoil a true answer; by the other kinds only with `applied`. Raises ValueError for a kind
-    or value that does not exist.
+    `delay`, `drop`, `truncated`, `empty` and the drips always carry out the call and spoil its
+    answer; the other kinds carry it out only with `applied`. Raises ValueError for a wrong kind or
+    value.
     """
 
     kind: str
@@ -197,7 +196,7 @@ class Fault:
         _compiled("about", self.about)
 
     def matches(self, call: "FaultableCall") -> bool:
-        """Whether a call is one of those this fault is for."""
+        """Return whether this fault is for this call."""
         if self.method is not None and self.method.upper() != call.method:
             return False
         if self.school is not None and self.school != call.school:
@@ -209,7 +208,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FaultableCall:
-    """What a fault looks at. `school` is the subdomain that the call claims."""
+    """What a fault looks at in a call. `school` is the subdomain that the call claims."""
 
     method: str
     path: str
@@ -218,7 +217,7 @@ class FaultableCall:
     body: bytes = b""
 
     def texts(self) -> list[str]:
-        """The values of the query and the body."""
+        """Return the values of the query, and the body."""
         return [*self.query.values(), self.body.decode(errors="replace")]
 
 
@@ -236,7 +235,7 @@ class _Armed:
 
 
 class Faults:
-    """The faults that wait for their calls, in the order they were added. Thread safe."""
+    """The faults that wait for their calls, in the order in which they were added. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -244,30 +243,30 @@ class Faults:
         self._fired: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
-        """Arms a fault and returns it."""
+        """Add a fault and return it."""
         with self._lock:
             self._armed.append(_Armed(fault, fault.after, fault.times))
         return fault
 
     def clear(self) -> None:
-        """Disarms all; answers already on their way are not mended."""
+        """Remove all faults. Answers already under way still fail."""
         with self._lock:
             self._armed.clear()
 
     @property
     def waiting(self) -> list[Fault]:
-        """Those that may still strike."""
+        """The faults that may still strike."""
         with self._lock:
             return [each.fault for each in self._armed]
 
     @property
     def fired(self) -> list[Fault]:
-        """Those that struck, once for each time: what a test asks to know it was reached."""
+        """The faults that struck, once for each time, so that a test can check them."""
         with self._lock:
             return list(self._fired)
 
     def take(self, call: FaultableCall) -> Fault | None:
-        """The first fault for this call, used up by one; None when there is none."""
+        """Return the first fault that strikes this call, counting it as used, or None."""
         if not self._armed:
             return None
         with self._lock:
