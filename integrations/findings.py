@@ -25,4 +25,4 @@ class Learning(Protocol):
     connected: bool
 
     def found(self, finding: Finding) -> None:
-        """Note what an answer said about the integration as a whole."""
+        """Note what an answer says about the integration as a whole."""

@@ -83,7 +83,7 @@ def joined(parts: Iterable[object], by: str = " ") -> Said:
 
 
 def on(day: date, pattern: str = "") -> Said:
-    """Write a day: "23 Nov", with the year if it is another one. A datetime counts as its day.
+    """Write a day: "23 Nov", with the year unless it is this year. A datetime counts as its day.
 
     `pattern` is one of DAY, YEAR, MINUTE ("23 Nov 14:02"), FULL, which adds the time zone, or LONG
     ("23 November 2026").

@@ -52,7 +52,7 @@ class EventFacts:
     """What rules are matched against: the event's triggers (one, rarely two) and its product."""
 
     triggers: frozenset[Trigger]
-    product: tuple[str, str] | None  # kind and SamCart id
+    product: tuple[str, str] | None  # kind and SamCart ID
 
 
 @dataclass(frozen=True, slots=True)

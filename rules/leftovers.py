@@ -65,7 +65,7 @@ def by_product(places: Places) -> dict[int, list[RuleFacts]]:
 
 
 def give_back(left: Iterable[RuleFacts]) -> bool:
-    """Return whether one of these gives access, as to a later buyer whose payment recovers."""
+    """Return whether one of these would give access to a later buyer on a recovered payment."""
     return any(rule.spec.gives_access for rule in left)
 
 

@@ -102,8 +102,8 @@ def _answered(rules: Iterable[Paired]) -> set[tuple[str, int | None]]:
 def companions(rules: Iterable[Rule]) -> list[Rule]:
     """Return unsaved rules that end what `rules` give, or give it back, without existing ones.
 
-    They cover the Subscription triggers even if the product is not sold by subscription: a rule
-    whose trigger never fires costs nothing, but without it a canceled buyer keeps the course.
+    They cover the Subscription triggers even if the product is not sold by subscription. A rule
+    whose trigger never fires costs nothing; a missing one lets a canceled buyer keep the course.
     """
     rules = [rule for rule in rules if rule.spec.gives_access]
     proposed = [

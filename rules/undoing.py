@@ -46,7 +46,7 @@ def of_step(entry: AuditEntry) -> list[AuditEntry]:
 
 
 def added_with(entry: AuditEntry) -> QuerySet[Rule]:
-    """Return the rules that were added in the same step for the same product (or globally)."""
+    """Return the other rules that were added in the same step for the same product, or globally."""
     numbers = [int(each.number) for each in of_step(entry) if each != entry]
     rule = Rule.objects.filter(pk=int(entry.number)).first()
     if rule is None:

@@ -29,7 +29,7 @@ class Destination(models.Model):
         Integration, models.CASCADE, related_name="destinations", verbose_name=_("integration")
     )
     kind = models.CharField(_("kind"), max_length=6, choices=Kind.choices)
-    # Thinkific's `productable_id`, never the product's own id.
+    # Thinkific's `productable_id`, never the product's own ID.
     external_id = models.BigIntegerField(_("Thinkific ID"))
     name = models.CharField(max_length=255)
     published = models.BooleanField(default=True)

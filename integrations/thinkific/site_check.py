@@ -2,7 +2,7 @@
 
 An answer to one request says nothing about the whole site: Thinkific, or a firewall in front of it,
 may refuse what concerns one student and serve everybody else. So only the answer to this question,
-never the answer to a customer's call, pauses or opens a whole site.
+never the answer to a customer's call, pauses a whole site or ends a running pause.
 """
 
 from collections.abc import Generator
@@ -178,7 +178,7 @@ def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
 
 
 def take_effect(integration: Integration, found: Finding) -> None:
-    """Open or pause the site as the finding says. A key rejected since replaced pauses nothing."""
+    """Open or pause the site as the finding says. Rejection of an old key pauses nothing."""
     if found.state == SiteAnswer.OPEN:
         accept_key(integration, neutral=found.neutral)
     elif found.state == SiteAnswer.REFUSED and found.error is not None:

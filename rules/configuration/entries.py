@@ -19,12 +19,12 @@ class MarketplaceEntry:
 
     place: EntryPosition
     name: str
-    webhook_secret: str = field(repr=False)  # "" when the file names none
+    webhook_secret: str = field(repr=False)  # "" if the file names none
 
 
 @dataclass(frozen=True, slots=True)
 class MappingEntry:
-    """A SamCart custom field that fills a Thinkific signup field, both by label."""
+    """A SamCart custom field, by name or slug, and the label of the signup field that it fills."""
 
     samcart: str
     thinkific: str
@@ -32,7 +32,7 @@ class MappingEntry:
 
 @dataclass(frozen=True, slots=True)
 class DestinationEntry:
-    """A course or bundle entered by hand: its kind, Thinkific's id, and a name."""
+    """A course or bundle entered by hand: its kind, Thinkific ID and name."""
 
     kind: Destination.Kind
     number: int

@@ -153,7 +153,10 @@ def enrollment_row(school: School, row: Enrollment) -> Row:
 
 
 def page(school: School, found: Sequence[T], query: Query, row: Callable[[School, T], Row]) -> Row:
-    """Return one page of a list. The query has `page`, from 1, and `limit`, 25 and at most 250."""
+    """Return one page of a list. The query's `page` counts from 1.
+
+    Its `limit` is 25 by default; more than 250 counts as 250.
+    """
     number = _whole(query.get("page"), 1)
     limit = min(_whole(query.get("limit"), 25), 250)
     total = len(found)
