@@ -1,7 +1,7 @@
-"""The apps that an integration can be of: APPS has one spec for each.
+"""The apps that an integration can belong to: APPS has one spec for each.
 
-Code that needs to know what differs between the apps asks the spec, and never compares keys. It is
-not named `apps`, because Django imports a module of that name before there are models.
+Code that needs to know how apps differ asks the spec and never compares keys. This module is not
+named `apps`, because Django imports a module of that name before the models are loaded.
 """
 
 from collections.abc import Iterable
@@ -17,10 +17,10 @@ APPS: dict[str, AppSpec] = {spec.key.value: spec for spec in (THINKIFIC, NOTIFY_
 
 
 def of(integration: Integration) -> AppSpec:
-    """The spec of the integration's app."""
+    """Return the spec of the integration's app."""
     return APPS[integration.app]
 
 
 def with_catalog() -> Iterable[str]:
-    """The keys of the apps whose integrations have courses, bundles and signup fields."""
+    """Return the keys of the apps whose integrations have courses, bundles and signup fields."""
     return [key for key, spec in APPS.items() if spec.has_catalog]

@@ -1,4 +1,4 @@
-"""What Admit must know of an app to connect it, call it and talk about it."""
+"""What Admit knows about an app, to connect it, call it and describe it."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -18,29 +18,33 @@ class Client(Protocol):
     """Sends the calls of an app's actions to one of its integrations."""
 
     def send(self, call: Any, /) -> Any:
-        """Send one call; its answer. Raises what `integrations.errors` names."""
+        """Send one call and return its answer. Raises an OutsideError of `integrations.errors`."""
 
 
 class Checked(Protocol):
-    """Checks each answer to steps for what it says about the integration as a whole."""
+    """Wraps steps to check what each answer says about the integration as a whole."""
 
     def __call__(self, attempt: Any, steps: Steps[T], /) -> Steps[T]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppSpec:
-    """One app. `key` is stored with its integrations, and written in the configuration file.
+    """One app.
 
-    `outside` is how sentences name what is called, and `secret` what an integration is connected
-    with. `has_catalog`: it has courses, bundles and signup fields. At most `calls_at_once` go to
-    one integration, and `calls_per_minute` (0: as many as it takes); all integrations of the app
-    together take no more than their `share_of_threads`.
-
-    `client` is called with an integration, and with what is to be done after each call; it raises
-    SecretUnreadable. `checked` wraps the steps of a run: it looks into each answer, and notes what
-    it tells of the integration as a whole, which then takes effect by `take_effect`. `question` are
-    the steps that find out whether a paused integration is open again; None: its pause ends when
-    its time is over. `try_now` does it for a person, who waits ten seconds at most.
+    `key`: stored with its integrations, and written in the configuration file.
+    `outside`: how sentences name the system that is called.
+    `secret`: how sentences name the secret that connects an integration.
+    `has_catalog`: it has courses, bundles and signup fields.
+    `calls_at_once`: the most calls under way to one integration.
+    `calls_per_minute`: the most calls a minute to one integration; 0 means no limit.
+    `share_of_threads`: the share of the sending threads that all its integrations may use together.
+    `client`: returns a client for an integration; its second argument runs after each call. Raises
+    SecretUnreadable.
+    `checked`: wraps a run's steps and notes what each answer says about the integration as a whole.
+    `take_effect`: applies such a finding.
+    `question`: the steps that find out whether a paused integration is open again. None if a pause
+    simply ends when its time is over.
+    `try_now`: does the same for a person, who waits at most ten seconds.
     """
 
     key: Integration.App

@@ -1,11 +1,11 @@
 """The audit: who changed what, when and from where, with the values before and after.
 
-Everything that changes something on a person's behalf calls `record`, in the transaction of the
-change. Whose behalf that is, is said once for each request and command by `acting`.
+Everything that changes something for a person calls `record` in the transaction of the change.
+`acting` says once for each request who the person is; without it, the user of the operating system
+acts.
 
-Written by ourselves and not by django-simple-history: that keeps a copy of each row of a model by
-signals, which bulk updates pass by, and knows no act that leaves no row, such as a retry, a
-look at an address or a sign-in.
+django-simple-history would not do: it copies model rows by signals, which bulk updates bypass, and
+has no entries for acts without a row, such as a retry, a look at an address or a sign-in.
 """
 
 import getpass
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 NOT_SIGNED_IN = "Somebody not signed in"
 BY_COMMAND = " (command line)"
-# Of many rows that one act is about, so many are named.
+# The most rows that one entry names.
 MOST_NAMED = 1000
 BATCH = 200
 
@@ -62,15 +62,15 @@ class Subject:
         return cls(str(row._meta.model_name), str(row.pk), name_of(row))
 
 
-# Who acts, and the number of the step that all of it is.
+# Who acts, and the number of the step.
 _acting: ContextVar[tuple[Callable[[], Actor], int] | None] = ContextVar("acting", default=None)
 
 
 @contextmanager
 def acting(actor: Callable[[], Actor]) -> Iterator[None]:
-    """Inside, this is who acts. It is asked when something is recorded: one may sign in by then.
+    """Record everything inside as done by `actor`, and as one step.
 
-    All that is recorded inside is one step.
+    `actor` is called for each entry, because somebody may sign in during the block.
     """
     token = _acting.set((actor, secrets.randbits(60)))
     try:
@@ -80,7 +80,7 @@ def acting(actor: Callable[[], Actor]) -> Iterator[None]:
 
 
 def actor() -> Actor:
-    """Who acts now; outside of `acting` the user of the operating system, by this command."""
+    """Return who acts now: inside `acting` its actor, else the operating system's user."""
     found = _acting.get()
     return found[0]() if found else _of_process()
 
@@ -90,13 +90,13 @@ def _of_process() -> Actor:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may run as a user without a name
         user = "unknown"
-    # Without what follows the command: that may be a person's address.
+    # Without the command's arguments, because they may contain a person's address.
     command = [Path(sys.argv[0]).name, *sys.argv[1:2]] if sys.argv else []
     return Actor(who=f"{user}{BY_COMMAND}", place=" ".join(command)[:200])
 
 
 def shown_who(who: str) -> str:
-    """Who acted, as kept in an entry, in the language of who reads it."""
+    """Return an entry's `who` in the reader's language."""
     if who == NOT_SIGNED_IN:
         return say("Somebody not signed in")
     if who.endswith(BY_COMMAND):
@@ -113,9 +113,9 @@ def record(
     note: str = "",
     undoes: int | None = None,
 ) -> AuditEntry:
-    """Add an entry, in the caller's transaction. Never give it a secret or the webhook's address.
+    """Add an entry in the caller's transaction. Never pass it a secret or the webhook address.
 
-    `before` and `after` hold {field: value} of what differs.
+    `before` and `after` are {field: value} of what differs.
     """
     entry = _entry(act, subject, before=before, after=after, note=note, undoes=undoes)
     entry.save()
@@ -124,7 +124,7 @@ def record(
 
 
 def record_all(act: Act, rows: Iterable[Model]) -> None:
-    """Add one entry for an act on several rows of one model; none when there are no rows."""
+    """Add one entry for an act on several rows of one model, or none if there are no rows."""
     found = list(rows)
     if len(found) == 1:
         record(act, found[0])
@@ -142,9 +142,9 @@ def record_each(
     after: Callable[[Any], Values | None] = lambda row: None,
     undoes: int | None = None,
 ) -> None:
-    """Add an entry for each row, with what these two say of it, all at once.
+    """Add an entry for each row, in one query. `before` and `after` return its values.
 
-    `undoes` is the number of the entry that is taken back by this.
+    `undoes` is the number of the entry that this undoes.
     """
     entries = [
         _entry(act, row, before=before(row), after=after(row), undoes=undoes) for row in rows
@@ -164,7 +164,7 @@ def record_deleted(act: Act, rows: Iterable[Model], *, undoes: int | None = None
 
 
 def record_change(act: Act, row: Model, before: Values) -> AuditEntry | None:
-    """Add an entry for what differs from `before`; none when nothing does."""
+    """Add an entry for what differs from `before`, or none if nothing does."""
     return record_difference(act, row, before, values(row))
 
 
@@ -177,12 +177,12 @@ def record_difference(
     note: str = "",
     undoes: int | None = None,
 ) -> AuditEntry | None:
-    """Add an entry for what differs between the two; none when nothing does.
+    """Add an entry for what differs between the two, or none if nothing does.
 
-    An empty one means that there was nothing before, or that nothing is left.
+    An empty `before` or `after` means that the subject is new or deleted.
     """
     if not (before and after):
-        # There is no secret that was replaced.
+        # The subject is new or deleted, so no secret was replaced.
         before, after = whole(before), whole(after)
     names = [name for name in before | after if before.get(name) != after.get(name)]
     if not names:
@@ -198,16 +198,15 @@ def record_difference(
 
 
 def forget(texts: Iterable[str], *, beside: Iterable[str] = (), about: Iterable[Model] = ()) -> int:
-    """Replace these addresses and names in all entries: a person was erased. How many had one.
+    """Replace an erased person's addresses and names in all entries. Return how many changed.
 
-    The words of `beside` are replaced only in entries that have one of the texts, as a first name
-    is, which others have as well, and in what was searched for before a list was downloaded, which
-    mostly is a name. Of entries about the rows of `about` nothing stays but who did
-    what, and when.
+    The words of `beside`, such as a first name that others have too, are replaced only in entries
+    with one of the `texts`, and in entries of list downloads, whose search term is often a name.
+    Entries about the rows of `about` keep only who did what, and when.
 
-    The one change that an entry may see. Capitals do not matter; part of a longer address or
-    word is left alone. What was typed as `who` stays: that is a person who signs in. Looks
-    through every entry, since an address may be anywhere in them.
+    This is the only change that entries allow. It ignores case, and leaves parts of longer
+    addresses or words alone. `who` stays, because it is a person who signs in. All entries are
+    read, since an address can be anywhere in them.
     """
     pattern, words = _any_of(texts), _any_of(beside)
     subjects = {(row._meta.model_name, str(row.pk)) for row in about}
@@ -226,7 +225,10 @@ def forget(texts: Iterable[str], *, beside: Iterable[str] = (), about: Iterable[
 
 
 def remove(pks: Iterable[int]) -> int:
-    """Delete entries that are too old, for the housekeeping alone. Inside a transaction."""
+    """Delete entries that are too old, and return how many. Only for housekeeping.
+
+    Call it in a transaction.
+    """
     with _unlocked(AuditUnlock.Reason.RETENTION):
         number, _ = AuditEntry.objects.filter(pk__in=list(pks)).delete()
         return number
@@ -239,7 +241,7 @@ def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
 
 @contextmanager
 def _unlocked(reason: AuditUnlock.Reason) -> Iterator[None]:
-    """Inside, the database allows what the reason names; for use in a transaction."""
+    """Make the database allow what the reason names, inside a transaction."""
     key = AuditUnlock.objects.create(reason=reason)
     yield
     key.delete()
@@ -273,16 +275,16 @@ def _entry(
 
 
 def _log(entry: AuditEntry) -> None:
-    """A line without names or values: a log kept elsewhere shows which entries are missing."""
+    """Log a line without names or values, so that a log kept elsewhere shows missing entries."""
     if _acting.get() is None:
-        return  # a command: its terminal is no log
+        return  # a command: its output goes to a terminal, not to a log
     facts = {"entry": entry.pk, "act": entry.act, "kind": entry.kind, "subject": entry.number}
-    # One that is rolled back is not missing.
+    # On commit, because an entry that was rolled back is not missing.
     transaction.on_commit(lambda: log.info("audit", extra=facts))
 
 
 def _without(value: Any, pattern: re.Pattern[str]) -> Any:
-    """The same without what the pattern finds, however deep it lies."""
+    """Return the value with every match of the pattern erased, at any depth."""
     if isinstance(value, Said):
         return sentences.changed(value, lambda text: pattern.sub(ERASED, text))
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What the audit keeps of a row, to be compared before and after a change."""
+"""The values of a row that the audit keeps and compares before and after a change."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from django.db.models import Model
 
 REPLACED = "replaced"
-# Of what was done for several at once: the number of what came of it.
+# The key for the number of a batch, in entries of what was done for several at once.
 BATCH = "batch"
-# Of an access that a person ended before its day, where the day stood.
+# The value in place of the last day, if a person ended the access before that day.
 NOW = "now"
 LONGEST_NAME = 500
 Values = dict[str, Any]
@@ -16,17 +16,17 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value that is compared and never written down."""
+    """A value that is compared but never stored."""
 
     value: Any
 
 
 def values(row: Model) -> Values:
-    """{field: value} of what the audit keeps of this row, to be compared later.
+    """Return the values of this row that the audit compares, {field: value}.
 
-    The model names these fields in `audited`, and in `audited_secrets` those of which it keeps
-    only that they were replaced. A row that is referred to is kept as its number and its name,
-    and what its model names in `audited_besides`.
+    The model lists the fields in `audited`. For fields in `audited_secrets` only the fact that
+    they were replaced is kept. A related row is kept as its number and name, with what its
+    `audited_besides` adds.
     """
     model: Any = type(row)
     found = {name: _value(row, name) for name in model.audited}
@@ -35,13 +35,13 @@ def values(row: Model) -> Values:
 
 
 def stored(row: Model) -> Values:
-    """The same as the database has it; nothing for a row that is new."""
+    """Return the same values as the database has them now, or {} for a new row."""
     found = type(row)._default_manager.filter(pk=row.pk).first() if row.pk else None
     return values(found) if found else {}
 
 
 def name_of(row: Model) -> str:
-    """What the row is called, for an entry that outlives it; a sentence is kept as one."""
+    """Return the row's name for an entry that outlives it. A sentence stays a sentence."""
     name = str(row)
     return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME]
 
@@ -57,7 +57,10 @@ def _value(row: Model, name: str) -> Any:
 
 
 def shown(found: Values, names: list[str], *, old: bool) -> Values | None:
-    """What is written of these values; a secret shows only that it was replaced."""
+    """Return what an entry stores of the named values. A secret only shows that it was replaced.
+
+    `old` means the values before the change; those leave secrets out.
+    """
     if not found:
         return None
     kept = {}
@@ -72,5 +75,5 @@ def shown(found: Values, names: list[str], *, old: bool) -> Values | None:
 
 
 def whole(found: Values) -> Values:
-    """All values of a row as they are written, without the secrets."""
+    """Return all values of a row without the secrets."""
     return {name: value for name, value in found.items() if not isinstance(value, Secret)}

@@ -1,6 +1,7 @@
-"""Asks a service of breached passwords, such as Have I Been Pwned, without telling the password.
+"""Ask a breached-password service, such as Have I Been Pwned, without revealing the password.
 
-It gets the first five characters of a SHA-1 and answers with the rest of all that begin so.
+The service gets the first five characters of a SHA-1 hash and returns the rest of all the hashes
+that begin with them.
 """
 
 import hashlib
@@ -11,20 +12,20 @@ from integrations.sentences import say
 
 PREFIX = 5
 SECONDS = 3.0
-LARGEST_ANSWER = 512 * 1024  # bytes; some 40 kB are usual
+LARGEST_ANSWER = 512 * 1024  # bytes; about 40 kB is usual
 
 
 def times_seen(password: str, *, url: str) -> int:
-    """In how many breaches the password was seen. `url` is the service's, without an end slash.
+    """Return how often the password was seen in breaches.
 
-    Raises Retry when the service does not answer as it should, and RuntimeError inside a database
-    transaction.
+    `url` is the service's address without a slash at the end. Raises Retry if the service does not
+    answer as expected, and RuntimeError inside a database transaction.
     """
     digest = hashlib.sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
     reply = exchanges.ask(
         "GET",
         f"{url}/range/{digest[:PREFIX]}",
-        # With padding, the length of the answer says nothing either.
+        # Padding keeps the length of the answer from revealing anything.
         headers={"User-Agent": "Admit", "Add-Padding": "true"},
         seconds=SECONDS,
         largest=LARGEST_ANSWER,

@@ -1,4 +1,4 @@
-"""The log of calls: each exchange as a row, its bodies sealed, for people to read."""
+"""The log of calls: each exchange becomes a row with sealed bodies, for people to read."""
 
 from integrations import sealed
 from integrations.exchanges import Exchange
@@ -6,7 +6,7 @@ from integrations.models import ApiCall, Integration
 
 
 def kept(exchange: Exchange, integration: Integration, *, run_id: int | None = None) -> ApiCall:
-    """The exchange as a row, not saved."""
+    """Return the exchange as an unsaved row."""
     return ApiCall(
         integration=integration,
         run_id=run_id,

@@ -1,7 +1,7 @@
-"""Reading a site's catalog while a person waits, but not longer than she likes to.
+"""Read a site's catalog while a person waits, for a limited time.
 
-The reading runs in a thread with a database connection of its own. When the person has waited
-long enough it goes on by itself, and what it finds is stored anyway.
+A thread with its own database connection does the reading. After that time it continues in the
+background, and what it finds is stored anyway.
 """
 
 import copy
@@ -25,7 +25,7 @@ MAX_WAIT = 10.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class RefreshOutcome:
-    """How a refresh ended: by `changes`, or by a `fault` in plain words; by neither yet."""
+    """How a refresh ended: `changes`, or a `fault` in plain words; neither while it goes on."""
 
     changes: Changes | None = None
     fault: str = ""
@@ -35,7 +35,7 @@ class RefreshOutcome:
         return self.changes is None and not self.fault
 
     def sentence(self) -> str:
-        """What happened, as it follows "Art Academy: "."""
+        """Say what happened, to follow "Art Academy: "."""
         if self.changes is not None:
             return say("refreshed. {changes}", changes=self.changes.sentence())
         if self.fault:
@@ -48,22 +48,22 @@ class RefreshOutcome:
 
 @dataclass(slots=True)
 class _Reading:
-    """One reading that runs, of an integration of its own; `over` is set when it has ended."""
+    """A reading under way, with its own copy of the integration. `over` is set when it ends."""
 
     integration: Integration
     over: threading.Event = field(default_factory=threading.Event)
     outcome: RefreshOutcome = RefreshOutcome()
 
 
-# Of this process: a caller that asks for a site that is being read waits for that reading.
+# The readings of this process. A caller that asks for a site being read waits for that reading.
 _readings: dict[tuple[int, int], _Reading] = {}
 _guard = threading.Lock()
 
 
 def refresh(integration: Integration, *, wait: float = MAX_WAIT) -> RefreshOutcome:
-    """Read the site's catalog and store it; waits `wait` seconds at most, then it goes on.
+    """Read and store the site's catalog. Waits at most `wait` seconds; then the reading goes on.
 
-    The integration must be committed: the reading sees nothing of the caller's transaction.
+    The integration must be committed, because the reading cannot see the caller's transaction.
     """
     return refresh_all([integration], wait=wait)[0]
 
@@ -71,7 +71,7 @@ def refresh(integration: Integration, *, wait: float = MAX_WAIT) -> RefreshOutco
 def refresh_all(
     integrations: Iterable[Integration], *, wait: float = MAX_WAIT
 ) -> list[RefreshOutcome]:
-    """The same for several sites side by side, `wait` seconds for all of them together."""
+    """Do the same as `refresh` for several sites in parallel, in `wait` seconds altogether."""
     until = time.monotonic() + wait
     begun = [_begin(integration) for integration in integrations]
     for reading in begun:
@@ -80,14 +80,14 @@ def refresh_all(
 
 
 def _begin(integration: Integration) -> _Reading:
-    # A reading with the old key says nothing about the new one.
+    # Keyed by the secret's version: a reading with an old key says nothing about a new one.
     key = integration.pk, integration.secret_version
     with _guard:
         if key in _readings:
             return _readings[key]
-        # A copy: should the caller's get a new key meanwhile, this answer is about the old one.
+        # A copy: if the caller's object gets a new key meanwhile, this answer is about the old one.
         reading = _readings[key] = _Reading(copy.copy(integration))
-    # A daemon: a server that is told to stop does not wait for it; the next refresh reads again.
+    # A daemon thread, so that a stopping server does not wait for it. The next refresh reads again.
     threading.Thread(target=_read, args=(key, reading), daemon=True, name="refresh").start()
     return reading
 

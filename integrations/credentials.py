@@ -1,4 +1,4 @@
-"""Credentials: the secret addresses of SamCart accounts, the keys and tokens of integrations."""
+"""Credentials: secret webhook addresses of SamCart accounts, keys and tokens of integrations."""
 
 from datetime import date, timedelta
 
@@ -13,17 +13,17 @@ from integrations.audit import Act
 from integrations.models import CallBudget, Integration, Marketplace, WebhookSecret
 from integrations.sentences import YEAR, Said, joined, on, say
 
-# How long an address goes on working after it was replaced: SamCart is changed by hand.
+# How long a replaced address keeps working: a person has to enter the new one in SamCart.
 OVERLAP = timedelta(days=7)
 SHORTEST_SECRET = 24
-# Thinkific's API keys have this many characters and do not end; its access tokens are longer.
+# Thinkific's API keys have this many characters and never expire; its access tokens are longer.
 KEY_LENGTH = 32
-# How long before its end a token is warned of.
+# How long before a token expires people are warned.
 WARNING = timedelta(days=14)
 
 
 def check_webhook_secret(secret: str) -> None:
-    """Raises ValueError with a sentence for a secret too short, or unfit for an address."""
+    """Raise ValueError with a sentence if the secret is too short or does not fit into a URL."""
     if len(secret) < SHORTEST_SECRET:
         raise ValueError(
             say("A webhook secret has at least {number} characters.", number=SHORTEST_SECRET)
@@ -33,11 +33,11 @@ def check_webhook_secret(secret: str) -> None:
 
 
 def add_webhook_secret(marketplace: Marketplace, secret: str = "") -> str:
-    """A new secret (made when none is given); the one before it works for seven more days.
+    """Give the account a new secret and return it; the current one works for seven more days.
 
-    Older ones keep their earlier end. One that the account had before becomes its own again.
-    Raises ValueError as check_webhook_secret does, and IntegrityError for a secret of another
-    account.
+    A random secret is made if none is given. Secrets that end sooner keep their end. A secret that
+    the account had before becomes current again. Raises ValueError like check_webhook_secret, and
+    IntegrityError for a secret of another account.
     """
     secret = secret or secrets.fresh()
     check_webhook_secret(secret)
@@ -55,9 +55,9 @@ def add_webhook_secret(marketplace: Marketplace, secret: str = "") -> str:
 
 
 def end_old_addresses(marketplace: Marketplace) -> int:
-    """End the addresses that were replaced and still work; how many those were.
+    """End the replaced addresses that still work, and return how many there were.
 
-    What is sent there from now on is kept and held for a person. The current address stays.
+    What is sent to them from now on is held for a person. The current address stays.
     """
     with transaction.atomic():
         ended = marketplace.webhook_secrets.filter(expires_at__gt=Now()).update(expires_at=Now())
@@ -67,28 +67,31 @@ def end_old_addresses(marketplace: Marketplace) -> int:
 
 
 def current_secret(marketplace: Marketplace) -> WebhookSecret | None:
-    """The row that the address is made of: one without an end, else the one that ends last."""
+    """Return the secret of the current address: one without an end, or else the last to end."""
     order = F("expires_at").desc(nulls_first=True)
     return marketplace.webhook_secrets.order_by(order, "-pk").first()
 
 
 def webhook_secret(marketplace: Marketplace) -> str:
-    """The account's secret, "" when it has none. Raises SecretUnreadable."""
+    """Return the account's secret, or "" if it has none. Raises SecretUnreadable."""
     current = current_secret(marketplace)
     return secrets.reveal(current.sealed) if current else ""
 
 
 def webhook_address(marketplace: Marketplace) -> str:
-    """What SamCart must be given as Notify URL; "" without a secret. Raises SecretUnreadable."""
+    """Return the address to enter in SamCart as Notify URL, or "" if the account has no secret.
+
+    Raises SecretUnreadable.
+    """
     secret = webhook_secret(marketplace)
     return settings.PUBLIC_URL + reverse("hook", args=[secret]) if secret else ""
 
 
 def save(integration: Integration, secret: str = "") -> None:
-    """Save the integration, with a new key or signing secret when one is given.
+    """Save the integration, with a new key or signing secret if one is given.
 
-    A new one, or another site or address, ends a pause that the old one caused: what waits goes on
-    at once.
+    A new secret, site or address ends any pause, since the old one caused it. Waiting actions then
+    go on at once.
     """
     with transaction.atomic():
         before = audit.stored(integration)
@@ -97,7 +100,7 @@ def save(integration: Integration, secret: str = "") -> None:
         if secret:
             integration.set_secret(secret)
         elif moved:
-            # What the old site still answers says nothing about this one.
+            # Late answers of the old site must say nothing about the new one.
             integration.secret_version += 1
         if secret or moved:
             integration.connection = Integration.Connection.UNKNOWN
@@ -111,12 +114,12 @@ def save(integration: Integration, secret: str = "") -> None:
 
 
 def expires(secret: str) -> bool:
-    """Whether this is an access token, which ends some day, and not an API key."""
+    """Return whether this is an access token, which expires, and not an API key."""
     return len(secret) > KEY_LENGTH
 
 
 def expiry_warning(integration: Integration, today: date) -> str:
-    """What to do about a token that ends soon or has ended; "" while nothing is to be done."""
+    """Return what to do about a token that expires soon or has expired, or ""."""
     end = integration.secret_expires_on
     if end is None or end - WARNING > today:
         return ""

@@ -1,6 +1,6 @@
-"""How long one thread waits for the database: a POST of SamCart's must not wait for ever.
+"""Limit how long a thread waits for the database, so that no POST of SamCart waits forever.
 
-The database engines under `config` ask here; a caller that sets no limit waits as before.
+The database engines under `config` ask this module. Without a limit, they wait as usual.
 """
 
 import threading
@@ -12,7 +12,7 @@ _mine = threading.local()
 
 
 class DatabaseTimeout:
-    """So many seconds for all that is done within its blocks, one after the other."""
+    """A budget in seconds for all `with` blocks of this object together."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -35,16 +35,16 @@ class DatabaseTimeout:
 
 
 def until() -> float:
-    """When this thread's patience ends, in monotonic seconds; infinite when it has no limit."""
+    """Return when this thread stops waiting, in monotonic seconds; infinite if it has no limit."""
     limit: float = getattr(_mine, "until", float("inf"))
     return limit
 
 
 def limited() -> bool:
-    """Whether it ends at all."""
+    """Return whether this thread has a limit."""
     return until() < float("inf")
 
 
 def left() -> float:
-    """Seconds until then, at least 0."""
+    """Return the seconds until the limit, at least 0."""
     return max(0.0, until() - time.monotonic())

@@ -1,16 +1,15 @@
 """Connections that end when the time of a call is up, whatever the other side does.
 
-The time-outs of `requests` start again with every byte, so an answer of one byte a second never
-ends (a deadline of 2 s took 16 s in the body and 35 s in the headers). Here the socket itself
-knows when the call ends: before each read and each write it allows itself only the time that is
-left. That holds for the status line, the headers, chunk sizes and the body alike, needs no timer
-thread, and so has nothing that a fork could lose. Connecting and the TLS handshake take one
-time-out for the whole of it; the name look-up, which nothing can interrupt, is waited for in a
-thread of its own.
+The timeouts of `requests` start again with every byte, so an answer of one byte a second never
+times out (measured: with a limit of 2 s, 16 s for a body and 35 s for headers). Here the socket
+itself knows when the call ends and allows each read and write only the time that is left. That
+covers status line, headers, chunk sizes and body, and needs no timer thread, which a fork would
+lose. Connecting and the TLS handshake each have one timeout for the whole step. A name lookup
+cannot be interrupted, so it runs in a thread of its own.
 
-A call may also restrict the addresses that it connects to. The address itself is checked, right
-before it is connected to and before an open connection is reused, so it does not matter what a
-name resolved to earlier.
+A call can also restrict the IP addresses that it connects to. The address is checked right before
+it is connected to and before an open connection is reused, so it does not matter what a name
+resolved to earlier.
 """
 
 import logging
@@ -35,12 +34,12 @@ from urllib3.exceptions import NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
 CONNECT_SECONDS = 5.0  # for one address; a host may have several
-# Proxies and firewalls forget silent connections without a word, and a POST sent on one of those
-# would be in doubt.
+# Proxies and firewalls silently drop idle connections, and a POST sent on such a connection would
+# be in doubt.
 IDLE_SECONDS = 15.0
 
-# They write addresses, which hold e-mails, and headers they cannot read, which may echo the key.
-# A filter stays whatever the logging settings say about levels.
+# These loggers write URLs, which contain e-mails, and unreadable headers, which may echo the key.
+# Unlike a level, a filter stays whatever the logging settings say.
 for _name in ("urllib3.connection", "urllib3.connectionpool"):
     logging.getLogger(_name).addFilter(lambda record: False)
 
@@ -51,7 +50,7 @@ _here = threading.local()  # .call: the call under way; .adapter and .pid: see a
 
 
 class Stage(StrEnum):
-    """How far a call has got."""
+    """How far a call has come."""
 
     START = "start"
     LOOK_UP = "look up"
@@ -65,12 +64,12 @@ class AddressNotAllowed(OSError):
 
 
 def any_address(address: str) -> bool:
-    """Allows every address."""
+    """Allow every address."""
     return True
 
 
 def look_up(host: str, port: int, seconds: float) -> Addresses:
-    """The addresses of a host; raises OSError or UnicodeError, TimeoutError after `seconds`."""
+    """Return a host's addresses. Raises OSError (TimeoutError after `seconds`) or UnicodeError."""
     kind = socket.SOCK_STREAM
     with suppress(socket.gaierror):
         return socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
@@ -94,9 +93,9 @@ def look_up(host: str, port: int, seconds: float) -> Addresses:
 
 @dataclass(slots=True)
 class CallDeadline:
-    """A call under way: when it ends (monotonic seconds) and how far it has got.
+    """A call under way: when it ends (monotonic seconds) and how far it has come.
 
-    `may_connect` gets each IP address before it is used, `look_up` finds a host's addresses.
+    `may_connect` decides on each IP address before it is used; `look_up` finds a host's addresses.
     """
 
     ends: float
@@ -109,7 +108,7 @@ class CallDeadline:
         return time.monotonic() >= self.ends
 
     def seconds_left(self) -> float:
-        """More than 0; raises TimeoutError when nothing is left."""
+        """Return the seconds left, more than 0. Raises TimeoutError if none are left."""
         left = self.ends - time.monotonic()
         if left <= 0:
             raise TimeoutError("the time of the call is up")
@@ -123,11 +122,11 @@ def within(
     may_connect: Callable[[str], bool] = any_address,
     look_up: LookUp = look_up,
 ) -> Iterator[CallDeadline]:
-    """Everything that this thread's adapter does inside ends within so many seconds.
+    """Limit all that this thread's adapter does inside the block to so many seconds altogether.
 
-    What is cut off raises whatever the broken part of the stack raises; `CallDeadline.is_over`
-    tells it from other faults. An address for which `may_connect` is false raises
-    AddressNotAllowed, at the bottom of a chain of causes.
+    When time is up, some part of the stack raises an error of its own; `CallDeadline.is_over`
+    tells that from other faults. An address that `may_connect` refuses raises AddressNotAllowed,
+    at the bottom of a chain of causes.
     """
     outer = getattr(_here, "call", None)
     ends = time.monotonic() + seconds
@@ -139,12 +138,12 @@ def within(
 
 
 def adapter() -> HTTPAdapter:
-    """What sends the requests of this thread; it keeps its connections open between calls.
+    """Return this thread's sender of requests. It keeps its connections open between calls.
 
-    It carries no key, keeps no cookie, follows no redirect and knows no proxy or .netrc of the
-    environment, so all sites can share it. A session of `requests` would have to be talked out
-    of each of them, and takes a quarter more of the processor's time (measured). A forked
-    process makes its own, for two on one connection would read each other's answers.
+    It holds no key or cookie, follows no redirect and uses no proxy or .netrc from the environment,
+    so all sites can share it. A `requests.Session` would need each of these turned off, and takes a
+    quarter more CPU time (measured). A forked process gets its own adapter, because two processes
+    on one connection would read each other's answers.
     """
     if getattr(_here, "pid", None) != os.getpid():
         _here.adapter, _here.pid = _Adapter(pool_maxsize=1), os.getpid()
@@ -154,10 +153,10 @@ def adapter() -> HTTPAdapter:
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """What every https connection is checked with: certifi's authorities and the system's own.
+    """Return the context that checks every https connection by certifi's and the system's CAs.
 
-    The system's (and `SSL_CERT_FILE`, which OpenSSL reads with them) let a server behind a
-    company's own authority work. One per process, for loading them takes 20 ms and more.
+    The system's CAs, and `SSL_CERT_FILE`, which OpenSSL reads with them, are for servers behind a
+    company's own CA. Made once per process, because loading takes 20 ms or more.
     """
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
     context.load_verify_locations(certifi.where())
@@ -174,7 +173,7 @@ def _current() -> CallDeadline:
 
 
 class _TimedSocket(socket.socket):
-    """Allows each read and write only what is left of the call."""
+    """A socket that allows each read and write only the time that is left of the call."""
 
     def recv_into(self, *args: Any, **options: Any) -> int:
         self.settimeout(_current().seconds_left())
@@ -185,7 +184,8 @@ class _TimedSocket(socket.socket):
         return super().send(*args, **options)
 
     def sendall(self, *args: Any, **options: Any) -> None:
-        # Plain sockets take this as the limit of the whole; TLS ones send piece by piece, above.
+        # A plain socket takes this as the limit for all data. A TLS socket calls `send` for each
+        # piece.
         self.settimeout(_current().seconds_left())
         super().sendall(*args, **options)
 
@@ -199,16 +199,16 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """urllib3 asks this before it reuses a connection.
+        """Whether urllib3 may reuse this connection.
 
-        The threads' connections serve all calls, and another call may have allowed more addresses.
+        A thread's connections serve all calls, so another call may have allowed more addresses.
         """
         rested = time.monotonic() - self._last_used
         if rested > IDLE_SECONDS or not super().is_connected:
             return False
         try:
             return _current().may_connect(self.sock.getpeername()[0])
-        except OSError:  # closed by the other side in this moment
+        except OSError:  # the other side closed it just now
             return False
 
     def send(self, data: Any) -> None:
@@ -251,7 +251,7 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        # The shared context holds the authorities; requests would load them for each connection.
+        # The shared context has the CAs; requests would load them for each connection.
         conn.cert_reqs = "CERT_REQUIRED"
 
 
@@ -269,7 +269,7 @@ def _connect(addresses: Addresses, call: CallDeadline) -> socket.socket:
             fresh.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             fresh.settimeout(min(CONNECT_SECONDS, call.seconds_left()))
             fresh.connect(address)
-            fresh.settimeout(call.seconds_left())  # the TLS handshake takes this as a whole
+            fresh.settimeout(call.seconds_left())  # this limits the whole TLS handshake
         except OSError as error:
             fresh.close()
             trouble = error

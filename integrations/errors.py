@@ -1,16 +1,15 @@
-"""What can go wrong outside, named by what Admit does about it.
+"""Errors of outside systems, named by what Admit does about them.
 
     OutsideError          every error of an outside system
      ├─ Refused           give up at once and say why: the request itself is not acceptable
-     ├─ Retry             try again later: the outside is down, slow or hard to understand
-     ├─ KeyRejected       ask whether the whole site is closed to us, and stop it then
-     ├─ LimitReached      ask whether the whole site wants a pause, and stop it then
+     ├─ Retry             try again later: the system is down, slow or hard to understand
+     ├─ KeyRejected       ask whether the whole site is closed to us; if so, pause it
+     ├─ LimitReached      ask whether the whole site wants a pause; if so, pause it
      └─ OutOfTime         stop here: the caller's own time is up and nothing was sent
 
-Every `message` is plain text for a course creator: what happened, to what, what to do. It carries
-no key. Those of Thinkific carry no HTTP status either (that is `status`); those of a receiver do,
-because its owner will look for it. How it goes on depends on who asked: `goes_on` says it where
-Admit tries again by itself.
+Every `message` is plain text for a course creator: what happened, to what, and what to do. It never
+contains a key. Thinkific's messages do not contain the HTTP status (see `status`); a receiver's
+messages do, because its owner will look for it. If Admit tries again by itself, `goes_on` says so.
 """
 
 import math
@@ -23,10 +22,10 @@ TRIES_AGAIN = _("Admit tries again by itself.")
 
 
 class OutsideError(Exception):
-    """An outside system did not do what was asked; `status` is its HTTP status, if it gave one.
+    """An outside system did not do what was asked. `status` is its HTTP status, if it gave one.
 
-    `code` names the kind for scripts and for our own logic; it stays the same when the words do
-    not.
+    `code` names the kind of error for scripts and our own logic. It stays the same when the
+    wording changes.
     """
 
     code = "outside"
@@ -39,16 +38,16 @@ class OutsideError(Exception):
 
     @property
     def goes_on(self) -> str:
-        """How an action that ended so goes on by itself, as a sentence; "" when it does not."""
+        """A sentence on how the action goes on by itself after this error, or ""."""
         return ""
 
 
 class Refused(OutsideError):
     """The request was turned down for good; sending it again would change nothing.
 
-    `details` are the outside's own words, one per fault ("email: has already been taken"),
-    `fields` the names or labels of the fields that they blame, in the outside's spelling.
-    `what` is the message without what a person may do about it.
+    `details` are the system's own words, one per fault ("email: has already been taken"). `fields`
+    are the names or labels of the fields that it blames, in its spelling. `what` is the message
+    without the advice.
     """
 
     code = "refused"
@@ -69,7 +68,7 @@ class Refused(OutsideError):
         self.fields = fields
 
     def says(self, text: str) -> bool:
-        """Whether one of the details contains this text, in capitals or not."""
+        """Return whether one of the details contains this text, ignoring case."""
         wanted = text.casefold()
         return any(wanted in detail.casefold() for detail in self.details)
 
@@ -77,9 +76,9 @@ class Refused(OutsideError):
 class Retry(OutsideError):
     """It may work later.
 
-    `in_doubt`: a change may have been made although no answer says so, so look before sending it
-    again. That is assumed unless the caller knows better: a doubt too many costs one read, one
-    too few enrolls twice. `seconds`: the pause that the outside asked for (1 to 900), or None.
+    `in_doubt` means that a change may have been made although no answer says so; look before
+    sending it again. This is the default, because a needless doubt costs one read, but a missed
+    one enrolls twice. `seconds` is the pause that the system asked for (1 to 900), or None.
     """
 
     code = "no_answer"
@@ -107,9 +106,9 @@ class Retry(OutsideError):
 class KeyRejected(OutsideError):
     """The site did not let us in (401 or 403), or the key cannot be sent (no status).
 
-    The message takes it for a statement about the site: wrong key, wrong subdomain, or a plan
-    without API access. `alone` says what the same answer means when the site lets us in with
-    other requests, and `then` what a person may do about that.
+    The message assumes that this concerns the whole site: wrong key, wrong subdomain, or a plan
+    without API access. `alone` says what the same answer means if the site accepts other requests,
+    and `then` what a person can do about that.
     """
 
     code = "key_rejected"
@@ -123,7 +122,7 @@ class KeyRejected(OutsideError):
 
 
 class LimitReached(OutsideError):
-    """The site's limit of calls is used up; it may be called again after `seconds` (1 to 900)."""
+    """The site's call limit is used up. It may be called again after `seconds` (1 to 900)."""
 
     code = "limit_reached"
 

@@ -1,7 +1,7 @@
-"""One HTTP call of any app: sent under its deadline, recorded, judged. The one place that sends.
+"""Send one HTTP call of any app under its deadline, then judge and record it.
 
-It keeps no state of its own and tries nothing twice. A call reads a limited part of the answer,
-follows no redirect and uses no proxy of the environment.
+No other module speaks HTTP. It keeps no state and never retries. A call reads a limited part of
+the answer, follows no redirect and uses no proxy from the environment.
 """
 
 import ssl
@@ -38,7 +38,7 @@ _WIRE_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, Va
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A 2xx answer. `body`: of Thinkific a JSON object or array, or None; of a receiver text."""
+    """A 2xx answer. `body`: a JSON object, array or None from Thinkific, text from a receiver."""
 
     status: int
     body: Any
@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request that was sent, and what came of it, without secrets and safe to store."""
+    """One request that was sent, and its result, without secrets and safe to store."""
 
     method: str
     url: str
@@ -62,9 +62,12 @@ class Exchange:
 class Request:
     """A request to be sent, and its limits.
 
-    `body_text` is what the Exchange shows of the body, `kept` the characters that it keeps of
-    each body, `hide` removes secrets from its texts. `seconds` is for the whole call, `largest`
-    the bytes of the decoded answer after which reading stops.
+    `body_text`: the body as the Exchange shows it.
+    `seconds`: the time for the whole call.
+    `largest`: the bytes of the decoded answer after which reading stops.
+    `kept`: the characters that the Exchange keeps of each body.
+    `hide`: removes secrets from the Exchange's texts.
+    `may_connect`, `look_up`: see `deadline.CallDeadline`.
     """
 
     method: str
@@ -81,12 +84,12 @@ class Request:
 
 
 class Cut(StrEnum):
-    """What ended a call before its answer was complete."""
+    """The reason why a call ended before its answer was complete."""
 
     NOT_USABLE = "not usable"  # the request cannot be sent as it is
     NOT_ALLOWED = "not allowed"  # the call may not connect to the address
     NO_ADDRESS = "no address"
-    NO_CERTIFICATE = "no certificate"  # none that is valid for the host
+    NO_CERTIFICATE = "no certificate"  # no valid one for the host
     NO_TLS = "no TLS"
     NOT_IN_TIME = "not in time"  # no connection within the time of the call
     CONNECTION_REFUSED = "connection refused"
@@ -99,19 +102,19 @@ class Cut(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came over the wire. `status` is None when no answer came, `cut` what ended it early."""
+    """What came over the wire. `status` is None if no answer came; `cut` is why it ended early."""
 
     status: int | None
     headers: Mapping[str, str]
     text: str
     cut: Cut | None
-    detail: str = ""  # of NO_CERTIFICATE: what OpenSSL says of it
+    detail: str = ""  # for NO_CERTIFICATE: OpenSSL's reason
 
 
 def refuse_in_transaction() -> None:
-    """Raises RuntimeError inside a database transaction.
+    """Raise RuntimeError inside a database transaction.
 
-    A slow answer would hold its locks, and a rollback would forget the call.
+    A slow answer would hold the transaction's locks, and a rollback would lose the call's record.
     """
     if not settings.configured:
         return
@@ -124,9 +127,9 @@ def carry_out(
     judge: Callable[[Reply], Answer | OutsideError],
     after_call: Callable[[Exchange], None],
 ) -> Answer:
-    """Send the request; its answer as `judge` sees it, or the error that `judge` returns, raised.
+    """Send the request. Return the answer that `judge` makes of the reply, or raise its error.
 
-    `after_call` gets the Exchange of whatever was sent, also when a signal interrupts it.
+    `after_call` gets the Exchange of whatever was sent, even if a signal interrupts the call.
     """
     sent_at, started = datetime.now(UTC), time.monotonic()
 
@@ -166,7 +169,7 @@ def ask(
     body: bytes = b"",
     largest: int = _CHUNK,
 ) -> Reply:
-    """One request that is no app's: nothing of it is recorded.
+    """Send a request that belongs to no app. It is not recorded.
 
     Raises RuntimeError inside a database transaction.
     """
@@ -186,12 +189,12 @@ def ask(
 
 
 def text_of(body: bytes | bytearray) -> str:
-    """Any bytes as text that a database can hold."""
+    """Decode any bytes into text that a database can hold."""
     return body.decode("utf-8-sig", "replace").replace("\0", "\ufffd")
 
 
 def _send(request: Request) -> Reply:
-    """One request and what came back; faults of the wire are returned, not raised."""
+    """Send one request and return the reply. Network faults are returned in it, not raised."""
     received = bytearray()
     status: int | None = None
     answered: Mapping[str, str] = {}
@@ -202,7 +205,7 @@ def _send(request: Request) -> Reply:
             prepared = requests.Request(
                 request.method, request.url, headers=request.headers, data=request.body or None
             ).prepare()
-            # The sockets keep the deadline; this bounds what is done outside of them.
+            # The sockets keep the deadline; this limits what happens outside of them.
             timeout = (min(CONNECT_SECONDS, request.seconds), request.seconds)
             with adapter().send(prepared, stream=True, timeout=timeout) as response:
                 status, answered = response.status_code, response.headers
@@ -214,7 +217,7 @@ def _send(request: Request) -> Reply:
 
 
 def _read(response: requests.Response, received: bytearray, largest: int) -> Cut | None:
-    """Fill `received` with the decoded body, stopping while it is still small."""
+    """Append the decoded body to `received`, and stop soon after it exceeds `largest` bytes."""
     while chunk := response.raw.read1(_CHUNK, decode_content=True):
         received += chunk
         if len(received) > largest:

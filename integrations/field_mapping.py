@@ -1,4 +1,4 @@
-"""Which SamCart custom field fills which signup field of a site."""
+"""Set and read which SamCart custom field fills which signup field of a site."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,9 @@ from integrations.models import FieldMapping, Integration
 
 
 def fill(integration: Integration, wanted: Mapping[int, str]) -> int:
-    """Make the site's mappings these: {signup field's pk: SamCart name or slug}.
+    """Replace the site's mappings with `wanted`, {signup field's pk: SamCart name or slug}.
 
-    Returns how many were added, changed or taken away; those that stay as they are, keep
-    their rows.
+    Returns how many were added, changed or removed. Unchanged mappings keep their rows.
     """
     with transaction.atomic():
         before = by_label(integration)
@@ -32,12 +31,12 @@ def fill(integration: Integration, wanted: Mapping[int, str]) -> int:
 
 
 def by_label(integration: Integration) -> dict[str, str]:
-    """{label of the signup field: SamCart name or slug}, as people read the mappings."""
+    """Return the mappings as people read them: {signup field's label: SamCart name or slug}."""
     rows = integration.field_mappings.select_related("profile_field")
     return {str(row.profile_field): row.samcart_field for row in rows}
 
 
 def note(integration: Integration, before: dict[str, str]) -> None:
-    """Record how the site's mappings differ from before."""
+    """Record in the audit how the site's mappings differ from `before`."""
     after = by_label(integration)
     audit.record_difference(Act.MAPPING_CHANGED, integration, before, after)

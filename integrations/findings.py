@@ -1,4 +1,4 @@
-"""What an answer says about an integration as a whole: that it is open, or what stops it."""
+"""What an answer says about an integration as a whole: that it is open, or why it is not."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,9 +9,9 @@ from integrations.models import SiteAnswer
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The state of the integration; `error` is what stops it, or why nothing is known.
+    """The state of an integration. `error` is what stops it, or why its state is unknown.
 
-    `neutral`: it was found out by a call that concerns no customer.
+    `neutral` means that a call which concerns no customer found it out.
     """
 
     state: SiteAnswer
@@ -20,9 +20,9 @@ class Finding:
 
 
 class Learning(Protocol):
-    """What keeps findings until they are written: an attempt."""
+    """Something that keeps findings until they are written, such as an attempt."""
 
     connected: bool
 
     def found(self, finding: Finding) -> None:
-        """Note what an answer said about the integration as a whole."""
+        """Note what an answer says about the integration as a whole."""

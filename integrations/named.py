@@ -1,4 +1,4 @@
-"""Integrations, courses and bundles by the names and numbers that a person types."""
+"""Find integrations, courses and bundles by the names and numbers that a person types."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,7 +7,10 @@ from integrations.models import Destination, Integration
 
 
 def integration(name: str) -> Integration:
-    """The integration with this name; "" is the only one. Raises LookupError with a sentence."""
+    """Return the integration with this name, or the only one if `name` is "".
+
+    Raises LookupError with a sentence.
+    """
     known = {each.name: each for each in Integration.objects.order_by("name")}
     if not name and len(known) == 1:
         return next(iter(known.values()))
@@ -19,9 +22,9 @@ def integration(name: str) -> Integration:
 
 
 def destination(integration: Integration, text: str) -> Destination:
-    """The course or bundle with this name, or this ID in Thinkific.
+    """Return the course or bundle with this name or Thinkific ID.
 
-    "course:501" names one of two with the same ID. Raises LookupError with a sentence.
+    "course:501" tells a course from a bundle with the same ID. Raises LookupError with a sentence.
     """
     rows = list(Destination.objects.filter(integration=integration).order_by("name", "pk"))
     found = [row for row in rows if is_named(text, row.name, f"{row.kind}:{row.external_id}")]
@@ -35,7 +38,7 @@ def destination(integration: Integration, text: str) -> Destination:
 
 
 def is_named(text: str, name: str, target: str) -> bool:
-    """Whether the text means what has this name and target ("course:501")."""
+    """Return whether the text is this course's or bundle's name, target ("course:501") or ID."""
     word = text.strip().casefold()
     return word in {name.strip().casefold(), target, target.partition(":")[2]}
 

@@ -1,6 +1,6 @@
-"""Rows in the order of their names as people sort them, on every database.
+"""Sort rows by name as people do, with the same result on every database.
 
-Ó stands next to O, and Lesson 2 before Lesson 10.
+Ó comes next to O, and Lesson 2 before Lesson 10.
 """
 
 import re
@@ -10,20 +10,20 @@ from django.db.models import Func, OrderBy, TextField
 
 from integrations.search_terms import fold
 
-# The function of `sorted_as` in SQLite, which config.sqlite adds to each connection.
+# The name of `sorted_as` in SQLite. config.sqlite adds the function to each connection.
 SORTED_AS = "ADMIT_SORTED_AS"
-# Every number is compared by so many digits, its last ones.
+# Numbers are compared by this many of their last digits.
 DIGITS = 12
 _NUMBER = re.compile("[0-9]+")
 
 
 def sorted_as(text: str) -> str:
-    """The text that stands for a name in a list that is sorted: no case, no accents."""
+    """Return the sort key of a name: no case, no accents, numbers padded with zeros."""
     return _NUMBER.sub(lambda found: found[0].zfill(DIGITS)[-DIGITS:], fold(text))
 
 
 class SortedAs(Func):
-    """`sorted_as` of a column."""
+    """The `sorted_as` of a column."""
 
     function = SORTED_AS
     arity = 1
@@ -32,7 +32,7 @@ class SortedAs(Func):
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         marks = r"[\u0300-\u036F]"
         bare = f"LOWER(REGEXP_REPLACE(NORMALIZE(%(expressions)s, NFKD), '{marks}', '', 'g'))"
-        # First each number gets zeros before it, then all but its last digits go.
+        # First put zeros before each number, then cut all but its last digits.
         longer = f"REGEXP_REPLACE({bare}, '([0-9]+)', '{'0' * DIGITS}\\1', 'g')"
         cut = f"REGEXP_REPLACE({longer}, '[0-9]*([0-9]{{{DIGITS}}})', '\\1', 'g')"
         template = f'{cut} COLLATE "C"'
@@ -40,5 +40,5 @@ class SortedAs(Func):
 
 
 def by_name(field: str = "name", **nulls: bool) -> OrderBy:
-    """For order_by; `nulls` are those of `asc`."""
+    """Return the ordering for order_by. `nulls` are the options of `asc`."""
     return SortedAs(field).asc(**nulls)

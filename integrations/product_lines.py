@@ -1,4 +1,4 @@
-"""Products as people type or paste them: one a line, each with its name and SamCart ID."""
+"""Read products as people type or paste them: one per line, with name and SamCart ID."""
 
 import re
 from collections.abc import Iterable
@@ -17,20 +17,20 @@ from integrations.samcart.unreadable import Unreadable
 from integrations.sentences import say
 
 LONGEST_NAME = 255
-# A tab is what a spreadsheet's cells come with, a semicolon what its files may have.
+# Pasted spreadsheet cells have tabs between them; a spreadsheet's CSV file may have semicolons.
 BETWEEN = "\t;,"
-# What is an address and no ID, and a number that stands alone in it.
+# ADDRESS tells an address from an ID; NUMBER finds a number that stands alone in an address.
 ADDRESS = re.compile(r"[/\\?#\s]|www\.")
 NUMBER = re.compile(r"(?<=[/=])\d+(?=[/?&#]|$)")
-# In a line, where a name may hold anything, only these are taken for an ID.
+# In a line, where a name can contain anything, only these count as an ID.
 IN_LINE = re.compile(r"[0-9]+(\.0+)?|(https?://|www\.|[\w.-]+\.samcart\.com/)\S+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that is not empty, counted from 1; what it names, or the `problem` with it.
+    """A non-empty line: the product that it names, or the `problem` with it.
 
-    `known` is the product that has this ID already.
+    `number` is the line's number, from 1. `known` is the stored product with this ID, if any.
     """
 
     number: int
@@ -46,7 +46,7 @@ class Line:
 
 
 def samcart_id(typed: str) -> str:
-    """The ID as SamCart's events carry it; of a pasted address the number in it.
+    """Return the ID as SamCart's events carry it. From a pasted address, takes the number in it.
 
     Raises ValueError with a sentence for the person who typed it.
     """
@@ -66,9 +66,9 @@ def samcart_id(typed: str) -> str:
 
 
 def read(text: str, account: Marketplace) -> list[Line]:
-    """Each line of "name, ID" or "ID, name", also with a tab or semicolon between; or the ID alone.
+    """Read lines of "name, ID", "ID, name" or an ID alone. Tabs and semicolons separate, too.
 
-    A product that is only an ID is called after it until its first event brings its name.
+    A product given by its ID alone is named after the ID until its first event brings its name.
     """
     typed = enumerate(text.splitlines(), start=1)
     found = [_line(number, stripped) for number, each in typed if (stripped := each.strip())]
@@ -76,7 +76,7 @@ def read(text: str, account: Marketplace) -> list[Line]:
 
 
 def add(lines: Iterable[Line], account: Marketplace) -> list[Product]:
-    """Make the products of those lines that are new. Raises IntegrityError if one is there now."""
+    """Create the products of the new lines. Raises IntegrityError if one exists by now."""
     with transaction.atomic():
         made = Product.objects.bulk_create(
             Product(marketplace=account, external_id=each.external_id, name=each.name)
@@ -110,7 +110,7 @@ def _line(number: int, text: str) -> Line:
 
 
 def _parted(line: str) -> tuple[str, str]:
-    """Name and ID; the ID is "" where none is found."""
+    """Split a line into name and ID. The ID is "" if there is none."""
     for mark in filter(line.__contains__, BETWEEN):
         before, _, after = line.rpartition(mark)
         if _is_id(after):
@@ -126,14 +126,14 @@ def _is_id(text: str) -> bool:
 
 
 def _unquoted(text: str) -> str:
-    """A cell without the quotation marks that a spreadsheet's file puts around it."""
+    """Return a cell without the quotation marks that a CSV file puts around it."""
     cell = strip_invisible(text)
     quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
     return strip_invisible(cell[1:-1].replace('""', '"')) if quoted else cell
 
 
 def _compared(lines: list[Line], account: Marketplace) -> list[Line]:
-    """The same, with the product or the earlier line that has the ID already."""
+    """Mark each line whose ID an earlier line or a stored product already has."""
     ids = {line.external_id for line in lines if line.external_id}
     stored = account.products.filter(kind=Product.Kind.PRODUCT, external_id__in=ids)
     known = {product.external_id: product for product in stored}

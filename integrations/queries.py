@@ -1,4 +1,4 @@
-"""Statements that are asked again and again: PostgreSQL keeps their plans, half of their time."""
+"""Run frequent SQL statements with prepared plans on PostgreSQL, which halves their time."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,8 @@ from django.db.backends.utils import CursorWrapper
 
 
 def cursor() -> CursorWrapper:
-    """A cursor whose statements keep their plans where the engine can; their values are bound."""
-    # The connection itself: through Django's proxy for it each attribute costs a look-up.
+    """Return a cursor that binds values and keeps statement plans, if the engine can."""
+    # Not `django.db.connection`: that proxy costs a lookup for each attribute.
     connection = connections[DEFAULT_DB_ALIAS]
     keeping: Callable[[], CursorWrapper] = getattr(connection, "keeping_cursor", connection.cursor)
     return keeping()

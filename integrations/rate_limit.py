@@ -1,12 +1,13 @@
-"""Each site's budget of calls: GCRA on the database's clock, shared by every machine.
+"""Each site's call budget: GCRA (generic cell rate algorithm) on the database's clock.
 
-One UPDATE takes a slot. Slots are `61 / (N - burst + 1)` seconds apart with a burst of two,
-so that no window of 60 s holds more than N calls, even where one goes out up to a second
-late (a bucket of 120 would let 239 through: measured). Where the burst would cost more than
-a twentieth of the calls, there is none.
-A paused site gives no slot to a customer's call. Once the pause is over, one worker asks the
-site a neutral question (see `integrations.thinkific.site_check`), and its answer ends the pause
-or makes a new one.
+All machines share it; one UPDATE takes a slot. Slots are `61 / (N - burst + 1)` seconds apart with
+a burst of two, so that no window of 60 s has more than N calls, even if a call goes out up to a
+second late (a token bucket of 120 would let 239 through, measured). Below 40 calls a minute there
+is no burst, because it would cost more than a twentieth of the calls.
+
+A paused site gives no slot to a customer's call. When the pause is over, one worker asks the site
+a neutral question (see `integrations.thinkific.site_check`); the answer ends the pause or begins
+another one.
 """
 
 import math
@@ -20,15 +21,15 @@ from integrations import queries
 from integrations.models import CallBudget, Integration, SiteAnswer
 
 BURST = 2
-# A little more than a minute, for calls go out a little later than their slots.
+# A little more than a minute, because calls go out a little later than their slots.
 WINDOW_SECONDS = 61.0
-# A question whose asker died, or got no answer, may be asked again after this long.
+# A question may be asked again after this long if the asker died or got no answer.
 ASKING_SECONDS = 30.0
-# How long a rejected key keeps a site quiet before one call tries again.
+# How long a site is paused after it rejected the key, before one call tries again.
 KEY_PAUSE_SECONDS = 600.0
 
 _NOW = {
-    # Whole seconds and the fraction apart: julianday() as a float is too coarse.
+    # Whole seconds plus fraction, because julianday() as a float is too coarse.
     "sqlite": (
         "(CAST(strftime('%%s','now') AS REAL) + CAST(substr(strftime('%%f','now'), 3) AS REAL))"
     ),
@@ -49,7 +50,7 @@ _BLOCK = """
 UPDATE integrations_callbudget SET blocked = %(why)s, blocked_until = {now} + %(seconds)s
  WHERE integration_id = %(site)s
 """
-# A pause for the key needs a person, so a shorter one must not take its place.
+# A pause for a rejected key needs a person, so a pause for the limit must not replace it.
 _EXTEND = """
 UPDATE integrations_callbudget
    SET blocked_until = CASE WHEN blocked_until > {now} + %(seconds)s
@@ -67,7 +68,7 @@ RETURNING asked_at
 
 
 class SiteBlocked(Exception):
-    """The whole site is paused: `why` is a CallBudget.Blocked, `seconds` is how long yet."""
+    """The whole site is paused. `why` is a CallBudget.Blocked, `seconds` how much longer."""
 
     def __init__(self, why: str, seconds: float) -> None:
         super().__init__(f"site blocked: {why} for {seconds:.0f} s")
@@ -76,7 +77,7 @@ class SiteBlocked(Exception):
 
 
 class NoSlot(Exception):
-    """The next slot lies beyond the caller's patience, `seconds` from now."""
+    """The next slot, `seconds` from now, is later than the caller would wait."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"next slot in {seconds:.1f} s")
@@ -84,9 +85,9 @@ class NoSlot(Exception):
 
 
 def spacing(calls_per_minute: int | None = None) -> tuple[float, float]:
-    """Seconds between slots, and how far ahead of its time a burst may run.
+    """Return the seconds between slots, and how many seconds early a burst may take a slot.
 
-    `calls_per_minute`: 0 is no limit, None that of a Thinkific site.
+    `calls_per_minute`: 0 means no limit, None the limit of a Thinkific site.
     """
     calls = settings.THINKIFIC_CALLS_PER_MINUTE if calls_per_minute is None else calls_per_minute
     if calls == 0:
@@ -97,14 +98,14 @@ def spacing(calls_per_minute: int | None = None) -> tuple[float, float]:
 
 
 def take(site: int, *, max_wait: float, pause: float | None = None) -> float:
-    """Take the next slot of a Thinkific site; how many seconds to wait for it, at most `max_wait`.
+    """Take the next slot of a Thinkific site. Return the seconds to wait for it, up to `max_wait`.
 
-    A site that is paused gives none, unless `pause` is given: the seconds that the pause may last
-    yet, for calls that concern no customer. Raises SiteBlocked and NoSlot; then nothing was taken.
+    A paused site gives no slot, unless its pause ends within `pause` seconds; `pause` is for calls
+    that concern no customer. Raises SiteBlocked or NoSlot if no slot was taken.
     """
     gap, tolerance = spacing()
     values = {"site": site, "spacing": gap, "tolerance": tolerance}
-    # Without a limit there is nothing to count, and so nothing for which callers would queue.
+    # Without a limit nothing is counted, so callers need not queue for the row.
     if not gap and _is_open(site):
         return 0.0
     row = _run(_TAKE, values | {"pause": pause, "patience": max(max_wait, 0.0)})
@@ -127,7 +128,7 @@ def _is_open(site: int) -> bool:
 
 
 def block(site: int, why: CallBudget.Blocked, seconds: float) -> None:
-    """Stop the calls of the site for so many seconds; then it is asked whether it is open."""
+    """Pause the site for so many seconds. After that it is asked whether it is open."""
     values = {"site": site, "why": why.value, "seconds": seconds}
     if why == CallBudget.Blocked.LIMIT and _run(_EXTEND, values):
         return
@@ -135,25 +136,25 @@ def block(site: int, why: CallBudget.Blocked, seconds: float) -> None:
 
 
 def block_at_least(site: int, why: CallBudget.Blocked, seconds: float) -> None:
-    """The same, unless a pause lasts longer already."""
+    """Pause the site, unless it has a longer pause already."""
     until = EpochNow() + seconds
     shorter = CallBudget.objects.filter(Q(blocked="") | Q(blocked_until__lt=until), pk=site)
     shorter.update(blocked=why.value, blocked_until=until)
 
 
 def end_pause(site: int) -> None:
-    """Open a site whose pause is over; a new one that was begun meanwhile goes on."""
+    """Open a site whose pause is over. A pause that began meanwhile goes on."""
     over = CallBudget.objects.filter(pk=site, blocked_until__lte=EpochNow())
     over.update(blocked=CallBudget.Blocked.NO, blocked_until=0)
 
 
 def unblock(site: int, *, why: CallBudget.Blocked | None = None) -> bool:
-    """End the site's pause, or only one for this reason; False when there was none."""
+    """End the site's pause, or only a pause for this reason. Return whether there was one."""
     paused = CallBudget.objects.filter(integration_id=site).exclude(blocked="")
     if why:
         paused = paused.filter(blocked=why)
     opened = bool(paused.update(blocked="", blocked_until=0))
-    # What the site said when it was closed is not believed any more.
+    # An earlier answer that the site is closed no longer counts.
     closed = [SiteAnswer.REFUSED, SiteAnswer.LIMITED]
     CallBudget.objects.filter(integration_id=site, answer__in=closed).update(
         asked_at=0, answer=SiteAnswer.NONE
@@ -162,7 +163,7 @@ def unblock(site: int, *, why: CallBudget.Blocked | None = None) -> bool:
 
 
 def start_over(site: int) -> None:
-    """Open the site, and believe nothing that was found out with its former key."""
+    """Open the site, and forget what was found out with its former key."""
     CallBudget.objects.filter(integration_id=site).update(
         blocked="", blocked_until=0, asked_at=0, answer=SiteAnswer.NONE
     )
@@ -175,11 +176,11 @@ def begin_asking(
     asking: float = ASKING_SECONDS,
     pause: float = float("inf"),
 ) -> float | None:
-    """The right to ask whether the site is open, as a token for `answered`.
+    """Take the right to ask whether the site is open. Return it as a token for `answered`.
 
-    None where there is an answer not older than `max_age` seconds, where another one has been
-    asking for no longer than `asking` seconds, where a pause lasts longer than `pause` seconds, or
-    where the site was deleted.
+    Returns None if there is an answer at most `max_age` seconds old, if somebody else began asking
+    less than `asking` seconds ago, if a pause lasts longer than `pause` seconds, or if the site was
+    deleted.
     """
     try:
         CallBudget.objects.get_or_create(integration_id=site)
@@ -191,31 +192,31 @@ def begin_asking(
 
 
 def answered(site: int, asked_at: float, answer: SiteAnswer) -> None:
-    """Keep what the question has found out, unless a later one was begun."""
+    """Store the answer to the question, unless a later question was begun."""
     CallBudget.objects.filter(integration_id=site, asked_at=asked_at).update(answer=answer)
 
 
 def stop_asking(site: int, asked_at: float) -> None:
-    """Give the right to ask back without an answer: the question was not sent."""
+    """Give back the right to ask without an answer, because the question was not sent."""
     CallBudget.objects.filter(integration_id=site, asked_at=asked_at).update(asked_at=0)
 
 
 def answer(site: int) -> SiteAnswer:
-    """What was found out last; NONE while the site is being asked."""
+    """Return what was last found out; NONE while the site is being asked."""
     found = CallBudget.objects.filter(integration_id=site).values_list("answer", flat=True).first()
     return SiteAnswer(found or "")
 
 
 def open_sites() -> set[int]:
-    """Ids of the enabled sites that may be called now."""
-    # From the sites: one whose row is not made yet may be called too.
+    """Return the IDs of the enabled sites that may be called now."""
+    # Starts from the sites, because a site without a budget row may be called, too.
     paused = CallBudget.objects.exclude(blocked="")
     sites = Integration.objects.filter(enabled=True).exclude(pk__in=paused.values("pk"))
     return set(sites.values_list("pk", flat=True))
 
 
 def sites_to_ask() -> set[int]:
-    """Ids of the enabled sites whose pause is over, and which were not asked since."""
+    """Return the IDs of enabled sites whose pause is over and that are not being asked now."""
     over = CallBudget.objects.exclude(blocked="").filter(
         blocked_until__lte=EpochNow(), integration__enabled=True
     )
@@ -227,13 +228,13 @@ def sites_to_ask() -> set[int]:
 
 
 def blocked_for(site: int) -> tuple[str, float]:
-    """Why the site is blocked ("" when it is not) and for how many seconds yet."""
+    """Return why the site is blocked ("" if it is not) and for how many more seconds."""
     row = _run(_LOOK, {"site": site, "tolerance": 0.0})
     return (str(row[0]), max(float(row[1]), 0.0)) if row else ("", 0.0)
 
 
 def calls_left(budget: CallBudget, *, now: float, calls_per_minute: int) -> int | None:
-    """How many calls may go out within the next minute; None where there is no limit.
+    """Return how many calls may go out within the next minute, or None without a limit.
 
     `now` is by the database's clock, as `EpochNow`.
     """

@@ -1,4 +1,4 @@
-"""Taking one person out of texts and JSON, and leaving what is said of others."""
+"""Remove one person from texts and JSON, leaving what they say about others."""
 
 import json
 import re
@@ -9,14 +9,14 @@ from urllib.parse import quote, quote_plus, unquote_plus
 from integrations.sentences import Said, changed
 
 ERASED = "(erased)"
-# A shorter word is part of too much else.
+# A shorter word appears in too many other places.
 SHORTEST_WORD = 3
 
 
 class Redactor:
-    """Finds a person by e-mail addresses. Names and other words count only beside an address.
+    """Finds a person by e-mail address. Names and other words count only next to an address.
 
-    An address that is part of a longer one is another person's.
+    An address inside a longer one belongs to another person, and does not count.
     """
 
     def __init__(self, addresses: Iterable[str], words: Iterable[str] = ()) -> None:
@@ -27,17 +27,17 @@ class Redactor:
         self._word = _pattern(self.words, before=r"(?<!\w)|(?<=%[0-9a-f]{2})")
 
     def needles(self) -> list[str]:
-        """Each way to write an address of the person, for a database to look for."""
+        """Return every way to write the person's addresses, to search a database for."""
         return sorted({form for each in self.addresses for form in _forms(each)})
 
     def mentions(self, text: str) -> bool:
-        """Whether the text holds an address of the person, in whatever encoding."""
+        """Return whether the text contains an address of the person, in any encoding."""
         if self._address.search(text):
             return True
         return "%" in text and bool(self._address.search(unquote_plus(text)))
 
     def text(self, text: str) -> str:
-        """The text, or the JSON in it, without the person; unchanged if it has no address."""
+        """Return the text, maybe JSON, without the person; unchanged if it has no address."""
         if not self.mentions(text):
             return text
         if isinstance(text, Said):
@@ -51,7 +51,7 @@ class Redactor:
         return json.dumps(self.data(value), ensure_ascii=False)
 
     def data(self, value: Any) -> Any:
-        """JSON without the person. Of an object with the person's e-mail, no value stays."""
+        """Return the JSON without the person. An object with their e-mail loses all its values."""
         if isinstance(value, Said):
             return self._sentence(value)
         if isinstance(value, str):
@@ -67,7 +67,7 @@ class Redactor:
         return {self._key(key): self.data(each) for key, each in value.items()}
 
     def parts(self, value: Any) -> list[Any]:
-        """Of JSON the objects and texts that name the person, without what is said of others."""
+        """Return the objects and texts in the JSON that contain an address of the person."""
         if isinstance(value, str):
             return [value] if self.mentions(value) else []
         if isinstance(value, list):
@@ -85,7 +85,7 @@ class Redactor:
         return self.data(key) if self._is_hers(key) else key
 
     def _sentence(self, sentence: Said) -> Said:
-        """The sentence without the person, which still is one for readers of each language."""
+        """Return the sentence without the person, still translatable if possible."""
         without = changed(sentence, self._plain)
         return Said(self._plain(without)) if self.mentions(without) else without
 
@@ -93,12 +93,12 @@ class Redactor:
         if self._address.search(text):
             return self._word.sub(ERASED, self._address.sub(ERASED, text))
         if self.mentions(text):
-            return ERASED  # in an encoding that cannot be taken apart
+            return ERASED  # the address is in an encoding that cannot be taken apart
         return self._word.sub(ERASED, text)
 
 
 def _blank(value: Any) -> Any:
-    """The same shape without its contents."""
+    """Return the same structure without its contents."""
     if isinstance(value, dict):
         return {key: _blank(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -115,6 +115,6 @@ def _pattern(texts: Iterable[str], *, before: str) -> re.Pattern[str]:
 
 
 def _forms(text: str) -> set[str]:
-    """The text as JSON, addresses and forms write it."""
+    """Return the ways in which plain text, JSON, URLs and forms write the text."""
     as_json = {json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
     return {text, *as_json, quote(text, safe=""), quote(text), quote_plus(text)}

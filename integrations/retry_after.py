@@ -1,4 +1,4 @@
-"""Reads `Retry-After` and other headers that say when to call again."""
+"""Read `Retry-After` and other headers that say when to call again."""
 
 import re
 from collections.abc import Mapping
@@ -6,48 +6,48 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 SHORTEST = 1.0
-LONGEST = 900.0  # no one may stop us for longer than 15 minutes
+LONGEST = 900.0  # a header can stop us for at most 15 minutes
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 def seconds(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds (1 to 900) that `Retry-After` asks for; None without it, or when it is no time.
+    """Return the seconds (1 to 900) that `Retry-After` asks for, or None if it names no time.
 
-    `headers` must find names in any spelling (as those of `requests` do).
+    `headers` must ignore the case of names, as the headers of `requests` do.
     """
     asked = after(headers.get("Retry-After", ""), there(headers, now))
     return None if asked is None else clamp(asked)
 
 
 def there(headers: Mapping[str, str], now: datetime) -> datetime:
-    """The moment of an answer by its own `Date`, by `now` (aware) only when it has none.
+    """Return the time of an answer by its own `Date` header, or else `now` (aware).
 
-    Times in an answer are reckoned against it, so a wrong clock on either side does not matter.
+    Other times in the answer are compared with it, so a wrong clock on either side does not matter.
     """
     return date(headers.get("Date", "")) or now
 
 
 def after(text: str, there: datetime) -> float | None:
-    """Seconds from `there` on, written as a number of seconds or as a date."""
+    """Return the seconds after `there` that `text` means: a number of seconds or an HTTP date."""
     asked = number(text)
     return until(text, there) if asked is None else asked
 
 
 def until(text: str, there: datetime) -> float | None:
-    """Seconds from `there` to an HTTP date; None when it is none."""
+    """Return the seconds from `there` to an HTTP date, or None if `text` is not a date."""
     moment = date(text)
     return None if moment is None else (moment - there).total_seconds()
 
 
 def number(text: str) -> float | None:
-    """A number of ASCII digits; None when it is none."""
+    """Return a number written in ASCII digits, or None if `text` is not one."""
     stripped = text.strip()
     return float(stripped) if _NUMBER.fullmatch(stripped) else None
 
 
 def date(text: str) -> datetime | None:
-    """An HTTP date (RFC 9110, 5.6.7) as an aware moment; None when it is none."""
+    """Return an HTTP date (RFC 9110, 5.6.7) as an aware time, or None if `text` is not one."""
     try:
         moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, OverflowError, IndexError):
@@ -56,5 +56,5 @@ def date(text: str) -> datetime | None:
 
 
 def clamp(seconds: float) -> float:
-    """A pause of 1 to 900 seconds."""
+    """Limit a pause to 1 to 900 seconds."""
     return min(max(seconds, SHORTEST), LONGEST)

@@ -1,7 +1,7 @@
-"""Bodies at rest: what came from SamCart and what was said to a site, sealed with our keys.
+"""Bodies at rest: SamCart's deliveries and the bodies of calls, sealed with our keys.
 
-A body is compressed first where that makes it smaller, because a sealed one cannot be compressed.
-One that was stored before 0.6 is not sealed until housekeeping comes by: it is read as it is.
+A body is compressed before sealing if that makes it smaller, because sealed bytes do not compress.
+Bodies stored before version 0.6 are read unsealed until housekeeping seals them.
 """
 
 import zlib
@@ -11,32 +11,32 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations import secrets
 
-# What no body begins with: a NUL is in no text, and this word is ours.
+# The beginning of sealed bodies. No other body begins so: text has no NUL, and the word is ours.
 _MARK = b"\0admit-sealed-1"
 _AS_IS, _COMPRESSED = b"-", b"z"
-# As text. An unsealed text that begins so would be shown as one that cannot be opened.
+# The same for texts. An unsealed text that began so would be shown as one that cannot be opened.
 _TEXT_MARK = "admit-sealed-1:"
-_FASTEST = 1  # half as long as the default, for a tenth more bytes (measured)
+_FASTEST = 1  # takes half the time of the default level, for a tenth more bytes (measured)
 UNREADABLE = _("(This cannot be opened with FIELD_ENCRYPTION_KEYS of this server.)")
 
 
 def seal(body: bytes) -> bytes:
-    """The body sealed; an empty one stays empty."""
+    """Seal the body. An empty body stays empty."""
     return _MARK + _sealed(body) if body else b""
 
 
 def reveal(stored: bytes) -> bytes:
-    """The body that was sealed, or `stored` itself where it is not. Raises SecretUnreadable."""
+    """Return the body that was sealed, or `stored` if it is not sealed. Raises SecretUnreadable."""
     return _opened(stored.removeprefix(_MARK)) if is_sealed(stored) else stored
 
 
 def is_sealed(stored: bytes) -> bool:
-    """Whether the stored body is sealed, by whatever key."""
+    """Return whether the stored body is sealed, with any key."""
     return stored.startswith(_MARK)
 
 
 def seal_text(text: str) -> str:
-    """The text sealed, as ASCII; an empty one stays empty."""
+    """Seal the text into ASCII. An empty text stays empty."""
     if not text:
         return ""
     sealed = _sealed(text.encode("utf-8", "surrogatepass"))
@@ -44,7 +44,7 @@ def seal_text(text: str) -> str:
 
 
 def reveal_text(stored: str) -> str:
-    """The text for people to read; UNREADABLE where no key opens it."""
+    """Return the text for people to read, or UNREADABLE if no key opens it."""
     try:
         return _text(stored)
     except secrets.SecretUnreadable:
@@ -52,19 +52,25 @@ def reveal_text(stored: str) -> str:
 
 
 def is_text_sealed(stored: str) -> bool:
-    """Whether the stored text is sealed, by whatever key."""
+    """Return whether the stored text is sealed, with any key."""
     return stored.startswith(_TEXT_MARK)
 
 
 def renewed(stored: bytes) -> bytes:
-    """The stored body under the first key; itself where it is. Raises SecretUnreadable."""
+    """Return the stored body sealed with the first key, unchanged if it already is.
+
+    Raises SecretUnreadable.
+    """
     if is_sealed(stored) and secrets.is_body_current(stored.removeprefix(_MARK)):
         return stored
     return seal(reveal(stored))
 
 
 def renewed_text(stored: str) -> str:
-    """The stored text under the first key; itself where it is. Raises SecretUnreadable."""
+    """Return the stored text sealed with the first key, unchanged if it already is.
+
+    Raises SecretUnreadable.
+    """
     if is_text_sealed(stored) and secrets.is_body_current(_bytes(stored)):
         return stored
     return seal_text(_text(stored))

@@ -1,4 +1,4 @@
-"""Finding customers by what a person types: an e-mail or a part of it, names, in any script."""
+"""Find customers by what a person types: an e-mail, a part of one, or names, in any script."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +10,14 @@ from integrations.models import Customer, SearchTerm
 from integrations.samcart.normalize import normalize_email
 from integrations.search_terms import visible, words
 
-# So many terms of one customer may fit one word before others are crowded out.
+# Rows read per wanted customer: up to this many terms of one customer may match a word before
+# other customers are crowded out.
 TERMS_EACH = 4
 How = Callable[[str], Q | Combinable]
 
 
 class Holds(Func):
-    """Whether bytes hold others anywhere in them."""
+    """A condition: the first bytes contain the second."""
 
     function = "INSTR"
     template = "%(function)s(%(expressions)s) > 0"
@@ -27,16 +28,16 @@ class Holds(Func):
 
 
 def exact(text: str) -> Customer | None:
-    """The customer with this very e-mail, however its capitals and its domain are spelled."""
+    """Return the customer with this exact e-mail, in any case and any spelling of its domain."""
     email = normalize_email(visible(text))
     return Customer.objects.filter(email=email).first() if email else None
 
 
 def customers(text: str, *, most: int, anywhere: bool = True) -> list[Customer]:
-    """At most so many customers, by e-mail, for whom each word of the text begins a term.
+    """Return at most `most` customers, by e-mail, who have a term beginning with each word.
 
-    If there are none, `anywhere` finds those whose terms contain each word; that reads all terms.
-    So an empty answer means that no customer's e-mail and names contain these words.
+    If there are none, `anywhere` finds those whose terms contain each word, which reads all terms.
+    Then an empty result means that no customer's e-mail and names contain these words.
     """
     pks = owners(SearchTerm.objects.all(), "customer", text, most=most, anywhere=anywhere)
     return list(Customer.objects.filter(pk__in=pks).order_by("email"))
@@ -45,8 +46,8 @@ def customers(text: str, *, most: int, anywhere: bool = True) -> list[Customer]:
 def owners(
     terms: QuerySet[Any], owner: str, text: str, *, most: int, anywhere: bool = True
 ) -> list[int]:
-    """The same for any table of terms: by number, whom they belong to by the field `owner`."""
-    # The longest is mostly the rarest.
+    """Do the same as `customers` for any table of terms. Returns pks of the field `owner`."""
+    # The longest word first, because it is usually the rarest.
     found = sorted(words(text), key=len, reverse=True)
     if not found:
         return []
@@ -55,9 +56,9 @@ def owners(
 
 
 def begins(word: str) -> Q:
-    """The terms that begin with a folded word."""
+    """Return the condition for terms that begin with a folded word."""
     first = word.encode()
-    # No byte of UTF-8 is 255.
+    # UTF-8 has no byte 255, so this is beyond every term that begins with the word.
     return Q(term__gte=first, term__lt=first + b"\xff")
 
 
@@ -66,7 +67,7 @@ def _holds(word: str) -> Combinable:
 
 
 def _pks(terms: QuerySet[Any], owner: str, found: list[str], how: How, most: int) -> list[int]:
-    # In the order of the terms, so that the index is read no further than to the limit.
+    # Ordered by term, so that the index is only read up to the limit.
     rows = terms.filter(how(found[0])).order_by("term")
     for word in found[1:]:
         rows = rows.filter(Exists(terms.filter(how(word), **{owner: OuterRef(owner)})))

@@ -1,6 +1,6 @@
-"""What a customer is found by: the words of names and the parts of the e-mail, in plain letters.
+"""Make the terms that find a customer: words of the name and parts of the e-mail, plain letters.
 
-Only standard Python, so that both databases find the same, whatever their collation.
+All of it is Python, so both databases find the same, whatever their collation.
 """
 
 import unicodedata
@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from integrations.samcart.readable import decoded
 
-# A longer term is cut, and so is a longer word that is searched for.
+# Characters. Longer terms and longer search words are cut.
 MAX_TERM = 320
-# Letters that Unicode does not decompose, in lower case, and what people type for them.
+# Lower-case letters that Unicode does not decompose, and what people type instead of them.
 _PLAIN = str.maketrans(
     {
         "\N{LATIN SMALL LETTER DOTLESS I}": "i",
@@ -25,7 +25,7 @@ _PLAIN = str.maketrans(
         "þ": "th",
         **dict.fromkeys("\u2018\u2019\u02bc`", "'"),
         **dict.fromkeys("\u2010\u2012\u2013\u2014\u2212", "-"),
-        # Hangul fillers: letters by category, yet nothing is seen of them.
+        # Hangul fillers: letters by category, but invisible.
         "\u115f": "",
         "\u1160": "",
     }
@@ -34,7 +34,7 @@ _INVISIBLE = {"Cc", "Cf", "Cs"}
 
 
 def visible(text: str) -> str:
-    """The text without control and format characters, and without spaces around it."""
+    """Remove control and format characters, and the spaces around the text."""
     kept = (
         character
         for character in text
@@ -44,28 +44,28 @@ def visible(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """The text as it is compared: without case, accents, ligatures and widths, in any script."""
-    if text.isascii() and text.isprintable():  # as most are, and lists are sorted by it
+    """Return the text for comparing: without case, accents, ligatures and widths, in any script."""
+    if text.isascii() and text.isprintable():  # a shortcut: most are, and sorting lists calls this
         return text.strip().lower().translate(_PLAIN)
     folded = unicodedata.normalize("NFKD", visible(text)).casefold()
-    # Folding the case can bring accents back together.
+    # Folding the case can compose accents again.
     folded = unicodedata.normalize("NFKD", folded)
     bare = "".join(sign for sign in folded if not unicodedata.category(sign).startswith("M"))
     return bare.translate(_PLAIN)
 
 
 def words(text: str) -> list[str]:
-    """The words of a search; each has to begin a term of the customer."""
+    """Return the words of a search. A customer matches if each word begins one of their terms."""
     found = (_trimmed(word)[:MAX_TERM] for word in fold(text).split())
     return list(dict.fromkeys(found))
 
 
 def terms(email: str, first_name: str, last_name: str) -> list[str]:
-    """The terms of a customer, sorted: each name, and the e-mail from the start of each word on.
+    """Return the sorted terms of a customer: each name, and the e-mail from the start of each word.
 
-    A search for the beginning of a term therefore finds a part of the e-mail across dots and "@".
-    `email` is normalized: its domain counts in punycode and as people write it. The top-level
-    domain is no term of its own, and neither is anything that another term begins with.
+    So a search for the beginning of a term also finds a part of the e-mail with dots and "@".
+    `email` is normalized; its domain is used both in punycode and as people write it. Left out are
+    the top-level domain alone, and every term that another term begins with.
     """
     found = {part for name in fold(f"{first_name} {last_name}").split() for part in _parts(name)}
     for address in {fold(email), fold(_written(email))}:
@@ -74,33 +74,33 @@ def terms(email: str, first_name: str, last_name: str) -> list[str]:
 
 
 def terms_as_sent(email: str, name: str) -> list[str]:
-    """The terms of an address that cannot be used and the name beside it, sorted.
+    """Return the sorted terms of an unusable e-mail address and the name sent with it.
 
-    Such an address need not look like one, so each word of it counts.
+    The address may be any text, so each of its words counts.
     """
     return _longest({part for word in fold(f"{email} {name}").split() for part in _parts(word)})
 
 
 def _longest(parts: set[str]) -> list[str]:
-    """The parts, cut and sorted, without those that another one begins with."""
+    """Return the parts, cut and sorted, without those that another part begins with."""
     cut = sorted(part[:MAX_TERM] for part in parts)
     return [term for term, following in pairwise([*cut, ""]) if not following.startswith(term)]
 
 
 def _parts(text: str) -> set[str]:
-    """The text from its start, and from the start of each word in it."""
+    """Return the whole text, and the rest of it from the start of each further word."""
     starts = (at for at in range(1, len(text)) if text[at].isalnum() and not text[at - 1].isalnum())
     return {text, *(text[at:] for at in starts)} - {""}
 
 
 def _trimmed(word: str) -> str:
-    """The word from its first to its last letter or digit; all of it when it has none."""
+    """Return the word from its first to its last letter or digit, or all of it if it has none."""
     kept = [at for at, sign in enumerate(word) if sign.isalnum()]
     return word[kept[0] : kept[-1] + 1] if kept else word
 
 
 def _written(email: str) -> str:
-    """The e-mail with its domain as people write it, not in punycode."""
+    """Return the e-mail with its domain as people write it, not in punycode."""
     name, at, domain = email.rpartition("@")
     return name + at + ".".join(map(_label, domain.split(".")))
 

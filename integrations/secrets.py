@@ -1,4 +1,4 @@
-"""Secrets at rest: sealed with the first of FIELD_ENCRYPTION_KEYS, opened by any of them."""
+"""Secrets at rest: sealed with the first of FIELD_ENCRYPTION_KEYS, opened with any of them."""
 
 import contextlib
 import functools
@@ -17,16 +17,16 @@ from django.conf import settings
 
 from integrations.sentences import Said, say
 
-# Bytes: of the name of a key for bodies, and of a nonce.
+# Sizes in bytes: the name of a body key, and a nonce.
 _NAME, _NONCE = 4, 12
 
 
 class SecretUnreadable(Exception):
-    """None of FIELD_ENCRYPTION_KEYS opens this value: nothing may be done with it."""
+    """None of FIELD_ENCRYPTION_KEYS opens this value, so it cannot be used."""
 
     @property
     def message(self) -> Said:
-        """What it means for a person, and what to do."""
+        """A sentence for a person: what happened and what to do."""
         return say(
             "The stored secret cannot be opened with FIELD_ENCRYPTION_KEYS of this server. "
             "Put the key that sealed it back into .env, or give the integration a new one."
@@ -46,22 +46,22 @@ def _of(keys: tuple[str, ...]) -> MultiFernet:
 
 
 def seal(text: str) -> str:
-    """The text encrypted (Fernet token, ASCII)."""
+    """Encrypt the text into a Fernet token (ASCII)."""
     return seal_bytes(text.encode()).decode()
 
 
 def seal_bytes(clear: bytes) -> bytes:
-    """The bytes encrypted (Fernet token, ASCII)."""
+    """Encrypt the bytes into a Fernet token (ASCII)."""
     return _keys().encrypt(clear)
 
 
 def reveal(sealed: str) -> str:
-    """The text that was sealed. Raises SecretUnreadable."""
+    """Return the text that `seal` sealed. Raises SecretUnreadable."""
     return reveal_bytes(sealed.encode()).decode()
 
 
 def reveal_bytes(sealed: bytes) -> bytes:
-    """The bytes that were sealed. Raises SecretUnreadable."""
+    """Return the bytes that `seal_bytes` sealed. Raises SecretUnreadable."""
     try:
         return _keys().decrypt(sealed)
     except InvalidToken:
@@ -69,7 +69,7 @@ def reveal_bytes(sealed: bytes) -> bytes:
 
 
 def reseal(sealed: str) -> str:
-    """The same text under the first key. Raises SecretUnreadable."""
+    """Seal the same text again with the first key. Raises SecretUnreadable."""
     try:
         return _keys().rotate(sealed.encode()).decode()
     except InvalidToken:
@@ -77,16 +77,16 @@ def reseal(sealed: str) -> str:
 
 
 def seal_body(clear: bytes) -> bytes:
-    """The bytes encrypted by the first key's key for bodies.
+    """Encrypt the bytes with a key derived from the first key.
 
-    AES-256-GCM, because a Fernet token takes twice as long and a third more room (measured).
+    Uses AES-256-GCM, because a Fernet token takes twice as long and a third more space (measured).
     """
     first, nonce = _body_keys(tuple(settings.FIELD_ENCRYPTION_KEYS))[0], os.urandom(_NONCE)
     return first.name + nonce + first.cipher.encrypt(nonce, clear, None)
 
 
 def reveal_body(sealed: bytes) -> bytes:
-    """The bytes that `seal_body` sealed. Raises SecretUnreadable."""
+    """Return the bytes that `seal_body` sealed. Raises SecretUnreadable."""
     nonce, text = sealed[_NAME : _NAME + _NONCE], sealed[_NAME + _NONCE :]
     for key in _body_keys(tuple(settings.FIELD_ENCRYPTION_KEYS)):
         if sealed.startswith(key.name):
@@ -96,13 +96,13 @@ def reveal_body(sealed: bytes) -> bytes:
 
 
 def is_body_current(sealed: bytes) -> bool:
-    """Whether it was sealed by the first key, so that the others are not needed for it."""
+    """Return whether the body was sealed with the first key, so it needs none of the others."""
     return sealed.startswith(_body_keys(tuple(settings.FIELD_ENCRYPTION_KEYS))[0].name)
 
 
 @dataclass(frozen=True, slots=True)
 class _BodyKey:
-    name: bytes  # by which what it sealed is known
+    name: bytes  # the first bytes of all that it sealed
     cipher: AESGCM
 
 
@@ -117,10 +117,10 @@ def _body_keys(keys: tuple[str, ...]) -> list[_BodyKey]:
 
 
 def digest(secret: str) -> str:
-    """SHA-256 in hex: webhook secrets are found by it without being readable."""
+    """Return the SHA-256 in hex, by which a webhook secret is found without storing it in clear."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def fresh() -> str:
-    """A new webhook secret: 32 random bytes, safe in an address."""
+    """Return a new webhook secret: 32 random bytes as URL-safe text."""
     return secrets.token_urlsafe(32)

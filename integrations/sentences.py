@@ -1,7 +1,7 @@
-"""Sentences for people, each in the language and the time zone of the one who reads it.
+"""Sentences for people, each in the reader's language and time zone.
 
-`say` makes a sentence of a whole English one and its facts. Pages show it like any text. A
-SentenceField keeps the English sentence and the facts, so that each reader gets the own language.
+`say` makes a sentence from a whole English sentence and its facts. Pages show it like any text. A
+SentenceField stores the English sentence and the facts, so each reader gets it in their language.
 """
 
 import json
@@ -22,30 +22,33 @@ if TYPE_CHECKING:
 else:
     _TextField = models.TextField
 
-# A text that may wait to be translated until it is shown: of a constant, made by gettext_lazy.
+# A text, or a lazy one that is translated when it is shown: a constant made by gettext_lazy.
 Text = str | Promise
-# What a sentence is made of; JSON can hold it.
+# What a sentence is made of, in a form that JSON can hold.
 Source = str | int | float | dict[str, Any]
 
 
 def gettext_noop(text: str) -> str:
-    """As Django's, by whose name makemessages goes, but for programs without settings as well."""
+    """Mark a text for translation, like Django's function, but without needing settings.
+
+    It has Django's name, because makemessages looks for that.
+    """
     return text
 
 
-# Translated as patterns: Spanish writes "23 nov".
+# Date patterns. They are translated, because Spanish writes "23 nov".
 DAY, YEAR = gettext_noop("j M"), gettext_noop("j M Y")
 MINUTE, FULL = gettext_noop("j M H:i"), gettext_noop("j M H:i T")
 LONG = gettext_noop("j F Y")  # in a letter
-# How the sources that are objects begin in JSON; no sentence begins so.
+# Sources that are JSON objects begin so; no sentence does.
 OBJECT = "{"
-# What a text of an older version that only looks like a source makes the functions below raise.
+# What the functions below raise for an old text that only looks like a source.
 NO_SOURCE = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError)
 DATE = len("2026-11-23")
 
 
 class Said(str):
-    """A sentence in the language that was active when it was made, and its source."""
+    """A sentence in the language that was active when it was made, with its source."""
 
     __slots__ = ("source",)
     source: Source
@@ -57,11 +60,11 @@ class Said(str):
 
 
 def say(text: Text, /, **facts: Any) -> Said:
-    """A sentence: `text` is the whole of it in English, with {names} for its facts.
+    """Make a sentence. `text` is the whole sentence in English, with {names} for its facts.
 
-    It is a literal, or what gettext_lazy made of one, so that it can be collected.
-    A fact is a text, also one of gettext_lazy, a sentence, or a number, which is written with
-    separators: give an ID as text.
+    `text` must be a literal, or a gettext_lazy of one, so that makemessages finds it. A fact is a
+    text (also a lazy one), a sentence, or a number. Numbers are written with separators, so pass
+    an ID as text.
     """
     with_ = {name: _source(fact) for name, fact in facts.items()}
     english = _english(text)
@@ -69,32 +72,32 @@ def say(text: Text, /, **facts: Any) -> Said:
 
 
 def say_count(number: int, one: str, many: str, /, **facts: Any) -> Said:
-    """The sentence for this {number}: "1 buyer is in." or "{number} buyers are in."."""
+    """Make the sentence for this {number}: "1 buyer is in." or "{number} buyers are in."."""
     source: dict[str, Any] = {"one": one, "many": many, "number": number}
     return _made(source | {"with": {name: _source(fact) for name, fact in facts.items()}})
 
 
 def joined(parts: Iterable[object], by: str = " ") -> Said:
-    """Sentences in a row, without the empty ones."""
+    """Join sentences, leaving out empty ones."""
     return _made({"all": [_source(part) for part in parts if part], "by": by})
 
 
 def on(day: date, pattern: str = "") -> Said:
-    """A day: "23 Nov", with its year when that is not this one. A moment is taken as its day.
+    """Write a day: "23 Nov", with the year unless it is this year. A datetime counts as its day.
 
-    `pattern` is one of Django's, collected for translation: DAY, YEAR, MINUTE ("23 Nov 14:02"),
-    FULL, which adds the time zone, or LONG ("23 November 2026").
+    `pattern` is one of DAY, YEAR, MINUTE ("23 Nov 14:02"), FULL, which adds the time zone, or LONG
+    ("23 November 2026").
     """
     return _made({"at": day.isoformat(), "as": pattern})
 
 
 def grouped(number: float) -> str:
-    """A number as the active language writes it: "1,204"."""
+    """Write a number as the active language does: "1,204"."""
     return str(number_format(number, use_l10n=True, force_grouping=True))
 
 
 def at(moment: datetime) -> Said:
-    """A moment to the minute: "23 Nov 14:02"."""
+    """Write a time to the minute: "23 Nov 14:02"."""
     return on(moment, MINUTE)
 
 
@@ -162,7 +165,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def _filled(text: str, english: str, source: Mapping[str, Any]) -> str:
-    """The text with its facts; a translation that does not fit them is not used."""
+    """Return the text with its facts, or the English one if a translation does not fit them."""
     facts = {name: _text(fact) for name, fact in source.get("with", {}).items()}
     if not facts:
         return text
@@ -175,13 +178,13 @@ def _filled(text: str, english: str, source: Mapping[str, Any]) -> str:
 
 
 class SentenceField(_TextField):
-    """A sentence, kept by its source; reading it makes the text of the language that is active.
+    """A field that stores a sentence by its source. Reading it gives text in the active language.
 
-    What is not made by `say` stays as it is.
+    Text that `say` did not make stays as it is.
     """
 
     def deconstruct(self) -> tuple[str, str, Any, Any]:
-        """In migrations it is the text field that it is in the database."""
+        """Appear in migrations as the text field that it is in the database."""
         name, _, arguments, options = super().deconstruct()
         return name, "django.db.models.TextField", arguments, options
 
@@ -195,10 +198,10 @@ class SentenceField(_TextField):
 
 
 class SentencesField(models.JSONField):
-    """JSON whose texts may be sentences, each kept and read as a SentenceField does it."""
+    """A JSON field whose texts may be sentences, stored and read as in a SentenceField."""
 
     def deconstruct(self) -> tuple[str, str, Any, Any]:
-        """In migrations it is the JSON field that it is in the database."""
+        """Appear in migrations as the JSON field that it is in the database."""
         name, _, arguments, options = super().deconstruct()
         return name, "django.db.models.JSONField", arguments, options
 
@@ -212,7 +215,7 @@ class SentencesField(models.JSONField):
 
 
 def _each_text(change: Callable[[str], str], value: Any) -> Any:
-    """The JSON with each of its texts changed, also those that name a value."""
+    """Return the JSON with each of its texts changed, including the keys of objects."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list | tuple):
@@ -223,7 +226,7 @@ def _each_text(change: Callable[[str], str], value: Any) -> Any:
 
 
 def changed(sentence: Said, change: Callable[[str], str]) -> Said:
-    """The sentence with its facts changed; the words of the program around them stay."""
+    """Return the sentence with its facts changed. The program's own words around them stay."""
     return _made(_with_facts(sentence.source, change))
 
 
@@ -239,7 +242,7 @@ def _with_facts(source: Source, change: Callable[[str], str]) -> Source:
 
 
 def parts(sentence: Said) -> list[Said]:
-    """The sentences that `joined` put in a row; the sentence alone where it was made otherwise."""
+    """Return the sentences that `joined` put together, or just the sentence if it is not joined."""
     source = sentence.source
     if isinstance(source, dict) and "all" in source:
         return [_made(part) for part in source["all"]]
@@ -247,25 +250,25 @@ def parts(sentence: Said) -> list[Said]:
 
 
 def facts(sentence: Said) -> dict[str, Said]:
-    """The facts of what `say` made, by their names; none of any other text."""
+    """Return the facts of a sentence that `say` made, by name; {} for any other text."""
     source = sentence.source
     found = source.get("with", {}) if isinstance(source, dict) else {}
     return {name: _made(fact) for name, fact in found.items()}
 
 
 def read(kept: str) -> Said:
-    """The sentence that `write` kept."""
+    """Return the sentence from the form that `write` returned."""
     if not kept.startswith(OBJECT):
         return Said(kept)
     try:
         source = json.loads(kept)
         return _made(source) if source.keys() & _KINDS.keys() else Said(kept)
-    except NO_SOURCE:  # kept as text by an older version
+    except NO_SOURCE:  # an older version stored it as plain text
         return Said(kept)
 
 
 def write(sentence: str) -> str:
-    """The form in which a sentence is kept: text as it is, what `say` made as JSON."""
+    """Return the form in which a sentence is stored: JSON if `say` made it, or else plain text."""
     source = sentence.source if isinstance(sentence, Said) else str(sentence)
     if isinstance(source, str) and not source.startswith(OBJECT):
         return source

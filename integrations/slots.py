@@ -1,6 +1,6 @@
-"""Slots for many calls at once, inside a transaction: for the worker's loop.
+"""Take slots for many calls at once inside a transaction, for the worker's loop.
 
-See `integrations.rate_limit`, by which one call takes its slot.
+`integrations.rate_limit` takes a slot for a single call.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from integrations.rate_limit import EpochNow, spacing
 
 @dataclass(slots=True)
 class Budget:
-    """A site's budget now; times are seconds from now."""
+    """A site's call budget at this moment. `blocked_for` and `next_slot` are seconds from now."""
 
     site: int
     blocked: str
@@ -23,7 +23,7 @@ class Budget:
     calls_per_minute: int
 
     def take(self, wanted: int) -> int:
-        """Take up to so many slots that are there now; how many were. The row must be locked."""
+        """Take up to `wanted` slots that are free now; return how many. The row must be locked."""
         gap, tolerance = spacing(self.calls_per_minute)
         if not gap:
             return wanted
@@ -38,15 +38,15 @@ class Budget:
 
     @property
     def slot_in(self) -> float:
-        """When the next slot is there."""
+        """Seconds until the next slot is free."""
         gap, tolerance = spacing(self.calls_per_minute)
         return max(0.0, self.next_slot - tolerance) if gap else 0.0
 
 
 def lock(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
-    """The budgets of these sites, locked inside the caller's transaction; none of a deleted site.
+    """Lock the budgets of these sites in the caller's transaction and return them by site.
 
-    `calls_per_minute` gives the limit of each site; 0 is none.
+    `calls_per_minute` gives each site's limit; 0 means no limit. Deleted sites are left out.
     """
     if not calls_per_minute:
         return {}
@@ -61,7 +61,10 @@ def lock(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
 
 
 def look(calls_per_minute: Mapping[int, int]) -> dict[int, Budget]:
-    """The same, locked only where a site is limited, paused or new: else no slot is to be taken."""
+    """Return the same as `lock`, but without locking if every site is unlimited and not paused.
+
+    Then no slot has to be taken.
+    """
     if calls_per_minute and not any(calls_per_minute.values()):
         budgets = CallBudget.objects.filter(pk__in=calls_per_minute.keys(), blocked="")
         open_ones = budgets.values_list("pk", flat=True)

@@ -1,11 +1,11 @@
-"""Where sale events come from: what reads the deliveries of each source."""
+"""The sources of sale events, each with the function that reads its deliveries."""
 
 from collections.abc import Callable
 
 from integrations.samcart import parser
 from integrations.samcart.parser import SaleEvent
 
-# Takes body, content type and content encoding. Raises Unreadable, and nothing else.
+# Takes body, content type and content encoding. Raises only Unreadable.
 Reader = Callable[[bytes, str, str], list[SaleEvent]]
 
 READERS: dict[str, Reader] = {"samcart": parser.parse}

@@ -1,18 +1,18 @@
-"""Spanish: "y" and "o" as they sound before the word that follows them."""
+"""Spanish: choose "y" or "e" and "o" or "u" by the sound of the next word."""
 
 import re
 from collections.abc import Mapping
 
-# Right before a fact of a sentence: "{others} y {last}".
+# A conjunction right before a fact of a sentence: "{others} y {last}".
 _BEFORE_A_FACT = re.compile(r"\b([yo]) \{(\w+)\}")
-# What begins with the sound of i: "Inés" and "hilo", but not "hielo" and "Yolanda".
+# Words that begin with the sound of i: "Inés" and "hilo", but not "hielo" or "Yolanda".
 _SOUNDS_LIKE_Y = re.compile(r"\W*(?:h?[ií](?![aeouáéóú])|y(?![aeiouáéíóú]))", re.IGNORECASE)
-# What begins with the sound of o, also as a number: "ocho", "once mil".
+# Words and numbers that begin with the sound of o: "ocho", "once mil".
 _SOUNDS_LIKE_O = re.compile(r"\W*(?:h?[oó]|8|11(?!\d))", re.IGNORECASE)
 
 
 def fitted(text: str, facts: Mapping[str, str]) -> str:
-    """A text with {names} for its facts, its conjunctions fitted to them: "Ana e Inés"."""
+    """Return the template `text` with its conjunctions fitted to the facts: "Ana e Inés"."""
 
     def fitting(found: re.Match[str]) -> str:
         word, fact = found[1], facts.get(found[2], "")

@@ -9,7 +9,10 @@ Told = TypeVar("Told")
 
 
 def drive(steps: Generator[Asked, Told, T], send: Callable[[Asked], Told]) -> T:
-    """Carry the steps out by `send`; their result. What `send` raises is raised at the call."""
+    """Run the steps, answering each call with `send`, and return their result.
+
+    What `send` raises is raised inside the steps at their call.
+    """
     try:
         call = next(steps)
         while True:
@@ -27,7 +30,7 @@ def drive(steps: Generator[Asked, Told, T], send: Callable[[Asked], Told]) -> T:
 def through(
     steps: Generator[Asked, Told, T], send: Callable[[Asked], Generator[Any, Any, Told]]
 ) -> Generator[Any, Any, T]:
-    """The same where `send` is steps too: it may look into each answer, or ask something else."""
+    """Do the same as `drive`, but as steps: `send` may inspect each answer or yield other calls."""
     try:
         call = next(steps)
         while True:

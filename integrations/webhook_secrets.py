@@ -1,6 +1,7 @@
-"""Which account an address belongs to: asked when this process first hears of it.
+"""Find the account of a webhook address, and remember it in this process.
 
-The ORM composes its SQL for each call again, which costs more than the look-up (measured).
+Uses plain SQL: the ORM builds its SQL anew for each call, which costs more than the query itself
+(measured).
 """
 
 from dataclasses import dataclass
@@ -12,17 +13,17 @@ _FIND = """
 SELECT marketplace_id, expires_at IS NOT NULL AND expires_at <= %s
   FROM integrations_webhooksecret WHERE digest = %s
 """
-# The account of each digest that was found, in this process. Whether the address still is one,
-# the database tells when it takes what came there.
+# The account of each digest that this process has found. An entry may be outdated: the database
+# checks the address again when it stores a delivery.
 _seen: dict[str, int] = {}
 MAX_CACHED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookAddress:
-    """An address of an account; `withdrawn` when its time was over as the database was asked.
+    """A webhook address. `withdrawn` means that it had ended when the database was asked.
 
-    `marketplace_id` is None when it is not known whether there is such an address.
+    `marketplace_id` is None if it is not known whether there is such an address.
     """
 
     marketplace_id: int | None
@@ -30,7 +31,7 @@ class WebhookAddress:
 
 
 def find(digest: str) -> WebhookAddress | None:
-    """The address with the secret of this digest, withdrawn or not; None when there is none."""
+    """Ask the database for the address of this secret, withdrawn or not; None if there is none."""
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [now, digest])
@@ -45,17 +46,17 @@ def find(digest: str) -> WebhookAddress | None:
 
 
 def remember_all() -> None:
-    """Read every address, for a process that will not ask again."""
+    """Remember every address, for a process that will not ask the database later."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT digest, marketplace_id FROM integrations_webhooksecret")
         _seen.update(cursor.fetchall())
 
 
 def remembered(digest: str) -> WebhookAddress:
-    """What is known of this digest without the database."""
+    """Return what this process knows about the digest without asking the database."""
     return WebhookAddress(_seen.get(digest))
 
 
 def forget(digest: str) -> None:
-    """The address does not exist any more."""
+    """Forget an address that no longer exists."""
     _seen.pop(digest, None)

@@ -1,4 +1,4 @@
-"""The admin pages of these models are in `config.admin.pages`.
+"""Empty: the admin pages of these models are in `config.admin.pages`.
 
-They show what several apps know, and imports go one way, so no app could register them itself.
+They use several apps, and imports go one way, so this app cannot register them itself.
 """

@@ -1,4 +1,4 @@
-"""Rules whose course or bundle Thinkific says is gone, or does not list any more."""
+"""Find rules whose course or bundle is gone from Thinkific or no longer listed there."""
 
 from dataclasses import dataclass
 
@@ -10,32 +10,39 @@ from integrations.sentences import Said, say_count
 
 @dataclass(frozen=True, slots=True)
 class BrokenRules:
-    """A course or bundle that is gone or not listed, and how many rules name it."""
+    """A course or bundle that is gone or unlisted, and the number of rules that use it."""
 
     destination: Destination
     rules: int
 
 
 def gone(integration: Integration) -> list[BrokenRules]:
-    """What is gone from the site and is used, courses first, by name: its rules do nothing."""
+    """Return courses, then bundles, that rules use but are gone from the site, sorted by name.
+
+    Their rules can do nothing.
+    """
     return _used(integration.destinations.filter(gone_at__isnull=False))
 
 
 def unlisted(integration: Integration) -> list[BrokenRules]:
-    """What has left the site's list and is used: its rules go on."""
+    """Return courses, then bundles, that rules use but the site no longer lists, sorted by name.
+
+    Their rules still work.
+    """
     return _used(integration.destinations.filter(gone_at=None, unlisted_at__isnull=False))
 
 
 def sentence(found: list[BrokenRules]) -> Said:
-    """ "1 course used by 2 rules is gone from Thinkific", of what `gone` or `unlisted` found.
+    """Describe what `gone` or `unlisted` found: "1 course used by 2 rules is gone from Thinkific".
 
-    Without the stop, for a link may follow.
+    `found` must not be empty. There is no final period, because a link may follow.
     """
     what = _counted(len(found), {each.destination.kind for each in found})
     rules = sum(each.rules for each in found)
     used = say_count(rules, "used by 1 rule", "used by {number} rules")
     if found[0].destination.gone_at is not None:
-        if any(each.destination.by_hand for each in found):  # which never was there
+        # A course entered by hand may never have been in Thinkific, so "gone" would be wrong.
+        if any(each.destination.by_hand for each in found):
             return say_count(
                 len(found),
                 "{what} {used} is not in Thinkific",

@@ -1,4 +1,4 @@
-"""Changing rules: each change leaves an entry in the audit, from a page or a file."""
+"""Change rules. Every change, from a page or a file, leaves an audit entry."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,14 +14,14 @@ from integrations.audit import Act
 from integrations.models import AuditEntry, Destination
 from rules.models import Rule
 
-# What decides who gets what by a rule.
+# The fields that decide who gets what from a rule.
 LEADS = ("action", "destination", "integration", "product", "trigger")
 AT_ONCE = _("Somebody else changed these rules at the same moment. Look again, then save again.")
 
 
 @contextmanager
 def all_or_none() -> Iterator[None]:
-    """A transaction; raises ValidationError where somebody else was faster than it."""
+    """Open a transaction. Raises ValidationError if a concurrent change broke a constraint."""
     try:
         with transaction.atomic():
             yield
@@ -30,7 +30,7 @@ def all_or_none() -> Iterator[None]:
 
 
 def add(rule: Rule, *, note: str = "") -> None:
-    """Save a new rule. Raises ValidationError where something does not fit together."""
+    """Save a new rule. Raises ValidationError if the rule is not valid."""
     with all_or_none():
         rule.full_clean()
         rule.save()
@@ -38,12 +38,12 @@ def add(rule: Rule, *, note: str = "") -> None:
 
 
 def add_all(rules: Iterable[Rule]) -> None:
-    """Save these new rules, which were checked, all at once."""
+    """Save new rules in one query. The caller has validated them."""
     audit.record_added(Act.RULE_ADDED, Rule.objects.bulk_create(rules))
 
 
 def switch(rules: QuerySet[Rule], *, on: bool) -> int:
-    """Turn on, or off, those that are not; how many they were."""
+    """Turn the rules on or off. Return how many changed."""
     with transaction.atomic():
         chosen = list(rules.exclude(enabled=on))
         Rule.objects.filter(pk__in=[rule.pk for rule in chosen]).update(enabled=on)
@@ -57,7 +57,7 @@ def switch(rules: QuerySet[Rule], *, on: bool) -> int:
 
 
 def on_since(rule: Rule) -> datetime | None:
-    """When this rule, which is on, was turned on last; None where the audit does not know it."""
+    """Return when this enabled rule was last turned on, or None if the audit does not say."""
     entries = AuditEntry.objects.filter(kind=rule._meta.model_name, number=str(rule.pk))
     for entry in entries.order_by("-pk"):
         if "enabled" in (entry.after or {}):
@@ -66,9 +66,9 @@ def on_since(rule: Rule) -> datetime | None:
 
 
 def give_instead(rules: Iterable[Rule], destination: Destination, *, on: bool) -> None:
-    """Have these rules use another course or bundle, and turn on those that are off if `on`.
+    """Point these rules to another course or bundle; with `on`, also turn them on.
 
-    All of them or none: raises ValidationError where one does not fit, or exists already.
+    Changes all rules or none. Raises ValidationError if one would be invalid or a duplicate.
     """
     with all_or_none():
         for rule in rules:
@@ -80,7 +80,10 @@ def give_instead(rules: Iterable[Rule], destination: Destination, *, on: bool) -
 
 
 def note_deleted(rules: QuerySet[Rule], *, undoes: int | None = None) -> None:
-    """Record that these are about to go, by themselves or with what they belong to."""
+    """Record the deletion of these rules, just before they or their owner are deleted.
+
+    `undoes` is the pk of the audit entry that the deletion undoes, if any.
+    """
     known = rules.select_related("marketplace", "product", "integration", "destination")
     audit.record_deleted(Act.RULE_DELETED, known, undoes=undoes)
 

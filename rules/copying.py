@@ -1,4 +1,4 @@
-"""Copying rules from one product to another."""
+"""Copy rules from one product to another."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,10 @@ from rules.models import Rule, Scope
 
 
 def copy(rules: Iterable[Rule], product: Product) -> tuple[int, list[str]]:
-    """Give the product the same rules; how many were made, and a sentence for each that was not."""
+    """Copy the rules to the product.
+
+    Returns how many were made, and a sentence for each rule that could not be copied.
+    """
     made = 0
     left: list[str] = []
     for rule in rules:

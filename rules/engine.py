@@ -1,4 +1,4 @@
-"""Which rules run for an event, and why the others do not. Pure: no database, no clock."""
+"""Decide which rules run for an event, and why the others do not. No database, no clock."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from rules.triggers import Trigger
 
 
 class Reason(StrEnum):
-    """The code of a verdict; kept with the event, spelled out by `REASONS`."""
+    """The code of a verdict. It is stored with the event; `REASONS` has its sentence."""
 
     RUN = "run"
     OFF = "off"
@@ -34,25 +34,31 @@ REASONS: dict[Reason, Text] = {
 }
 
 
-# Only a switch, or how the event came, kept these from running.
+# Trigger and product match; only the rule's switch or the event's origin kept it from running.
 _CLOSE = {Reason.OFF, Reason.OTHER_LINE, Reason.NOT_SENT}
 
 
 def nearly_ran(why: Reason, *, same_product: bool) -> bool:
-    """Whether a rule that did not run is worth a look: it is off, or for this very product."""
+    """Return whether a rule that did not run is worth showing.
+
+    That is a rule that matches but was kept from running, or a rule of this very product that
+    waits for another trigger.
+    """
     return why in _CLOSE or (why is Reason.OTHER_TRIGGER and same_product)
 
 
 @dataclass(frozen=True, slots=True)
 class EventFacts:
-    """What a rule looks at: the triggers an event fires (one, rarely two) and its product."""
+    """What rules are matched against: the event's triggers (one, rarely two) and its product."""
 
     triggers: frozenset[Trigger]
-    product: tuple[str, str] | None  # kind and SamCart id
+    product: tuple[str, str] | None  # kind and SamCart ID
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """Whether one rule runs for an event, and why."""
+
     rule: Rule
     why: Reason
 
@@ -62,11 +68,10 @@ class Verdict:
 
 
 def decide(event: EventFacts, rules: Iterable[Rule]) -> list[Verdict]:
-    """One verdict for every rule, in the rules' order.
+    """Return one verdict for every rule, in the order of `rules`.
 
-    Only what a person switched or wrote in the rule keeps it from running. A site that is
-    paused or off makes runs that wait, and a course that has gone makes one that fails: so
-    no paid purchase ends unnoticed.
+    Only the rule's own settings can keep it from running. If the site is paused or off, the run
+    waits; if the course is gone, the run fails. That way no paid purchase is dropped unnoticed.
     """
     return [Verdict(rule, _why(event, rule)) for rule in rules]
 

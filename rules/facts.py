@@ -1,4 +1,4 @@
-"""What pairing must know of all rules at once: tuples, because objects cost ten times as much."""
+"""Load what `pairing` needs of all rules. Tuples, because model objects cost ten times as much."""
 
 from collections import defaultdict
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from rules.triggers import Trigger
 
 
 class RuleFacts(NamedTuple):
-    """A rule by its numbers, as `pairing` looks at it."""
+    """The parts of a rule that `pairing` looks at, with IDs in place of related rows."""
 
     pk: int
     marketplace_id: int
@@ -30,16 +30,16 @@ class RuleFacts(NamedTuple):
 
     @property
     def gives_on_purchase(self) -> bool:
-        """As a row of the table says it of itself."""
+        """Whether it gives access when its product is bought, like `Rule.gives_on_purchase`."""
         return self.trigger == Trigger.PRODUCT_PURCHASED and self.spec.gives_access
 
 
-# By product, and the global ones by account.
+# Rules of one product by product ID, and global rules by account ID.
 Places = tuple[dict[int, list[RuleFacts]], dict[int, list[RuleFacts]]]
 
 
 def by_place() -> Places:
-    """All rules, on or off: by product, and the global ones by account. One query."""
+    """Return all rules, on or off, with one query: by product ID, and global ones by account ID."""
     own: dict[int, list[RuleFacts]] = defaultdict(list)
     everywhere: dict[int, list[RuleFacts]] = defaultdict(list)
     gone = ExpressionWrapper(Q(destination__gone_at__isnull=False), BooleanField())

@@ -1,4 +1,4 @@
-"""Rules that are left over: they end, or give back, what no other rule of their product gives."""
+"""Find leftover rules: they end or give back access that no other rule of the product gives."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
@@ -18,10 +18,10 @@ Known = TypeVar("Known", Rule, RuleFacts)
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A rule that is left over, and what can become of it.
+    """A leftover rule and how it can be settled.
 
-    `instead` is the one course or bundle that it should be about, where there is one. Where
-    another rule does the same for all that the product gives, it is `doubled`.
+    `instead` is the one course or bundle that the rule should use, if there is exactly one. The
+    rule is `doubled` if other rules already do the same for everything that the product gives.
     """
 
     rule: Rule
@@ -30,7 +30,7 @@ class Leftover:
 
     @property
     def key(self) -> str:
-        """What a form calls it: another one where it is about something else now, or would be."""
+        """The value in a form. It changes if the rule's course or its proposed fate changes."""
         fate = "doubled" if self.doubled else ""
         if self.instead:
             fate = str(self.instead.pk)
@@ -38,11 +38,11 @@ class Leftover:
 
 
 def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[Known]:
-    """Those of a product's `own` rules that are left over; `others` may give something there, too.
+    """Return the leftover rules among a product's `own` rules. `others` may give access, too.
 
-    A rule that is off speaks for the others of its course: it may be turned on again. Left out is
-    what a person may well mean: to end what other products gave, or alone to give something for a
-    recovered payment.
+    A giving rule that is off still counts, because it may be turned on again. Rules that a person
+    may well want are left out: one that also ends what other products gave, and one that gives a
+    course back and is the only leftover rule of that course.
     """
     named = _named(chain(own, others))
     found = [
@@ -55,7 +55,7 @@ def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[K
 
 
 def by_product(places: Places) -> dict[int, list[RuleFacts]]:
-    """All that are left over, by the number of their product. No query."""
+    """Return all leftover rules by product ID, without a query."""
     own, everywhere = places
     found = {
         number: of_place(rules, everywhere.get(rules[0].marketplace_id, ()))
@@ -65,20 +65,20 @@ def by_product(places: Places) -> dict[int, list[RuleFacts]]:
 
 
 def give_back(left: Iterable[RuleFacts]) -> bool:
-    """Whether one of these gives a course to a later buyer, by a recovered payment."""
+    """Return whether one of these would give access to a later buyer on a recovered payment."""
     return any(rule.spec.gives_access for rule in left)
 
 
 def judged(product: Product, rules: Iterable[Rule]) -> list[Leftover]:
-    """What is left over for this product, and what can become of each.
+    """Return the product's leftover rules and how each can be settled.
 
-    `rules` are those of the product and the global ones of its account, on or off.
+    `rules` are the product's rules and the global rules of its account, on or off.
     """
     rules = list(rules)
     own = [rule for rule in rules if rule.product_id == product.pk]
     others = [rule for rule in rules if rule.product_id != product.pk]
     given = {rule.destination: None for rule in pairing.given(product, own)}
-    # Of its own, one that is off is there as well: there can be no second one.
+    # The product's own rules count even when off, because the same rule cannot be added twice.
     there = {_does(rule, rule.destination_id) for rule in rules if rule.enabled or rule in own}
     found = []
     for rule in of_place(own, others):
@@ -93,9 +93,10 @@ def judged(product: Product, rules: Iterable[Rule]) -> list[Leftover]:
 
 
 def left_by(chosen: Set[int]) -> QuerySet[Rule]:
-    """The rules that would be left over if those of these numbers were gone, but were not before.
+    """Return the rules that would be left over if the rules with the `chosen` pks were deleted.
 
-    They end or give back what only the chosen ones give. One query, and that for the rules.
+    They end or give back what only the chosen rules give. Rules that are left over already are not
+    included. Costs one query for the facts, and one when the result is evaluated.
     """
     own, everywhere = facts.by_place()
     left = []
@@ -104,7 +105,7 @@ def left_by(chosen: Set[int]) -> QuerySet[Rule]:
         left += _left_by(chosen, rules, [*rules, *shared])
     for account, shared in everywhere.items():
         if chosen.isdisjoint(rule.pk for rule in shared):
-            continue  # what is for every product stays when a rule of one is deleted
+            continue  # global rules stay if only rules of single products are deleted
         of_products = (rules for rules in own.values() if rules[0].marketplace_id == account)
         left += _left_by(chosen, shared, chain(shared, *of_products))
     return Rule.objects.filter(pk__in=left).with_names().order_by("product", "pk")
@@ -125,9 +126,9 @@ def _left_by(chosen: Set[int], own: Sequence[RuleFacts], known: Iterable[RuleFac
 
 
 def settle(leftovers: Sequence[Leftover]) -> tuple[int, int]:
-    """Have these be about what is given instead, and delete those that are doubled.
+    """Point rules to their `instead` and delete the doubled ones, all or none.
 
-    How many were changed, and deleted. All or none: raises ValidationError.
+    Returns how many were changed and how many were deleted. Raises ValidationError.
     """
     changed = [each for each in leftovers if each.instead]
     doubled = [each.rule.pk for each in leftovers if each.doubled]
@@ -140,9 +141,9 @@ def settle(leftovers: Sequence[Leftover]) -> tuple[int, int]:
 
 
 def _is_companion(rule: Rule | RuleFacts) -> bool:
-    """Whether it ends access, or gives it back, as the rules do that belong to another one.
+    """Return whether the rule only ends or gives back access, as a companion of a giving rule.
 
-    Not one that also ends what other products gave.
+    A rule with `ends_all` is none, because it also ends what other products gave.
     """
     if rule.destination_id is None or rule.ends_all:
         return False
@@ -152,7 +153,7 @@ def _is_companion(rule: Rule | RuleFacts) -> bool:
 
 
 def _named(rules: Iterable[Rule | RuleFacts]) -> set[int | None]:
-    """What these give, or would if they were on: not only give back."""
+    """Return the destination IDs that these rules, on or off, give other than by giving back."""
     return {
         rule.destination_id
         for rule in rules

@@ -1,4 +1,4 @@
-"""Names in a sentence."""
+"""List names in a sentence."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,10 @@ from integrations.sentences import Said, Text, joined, say, say_count
 
 
 def listed(names: Sequence[Text], most: int | None = None) -> Said:
-    """ "order 1183, order 1190 and order 1191"; with `most`, "order 1183 and 2 more"."""
+    """Join names: "order 1183, order 1190 and order 1191".
+
+    `most` limits how many are named: "order 1183 and 2 more".
+    """
     more = 0 if most is None else len(names) - most
     shown = [*names[:most], say_count(more, "1 more", "{number} more")] if more > 0 else names
     if len(shown) < 2:

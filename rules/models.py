@@ -1,4 +1,4 @@
-"""Rules: when this happens to that product, do this with that course or bundle."""
+"""Rules: when a trigger fires for a product, run an action on a course or bundle."""
 
 from typing import Self
 
@@ -14,7 +14,7 @@ from rules import actions
 from rules.actions import ActionSpec
 from rules.triggers import Category, Trigger
 
-# So many days later at most a rule ends access.
+# The largest `delay_days` of a rule.
 MOST_DAYS = 365
 
 
@@ -25,21 +25,21 @@ class Scope(models.TextChoices):
 
 class RuleQuerySet(models.QuerySet["Rule"]):
     def with_names(self) -> Self:
-        """The same rules, each with the rows that its sentences name."""
+        """Load the related rows that a rule's sentences name."""
         return self.select_related("product", "integration", "destination")
 
     def concerning(self, product: Product) -> Self:
-        """The product's own rules and the global ones of its account, in order, with names."""
+        """Return the product's rules and the global rules of its account, by pk, with names."""
         everywhere = models.Q(marketplace=product.marketplace_id, scope=Scope.GLOBAL)
         return self.filter(models.Q(product=product) | everywhere).with_names().order_by("pk")
 
     def for_deciding(self, marketplace_id: int) -> list["Rule"]:
-        """Every rule of the marketplace, also those that are off."""
+        """Return every rule of the account, including rules that are off, by pk, with names."""
         return list(self.filter(marketplace_id=marketplace_id).order_by("id").with_names())
 
 
 class Rule(models.Model):
-    """One rule; its tuple without `enabled`, `ends_all` and `delay_days` is unique."""
+    """One rule. All fields but `enabled`, `ends_all` and `delay_days` are unique together."""
 
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="rules")
     scope = models.CharField(max_length=7, choices=Scope.choices)
@@ -56,7 +56,7 @@ class Rule(models.Model):
         Integration, models.CASCADE, related_name="rules", verbose_name=_("integration")
     )
     action = models.CharField(_("action"), max_length=40, choices=actions.choices)
-    # None of an action that has no target.
+    # None if the action has no target.
     destination = models.ForeignKey(
         Destination,
         models.CASCADE,
@@ -65,15 +65,15 @@ class Rule(models.Model):
         related_name="rules",
         verbose_name=_("course or bundle"),
     )
-    # Of a rule that ends access: not only what the purchase gave, as SamCart's own rules do.
+    # For rules that end access: end it whatever gave it, as SamCart's own rules do.
     ends_all = models.BooleanField(_("End it even if something else gave it"), default=False)
-    # Of a rule that ends access: so many days later, unless the access is paid for again by then.
+    # For rules that end access: wait this many days, and do nothing if it is paid again by then.
     delay_days = models.PositiveSmallIntegerField(_("Days later"), default=0)
     enabled = models.BooleanField(pgettext_lazy("switch", "On"), default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = RuleQuerySet.as_manager()
-    # What the audit compares, and what Undo restores.
+    # The fields that the audit compares and Undo restores.
     audited = (
         "marketplace",
         "scope",
@@ -103,7 +103,8 @@ class Rule(models.Model):
                 name="global_rule_once",
                 violation_error_message=_("There is this very global rule already."),
             ),
-            # To a database, two rules without a destination differ.
+            # NULLs never equal each other in a unique constraint, so rules without a destination
+            # need constraints of their own.
             models.UniqueConstraint(
                 fields=["product", "trigger", "integration", "action"],
                 condition=models.Q(scope=Scope.PRODUCT, destination=None),
@@ -130,7 +131,7 @@ class Rule(models.Model):
         return self.sentence()
 
     def clean(self) -> None:
-        """Raises ValidationError with a sentence for whatever does not fit together."""
+        """Raise ValidationError with a sentence for the first field that does not fit the rest."""
         spec, site = self.spec, str(self.integration)
         if self.product and self.product.marketplace_id != self.marketplace_id:
             raise _fault("product", say("This product belongs to another SamCart account."))
@@ -167,7 +168,7 @@ class Rule(models.Model):
         return ""
 
     def _destination_is_new(self) -> bool:
-        """Whether the rule is new, or is being given another course or bundle."""
+        """Return whether the rule is new or is about to get another course or bundle."""
         if self._state.adding:
             return True
         stored = Rule.objects.filter(pk=self.pk).values_list("destination", flat=True).first()
@@ -175,17 +176,17 @@ class Rule(models.Model):
 
     @property
     def spec(self) -> ActionSpec:
-        """What is known of the rule's action."""
+        """The spec of the rule's action."""
         return actions.ACTIONS[self.action]
 
     @property
     def target(self) -> str:
-        """The course or bundle whose access the rule changes, as `ActionSpec.concerns` has it."""
+        """The course or bundle whose access the rule changes, written by `ActionSpec.concerns`."""
         return self.spec.concerns(self.destination.external_id if self.destination else None)
 
     @property
     def place(self) -> str:
-        """Where the action takes effect: "Course Two on Art Academy", or "My CRM"."""
+        """The place where the action takes effect: "Course Two on Art Academy" or "My CRM"."""
         site = str(self.integration)
         if self.destination is None:
             return site
@@ -193,13 +194,13 @@ class Rule(models.Model):
 
     @property
     def has_nothing_of_its_own(self) -> bool:
-        """Whether what fires the rule gave nothing that it could end, unless it ends all."""
+        """Whether its trigger refers to no earlier grant, so an ending rule needs `ends_all`."""
         trigger = Trigger(self.trigger)
         return trigger is Trigger.PRODUCT_PURCHASED or trigger.category is Category.COURSES
 
     @property
     def gives_on_purchase(self) -> bool:
-        """Whether it gives access when its product is bought, while it is on."""
+        """Whether it gives access when its product is bought. Ignores `enabled`."""
         return self.trigger == Trigger.PRODUCT_PURCHASED and self.spec.gives_access
 
     @property
@@ -209,17 +210,20 @@ class Rule(models.Model):
 
     @property
     def gone_label(self) -> str:
-        """What a badge says of a rule that `is_gone`."""
+        """The badge text of a rule that `is_gone`."""
         by_hand = self.destination is not None and self.destination.by_hand
         return say("No such number") if by_hand else say("Course gone")
 
     def in_words(self) -> str:
-        """The rule as a person would say it, for reading alone: history keeps `sentence`."""
+        """Return the rule as a person would say it. For display only: history stores `sentence`."""
         about = self.product.name if self.product else say("any product")
         return in_words(Trigger(self.trigger), about, self.spec, self.place, self.how)
 
     def sentence(self) -> Said:
-        """ "Product Purchased, Watercolor: Create Course Enrollment, Course Two on Art Academy" """
+        """Return the rule in one line, as history stores it.
+
+        "Product Purchased, Watercolor: Create Course Enrollment, Course Two on Art Academy"
+        """
         what = say(
             "{trigger}, {product}: {action}, {place}",
             trigger=Trigger(self.trigger).label,
@@ -231,7 +235,7 @@ class Rule(models.Model):
 
     @property
     def how(self) -> list[Said]:
-        """ "even if something else gave it", "3 days later" """
+        """The set options in words: "even if something else gave it", "3 days later"."""
         days = self.delay_days and say_count(self.delay_days, "1 day later", "{number} days later")
         return [
             each for each in (self.ends_all and say("even if something else gave it"), days) if each
@@ -239,7 +243,10 @@ class Rule(models.Model):
 
 
 def in_two_lines(sentence: str) -> tuple[str, str]:
-    """What a rule does, and when, of its `sentence`; of a text of an older version all, and ""."""
+    """Split a `Rule.sentence` into what the rule does and when.
+
+    Text that an older version of Admit stored cannot be split: returns all of it and "".
+    """
     first, *how = parts(sentence) if isinstance(sentence, Said) else [Said(sentence)]
     known = facts(first)
     try:
@@ -251,7 +258,7 @@ def in_two_lines(sentence: str) -> tuple[str, str]:
 
 
 def in_words(trigger: Trigger, product: str, spec: ActionSpec, place: str, how: list[Said]) -> str:
-    """What is done when, as a person would say it."""
+    """Say what is done and when, as a person would."""
     when = str(trigger.wording.when).format(product=product)
     what = joined([str(spec.in_words).format(place=place), *how], ", ")
     return say("When {when}, {what}.", when=when, what=what)
@@ -261,13 +268,13 @@ def _fault(field: str, text: str) -> ValidationError:
     return ValidationError({field: text})
 
 
-# What a person says of a type that is none of the triggers.
+# A person's choice for a type that stands for no trigger.
 NOTHING = "nothing"
 MEANINGS = [*Trigger.choices, (NOTHING, _("Nothing: never ask again"))]
 
 
 class NamedType(models.Model):
-    """A raw `type` that Admit does not know, given its trigger, or NOTHING, by a person."""
+    """An unknown raw `type` for which a person chose the trigger, or NOTHING."""
 
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="named_types")
     type = models.CharField(max_length=100)  # normalized

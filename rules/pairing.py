@@ -1,4 +1,4 @@
-"""Rules that belong together: what gives access should be ended, and given back, by others."""
+"""Pair rules: a rule that gives access needs companions that end it and give it back."""
 
 from collections.abc import Collection, Iterable
 from typing import Protocol, TypeVar
@@ -11,16 +11,16 @@ from rules.actions import ActionSpec
 from rules.models import Rule
 from rules.triggers import Trigger
 
-# SamCart strongly recommends to end access on these (its help page); Canceled fires for
-# delinquent subscriptions too. The other triggers are the creator's choice.
+# SamCart's help page strongly recommends ending access on these. Subscription Canceled fires for
+# delinquent subscriptions too. The other triggers are the course owner's choice.
 ENDS = (Trigger.PRODUCT_REFUNDED, Trigger.SUBSCRIPTION_CANCELED)
 GIVES_BACK = (Trigger.SUBSCRIPTION_RECOVERED, Trigger.SUBSCRIPTION_RESTARTED)
-# Of what is not sold by subscription, only a refund can be missed.
+# A product that is not sold by subscription needs only the refund rule.
 MATTERS_ALWAYS = (Trigger.PRODUCT_REFUNDED,)
 
 
 class Paired(Protocol):
-    """What is looked at of a rule: of a row of the table, or of `RuleFacts`."""
+    """What pairing reads from a rule, which is a `Rule` or a `RuleFacts`."""
 
     @property
     def product_id(self) -> int | None: ...
@@ -42,18 +42,20 @@ Known = TypeVar("Known", bound=Paired)
 
 
 def holes(product: Product | None, rules: Iterable[Paired], *, subscription: bool) -> list[Trigger]:
-    """The triggers that matter on which nothing ends, or gives back, what a purchase gives.
+    """Return the triggers that lack a rule to end, or give back, what a purchase gives.
 
-    Looked at is what the rules of this product give, or with None what global rules give. A rule
-    whose course has gone gives nothing, so nothing of it is to be ended. `rules` are those of the
-    account, for this product and global, on or off. `subscription`: whether the product was seen
-    to be sold as one; a rule of its own for a Subscription trigger says so as well.
+    Looks at what the rules of `product` give, or with None at what the global rules give. A rule
+    whose course is gone gives nothing, so it needs no companions.
+
+    `rules` are the account's rules for this product and its global rules, on or off.
+    `subscription` tells whether the product was seen to be sold by subscription. A product with
+    a rule of its own for a Subscription trigger counts as sold by subscription, too.
     """
     return holes_of(product.pk if product else None, rules, subscription=subscription)
 
 
 def holes_of(number: int | None, rules: Iterable[Paired], *, subscription: bool) -> list[Trigger]:
-    """The same of a product by its number."""
+    """Return the same as `holes` for a product ID."""
     rules = [rule for rule in rules if rule.product_id is None or rule.product_id == number]
     own = [rule for rule in rules if rule.product_id == number]
     giving = {rule.destination_id for rule in own if gives_now(rule)}
@@ -66,29 +68,29 @@ def holes_of(number: int | None, rules: Iterable[Paired], *, subscription: bool)
 
 
 def given(product: Product | None, rules: Iterable[Known]) -> list[Known]:
-    """Those of these rules that give a buyer of this product access now; with None, global ones.
+    """Return the product's own rules that give its buyers access now; with None, the global ones.
 
-    A rule that is off gives nothing, nor does one whose course has gone.
+    A rule gives nothing while it is off or its course is gone.
     """
     number = product and product.pk
     return [rule for rule in rules if rule.product_id == number and gives_now(rule)]
 
 
 def gives_now(rule: Paired) -> bool:
-    """Whether a purchase gives something by it: it is on, and its course is there."""
+    """Return whether a purchase gives access by this rule: it is on and its course exists."""
     return rule.enabled and rule.gives_on_purchase and not rule.is_gone
 
 
 def is_answered(giving: Paired, trigger: Trigger, rules: Iterable[Paired]) -> bool:
-    """Whether one of the rules that are on does on this trigger what the recommendation says.
+    """Return whether an enabled rule does on this trigger what is recommended.
 
-    That is to end the access that `giving` gives, or to give it back.
+    That is to end the access that `giving` gives or, on triggers in GIVES_BACK, to give it back.
     """
     return (trigger, giving.destination_id) in _answered(rules)
 
 
 def _answered(rules: Iterable[Paired]) -> set[tuple[str, int | None]]:
-    """(trigger, destination) of what the recommendation asks for and one of these does."""
+    """Return (trigger, destination ID) of each enabled rule that ends access or gives it back."""
     return {
         (rule.trigger, rule.destination_id)
         for rule in rules
@@ -98,10 +100,10 @@ def _answered(rules: Iterable[Paired]) -> set[tuple[str, int | None]]:
 
 
 def companions(rules: Iterable[Rule]) -> list[Rule]:
-    """Unsaved rules that end what these give, and give it back; those that exist are left out.
+    """Return unsaved rules that end what `rules` give, or give it back, without existing ones.
 
-    All of them, however it is sold: a rule for what never comes costs nothing, and one that is
-    missing lets a canceled buyer keep the course.
+    They cover the Subscription triggers even if the product is not sold by subscription. A rule
+    whose trigger never fires costs nothing; a missing one lets a canceled buyer keep the course.
     """
     rules = [rule for rule in rules if rule.spec.gives_access]
     proposed = [
@@ -122,16 +124,16 @@ def companions(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def stored(rule: Rule) -> Rule | None:
-    """The rule that is there already and does the same as this unsaved one, on or off."""
+    """Return the stored rule, on or off, that does the same as this unsaved one, or None."""
     return stored_among([rule]).get(key(rule))
 
 
 def stored_among(rules: Iterable[Rule]) -> dict[tuple[object, ...], Rule]:
-    """The stored rules that do the same as one of these unsaved ones, by `key`; in one query."""
+    """Return the stored rules that do the same as these unsaved ones, by `key`. One query."""
     wanted = {key(rule): rule for rule in rules}
     if not wanted:
         return {}
-    # What a course by its number is not yet is in no rule.
+    # A rule for a course that is not saved yet has no destination ID and matches no stored rule.
     targets = {rule.destination_id for rule in wanted.values()}
     products = {rule.product_id for rule in wanted.values()}
     same = Rule.objects.filter(
@@ -149,7 +151,7 @@ def _one_of(name: str, numbers: Collection[int | None]) -> Q:
 
 
 def by_trigger(rules: Iterable[Rule]) -> list[tuple[Trigger, list[Rule]]]:
-    """As they are shown and ticked: those of one trigger together."""
+    """Group rules by trigger, as pages show them with ticks."""
     found: dict[Trigger, list[Rule]] = {}
     for rule in rules:
         found.setdefault(Trigger(rule.trigger), []).append(rule)
@@ -157,7 +159,7 @@ def by_trigger(rules: Iterable[Rule]) -> list[tuple[Trigger, list[Rule]]]:
 
 
 def add(rules: Iterable[Rule]) -> int:
-    """Save these rules as one step; how many. Raises ValidationError for one that cannot be."""
+    """Save these rules, all or none, and return how many. Raises ValidationError."""
     new = list(rules)
     with changing.all_or_none():
         for rule in new:
@@ -179,7 +181,7 @@ def _like(rule: Rule, trigger: Trigger, action: str) -> Rule:
 
 
 def key(rule: Rule) -> tuple[object, ...]:
-    """What makes a rule the same as another, on or off."""
+    """Return what identifies a rule. Two rules with the same key do the same, on or off."""
     return (
         rule.marketplace_id,
         rule.product_id,

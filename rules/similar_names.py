@@ -1,4 +1,4 @@
-"""Which course a product may be about: names that share most of their words."""
+"""Guess which course a product is about: names that share most of their words."""
 
 import re
 from collections import Counter, defaultdict
@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 # Words that say nothing about the subject.
 COMMON = frozenset({"a", "an", "and", "the", "for", "of", "in", "on", "to", "with", "my", "your"})
-# The share of words that two names have in common; 1 is all of them.
+# The share of common words from which two names are similar; 1 means all words.
 ENOUGH = 0.5
-# What is as similar as several others is not meant by any of them.
+# If more names than this are equally similar, none of them is a useful guess.
 MOST = 2
 
 
 class SimilarNames:
-    """Names by their words, so that looking one up does not compare it with each of them."""
+    """An index of names by word, so that a lookup does not compare with every name."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        """`names` as {key: name}; keys are what `most_like` returns."""
+        """Index `names`, given as {key: name}. `most_like` returns keys."""
         self._words = {key: _words(name) for key, name in names.items()}
         self._by_word: dict[str, list[str]] = defaultdict(list)
         for key, words in self._words.items():
@@ -24,7 +24,7 @@ class SimilarNames:
                 self._by_word[word].append(key)
 
     def most_like(self, name: str) -> list[str]:
-        """The keys of the most similar names; empty where none is similar enough."""
+        """Return the keys of the most similar names (at most MOST), or [] if none is similar."""
         wanted = _words(name)
         shared = Counter(key for word in wanted for key in self._by_word.get(word, ()))
         score = {
@@ -36,6 +36,6 @@ class SimilarNames:
 
 
 def _words(name: str) -> frozenset[str]:
-    """The words that matter, in the singular as far as an s makes the plural."""
+    """Return the words that matter, without a final s so that plurals match."""
     found = re.findall(r"\w+", name.casefold())
     return frozenset(word.removesuffix("s") or word for word in found if word not in COMMON)

@@ -1,4 +1,4 @@
-"""What stops when a rule is deleted."""
+"""Tell what stops when a rule is deleted."""
 
 from django.db.models import Q
 
@@ -12,7 +12,7 @@ NAMED = 3
 
 
 def what_stops(rule: Rule) -> list[str]:
-    """What a person should know before the rule is gone, in sentences."""
+    """Return sentences that tell a person what stops if they delete the rule."""
     if not rule.enabled:
         return [say("The rule is turned off, so nothing changes.")]
     said: list[str] = [say("From the next event on, this stops: {rule}", rule=rule.in_words())]
@@ -29,7 +29,7 @@ def what_stops(rule: Rule) -> list[str]:
 
 
 def _beside(rule: Rule) -> list[Rule]:
-    """The other rules that are on and can do what this one does, or need it."""
+    """Return the account's other enabled rules that may do the same or depend on this rule."""
     need = Q(destination=rule.destination_id) if rule.product is None else Q(product=rule.product)
     account = Rule.objects.filter(marketplace=rule.marketplace_id, enabled=True)
     beside = account.filter(Q(product=None) | need).exclude(pk=rule.pk)
@@ -37,9 +37,9 @@ def _beside(rule: Rule) -> list[Rule]:
 
 
 def _answered(rule: Rule, others: list[Rule]) -> list[Rule]:
-    """The rules that give what only this one ends, or gives back, on its trigger.
+    """Return the rules whose access only this rule ends, or gives back, on its trigger.
 
-    A global rule does so for those of all products.
+    A global rule does so for the rules of all products.
     """
     trigger = Trigger(rule.trigger)
     if trigger not in (*pairing.ENDS, *pairing.GIVES_BACK):
@@ -51,7 +51,7 @@ def _answered(rule: Rule, others: list[Rule]) -> list[Rule]:
         and pairing.gives_now(each)
         and pairing.is_answered(each, trigger, [rule])
     ]
-    # All of them give the same.
+    # All of `giving` give the same course or bundle, so one of them stands for all.
     still = {
         each.product_id
         for each in others
@@ -61,7 +61,7 @@ def _answered(rule: Rule, others: list[Rule]) -> list[Rule]:
 
 
 def _left_open(rule: Rule, giving: list[Rule]) -> str:
-    """What is not done any more, and for which products where it is not for all."""
+    """Say what will no longer happen, naming the products unless a global rule is concerned."""
     trigger = Trigger(rule.trigger)
     about = {"place": giving[0].place, "trigger": trigger.label}
     names = dict.fromkeys(each.product.name for each in giving if each.product)

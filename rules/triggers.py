@@ -1,4 +1,4 @@
-"""SamCart's triggers, and which trigger a raw `type` or a word in an address names."""
+"""SamCart's triggers, and how a raw `type` or a word in a webhook address names one."""
 
 from dataclasses import dataclass
 
@@ -37,21 +37,21 @@ class Trigger(models.TextChoices):
 
     @property
     def of_subscription(self) -> bool:
-        """Whether only what is sold by subscription can fire it."""
+        """Whether only products sold by subscription can fire it."""
         return self.value.startswith("subscription_")
 
     @property
     def wording(self) -> "Wording":
-        """What pages say of it."""
+        """What pages say about it."""
         return WORDINGS[self]
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What pages say of a trigger.
+    """What pages say about a trigger.
 
-    `meaning` says in one line when it fires, `happening` what happened, inside a sentence: "the
-    refund". `when` is how a person says that it fires; {product} is its name.
+    `meaning` says in one line when it fires. `happening` names what happened, for use inside a
+    sentence: "the refund". `when` follows "When"; {product} is the product's name.
     """
 
     meaning: Text
@@ -132,9 +132,9 @@ WORDINGS: dict[Trigger, Wording] = {
     ),
 }
 
-# Raw types that SamCart is known to send, as it writes them (facts: public consumers and one logged
-# body). Those of Subscription Completed and of the Courses triggers are not known: the address
-# tells them, or a person names the type once.
+# Raw types that SamCart is known to send, as it writes them (source: public code that consumes its
+# webhooks, and one logged body). The types of Subscription Completed and of the Courses triggers
+# are not known: the webhook address tells them, or a person names the type once.
 TYPES: dict[str, Trigger] = {
     "Order": Trigger.PRODUCT_PURCHASED,
     "Refund": Trigger.PRODUCT_REFUNDED,
@@ -148,16 +148,16 @@ TYPES: dict[str, Trigger] = {
     "SubscriptionRestarted": Trigger.SUBSCRIPTION_RESTARTED,
 }
 _BY_TYPE = {normalize_type(text): trigger for text, trigger in TYPES.items()}
-# A type that spells a trigger's own name can mean nothing else.
+# A type that spells a trigger's name can only mean that trigger.
 OWN_NAMES: dict[str, Trigger] = {normalize_type(trigger.value): trigger for trigger in Trigger}
 
 
 def from_type(text: str) -> Trigger | None:
-    """The trigger that a payload's `type` names, or None for an unknown one."""
+    """Return the trigger that a payload's `type` names, or None for an unknown type."""
     word = normalize_type(text)
     return _BY_TYPE.get(word) or OWN_NAMES.get(word)
 
 
 def from_address(word: str) -> Trigger | None:
-    """The trigger that the word in the webhook's address names; `-` equals `_`."""
+    """Return the trigger that a word in the webhook address names, or None. `-` equals `_`."""
     return OWN_NAMES.get(normalize_type(word))

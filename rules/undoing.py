@@ -1,4 +1,4 @@
-"""Undoing the last change of a rule, by what the audit knows of the rule before it."""
+"""Undo the last change of a rule, using the values that its audit entry kept."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -17,13 +17,13 @@ from rules import changing
 from rules.models import Rule
 
 UNDONE = {Act.RULE_ADDED, Act.RULE_CHANGED, Act.RULE_DELETED}
-# So long at most a request goes on.
+# A request never takes longer than this, so all entries of one step lie within it.
 LONGEST_STEP = timedelta(minutes=10)
 CHANGED_SINCE = _("The rule was changed since. Undo the later change first, or edit the rule.")
 
 
 def why_not(entry: AuditEntry) -> str:
-    """Why this change cannot be undone, "" when it can."""
+    """Return why this change cannot be undone, or "" if it can."""
     try:
         _before(entry)
     except ValueError as error:
@@ -32,20 +32,21 @@ def why_not(entry: AuditEntry) -> str:
 
 
 def of_step(entry: AuditEntry) -> list[AuditEntry]:
-    """What was done to rules in the same step, this entry included."""
+    """Return the entries of the same act in the same step, including this one."""
     same = AuditEntry.objects.filter(
         act=entry.act, kind=entry.kind, who=entry.who, place=entry.place
     )
     if entry.step is not None:
         around = same.filter(at__range=(entry.at - LONGEST_STEP, entry.at + LONGEST_STEP))
         return list(around.filter(step=entry.step).order_by("pk"))
-    # SQLite compares moments as texts, and its own have fewer digits than those of a query.
+    # SQLite compares times as text, and stored times have fewer digits than query parameters. So
+    # the query takes a wider range, and Python picks the exact time.
     about_then = same.filter(at__gt=entry.at - timedelta(milliseconds=1), at__lte=entry.at)
     return [each for each in about_then.order_by("pk") if each.at == entry.at]
 
 
 def added_with(entry: AuditEntry) -> QuerySet[Rule]:
-    """The other rules of the same product, or global ones, that were added in the same step."""
+    """Return the other rules that were added in the same step for the same product, or globally."""
     numbers = [int(each.number) for each in of_step(entry) if each != entry]
     rule = Rule.objects.filter(pk=int(entry.number)).first()
     if rule is None:
@@ -56,9 +57,9 @@ def added_with(entry: AuditEntry) -> QuerySet[Rule]:
 
 
 def still_gone(entry: AuditEntry) -> list[AuditEntry]:
-    """The entries of the rules that were deleted in this step and are not there again.
+    """Return the entries of rules that were deleted in this step and do not exist again.
 
-    A rule that was restored and deleted once more went with that later step.
+    A rule that was restored and deleted again belongs to that later step.
     """
     entries = of_step(entry)
     last = newest(entries)
@@ -68,7 +69,7 @@ def still_gone(entry: AuditEntry) -> list[AuditEntry]:
 
 
 def newest(entries: Iterable[AuditEntry]) -> set[int]:
-    """Of what was done to the rules of these entries the last of each, by pk."""
+    """Return the pk of the newest rule change for each rule that these entries are about."""
     numbers = {each.number for each in entries if each.act in UNDONE}
     every = AuditEntry.objects.filter(
         kind=Rule._meta.model_name, number__in=numbers, act__in=UNDONE
@@ -78,9 +79,9 @@ def newest(entries: Iterable[AuditEntry]) -> set[int]:
 
 
 def undo_deleting(entry: AuditEntry) -> list[Rule]:
-    """Bring back all rules that were deleted in this step and are not there again.
+    """Restore all rules that were deleted in this step and do not exist again.
 
-    Raises ValueError with a sentence where one of them cannot be; then none is.
+    Restores all or none. Raises ValueError with a sentence if one cannot be restored.
     """
     with transaction.atomic():
         back = [undo(each) for each in still_gone(entry)]
@@ -88,10 +89,10 @@ def undo_deleting(entry: AuditEntry) -> list[Rule]:
 
 
 def undo(entry: AuditEntry) -> Rule | None:
-    """Make the rule what it was before this change, which is recorded as a change of its own.
+    """Restore the rule to what it was before this change, and record that as a new change.
 
-    None when it did not exist before, and so is deleted. Raises ValueError with a sentence where
-    the change cannot be undone.
+    Returns the rule, or None if it did not exist before and was deleted. Raises ValueError with a
+    sentence if the change cannot be undone.
     """
     if reason := why_not(entry):
         raise ValueError(reason)
@@ -102,7 +103,7 @@ def undo(entry: AuditEntry) -> Rule | None:
 
 
 def undone(entries: Iterable[AuditEntry]) -> set[int]:
-    """Those of these changes, by pk, that were undone, and whose undoing was not."""
+    """Return the pks of the given changes that were undone, unless that undo was undone, too."""
     rules = {each.pk: each.number for each in entries if each.act in UNDONE}
     if not rules:
         return set()
@@ -119,7 +120,7 @@ def undone(entries: Iterable[AuditEntry]) -> set[int]:
 
 def _undo(entry: AuditEntry) -> Rule | None:
     with changing.all_or_none():
-        # Locked, and then looked at again: somebody else may just be editing it.
+        # Lock the rule before reading it: somebody else may be editing it right now.
         list(Rule.objects.select_for_update().filter(pk=entry.number))
         now = audit.stored(Rule(pk=int(entry.number)))
         rule = _before(entry)
@@ -135,7 +136,10 @@ def _undo(entry: AuditEntry) -> Rule | None:
 
 
 def _before(entry: AuditEntry) -> Rule | None:
-    """The rule as it was, not saved; None when it did not exist. Raises ValueError."""
+    """Return the unsaved rule as it was before, or None if it did not exist.
+
+    Raises ValueError with a sentence if the change cannot be undone.
+    """
     if entry.act not in UNDONE:
         raise ValueError(say("Only what was done to a rule can be undone."))
     later = AuditEntry.objects.filter(kind=entry.kind, number=entry.number, pk__gt=entry.pk)
@@ -163,7 +167,7 @@ def _before(entry: AuditEntry) -> Rule | None:
 
 
 def _is_as_left(rule: Rule, entry: AuditEntry) -> bool:
-    """Whether the rule is still what this change made of it; names may have changed."""
+    """Return whether the rule still is as this change left it. Changed names do not matter."""
     now = audit.values(rule)
     return all(_plain(now[name]) == _plain(value) for name, value in (entry.after or {}).items())
 
@@ -173,7 +177,7 @@ def _plain(value: Any) -> Any:
 
 
 def _as_it_was(name: str, value: Any) -> Any:
-    """The value for the rule's field. Raises ValueError where the row of then is gone."""
+    """Return the value for the rule's field. Raises ValueError if the related row is gone."""
     if not isinstance(value, dict):
         return value
     field: Any = Rule._meta.get_field(name)

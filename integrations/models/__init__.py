@@ -1,4 +1,4 @@
-"""Everything Admit knows of the outside: SamCart's side, Thinkific's side, and the calls."""
+"""Everything Admit knows about the outside: SamCart, Thinkific, receivers, and calls to them."""
 
 from integrations.models.api_call import ApiCall
 from integrations.models.audit import Act, AuditEntry

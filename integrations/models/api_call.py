@@ -1,4 +1,4 @@
-"""The calls we made, each as it was."""
+"""The log of calls that Admit made."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -9,15 +9,15 @@ from integrations.sentences import SentenceField
 
 
 class ApiCall(models.Model):
-    """One exchange with a site, secrets masked.
+    """One exchange with an integration, without secrets.
 
-    The bodies are sealed: read `request_text` and `response_text`.
+    The bodies are sealed; read them by `request_text` and `response_text`.
     """
 
     integration = models.ForeignKey(
         Integration, models.SET_NULL, null=True, related_name="api_calls"
     )
-    # A plain reference: runs belong to an app that this one does not know.
+    # Not a foreign key, because runs are in the app `events`, which this app must not import.
     run_id = models.BigIntegerField(null=True, db_index=True)
     method = models.CharField(max_length=6)
     url = models.TextField()
@@ -33,12 +33,12 @@ class ApiCall(models.Model):
 
     @property
     def request_text(self) -> str:
-        """What was sent, or a sentence where our keys do not open it."""
+        """The request's body, or a sentence if our keys do not open it."""
         return sealed.reveal_text(self.request_body)
 
     @property
     def response_text(self) -> str:
-        """What was answered, or a sentence where our keys do not open it."""
+        """The answer's body, or a sentence if our keys do not open it."""
         return sealed.reveal_text(self.response_body)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Who changed what: entries that are only ever added."""
+"""Audit entries: who changed what. They are only ever added."""
 
 from typing import Any, NoReturn
 
@@ -11,7 +11,7 @@ from integrations.sentences import SentenceField, SentencesField, say
 
 
 class Act(models.TextChoices):
-    """What a person or a command did. The label follows the name of who did it."""
+    """What a person or a command did. The label follows the actor's name: "Ana added a rule"."""
 
     RULE_ADDED = "rule_added", _("added a rule")
     RULE_CHANGED = "rule_changed", _("changed a rule")
@@ -101,13 +101,13 @@ class AppendOnly(Exception):
 
 
 class AuditEntry(models.Model):
-    """One act; `integrations.audit.record` writes it. The database refuses UPDATE and DELETE.
+    """One act, written by `integrations.audit.record`. The database refuses UPDATE and DELETE.
 
-    It refers to no other row, because it outlives them all.
+    It has no foreign keys, because it outlives all other rows.
     """
 
     at = models.DateTimeField(db_default=Now(), db_index=True)
-    # What the person signs in with, or the user of the operating system.
+    # The name with which the person signs in, or the user of the operating system.
     who = models.CharField(max_length=320, db_index=True)
     address = models.CharField(max_length=45, blank=True)
     # A page's path, or a command.
@@ -118,13 +118,13 @@ class AuditEntry(models.Model):
     kind = models.CharField(max_length=40, blank=True)
     number = models.CharField(max_length=40, blank=True)
     name = SentenceField(blank=True)
-    # {field: value} of what differs. None where there was nothing before, or nothing is left.
+    # {field: value} of what differs. None if there was nothing before, or nothing is left.
     before = SentencesField(null=True, encoder=DjangoJSONEncoder)
     after = SentencesField(null=True, encoder=DjangoJSONEncoder)
     note = SentenceField(blank=True)
-    # The number of the entry whose change this one took back.
+    # The number of the entry that this one undid.
     undoes = models.PositiveBigIntegerField(null=True, editable=False)
-    # The same number for all that one request did. None of what a command did, and of old entries.
+    # The same number for everything one request did. None for commands and old entries.
     step = models.PositiveBigIntegerField(null=True, editable=False)
 
     class Meta:
@@ -138,11 +138,11 @@ class AuditEntry(models.Model):
 
     @property
     def sentence(self) -> str:
-        """What was done; the bare code of an act that this version does not know."""
+        """What was done, or just the code if this version does not know the act."""
         return str(Act(self.act).label) if self.act in Act.values else self.act
 
     def save(self, *args: Any, **options: Any) -> None:
-        """Add the entry. Raises AppendOnly for one that is stored."""
+        """Add the entry. Raises AppendOnly if it is stored already."""
         if not self._state.adding:
             raise AppendOnly
         super().save(*args, **options)
@@ -152,9 +152,9 @@ class AuditEntry(models.Model):
 
 
 class AuditUnlock(models.Model):
-    """A row that exists only inside the transaction that may change or delete entries.
+    """A row that exists only inside a transaction that may change or delete entries.
 
-    The triggers look for it; no other connection ever sees it.
+    The database's triggers look for it. No other connection ever sees it.
     """
 
     class Reason(models.TextChoices):

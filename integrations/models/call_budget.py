@@ -1,4 +1,4 @@
-"""Each site's budget of calls: when the next one may go out, and why it may not."""
+"""The call budget of each site: when its next call may go out, and why it may not."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -8,7 +8,7 @@ from integrations.models.integration import Integration
 
 
 class SiteAnswer(models.TextChoices):
-    """What a site answered when it was asked whether it is open: see `thinkific.site_check`."""
+    """A site's answer to the question whether it is open: see `thinkific.site_check`."""
 
     NONE = "", _("Not asked, or being asked")
     OPEN = "open", pgettext_lazy("integration", "Open")
@@ -18,11 +18,11 @@ class SiteAnswer(models.TextChoices):
 
 
 class CallBudget(models.Model):
-    """One row per site: when its next call may go out, and why it may not.
+    """One site's call budget: when its next call may go out, and why it may not.
 
-    `next_slot` is the theoretical arrival time of GCRA, `blocked_until` ends a pause, `asked_at`
-    is when the site was last asked whether it is open: seconds since 1970 by the database's clock.
-    `answer` is what it said.
+    Times are seconds since 1970 by the database's clock. `next_slot` is the theoretical arrival
+    time of GCRA, `blocked_until` the end of a pause, `asked_at` when the site was last asked
+    whether it is open, and `answer` what it said.
     """
 
     class Blocked(models.TextChoices):

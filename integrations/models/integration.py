@@ -1,4 +1,4 @@
-"""What a rule acts on: a Thinkific site with its key, or a URL that is notified."""
+"""Integrations: a Thinkific site with its key, or a Notify URL with its signing secret."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -11,9 +11,9 @@ from integrations.sentences import SentenceField
 
 
 class Integration(models.Model):
-    """What a rule acts on: a Thinkific site with its key, or a URL that is notified.
+    """What a rule acts on: a Thinkific site with its key, or a Notify URL.
 
-    `integrations.app_registry` has what differs between the apps.
+    `integrations.app_registry` knows how the apps differ.
     """
 
     class App(models.TextChoices):
@@ -30,25 +30,25 @@ class Integration(models.Model):
     app = models.CharField(_("app"), max_length=20, choices=App.choices, default=App.THINKIFIC)
     # The subdomain of a Thinkific site; the host of a Notify URL.
     site = models.CharField(_("Site URL"), max_length=253)
-    # Where a Notify URL's messages are posted, whole.
+    # The whole address to which a Notify URL's messages are posted.
     url = models.CharField(_("URL"), max_length=500, blank=True)
-    # An API key or access token, or what a Notify URL's messages are signed with.
+    # An API key or access token, or the signing secret of a Notify URL.
     sealed_secret = models.TextField(editable=False)
     # Shown as "ends in …3f9a", so that a person can tell which key is stored.
     secret_ending = models.CharField(max_length=4, editable=False, default="")
-    # Goes up with each new secret: an answer got with an older one pauses nothing.
+    # Goes up with each new secret, so that an answer to an older secret pauses nothing.
     secret_version = models.PositiveIntegerField(default=1, editable=False)
     send_welcome_email = models.BooleanField(
         _("Send Thinkific's site welcome e-mail"), default=False
     )
-    # The SamCart custom field with the student's e-mail address, where the payer is another person.
+    # The SamCart custom field with the student's e-mail address, if the payer is somebody else.
     student_field = models.CharField(
         _("Custom field with the student's e-mail"), max_length=255, blank=True
     )
     enabled = models.BooleanField(pgettext_lazy("switch", "On"), default=True)
-    # Access tokens end; API keys do not.
+    # Access tokens expire; API keys do not.
     secret_expires_on = models.DateField(_("Token expires on"), null=True, blank=True)
-    # Ticked by a person: Thinkific's API does not tell.
+    # Ticked by a person, because Thinkific's API does not tell.
     welcome_emails_on = models.BooleanField(_("Welcome Emails are on in Thinkific"), default=False)
     # Ticked by a person: customers may cancel inside Thinkific, so courses need not be Private.
     private_not_wanted = models.BooleanField(_("Courses need not be Private"), default=False)
@@ -59,7 +59,7 @@ class Integration(models.Model):
     refreshed_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    # What the audit compares. An address to post to may hold a secret of its receiver.
+    # What the audit compares. The `url` is kept secret, as it may contain a secret of the receiver.
     audited = (
         "name",
         "app",
@@ -89,36 +89,36 @@ class Integration(models.Model):
         return self.name
 
     def never_connected(self) -> bool:
-        """Whether nothing was ever read from the site, so that it may be another one as well."""
+        """Return whether nothing was ever read from the site, so its address may still be wrong."""
         connected = self.connection == self.Connection.CONNECTED
         return not (connected or self.refreshed_at or self.thinkific_users.exists())
 
     def last_status(self) -> int | None:
-        """The HTTP status of the site's last answer, None when there is none."""
+        """Return the HTTP status of the last call, or None if there was no call or no answer."""
         return self.api_calls.order_by("-pk").values_list("status", flat=True).first()
 
     def refused_at_first(self) -> bool:
-        """Whether the site has refused every connect so far."""
+        """Return whether the site refused our key and has never let us in."""
         return self.connection == self.Connection.REFUSED and self.never_connected()
 
     @cached_property
     def not_let_in(self) -> bool:
-        """Whether it has refused them in such a way that its address may be wrong as well.
+        """Whether the site refused us in a way (401) that can also mean a wrong address.
 
-        Looked up once: a page asks it in several places.
+        Cached, because a page asks for it in several places.
         """
         return self.refused_at_first() and self.last_status() == 401
 
     def set_secret(self, secret: str) -> None:
-        """Seal the secret into the row (not saved) and count it as a new one."""
+        """Seal the secret into the row, without saving, and count up `secret_version`."""
         self.sealed_secret = secrets.seal(secret)
         self.secret_ending = secret[-4:] if len(secret) >= 12 else ""
         self.secret_version += 1
 
     def secret(self) -> str:
-        """The API key or token. Raises SecretUnreadable."""
+        """Return the API key, token or signing secret. Raises SecretUnreadable."""
         return secrets.reveal(self.sealed_secret)
 
     def with_same_secret(self) -> "models.QuerySet[Integration]":
-        """The stored row, if it still has the secret that this one, read before, has."""
+        """Return the stored row as a query, empty if its secret changed since this one was read."""
         return Integration.objects.filter(pk=self.pk, secret_version=self.secret_version)

@@ -1,4 +1,4 @@
-"""The selling side: SamCart accounts, their webhook secrets, products and buyers."""
+"""SamCart's side: accounts, their webhook secrets, products and customers."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from integrations.samcart.readable import readable_email
 
 
 class Marketplace(models.Model):
-    """A SamCart account. People read "SamCart"; SamCart's own word is marketplace."""
+    """A SamCart account. Pages call it "SamCart account"; SamCart's own word is marketplace."""
 
     name = models.CharField(_("name"), max_length=100, unique=True)
-    # The key of READERS by which its deliveries are read.
+    # The key in READERS of the function that reads its deliveries.
     source = models.CharField(max_length=20, default="samcart", editable=False)
-    # Ticked by a person: Admit cannot see SamCart's own rules.
+    # Ticked by a person, because Admit cannot see SamCart's own rules.
     own_rules_off = models.BooleanField(_("SamCart's own Thinkific rules are off"), default=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -32,7 +32,7 @@ class Marketplace(models.Model):
 
 
 class WebhookSecret(models.Model):
-    """The secret in the address that SamCart posts to; two may be valid at once."""
+    """The secret in the address that SamCart posts to. Several can be valid at once."""
 
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, related_name="webhook_secrets")
     digest = models.CharField(max_length=64, unique=True, editable=False)
@@ -46,13 +46,16 @@ class WebhookSecret(models.Model):
 
 
 def stand_in_name(kind: str, external_id: str) -> str:
-    """What a product is called until SamCart says its name: "Product 12"."""
+    """Return the name of a product until SamCart sends its own: "Product 12"."""
     return f"{kind.title()} {external_id}"
 
 
 class ProductQuerySet(models.QuerySet["Product"]):
     def named(self, marketplace_id: int, kind: str, external_id: str, name: str) -> "Product":
-        """The product with this SamCart id, made or renamed when SamCart says so."""
+        """Return the product with this SamCart ID, creating or renaming it if needed.
+
+        An empty `name` renames nothing.
+        """
         key = {"marketplace_id": marketplace_id, "kind": kind, "external_id": external_id}
         product = self.filter(**key).first()
         if product is None:
@@ -96,10 +99,10 @@ class Product(models.Model):
 
 
 class Customer(models.Model):
-    """A person who buys, known by e-mail; the e-mail is normalized and therefore unique."""
+    """A person who buys. The e-mail is normalized and unique."""
 
     email = models.CharField(max_length=320, unique=True)
-    # As SamCart sent it last: Thinkific may hold the same spelling.
+    # As SamCart last sent it, because Thinkific may know the same spelling.
     email_as_sent = models.CharField(max_length=320)
     first_name = models.CharField(max_length=255, blank=True)
     last_name = models.CharField(max_length=255, blank=True)
@@ -110,16 +113,16 @@ class Customer(models.Model):
 
     @property
     def name(self) -> str:
-        """ "Dana Reyes", "" when SamCart never sent one."""
+        """The full name: "Dana Reyes", or "" if SamCart never sent one."""
         return f"{self.first_name} {self.last_name}".strip()
 
     @property
     def readable_email(self) -> str:
-        """The e-mail as people read it; `email` itself holds its domain in punycode."""
+        """The e-mail as people read it. `email` itself has the domain in punycode."""
         return readable_email(self.email)
 
     def save(self, *args: Any, **options: Any) -> None:
-        """Save the row, and its search terms when the e-mail or a name may have changed."""
+        """Save the row, and its search terms if the e-mail or a name may have changed."""
         changed = options.get("update_fields")
         if changed is not None and not {"email", "first_name", "last_name"}.intersection(changed):
             super().save(*args, **options)
@@ -132,23 +135,23 @@ class Customer(models.Model):
             self.add_search_terms()
 
     def add_search_terms(self) -> None:
-        """Write the search terms of a new customer; needed after a write that bypasses `save`."""
+        """Store the search terms of a new customer. Needed after a write that bypasses `save`."""
         SearchTerm.objects.bulk_create(self.new_search_terms(), ignore_conflicts=True)
 
     def new_search_terms(self) -> "list[SearchTerm]":
-        """The rows by which the customer, who has a number, is found; not saved."""
+        """Return unsaved rows by which the customer is found. The customer must be saved."""
         found = terms.terms(self.email, self.first_name, self.last_name)
         return [SearchTerm(customer=self, term=term.encode()) for term in found]
 
 
 class SearchTerm(models.Model):
-    """A word or a part of an e-mail that finds the customer; see `integrations.search_terms`."""
+    """A word or part of an e-mail that finds the customer; see `integrations.search_terms`."""
 
     pk = models.CompositePrimaryKey("customer", "term")
     customer = models.ForeignKey(
         Customer, models.CASCADE, related_name="search_terms", db_index=False
     )
-    # UTF-8, because every database compares bytes alike and serves their beginning by an index.
+    # UTF-8 bytes: every database compares bytes the same way, and finds a prefix by an index.
     term = models.BinaryField()
 
     class Meta:

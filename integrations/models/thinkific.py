@@ -1,4 +1,4 @@
-"""What Thinkific sites offer, and what we know of their users."""
+"""What Thinkific sites offer, and what we know about their users."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from integrations.sentences import Said, say
 
 
 class Destination(models.Model):
-    """A course or bundle of a site; it is never deleted by what Thinkific says.
+    """A course or bundle of a site. Nothing that Thinkific says deletes it.
 
-    Thinkific does not list all that it has: courses of its new course builder are left out. So
-    one that is not listed can still be sold. Only Thinkific's answer to an enrollment in it
-    makes it gone.
+    Thinkific does not list everything: courses of its new course builder are left out. So a course
+    that is not listed may still be sold. It counts as gone only if Thinkific's answer to an action
+    says so, or if a person marks it as gone.
     """
 
     class Kind(models.TextChoices):
@@ -29,16 +29,16 @@ class Destination(models.Model):
         Integration, models.CASCADE, related_name="destinations", verbose_name=_("integration")
     )
     kind = models.CharField(_("kind"), max_length=6, choices=Kind.choices)
-    # Thinkific's `productable_id`, never the product's own id.
+    # Thinkific's `productable_id`, never the product's own ID.
     external_id = models.BigIntegerField(_("Thinkific ID"))
     name = models.CharField(max_length=255)
     published = models.BooleanField(default=True)
     private = models.BooleanField(null=True)
-    # Of a bundle: the ids of its courses, as far as Thinkific named them.
+    # For a bundle: the IDs of its courses, as far as Thinkific named them.
     course_ids = models.JSONField(default=list, blank=True)
-    # Entered by a person by its number, and not listed since.
+    # Entered by a person by its number, and never listed since.
     by_hand = models.BooleanField(default=False)
-    # When it had left Thinkific's list, and when Thinkific said that there is no such thing.
+    # When it was missing from Thinkific's list, and when it was found or marked to be gone.
     unlisted_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)
 
@@ -56,7 +56,7 @@ class Destination(models.Model):
 
     @property
     def audited_besides(self) -> dict[str, Any]:
-        """What the audit keeps of it beside its name: a number that was typed may be wrong."""
+        """What the audit keeps besides the name, because a typed number may be wrong."""
         return {"external_id": self.external_id, "by_hand": self.by_hand}
 
     @property
@@ -66,9 +66,9 @@ class Destination(models.Model):
 
     @property
     def missing(self) -> Said:
-        """The sentence that Thinkific does not have it, for one of which it has said so.
+        """The sentence for one that Thinkific says it does not have.
 
-        One that was entered by hand was never seen there: its number may be mistyped.
+        One that was entered by hand may never have been there: its number may be mistyped.
         """
         if not self.by_hand:
             return say("{name} is gone from Thinkific.", name=self.name)
@@ -81,7 +81,7 @@ class Destination(models.Model):
 
     @property
     def standing(self) -> str:
-        """What is special about it, as it follows its name; "" when Thinkific lists it."""
+        """What is special about it, to follow its name, or "" if Thinkific lists it."""
         if self.gone_at is not None:
             return say("no such number") if self.by_hand else say("gone from Thinkific")
         if self.by_hand:
@@ -90,12 +90,12 @@ class Destination(models.Model):
 
 
 class ProfileField(models.Model):
-    """A custom signup field of a site; one that has gone is marked, not deleted."""
+    """A custom signup field of a site. One that is gone is marked, not deleted."""
 
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="profile_fields")
     external_id = models.BigIntegerField(_("Thinkific ID"))
     label = models.CharField(max_length=255)
-    # The raw value: Thinkific does not publish which there are.
+    # The raw value, because Thinkific does not publish which types exist.
     field_type = models.CharField(max_length=100)
     required = models.BooleanField(default=False)
     gone_at = models.DateTimeField(null=True, blank=True)
@@ -112,7 +112,7 @@ class ProfileField(models.Model):
 
     @property
     def mappable(self) -> bool:
-        """Only fields of type Text take a SamCart value (SamCart's help page)."""
+        """Whether it can be filled: only fields of type Text can (source: SamCart's help page)."""
         kinds = {kind.casefold() for kind in settings.THINKIFIC_TEXT_FIELD_TYPES}
         return self.gone_at is None and self.field_type.casefold() in kinds
 
@@ -121,7 +121,7 @@ class FieldMappingQuerySet(models.QuerySet["FieldMapping"]):
     def values_for(
         self, integration: Integration, custom_fields: list[dict[str, str]]
     ) -> dict[ProfileField, str]:
-        """What the custom fields of an order fill; empty values are left out."""
+        """Return the signup fields that an order's custom fields fill, without empty values."""
         told = answers(custom_fields)
         mappings = self.filter(integration=integration).select_related("profile_field")
         found = {
@@ -133,7 +133,7 @@ class FieldMappingQuerySet(models.QuerySet["FieldMapping"]):
 
 
 class FieldMapping(models.Model):
-    """A SamCart custom field, by name or slug, fills a signup field."""
+    """A SamCart custom field, by name or slug, that fills a signup field."""
 
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="field_mappings")
     samcart_field = models.CharField(_("SamCart custom field"), max_length=255)
@@ -155,27 +155,27 @@ class FieldMapping(models.Model):
 
 
 class ThinkificUser(models.Model):
-    """A customer on a site: the Thinkific user, remembered so that no call is spent on it."""
+    """A customer's user on a site, remembered to save the calls that would find it."""
 
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="thinkific_users")
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="thinkific_users")
     user_id = models.BigIntegerField(_("Thinkific user ID"))
     administrator = models.BooleanField(default=False)
-    # {signup field id: value} as Thinkific holds it, as far as we know: only changes are sent.
+    # {signup field ID: value} that Thinkific has, as far as we know, so that only changes are sent.
     fields_known = models.JSONField(default=dict, blank=True)
-    # When this account took the place of one that was deleted: what that held went with it.
+    # When this account replaced one that was deleted in Thinkific, with all that one's access.
     since = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["integration", "customer"], name="thinkific_user_once"),
         ]
-        # Two customers may be one user.
+        # Not unique by user: two customers may be one user.
         indexes = [
             models.Index(fields=["integration", "user_id"], name="thinkific_user_of_site"),
             models.Index(
                 fields=["customer"],
-                condition=models.Q(since__isnull=False),  # which few are
+                condition=models.Q(since__isnull=False),  # true for few rows
                 name="thinkific_user_replaced",
             ),
         ]
@@ -188,14 +188,14 @@ class ThinkificUser(models.Model):
 class Intent(models.Model):
     """A POST that was about to be sent and has no definite answer yet.
 
-    While the row exists it is unknown whether Thinkific carried it out, so the next attempt reads
-    before it writes.
+    While the row exists, it is unknown whether Thinkific carried the POST out, so the next attempt
+    reads before it writes.
     """
 
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="intents")
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="intents")
     target = models.CharField(max_length=40)  # "user", "course:501", "bundle:7"
-    # Thinkific said 202: it will do it later, so "not there yet" is no answer.
+    # Thinkific answered 202: it will do it later, so "not there" does not mean that it failed.
     accepted = models.BooleanField(default=False)
     sent_at = models.DateTimeField(db_default=Now())
 

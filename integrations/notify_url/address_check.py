@@ -1,7 +1,7 @@
-"""Which addresses Admit posts to: none of a private network, unless the settings allow it.
+"""Check the addresses that Admit posts to: no private networks, unless the settings allow it.
 
-`check_url` is for the moment of saving. A name may lead elsewhere later, so the client asks
-`is_public` about the address that it connects to.
+`check_url` runs when an address is saved. A name may resolve to another IP address later, so the
+client also asks `is_public` about each IP address that it connects to.
 """
 
 import ipaddress
@@ -13,16 +13,16 @@ from urllib3.util import Url, parse_url
 from integrations.deadline import Addresses, LookUp, look_up
 from integrations.sentences import say
 
-LONGEST = 500  # characters that the database takes
+LONGEST = 500  # characters that the database column holds
 LOOK_UP_SECONDS = 5
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
-# All of IPv6 that is routed so far. What lies outside is not always private to `ipaddress`.
+# All IPv6 addresses that are routed so far. `ipaddress` calls some others global, too.
 _IPV6_GLOBAL = ipaddress.IPv6Network("2000::/3")
-# Leads to the IPv4 address in its last four bytes (RFC 6052).
+# Addresses that lead to the IPv4 address in their last four bytes (RFC 6052).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# Global to `ipaddress`, in some versions of Python at least, but answered by the cloud or the
-# network that this machine is in: IETF protocols and Oracle's metadata, and Azure's agent.
+# Networks that `ipaddress` calls global, at least in some versions of Python, but that the cloud
+# or network around this machine answers: IETF protocols and Oracle's metadata, and Azure's agent.
 _ANSWERED_NEARBY = [ipaddress.IPv4Network(each) for each in ("192.0.0.0/24", "168.63.129.16/32")]
 
 EMPTY = _("Enter the address of the receiver, for example https://example.com/hooks/samcart.")
@@ -46,7 +46,7 @@ PRIVATE = _(
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is on the public internet; False for what is no address."""
+    """Return whether an IP address is on the public internet; False if it is not an IP address."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -61,9 +61,9 @@ def is_public(address: str) -> bool:
 
 
 def check_url(text: str, *, allow_private: bool, resolve: LookUp = look_up) -> str:
-    """The address as it is stored and posted to, in one spelling.
+    """Check an address and return it normalized, as it is stored and posted to.
 
-    Looks the host up. Raises ValueError with a sentence for the person who entered the address.
+    Looks up the host. Raises ValueError with a sentence for the person who entered the address.
     """
     url = _parse(text.strip(), allow_http=allow_private)
     host = (url.host or "").strip("[]")
@@ -85,7 +85,7 @@ def _parse(text: str, *, allow_http: bool) -> Url:
     if "\\" in text or not text.isprintable() or " " in text:
         raise ValueError(say(UNUSABLE))
     try:
-        url = parse_url(text)  # the parser that sending uses, so both see the same host
+        url = parse_url(text)  # sending uses the same parser, so both see the same host
     except LocationParseError:
         raise ValueError(say(UNUSABLE)) from None
     if url.scheme not in DEFAULT_PORTS or not url.host or url.port == 0:
@@ -108,7 +108,7 @@ def _all_public(addresses: Addresses) -> bool:
 
 
 def _ipv4_in(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that this one leads to, if it does."""
+    """Return the IPv4 address that this IPv6 address leads to, if any."""
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour

@@ -1,8 +1,8 @@
-"""What an answer of a receiver, or the lack of one, means: done, or an error by reaction.
+"""Judge a receiver's answer, or the lack of one: success, or an error named by Admit's reaction.
 
-A receiver is somebody's own program, so its sentences name the status: that is what its owner
-will look for. Only 410 ends a message; everything else may be mended on the receiver's side, so
-it is sent again. A repetition does no harm, because it has the same id.
+A receiver is somebody's own program, so the sentences name the status: its owner will look for it.
+Only 410 ends a message. Everything else may be fixed on the receiver's side, so the message is
+sent again. That does no harm, because it has the same ID.
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ from integrations.errors import LimitReached, OutsideError, Refused, Retry
 from integrations.exchanges import Answer, Cut, Reply
 from integrations.sentences import Text, say
 
-PAUSE = 30.0  # seconds, when a receiver asks for a pause without saying for how long
+PAUSE = 30.0  # seconds, if a receiver asks for a pause without saying how long
 
 GONE = _(
     "The receiver answers 410 Gone: it does not want these messages any more. "
@@ -35,13 +35,13 @@ NOT_HTTPS = _(
 
 
 class _Failure(NamedTuple):
-    """Why a message was not taken; the sentence may name {host}, {seconds}, {status}, {detail}."""
+    """Why a message failed. The sentence may name {host}, {seconds}, {status} and {detail}."""
 
     code: str
     sentence: Text
 
 
-# Of each way in which no answer may come.
+# The failure for each reason why no answer came.
 _CUTS = {
     Cut.NOT_USABLE: _Failure(
         code="unreachable",
@@ -122,7 +122,7 @@ _FAILED = _Failure(
 
 
 def judge(reply: Reply, *, host: str, seconds: float, now: datetime) -> Answer | OutsideError:
-    """What a reply means, by its status alone; `seconds` is the deadline that the call had."""
+    """Judge a reply by its status alone. `seconds` is the deadline that the call had."""
     status = reply.status
     if status is None:
         return _no_answer(reply, host=host, seconds=seconds)
@@ -154,7 +154,7 @@ def _of_status(status: int) -> _Failure:
 
 
 def _named(status: int) -> str:
-    """The status with its standard name, never with the words that the receiver chose."""
+    """Return the status with its standard name, never with the receiver's own words."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

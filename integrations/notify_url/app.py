@@ -1,4 +1,4 @@
-"""Notify URL as an app: what SamCart sends is posted to an address of the user's choice."""
+"""The app Notify URL: post what SamCart sends to an address of the user's choice."""
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
@@ -8,15 +8,15 @@ from integrations.models import Integration
 from integrations.notify_url import pauses
 from integrations.notify_url.client import Client
 
-# So a backlog does not come down on a receiver all at once.
+# So that a backlog does not reach a receiver all at once.
 CALLS_PER_MINUTE = 300
-# A receiver that answers nothing holds its threads until a call's deadline, and schools need them.
+# A receiver that does not answer blocks its threads until the deadline, and schools need threads.
 CALLS_AT_ONCE = 2
 SHARE_OF_THREADS = 0.25
 
 
 def client_for(integration: Integration, after_call: AfterCall) -> Client:
-    """A client for this receiver. Raises SecretUnreadable."""
+    """Return a client for this receiver. Raises SecretUnreadable."""
     return Client(
         url=integration.url,
         secret=integration.secret(),

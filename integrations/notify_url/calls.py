@@ -1,4 +1,4 @@
-"""The call that steps of Notify URLs yield."""
+"""The call that the steps of Notify URL actions yield."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ __all__ = ["Answer", "HttpPost"]
 
 @dataclass(frozen=True, slots=True)
 class HttpPost:
-    """Post `body` as it is. A receiver knows by `message_id` what it got before.
+    """Post `body` unchanged. A receiver recognizes a repeated message by `message_id`.
 
-    `content_type` and `content_encoding` are those with which the body came, or "". `headers`
-    are Admit's own, beside those of the signature.
+    `content_type` and `content_encoding` are those that the body came with, or "". `headers` are
+    Admit's own, in addition to the signature's.
     """
 
     message_id: str

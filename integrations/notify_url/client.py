@@ -1,8 +1,8 @@
-"""Posts to a Notify URL: one message, signed at the moment of sending.
+"""Post a message to a Notify URL, signed at the moment of sending.
 
-It keeps no state of its own and tries nothing twice. A call ends within its deadline, keeps at
-most 64 kB of the answer, connects only to addresses that may be connected to, and ends in an
-`Answer` or in one of `integrations.errors`.
+The client keeps no state and never retries. A call ends within its deadline, keeps at most 64 KiB
+of the answer, connects only to allowed addresses, and ends in an `Answer` or one of
+`integrations.errors`.
 """
 
 import re
@@ -27,15 +27,15 @@ _HEADER = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 def _nothing(*_: object) -> None:
-    """The default for what happens before and after a call."""
+    """Do nothing: the default for `after_call`."""
 
 
 class Client:
-    """Speaks to one receiver.
+    """A client for one receiver.
 
     `url` and `secret` are its address and signing secret, `deadline` the seconds that one call may
     take. `allow_private` allows http and addresses of private networks. `after_call(exchange)`
-    runs after each request that was sent, before its error is raised. `resolve` looks hosts up.
+    runs after each request that was sent, before its error is raised. `resolve` looks up hosts.
 
     `send` raises Refused, Retry and LimitReached, and RuntimeError inside a database transaction.
     """
@@ -60,7 +60,7 @@ class Client:
         self._resolve = resolve
 
     def send(self, call: HttpPost) -> Answer:
-        """Post the message once; a 2xx is success, whatever its body."""
+        """Post the message once. Any 2xx is success, whatever its body."""
         exchanges.refuse_in_transaction()
         parts = urlsplit(self._url)
         host = parts.hostname or self._url
@@ -100,7 +100,7 @@ class Client:
 
 
 def _header(text: str) -> str:
-    """A header's value as it came, or "" where it could not be sent."""
+    """Return a header's value as it came, or "" if it cannot be sent."""
     return text if _HEADER.fullmatch(text) else ""
 
 

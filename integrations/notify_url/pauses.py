@@ -1,7 +1,7 @@
 """Pauses of a receiver: which answers begin one, and how it ends.
 
-A receiver has no question that concerns no message. So its pause is short, and the next message
-finds out whether it is over.
+A receiver cannot be asked a neutral question, that is, without sending a message. So its pause is
+short, and the next message finds out whether it is open again.
 """
 
 from collections.abc import Generator
@@ -24,16 +24,17 @@ AWAY_SECONDS = 30.0
 def checked(
     attempt: Learning, steps: Generator[HttpPost, Answer, T], /
 ) -> Generator[HttpPost, Answer, T]:
-    """The steps, noting in the attempt what each answer says about the receiver.
+    """Run the steps and note in the attempt what each answer says about the receiver.
 
-    A receiver that asks for a pause gets it from all; the message itself counts the attempt and
-    comes back by its schedule, or else a receiver that asks each time would never end it.
+    If a receiver asks for a pause, all its messages wait. The message that it refused counts the
+    attempt and is tried again on its own schedule: otherwise a receiver that always asks for a
+    pause would keep it waiting forever.
     """
     return through(steps, partial(_send, attempt))
 
 
 def found(error: OutsideError) -> Finding:
-    """What an error says about its receiver: LIMITED, UNKNOWN when it gave no answer, else OPEN."""
+    """Return what an error says about the receiver: LIMITED, OPEN, or UNKNOWN if no answer came."""
     if isinstance(error, LimitReached) or (isinstance(error, Retry) and error.seconds is not None):
         return Finding(SiteAnswer.LIMITED, error)
     if error.status is None:
@@ -42,9 +43,9 @@ def found(error: OutsideError) -> Finding:
 
 
 def take_effect(integration: Integration, finding: Finding) -> None:
-    """Note whether the receiver can be reached, and pause it where it is to be left alone.
+    """Note whether the receiver can be reached, and pause it if it needs a pause.
 
-    What the old address did, or the same one with another secret, pauses nothing.
+    An answer to an earlier address or secret changes nothing.
     """
     error = finding.error
     reached = finding.state != SiteAnswer.UNKNOWN
@@ -62,7 +63,7 @@ def take_effect(integration: Integration, finding: Finding) -> None:
 
 
 def try_now(integration: Integration) -> SiteAnswer:
-    """End the pause: the next message goes out."""
+    """End the pause, so that the next message goes out."""
     rate_limit.unblock(integration.pk)
     return SiteAnswer.OPEN
 

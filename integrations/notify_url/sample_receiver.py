@@ -1,4 +1,4 @@
-"""A receiver to try Notify URLs with: it checks each signature, and its page shows what came."""
+"""A receiver for trying Notify URLs: it checks signatures, and its page shows the messages."""
 
 import threading
 from collections import deque
@@ -17,7 +17,7 @@ READ_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message whose signature was right."""
+    """A message with a valid signature."""
 
     message_id: str
     trigger: str
@@ -27,11 +27,11 @@ class ReceivedMessage:
 
 
 class SampleReceiver:
-    """Takes messages that are signed with `secret`, on loopback, until its block ends.
+    """Receives messages signed with `secret` on the loopback interface until its block ends.
 
     `with SampleReceiver() as receiver:` serves at `receiver.url`; `receiver.page` is for people.
-    A message that came before, by its id, is answered 204 and not kept again; one whose signature
-    is wrong is answered 401. Port 0 is any that is free; OSError where the port is not.
+    A message with a known ID is answered 204 and not kept again, one with a wrong signature 401.
+    Port 0 means any free port. Raises OSError if the port is taken.
     """
 
     def __init__(self, secret: str = "", port: int = 0) -> None:
@@ -43,7 +43,7 @@ class SampleReceiver:
         self.url = f"{self.page}hook"
 
     def __enter__(self) -> Self:
-        # The argument is how often it looks whether it is to stop, in seconds.
+        # The argument is the interval, in seconds, at which it checks whether to stop.
         serve = self._server.serve_forever
         threading.Thread(target=serve, args=(0.05,), name="receiver", daemon=True).start()
         return self
@@ -53,7 +53,7 @@ class SampleReceiver:
         self._server.server_close()
 
     def take(self, headers: dict[str, str], body: bytes) -> int:
-        """Check a message and keep it; the status to answer with."""
+        """Check a message and keep it. Return the status to answer with."""
         try:
             Webhook(self.secret).verify(body, headers, json_parse=False)
         except (WebhookVerificationError, ValueError):  # a signature may be any text
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, _page(list(self.server.receiver.messages)))
 
     def log_message(self, *_: Any) -> None:
-        """Its page says what came."""
+        """Log nothing: the page shows what came."""
 
     def _answer(self, status: int, page: str = "") -> None:
         data = page.encode()

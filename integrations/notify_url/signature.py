@@ -1,7 +1,7 @@
-"""Signatures of Standard Webhooks, by which a receiver knows that a message comes from Admit.
+"""Standard Webhooks signatures, by which a receiver knows that a message comes from Admit.
 
-The package `standardwebhooks` signs text. What SamCart sent may be compressed and so be no text,
-so its HMAC is used on the bytes; for text both give the same.
+The package `standardwebhooks` signs text. SamCart's body may be compressed and so not be text, so
+the package's HMAC is applied to the bytes. For text the result is the same.
 """
 
 import base64
@@ -18,12 +18,12 @@ _SHORTEST, _LONGEST = 24, 64  # bytes that Standard Webhooks allows
 
 
 def new_secret() -> str:
-    """A fresh signing secret, in the spelling that receivers enter."""
+    """Return a new signing secret, in the form that people enter at the receiver."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode("ascii")
 
 
 def key_of(secret: str) -> bytes:
-    """The bytes that a secret stands for; raises ValueError with a sentence for a person."""
+    """Return the key bytes of a secret. Raises ValueError with a sentence for a person."""
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except ValueError:
@@ -41,9 +41,9 @@ def key_of(secret: str) -> bytes:
 
 
 def headers(secret: str, message_id: str, at: datetime, body: bytes) -> dict[str, str]:
-    """The three headers of a message that is sent `at` (aware) this moment.
+    """Return the three signature headers of a message that is sent at time `at` (aware).
 
-    `message_id` has no dot, for dots separate what is signed. Raises as `key_of` does.
+    `message_id` must have no dot, because dots separate the signed parts. Raises like `key_of`.
     """
     seconds = str(int(at.timestamp()))
     signed = hmac_data(key_of(secret), f"{message_id}.{seconds}.".encode() + body)

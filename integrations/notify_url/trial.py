@@ -1,4 +1,4 @@
-"""A test message, sent to a receiver while a person waits for its answer."""
+"""Send a test message to a receiver while a person waits for its answer."""
 
 import uuid
 
@@ -17,10 +17,10 @@ TEST_HEADER = "admit-test"
 
 
 def send(integration: Integration, body: bytes, *, trigger: str) -> Answer:
-    """Post `body`, JSON, signed like any message and marked as a test; the receiver's answer.
+    """Post the JSON `body` as a signed test message and return the receiver's answer.
 
-    It also shows whether the receiver can be reached: a success ends its pause, and what
-    `pauses.found` says of an error takes effect. Raises what a client raises, and SecretUnreadable.
+    A success ends the receiver's pause; after an error, what `pauses.found` says takes effect.
+    Raises what a client raises, and SecretUnreadable.
     """
     sent: list[Exchange] = []
     client = client_for(integration, sent.append)

@@ -1,1 +1,1 @@
-"""What SamCart sends, read into plain values."""
+"""Read what SamCart sends into plain values."""

@@ -1,7 +1,7 @@
-"""Bytes of a webhook body -> one JSON object, or a sentence that says why not.
+"""Read the bytes of a webhook body into one JSON object, or say why that fails.
 
 SamCart sends JSON, but its content type was never recorded and relays re-send bodies as forms, so
-the bytes decide and not the header. Everything here takes time in proportion to the length.
+the bytes decide, not the header. Everything here takes time proportional to the length.
 """
 
 import codecs
@@ -21,13 +21,13 @@ from .unreadable import Unreadable
 
 JsonObject = dict[str, object]
 
-MAX_DEPTH = 64  # Python's own parser ends in RecursionError somewhere beyond 1,000
+MAX_DEPTH = 64  # Python's own parser raises RecursionError somewhere beyond 1,000
 MAX_NUMBER_LENGTH = 100
 MAX_FORM_FIELDS = 2_000  # twice PHP's own limit (max_input_vars)
 
 _PARTS = frozenset({"product", "products", "course", "customer", "order"})
 
-# Not what turns bytes into anything but letters, and not what takes more than its time.
+# Only these charsets are read: other codecs may not decode to text, or may be slow.
 _READ_CHARSETS = re.compile(r"utf-8|utf-16(-le|-be)?|iso8859-\d+|cp125\d|koi8-[ru]")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
 _FORM_TYPE = "application/x-www-form-urlencoded"
@@ -38,7 +38,7 @@ _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
 
 class DoubledObject(JsonObject):
-    """An object that may name keys more than once. It holds the last value of each."""
+    """An object in which keys may occur more than once. It has the last value of each."""
 
     __slots__ = ("doubled",)
 
@@ -52,18 +52,18 @@ class DoubledObject(JsonObject):
             seen.add(key)
 
     def put(self, key: str, value: object) -> None:
-        """Set a key as a sender does who names it, even twice."""
+        """Set a key, noting in `doubled` if it was set before."""
         if key in self:
             self.doubled.add(key)
         self[key] = value
 
 
 def read_object(body: bytes, content_type: str = "") -> JsonObject:
-    """Return the object that a webhook body holds.
+    """Return the object in a webhook body.
 
-    JSON is tried first whatever `content_type` says, then a form: PHP style names
-    (`customer[email]=...`) or one field that holds the JSON. JSON may be a list of one object, or
-    a text that holds the JSON. Raises Unreadable.
+    Tries JSON first, whatever `content_type` says, then a form with PHP-style names
+    (`customer[email]=...`) or with one field that contains JSON. The JSON may also be a list of
+    one object, or a string that contains JSON. Raises Unreadable.
     """
     text = _decode(body, content_type)
     try:
@@ -75,9 +75,9 @@ def read_object(body: bytes, content_type: str = "") -> JsonObject:
 
 
 def needed(found: JsonObject, key: str) -> object:
-    """Return `found[key]`, None when absent. Raises Unreadable when the key came twice.
+    """Return `found[key]`, or None if it is absent. Raises Unreadable if the key occurs twice.
 
-    Which of two values was meant cannot be known, and a wrong guess enrolls the wrong person.
+    Nobody can know which of the two values was meant, and a wrong guess enrolls the wrong person.
     """
     if isinstance(found, DoubledObject) and key in found.doubled:
         raise Unreadable(
@@ -99,7 +99,7 @@ def _decode(body: bytes, content_type: str) -> str:
     try:
         text = body.removeprefix(BOM_UTF8).decode(encoding)
     except UnicodeDecodeError as error:
-        # UTF-8 first: what fits it is hardly anything else, whatever a sender declares.
+        # UTF-8 was tried first: bytes that fit it are hardly anything else, whatever is declared.
         text = "" if wide else _decode_as(body, declared)
         if not text:
             raise Unreadable(
@@ -117,7 +117,7 @@ def _decode(body: bytes, content_type: str) -> str:
 
 
 def _declared(content_type: str) -> str:
-    """The codec of a declared charset; "" for none, or one that is not read."""
+    """Return the codec of the declared charset, or "" if none is declared or it is not read."""
     found = _CHARSET.search(content_type)
     try:
         name = codecs.lookup(found[1]).name if found else ""
@@ -127,8 +127,8 @@ def _declared(content_type: str) -> str:
 
 
 def _decode_as(body: bytes, declared: str) -> str:
-    """The text by a declared charset; "" when it has none that fits."""
-    # As browsers do: what is called Latin-1 is mostly Windows-1252, which has more characters.
+    """Return the text decoded by the declared charset, or "" if none is declared or fits."""
+    # As browsers do: text declared as Latin-1 is mostly Windows-1252, which has more characters.
     names = ["cp1252", declared] if declared == "iso8859-1" else [declared]
     for name in filter(None, names):
         with contextlib.suppress(UnicodeDecodeError):
@@ -139,7 +139,7 @@ def _decode_as(body: bytes, declared: str) -> str:
 def _load_object(text: str) -> JsonObject:
     value = _load(text)
     if isinstance(value, str):
-        # A relay has written the JSON as a text once more.
+        # A relay has encoded the JSON as a JSON string.
         try:
             value = _load(value)
         except json.JSONDecodeError:
@@ -163,7 +163,7 @@ def _load(text: str) -> object:
     _check_depth(text)
     value: object = json.loads(
         text,
-        # A raw tab or line break inside a text is a flaw, but no reason to lose a sale.
+        # A raw tab or line break inside a string is invalid, but no reason to lose a sale.
         strict=False,
         object_pairs_hook=_object,
         parse_int=_integer,
@@ -174,8 +174,8 @@ def _load(text: str) -> object:
 
 
 def _check_depth(text: str) -> None:
-    # Escapes go first, so that every quote left opens or closes a string. What follows the first
-    # mistake in broken JSON may be counted wrongly, but the parser never gets that far.
+    # Escapes are removed first, so that every remaining quote opens or closes a string. In broken
+    # JSON, depth may be counted wrongly after the first mistake, but the parser stops there anyway.
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     plain = text.encode().replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -234,7 +234,7 @@ def _why_not_json(text: str, error: json.JSONDecodeError, content_type: str) -> 
 
 def _is_form(text: str, content_type: str) -> bool:
     name, equals, _ = text.partition("=")
-    # Broken JSON and XML hold "=" too; called a form, they would be explained wrongly.
+    # Broken JSON and XML contain "=", too. Calling them a form would give a wrong explanation.
     if not equals or name.lstrip().startswith(("{", "[", '"', "<")):
         return False
     declared = content_type.partition(";")[0].strip().lower() == _FORM_TYPE
@@ -266,7 +266,7 @@ def _opens_object(text: str) -> bool:
 
 
 def _unquote(text: str) -> str:
-    # Not urllib's unquote: it takes half a second for a megabyte of stray percent signs.
+    # Not urllib's unquote, which takes half a second for a megabyte of stray percent signs.
     raw = text.replace("+", " ").encode()
     try:
         return _PERCENT.sub(lambda found: bytes.fromhex(found[1].decode()), raw).decode()
@@ -275,7 +275,7 @@ def _unquote(text: str) -> str:
 
 
 def _path(name: str) -> list[str]:
-    """Split a PHP field name: `products[0][id]` -> products, 0, id. [] is an empty step."""
+    """Split a PHP field name: `products[0][id]` -> products, 0, id. `[]` gives an empty step."""
     first, bracket, rest = name.partition("[")
     if not (first and bracket and rest.endswith("]")):
         return [name]

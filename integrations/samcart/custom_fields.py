@@ -1,4 +1,4 @@
-"""The answers a buyer gave to a checkout form's own questions."""
+"""Read custom fields: a buyer's answers to a checkout's own questions."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,15 +25,15 @@ class CustomField:
 def read_custom_fields(order: JsonObject) -> tuple[CustomField, ...]:
     """Return the custom fields of an order and of its upsells, at most 200.
 
-    The webhook sends a list of `{name, slug, value}`, the REST API an object keyed by name. What
-    fits neither is left out: a field that cannot be read must never cost the course.
+    SamCart's webhook sends a list of `{name, slug, value}`, its REST API an object keyed by name.
+    Anything else is left out: an unreadable field must never cost the buyer the course.
     """
     sent = chain(_fields(order.get("custom_fields")), _fields(order.get("upsell_custom_fields")))
     return tuple(islice(sent, MAX_FIELDS))
 
 
 def answers(stored: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Return the answers of stored fields by name and by slug, both casefolded; no blank ones."""
+    """Return the non-blank answers of stored fields, by name and by slug, both casefolded."""
     found = {}
     for field in stored:
         for key in (field.get("name", ""), field.get("slug", "")):

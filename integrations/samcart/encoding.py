@@ -1,6 +1,7 @@
-"""Bytes as they came -> bytes of text: what a sender or a relay has compressed is opened.
+"""Decompress a body that a sender or a relay has compressed.
 
-The header is not always kept by a relay, and not always true, so the first bytes count too.
+Relays may drop the `Content-Encoding` header, and it is not always true, so the first bytes count,
+too.
 """
 
 import zlib
@@ -9,15 +10,16 @@ from integrations.sentences import say
 
 from .unreadable import Unreadable
 
-LARGEST = 1024 * 1024  # bytes, opened
+LARGEST = 1024 * 1024  # bytes, decompressed
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # wbits of zlib
 _TWICE = 2
 
 
 def opened(body: bytes, content_encoding: str = "") -> bytes:
-    """The body without compression (gzip or deflate), as it is when there is none.
+    """Return the body without compression (gzip or deflate), even if it was compressed twice.
 
-    Raises Unreadable for one of more than 1 MiB, and for one that is damaged.
+    An uncompressed body is returned unchanged. Raises Unreadable if the decompressed body is larger
+    than 1 MiB, or if a gzip body is damaged.
     """
     for _ in range(_TWICE):
         form = _form(body, content_encoding)
@@ -27,7 +29,7 @@ def opened(body: bytes, content_encoding: str = "") -> bytes:
         if found is None:
             if form == _GZIP:
                 raise Unreadable(say("The body is compressed (gzip), and damaged or incomplete."))
-            break  # what looked compressed is a text
+            break  # it only looked compressed
         body = found
     return body
 
@@ -35,17 +37,18 @@ def opened(body: bytes, content_encoding: str = "") -> bytes:
 def _form(body: bytes, content_encoding: str) -> int | None:
     if body.startswith(b"\x1f\x8b"):
         return _GZIP
-    # RFC 1950: the method is 8, and the first two bytes are a multiple of 31.
+    # RFC 1950: the method is 8, and the first two bytes as a number are a multiple of 31.
     if len(body) > 2 and body[0] & 0x8F == 8 and int.from_bytes(body[:2], "big") % 31 == 0:
         return _ZLIB
-    # Some senders mean deflate without the frame of zlib. JSON and forms are no such stream.
+    # By "deflate" some senders mean a raw stream without zlib's header. No such stream begins like
+    # JSON.
     if "deflate" in content_encoding.lower() and body.lstrip()[:1] not in b'{["':
         return _RAW
     return None
 
 
 def _inflate(body: bytes, form: int) -> bytes | None:
-    """None when it is no whole stream of this form."""
+    """Return the decompressed body, or None if it is not a complete stream of this form."""
     stream = zlib.decompressobj(form)
     try:
         found = stream.decompress(body, LARGEST + 1)

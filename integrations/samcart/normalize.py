@@ -1,4 +1,4 @@
-"""Making ids and e-mail addresses comparable: the same thing is always written the same way."""
+"""Normalize IDs and e-mail addresses, so that the same thing is always written the same way."""
 
 import re
 import unicodedata
@@ -16,11 +16,11 @@ MAX_EMAIL_LENGTH = 320
 NO_EMAIL = _("The order carries no e-mail address.")
 
 _NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?")
-_EXACT_FLOAT = 2**53  # beyond it a float stands for several whole numbers
+_EXACT_FLOAT = 2**53  # from here on, a float stands for several whole numbers
 
 _NEVER_IN_EMAIL = frozenset('<>()[]\\,;:"')
 _DOMAIN_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-# Letters and marks by category, yet nothing is seen of them (Unicode: Default_Ignorable).
+# Letters and marks by category, but invisible (Unicode: Default_Ignorable).
 _UNSEEN = frozenset(
     map(
         chr,
@@ -35,11 +35,12 @@ _UNSEEN = frozenset(
 
 
 def normalize_id(value: object, *, what: Text) -> str:
-    """Return a SamCart id as text; 1, "1", "001", 1.0 and "1.0" are all "1".
+    """Return a SamCart ID as text: 1, "1", "001", 1.0 and "1.0" all become "1".
 
-    Absent (null, blank, [] and 0, as PHP writes "none") is "". Text ids other than numbers are
-    kept as they are. `what` names the id in the reason. Raises Unreadable for everything that
-    could only become an id by guessing: true, 1.5, -1, lists, more than 64 characters.
+    An absent ID (null, blank, [] and 0, PHP's ways to write "none") becomes "". IDs that are not
+    numbers are only stripped. `what` names the ID in the error's reason. Raises Unreadable for
+    everything that could become an ID only by guessing: true, 1.5, -1, lists, more than 64
+    characters.
     """
     if is_none(value):
         return ""
@@ -57,7 +58,7 @@ def normalize_id(value: object, *, what: Text) -> str:
 
 
 def split_ids(value: object, *, what: Text) -> list[str]:
-    """Return the ids of a product: one, or several that a legacy body joins with commas."""
+    """Return the IDs of a product: one, or several that a legacy body joins with commas."""
     if not isinstance(value, str) or "," not in value:
         return [normalize_id(value, what=what)]
     ids = [normalize_id(piece, what=what) for piece in value.split(",")]
@@ -65,19 +66,19 @@ def split_ids(value: object, *, what: Text) -> list[str]:
 
 
 def normalize_email(text: str) -> str:
-    """Return the form of an e-mail address under which a person is found; "" when unusable.
+    """Return the match key of an e-mail address, or "" if it is unusable.
 
-    Stripped, NFC, lower case, the domain in punycode.
+    The match key is stripped, in NFC and lower case, with the domain in punycode.
     """
     return examine_email(text)[0]
 
 
 def examine_email(text: str) -> tuple[str, str]:
-    """Return the match key of an address and "", or "" and a sentence that says what is wrong."""
+    """Return (match key, "") of an e-mail address, or ("", a sentence that says what is wrong)."""
     text = strip_invisible(text)
     if not text:
         return "", say(NO_EMAIL)
-    # Before anything else: composing half a million marks takes minutes.
+    # Check the length first: composing half a million combining marks takes minutes.
     if len(text) > MAX_EMAIL_LENGTH:
         return "", _too_long()
     problem = _character_problem(text)
@@ -102,7 +103,7 @@ def _too_long() -> str:
 
 
 def strip_invisible(text: str) -> str:
-    """The text without spaces and invisible characters at its ends, which a paste brings along."""
+    """Remove spaces and invisible characters, which pasting may add, from both ends of the text."""
     start, end = 0, len(text)
     while start < end and _is_unseen(text[start]):
         start += 1
@@ -114,7 +115,7 @@ def strip_invisible(text: str) -> str:
 def _is_unseen(character: str) -> bool:
     if character.isascii():
         return character.isspace() or not character.isprintable()
-    # Half a surrogate pair is damage, not an invisible character.
+    # A lone surrogate is damage, not an invisible character, so it stays for the check to find.
     category = unicodedata.category(character)
     return category[0] == "Z" or category in {"Cc", "Cf"} or character in _UNSEEN
 
@@ -136,7 +137,7 @@ def _text_id(text: str, *, what: Text) -> str:
         raise Unreadable(say("The {what} holds characters that an id cannot hold.", what=what))
     if text.isdigit():
         return _number_id(int(text), what=what)
-    # A form writes every number as text, so 1.0 comes as "1.0" there.
+    # In a form every number is text, so 1.0 comes as "1.0".
     return _number_id(float(text), what=what) if _NUMBER.fullmatch(text) else text
 
 
@@ -169,15 +170,15 @@ def _character_problem(text: str) -> str:
 
 def _ascii_domain(domain: str) -> str:
     try:
-        mapped = idna.uts46_remap(domain, std3_rules=False)  # a few have an underscore
+        mapped = idna.uts46_remap(domain, std3_rules=False)  # a few domains have an underscore
     except idna.IDNAError:
         return ""
-    # A dot at the end only says that the name is complete.
+    # A trailing dot only marks the name as complete.
     labels = [_ascii_label(label) for label in mapped.removesuffix(".").split(".")]
     usable = len(labels) > 1 and all(map(_DOMAIN_LABEL.fullmatch, labels))
     return ".".join(labels) if usable else ""
 
 
 def _ascii_label(label: str) -> str:
-    # Not by idna.encode, which refuses emoji: IDNA 2008 forbids them, yet such domains get mail.
+    # Not idna.encode, which refuses emoji: IDNA 2008 forbids them, but such domains receive mail.
     return label if label.isascii() else f"xn--{label.encode('punycode').decode()}"

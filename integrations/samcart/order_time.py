@@ -1,4 +1,4 @@
-"""The time of an order: ISO 8601 with an offset was seen; epoch times are read as well."""
+"""Read the time of an order: ISO 8601 with an offset, as seen in a body, or epoch time."""
 
 from datetime import UTC, datetime
 
@@ -8,9 +8,9 @@ _MILLISECONDS = 1e11  # as seconds this would be the year 5138
 
 
 def read_moment(value: object) -> datetime | None:
-    """An aware time between the years 2000 and 2100; None for everything else.
+    """Return an aware time from 2000 up to 2100, or None for everything else.
 
-    A time without an offset is not used: nothing says which zone it is in.
+    A time without an offset gives None, because nothing says which time zone it is in.
     """
     found: datetime | None = None
     try:

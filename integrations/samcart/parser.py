@@ -1,8 +1,8 @@
-"""One SamCart webhook body -> the sale events in it.
+"""Read the sale events in one SamCart webhook body.
 
-What is known of these bodies, and how surely, is noted beside the samples in `tests/payloads/`:
-`products` as a list was seen in a real log, one `product` and the comma-joined form are read by
-public consumers, the Courses bodies are inferred. Hence both product keys are read, in any mix.
+What is known about these bodies, and how surely, is noted beside the samples in `tests/payloads/`:
+`products` as a list was seen in a real log; public code reads a single `product` and the
+comma-joined form; the Courses bodies are inferred. So both product keys are read, in any mix.
 """
 
 from collections.abc import Iterator
@@ -40,26 +40,26 @@ __all__ = [
 
 MAX_TYPE_LENGTH = 100
 MAX_NAME_LENGTH = 255
-# No cart has a tenth of it, and each line may become a row for every rule.
+# No cart has a tenth of this, and each line may become a row for every rule.
 MAX_LINES = 200
 ID_OF = {"product": _("product id"), "course": _("course id")}
 
 
 @dataclass(frozen=True, slots=True)
 class SaleEvent:
-    """What one body says of one product or course and one customer.
+    """What one body says about one product or course and one customer.
 
-    No text holds NUL or a lone surrogate. Ids are normalized text, "" when absent, at most 64
-    characters. A body that names neither product nor course gives one event of kind "".
+    No text contains NUL or a lone surrogate. IDs are normalized text of at most 64 characters, ""
+    if absent. A body that names neither product nor course gives one event of kind "".
     """
 
-    type: str  # as sent, at most 100 characters; "" when absent: the address may tell
-    kind: str  # what product_id names: "product", "course" or ""
+    type: str  # as sent, at most 100 characters; "" if absent: the address may name the trigger
+    kind: str  # what product_id identifies: "product", "course" or ""
     product_id: str
     product_name: str
-    email: str  # the match key; "" when there is no usable address
+    email: str  # the match key; "" if there is no usable address
     email_as_sent: str  # for display
-    email_problem: str  # a sentence when email is "", else ""
+    email_problem: str  # a sentence if email is "", else ""
     first_name: str = ""
     last_name: str = ""
     customer_id: str = ""
@@ -67,8 +67,8 @@ class SaleEvent:
     subscription_id: str = ""
     transaction_id: str = ""
     custom_fields: tuple[CustomField, ...] = ()
-    line_status: str = ""  # as sent ("Charged", "Declined"); "" when the body gives none
-    ordered_at: datetime | None = None  # aware; None when the order has no usable time
+    line_status: str = ""  # as sent ("Charged", "Declined"); "" if the body gives none
+    ordered_at: datetime | None = None  # aware; None if the order has no usable time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +82,10 @@ class _Line:
 
 
 def parse(body: bytes, content_type: str = "", content_encoding: str = "") -> list[SaleEvent]:
-    """Return the sale events of a webhook body, one per product or course, at least one.
+    """Return the sale events of a webhook body: one per product or course, at least one.
 
-    Raises Unreadable, and nothing else, when the body is damaged or a part that decides who gets
-    what is missing its meaning. A missing or unusable e-mail address is noted in the event.
+    Raises only Unreadable: the body is damaged, or a part that decides who gets what makes no
+    sense. A missing or unusable e-mail address is noted in the event.
     """
     found = read_object(opened(body, content_encoding), content_type)
     whole = _without_product(found)
@@ -104,7 +104,7 @@ def parse(body: bytes, content_type: str = "", content_encoding: str = "") -> li
 
 
 def _without_product(found: JsonObject) -> SaleEvent:
-    """What the body says of the customer and the order, which holds for each of its lines."""
+    """Return what the body says about customer and order, which is the same for all its lines."""
     type_as_sent = _type(found)
     customer = _part(found, "customer")
     order = _part(found, "order")
@@ -130,7 +130,7 @@ def _without_product(found: JsonObject) -> SaleEvent:
 
 
 def normalize_type(text: str) -> str:
-    """Return a `type` as it is compared: no case, no spaces, no "_" or "-"."""
+    """Return a `type` for comparing: casefolded, without spaces, "_" and "-"."""
     return "".join(text.casefold().replace("_", "").replace("-", "").split())
 
 
@@ -180,7 +180,7 @@ def _part(found: JsonObject, key: str) -> JsonObject:
 def _lines(found: JsonObject) -> list[_Line]:
     """Return one line per distinct product or course.
 
-    The same id on two lines gives one: no one needs to be enrolled twice.
+    Two lines with the same ID become one, because nobody needs to be enrolled twice.
     """
     lines: dict[tuple[str, str, str], _Line] = {}
     for key, kind in (("product", "product"), ("products", "product"), ("course", "course")):
@@ -196,7 +196,7 @@ def _lines(found: JsonObject) -> list[_Line]:
 def _entries(found: JsonObject, key: str) -> list[JsonObject]:
     value = needed(found, key)
     if isinstance(value, dict):
-        # PHP writes a list with gaps as an object with numbers for keys; so do forms.
+        # PHP writes a list with gaps as an object with numeric keys, and so do forms.
         numbered = all(name.isascii() and name.isdecimal() for name in value)
         value = [needed(value, name) for name in value] if numbered else [value]
     if is_none(value):
@@ -240,10 +240,11 @@ def _sold(entry: JsonObject, kind: str) -> Iterator[_Line]:
 
 
 def _names(sent: object, count: int) -> list[object]:
-    """Return one name per id of a comma-joined product.
+    """Return one name per ID of a comma-joined product.
 
-    Names hold commas of their own. When the pieces do not fit the ids, the whole text stays on
-    the first, where a person can still read it, for a name on the wrong product misleads.
+    Names may contain commas, too. If the number of pieces differs from the number of IDs, the first
+    ID gets the whole text, where a person can still read it: a name on the wrong product would
+    mislead.
     """
     if count > 1 and isinstance(sent, str):
         pieces = [piece for piece in sent.split(",", MAX_LINES) if piece.strip()]
@@ -253,7 +254,7 @@ def _names(sent: object, count: int) -> list[object]:
 
 
 def _better(kept: _Line, other: _Line) -> _Line:
-    """Join two lines of one product: a charge outweighs a declined try, a status outweighs none."""
+    """Merge two lines of one product. "Charged" wins over other statuses, any status over none."""
     if _weight(other) > _weight(kept):
         kept, other = other, kept
     return replace(

@@ -1,23 +1,22 @@
-"""E-mail addresses as people read them: the domain in its own script, unless that could deceive."""
+"""Show e-mail addresses with the domain in its own script, unless that could deceive."""
 
 import unicodedata
 
 import idna
 
 _PUNYCODE = "xn--"
-# What these scripts are written with together.
+# Scripts that are commonly mixed in one word.
 _EAST_ASIAN = {
     *("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "BOPOMOFO", "HANGUL"),
 }
-# Letters of other scripts that look like Latin ones: a word of these alone could pass for Latin.
+# Letters of other scripts that look Latin. A word made only of these could pass for a Latin one.
 _LIKE_LATIN = frozenset("асԁеһіјӏорԛѕԝхуъьҽпгѵѡαικνορυωηχτահյոսցօ")
 
 
 def readable_email(email: str) -> str:
-    """Return a normalized address as it is shown to people: "hans@müller.example", not punycode.
+    """Return a normalized address as people read it: "hans@müller.example", not punycode.
 
-    The domain stays in punycode when it mixes scripts, looks like Latin letters but is none, or
-    is no possible name.
+    The domain stays in punycode if a label mixes scripts, only looks Latin, or is not valid.
     """
     local, at, domain = email.rpartition("@")
     labels = domain.split(".")
@@ -26,14 +25,14 @@ def readable_email(email: str) -> str:
 
 
 def decoded(label: str) -> str:
-    """Return a part of a domain without its punycode. Raises UnicodeError for what is none."""
+    """Return a label of a domain without punycode. Raises UnicodeError if it is invalid."""
     if not label.startswith(_PUNYCODE):
         return label
     return label.removeprefix(_PUNYCODE).encode("ascii").decode("punycode")
 
 
 def _written(label: str) -> str | None:
-    """The label in its own script; None when it must not be shown so."""
+    """Return the label in its own script, or None if that must not be shown."""
     if not label.startswith(_PUNYCODE):
         return label
     try:
@@ -46,6 +45,6 @@ def _written(label: str) -> str | None:
 
 
 def _script(letter: str) -> str:
-    """By the first word of its name, which Unicode gives each letter: "LATIN", "CYRILLIC"."""
+    """Return a letter's script: the first word of its Unicode name, such as "LATIN"."""
     name = unicodedata.name(letter, "").partition(" ")[0]
     return "EAST ASIAN" if name in _EAST_ASIAN else name

@@ -1,10 +1,10 @@
-"""Making text that strangers sent fit for a database and a page."""
+"""Make text from strangers fit for a database and a page."""
 
 from integrations.sentences import Said, say
 
 _BLANK = "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85"
 _CONTROL = [*range(0x20), *range(0x7F, 0xA0)]
-# PostgreSQL takes neither NUL nor half a surrogate pair in text; SQLite takes both.
+# PostgreSQL accepts neither NUL nor a lone surrogate in text; SQLite accepts both.
 _REPLACEMENTS: dict[int, str | None] = {
     **{code: " " if chr(code) in _BLANK else None for code in _CONTROL},
     **dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}"),
@@ -12,21 +12,21 @@ _REPLACEMENTS: dict[int, str | None] = {
 
 
 def storable(text: str, limit: int) -> str:
-    """Return `text` in at most `limit` characters, fit for any database.
+    """Return at most `limit` characters of `text`, fit for any database.
 
-    Line breaks and tabs become spaces, other control characters go, and a lone surrogate becomes
-    U+FFFD. Spaces at the ends stay.
+    Line breaks and tabs become spaces, other control characters are removed, and a lone surrogate
+    becomes U+FFFD. Spaces at the ends stay.
     """
     if not text.isprintable():
-        # Clipped before as well, or a megabyte would be cleaned for the sake of 255 characters.
+        # Clip before cleaning, too, so that a megabyte is not cleaned for 255 characters.
         text = text[: limit * 4].translate(_REPLACEMENTS)
     return text[:limit]
 
 
 def line(value: object, limit: int) -> str:
-    """Return a JSON value as one stripped line of at most `limit` characters.
+    """Return a JSON text or number as one stripped line of at most `limit` characters.
 
-    Text and numbers are taken; everything else (null, true, lists, objects) is "".
+    Everything else (null, true, false, lists, objects) gives "".
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
@@ -34,12 +34,12 @@ def line(value: object, limit: int) -> str:
 
 
 def is_none(value: object) -> bool:
-    """Tell whether a JSON value says "nothing": null, [] (PHP's empty object), {} or ""."""
+    """Return whether a JSON value means "nothing": null, [] (PHP's empty object), {} or ""."""
     return value is None or (isinstance(value, list | dict | str) and not value)
 
 
 def json_kind(value: object) -> Said:
-    """Name the kind of a JSON value for a sentence, with its article: "a list", "a number"."""
+    """Return the kind of a JSON value with its article, for a sentence: "a list", "a number"."""
     match value:
         case None:
             return say("null")

@@ -1,7 +1,7 @@
-"""What an answer of Thinkific, or the lack of one, means: a body, or an error by reaction.
+"""Judge Thinkific's answer, or the lack of one: a body, or an error named by Admit's reaction.
 
-Its OpenAPI file declares no 401, 429 or 5xx, so those follow what the support pages say and what
-any HTTP service behind Cloudflare does.
+Thinkific's OpenAPI file declares no 401, 429 or 5xx. So these are judged by its support pages and
+by what any HTTP service behind Cloudflare does.
 """
 
 import json
@@ -18,10 +18,10 @@ from integrations.thinkific import rate_headers
 
 __all__ = ["Answer", "judge"]
 
-# These say why in their text, and a caller may know a way on from there.
+# Answers with these statuses say why in their text, and the caller may know what to do about it.
 _TEXT_DECIDES = frozenset({400, 409, 422})
 _LATER = frozenset({408, 425})
-# Of an error that names no field.
+# An error that names no field and no reason.
 _VAGUE = ("", "is invalid")
 _MOST_DETAILS, _LONGEST_DETAIL = 20, 300
 _ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
@@ -31,9 +31,10 @@ _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 def judge(
     reply: Reply, *, host: str, seconds: float, write: bool, now: datetime
 ) -> Answer | OutsideError:
-    """What a reply means for the caller, by its status first and its text second.
+    """Judge a reply by its status first and its text second.
 
-    `seconds` is the deadline that the call had.
+    `host` is named in sentences. `seconds` is the deadline that the call had. `write` means that
+    the call could change something.
     """
     status, trouble = reply.status, _trouble(reply.cut, host=host, seconds=seconds, write=write)
     if status is None:
@@ -162,7 +163,7 @@ def _says(details: tuple[str, ...]) -> str:
 
 
 def _denied_alone(reply: Reply, said: str) -> tuple[str, str]:
-    """What happened to this one request, and what to do about it."""
+    """Return what happened to this one request, and what to do about it."""
     if not reply.text.lstrip().startswith("<"):
         return _refused_alone(said)
     refused = say(
@@ -194,7 +195,7 @@ def _ended(text: str) -> str:
 
 
 def _refusal(status: int, said: str) -> tuple[str, str]:
-    """What happened, and what to do about it."""
+    """Return what happened, and what to do about it."""
     if status < 400:
         other = say(
             "Thinkific's API has another address (a redirect), which Admit does not "
@@ -209,10 +210,10 @@ def _refusal(status: int, said: str) -> tuple[str, str]:
 
 
 def _blames(text: str) -> list[tuple[str, str]]:
-    """(field or "", fault) for each error of any shape that Thinkific sends.
+    """Return (field or "", fault) for each error, in any shape that Thinkific sends.
 
-    `{"error": "…"}`, and `{"errors": …}` with a map of fields to texts, a list of texts, or a
-    list of such maps.
+    The shapes are `{"error": "…"}`, and `{"errors": …}` with a map of fields to texts, a list of
+    texts, or a list of such maps.
     """
     try:
         body = _parse(text)
@@ -249,7 +250,7 @@ def _tidy(text: str) -> str:
 
 
 def _parse(text: str) -> Any:
-    """JSON without what a database cannot hold; raises ValueError for anything else."""
+    """Parse JSON, replacing characters that a database cannot hold. Raises ValueError."""
     try:
         body = json.loads(text, parse_constant=_refuse_constant)
         return _storable(body) if _ESCAPED.search(text) else body
@@ -258,7 +259,7 @@ def _parse(text: str) -> Any:
 
 
 def _with_whole_ids(value: Any, name: str = "") -> Any:
-    """Ids as integers: the vendor's file says only "number", which 501.0 is too."""
+    """Turn IDs into integers. Thinkific's OpenAPI file only says "number", which 501.0 is, too."""
     if isinstance(value, list):
         return [_with_whole_ids(inner, name.removesuffix("s")) for inner in value]
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Thinkific as an app."""
+"""The app Thinkific."""
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _

@@ -1,7 +1,7 @@
-"""The state of one attempt: what is known of a customer on a site, and what was learned.
+"""The state of one attempt: what is known about a customer on a site, and what was learned.
 
-It reads and writes nothing. `notes` lists what must be kept, in order. The worker's loop
-writes the notes before the next call, so that they survive a crash.
+It reads and stores nothing itself. `notes` lists, in order, what must be stored. The worker's loop
+stores the notes before the next call, so that they survive a crash.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from integrations.findings import Finding
 from integrations.models import SiteAnswer
 
-# How long a 202 is believed while nothing is to be seen of what it promised.
+# How long a 202 ("done later") is believed while its result does not show.
 ACCEPTED_FOR = timedelta(hours=1)
 # How long a POST without an answer may still be carried out.
 CARRIED_OUT_WITHIN = timedelta(minutes=1)
-# The target of the POST that makes a user.
+# The target of the POST that creates a user.
 USER = "user"
 
 
@@ -31,7 +31,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user of the site, with the signup fields {id: value} that it holds as far as we know."""
+    """A user of the site, with its signup fields {ID: value} as far as we know them."""
 
     user_id: int
     administrator: bool = False
@@ -40,7 +40,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A POST that may have been carried out; `accepted`: the site said that it would be, later."""
+    """A POST that may have been carried out. `accepted`: the site said that it will be, later."""
 
     sent_at: datetime
     accepted: bool = False
@@ -48,7 +48,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The customer is this user; `replaces`: another account was, and is no longer theirs."""
+    """The customer is this user. `replaces`: it takes the place of another remembered account."""
 
     account: Account
     replaces: bool
@@ -56,7 +56,7 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The site said that it would do this later."""
+    """The site said that it will do this later (202)."""
 
     target: str
 
@@ -70,7 +70,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The site said whether it has such a course or bundle."""
+    """The site said whether this course or bundle is gone."""
 
     kind: str
     number: int
@@ -81,7 +81,7 @@ class Gone:
 class FoundOpen:
     """The student had the course before this attempt gave anything.
 
-    `since` is when the access began, `until` when it ends, None where it does not.
+    `since` is when the access began, `until` when it ends, or None if it does not end.
     """
 
     course: int
@@ -91,7 +91,7 @@ class FoundOpen:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """This attempt has opened what it was to open."""
+    """This attempt gave the access that it was meant to give."""
 
 
 Note = Remembered | Accepted | Settled | Gone | Finding | FoundOpen | Opened
@@ -99,9 +99,9 @@ Note = Remembered | Accepted | Settled | Gone | Finding | FoundOpen | Opened
 
 @dataclass(slots=True)
 class Attempt:
-    """What steps know and learn. `now` is the time at which the attempt began.
+    """What steps know and learn. `now` is when the attempt began.
 
-    `labels` are those of the signup fields, by number: Thinkific blames them by label.
+    `labels` are the labels of signup fields by ID, because Thinkific names refused fields by label.
     """
 
     person: Person
@@ -110,26 +110,26 @@ class Attempt:
     doubts: dict[str, Doubt] = field(default_factory=dict)
     labels: Mapping[int, str] = field(default_factory=dict)
     send_welcome_email: bool = False
-    of_customer: bool = True  # False: its calls concern no customer, only the site
+    of_customer: bool = True  # False: the calls concern no customer, only the site
     connected: bool = False  # the site is known to let us in
     notes: list[Note] = field(default_factory=list)
     calls: int = 0  # begun in this attempt
-    user_is_new: bool = False  # created in this attempt: nothing can be enrolled yet
-    looked_up: bool = False  # read from the site in this attempt: cannot be outdated
-    replaced: bool = False  # another account was remembered, and is no longer the customer's
-    former: Account | None = None  # set aside in this attempt
+    user_is_new: bool = False  # created in this attempt, so not enrolled in anything yet
+    looked_up: bool = False  # read from the site in this attempt, so not outdated
+    replaced: bool = False  # the customer's remembered account was replaced by another one
+    former: Account | None = None  # the account that was set aside in this attempt
 
     def in_doubt(self, target: str) -> bool:
-        """Whether a POST for this target may have been carried out without our knowing."""
+        """Return whether a POST for this target may have been carried out without our knowing."""
         return target in self.doubts
 
     def promised(self, target: str) -> bool:
-        """Whether the site said that it would do this later, and may still be at it."""
+        """Return whether the site said that it will do this later, and may still do it."""
         doubt = self.doubts.get(target)
         return bool(doubt and doubt.accepted and self.now - doubt.sent_at < ACCEPTED_FOR)
 
     def just_sent(self) -> bool:
-        """Whether a POST for some course or bundle went out so lately that it may yet be done."""
+        """Return whether a POST for any course or bundle is recent enough to still take effect."""
         return any(
             self.promised(target) or self.now - doubt.sent_at < CARRIED_OUT_WITHIN
             for target, doubt in self.doubts.items()
@@ -137,17 +137,17 @@ class Attempt:
         )
 
     def settle(self, target: str) -> None:
-        """A definite answer is known: the doubt about this target is over."""
+        """End the doubt about this target, because a definite answer is known."""
         if self.doubts.pop(target, None) is not None:
             self.notes.append(Settled(target))
 
     def accept(self, target: str) -> None:
-        """The site answered 202: it does this later."""
+        """Note that the site answered 202: it will do this later."""
         self.doubts[target] = Doubt(self.doubts[target].sent_at, accepted=True)
         self.notes.append(Accepted(target))
 
     def remember(self, account: Account) -> None:
-        """The customer is this user of the site."""
+        """Note that the customer is this user of the site."""
         before = self.account or self.former
         replaces = before is not None and before.user_id != account.user_id
         self.replaced = self.replaced or replaces
@@ -155,14 +155,14 @@ class Attempt:
         self.notes.append(Remembered(account, replaces))
 
     def set_aside(self) -> None:
-        """The remembered account may be gone: act as if there was none, until one is found."""
+        """Act as if no account was remembered, because the remembered one may be gone."""
         self.former, self.account = self.account, None
 
     def found(self, finding: Finding) -> None:
-        """Note what an answer said about the site as a whole."""
+        """Note what an answer says about the site as a whole."""
         self.connected = finding.state == SiteAnswer.OPEN
         self.notes.append(finding)
 
     def note_gone(self, kind: str, number: int, *, gone: bool = True) -> None:
-        """The site said whether it has this course or bundle."""
+        """Note whether the site said that this course or bundle is gone."""
         self.notes.append(Gone(kind, number, gone))

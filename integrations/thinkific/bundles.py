@@ -1,4 +1,4 @@
-"""Bundle enrollments: Thinkific keeps one row per course of the bundle."""
+"""Open and close bundle enrollments. Thinkific keeps one row per course of the bundle."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -15,13 +15,13 @@ from integrations.thinkific.users import User
 def open_up(
     attempt: Attempt, user: User, bundle_id: int, course_ids: tuple[int, ...]
 ) -> Steps[bool]:
-    """Full access to every course of the bundle; False when the user had it already.
+    """Give full access to every course of the bundle. Return False if the user had it already.
 
-    `course_ids` are the bundle's courses as the catalog knows them; empty when unknown.
-    A 202 ("done later") raises Retry until the rows can be read.
+    `course_ids` are the bundle's courses according to the catalog, empty if unknown. After a 202
+    ("done later"), raises Retry until the rows can be read.
     """
     target = _target(bundle_id)
-    ours = attempt.in_doubt(target)  # what is found then is what we have sent before
+    ours = attempt.in_doubt(target)  # then rows that are found come from an earlier POST of ours
     rows: Rows = []
     if ours or not attempt.user_is_new:
         rows = yield from read(user, bundle_id)
@@ -46,15 +46,15 @@ def close(
     gave: Collection[int] = (),
     until: Mapping[str, datetime] = courses.NO_ENDS,
 ) -> Steps[courses.Closed]:
-    """End the access to the courses of the bundle now, but for those to `keep` ("course:501").
+    """End access to the bundle's courses now, except to those in `keep` ("course:501").
 
-    The courses of `gave` are ended as well where the bundle does not show them: they were given one
-    by one, or were taken out of the bundle since. `until` is as for a course.
+    Courses of `gave` that the bundle does not show are ended, too: they were given one by one, or
+    were removed from the bundle since. For `until`, see `courses.close`.
     """
     target = _target(bundle_id)
     rows = yield from read(user, bundle_id)
     if attempt.just_sent() and not (yield from _covers(bundle_id, rows)):
-        # What was asked for would come after our look, and stay for ever.
+        # A recent POST could still take effect after this read, and the access would stay forever.
         raise _later()
     attempt.settle(target)
     shown = {row.get("course_id") for row in rows}
@@ -80,7 +80,7 @@ def close(
 
 
 def read(user: User, bundle_id: int) -> Steps[Rows]:
-    """The user's enrollments in the bundle, one per course."""
+    """Return the user's enrollments in the bundle, one per course."""
     rows = yield from calls.rows(f"/bundles/{bundle_id}/enrollments", {"query[user_id]": user.id})
     return [row for row in rows if row.get("user_id") == user.id]
 
@@ -88,7 +88,7 @@ def read(user: User, bundle_id: int) -> Steps[Rows]:
 def _enroll(
     attempt: Attempt, user: User, bundle_id: int, course_ids: tuple[int, ...], rows: Rows
 ) -> Steps[bool]:
-    """Enroll in the bundle a user whose `rows` do not cover it yet."""
+    """Enroll a user in the bundle whose `rows` do not cover it yet."""
     target = _target(bundle_id)
     body = {"user_id": user.id, "activated_at": courses.just_now(attempt.now)}
     try:
@@ -102,10 +102,10 @@ def _enroll(
         return (yield from _widen(attempt, user, bundle_id, rows))
     if answer.status == 202:
         raise _later()
-    # Nothing else was promised for success. It may be empty, but not another thing than a row.
+    # The documented success is 201. Its body may be empty, but otherwise it must be a row.
     odd = answer.status != 201 or (answer.body and not answer.body.get("id"))
-    # A course that the user had before may keep its own end unless that is lifted, and may not
-    # be listed until the user has the bundle.
+    # A course that the user had before may keep its own end date unless that is removed, and may
+    # not be listed under the bundle until the user has the bundle.
     if odd or not (rows or attempt.user_is_new):
         rows = yield from read(user, bundle_id)
         shown = (yield from _covers(bundle_id, rows, course_ids)) if odd else bool(rows)
@@ -118,10 +118,10 @@ def _enroll(
 
 
 def _covers(bundle_id: int, rows: Rows, known: tuple[int, ...] = ()) -> Steps[bool]:
-    """Whether there is a row for every course of the bundle.
+    """Return whether there is a row for every course of the bundle.
 
-    Where the catalog says no, or knows no courses, the site is asked: a course may have
-    left the bundle since, and would be waited for in vain.
+    If the `known` courses are not all there, or none are known, the site is asked: a course may
+    have left the bundle since, and waiting for it would never end.
     """
     if not rows:
         return False

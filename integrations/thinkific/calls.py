@@ -1,8 +1,8 @@
-"""Calls to Thinkific as values, and steps: generators that yield them.
+"""Calls to Thinkific as values, and the type of steps: generators that yield calls.
 
-Steps yield calls, receive the answers and return a result. They know no database, network, clock
-or thread, so a test can supply the answers by hand. `integrations.steps.drive` carries them out
-with any function that sends a call; the worker's loop does it for many at once.
+Steps yield calls, receive the answers and return a result. They use no database, network, clock
+or thread, so a test can supply the answers by hand. `integrations.steps.drive` runs them with any
+function that sends a call; the worker's loop runs many at once.
 """
 
 import re
@@ -22,7 +22,7 @@ PAGE_LENGTH = 250
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """Read `path` (after `/v1`)."""
+    """Read `path` (the part after `/v1`)."""
 
     path: str
     params: Mapping[str, str | int] | None = None
@@ -30,7 +30,7 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Change; repeating it does no harm."""
+    """Change something. Repeating it does no harm."""
 
     path: str
     body: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Create. Not idempotent: an intent for `target` outlives a crash and a lost answer."""
+    """Create something. Not idempotent, so an intent for `target` is stored before it is sent."""
 
     path: str
     body: Mapping[str, Any]
@@ -55,9 +55,9 @@ def rows(
     *,
     until: Callable[[Row], bool] = lambda row: False,
 ) -> Steps[list[Row]]:
-    """Every row of a list up to the first for which `until` is true; what is no object is dropped.
+    """Return the rows of a list, up to the first for which `until` is true. Drops non-objects.
 
-    Walks by `meta.pagination.next_page` and ends when that does not advance.
+    Follows `meta.pagination.next_page` as long as it advances. Raises Refused after MAX_PAGES.
     """
     found: list[Row] = []
     page = 1
@@ -82,9 +82,9 @@ def rows(
 def one_page(
     path: str, params: Mapping[str, str | int] | None, page: int
 ) -> Steps[tuple[list[Row], int | None]]:
-    """The rows of one page of a list, and the number of the page that follows; None after the last.
+    """Return the rows of one page, and the number of the next page, or None after the last.
 
-    What is no object is dropped. A page that names no later one is the last.
+    Drops non-objects. A page that does not name a later page is the last.
     """
     answer = yield Get(path, {**(params or {}), "page": page, "limit": PAGE_LENGTH})
     listed = answer.body.get("items") if isinstance(answer.body, dict) else None

@@ -1,4 +1,4 @@
-"""What a site offers: courses, bundles with their courses, and signup fields."""
+"""Read and store what a site offers: courses, bundles with their courses, and signup fields."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -27,14 +27,14 @@ NONE_LISTED = _(
     "Thinkific lists no courses. Courses of its new course builder are not listed: enter them by "
     "number."
 )
-# The columns that tell a course or bundle, and those that a person's entering sets.
+# The columns that identify a course or bundle, and those that entering it by hand sets.
 _KEY = ("integration", "kind", "external_id")
 _ENTERED = ("name", "by_hand", "unlisted_at", "gone_at")
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Found rows by their key: {(kind, id): values} and {id: values}."""
+    """What was read from a site: destinations {(kind, ID): values} and fields {ID: values}."""
 
     destinations: dict[tuple[str, int], dict[str, Any]]
     fields: dict[int, dict[str, Any]]
@@ -42,7 +42,7 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a refresh found, and what is different from last time: {noun: how many}."""
+    """What a refresh found and how that differs from last time, as {noun: count}."""
 
     found: Mapping[str, int]
     new: Mapping[str, int]
@@ -54,7 +54,7 @@ class Changes:
         return not self.found.get(Kind.COURSE.value)
 
     def sentence(self) -> Said:
-        """ "20 courses, 4 bundles, 4 signup fields (2 new courses, 1 course no longer listed)." """
+        """Return, for example, "20 courses, 4 bundles, 4 signup fields (2 new courses)."."""
         found = joined((_FOUND[noun](self.found.get(noun, 0)) for noun in NOUNS), by=", ")
         changes = [
             counted[noun](number)
@@ -92,8 +92,9 @@ _UNLISTED: dict[str, Callable[[int], Said]] = {
 def fetch() -> Steps[Catalog]:
     """Read the whole catalog into memory. Raises OutsideError.
 
-    There is no list of bundles: the products name both, and `productable_id` is the id of
-    the course or bundle, not the product's own (vendor's API document).
+    Thinkific has no list of bundles. Its list of products names courses and bundles;
+    `productable_id` is the ID of the course or bundle, not of the product (source: Thinkific's API
+    document).
     """
     destinations: dict[tuple[str, int], dict[str, Any]] = {}
     for row in (yield from rows("/products")):
@@ -121,7 +122,7 @@ def fetch() -> Steps[Catalog]:
 
 
 def store(integration: Integration, found: Catalog) -> Changes:
-    """Bring the rows up to what was found; what is not listed any more is marked, not deleted."""
+    """Update the rows to what was found. What is no longer listed is marked, not deleted."""
     with transaction.atomic():
         new, unlisted = _store_destinations(integration, found)
         new_fields, gone_fields = _store_fields(integration, found)
@@ -135,7 +136,7 @@ def store(integration: Integration, found: Catalog) -> Changes:
 
 
 def read(integration: Integration) -> Catalog:
-    """Read the catalog of a connected site; notes on the integration what hinders it.
+    """Read the catalog of a connected site, and note on the integration what prevents that.
 
     Raises OutsideError, SecretUnreadable, rate_limit.SiteBlocked and rate_limit.NoSlot.
     """
@@ -146,16 +147,16 @@ def read(integration: Integration) -> Catalog:
         _note_unreachable(integration, joined([error.message, explain.LATER]))
         raise
     except Refused as error:
-        # It means "this is no school" only where the site has never been read.
+        # It means "this is not a school" only if the site was never read before.
         if integration.refreshed_at is None:
             _note_unreachable(integration, error.message)
         raise
 
 
 def refresh(integration: Integration) -> Changes:
-    """Read the site's catalog and store it, because a person asks; raises what `read` raises.
+    """Read the site's catalog and store it for a person. Raises what `read` raises.
 
-    A pause does not put off a person who asks: the answer makes a new one where it must.
+    Ends a pause first, because a person asked; the site's answer begins another one if needed.
     """
     rate_limit.unblock(integration.pk)
     changes = store(integration, read(integration))
@@ -164,24 +165,25 @@ def refresh(integration: Integration) -> Changes:
 
 
 def by_number(integration: Integration, kind: str, number: int, name: str) -> Destination:
-    """The course or bundle as it is once a person has entered it, not saved: see `enter`.
+    """Return the unsaved course or bundle that a person enters by its number; `enter` saves it.
 
-    What Thinkific lists keeps its listed name; without a name a known one keeps its own.
+    One that Thinkific lists keeps its listed name. If `name` is "", a known one keeps its name.
     """
     known = integration.destinations.filter(kind=kind, external_id=number).first()
     row = known or Destination(integration=integration, kind=kind, external_id=number)
     if known is None or not known.listed:
         row.name, row.by_hand, row.unlisted_at = name or row.name, True, None
-    row.gone_at = None  # a person says that it is there
+    row.gone_at = None  # a person says that it exists
     return row
 
 
 def called_otherwise(
     integration: Integration, kind: str, number: int, name: str
 ) -> Destination | None:
-    """What has this number and is not called so: it may be that the number is mistyped.
+    """Return the course or bundle with this number if it has another name, or None.
 
-    To enter the number alone of one that is gone is to say that it is there again.
+    Then the number may be mistyped. Entering a gone one's number without a name means that it
+    exists again, so that gives None, too.
     """
     known = integration.destinations.filter(kind=kind, external_id=number).first()
     if known is None or known.name.strip().casefold() == name.strip().casefold():
@@ -190,7 +192,7 @@ def called_otherwise(
 
 
 def enter(row: Destination) -> None:
-    """Keep what `by_number` made of a person's entry; a refresh leaves it as it is."""
+    """Save what `by_number` returned. A refresh keeps it even though Thinkific does not list it."""
     with transaction.atomic():
         Destination.objects.bulk_create(
             [row], update_conflicts=True, unique_fields=_KEY, update_fields=_ENTERED
@@ -199,9 +201,10 @@ def enter(row: Destination) -> None:
 
 
 def _note_unreachable(integration: Integration, message: str) -> None:
-    """The session has noted a rejected key already, and that is the more serious news.
+    """Note that the site cannot be reached, unless its key was rejected or replaced.
 
-    What was read with an older key says nothing about a new one.
+    A rejected key, which the Session has noted already, is the more serious message. An answer to
+    an older key says nothing about the new one.
     """
     same = integration.with_same_secret()
     same.exclude(connection=Integration.Connection.REFUSED).update(
@@ -218,7 +221,7 @@ def _course_ids(bundle: int) -> Steps[list[int]]:
 def _store_destinations(
     integration: Integration, found: Catalog
 ) -> tuple[Counter[str], Counter[str]]:
-    """How many of each kind are new in the list, and how many are not listed any more."""
+    """Store courses and bundles. Return counts by kind: newly listed, and no longer listed."""
     known = {(row.kind, row.external_id): row for row in integration.destinations.all()}
     listed = {"by_hand": False, "unlisted_at": None, "gone_at": None}
     new: Counter[str] = Counter()
@@ -229,7 +232,7 @@ def _store_destinations(
         new[kind] += row.pk is None or not row.listed
         _save_changed(row, values | listed)
     left = [row for key, row in known.items() if key not in found.destinations and row.listed]
-    # The courses of a bundle are not listed any more: each action asks for them.
+    # The courses of an unlisted bundle are unknown from now on: each action asks for them.
     Destination.objects.filter(pk__in=[row.pk for row in left]).update(
         unlisted_at=Now(), course_ids=[]
     )

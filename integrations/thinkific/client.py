@@ -1,7 +1,7 @@
-"""Calls to Thinkific's Admin API.
+"""Call Thinkific's Admin API.
 
-It keeps no state of its own and tries nothing twice. A call ends within its deadline, reads at
-most 1 MiB, and ends in an `Answer` or in one of `integrations.errors`.
+The client keeps no state and never retries. A call ends within its deadline, reads at most 1 MiB,
+and ends in an `Answer` or in one of `integrations.errors`.
 """
 
 import json
@@ -24,24 +24,24 @@ LARGEST_ANSWER = 1024 * 1024  # bytes, decoded
 LONGEST_KEPT = 20_000  # characters of a body that an Exchange keeps
 HIDDEN = "••••"
 
-_KEY_LENGTH = 32  # Thinkific's API keys; its API access tokens are longer
-_SHORTEST_HIDDEN = 6  # hiding every "a" would hide nothing and spoil everything
+_KEY_LENGTH = 32  # characters of Thinkific's API keys; its API access tokens are longer
+_SHORTEST_HIDDEN = 6  # a secret as short as "a" is not masked: that would garble every text
 
 
 def _nothing(*_: object) -> None:
-    """The default for what happens before and after a call."""
+    """Do nothing: the default for `before_call` and `after_call`."""
 
 
 class Client:
-    """Speaks to one Thinkific site.
+    """A client for one Thinkific site.
 
-    `base_url` is the API's address up to and with `/v1`, `site` the subdomain, `secret` an API
-    key (32 characters) or an API access token, `deadline` the seconds that one call may take.
+    `base_url` is the API's address including `/v1`, `site` the subdomain, `secret` an API key (32
+    characters) or an API access token, `deadline` the seconds that one call may take.
     `before_call()` runs right before each request and may raise to stop it;
     `after_call(exchange)` runs after each request that was sent, before its error is raised.
 
-    Its calls raise what `integrations.errors` names (never OutOfTime), and RuntimeError inside a
-    database transaction: a slow answer would hold its locks, a rollback would forget the call.
+    Calls raise the errors of `integrations.errors` except OutOfTime, and RuntimeError inside a
+    database transaction (see `exchanges.refuse_in_transaction`).
     """
 
     def __init__(
@@ -64,19 +64,19 @@ class Client:
         self._version = version
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Answer:
-        """Read `path` (after `/v1`); an answer that is no JSON object or array raises Retry."""
+        """Read `path` (after `/v1`). Raises Retry if the answer is not a JSON object or array."""
         return self._call("GET", path, params=params)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Answer:
-        """Create; an empty 2xx is success. Not idempotent: see `Retry.in_doubt`."""
+        """Create something. An empty 2xx is success. Not idempotent: see `Retry.in_doubt`."""
         return self._call("POST", path, body=body)
 
     def put(self, path: str, body: Mapping[str, Any]) -> Answer:
-        """Change; an empty 2xx is success, whose status the caller may doubt."""
+        """Change something. An empty 2xx is success, but the caller may check its effect."""
         return self._call("PUT", path, body=body)
 
     def send(self, call: Call) -> Answer:
-        """Carry out one call that steps ask for; see `calls`."""
+        """Send one call that steps yield; see `calls`."""
         match call:
             case Get(path, params):
                 return self.get(path, params)
@@ -134,7 +134,7 @@ class Client:
             "Content-Type": "application/json",
         }
         if len(self._secret) != _KEY_LENGTH:
-            # The OpenAPI file asks for the subdomain with an API key only.
+            # Thinkific's OpenAPI file asks for the subdomain only with an API key.
             return headers | {"Authorization": f"Bearer {self._secret}"}
         try:
             subdomain = site_address.subdomain(self._site)
@@ -144,7 +144,7 @@ class Client:
 
     def _url(self, path: str, params: Mapping[str, str | int] | None) -> str:
         if "@" in urlsplit(self._base_url).netloc:
-            # requests would send that name and password in place of the token.
+            # requests would send that user name and password instead of the token.
             with_user = say("THINKIFIC_API_URL must not contain a user name or password.")
             raise Refused(with_user)
         url = f"{self._base_url}/{quote(path.lstrip('/'), safe='/', errors='replace')}"

@@ -1,4 +1,4 @@
-"""Course enrollments: one per user and course, opened up or closed."""
+"""Open and close course enrollments. There is one per user and course."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -16,8 +16,8 @@ from integrations.thinkific.users import User
 
 Rows = list[Row]
 Reread = Callable[[], Steps[Rows]]
-# Where null does not clear an expiry date, this one does as well; any date from FOREVER on is
-# read back as "never".
+# If null does not clear an expiry date, this date stands for "never". Any date from FOREVER on is
+# read as "never".
 NEVER = "2099-01-01T00:00:00Z"
 FOREVER = datetime(2090, 1, 1, tzinfo=UTC)
 NO_ENDS: Mapping[str, datetime] = MappingProxyType({})
@@ -29,7 +29,7 @@ UNCHANGED = _("Thinkific said that it changed the enrollment, but shows it as be
 
 
 class Closed(enum.Enum):
-    """What ending an access found."""
+    """The result of ending access: ended now, had ended before, or there never was any."""
 
     NOW = "now"
     BEFORE = "before"
@@ -40,15 +40,15 @@ class Access(enum.StrEnum):
     """What an enrollment gives now."""
 
     FULL = "full"
-    UNTIL = "until"  # full, with an end that is still to come
+    UNTIL = "until"  # full, with an end in the future
     PREVIEW = "preview"
     ENDED = "ended"
 
 
 def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
-    """Full access without an end; False when the user had it already."""
+    """Give full access without an end date. Return False if the user had it already."""
     target = f"course:{course_id}"
-    ours = attempt.in_doubt(target)  # what is found then is what we have sent before
+    ours = attempt.in_doubt(target)  # then rows that are found come from an earlier POST of ours
     if ours or not attempt.user_is_new:
         rows = yield from read(user, course_id)
         attempt.settle(target)
@@ -61,7 +61,7 @@ def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
     try:
         answer = yield Post("/enrollments", body, target)
     except Refused as error:
-        # Someone else enrolled the user in the meantime: then there is a row to widen.
+        # If somebody else enrolled the user in the meantime, there is a row to widen.
         if error.status not in {409, 422} or error.says("could not be found"):
             raise
         rows = yield from read(user, course_id)
@@ -74,14 +74,14 @@ def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
         raise Retry(say(UNSEEN), status=answer.status, code=NOT_SHOWN)  # the doubt stays
     attempt.settle(target)
     if found != [row] or "activated_at" in row:
-        # One may have been there after all, and Thinkific answered with it as it was.
+        # An enrollment may have existed already, and Thinkific may have returned it unchanged.
         yield from _widen(attempt, user, course_id, found)
     attempt.notes.append(Opened())
     return True
 
 
 def note_open(attempt: Attempt, rows: Rows, *, ours: bool) -> None:
-    """Note the courses that the student has without us: `ours` says that we may have given them."""
+    """Note the courses that the student already has, unless we may have given them (`ours`)."""
     for row in rows:
         if ours or not is_running(row, attempt.now):
             continue
@@ -94,14 +94,15 @@ def note_open(attempt: Attempt, rows: Rows, *, ours: bool) -> None:
 def close(
     attempt: Attempt, user: User, course_id: int, until: Mapping[str, datetime] = NO_ENDS
 ) -> Steps[Closed]:
-    """End the access now by an expiry date in the past; Thinkific documents no other way.
+    """End access now by an expiry date in the past, the only way that Thinkific documents.
 
-    `until` are ends that access had before it was given, by course: those are put back instead.
+    `until` has the ends that access had before Admit gave it, by target ("course:501"). Such a
+    course gets that end back instead.
     """
     rows = yield from read(user, course_id)
     target = f"course:{course_id}"
     if not rows and attempt.just_sent():
-        # It may still be carried out, and would stay for ever.
+        # A recent POST may still take effect, and the access would stay forever.
         may_still = say("Thinkific may still enroll the student in the course.")
         raise Retry(may_still, code="promised")
     attempt.settle(target)
@@ -116,7 +117,7 @@ def close(
 def end(
     attempt: Attempt, user: User, row: Row, until: Mapping[str, datetime] = NO_ENDS
 ) -> Steps[None]:
-    """End this one enrollment now, or when it would have ended before it was given."""
+    """End this enrollment now, or put back the end that it had before Admit gave access."""
     at = until.get(f"course:{row['course_id']}")
     yield from change(
         f"/enrollments/{row['id']}",
@@ -127,10 +128,10 @@ def end(
 
 
 def change(path: str, body: Row, *, took: Callable[[Row], bool], reread: Reread) -> Steps[None]:
-    """PUT, and see that it took effect. Raises Retry when the site does not show it.
+    """Send a PUT and check that it took effect. Raises Retry if the site does not show the effect.
 
-    204 is the documented answer and is believed. Any other success is believed only when it shows
-    the enrollment of `path` as it is to be; where it does not, the rows are read back.
+    204 is the documented answer and is believed. Any other success must show the enrollment of
+    `path` with the change; if it does not, the rows are read again.
     """
     answer = yield Put(path, body)
     if answer.status == 204:
@@ -144,7 +145,10 @@ def change(path: str, body: Row, *, took: Callable[[Row], bool], reread: Reread)
 
 
 def read(user: User, course_id: int) -> Steps[Rows]:
-    """The user's enrollments in the course; rows are compared, for an odd filter is ignored."""
+    """Return the user's enrollments in the course.
+
+    Rows are compared here, because Thinkific ignores filters that it does not understand.
+    """
     asked = {"query[user_id]": user.id, "query[course_id]": course_id}
     rows = yield from calls.rows("/enrollments", asked)
     return [
@@ -153,13 +157,13 @@ def read(user: User, course_id: int) -> Steps[Rows]:
 
 
 def is_open(row: Row, now: datetime) -> bool:
-    """Full access now and for ever: activated, no free preview, no end."""
+    """Return whether the row gives full access forever: activated, no free preview, no end."""
     end = moment(row.get("expiry_date"))
     return is_running(row, now) and (end is None or end >= FOREVER)
 
 
 def is_running(row: Row, now: datetime) -> bool:
-    """Full access now, whether it will end or not."""
+    """Return whether the row gives full access now, whether it will end or not."""
     activated = moment(row.get("activated_at"))
     return (
         activated is not None
@@ -170,7 +174,7 @@ def is_running(row: Row, now: datetime) -> bool:
 
 
 def access(row: Row, now: datetime) -> Access:
-    """What the enrollment gives now."""
+    """Return what the enrollment gives now."""
     if has_ended(row, now):
         return Access.ENDED
     if is_open(row, now):
@@ -181,13 +185,13 @@ def access(row: Row, now: datetime) -> Access:
 
 
 def has_ended(row: Row, now: datetime) -> bool:
-    """Whether the access is over."""
+    """Return whether the access has ended."""
     end = moment(row.get("expiry_date"))
     return bool(row.get("expired")) or (end is not None and end <= now)
 
 
 def moment(text: object) -> datetime | None:
-    """An ISO 8601 time of the API, aware; None for null and for what is no time."""
+    """Return an ISO 8601 time of the API as an aware datetime, or None if it is not a time."""
     if not isinstance(text, str) or not text:
         return None
     try:
@@ -198,21 +202,22 @@ def moment(text: object) -> datetime | None:
 
 
 def just_now(now: datetime) -> str:
-    """The present in the form that the API takes. A minute ago, because clocks differ."""
+    """Return the present for the API: a minute ago, because clocks differ."""
     return _iso(now - timedelta(minutes=1))
 
 
 def yesterday(now: datetime) -> str:
-    """A day ago: it has ended for every clock that is less than a day off."""
+    """Return a time a day ago, which is past for every clock that is less than a day off."""
     return _iso(now - timedelta(days=1))
 
 
 def widen(attempt: Attempt, path: str, body: Row, rows: Rows, reread: Reread) -> Steps[None]:
-    """PUT so that every row is open; `rows` are as they were read last, by `reread`.
+    """Send a PUT so that every row is open. `rows` are as `reread` last read them.
 
-    Whether null clears an expiry date is not documented. A date far away always works, but
-    null is what "never" looks like elsewhere; trying it takes up to three calls, and none
-    of these actions takes more than four where a PUT is answered as documented.
+    It is not documented whether null clears an expiry date. A distant date always works, but null
+    is what "never" looks like elsewhere. Trying null takes up to three calls, so it is only tried
+    early in an attempt: then no action takes more than four calls if a PUT is answered as
+    documented.
     """
     body = body | {"activated_at": just_now(attempt.now)}
     if any(row.get("expired") or row.get("expiry_date") for row in rows):
@@ -234,7 +239,7 @@ def _null_clears(attempt: Attempt, path: str, body: Row, reread: Reread) -> Step
 
 
 def _is_of(row: object, user: User, course_id: int) -> bool:
-    """Whether this is the enrollment that was asked for, as the answer to a POST promises it."""
+    """Return whether the answer to a POST is the enrollment that was asked for."""
     if not isinstance(row, dict) or not isinstance(row.get("id"), int):
         return False
     told = (row.get("user_id", user.id), row.get("course_id", course_id))
@@ -251,7 +256,7 @@ def _widen(attempt: Attempt, user: User, course_id: int, rows: Rows) -> Steps[bo
 
 
 def _again(user: User, course_id: int, row: Row) -> Reread:
-    """How to read this row once more."""
+    """Return a function that reads this row again."""
 
     def reread() -> Steps[Rows]:
         rows = yield from read(user, course_id)

@@ -1,4 +1,4 @@
-"""The enrollments of a course, page by page, and those of one student: read to be compared."""
+"""Read a course's enrollments, page by page or for one student, to compare with the ledger."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +12,9 @@ from integrations.thinkific.courses import Access
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:
-    """One student in one course: what that gives, since when and until when.
+    """One student in one course: what access it gives, since when and until when.
 
-    `email` is normalized, "" where Thinkific names none; `until` is None where there is no end.
+    `email` is normalized, "" if Thinkific names none. `until` is None if there is no end.
     """
 
     user_id: int
@@ -27,9 +27,9 @@ class Enrollment:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """A page of a course's enrollments, and the number of the next one: None after the last.
+    """A page of a course's enrollments. `following` is the next page's number, None after the last.
 
-    `ids` are those of all rows, by which a page that comes twice is known.
+    `ids` are the IDs of all rows, by which a repeated page is recognized.
     """
 
     enrollments: tuple[Enrollment, ...]
@@ -39,9 +39,9 @@ class ListPage:
 
 @dataclass(frozen=True, slots=True)
 class Student:
-    """A student as Thinkific has them now; `enrollment` is that in the course, where there is one.
+    """A student as Thinkific has them now, with their enrollment in the course, if any.
 
-    `user_id` is None where Thinkific has no such student.
+    `user_id` is None if Thinkific has no such student.
     """
 
     user_id: int | None
@@ -50,7 +50,10 @@ class Student:
 
 
 def page(course_id: int, number: int, now: datetime) -> Steps[ListPage]:
-    """One page of the course's enrollments. An odd filter is ignored, so rows are compared here."""
+    """Return one page of the course's enrollments.
+
+    Rows are compared here, because Thinkific ignores filters that it does not understand.
+    """
     rows, following = yield from calls.one_page(
         "/enrollments", {"query[course_id]": course_id}, number
     )
@@ -63,9 +66,10 @@ def page(course_id: int, number: int, now: datetime) -> Steps[ListPage]:
 
 
 def of_student(attempt: Attempt, course_id: int) -> Steps[Student]:
-    """The student's best enrollment in the course, as it is now.
+    """Return the student with their best enrollment in the course, as it is now.
 
-    A remembered account without access may have been deleted: then the e-mail decides.
+    If a remembered account has no access, it may have been deleted, so the student is looked up by
+    e-mail.
     """
     user = yield from users.find(attempt)
     remembered = user is not None and users.from_memory(attempt)
@@ -94,7 +98,7 @@ def _opens(found: Enrollment | None) -> bool:
 
 
 def _read(row: Row, now: datetime) -> Enrollment | None:
-    """The row as an enrollment, None for what names no student or no course."""
+    """Return the row as an enrollment, or None if it names no student or no course."""
     user_id, course_id = row.get("user_id"), row.get("course_id")
     if not isinstance(user_id, int) or not isinstance(course_id, int):
         return None

@@ -1,4 +1,4 @@
-"""Why a site could not be read, for a person who asked and is waiting."""
+"""Explain why a site could not be read, to a person who is waiting."""
 
 import math
 
@@ -13,7 +13,7 @@ from integrations.sentences import joined, say, say_count
 LATER = _("Try again later.")
 FAULTS = (OutsideError, SecretUnreadable, rate_limit.SiteBlocked, rate_limit.NoSlot)
 WHERE = "Settings > Code & Analytics > API"
-# A wrong address and a wrong key are answered alike.
+# Thinkific gives the same answer to a wrong address and a wrong key.
 NOT_LET_IN = _(
     "Thinkific does not know this site, or rejects this key; it gives the same answer for both. "
     "Copy both once more from Thinkific, {where}. "
@@ -22,7 +22,7 @@ NOT_LET_IN = _(
 
 
 def explain(error: Exception) -> str:
-    """The same as `explain_plainly` for a terminal: with the number of HTTP."""
+    """Explain one of FAULTS in a terminal, with the HTTP status."""
     status = error.status if isinstance(error, OutsideError) else None
     return _explain(error) + (f" (HTTP {status})" if status else "")
 
@@ -47,7 +47,10 @@ def _explain(error: Exception) -> str:
 
 
 def explain_plainly(error: Exception) -> str:
-    """One or two sentences for one of FAULTS; nothing that a person starts is tried again."""
+    """Explain one of FAULTS to a person in a few sentences.
+
+    They do not promise another try, because Admit does not retry what a person starts.
+    """
     match error:
         case KeyRejected(status=401):
             return say(NOT_LET_IN, where=WHERE)
@@ -60,7 +63,7 @@ def explain_plainly(error: Exception) -> str:
 
 
 def trouble(integration: Integration) -> str:
-    """What keeps the site from being connected, for its page; "" when nothing does."""
+    """Return what keeps the site from being connected, for its page, or ""."""
     if integration.not_let_in:
         return say(NOT_LET_IN, where=WHERE)
     return integration.connection_message

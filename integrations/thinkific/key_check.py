@@ -1,4 +1,4 @@
-"""A new key, tried before it takes the place of one that works."""
+"""Try a new key before it replaces one that works."""
 
 import copy
 import time
@@ -7,15 +7,15 @@ from integrations.models import Integration, SiteAnswer
 from integrations.thinkific.explain import FAULTS
 from integrations.thinkific.session import Session
 
-# How long a person waits for it altogether.
+# How long a person waits altogether.
 SECONDS = 8.0
 
 
 def works(integration: Integration, secret: str) -> bool | None:
-    """Whether the site takes this key; None where it did not say so in time, or at all.
+    """Return whether the site accepts this key, or None if it did not say so in time.
 
-    It takes SECONDS at most: half of them until the last call starts, half for that call. Nothing
-    is stored but the calls: what a key that is not in use is told says nothing of the site.
+    Takes at most SECONDS: half until the last call starts, half for that call. Only the calls are
+    stored, because an answer to a key that is not in use says nothing about the integration.
     """
     candidate = copy.copy(integration)
     candidate.set_secret(secret)

@@ -1,6 +1,6 @@
-"""What is remembered of customers on their sites: read for many at once, and written for many.
+"""Read and write what is remembered about customers on their sites, for many at once.
 
-The rows behind attempts: the Thinkific users, the intents, and what is gone.
+These are the rows behind attempts: Thinkific users, intents, and which courses are gone.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -27,13 +27,13 @@ from integrations.thinkific.attempt import (
 )
 
 NO_LABELS: Mapping[int, str] = {}
-# What is written of a user, over what was remembered before.
+# The fields of a remembered user that are overwritten.
 _USER_FIELDS = ("user_id", "administrator", "fields_known")
 
 
 @dataclass(slots=True)
 class Memory:
-    """One customer on one site; `customer` is None for what concerns the site alone."""
+    """What is remembered about one customer on one site. Without a customer, only the site."""
 
     integration: Integration
     customer: Customer | None
@@ -41,7 +41,7 @@ class Memory:
     intents: dict[str, Intent] = field(default_factory=dict)
 
     def attempt(self, labels: Mapping[int, str] = NO_LABELS) -> Attempt:
-        """A new attempt that knows what is remembered."""
+        """Return a new attempt that knows what is remembered."""
         connected = self.integration.connection == Integration.Connection.CONNECTED
         customer, now = self.customer, timezone.now()
         if customer is None:
@@ -61,7 +61,7 @@ class Memory:
 
 
 def read(whom: Iterable[tuple[Integration, Customer | None]]) -> list[Memory]:
-    """What is remembered of these customers on these sites, in their order, by two queries."""
+    """Return what is remembered about these customers on these sites, in order. Two queries."""
     memories = [Memory(integration, customer) for integration, customer in whom]
     found = {
         (each.integration.pk, each.customer.pk): each
@@ -83,7 +83,7 @@ def read(whom: Iterable[tuple[Integration, Customer | None]]) -> list[Memory]:
 
 
 def intend(posts: Iterable[tuple[Memory, str]]) -> list[Intent]:
-    """Write that a POST is about to be sent for each target; see `begin_doubt`."""
+    """Store that a POST is about to be sent for each target. After the commit, `begin_doubt`."""
     intents = [
         Intent(
             integration=memory.integration,
@@ -102,15 +102,15 @@ def intend(posts: Iterable[tuple[Memory, str]]) -> list[Intent]:
 
 
 def begin_doubt(memory: Memory, attempt: Attempt, intent: Intent) -> None:
-    """The intent is committed: from now on the POST may have been carried out."""
+    """Note that the intent is committed, so that from now on the POST may be carried out."""
     memory.intents[intent.target] = intent
     attempt.doubts[intent.target] = Doubt(intent.sent_at)
 
 
 def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
-    """Write every note, inside the caller's transaction. It may be undone and done again.
+    """Store every note in the caller's transaction, which may be rolled back and repeated.
 
-    What was found out of a site as a whole is for the caller.
+    Findings about a site as a whole, and FoundOpen and Opened, are left to the caller.
     """
     users: dict[tuple[int, int], ThinkificUser] = {}
     replaced: list[ThinkificUser] = []
@@ -119,8 +119,8 @@ def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
         for note in notes:
             match note:
                 case Remembered(account, replaces):
-                    # A new object each time: one whose transaction was undone keeps an id that
-                    # another row may have got meanwhile.
+                    # A new object each time: after a rollback, an object keeps an ID that another
+                    # row may have got meanwhile.
                     user = _user_of(memory, account)
                     users[user.integration_id, user.customer_id] = user
                     replaced += [user] if replaces else []
@@ -131,7 +131,7 @@ def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
                 case Gone():
                     _mark_gone(memory.integration, note)
                 case Finding() | FoundOpen() | Opened():
-                    pass  # its app knows what follows, or the ledger
+                    pass  # the app or the ledger handles these
     if users:
         ThinkificUser.objects.bulk_create(
             users.values(),
@@ -147,7 +147,7 @@ def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
 
 
 def _same(intents: Collection[Intent]) -> QuerySet[Intent]:
-    """Their rows, without those that are of a later POST: another worker may be sending one."""
+    """Return the intents' rows, but not rows of a later POST that another worker may be sending."""
     times = {intent.sent_at for intent in intents}
     return Intent.objects.filter(pk__in=[intent.pk for intent in intents], sent_at__in=times)
 

@@ -1,4 +1,4 @@
-"""The number of a course or bundle, as people paste it from Thinkific's admin."""
+"""Read the number of a course or bundle as people paste it from Thinkific's admin."""
 
 import re
 from urllib.parse import unquote, urlsplit
@@ -11,7 +11,7 @@ from integrations.thinkific.site_address import host_of, subdomain
 
 Kind = Destination.Kind
 _NOUN = {Kind.COURSE: _("course"), Kind.BUNDLE: _("bundle")}
-# What the database holds; Thinkific's numbers are far shorter.
+# The largest number that the database holds. Thinkific's are far smaller.
 LARGEST = 2**63 - 1
 _IN_ADMIN = re.compile(r"/manage/(?:[^/]+/)*(course|bundle)s/([0-9]+)(?:/|\Z)", re.IGNORECASE)
 _PRODUCT = re.compile(r"/products/[0-9]+(?:/|\Z)", re.IGNORECASE)
@@ -19,10 +19,10 @@ _FOR_STUDENTS = re.compile(r"\A/(?:courses|bundles|enroll)/", re.IGNORECASE)
 
 
 def number(text: str, *, kind: Kind, site: str) -> int:
-    """The number of a course or bundle from itself or from its address in Thinkific's admin.
+    """Return the number of a course or bundle from a number or an address in Thinkific's admin.
 
-    Takes `12345` and `https://school.thinkific.com/manage/courses/12345/settings?x`, with blanks
-    around it; a site's own domain too. `site` is the subdomain of the integration. Raises
+    Accepts `12345` and `https://school.thinkific.com/manage/courses/12345/settings?x`, also with a
+    site's own domain, and spaces around it. `site` is the integration's subdomain. Raises
     ValueError with a sentence for the person who pasted it.
     """
     pasted = text.strip()
@@ -66,7 +66,7 @@ def _from_address(pasted: str, kind: Kind, site: str) -> str:
 def _check_school(pasted: str, site: str) -> None:
     host = host_of(pasted)
     if not host.endswith(".thinkific.com"):
-        return  # the school's own domain, which we have no way to know
+        return  # the school's own domain, which Admit does not know
     try:
         school = subdomain(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A paused site, when a person wants to know whether it is open again."""
+"""Check for a person whether a paused site is open again."""
 
 import time
 
@@ -11,10 +11,10 @@ MAX_WAIT = 10.0  # seconds that a person waits for a slot
 
 
 def try_now(integration: Integration) -> SiteAnswer:
-    """Ask the site whether it is open, which ends its pause or begins a new one.
+    """Ask the site whether it is open; its answer ends the pause or begins a new one.
 
-    Waits ten seconds at most for the call to start. Raises OutOfTime and rate_limit.NoSlot when
-    the site could not be asked.
+    Waits at most ten seconds for the call to start. Raises OutOfTime or rate_limit.NoSlot if the
+    site could not be asked.
     """
     try:
         session = Session(integration, until=time.monotonic() + MAX_WAIT)

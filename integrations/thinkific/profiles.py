@@ -1,7 +1,7 @@
-"""What is sent of a person, and what is left of it when Thinkific refuses a part.
+"""The names and signup fields sent for a person, and what to send if Thinkific refuses a part.
 
-Thinkific does not say which names and values it takes, and reports what it refused in many shapes:
-by name, by a field's label or number, in a sentence, or not at all.
+Thinkific does not document which names and values it accepts, and it reports what it refused in
+many ways: by name, by a field's label or number, in a sentence, or not at all.
 """
 
 import re
@@ -13,12 +13,12 @@ from integrations.errors import Refused
 from integrations.sentences import say
 from integrations.thinkific.attempt import Person
 
-# Thinkific does not tell how long a name may be; a longer one is cut, not refused.
+# Thinkific does not document how long a name may be. A longer one is cut, not refused.
 NAME_LENGTH = 100
-# A name of letters alone, neither short nor long: nothing can be wrong with it.
+# A name of plain letters, neither short nor long, with which nothing can be wrong.
 NEUTRAL_NAME = "Student"
 SHORTEST_PLAIN, LONGEST_PLAIN = 3, 30
-# As it is, without what was blamed, without all fields, and under another name.
+# As given, without the blamed parts, without any fields, and with another name.
 MAX_TRIES = 4
 
 _EMAIL = re.compile(r"\be-?mail\b")
@@ -27,7 +27,7 @@ _FIRST = re.compile(r"\bfirst[ _-]?name\b|\bfirstname\b")
 _LAST = re.compile(r"\blast[ _-]?name\b|\bsurname\b")
 _ANY_NAME = re.compile(r"\b(full[ _-]?)?name\b")
 _IN_USE = re.compile(r"\b(taken|exists?|in use|used|already|registered|duplicate|unique)\b")
-# These say what is wrong with what was sent; others may be about the request as a whole.
+# These statuses say what is wrong with the content; others may concern the request as a whole.
 _ABOUT_CONTENT = {400, 422}
 
 Labels = Mapping[int, str]
@@ -35,7 +35,7 @@ Labels = Mapping[int, str]
 
 @dataclass(frozen=True, slots=True)
 class RefusedParts:
-    """What a refusal is about: the e-mail, names, signup fields by number; nothing if unsaid."""
+    """The parts that a refusal blames: e-mail, names, signup fields by ID, or none of these."""
 
     email: bool = False
     first_name: bool = False
@@ -49,10 +49,10 @@ class RefusedParts:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Names and signup fields {id: value} as they are sent to create a student.
+    """Names and signup fields {ID: value} as they are sent to create a student.
 
-    `left_out` are the fields that Thinkific blamed, `notes` its words about them, and
-    `name_refused` what it said of the name before this one.
+    `left_out` are the fields that Thinkific blamed, `notes` sentences about them, and
+    `name_refused` what it said about the name before this one.
     """
 
     first_name: str
@@ -64,10 +64,11 @@ class Profile:
     name_refused: str = ""
 
     def mended(self, error: Refused, labels: Labels) -> "Profile | None":
-        """What to send after a refusal; None when nothing that may be wrong is left to change.
+        """Return what to send after a refusal, or None if nothing is left to change.
 
-        The first time only the fields that were blamed are left out, after that all of them. A
-        name is replaced when it was blamed, or when nothing was and it is no plain name.
+        The first time, only blamed fields are left out; after that, or if neither names nor fields
+        are blamed, all of them. A name is replaced if it was blamed; also if nothing was blamed, no
+        fields are left, and the name is not plain.
         """
         if self.tries == MAX_TRIES or error.status is None or error.status < 400:
             return None
@@ -101,13 +102,16 @@ class Profile:
 
 
 def of_person(person: Person, fields: Mapping[int, str]) -> Profile:
-    """The person's own names. Thinkific refuses blank ones, and SamCart sends some without."""
+    """Return the person's names and the fields. Missing names are filled in.
+
+    Thinkific refuses blank names, and SamCart sends some customers without a name.
+    """
     first = person.first_name or person.email.split("@", 1)[0]
     return Profile(first[:NAME_LENGTH], (person.last_name or "-")[:NAME_LENGTH], dict(fields))
 
 
 def notes_on(sent: Profile, own: Profile) -> tuple[str, ...]:
-    """Sentences about what was left out or changed, for the log."""
+    """Return sentences for the log about what was left out or changed."""
     if not sent.name_refused:
         return sent.notes
     return (
@@ -123,7 +127,7 @@ def notes_on(sent: Profile, own: Profile) -> tuple[str, ...]:
 
 
 def not_taken(error: Refused, key: int, labels: Labels) -> str:
-    """A sentence about a signup field whose value was refused."""
+    """Return a sentence about a signup field whose value was refused."""
     return say(
         "Thinkific did not take the signup field {field}: {words}.",
         field=labels[key],
@@ -132,7 +136,7 @@ def not_taken(error: Refused, key: int, labels: Labels) -> str:
 
 
 def not_shown(labels: Iterable[str]) -> str:
-    """A sentence about signup fields that were taken, and are not to be seen."""
+    """Return a sentence about signup fields that were accepted but do not show."""
     return say(
         "Thinkific said that it took the signup fields ({fields}), but does not show them. "
         "Admit sends them again with this student's next purchase.",
@@ -141,7 +145,7 @@ def not_shown(labels: Iterable[str]) -> str:
 
 
 def not_sent(error: Refused, labels: Iterable[str]) -> str:
-    """A sentence about signup fields that were not sent for one reason."""
+    """Return a sentence about signup fields that were not sent, all for the same reason."""
     return say(
         "The signup fields were not sent ({fields}): {message}",
         fields=", ".join(labels),
@@ -150,25 +154,25 @@ def not_sent(error: Refused, labels: Iterable[str]) -> str:
 
 
 def others_not_sent(labels: Iterable[str]) -> str:
-    """A sentence about signup fields for which no attempt was left."""
+    """Return a sentence about signup fields for which no call was left."""
     return say("Other signup fields were not sent: {fields}.", fields=", ".join(labels))
 
 
 def plain(name: str) -> str:
-    """The name in letters of the Latin alphabet, or another where too few are left of it."""
+    """Return the name in plain Latin letters, or NEUTRAL_NAME if too few letters are left."""
     letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     kept = re.sub(r"[^A-Za-z]", "", letters)[:LONGEST_PLAIN]
     return kept if len(kept) >= SHORTEST_PLAIN else NEUTRAL_NAME
 
 
 def _another(refused: str) -> str:
-    """A name to send in place of one that was refused."""
+    """Return a name to send instead of one that was refused."""
     kept = plain(refused)
     return kept if kept != refused else NEUTRAL_NAME
 
 
 def blamed(error: Refused, labels: Labels) -> RefusedParts:
-    """What the refusal's words are about; `labels` are those of the signup fields sent."""
+    """Return the parts that the refusal's words blame. `labels` are of the signup fields sent."""
     found = [_about(detail.casefold(), labels) for detail in error.details]
     return RefusedParts(
         email=error.status == 409 or any(each.email for each in found),
@@ -179,19 +183,19 @@ def blamed(error: Refused, labels: Labels) -> RefusedParts:
 
 
 def email_in_use(error: Refused) -> bool:
-    """Whether a refusal that is about the e-mail says that another user has it."""
+    """Return whether a refusal that blames the e-mail says that it is in use."""
     return error.status == 409 or any(_IN_USE.search(each.casefold()) for each in error.details)
 
 
 def words_about(error: Refused, labels: Labels, key: int | None = None) -> str:
-    """Thinkific's own words about this signup field, or all that it said, without a full stop."""
+    """Return Thinkific's words about this signup field, or else about all, without a period."""
     about = [each for each in error.details if key in _about(each.casefold(), labels).fields]
     said = about or list(error.details[:3])
     return "; ".join(said).rstrip(".") or say("it gave no reason")
 
 
 def _about(detail: str, labels: Labels) -> RefusedParts:
-    """A detail is "field: fault", or a sentence alone."""
+    """Return the parts that a detail blames. A detail is "field: fault" or just a sentence."""
     field, colon, _ = detail.partition(": ")
     told = _named(field, labels, whole=True) if colon else RefusedParts()
     return told if told != RefusedParts() else _named(detail, labels, whole=False)
@@ -200,7 +204,7 @@ def _about(detail: str, labels: Labels) -> RefusedParts:
 def _named(text: str, labels: Labels, *, whole: bool) -> RefusedParts:
     keys = frozenset(key for key, label in labels.items() if _mentions(text, key, label))
     if whole and re.sub(r"[\W_]", "", text) in _EMAIL_FIELDS:
-        return RefusedParts(email=True, fields=keys)  # a signup field may be called so as well
+        return RefusedParts(email=True, fields=keys)  # a signup field may have this label, too
     if keys:
         return RefusedParts(fields=keys)
     first, last = bool(_FIRST.search(text)), bool(_LAST.search(text))

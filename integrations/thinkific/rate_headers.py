@@ -1,8 +1,8 @@
-"""Reads Thinkific's rate-limit headers: how many seconds to pause.
+"""Read from Thinkific's rate-limit headers how many seconds to pause.
 
 Thinkific's documents call `RateLimit-Reset` an epoch time in one place and a duration in another,
-and in practice it holds epoch milliseconds; what is in front of it (Cloudflare) sends
-`Retry-After`. So every form is read, and none of them can stop a site for longer than 15 minutes.
+and in practice it holds epoch milliseconds. Cloudflare, in front of Thinkific, sends
+`Retry-After`. So all forms are read, and none of them can pause a site for more than 15 minutes.
 """
 
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ _LONGEST_WINDOW = 120  # seconds; a larger duration can only be milliseconds
 
 
 def pause_seconds(headers: Mapping[str, str], now: datetime) -> float:
-    """Seconds (1 to 900) that a 429 asks for; 60 when it says nothing that can be read.
+    """Return the seconds (1 to 900) that a 429 asks for; 60 if it names no readable time.
 
-    `headers` must find names in any spelling (as those of `requests` do), `now` is aware. Of two
-    answers the longer one counts.
+    `headers` must ignore the case of names, as the headers of `requests` do. `now` is aware. If
+    both headers name a time, the longer one counts.
     """
     there = retry_after.there(headers, now)
     asked = [retry_after.after(headers.get("Retry-After", ""), there)]

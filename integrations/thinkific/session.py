@@ -1,6 +1,6 @@
-"""Carries steps out while someone waits for them: a person at a page, or a command.
+"""Carry out steps while somebody waits: a person at a page, or a command.
 
-What the worker does for customers is in `events.execution.loop`; both take the same slots.
+The worker's actions for customers run in `events.execution.loop`. Both take the same slots.
 """
 
 import time
@@ -25,18 +25,17 @@ from integrations.thinkific.client import Client
 from integrations.thinkific.site_check import Ask, Request
 
 T = TypeVar("T")
-# How long to wait for the answer that another thread or machine has asked for.
+# How long to wait for the answer to a question that another thread or machine has sent.
 AWAITED_SECONDS = 5.0
 FOREVER = float("inf")
 
 
 class Session:
-    """Reads of one site, each sent as soon as the site has a slot for it.
+    """Sends calls other than POST to one site, each as soon as the site has a slot.
 
-    `until` (monotonic seconds) is when the last call may start, `call_seconds` how long one may
-    take instead of the usual, for a person who waits for it. `before_call` may hold each call
-    up before it takes its slot; what it raises is raised in place of the call. Raises
-    SecretUnreadable.
+    `until` (monotonic seconds) is when the last call may start. `call_seconds` limits each call
+    further than usual, for a person who waits. `before_call` runs before each call takes its slot
+    and may delay it; what it raises is raised in place of the call. Raises SecretUnreadable.
     """
 
     def __init__(
@@ -61,10 +60,10 @@ class Session:
         self.attempt = self._memory.attempt()
 
     def carry_out(self, steps: Steps[T]) -> T:
-        """Send the calls of the steps and keep what they learned; their result.
+        """Send the calls of the steps, store what they learned and return their result.
 
         Raises what the steps raise, rate_limit.SiteBlocked and rate_limit.NoSlot before a call,
-        and OutOfTime when `until` has passed. KeyRejected, LimitReached and SiteBlocked say that
+        and OutOfTime when `until` has passed. KeyRejected, LimitReached and SiteBlocked mean that
         the whole site is paused.
         """
         try:
@@ -73,10 +72,11 @@ class Session:
             self._write()
 
     def ask(self, *, max_age: float, impatient: bool = False) -> SiteAnswer:
-        """Whether the site lets us in: as found out in the last `max_age` seconds, or asked now.
+        """Return whether the site lets us in, by an answer at most `max_age` seconds old.
 
-        The answer opens or pauses the site. `impatient` does not wait for another one who asks.
-        Raises what a call raises before it is sent, and NoSlot where the other one takes long.
+        Asks if there is none; a new answer opens or pauses the site. If somebody else is asking
+        right now, waits for that answer, unless `impatient`. Raises what a call raises before it is
+        sent, and NoSlot if the other answer takes too long.
         """
         asking = 0.0 if impatient else rate_limit.ASKING_SECONDS
         asked_at = rate_limit.begin_asking(self.integration.pk, max_age=max_age, asking=asking)
@@ -92,7 +92,7 @@ class Session:
         return found.state
 
     def look(self) -> Finding:
-        """What the site answers now; nothing follows from it. Raises as `ask`."""
+        """Return what the site answers now, without opening or pausing it. Raises like `ask`."""
         try:
             return drive(site_check.ask(), lambda call: self._send(call, pause=FOREVER))
         finally:
@@ -102,7 +102,7 @@ class Session:
         if isinstance(request, Ask):
             return self.ask(max_age=request.max_age or 0.0)
         assert not isinstance(request, Post), "a POST needs an intent that outlives a crash"
-        # What a person asks for may go out as soon as a pause is over.
+        # A person's call may go out as soon as a pause is over.
         return self._send(request, pause=0.0)
 
     def _send(self, call: Call, *, pause: float) -> Answer:
@@ -123,7 +123,7 @@ class Session:
         give_up = time.monotonic() + AWAITED_SECONDS
         while not (answer := rate_limit.answer(self.integration.pk)):
             if time.monotonic() > give_up:
-                raise rate_limit.NoSlot(AWAITED_SECONDS)  # nothing is known yet, so nothing counts
+                raise rate_limit.NoSlot(AWAITED_SECONDS)  # the site's state is still unknown
             time.sleep(0.05)
         return answer
 
@@ -144,7 +144,10 @@ def client_for(
     after_call: Callable[[Exchange], None],
     call_seconds: float | None = None,
 ) -> Client:
-    """A client of the site, whose calls take the usual time or less. Raises SecretUnreadable."""
+    """Return a client for the site. `call_seconds` may shorten the usual deadline of a call.
+
+    Raises SecretUnreadable.
+    """
     usual = settings.CALL_DEADLINE_SECONDS
     return Client(
         base_url=settings.THINKIFIC_API_URL,

@@ -1,4 +1,4 @@
-"""The address of a Thinkific site, as people paste it."""
+"""Read the address of a Thinkific site as people paste it."""
 
 import re
 
@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations.sentences import say
 
-# Thinkific wants the subdomain alone, as a header (its "Authorization using API Key" page).
+# Thinkific wants only the subdomain, in a header (source: its page "Authorization using API Key").
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SCHEME = re.compile(r"\A(https?:)?//", re.IGNORECASE)
 _PORT = re.compile(r":[0-9]+\Z")
@@ -29,9 +29,9 @@ UNUSABLE = _(
 
 
 def subdomain(text: str) -> str:
-    """The subdomain, in lower case, from any form of a site's address.
+    """Return the subdomain, in lower case, from any form of a site's address.
 
-    Takes `school`, `school.thinkific.com` and `https://School.thinkific.com/any/path?x`, with
+    Accepts `school`, `school.thinkific.com` and `https://School.thinkific.com/any/path?x`, with
     spaces around it. Raises ValueError with a sentence for the person who pasted it.
     """
     pasted = text.strip()
@@ -51,8 +51,8 @@ def subdomain(text: str) -> str:
 
 
 def host_of(address: str) -> str:
-    """The host of an address with or without scheme and port, in lower case."""
+    """Return the host, in lower case, of an address with or without scheme and port."""
     host = re.split(r"[/?#]", _SCHEME.sub("", address), maxsplit=1)[0]
     name = _PORT.sub("", host).rstrip(".")
-    # Only ASCII has one lower case: the Kelvin sign would turn into a plain k.
+    # Only ASCII is lowered: the Kelvin sign would turn into a plain k.
     return name.lower() if name.isascii() else name

@@ -1,8 +1,8 @@
-"""The neutral question: does a site let us in, asked by calls that need nothing of any customer.
+"""Ask a site the neutral question: does it let us in? The calls involve no customer.
 
-An answer about one request is not a statement about the site: Thinkific, or a firewall in front of
-it, may refuse what concerns one student and serve everybody else. So what stops a whole site is
-never the answer to a customer's call, but the answer to this question, and so is what opens it.
+An answer to one request says nothing about the whole site: Thinkific, or a firewall in front of it,
+may refuse what concerns one student and serve everybody else. So only the answer to this question,
+never the answer to a customer's call, pauses a whole site or ends a running pause.
 """
 
 from collections.abc import Generator
@@ -31,20 +31,21 @@ from integrations.thinkific.calls import Call, Get, Post, Steps
 
 T = TypeVar("T")
 
-# Cheap lists that any site has. A role can be cut to some resources, so one 403 proves nothing.
+# Cheap lists that every site has. A role can be limited to some resources, so one 403 proves
+# nothing.
 PATHS = ("/courses", "/users")
 
 
-# How long it is believed that a site is open, so that many refusals ask once.
+# How old an answer may be to be believed, so that many refusals ask only once.
 BELIEVED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question to the site about its state; the answer is a SiteAnswer.
+    """A question to the site about its state. The answer is a SiteAnswer.
 
-    An answer is believed when it is at most `max_age` seconds old; None: when it came after the
-    last call was begun.
+    An answer is believed if it is at most `max_age` seconds old; None means that it must be newer
+    than the beginning of the last call.
     """
 
     max_age: float | None = None
@@ -55,11 +56,11 @@ Checked = Generator[Request, Answer | SiteAnswer, T]
 
 
 def checked(attempt: Attempt, steps: Steps[T]) -> Checked[T]:
-    """The steps, with each answer looked into that may concern the whole site.
+    """Run the steps, and check each answer that may concern the whole site.
 
-    What is found out is noted in the attempt. What stops the whole site ends the steps as
-    KeyRejected, LimitReached or rate_limit.SiteBlocked; what concerns one call alone reaches them
-    as Refused or Retry. A POST whose answer is definite settles the doubt about its target.
+    Findings are noted in the attempt. If the whole site is stopped, the steps get KeyRejected,
+    LimitReached or rate_limit.SiteBlocked; if an error concerns only one call, Refused or Retry. A
+    definite answer to a POST settles the doubt about its target.
     """
     return through(steps, partial(_send, attempt))
 
@@ -69,7 +70,7 @@ def _send(attempt: Attempt, call: Call) -> Checked[Answer]:
     try:
         answer = yield call
     except OutsideError as error:
-        # Without a call no answer is known: what was in doubt before it stays so.
+        # If the call was not sent or got no definite answer, the doubt stays.
         if target and not (
             isinstance(error, OutOfTime) or (isinstance(error, Retry) and error.in_doubt)
         ):
@@ -83,19 +84,19 @@ def _send(attempt: Attempt, call: Call) -> Checked[Answer]:
 
 
 def _interpret(attempt: Attempt, error: OutsideError) -> Checked[Exception]:
-    """What an answer means for the attempt, once it is known whether it concerns the site."""
+    """Return the error for the steps, once it is known whether the answer concerns the site."""
     if isinstance(error, Refused):
         _report_open(attempt)
         return error
     told = what_it_tells(error)
     if told.state == SiteAnswer.UNKNOWN and error.status != 403:
         return error
-    # Without a status it was not sent.
+    # An error without a status means that the call was not sent.
     if (not attempt.of_customer or error.status is None) and told.state != SiteAnswer.UNKNOWN:
         attempt.found(told)
         return error
-    # After a 401 or 429 an older answer is useless: the key may have been changed since, and the
-    # limit may have been reached.
+    # After a 401 or 429, an older answer is useless: since then the key may have been changed, or
+    # the limit reached.
     state = yield Ask(BELIEVED_SECONDS if error.status == 403 else None)
     assert isinstance(state, SiteAnswer)
     return meaning(error, state)
@@ -107,10 +108,10 @@ def _report_open(attempt: Attempt) -> None:
 
 
 def ask() -> Steps[Finding]:
-    """Ask by one call, and by a second one where the first proves nothing.
+    """Ask by one call, and by a second one if the first proves nothing.
 
     OPEN: a call was answered. REFUSED: 401, or 403 to both. LIMITED: 429, or a 5xx that says when
-    to come back. UNKNOWN: no answer, or another 5xx.
+    to call again. UNKNOWN: no answer, or another 5xx.
     """
     found = Finding(SiteAnswer.UNKNOWN)
     denied = 0
@@ -118,7 +119,7 @@ def ask() -> Steps[Finding]:
         try:
             yield Get(path, {"limit": 1})
         except Refused:
-            return Finding(SiteAnswer.OPEN)  # turned down, but answered
+            return Finding(SiteAnswer.OPEN)  # refused, but answered
         except (KeyRejected, LimitReached, Retry) as error:
             found = what_it_tells(error)
             denied += error.status == 403
@@ -130,9 +131,9 @@ def ask() -> Steps[Finding]:
 
 
 def what_it_tells(error: OutsideError) -> Finding:
-    """What the answer to one call that concerns no customer says about the site."""
+    """Return what an error of a call that concerns no customer says about the site."""
     match error:
-        case KeyRejected(status=403):  # it may be the role's, for this path alone
+        case KeyRejected(status=403):  # the key's role may lack only this path
             return Finding(SiteAnswer.UNKNOWN, error)
         case KeyRejected():
             return Finding(SiteAnswer.REFUSED, error)
@@ -144,10 +145,10 @@ def what_it_tells(error: OutsideError) -> Finding:
 
 
 def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
-    """What the refusal of a customer's call is, now that the site's state is known.
+    """Return what the refusal of a customer's call means, given the site's state.
 
-    What stops the whole site is KeyRejected, LimitReached or rate_limit.SiteBlocked; what concerns
-    this call alone is Refused or Retry.
+    It is KeyRejected, LimitReached or rate_limit.SiteBlocked if the whole site is stopped, and
+    Refused or Retry if it concerns this call alone.
     """
     match state, error:
         case (SiteAnswer.REFUSED, KeyRejected()) | (SiteAnswer.LIMITED, LimitReached()):
@@ -177,7 +178,7 @@ def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
 
 
 def take_effect(integration: Integration, found: Finding) -> None:
-    """Open or stop the site as the answer says; one that was got with an old key stops nothing."""
+    """Open or pause the site as the finding says. Rejection of an old key pauses nothing."""
     if found.state == SiteAnswer.OPEN:
         accept_key(integration, neutral=found.neutral)
     elif found.state == SiteAnswer.REFUSED and found.error is not None:
@@ -185,22 +186,22 @@ def take_effect(integration: Integration, found: Finding) -> None:
     elif found.state == SiteAnswer.LIMITED and isinstance(found.error, LimitReached | Retry):
         rate_limit.block(integration.pk, CallBudget.Blocked.LIMIT, found.error.seconds or 1.0)
     elif found.error is not None and found.error.status is not None:
-        # It can be called. Of the key we know nothing, so a pause for that goes on.
+        # The site answers, but says nothing about the key, so a pause for a rejected key goes on.
         rate_limit.unblock(integration.pk, why=CallBudget.Blocked.LIMIT)
 
 
 def reject_key(integration: Integration, message: str) -> None:
-    """Pause the site, unless the key was changed since: an old key's answer says nothing."""
+    """Pause the site, unless its key was changed since: an old key's answer says nothing."""
     refused = {"connection": Integration.Connection.REFUSED, "connection_message": message}
-    with transaction.atomic():  # a new key waits for the row, and then ends this pause
+    with transaction.atomic():  # saving a new key waits for this row, and then ends the pause
         if integration.with_same_secret().update(**refused):
             rate_limit.block(integration.pk, CallBudget.Blocked.KEY, rate_limit.KEY_PAUSE_SECONDS)
 
 
 def accept_key(integration: Integration, *, neutral: bool = True) -> None:
-    """The site answered: it is open, and its key works.
+    """Note that the site answered: it is open, and its key works.
 
-    A customer's call may have been begun before a pause, so its answer ends none that lasts.
+    A customer's call (not `neutral`) may have begun before a pause, so it ends no running pause.
     """
     if neutral:
         rate_limit.unblock(integration.pk)
@@ -211,5 +212,5 @@ def accept_key(integration: Integration, *, neutral: bool = True) -> None:
 
 
 def has_its_key(integration: Integration) -> bool:
-    """Whether the site still has the key that this row, read before, has."""
+    """Return whether the site's key is still the one of this row, which was read earlier."""
     return integration.with_same_secret().exists()

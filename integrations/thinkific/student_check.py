@@ -1,4 +1,4 @@
-"""What Thinkific itself says of a student, asked now. Nothing is changed there."""
+"""Ask Thinkific now about a student, without changing anything there."""
 
 import time
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Kind = Destination.Kind
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """One course of the student: whether it opens now, and its state in a word."""
+    """One course of the student: whether they can open it now, and its state in a few words."""
 
     course_id: int
     name: str
@@ -29,16 +29,17 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The student's number on the site (None: there is none) and her courses."""
+    """The student's user ID on the site, or None if there is no such student, and their courses."""
 
     user_id: int | None
     enrolled: tuple[Enrolled, ...] = ()
 
 
 def check(integration: Integration, customer: Customer) -> Checked:
-    """Read the student and her enrollments, waiting at most ten seconds for the site.
+    """Read the student and their enrollments.
 
-    Raises what a Session raises; the exchanges are kept like any other.
+    Waits at most ten seconds for the last call to start. Raises what a Session raises. The
+    exchanges are kept like all others.
     """
     session = Session(integration, customer, until=time.monotonic() + WAIT_SECONDS)
     user = session.carry_out(users.look_up(session.attempt))
@@ -46,7 +47,7 @@ def check(integration: Integration, customer: Customer) -> Checked:
         return Checked(None)
     found = session.carry_out(calls.rows("/enrollments", {"query[user_id]": user.id}))
     mine = [row for row in found if row.get("user_id") == user.id]
-    # What a person called a course that Thinkific does not list.
+    # The names that people gave to courses which Thinkific does not list.
     courses_by_hand = integration.destinations.filter(kind=Kind.COURSE, by_hand=True)
     names = dict(courses_by_hand.values_list("external_id", "name"))
     return Checked(user.id, tuple(_enrolled(row, names, session.attempt.now) for row in mine))
@@ -59,7 +60,7 @@ def _enrolled(row: Row, names: dict[int, str], now: datetime) -> Enrolled:
     day = on(end) if end else ""
     match courses.access(row, now):
         case Access.ENDED:
-            # Admit ends an access by the day before, so it does not say "ended on".
+            # Admit ends access by setting the day before as its end, so "ended on" would be wrong.
             ended = say("ended; its end date in Thinkific is {day}", day=day)
             state, opens = ended if day else pgettext("access", "ended"), False
         case Access.FULL:

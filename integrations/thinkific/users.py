@@ -1,4 +1,4 @@
-"""Thinkific users: found by e-mail or created, never twice for one e-mail."""
+"""Find Thinkific users by e-mail or create them, never two for one e-mail."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,15 +12,15 @@ from integrations.thinkific.answers import Answer
 from integrations.thinkific.attempt import USER, Account, Attempt, Person
 from integrations.thinkific.calls import Get, Post, Put, Row, Steps
 
-# So many calls at most for the signup fields of one student, whatever is refused.
+# The most calls for one student's signup fields, whatever is refused.
 MAX_FILLS = 10
-# These answers are about the student or the key, whatever was sent of the fields.
+# These statuses concern the student or the key, not the fields that were sent.
 ABOUT_STUDENT = {401, 404}
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user of the site; `notes` are sentences for the log about how it was made."""
+    """A user of the site. `notes` are sentences for the log about how it was created."""
 
     id: int
     administrator: bool = False
@@ -28,16 +28,16 @@ class User:
 
 
 def ensure(attempt: Attempt, fields: dict[int, str]) -> Steps[User]:
-    """The customer's user, created when there is none.
+    """Return the customer's user, creating it if there is none.
 
-    Creating first costs one call for a new buyer and finding first costs two; "taken"
-    (422) then leads to the look-up. An open doubt or a look-up that is needed anyway
-    goes first, so that no account is ever made twice. What Thinkific does not take of `fields`
-    is left out of it.
+    Creating comes first: that takes one call for a new buyer, while finding first would take two.
+    If the e-mail is taken (422), the user is looked up. The lookup comes first if a doubt is open
+    or the site may spell the e-mail differently, so that no account is created twice. Removes from
+    `fields` those that Thinkific refuses.
     """
     if attempt.account is not None:
         return _of_account(attempt.account)
-    # A remembered account that something was not found for is usually still there.
+    # An account was set aside because something was not found; it usually still exists.
     held = attempt.in_doubt(USER) or attempt.former is not None
     if held or _written_in_two_ways(attempt.person):
         found = yield from look_up(attempt)
@@ -47,19 +47,19 @@ def ensure(attempt: Attempt, fields: dict[int, str]) -> Steps[User]:
 
 
 def find(attempt: Attempt) -> Steps[User | None]:
-    """The customer's user, from memory or by e-mail; None when the site has none."""
+    """Return the customer's user from memory or by e-mail, or None if the site has none."""
     if attempt.account is not None:
         return _of_account(attempt.account)
     return (yield from look_up(attempt))
 
 
 def look_up(attempt: Attempt, *, certain: bool = True) -> Steps[User | None]:
-    """The user whom the site has now under the customer's e-mail, whatever is remembered.
+    """Return the user that the site has now under the customer's e-mail, ignoring the memory.
 
-    With `certain` False none found does not end a doubt whether one was made.
+    If none is found, a doubt whether one was created ends, unless `certain` is False.
 
-    Whether `query[email]` matches parts, or minds capitals, is not documented: so each
-    row is compared here, and the spelling that SamCart sent is tried too.
+    It is not documented whether `query[email]` matches parts or ignores case, so each row is
+    compared here, and the spelling that SamCart sent is tried, too.
     """
     person = attempt.person
 
@@ -77,10 +77,10 @@ def look_up(attempt: Attempt, *, certain: bool = True) -> Steps[User | None]:
 
 
 def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
-    """Send the signup fields that differ from what the site holds; names are never changed.
+    """Send the signup fields that differ from what the site has. Names are never changed.
 
-    Returns a sentence for each that Thinkific did not take. Those that it blames are left out;
-    where it blames none they are sent one by one.
+    Returns sentences about fields that Thinkific did not take. Fields that it blames are left out;
+    if it blames none, the fields are sent one by one.
     """
     account = attempt.account
     known = account.fields if account else {}
@@ -99,7 +99,7 @@ def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
             answer = yield Put(f"/users/{account.user_id}", sent)
         except Refused as error:
             if error.status in ABOUT_STUDENT:
-                # It would be the same for each of the fields.
+                # The answer would be the same for all other fields.
                 unsent = [labels[key] for each in (group, *groups) for key in each]
                 return [*notes, profiles.not_sent(error, unsent)]
             bad = profiles.blamed(error, labels).fields & group.keys() or _only(group)
@@ -117,10 +117,10 @@ def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
 
 
 def _took(account: Account, group: Mapping[int, str], answer: Answer) -> Steps[bool]:
-    """Whether the site holds these fields now.
+    """Return whether the site has these fields now.
 
-    204 is the documented answer and is believed. Any other success is believed only when it shows
-    the fields; where it does not, the user is read.
+    204 is the documented answer and is believed. Any other success must show the fields; if it does
+    not show the user, the user is read.
     """
     if answer.status == 204:
         return True
@@ -133,7 +133,7 @@ def _took(account: Account, group: Mapping[int, str], answer: Answer) -> Steps[b
 
 
 def from_memory(attempt: Attempt) -> bool:
-    """Whether the user was remembered and not seen on the site in this attempt."""
+    """Return whether the user is remembered but was not seen on the site in this attempt."""
     return attempt.account is not None and not attempt.user_is_new and not attempt.looked_up
 
 
@@ -142,15 +142,15 @@ def _of_account(account: Account) -> User:
 
 
 def _create(attempt: Attempt, fields: dict[int, str], *, held: bool) -> Steps[User]:
-    """Make the account, without what Thinkific refuses of names and signup fields.
+    """Create the account, without the names and signup fields that Thinkific refuses.
 
-    `held`: there may be an account already that Thinkific does not show yet.
+    `held`: an account may exist already that Thinkific does not show yet.
     """
     own = profile = profiles.of_person(attempt.person, fields)
     asked = False
     while True:
         try:
-            # A refusal is a definite answer, so another POST repeats nothing blindly.
+            # A refusal is a definite answer, so the next POST cannot create a second account.
             answer = yield Post("/users", _body(attempt, profile), USER)
         except Refused as error:
             labels = _labels(attempt, fields)
@@ -176,7 +176,10 @@ def _create(attempt: Attempt, fields: dict[int, str], *, held: bool) -> Steps[Us
 
 
 def _holder(attempt: Attempt, error: Refused, *, held: bool) -> Steps[User | None]:
-    """Who has the e-mail that was refused; None when it was not refused for being in use."""
+    """Return the user who has the refused e-mail, or None if it was refused for another reason.
+
+    Raises Retry or Refused if the e-mail is in use but no user is shown.
+    """
     found = yield from look_up(attempt)
     if found is not None or not profiles.email_in_use(error):
         return found
@@ -207,7 +210,7 @@ def _made(
 ) -> Steps[User]:
     row = answer.body
     if not isinstance(row, dict) or not isinstance(row.get("id"), int):
-        # It was carried out, but did not tell the id: in doubt until the user was seen.
+        # It was carried out, but the answer has no ID: in doubt until the user is seen.
         found = yield from look_up(attempt, certain=False)
         if found is None:
             raise Retry(
@@ -222,7 +225,7 @@ def _made(
 
 
 def _spellings(person: Person) -> list[str]:
-    """How the site may have written the e-mail: what is asked for, in this order."""
+    """Return the ways in which the site may write the e-mail, in the order to ask for them."""
     sent = person.email_as_sent.strip()
     local, _, domain = person.email.rpartition("@")
     found = [person.email, sent]
@@ -232,13 +235,13 @@ def _spellings(person: Person) -> list[str]:
 
 
 def _written_in_two_ways(person: Person) -> bool:
-    """Whether the e-mail is not ASCII alone, so that the site may hold another spelling."""
+    """Return whether the e-mail is not plain ASCII, so that the site may use another spelling."""
     told = person.email + person.email_as_sent
     return not told.isascii() or "xn--" in person.email
 
 
 def _readable(domain: str) -> str:
-    """A domain without its punycode, as people write it."""
+    """Return a domain without punycode, as people write it."""
     try:
         return ".".join(map(decoded, domain.split(".")))
     except UnicodeError:
@@ -246,12 +249,12 @@ def _readable(domain: str) -> str:
 
 
 def _labels(attempt: Attempt, fields: Mapping[int, str]) -> dict[int, str]:
-    """The labels of these signup fields; the number of one whose label is not known."""
+    """Return the labels of these signup fields, or the ID where the label is not known."""
     return {key: attempt.labels.get(key, str(key)) for key in fields}
 
 
 def _only(group: Mapping[int, str]) -> frozenset[int]:
-    """What a refusal that blames nothing is about, where just one was sent."""
+    """Return the field that a refusal without blame is about, if only one was sent."""
     return frozenset(group) if len(group) == 1 else frozenset()
 
 
@@ -284,7 +287,7 @@ def _body(attempt: Attempt, profile: profiles.Profile) -> Row:
         "last_name": profile.last_name,
         "email": attempt.person.email,
         "send_welcome_email": attempt.send_welcome_email,
-        # A field that is required at sign-up must not keep a paying customer out.
+        # A required signup field must not keep a paying customer out.
         "skip_custom_fields_validation": True,
     }
     if profile.fields:

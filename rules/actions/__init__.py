@@ -1,6 +1,6 @@
 """What a rule can do: ACTIONS has one spec for each action.
 
-Code that needs to know something about an action asks its spec, and never reads it from the key.
+Code that needs to know something about an action asks its spec and never parses its key.
 """
 
 from enum import StrEnum
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class Action(StrEnum):
-    """The keys of the actions, for code that means a certain one."""
+    """The keys of the actions, for code that means one specific action."""
 
     CREATE_COURSE_ENROLLMENT = "create_course_enrollment"
     EXPIRE_COURSE_ENROLLMENT = "expire_course_enrollment"
@@ -50,12 +50,12 @@ ACTIONS: dict[str, ActionSpec] = {spec.key: spec for spec in (*enrollments.SPECS
 
 
 def choices() -> list[tuple[str, Text]]:
-    """Keys and labels, as a model's field takes them."""
+    """Return (key, label) pairs for a model field."""
     return [(spec.key, spec.label) for spec in ACTIONS.values()]
 
 
 def giving(destination: Destination) -> ActionSpec:
-    """The action that gives access to this course or bundle."""
+    """Return the action that gives access to this course or bundle."""
     return next(
         spec
         for spec in ACTIONS.values()
@@ -66,15 +66,15 @@ def giving(destination: Destination) -> ActionSpec:
 
 
 def giving_access() -> list[str]:
-    """The keys of the actions that give access."""
+    """Return the keys of the actions that give access."""
     return [spec.key for spec in ACTIONS.values() if spec.gives_access]
 
 
 def ending_access() -> list[str]:
-    """The keys of the actions that end access."""
+    """Return the keys of the actions that end access."""
     return [spec.key for spec in ACTIONS.values() if spec.ends_access]
 
 
 def passing_on() -> list[str]:
-    """The keys of the actions that hand on what SamCart sent."""
+    """Return the keys of the actions that pass on what SamCart sent."""
     return [spec.key for spec in ACTIONS.values() if spec.passes_on]

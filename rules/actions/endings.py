@@ -1,4 +1,4 @@
-"""The steps that end access, but only to what nothing else gives."""
+"""The steps that end access, except to what something else still gives."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -12,14 +12,14 @@ from integrations.thinkific.calls import Steps
 from rules.actions.spec import ActionInput, ActionOutcome
 from rules.listing import listed
 
-# Of a run that was to end what something else still gives.
+# Outcome code: the access stays because something else still gives it.
 KEPT = "kept"
-# Of a run that put back the end date that the course had before the purchase.
+# Outcome code: the course got back the end date that it had before the purchase.
 PUT_BACK = "put_back"
 
 
 def expire_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
-    """Access to the course ends now, unless something else gives it; progress is kept."""
+    """End access to the course now, unless something else gives it. Progress is kept."""
     if (by := action_input.kept.get(f"course:{action_input.destination_id}")) is not None:
         return _kept(action_input, {by})
     outcome = yield from _expire(
@@ -30,7 +30,7 @@ def expire_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
 
 
 def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
-    """Access to the bundle's courses ends now, but for those that something else gives."""
+    """End access to the bundle's courses now, except to those that something else gives."""
     if (by := action_input.kept.get(f"bundle:{action_input.destination_id}")) is not None:
         return _kept(action_input, {by})
     held = [
@@ -66,7 +66,7 @@ def _expire(
         )
     closed = yield from close(attempt, user, action_input.destination_id)
     if closed is courses.Closed.NEVER and users.from_memory(attempt):
-        # The remembered user may be gone, and the e-mail and its access another user's.
+        # The remembered user may have been deleted, and a new user may have this e-mail and access.
         present = yield from users.look_up(attempt)
         if present is not None and present.id != user.id:
             closed = yield from close(attempt, present, action_input.destination_id)
@@ -96,7 +96,7 @@ def _kept(action_input: ActionInput, by: Collection[str]) -> ActionOutcome:
 
 
 def _still_given(what: str, by: Collection[str]) -> Said:
-    """ "Kept Course Two: order 1183 and order 1190 still give it." """
+    """Say why access stays: "Kept Course Two: order 1183 and order 1190 still give it."."""
     return say_count(
         len(by),
         "Kept {what}: {orders} still gives it.",

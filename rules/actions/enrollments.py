@@ -1,8 +1,7 @@
-"""The actions that give and end access: read, decide, write, read again. All idempotent.
+"""The actions that give and end access: read, decide, write, read again. All are idempotent.
 
-How many calls each takes (docs/design.md has the table): two for a brand-new buyer, two for a
-plain enrollment of a known one, one when nothing is to be done, at most four where an
-open behavior of Thinkific must be found out.
+The usual number of calls is two to enroll a new or known buyer, and one if nothing is to be done.
+docs/design.md has a table of all situations.
 """
 
 from collections.abc import Callable
@@ -21,14 +20,14 @@ from rules.actions.endings import expire_bundle_enrollment, expire_course_enroll
 from rules.actions.spec import ActionInput, ActionOutcome, ActionSpec, Effect, PlannedCall
 
 Action = Callable[[Attempt, ActionInput], Steps[ActionOutcome]]
-# Of a run whose course or bundle the site does not have.
+# Error code: the site does not have the course or bundle.
 GONE = "gone"
-# In so many attempts the signup fields are tried; the course is given by then.
+# After this many attempts the signup fields are given up. The course is already given by then.
 FIELD_ATTEMPTS = 3
 
 
 def create_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
-    """Full access to the course without an end."""
+    """Give full access to the course without an end date."""
     user = yield from users.ensure(attempt, action_input.fields)
     given = yield from courses.open_up(attempt, user, action_input.destination_id)
     outcome = _enrolled(action_input, given=given)
@@ -36,7 +35,10 @@ def create_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
 
 
 def create_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
-    """Full access to every course of the bundle without an end."""
+    """Give full access to every course of the bundle without an end date.
+
+    With `action_input.only`, give only these courses, one by one.
+    """
     user = yield from users.ensure(attempt, action_input.fields)
     given = False
     if action_input.only is None:
@@ -59,7 +61,10 @@ def _enrolled(action_input: ActionInput, *, given: bool) -> ActionOutcome:
 def _with_notes(
     attempt: Attempt, user: users.User, action_input: ActionInput, outcome: ActionOutcome
 ) -> Steps[ActionOutcome]:
-    """Fill changed signup fields last: a refused one must never cost the course."""
+    """Fill changed signup fields and add notes to the outcome.
+
+    The fields come last, so that a refused field never prevents access to the course.
+    """
     notes = list(user.notes)
     try:
         notes += yield from users.fill(attempt, action_input.fields)
@@ -96,10 +101,10 @@ def _run(
     attempt: Attempt,
     action_input: ActionInput,
 ) -> Steps[ActionOutcome]:
-    """The steps of the action, and what follows where something was not found.
+    """Run the action's steps, and find out what is missing if the site answers "not found".
 
-    "Not found" may be said of the course or bundle, of a remembered user who is gone and is then
-    looked up or made again, or of a user whom the site has but does not know everywhere yet.
+    It can be the course or bundle; a remembered user who was deleted, and is then looked up or
+    created again; or a new user whom not every part of the site knows yet.
     """
     while True:
         try:
@@ -125,11 +130,11 @@ def _run(
 
 
 def _is_gone(target: Destination.Kind, action_input: ActionInput, error: Refused) -> Steps[bool]:
-    """Whether the site does not have the course or bundle.
+    """Return whether the site does not have the course or bundle.
 
-    A bundle can be looked up. A course of the new builder cannot, although it is sold, so for
-    courses the error of the enrollment decides. If that names the student as well, we cannot tell
-    which of the two is missing.
+    A bundle can be looked up. A course of Thinkific's new course builder cannot, even while it is
+    sold, so for courses the enrollment's error decides. If that error also names the student, it
+    does not tell which of the two is missing, and the answer is False.
     """
     if error.says("user could not be found"):
         return False
@@ -187,10 +192,10 @@ def _gone(effect: Effect, action_input: ActionInput) -> Said:
 def _planned_calls(
     effect: Effect, target: Destination.Kind, *, known: bool, fills_fields: bool = False, **__: str
 ) -> list[PlannedCall]:
-    """The calls in order, as far as they are known without asking Thinkific.
+    """Return the calls in order, as far as they are known without asking Thinkific.
 
-    `known`: whether Admit remembers the customer's student on that site. `fills_fields`:
-    whether the order brings signup fields that a known student does not have yet.
+    `known` tells whether Admit remembers the customer as a student of the site, `fills_fields`
+    whether the order has signup field values that a known student does not have yet.
     """
     bundle = target == Destination.Kind.BUNDLE
     where = "/bundles/ID/enrollments" if bundle else "/enrollments"

@@ -1,4 +1,4 @@
-"""Send HTTP POST: what SamCart sent is posted to a Notify URL, byte for byte."""
+"""The action Send HTTP POST: post what SamCart sent to a Notify URL, byte for byte."""
 
 from collections.abc import Generator
 
@@ -18,7 +18,7 @@ NO_BODY = "no_body"
 def send_http_post(
     attempt: Attempt, action_input: ActionInput
 ) -> Generator[HttpPost, Answer, ActionOutcome]:
-    """Post the body once. The receiver knows by the message's number what it got before."""
+    """Post the body. The receiver recognizes a repeated message by its number."""
     message = action_input.message
     if message is None:
         raise Refused(

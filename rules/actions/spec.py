@@ -1,4 +1,4 @@
-"""What Admit must know of an action to offer it, decide on it, carry it out and talk about it."""
+"""What Admit knows about an action, to offer it, decide on it, carry it out and describe it."""
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +21,10 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What SamCart sent, to be passed on: the bytes of its body, and what it said of them.
+    """What SamCart sent, to be passed on: the body's bytes and its content headers.
 
-    `number` is under which the receiver knows the message: it stays when Admit sends it again.
+    `number` identifies the message to the receiver. It stays the same when Admit sends it again.
+    `event` is the event's number.
     """
 
     number: str
@@ -36,16 +37,22 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ActionInput:
-    """The input of an action: the course or bundle, its courses, and the signup fields to fill.
+    """The input of an action.
 
-    `said_gone`: the site has said before that there is no such course or bundle. `missing` says
-    so of one that was entered by hand, "" for any other. `kept` are the courses and bundles that
-    stay open whatever is ended, by what gives them: {"course:501": "order 1183"}. `only`, where it
-    is not None, are the courses of the bundle that are given one by one, because others of them
-    have ended. `gave` are courses of the bundle that are ended one by one where the bundle does not
-    show them. `until` are the ends that courses had before they were bought ("course:501").
-    `message` is for an action that passes it on; None where
-    the body is not kept.
+    `destination_id`, `destination`: Thinkific's number and the name of the course or bundle, or
+    for a message the receiver's name.
+    `course_ids`: the courses of the bundle.
+    `fields`: the signup fields to fill, {number: value}.
+    `said_gone`: the site said before that it has no such course or bundle.
+    `missing`: a sentence that says so about one that was entered by hand, "" for any other.
+    `kept`: the courses and bundles that must stay open, and what gives them:
+    {"course:501": "order 1183"}.
+    `only`: if not None, give only these courses of the bundle, one by one, because access to the
+    others has ended.
+    `gave`: courses of the bundle to end one by one if the bundle does not list them.
+    `until`: the ends that courses had before they were bought, by target ("course:501").
+    `attempt`: the number of this attempt, from 1.
+    `message`: what an action that passes on sends; None if the body is no longer kept.
     """
 
     destination_id: int
@@ -64,7 +71,7 @@ class ActionInput:
 
 @dataclass(frozen=True, slots=True)
 class ActionOutcome:
-    """What came of an action: a code that stays the same, and one sentence."""
+    """The result of an action: a stable code and one sentence."""
 
     code: str
     message: str
@@ -72,7 +79,7 @@ class ActionOutcome:
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A call that an action will make: in plain words, and as a technician writes it."""
+    """A call that an action would make, in plain words and in technical form ("GET /users")."""
 
     words: Text
     technical: str
@@ -80,16 +87,17 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionSpec:
-    """One action. `key` is stored with rules and runs, and written in the configuration file.
+    """One action.
 
-    `target` is what its destination must be; None: it has none. `run` are its steps, which yield
-    the calls of its app and end in an outcome. `in_words` follows "When ..., " in the rule
-    as a person would say it; {place} is the destination with its site. `in_short` is the same for a
-    line of a list, where {name} is the destination alone. `planned_calls` gets
-    `known` and `fills_fields`, see `enrollments`, and the `site`. `opposite` is the key of the
-    action that undoes this one. `passes_on`: it hands on what SamCart sent and does nothing for
-    the customer. So it runs once for a delivery, however many lines that has, also for one
-    without a usable e-mail address.
+    `key`: stored with rules and runs, and written in the configuration file.
+    `target`: the kind of destination it needs, or None if it has no destination.
+    `run`: its steps, which yield calls of its app and end in an outcome.
+    `in_words`: follows "When ..., " in a rule's sentence; {place} is the destination with its site.
+    `in_short`: the same for one line of a list; {name} is the destination alone.
+    `planned_calls`: called with `known` and `fills_fields` (see `enrollments`), and `site`.
+    `opposite`: the key of the action that undoes this one.
+    `passes_on`: it passes on what SamCart sent and does nothing for the customer. So it runs once
+    for a delivery, however many lines that has, even if it has no usable e-mail address.
     """
 
     key: str
@@ -113,9 +121,9 @@ class ActionSpec:
         return self.effect is Effect.ENDS
 
     def concerns(self, number: int | None) -> str:
-        """The course or bundle whose access a run changes, "course:501"; "" when it changes none.
+        """Return the target whose access a run changes, as "course:501", or "" if it changes none.
 
-        The ledger of access keeps grants of it.
+        `number` is Thinkific's number. Grants in the ledger name their target in this form.
         """
         if self.effect is Effect.NONE or self.target is None:
             return ""
@@ -123,6 +131,6 @@ class ActionSpec:
 
 
 def read_target(target: str) -> tuple[Destination.Kind, int]:
-    """The kind and number of the course or bundle that `ActionSpec.concerns` wrote."""
+    """Return the kind and number of a target in the form of `ActionSpec.concerns`."""
     kind, _, number = target.partition(":")
     return Destination.Kind(kind), int(number)

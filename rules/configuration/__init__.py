@@ -1,4 +1,4 @@
-"""The configuration as a YAML file: `apply` brings the database up to it, `export` writes it."""
+"""The configuration as a YAML file: `apply` writes it to the database, `export` to a file."""
 
 from collections.abc import Mapping
 
@@ -23,11 +23,12 @@ def apply(
     prune: bool = False,
     progress: sites.Progress = lambda name: None,
 ) -> ApplyReport:
-    """Apply a configuration file (UTF-8 YAML), all of it or, with any fault, nothing.
+    """Apply a configuration file (UTF-8 YAML). If it has any fault, nothing is applied.
 
-    Sites are read first, over HTTP and in memory; then everything is checked; then one
-    transaction writes what differs, and with `dry_run` is rolled back. `progress` is called
-    with the name of each site before it is read. Raises Faulty.
+    First reads the sites over HTTP without storing anything, then checks everything, then writes
+    what differs in one transaction, which `dry_run` rolls back. `environ` supplies the values of
+    `${NAME}`. `prune` deletes rules, mappings and hand-entered courses that the file does not
+    name. `progress` is called with the name of each site before it is read. Raises Faulty.
     """
     faults = Faults()
     configuration = reading.read(raw, environ, faults)

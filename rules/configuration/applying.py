@@ -1,4 +1,4 @@
-"""Writes what a file says and the database does not; each change is one sentence."""
+"""Write to the database what differs from the file. Each change is reported in one sentence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,14 +25,16 @@ Row = TypeVar("Row")
 
 
 class ConcurrentChange(Exception):
-    """Someone else changed what the check had seen: check again."""
+    """Somebody else changed rows since the file was checked, so it must be checked again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyReport:
-    """What was changed, what the file does not name, and the accounts with a new address.
+    """What `write` did, in sentences.
 
-    `kept` is what the file does not name either, and cannot be deleted.
+    `changes` are the changes made. `left` is what the file does not name and stays because
+    `prune` was not asked for. `kept` is what the file does not name but rules still use, so it
+    cannot be deleted. `new_addresses` are the accounts that got a new webhook address.
     """
 
     changes: list[str] = field(default_factory=list)
@@ -42,10 +44,10 @@ class ApplyReport:
 
 
 def write(configuration: Configuration, sites: dict[str, Site], *, prune: bool) -> ApplyReport:
-    """Bring the database up to the file; needs a transaction and a checked configuration.
+    """Make the database match the file. Call it in a transaction, with a checked configuration.
 
-    Rows that are as the file says are not written. Raises ConcurrentChange, and IntegrityError,
-    when someone else has changed something since the check.
+    Rows that match already are not written. Raises ConcurrentChange or IntegrityError if somebody
+    else changed something since the check, and Faulty if a rule is not valid.
     """
     report = ApplyReport()
     stored = Stored.load(lock=True)
@@ -225,9 +227,9 @@ def _new_rule(
 def _write_products(
     configuration: Configuration, stored: Stored, report: ApplyReport
 ) -> dict[tuple[str, str], Product]:
-    """The products of the file by account and id; those that are missing are made.
+    """Return all products by (account name, SamCart ID), after adding those that only the file has.
 
-    One that is there keeps its name: SamCart sends that with each event.
+    An existing product keeps its name, because SamCart sends it with each event.
     """
     there = Product.objects.filter(kind=Product.Kind.PRODUCT).select_related("marketplace")
     products = {(each.marketplace.name, each.external_id): each for each in there}

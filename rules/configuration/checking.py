@@ -1,4 +1,4 @@
-"""Whether the entries of a file fit together, to the sites and to what the database holds."""
+"""Check that a file's entries fit each other, the sites and the database."""
 
 from integrations import secrets
 from integrations.models import ProfileField, WebhookSecret
@@ -13,7 +13,7 @@ _MOST_NAMED = 10
 def check(
     configuration: Configuration, stored: Stored, sites: dict[str, Site], faults: Faults
 ) -> None:
-    """Note every fault, and note on each site the signup fields that the mappings mean."""
+    """Add every fault to `faults`, and set `chosen` of each site for its mappings."""
     _check_webhook_secrets(configuration, faults)
     for entry in configuration.integrations:
         if site := sites.get(entry.name):

@@ -1,8 +1,8 @@
-"""The configuration file as plain data: YAML without its surprises, entries with their lines.
+"""Load the configuration file as plain data: YAML without its surprises, and with line numbers.
 
-Every value stays the text that a person wrote, so that `no`, `0123` and `2024-01-01` mean
-themselves. Anchors and tags are refused: the one can blow a small file up, the other means
-something in Python only.
+Every value stays the text that a person wrote, so `no`, `0123` and `2024-01-01` are not
+converted. Anchors are refused because they can blow up a small file, tags because they mean
+something only in Python.
 """
 
 import re
@@ -13,7 +13,7 @@ from rules.configuration.faults import Faults, Faulty
 
 LARGEST = 1024 * 1024  # bytes
 _TAGS = "tag:yaml.org,2002:"
-# What a plain value may look like to YAML; to us it stays text.
+# The types that YAML may see in a plain value. Here all of them stay text.
 _KINDS = frozenset(
     f"{_TAGS}{kind}"
     for kind in ("str", "null", "bool", "int", "float", "timestamp", "merge", "value", "map", "seq")
@@ -22,7 +22,7 @@ _QUOTED = re.compile(r" *'[^']{2,}'")
 
 
 class Entry(dict[str, "Value"]):
-    """A mapping of the file and the line where it begins."""
+    """A mapping of the file, with the line where it begins."""
 
     def __init__(self, line: int) -> None:
         super().__init__()
@@ -33,7 +33,10 @@ Value = None | str | list["Value"] | Entry
 
 
 def load(raw: bytes) -> Entry:
-    """The file's content. Raises Faulty with the line of what is wrong; quotes no value."""
+    """Return the file's content. Raises Faulty with the lines of its faults.
+
+    The sentences quote no value, because it may be a secret.
+    """
     if len(raw) > LARGEST:
         raise Faulty(["The file is larger than 1 MiB."])
     try:
@@ -62,7 +65,7 @@ def _compose(text: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        # PyYAML quotes words of the file, and one of them may be part of a key.
+        # PyYAML's message quotes words of the file, and one of them may be part of a secret.
         problem = _QUOTED.sub("", error.problem or error.context or "unreadable")
         raise Faulty([f"Line {line}: this is not valid YAML ({problem})."]) from None
     except yaml.reader.ReaderError as error:
@@ -72,7 +75,7 @@ def _compose(text: str) -> yaml.Node | None:
 
 
 def _plain(node: yaml.Node, seen: set[int], faults: Faults) -> Value:
-    """The node as plain data; an alias shows as the very node that was there before."""
+    """Return the node as plain data. An alias is found because its node was seen before."""
     line = node.start_mark.line + 1
     if id(node) in seen:
         faults.add(line, "anchors (&) and aliases (*) are not supported. Write the value out.")

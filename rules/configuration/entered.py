@@ -1,4 +1,4 @@
-"""Courses and bundles that a file enters by hand: those that Thinkific does not list."""
+"""Courses and bundles that a file enters by hand because Thinkific does not list them."""
 
 from integrations.models import Destination, Integration
 from integrations.thinkific import catalog
@@ -6,7 +6,10 @@ from rules.configuration.entries import Configuration, IntegrationEntry
 
 
 def write(entry: IntegrationEntry, row: Integration) -> list[str]:
-    """Enter what the file enters by hand and Thinkific does not list; a sentence for each."""
+    """Store the file's hand-entered courses and bundles that Thinkific does not list.
+
+    Returns a sentence for each that is new or renamed.
+    """
     known = {(each.kind, each.external_id): each for each in row.destinations.all()}
     told = []
     for wanted in entry.destinations:
@@ -20,12 +23,12 @@ def write(entry: IntegrationEntry, row: Integration) -> list[str]:
 
 
 def described(row: Destination) -> str:
-    """ "course 501 (Course Two) on Art Academy" """
+    """Return, for example, "course 501 (Course Two) on Art Academy"."""
     return f"{row.kind} {row.external_id} ({row}) on {row.integration}"
 
 
 def not_named(configuration: Configuration) -> list[Destination]:
-    """What was entered by hand and the file does not name."""
+    """Return the stored hand-entered courses and bundles that the file does not name."""
     named = {
         (entry.name, each.kind.value, each.number)
         for entry in configuration.integrations

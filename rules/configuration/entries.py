@@ -8,27 +8,31 @@ from rules.actions import ActionSpec
 from rules.configuration.faults import EntryPosition
 from rules.triggers import Trigger
 
-# What a rule that ends access ends: what its purchase gave, or whatever gave it.
+# The values of `ends`: end only what the rule's purchase gave, or whatever gave it.
 OWN, ANY = "own", "any"
 RuleKey = tuple[str, str, str, str, str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class MarketplaceEntry:
+    """A SamCart account."""
+
     place: EntryPosition
     name: str
-    webhook_secret: str = field(repr=False)  # "" when the file names none
+    webhook_secret: str = field(repr=False)  # "" if the file names none
 
 
 @dataclass(frozen=True, slots=True)
 class MappingEntry:
+    """A SamCart custom field, by name or slug, and the label of the signup field that it fills."""
+
     samcart: str
     thinkific: str
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationEntry:
-    """A course or bundle entered by hand: its kind, Thinkific's id, and a name."""
+    """A course or bundle entered by hand: its kind, Thinkific ID and name."""
 
     kind: Destination.Kind
     number: int
@@ -37,9 +41,9 @@ class DestinationEntry:
 
 @dataclass(frozen=True, slots=True)
 class IntegrationEntry:
-    """`secret` "" and None elsewhere: the file does not say, so a stored value stays.
+    """An integration. A Notify URL has a `url`, Thinkific has a `site`; the other one is "".
 
-    A Notify URL has a `url` and no `site`.
+    If `secret` is "" or an optional value is None, the file does not say, and the stored one stays.
     """
 
     place: EntryPosition
@@ -57,7 +61,11 @@ class IntegrationEntry:
 
 @dataclass(frozen=True, slots=True)
 class RuleEntry:
-    """`product` is a SamCart id, "" for a global rule; `destination` Thinkific's id, or None."""
+    """A rule.
+
+    `product` is a SamCart ID, or "" for a global rule. `destination` is a Thinkific ID, or None if
+    the action has no destination.
+    """
 
     place: EntryPosition
     marketplace: str
@@ -73,14 +81,14 @@ class RuleEntry:
 
     @property
     def needs(self) -> tuple[str, int] | None:
-        """The kind and id of the course or bundle that must be there; None for no such thing."""
+        """The kind and ID of the course or bundle that must exist, or None if it needs none."""
         if self.action.target is None or self.destination is None:
             return None
         return self.action.target.value, self.destination
 
     @property
     def key(self) -> RuleKey:
-        """What makes it the same rule: all but its switches."""
+        """What identifies the rule: all but `ends_all`, `delay_days` and `enabled`."""
         return (
             self.marketplace,
             self.product,
@@ -93,10 +101,10 @@ class RuleEntry:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The sound entries of a file.
+    """The entries of a file that have no fault.
 
-    `unsound` has (section, name) of the others, so that no one is told that there is no such
-    account only because its entry has a fault of its own; "" is a name that cannot be read.
+    `unsound` has (section, name) of the others; the name is "" if it cannot be read. So a rule is
+    not reported for naming an unknown account only because the account's own entry has a fault.
     """
 
     marketplaces: tuple[MarketplaceEntry, ...]
@@ -105,5 +113,5 @@ class Configuration:
     unsound: frozenset[tuple[str, str]]
 
     def may_name(self, section: str, name: str) -> bool:
-        """Whether an entry with a fault has, or could have, this name."""
+        """Return whether an entry with a fault has, or could have, this name."""
         return not self.unsound.isdisjoint({(section, name), (section, "")})

@@ -1,4 +1,4 @@
-"""The configuration as a file that `apply_config` takes, without any secret."""
+"""Export the configuration as a file for `apply_config`, without any secret."""
 
 import re
 import unicodedata
@@ -22,10 +22,10 @@ _SECRETS = """\
 
 
 def export() -> str:
-    """The whole configuration as YAML; secrets are `${NAME}`, and a comment lists the names.
+    """Return the whole configuration as YAML. API keys are `${NAME}`; a comment lists the names.
 
-    Mappings of signup fields that are gone, and rules for SamCart courses, which no event can
-    fit, are left out.
+    Leaves out mappings of signup fields that are gone, and rules for SamCart courses, which no
+    event can match.
     """
     integrations = list(Integration.objects.order_by("pk"))
     with_key = [row for row in integrations if app_registry.of(row).has_catalog]
@@ -101,7 +101,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def _placeholders(integrations: list[Integration]) -> dict[int, str]:
-    """{integration id: THINKIFIC_SECRET_ART_ACADEMY}, no two alike."""
+    """Return a unique name for each integration's API key: {pk: "THINKIFIC_SECRET_ART_ACADEMY"}."""
     names: dict[int, str] = {}
     for row in integrations:
         name = "THINKIFIC_SECRET_" + (_word(row.name) or _word(row.site))
@@ -120,5 +120,5 @@ def _word(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line that a comment can hold."""
+    """Return the text as one line that fits into a comment."""
     return " ".join(storable(text, 100).split())

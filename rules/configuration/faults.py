@@ -1,11 +1,11 @@
-"""What is wrong with a configuration file: every fault at once, each with its place."""
+"""Collect everything that is wrong with a configuration file, each fault with its place."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
 class Faulty(Exception):
-    """The file cannot be applied, and nothing was. `faults` has a sentence for each reason."""
+    """The file cannot be applied, and nothing was. `faults` has one sentence per reason."""
 
     def __init__(self, faults: Iterable[str]) -> None:
         self.faults = tuple(faults)
@@ -14,9 +14,9 @@ class Faulty(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EntryPosition:
-    """Where an entry is: `rules[3] (Main shop, product_purchased)`, counted from 1.
+    """The place of an entry: "Line 12, rules[3] (Main shop, product_purchased)".
 
-    Without a section it is the file as a whole.
+    `number` counts from 1 in its section. An empty `section` means the file as a whole.
     """
 
     section: str
@@ -33,12 +33,12 @@ class EntryPosition:
 
 @dataclass(slots=True)
 class Faults:
-    """Gathers faults; `sentences` has them in the order of the file."""
+    """A collection of faults. `sentences` returns them in the order of the file."""
 
     _found: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, where: EntryPosition | int, sentence: str) -> None:
-        """Note a fault of an entry, or of a line."""
+        """Add a fault of an entry, or of a line given by its number."""
         line = where if isinstance(where, int) else where.line
         place = f"Line {where}" if isinstance(where, int) else str(where)
         self._found.append((line, f"{place}: {sentence}"))

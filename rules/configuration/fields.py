@@ -1,4 +1,4 @@
-"""Reading one entry of the file key by key, with `${NAME}` taken from the environment."""
+"""Read one entry of the file key by key, taking `${NAME}` from the environment."""
 
 import difflib
 import re
@@ -17,16 +17,16 @@ _LARGEST_NUMBER = 2**63 - 1
 
 
 class Unset(Exception):
-    """A `${NAME}` that the environment does not have; `name` is how to call it in a sentence."""
+    """The environment lacks a `${NAME}`. `name` is how to call it in a sentence."""
 
     def __init__(self, name: str) -> None:
-        # What is no name may be a part of a secret.
+        # Text that is not a valid name may be part of a secret, so it is not shown.
         self.name = f"${{{name}}}" if _NAME.fullmatch(name) else "A ${…}"
         super().__init__(self.name)
 
 
 def expand(text: str, environ: Mapping[str, str]) -> str:
-    """Put in the environment's values; `$${NAME}` stands for `${NAME}` itself. Raises Unset."""
+    """Replace each `${NAME}` by its value; `$${NAME}` becomes a literal `${NAME}`. Raises Unset."""
 
     def value(match: re.Match[str]) -> str:
         dollars, name = match.groups()
@@ -40,16 +40,16 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
 
 
 def escape(text: str) -> str:
-    """The text in a form that `expand` gives back unchanged."""
+    """Escape the text so that `expand` returns it unchanged."""
     return _PLACEHOLDER.sub(lambda match: f"${match[0]}", text)
 
 
 @dataclass(slots=True)
 class Fields:
-    """One entry; whatever is wrong goes to `faults` and makes it not `sound`.
+    """One entry. Each fault goes to `faults` and sets `sound` to False.
 
-    An optional key that is absent is "" or None; so is a faulty one, and then the entry is
-    of no use.
+    A method returns "", 0 or None for an optional key that is absent, and also for a faulty one.
+    So an entry that is not `sound` must not be used.
     """
 
     place: EntryPosition
@@ -63,13 +63,13 @@ class Fields:
         self.sound = False
 
     def only(self, *known: str) -> None:
-        """Every key must be one of these."""
+        """Note a fault for each key that is not one of these."""
         for key in self.entry:
             if key not in known:
                 self.fault(f"there is no key `{key}` here.{_nearest(key, known)}")
 
     def text(self, key: str, *, longest: int, needed: bool = True) -> str:
-        """A stripped text that a database can hold."""
+        """Return the text without surrounding spaces, if a database can store it."""
         if key not in self.entry:
             if needed:
                 self.fault(f"`{key}` is missing.")
@@ -94,7 +94,7 @@ class Fields:
         return ""
 
     def number(self, key: str) -> int:
-        """A whole number from 1 that a database can hold; 0 when faulty."""
+        """Return a whole number from 1 to 2**63 - 1, or 0 if it is faulty."""
         text = self.text(key, longest=100)
         if not text:
             return 0
@@ -104,7 +104,7 @@ class Fields:
         return 0
 
     def flag(self, key: str) -> bool | None:
-        """True, false, or None when absent."""
+        """Return True, False, or None if the key is absent or faulty."""
         text = self.text(key, longest=100, needed=False).casefold()
         if text in _YES:
             return True
@@ -113,7 +113,7 @@ class Fields:
         return False if text in _NO else None
 
     def choice(self, key: str, choices: Collection[str], *, needed: bool = True) -> str:
-        """One of these words."""
+        """Return one of these words, or "" if the key is absent or faulty."""
         text = self.text(key, longest=200, needed=needed)
         if not text or text in choices:
             return text
@@ -122,7 +122,7 @@ class Fields:
         return ""
 
     def hint(self, *keys: str) -> str:
-        """What names the entry to a person, as far as it can be read."""
+        """Return the values of these keys, as far as they can be read, to name the entry."""
         found = []
         for key in keys:
             value = self.entry.get(key)

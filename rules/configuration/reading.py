@@ -1,4 +1,4 @@
-"""Reads the configuration file into values, and checks what the file alone can show."""
+"""Read the configuration file into entries, and check what needs only the file itself."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -33,7 +33,7 @@ Read = TypeVar("Read")
 
 
 def read(raw: bytes, environ: Mapping[str, str], faults: Faults) -> Configuration:
-    """Read the file. Raises Faulty when it is no YAML; faults of entries go to `faults`."""
+    """Read the file. Raises Faulty if it is not usable YAML. Faults of entries go to `faults`."""
     content = document.load(raw)
     unsound: set[tuple[str, str]] = set()
     whole = Fields(EntryPosition("", 0, content.line), content, faults, environ)
@@ -128,7 +128,7 @@ def _site(fields: Fields) -> str:
 
 
 def _student_field(fields: Fields) -> str | None:
-    """ "" where the file says that there is none, None where it does not say."""
+    """Return the field's name, "" if the file says that there is none, or None if it is silent."""
     if "student_field" not in fields.entry:
         return None
     return fields.text("student_field", longest=255) if fields.entry["student_field"] else ""
@@ -171,7 +171,7 @@ def _destinations(fields: Fields) -> tuple[DestinationEntry, ...]:
 
 
 def _inside(fields: Fields, key: str, *known: str) -> Iterator[Fields]:
-    """The entries of a list inside of this one, each of which has these keys."""
+    """Yield the entries of the list under `key`. They may only have the `known` keys."""
     rows = fields.entry.get(key) or []
     if not isinstance(rows, list) or not all(isinstance(row, Entry) for row in rows):
         form = ", ".join(f"{name}: …" for name in known)
@@ -259,7 +259,10 @@ def _ends(fields: Fields, action: str) -> str:
 
 
 def _product(fields: Fields) -> str:
-    """The SamCart id as events carry it. An empty one never turns into a global rule."""
+    """Return the SamCart ID as events carry it, or "" for a global rule.
+
+    An empty or zero `product` is a fault, so that it never makes a rule global by accident.
+    """
     text = fields.text("product", longest=64, needed=False)
     try:
         product = normalize_id(text, what="`product`")

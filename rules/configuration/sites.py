@@ -1,8 +1,8 @@
-"""What each integration offers that the file speaks of: from our rows, or read just now.
+"""Find what each integration in the file offers, from the database or from the site itself.
 
-A site is called only when that can change something: it is new, its key is new, or the file
-names a course, bundle or signup field that we have not seen. The address of a Notify URL is checked
-when it is new. Nothing is stored here.
+A site is called only if that can matter: the site or its key is new, or the file names a course,
+bundle or signup field that is not stored. The address of a Notify URL is checked if it is new.
+Nothing is stored here.
 """
 
 import time
@@ -27,18 +27,22 @@ from rules.configuration.entries import Configuration, IntegrationEntry, Mapping
 from rules.configuration.faults import Faults
 from rules.configuration.stored import Stored
 
-# How long one call may wait for its slot behind the calls of the workers.
+# Seconds that one call may wait for its slot behind the calls of the workers.
 _MAX_WAIT = 120.0
 Progress = Callable[[str], object]
 
 
 @dataclass(slots=True)
 class Site:
-    """An integration by its name in the file; `row` is None while it is not in the database.
+    """An integration that the file names.
 
-    `found` is the catalog when it was read just now, `destinations` {(kind, id): name} and
-    `fields` what can be used, `chosen` the signup field's id for each mapping of the file. `url` is
-    that of a Notify URL, checked.
+    `row`: its row, or None if it is not in the database yet.
+    `new_secret`: the secret to store, or "" if the stored one stays.
+    `found`: the catalog, if it was just read from the site.
+    `destinations`: the courses and bundles that rules can use, {(kind, id): name}.
+    `fields`: the signup fields.
+    `url`: the checked address of a Notify URL.
+    `chosen`: the signup field's ID for each mapping of the file.
     """
 
     app: AppSpec
@@ -54,7 +58,7 @@ class Site:
 def look(
     configuration: Configuration, stored: Stored, faults: Faults, progress: Progress
 ) -> dict[str, Site]:
-    """The sites by name; one that cannot be read is left out, with a fault.
+    """Return the sites by integration name. One that cannot be read is left out, with a fault.
 
     Calls Thinkific, so it must not run inside a transaction.
     """
@@ -117,7 +121,10 @@ def _look(
     stored: Stored,
     progress: Callable[[], object],
 ) -> Site | None:
-    """Raises what reading a site raises, and ValueError for the address of a Notify URL."""
+    """Look at one integration. Returns None if it is in neither the file nor the database.
+
+    Raises the errors of reading a site, and ValueError for a bad address of a Notify URL.
+    """
     app = entry.app if entry else app_registry.of(row) if row else None
     if app is None:
         return None
@@ -141,7 +148,7 @@ def _look(
 
 
 def _checked_url(entry: IntegrationEntry | None, row: Integration | None) -> str:
-    """The address that the file gives, or the stored one; only a new one is looked up."""
+    """Return the file's address, checked by DNS lookup if it is new, or else the stored one."""
     if row is not None and (entry is None or entry.url == row.url):
         return row.url
     assert entry is not None
@@ -149,7 +156,7 @@ def _checked_url(entry: IntegrationEntry | None, row: Integration | None) -> str
 
 
 def _new_secret(entry: IntegrationEntry | None, row: Integration | None) -> str:
-    """The file's secret when it differs from the stored one, else ""."""
+    """Return the file's secret if it differs from the stored one, else ""."""
     if entry is None or not entry.secret:
         return ""
     try:
@@ -186,7 +193,7 @@ def _fields(found: Catalog) -> list[ProfileField]:
 
 
 def _try_key(site: str, secret: str, row: Integration | None) -> Catalog:
-    """Read the catalog with a key that is not stored yet. Raises OutsideError and the like."""
+    """Read the catalog with a key that is not stored yet. Raises the errors in FAULTS."""
     client = Client(
         base_url=settings.THINKIFIC_API_URL,
         site=site,
@@ -204,7 +211,7 @@ def _try_key(site: str, secret: str, row: Integration | None) -> Catalog:
 
 
 class _Pace:
-    """Keeps the calls to a site without a budget row as far apart as a budget would."""
+    """Spaces out the calls to a site that has no call budget yet, as a budget would."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -216,7 +223,7 @@ class _Pace:
 
 
 def _take_slot(row: Integration) -> None:
-    """Wait for a slot of the site; a pause that the old key caused does not hold for a new one."""
+    """Wait for a slot of the site. Ignores a pause that the old key may have caused."""
     why, seconds = rate_limit.blocked_for(row.pk)
     if why == CallBudget.Blocked.LIMIT and seconds > 0:
         raise rate_limit.SiteBlocked(why, seconds)

@@ -1,4 +1,4 @@
-"""What the database holds of the things that a configuration file speaks of."""
+"""Load what the database holds of the things that a configuration file can name."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,7 +10,7 @@ from rules.models import Rule
 
 
 def rule_key(rule: Rule) -> RuleKey:
-    """The same key that the rule's entry in a file has."""
+    """Return the key that the rule's entry in a file has."""
     return (
         rule.marketplace.name,
         _product_id(rule.product) if rule.product else "",
@@ -22,14 +22,14 @@ def rule_key(rule: Rule) -> RuleKey:
 
 
 def _product_id(product: Product) -> str:
-    # A file knows only products; a rule for a SamCart course must not be taken for one of them.
+    # A file names only products. A rule for a SamCart course must not get the key of a product.
     is_product = product.kind == Product.Kind.PRODUCT
     return product.external_id if is_product else f"{product.kind}\n{product.external_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One look at the database: accounts and integrations by name, rules by key."""
+    """The stored configuration: accounts and integrations by name, rules by key."""
 
     marketplaces: dict[str, Marketplace]
     integrations: dict[str, Integration]
@@ -38,7 +38,7 @@ class Stored:
 
     @classmethod
     def load(cls, *, lock: bool = False) -> Self:
-        """With `lock` no worker changes an integration until the caller's transaction ends."""
+        """Load everything. With `lock`, integrations stay locked until the transaction ends."""
         integrations = Integration.objects.order_by("pk")
         if lock:
             integrations = integrations.select_for_update()
@@ -55,21 +55,21 @@ class Stored:
 
     @property
     def site_names(self) -> dict[str, str]:
-        """{subdomain: name of the integration}"""
+        """The name of each integration that is a site: {subdomain: name}."""
         rows = self.integrations.values()
         return {row.site: row.name for row in rows if app_registry.of(row).has_catalog}
 
     def destinations(self, row: Integration) -> dict[tuple[str, int], str]:
-        """{(kind, id): name} of the courses and bundles that rules can use, listed or not."""
+        """Return the courses and bundles that rules can use, listed or not: {(kind, id): name}."""
         there = row.destinations.filter(gone_at=None)
         return {(each.kind, each.external_id): each.name for each in there}
 
     def fields(self, row: Integration) -> list[ProfileField]:
-        """The signup fields that are there."""
+        """Return the signup fields that still exist."""
         return list(row.profile_fields.filter(gone_at=None).order_by("pk"))
 
     def mapped(self, integration: str, entry: MappingEntry) -> FieldMapping | None:
-        """The very mapping of the file, also when its signup field is gone."""
+        """Return the stored mapping that equals the file's, even if its signup field is gone."""
         for mapping in self.mappings:
             same_label = _same(mapping.profile_field.label, entry.thinkific)
             same_field = mapping.samcart_field == entry.samcart

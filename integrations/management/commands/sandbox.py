@@ -1,4 +1,4 @@
-"""`manage.py sandbox`: a stand-in for Thinkific on this machine, to try things by hand."""
+"""`manage.py sandbox`: run a stand-in for Thinkific on this machine, to try things by hand."""
 
 import contextlib
 import signal
@@ -30,7 +30,7 @@ http://127.0.0.1:8902/hook, and start the sandbox with the secret that is shown:
 
 class Command(BaseCommand):
     help = "Serves a stand-in for Thinkific on this machine, with a sample school."
-    # It needs neither database nor keys to be in order.
+    # It needs neither a working database nor keys.
     requires_system_checks = []
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
@@ -87,7 +87,7 @@ def _receiver(secret: str, port: int) -> SampleReceiver:
 
 @contextlib.contextmanager
 def _explained(host: str, port: int) -> Iterator[None]:
-    """Say why no server could be opened there."""
+    """Turn errors of opening a server at this address into sentences."""
     try:
         yield
     except (ValueError, OverflowError) as error:

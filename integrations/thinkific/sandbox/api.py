@@ -1,4 +1,4 @@
-"""The stand-in's Admin API: which request is answered by what."""
+"""The stand-in's Admin API: route requests and answer them."""
 
 import math
 import re
@@ -30,7 +30,7 @@ _ERRORS: dict[int, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """What a route needs to know; `id` is the number in the path, 0 when there is none."""
+    """What a route needs to know. `id` is the number in the path, or 0 if there is none."""
 
     school: School
     id: int
@@ -43,7 +43,10 @@ class _NotFoundError(Exception):
 
 
 def answer(school: School | None, request: Request, path: str, params: Any) -> Reply:
-    """Does what a call asks for, and says so. `path` is the part below the API's base."""
+    """Carry out a call and return the answer. `path` is the part below the API's base.
+
+    `school` is None if no key or token fits, `params` None if the body is broken JSON.
+    """
     if school is None:
         return json_reply(401, UNAUTHORIZED)
     with school.lock:
@@ -67,7 +70,7 @@ def answer(school: School | None, request: Request, path: str, params: Any) -> R
 
 
 def error_reply(status: int, switches: Switches, headers: Mapping[str, str]) -> Reply:
-    """The usual body of an error; that of 429 and 5xx goes by the switch `error_body`."""
+    """Return an error with its usual body. For 429 and 5xx, the switch `error_body` decides."""
     if switches.error_body == "html" and (status == 429 or status >= 500):
         return html_reply(status, headers)
     return json_reply(status, _ERRORS.get(status, {"error": reason(status)}), headers)
@@ -83,13 +86,13 @@ def _over_limit(school: School) -> Reply | None:
     if len(through) < limit:
         through.append(moment)
         return None
-    # Those above the limit may be there because it was lowered: the wait is for all of them.
+    # If the limit was lowered, there may be more calls than it allows: wait for all that are above.
     free_at = through[len(through) - limit] + window
     return error_reply(429, school.switches, reset_headers(school.switches, free_at))
 
 
 def reset_headers(switches: Switches, free_at: float) -> dict[str, str]:
-    """The header that says when calls are let through again, as `reset_header` has it."""
+    """Return the header that says when to call again, by the switch `reset_header`."""
     left = max(free_at - time.time(), 0.0)
     by_name: dict[str, dict[str, str]] = {
         "epoch_ms": {"RateLimit-Reset": str(math.ceil(free_at * 1000))},
@@ -210,7 +213,7 @@ def _update_enrollment(ask: RouteRequest) -> Reply:
 
 
 def _changed(school: School, row: dict[str, Any] | None) -> Reply:
-    """The answer to a PUT, as the switch `put_answer` has it."""
+    """Return the answer to a PUT, by the switch `put_answer`."""
     match school.switches.put_answer:
         case "row" if row is not None:
             return json_reply(200, row)
@@ -223,12 +226,12 @@ def _changed(school: School, row: dict[str, Any] | None) -> Reply:
 def _page(
     ask: RouteRequest, found: Sequence[T], row: Callable[[School, T], serializers.Row]
 ) -> Reply:
-    """The page of a list that the query asks for."""
+    """Return the page of a list that the query asks for."""
     return json_reply(200, serializers.page(ask.school, found, ask.query, row))
 
 
 def _found(ask: RouteRequest, rows: Mapping[int, T]) -> T:
-    """The one of these that the path names. Raises _NotFoundError."""
+    """Return the row whose ID is in the path. Raises _NotFoundError."""
     if (row := rows.get(ask.id)) is None:
         raise _NotFoundError
     return row

@@ -1,4 +1,4 @@
-"""One accepted connection: bytes in, bytes out, and the rough ends that faults need."""
+"""One accepted connection: read requests, send answers, and fail in the ways that faults need."""
 
 import contextlib
 import dataclasses
@@ -18,7 +18,7 @@ class HangupError(Exception):
 
 
 class BadRequestError(Exception):
-    """What came is no request that can be read; `status` is the answer before the hangup."""
+    """The request cannot be read. `status` is the answer before the connection is closed."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -26,7 +26,7 @@ class BadRequestError(Exception):
 
 
 class Connection:
-    """A connection until it ends; every wait ends when `stopping` is set or the peer leaves."""
+    """One connection. Every wait ends when `stopping` is set or the client leaves."""
 
     def __init__(self, sock: socket.socket, stopping: threading.Event) -> None:
         self._sock = sock
@@ -35,7 +35,7 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def read_request(self) -> Request:
-        """The next request. Raises HangupError when none comes, BadRequestError for no HTTP."""
+        """Return the next request. Raises HangupError if none comes, BadRequestError if no HTTP."""
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             if len(self._buffer) > MAX_HEAD:
                 raise BadRequestError(431)
@@ -71,44 +71,44 @@ class Connection:
         self._buffer += piece
 
     def send(self, data: bytes) -> None:
-        """Sends all of it. Raises OSError when the peer has gone."""
+        """Send all of it. Raises OSError if the client has gone."""
         self._sock.sendall(data)
 
     def reply(self, reply: Reply) -> None:
-        """Sends a whole answer in one piece."""
+        """Send a whole answer in one piece."""
         self.send(encode(reply))
 
     def drip(self, data: bytes, delay: float) -> None:
-        """Sends byte by byte, `delay` seconds apart."""
+        """Send the data byte by byte, `delay` seconds apart."""
         for number in range(len(data)):
             self.send(data[number : number + 1])
             self.pause(delay)
 
     def cut_off(self, reply: Reply, sent: int) -> None:
-        """Promises the whole body, sends `sent` bytes of it and closes."""
+        """Announce the whole body, send only `sent` bytes of it and raise HangupError."""
         line, headers = head_of(reply)
         self.send(line + headers + reply.body[:sent])
         raise HangupError
 
     def pause(self, seconds: float) -> None:
-        """Waits. Raises HangupError when the server stops meanwhile."""
+        """Wait. Raises HangupError if the server stops meanwhile."""
         if seconds and self._stopping.wait(seconds):
             raise HangupError
 
     def until_closed(self) -> None:
-        """Says nothing until the peer gives up or the server stops."""
+        """Stay silent until the client gives up or the server stops, then raise HangupError."""
         with contextlib.suppress(OSError):
             while self._sock.recv(65536):
                 pass
         raise HangupError
 
     def reset(self) -> None:
-        """Breaks the connection with RST in place of an orderly end."""
+        """Make the connection end with RST instead of an orderly close, and raise HangupError."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise HangupError
 
     def wake(self) -> None:
-        """From another thread: ends whatever this connection waits for."""
+        """End, from another thread, whatever this connection waits for."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 

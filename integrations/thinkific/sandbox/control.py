@@ -1,6 +1,6 @@
-"""`/_sandbox/...`: the stand-in's state and switches, for other processes and for curl.
+"""`/_sandbox/...`: show and change the stand-in's state, for other processes and for curl.
 
-These calls are in no list of calls, meet no fault and need no key.
+These calls are not recorded, meet no fault and need no key.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ PATH = "/_sandbox/"
 
 
 def answer(state: State, request: Request) -> Reply:
-    """Answers one control call; 400 with a sentence when it cannot be done."""
+    """Answer one control call. The answer is 400 with a sentence if it cannot be done."""
     act = _ACTS.get(f"{request.method} {request.path.rstrip('/')}")
     if act is None:
         return json_reply(404, {"error": f"There are: {', '.join(_ACTS)}."})
@@ -30,7 +30,7 @@ def answer(state: State, request: Request) -> Reply:
 
 
 def state_of(school: School) -> dict[str, Any]:
-    """A school as JSON: rows as the API writes them, enrollments with `active` besides."""
+    """Return a school as JSON: rows as the API writes them, enrollments also with `active`."""
     with school.lock:
         enrollments = [
             {**serializers.enrollment_row(school, row), "active": row.active}
@@ -98,10 +98,10 @@ def _clear_faults(state: State, request: Request) -> Any:
 
 
 def _add_school(state: State, request: Request) -> Any:
-    """`{"subdomain", "key", "token", "courses", "bundles", "fields"}`.
+    """Add the school in the body: `{"subdomain", "key", "token", "courses", "bundles", "fields"}`.
 
-    A course is a name or `{"name", "course_id", ...}`, a bundle `{"name", "courses": [names]}`,
-    a field a label or `{"label", "field_type", "required"}`. Added only if all of it is right.
+    A course is a name or `{"name", "course_id", ...}`, a bundle `{"name", "courses": [names]}`, a
+    field a label or `{"label", "field_type", "required"}`. Adds nothing if any of it is wrong.
     """
     wanted = _object(request)
     subdomain, key, token = (
@@ -135,7 +135,10 @@ def _fill(
 
 
 def _switches_for(state: State, request: Request, *, own: bool) -> Switches:
-    """Those of the school named in the query, or those of all that have none of their own."""
+    """Return the switches of the school in the query, or without one the common switches.
+
+    With `own`, a school that still has the common switches gets a copy of its own.
+    """
     if "school" not in request.query:
         return state.switches
     school = _school(state, request.query["school"])

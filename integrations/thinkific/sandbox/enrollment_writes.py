@@ -1,6 +1,6 @@
-"""What POST and PUT do to the stand-in's enrollments, and what they refuse.
+"""Carry out or refuse POST and PUT for the stand-in's enrollments.
 
-Refusals come as a list of sentences.
+Refusals are mostly lists of sentences.
 """
 
 import time
@@ -15,7 +15,7 @@ Dates = dict[str, datetime | None]
 
 
 def create_enrollment(school: School, params: Params) -> Enrollment:
-    """POST /enrollments. Raises RefusedError; what a repeat gives is the switch `repeat_post`."""
+    """POST /enrollments. The switch `repeat_post` decides on repeats. Raises RefusedError."""
     course = school.courses.get(ident(params.get("course_id")))
     user = school.users_by_id.get(ident(params.get("user_id")))
     if course is None or user is None:
@@ -33,12 +33,12 @@ def create_enrollment(school: School, params: Params) -> Enrollment:
 
 
 def update_enrollment(school: School, row: Enrollment, params: Params) -> None:
-    """PUT /enrollments/{id}. Raises RefusedError, with nothing changed."""
+    """PUT /enrollments/{id}. Raises RefusedError, and then changes nothing."""
     _change(row, _changes(school, params))
 
 
 def enroll_in_bundle(school: School, bundle: Bundle, params: Params) -> int:
-    """POST /bundles/{id}/enrollments; returns 201, or 202 for later. Raises RefusedError."""
+    """POST /bundles/{id}/enrollments. Return 201, or 202 if done later. Raises RefusedError."""
     user = _bundle_user(school, params)
     dates = _dates(params)
     if bundle.courses and all(school.row(user.id, course.id) for course in bundle.courses):
@@ -52,7 +52,10 @@ def enroll_in_bundle(school: School, bundle: Bundle, params: Params) -> int:
 
 
 def update_bundle_enrollments(school: School, bundle: Bundle, params: Params) -> None:
-    """PUT /bundles/{id}/enrollments: each course of the bundle that the user is enrolled in."""
+    """PUT /bundles/{id}/enrollments: change the user's enrollments in the bundle's courses.
+
+    Raises RefusedError.
+    """
     user = _bundle_user(school, params)
     changes = _changes(school, params)
     for course in bundle.courses:
@@ -70,7 +73,7 @@ def _bundle_user(school: School, params: Params) -> User:
 
 
 def _known_already(school: School, user: User) -> None:
-    """Raises RefusedError while enrollments do not know a new user."""
+    """Raise RefusedError as long as enrollments do not know a new user."""
     if not user.unknown:
         return
     user.unknown -= 1
@@ -81,7 +84,7 @@ def _known_already(school: School, user: User) -> None:
 
 
 def _repeat_goes_on(school: School) -> bool:
-    """Whether a POST for what is there already renews it. Raises RefusedError."""
+    """Return whether a POST for an existing enrollment renews it. Raises RefusedError."""
     sentence = "User is already enrolled in this course."
     if school.switches.repeat_post == "refused":
         raise RefusedError(422, [sentence])
@@ -97,7 +100,7 @@ def _change(row: Enrollment, changes: Dates) -> None:
 
 
 def _changes(school: School, params: Params) -> Dates:
-    """The dates a PUT sets; a null counts as the switch `null_clears` has it."""
+    """Return the dates that a PUT sets. The switch `null_clears` decides what null means."""
     changes = _dates(params)
     if changes.get("activated_at", True) is None:
         del changes["activated_at"]

@@ -1,4 +1,4 @@
-"""What each kind of fault does to a connection."""
+"""What each kind of fault does to a call and its connection."""
 
 import zlib
 from collections.abc import Callable
@@ -24,8 +24,8 @@ _PIECE = 64 * 1024
 class FaultContext:
     """One call that a fault has struck.
 
-    `carry_out` does what the call asks and returns the true answer; `note` keeps the status
-    that goes over the wire, for the list of calls.
+    `carry_out` does what the call asks and returns the true answer. `note` records the status that
+    is really sent. `elsewhere` is where a redirect leads.
     """
 
     line: Connection
@@ -45,7 +45,7 @@ class FaultContext:
         self.line.reply(reply)
 
     def ok(self) -> int:
-        """The status a success of this call would have."""
+        """Return the fault's status, or else the status that a success of this call would have."""
         return self.fault.status or (201 if self.method == "POST" else 200)
 
 
@@ -62,7 +62,7 @@ def _status(context: FaultContext) -> None:
 
 
 def _delay(context: FaultContext) -> None:
-    """Carried out before or after the wait: a server goes on though its caller has gone."""
+    """Carry the call out before or after the wait, even if the client has gone by then."""
     if not context.fault.applied:
         context.line.pause(context.fault.delay)
         context.send(context.carry_out())
@@ -88,7 +88,7 @@ def _black_hole(context: FaultContext) -> None:
 
 
 def _drip(context: FaultContext) -> None:
-    """From the byte that the kind names on, one at a time."""
+    """Send one byte at a time from the part that the kind names."""
     reply = _with_body(context.carry_out())
     line, headers = head_of(reply)
     at_once, slowly = {
@@ -153,13 +153,13 @@ def _empty(context: FaultContext) -> None:
 
 
 def _with_body(reply: Reply) -> Reply:
-    """The same answer, with spaces for a body when it has none that could be spoilt."""
+    """Return the answer, with a body of spaces if it has none that could be spoiled."""
     return reply if reply.body else replace(reply, status=200, body=b" " * 64)
 
 
 @lru_cache(maxsize=4)
 def packed(size: int) -> bytes:
-    """A gzip body that unpacks to `size` bytes of valid JSON, and is about 1/1000 of it."""
+    """Return a gzip body of some `size` / 1000 bytes that unpacks to `size` bytes of valid JSON."""
     first, last = b'{"items": [', b'], "meta": {"pagination": {"next_page": null}}}'
     blanks = max(size - len(first) - len(last), 0)
     packer = zlib.compressobj(level=1, wbits=31)

@@ -1,4 +1,4 @@
-"""How the stand-in misbehaves: switches for what Thinkific leaves open, and faults by order."""
+"""Switches for behavior that Thinkific does not document, and faults that strike on demand."""
 
 import re
 import threading
@@ -29,64 +29,67 @@ _SECONDS = ("latency", "bundle_delay", "calls_window")
 
 @dataclass(slots=True)
 class Switches:
-    """What only a live site could tell, each point to be had both ways.
+    """Behavior that only a live site could reveal; every possibility can be chosen.
 
-    May be changed at any time; a name or value that does not exist raises AttributeError or
-    ValueError at once, so that no test passes because of a misspelt switch. Of a `Literal` each
-    value is checked.
+    Switches may be changed at any time. A wrong name or value raises AttributeError or ValueError
+    at once, so that no test passes because of a misspelled switch.
     """
 
     email_query: Literal["exact", "partial", "case_sensitive"] = "exact"
-    """How `query[email]` finds: whole address in any case, part of it, or whole with its case."""
+    """How `query[email]` matches: the whole address in any case, a part, or whole with its case."""
     repeat_post: Literal["created", "same", "refused", "conflict"] = "created"
-    """POST for a course the user has: 201 and active again, 201 and untouched, 422, or 409.
+    """POST for a course the user has: 201 and active again, 201 and unchanged, 422, or 409.
 
-    For a bundle, `refused` and `conflict` hold when the user has all of its courses; while one
-    is missing, it is added and the others stay as they are.
+    For a bundle, `refused` and `conflict` apply only if the user has all its courses. Otherwise the
+    missing courses are added and the others stay as they are.
     """
     null_clears: Literal[True, False, "refused"] = True
-    """PUT with `expiry_date` null: clears it, is passed over with success, or answers 422."""
+    """PUT with `expiry_date` null: clears the date, is ignored with success, or is answered 422."""
     bundle_post: Literal["created", "later"] = "created"
     """POST for a bundle: 201 and done, or 202 and done after `bundle_delay`."""
     bundle_delay: float = 0.2
-    """Seconds from a 202 to its enrollments."""
+    """Seconds from a 202 until its enrollments exist."""
     new_builder: Literal[True, False] = False
     """Every course and bundle is of the new course builder: it is left out of the lists of
-    products and courses, and its course is not found by number, while users, enrollments and
-    `/bundles/ID` work. For some of them only, there is `new_builder` of each."""
+    products and courses, and a course is not found by number, but users, enrollments and
+    `/bundles/ID` work. A course or bundle has its own `new_builder`, too."""
     bundle_rows: Literal["courses", "members"] = "courses"
-    """A bundle's enrollments: of everybody who has one of its courses, or only of those who were
-    enrolled in the bundle."""
+    """A bundle's list of enrollments: of everybody who has one of its courses, or only of users who
+    were enrolled in the bundle."""
     put_answer: Literal[204, 200, 201, "row"] = 204
-    """A PUT that went well: so much and no body, or 200 with the enrollment or user as it is now.
-    For a bundle `row` is 200 without a body."""
+    """A successful PUT: this status without a body, or 200 with the changed enrollment or user.
+    For a bundle, `row` is 200 without a body."""
     put_works: Literal[True, False] = True
-    """PUT for enrollments: carried out, or answered as if it was and not done."""
+    """PUT for enrollments: carried out, or answered with success but not carried out."""
     calls_per_minute: int | None = None
-    """Calls let through in any `calls_window`, per school; None = no limit. Those refused with
-    429 do not count."""
+    """Calls let through in any `calls_window`, per school; None = no limit. Calls answered 429 do
+    not count."""
     calls_window: float = 60.0
-    """Seconds of that sliding window; shorter only to make a test short."""
+    """Seconds of that sliding window. Shorter only to speed up tests."""
     reset_header: Literal[
         "epoch_ms", "epoch_s", "small_ms", "retry_after", "retry_after_date", "none"
     ] = "epoch_ms"
-    """How a 429 says when it ends: RateLimit-Reset in three ways, Retry-After in two, or not."""
+    """How a 429 says when to call again: RateLimit-Reset in three forms, Retry-After in two, or
+    not at all."""
     refused_fields: frozenset[str] = frozenset()
-    """Labels of signup fields whose values are answered 422, at create and at update."""
+    """Labels of signup fields whose values are answered 422, on create and update."""
     field_answer: Literal["list", "map", "number", "sentence", "unnamed"] = "list"
-    """How they are blamed: a list or a map by label, by number, in a sentence, or not at all."""
+    """How refused fields are named: a list or map by label, by number, in a sentence, or not at
+    all."""
     refused_names: str | None = None
-    """Regular expression of first and last names that are answered 422, at create and update."""
+    """Regular expression of first and last names that are answered 422, on create and update."""
     taken_answer: Literal["taken", "exists", "in_use", "sentence", "conflict"] = "taken"
-    """Words for an e-mail that another user has; `conflict` is a 409 without any."""
+    """The words for an e-mail that another user has. `conflict` is a 409 without words."""
     new_user_unknown: int = 0
-    """Enrollments of a user made by POST that are refused as if there was no such user yet."""
+    """How many enrollment calls for a user made by POST are refused as if the user did not exist
+    yet."""
     new_user_answer: Literal["user", "both", "not_found"] = "user"
-    """How: 422 that the user, or user and course, could not be found, or a 404 with no word."""
+    """How they are refused: 422 that the user, or user and course, could not be found, or a 404
+    without a reason."""
     error_body: Literal["json", "html"] = "json"
-    """Body of 429 and 5xx where a fault does not give its own."""
+    """Body of 429 and 5xx, unless a fault has its own."""
     id_type: Literal["int", "float", "string"] = "int"
-    """How ids are written in answers; the vendor's file says only "number"."""
+    """How IDs are written in answers. Thinkific's OpenAPI file only says "number"."""
     latency: float = 0.0
     """Seconds from the end of the work to the answer, for every call."""
 
@@ -95,12 +98,12 @@ class Switches:
 
     @classmethod
     def choices(cls) -> dict[str, tuple[object, ...]]:
-        """The values of each switch that is a `Literal`."""
+        """Return the possible values of each switch that is a `Literal`."""
         kinds = {each.name: each.type for each in fields(cls)}
         return {name: get_args(kind) for name, kind in kinds.items() if get_origin(kind) is Literal}
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Sets several at once. Raises ValueError, with nothing changed, if one is wrong."""
+        """Set several switches at once. Raises ValueError and changes nothing if one is wrong."""
         known = {each.name for each in fields(self)}
         for name, value in values.items():
             if name not in known:
@@ -130,7 +133,7 @@ def _checked(switches: Switches, name: str, value: Any) -> Any:
 
 
 def _compiled(name: str, value: str | None) -> re.Pattern[str]:
-    """The regular expression; None finds everything. Raises ValueError."""
+    """Compile a regular expression; None matches everything. Raises ValueError."""
     try:
         return re.compile(value or "")
     except (re.error, TypeError) as error:
@@ -145,37 +148,37 @@ def _is_number(value: object) -> bool:
 class Fault:
     """One way to fail, for the next `times` calls that match `method`, `path`, `about`, `school`.
 
-    The call is always carried out by `delay`, `drop`, `truncated`, `empty` and the drips, which
-    spoil a true answer; by the other kinds only with `applied`. Raises ValueError for a kind
-    or value that does not exist.
+    `delay`, `drop`, `truncated`, `empty` and the drips always carry out the call and spoil its
+    answer; the other kinds carry it out only with `applied`. Raises ValueError for a wrong kind or
+    value.
     """
 
     kind: str
     """One of KINDS."""
     times: int | None = 1
-    """How often it strikes; None = for ever."""
+    """How often it strikes; None = always."""
     method: str | None = None
     path: str | None = None
-    """Regular expression searched for in the path below the API's base, as in Call.path."""
+    """Regular expression searched for in the path below the API's base, as in RecordedCall.path."""
     about: str | None = None
-    """Regular expression searched for in the body and in each value of the query, to fail for what
-    concerns one student and no other."""
+    """Regular expression searched for in the body and in each value of the query, to fail only for
+    calls that concern one student."""
     after: int = 0
     """Matching calls that are let through first."""
     status: int | None = None
     """Status of the answer. None = 503 for `status`, 302 for `redirect`, else a 2xx."""
     delay: float = 0.0
-    """Seconds: before the answer (`delay`), or between two bytes (drips) or pieces (`endless`)."""
+    """Seconds before the answer (`delay`), between bytes (drips) or between pieces (`endless`)."""
     applied: bool = False
-    """The write is carried out first. For `delay`: before the wait rather than after it."""
+    """Carry out the call before failing. For `delay`: before the wait instead of after it."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Added to the answer, or put in place of the usual ones."""
+    """Headers that are added to the answer or replace the usual ones."""
     body: str | dict[str, Any] | list[Any] | None = None
-    """Own body of `status`, `html`, `garbage`: text is sent as HTML, anything else as JSON."""
+    """The body for `status`, `html` and `garbage`. For `status`, a text is HTML, the rest JSON."""
     size: int = 200 * 1024 * 1024
     """Bytes of a `bomb` once unpacked."""
     school: str | None = None
-    """Subdomain, to let one school fail and not its neighbor."""
+    """Subdomain, to fail for only one school."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -197,7 +200,7 @@ class Fault:
         _compiled("about", self.about)
 
     def matches(self, call: "FaultableCall") -> bool:
-        """Whether a call is one of those this fault is for."""
+        """Return whether this fault is for this call."""
         if self.method is not None and self.method.upper() != call.method:
             return False
         if self.school is not None and self.school != call.school:
@@ -209,7 +212,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FaultableCall:
-    """What a fault looks at. `school` is the subdomain that the call claims."""
+    """What a fault looks at in a call. `school` is the subdomain that the call claims."""
 
     method: str
     path: str
@@ -218,7 +221,7 @@ class FaultableCall:
     body: bytes = b""
 
     def texts(self) -> list[str]:
-        """The values of the query and the body."""
+        """Return the values of the query, and the body."""
         return [*self.query.values(), self.body.decode(errors="replace")]
 
 
@@ -236,7 +239,7 @@ class _Armed:
 
 
 class Faults:
-    """The faults that wait for their calls, in the order they were added. Thread safe."""
+    """The faults that wait for their calls, in the order in which they were added. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -244,30 +247,30 @@ class Faults:
         self._fired: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
-        """Arms a fault and returns it."""
+        """Add a fault and return it."""
         with self._lock:
             self._armed.append(_Armed(fault, fault.after, fault.times))
         return fault
 
     def clear(self) -> None:
-        """Disarms all; answers already on their way are not mended."""
+        """Remove all faults. Answers already under way still fail."""
         with self._lock:
             self._armed.clear()
 
     @property
     def waiting(self) -> list[Fault]:
-        """Those that may still strike."""
+        """The faults that may still strike."""
         with self._lock:
             return [each.fault for each in self._armed]
 
     @property
     def fired(self) -> list[Fault]:
-        """Those that struck, once for each time: what a test asks to know it was reached."""
+        """The faults that struck, once for each time, so that a test can check them."""
         with self._lock:
             return list(self._fired)
 
     def take(self, call: FaultableCall) -> Fault | None:
-        """The first fault for this call, used up by one; None when there is none."""
+        """Return the first fault that strikes this call, counting it as used, or None."""
         if not self._armed:
             return None
         with self._lock:

@@ -1,4 +1,4 @@
-"""What the body of a write carries, and the error for what is refused."""
+"""Parameters of a write, and the error for a refused write."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ BLANK = "can't be blank"
 
 
 class RefusedError(Exception):
-    """A write that is not done; `status` and `answer` go back to the caller."""
+    """A write is refused and not done. `status` and `answer` go back to the caller."""
 
     def __init__(self, status: int, errors: Any) -> None:
         super().__init__(status, errors)
@@ -20,7 +20,7 @@ class RefusedError(Exception):
 
 
 def ident(value: Any) -> int:
-    """An id as JSON may carry it; 0, which nothing has, for what is none."""
+    """Return an ID in any form that JSON may have, or 0, which is no row's ID, if it is not one."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, float) and value.is_integer():

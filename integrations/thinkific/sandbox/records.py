@@ -1,4 +1,4 @@
-"""What a stand-in school keeps one by one: courses, bundles, signup fields, users, enrollments."""
+"""The records of a stand-in school: courses, bundles, signup fields, users and enrollments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ def now() -> datetime:
 
 @dataclass(slots=True, eq=False)
 class Product:
-    """A line of the catalog. `id` is the course's or bundle's, `product_id` the line's own."""
+    """An entry of the catalog. `id` is the course's or bundle's ID, `product_id` the product's."""
 
     id: int
     product_id: int
@@ -39,7 +39,7 @@ class Bundle(Product):
 
 @dataclass(slots=True, eq=False)
 class Field:
-    """A signup field. With `options`, a value that is none of them is refused."""
+    """A signup field. If it has `options`, any other value is refused."""
 
     id: int
     label: str
@@ -50,7 +50,7 @@ class Field:
 
 @dataclass(slots=True, eq=False)
 class User:
-    """A user; the e-mail keeps the case it came in, `custom_fields` goes by label."""
+    """A user. The e-mail keeps its case; `custom_fields` are {label: value}."""
 
     id: int
     email: str
@@ -60,13 +60,13 @@ class User:
     custom_fields: dict[str, str]
     profile: dict[str, Any] = field(default_factory=dict)
     welcomed: bool = False
-    unknown: int = 0  # enrollments that do not know the user yet
+    unknown: int = 0  # how many more enrollment calls will not know the user yet
     created_at: datetime = field(default_factory=now)
 
 
 @dataclass(slots=True, eq=False)
 class Enrollment:
-    """A user's place in a course; without `activated_at` a free preview only."""
+    """A user's enrollment in a course. Without `activated_at` it is only a free preview."""
 
     id: int
     user: User
@@ -95,13 +95,13 @@ class Enrollment:
 
     @property
     def active(self) -> bool:
-        """Whether the learner is in: activated, no free preview, not expired."""
+        """Whether the student has full access: activated and not expired."""
         return self.activated_at is not None and not self.expired
 
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """A bundle enrollment answered with 202, to be done at a time of the monotonic clock."""
+    """A bundle enrollment that was answered 202. `due` is a time of the monotonic clock."""
 
     due: float
     bundle: Bundle
@@ -110,7 +110,7 @@ class Postponed:
 
 
 def renew(row: Enrollment, dates: Mapping[str, datetime | None]) -> None:
-    """What a POST does to an enrollment: activates it if asked, and sets or clears its end."""
+    """Change an enrollment as a POST does: activate it if asked, and set or clear its end."""
     row.activated_at = dates.get("activated_at") or row.activated_at
     row.expiry_date = dates.get("expiry_date")
     row.updated_at = now()

@@ -1,4 +1,4 @@
-"""The sample school that the demo and `manage.py sandbox` share."""
+"""The sample schools of the demo and `manage.py sandbox`."""
 
 from integrations.thinkific.sandbox.school import School
 from integrations.thinkific.sandbox.server import Sandbox
@@ -16,7 +16,7 @@ _COURSES = (
 
 
 def add_sample_school(sandbox: Sandbox) -> School:
-    """Adds the art school `acme`: courses 501 to 506, bundles 801 and 802, signup fields."""
+    """Add the art school `acme`: courses 501 to 506, bundles 801 and 802, signup fields."""
     school = sandbox.add_school("acme", key=SAMPLE_KEY)
     courses = [
         school.add_course(name, course_id=501 + number) for number, name in enumerate(_COURSES)
@@ -33,7 +33,7 @@ def add_sample_school(sandbox: Sandbox) -> School:
 
 
 def add_second_school(sandbox: Sandbox) -> School:
-    """Adds the school `evening` with two courses, for somebody to connect."""
+    """Add the school `evening` with two courses, for a person to connect."""
     school = sandbox.add_school("evening", key=SECOND_KEY)
     school.add_course("Pottery at Night", course_id=601)
     school.add_course("Bookbinding", course_id=602)

@@ -1,7 +1,7 @@
-"""What the stand-in school holds: catalog, signup fields, users and enrollments.
+"""A stand-in school: its catalog, signup fields, users and enrollments.
 
-All of it lives in memory. A user has one enrollment per course, which bundles share; it is
-found by user and course, and a user by e-mail, without a search.
+Everything is in memory. A user has one enrollment per course, which bundles share. Users are
+indexed by e-mail, enrollments by user and course.
 """
 
 import itertools
@@ -27,9 +27,9 @@ from integrations.thinkific.sandbox.records import (
 
 
 class School:
-    """One site: its keys, its catalog and its people. Thread safe.
+    """One site: its keys, catalog and people. Thread-safe.
 
-    `switches` are the sandbox's own until another `Switches` is put in their place.
+    `switches` are the sandbox's until they are replaced by the school's own `Switches`.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class School:
         self.rows_by_id: dict[int, Enrollment] = {}
         self.rows_by_user: dict[int, dict[int, Enrollment]] = {}
         self.postponed: list[Postponed] = []
-        self.members: set[tuple[int, int]] = set()  # bundle and user, once enrolled in it
+        self.members: set[tuple[int, int]] = set()  # (bundle, user) enrolled in a bundle
         self._by_email: dict[str, User] = {}
-        # Far apart, so that one kind of id taken for another cannot find anything by chance.
+        # Far apart, so that an ID mistaken for another kind does not find anything by chance.
         starts = {"course": 5001, "bundle": 8001, "other": 9001, "field": 301}
         starts |= {"product": 700001, "user": 1000001, "enrollment": 2000001}
         self._ids = {name: itertools.count(start) for name, start in starts.items()}
@@ -73,7 +73,7 @@ class School:
         status: str = "published",
         new_builder: bool = False,
     ) -> Course:
-        """Adds a course; `course_id` may be chosen. Raises ValueError if it is taken."""
+        """Add a course. Raises ValueError if `course_id` is taken."""
         with self.lock:
             number = self._number("course", self.courses, course_id)
             course = Course(
@@ -93,7 +93,7 @@ class School:
         status: str = "published",
         new_builder: bool = False,
     ) -> Bundle:
-        """Adds a bundle of courses; `bundle_id` may be chosen, even one that a course has."""
+        """Add a bundle of courses. Raises ValueError if another bundle has `bundle_id`."""
         with self.lock:
             number = self._number("bundle", self.bundles, bundle_id)
             bundle = Bundle(
@@ -104,14 +104,14 @@ class School:
             return bundle
 
     def add_product(self, name: str, *, productable_type: str) -> Product:
-        """Adds something that is neither course nor bundle, as real catalogs have them."""
+        """Add a product that is neither course nor bundle, as real catalogs have them."""
         with self.lock:
             product = Product(next(self._ids["other"]), self._product_id(), name, productable_type)
             self.products[product.product_id] = product
             return product
 
     def lists(self, product: Product) -> bool:
-        """Whether the lists of products and courses name it."""
+        """Return whether the lists of products and courses include it."""
         return not (self.switches.new_builder or product.new_builder)
 
     def add_field(
@@ -122,14 +122,14 @@ class School:
         required: bool = False,
         options: Iterable[str] = (),
     ) -> Field:
-        """Adds a signup field."""
+        """Add a signup field."""
         with self.lock:
             added = Field(next(self._ids["field"]), label, field_type, required, tuple(options))
             self.fields[added.id] = added
             return added
 
     def remove_course(self, course: Course) -> None:
-        """Takes a course away, out of its bundles and with its enrollments."""
+        """Remove a course from the catalog and its bundles, with its enrollments."""
         with self.lock:
             del self.courses[course.id], self.products[course.product_id]
             for bundle in self.bundles.values():
@@ -139,7 +139,7 @@ class School:
                     del self.rows_by_id[row.id]
 
     def remove_bundle(self, bundle: Bundle) -> None:
-        """Takes a bundle away; its courses and their enrollments stay."""
+        """Remove a bundle. Its courses and their enrollments stay."""
         with self.lock:
             del self.bundles[bundle.id], self.products[bundle.product_id]
 
@@ -154,7 +154,7 @@ class School:
         roles: Iterable[str] = (),
         custom_fields: Mapping[str, str] | None = None,
     ) -> User:
-        """Adds a user. Raises ValueError if the e-mail is taken, in whatever case."""
+        """Add a user. Raises ValueError if the e-mail is taken, ignoring case."""
         with self.lock:
             if self.user(email):
                 raise ValueError(f"{email} is a user of {self.subdomain} already.")
@@ -170,21 +170,21 @@ class School:
             return user
 
     def remove_user(self, user: User) -> None:
-        """Takes a user away, with all enrollments."""
+        """Remove a user with all enrollments."""
         with self.lock:
             del self.users_by_id[user.id], self._by_email[user.email.strip().lower()]
             for row in self.rows_by_user.pop(user.id, {}).values():
                 del self.rows_by_id[row.id]
 
     def change_email(self, user: User, email: str) -> None:
-        """Gives a user another e-mail, which no one else may have."""
+        """Give a user another e-mail. The caller has checked that it is not taken."""
         with self.lock:
             del self._by_email[user.email.strip().lower()]
             user.email = email
             self._by_email[email.strip().lower()] = user
 
     def user(self, email: str) -> User | None:
-        """The user with this e-mail, in whatever case."""
+        """Return the user with this e-mail, ignoring case, or None."""
         return self._by_email.get(email.strip().lower())
 
     @property
@@ -203,7 +203,7 @@ class School:
         free_trial: bool = False,
         expiry_date: datetime | None = None,
     ) -> Enrollment:
-        """Puts a user into a course, or changes the enrollment that is there."""
+        """Enroll a user in a course, or change the existing enrollment."""
         with self.lock:
             row = self.row(user.id, course.id) or self.new_row(user, course)
             row.activated_at = None if free_trial else now()
@@ -212,18 +212,18 @@ class School:
             return row
 
     def new_row(self, user: User, course: Course) -> Enrollment:
-        """An enrollment as a free preview, for a user who has none in this course."""
+        """Add an enrollment, as a free preview, for a user who has none in this course."""
         row = Enrollment(next(self._ids["enrollment"]), user, course)
         self.rows_by_id[row.id] = row
         self.rows_by_user.setdefault(user.id, {})[course.id] = row
         return row
 
     def row(self, user_id: int, course_id: int) -> Enrollment | None:
-        """The enrollment of a user in a course, by their ids."""
+        """Return the enrollment of a user in a course, or None."""
         return self.rows_by_user.get(user_id, {}).get(course_id)
 
     def enrollment(self, email: str, course_id: int) -> Enrollment | None:
-        """The enrollment of an e-mail, in whatever case, in a course."""
+        """Return the enrollment, in a course, of the user with this e-mail, ignoring case."""
         with self.lock:
             self.settle()
             user = self.user(email)
@@ -236,7 +236,7 @@ class School:
             return list(self.rows_by_id.values())
 
     def settle(self) -> None:
-        """Carries out the postponed bundle enrollments that have come due."""
+        """Carry out the postponed bundle enrollments that are due."""
         if not self.postponed:
             return
         due = [each for each in self.postponed if each.due <= time.monotonic()]
@@ -248,7 +248,10 @@ class School:
     def enroll_in_bundle(
         self, user: User, bundle: Bundle, dates: Mapping[str, datetime | None]
     ) -> None:
-        """Puts a user into each course; only `repeat_post` "created" renews what is there."""
+        """Enroll a user in each course.
+
+        Existing enrollments are renewed only if the switch `repeat_post` is "created".
+        """
         self.members.add((bundle.id, user.id))
         for course in bundle.courses:
             row = self.row(user.id, course.id)
@@ -258,7 +261,7 @@ class School:
     # Access
 
     def change_key(self, key: str) -> None:
-        """From now on only this API key opens; the old one is answered 401."""
+        """Replace the API key. The old one is answered 401 from now on."""
         self.key = key
 
     def _product_id(self) -> int:

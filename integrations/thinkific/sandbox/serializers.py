@@ -1,7 +1,7 @@
-"""How the stand-in writes its rows and pages, and how its lists are filtered.
+"""Write the stand-in's rows and pages as JSON, and filter its lists.
 
-Shapes are those of Thinkific's OpenAPI file; `tests/integrations/test_sandbox.py` holds them
-against it.
+The shapes are those of Thinkific's OpenAPI file; `tests/integrations/test_sandbox.py` compares
+them.
 """
 
 import re
@@ -20,7 +20,7 @@ _DATE_FILTER = re.compile(r"query\[(created|updated)_(on|before|after|on_or_befo
 
 
 def moment(value: datetime | None) -> str | None:
-    """A time as Thinkific writes it: UTC, milliseconds, Z."""
+    """Write a time as Thinkific does: UTC, milliseconds, Z."""
     if value is None:
         return None
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03}Z"
@@ -153,7 +153,10 @@ def enrollment_row(school: School, row: Enrollment) -> Row:
 
 
 def page(school: School, found: Sequence[T], query: Query, row: Callable[[School, T], Row]) -> Row:
-    """One page of a list: `page` from 1, `limit` 25 unless told and never over 250."""
+    """Return one page of a list. The query's `page` counts from 1.
+
+    Its `limit` is 25 by default; more than 250 counts as 250.
+    """
     number = _whole(query.get("page"), 1)
     limit = min(_whole(query.get("limit"), 25), 250)
     total = len(found)
@@ -172,7 +175,7 @@ def page(school: School, found: Sequence[T], query: Query, row: Callable[[School
 
 
 def find_users(school: School, query: Query) -> Sequence[User]:
-    """The users that the `query[...]` filters leave; what is not written so is passed over."""
+    """Return the users that match the `query[...]` filters. Other parameters are ignored."""
     found: Sequence[User]
     email = query.get("query[email]")
     found = _users_by_email(school, email) if email else list(school.users_by_id.values())
@@ -190,7 +193,7 @@ def find_users(school: School, query: Query) -> Sequence[User]:
 
 
 def find_enrollments(school: School, query: Query) -> Sequence[Enrollment]:
-    """The enrollments that the `query[...]` filters leave."""
+    """Return the enrollments that match the `query[...]` filters."""
     found = _narrowed(school, query)
     if email := query.get("query[email]"):
         ids = {user.id for user in _users_by_email(school, email)}
@@ -199,7 +202,7 @@ def find_enrollments(school: School, query: Query) -> Sequence[Enrollment]:
 
 
 def filter_enrollments(found: Iterable[Enrollment], query: Query) -> list[Enrollment]:
-    """Those that the filters by state and by date leave."""
+    """Return the enrollments that match the filters by state and by date."""
     rows = list(found)
     for name, test in _FLAGS.items():
         if wanted := query.get(f"query[{name}]"):
@@ -229,7 +232,7 @@ def _users_by_email(school: School, email: str) -> list[User]:
 
 
 def _narrowed(school: School, query: Query) -> Iterable[Enrollment]:
-    """The rows of a user, of a user in a course, of a course, or all: by index where it can."""
+    """Return the enrollments of the query's user and course, by index where possible."""
     user_id, course_id = query.get("query[user_id]"), query.get("query[course_id]")
     if user_id:
         rows = school.rows_by_user.get(_whole(user_id, 0), {})

@@ -1,4 +1,4 @@
-"""The stand-in as a server on loopback: one thread per connection, keep-alive, no framework."""
+"""Serve the stand-in on loopback: one thread per connection, keep-alive, no framework."""
 
 import contextlib
 import ipaddress
@@ -20,12 +20,12 @@ log = logging.getLogger(__name__)
 
 
 class Sandbox(State):
-    """A stateful stand-in for Thinkific's Admin API v1, for tests, the demo and by hand.
+    """A stateful stand-in for Thinkific's Admin API v1, for tests, the demo and manual use.
 
-    `with Sandbox() as sandbox:` serves until the block ends; or call `start()` and `stop()`.
-    The port is taken at once, so that `url` is known; a stopped sandbox keeps its state and
-    can be started again under the same address. Raises ValueError for a host that is not
-    loopback, OSError when the port is not free.
+    `with Sandbox() as sandbox:` serves until the block ends; or call `start()` and `stop()`. The
+    port is bound at once, so that `url` is known. A stopped sandbox keeps its state and can be
+    started again at the same address. Raises ValueError for a host that is not loopback, and
+    OSError if the port is not free.
     """
 
     def __init__(self, port: int = 0, *, host: str = "127.0.0.1") -> None:
@@ -49,7 +49,7 @@ class Sandbox(State):
 
     @property
     def url(self) -> str:
-        """What THINKIFIC_API_URL is set to."""
+        """The value for THINKIFIC_API_URL."""
         return f"{self.origin}{api.BASE_PATH}"
 
     def __enter__(self) -> Self:
@@ -59,12 +59,12 @@ class Sandbox(State):
         self.stop()
 
     def start(self) -> Self:
-        """Begins to serve; does nothing when it does already."""
+        """Begin to serve, unless it is serving already."""
         if self._accepting is not None:
             return self
         listener = self._listener or self._bound(self.port)
         listener.listen(512)
-        # accept() in a thread cannot be woken in the same way on every system.
+        # No way to wake accept() in a thread works on every system, so it times out regularly.
         listener.settimeout(0.1)
         self._listener = listener
         self._stopping = threading.Event()
@@ -75,7 +75,7 @@ class Sandbox(State):
         return self
 
     def stop(self) -> None:
-        """Ends every connection, whatever it waits for, and frees the port."""
+        """End every connection, whatever it waits for, and free the port."""
         self._stopping.set()
         if self._listener is not None:
             with contextlib.suppress(OSError):
@@ -96,8 +96,8 @@ class Sandbox(State):
     def _bound(self, port: int) -> socket.socket:
         listener = socket.socket(self._family, socket.SOCK_STREAM)
         try:
-            # Before the bind it lets a port be taken again that has connections in TIME_WAIT,
-            # but two that ask for any free port could be given the same one.
+            # Set before the bind, the option allows a port that has connections in TIME_WAIT. But
+            # then two sandboxes that ask for any free port could get the same one.
             if port:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((self.host, port))
@@ -114,7 +114,7 @@ class Sandbox(State):
             except TimeoutError:
                 continue
             except OSError:
-                # A broken accept (too many open files) passes; a closed listener ends the loop.
+                # A failed accept (too many open files) may work later; stop() ends the loop.
                 stopping.wait(0.05)
                 continue
             sock.setblocking(True)
@@ -187,7 +187,7 @@ class Sandbox(State):
             raise HangupError
 
     def _opened(self, request: Request) -> tuple[School | None, str | None]:
-        """The school whose key or token came, and the subdomain to book the call under."""
+        """Return the school whose key or token came, and the subdomain to record for the call."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             for school in list(self.schools.values()):
@@ -201,7 +201,7 @@ class Sandbox(State):
 
 
 def _params(request: Request) -> Any:
-    """The body's JSON; none of it counts without its content type; None when it is broken."""
+    """Return the body's JSON: {} if there is none or the content type differs, None if broken."""
     if not request.body or "json" not in request.headers.get("content-type", ""):
         return {}
     try:

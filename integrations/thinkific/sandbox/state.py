@@ -1,4 +1,4 @@
-"""What the stand-in holds: its schools, its switches and faults, and the calls that came."""
+"""The state of the stand-in: schools, switches, faults, and the calls that it received."""
 
 import threading
 import time
@@ -15,12 +15,14 @@ CALLS_KEPT = 100_000
 
 @dataclass(slots=True)
 class RecordedCall:
-    """One call as it arrived; `status` and `until` come with the answer.
+    """One call as it arrived, and its answer. Times are seconds of `time.monotonic()`.
 
-    `at` and `until` are seconds of `time.monotonic()`; `path` is the part below the API's base,
-    such as `/enrollments/17`. `status` None: no answer went out, or none yet. `school` is the
-    site whose key opened, else the one that the subdomain header claims. `done` is the status
-    of what the school did at `done_at`, whether or not that answer went out; None: nothing.
+    `at`: when it arrived.
+    `path`: the part below the API's base, such as `/enrollments/17`.
+    `school`: the site whose key or token it had, or else the one that the subdomain header claims.
+    `status`, `until`: the status of the answer and when it was sent; None if there is none (yet).
+    `done`, `done_at`: the status of what the school did and when, whether or not that answer was
+    sent; None if it did nothing.
     """
 
     at: float
@@ -37,7 +39,7 @@ class RecordedCall:
 
 
 class State:
-    """Schools, switches, faults and calls. Thread safe."""
+    """Schools, switches, faults and calls. Thread-safe."""
 
     def __init__(self) -> None:
         self.switches = Switches()
@@ -49,9 +51,9 @@ class State:
     def add_school(
         self, subdomain: str, *, key: str | None = None, token: str | None = None
     ) -> School:
-        """Adds a site; a key of 32 characters is made when none is given.
+        """Add a site. A key of 32 characters is made if none is given.
 
-        Raises ValueError if there is one of that name.
+        Raises ValueError if there is a site with this subdomain.
         """
         with self._lock:
             if subdomain in self.schools:
@@ -62,7 +64,7 @@ class State:
 
     @property
     def calls(self) -> list[RecordedCall]:
-        """All calls in order of arrival; of more than CALLS_KEPT the newest."""
+        """The last CALLS_KEPT calls in order of arrival."""
         with self._lock:
             return list(self._calls)
 
@@ -71,11 +73,11 @@ class State:
             self._calls.clear()
 
     def record(self, request: Request, path: str, school: str | None, params: Any) -> RecordedCall:
-        """Put a call that has just arrived on the list."""
+        """Add a call that has just arrived to the list."""
         body = params if isinstance(params, dict) and request.body else None
         agent = request.headers.get("user-agent", "")
         with self._lock:
-            # Under the lock, so that the order of the list is the order of `at`.
+            # Created under the lock, so that the list is in the order of `at`.
             call = RecordedCall(
                 time.monotonic(), request.method, path, request.query, body, school, agent
             )

@@ -1,7 +1,7 @@
-"""What POST and PUT do to the stand-in's users, and what they refuse.
+"""Carry out or refuse POST and PUT for the stand-in's users.
 
-Refusals come as a map of fields, or as a list of objects for a value that a signup field does
-not take.
+A refusal is a map of fields. If only signup fields are refused, the switch `field_answer` decides
+on its shape.
 """
 
 import re
@@ -31,7 +31,7 @@ _TAKEN: dict[str, Errors] = {
     "exists": {"email": ["already exists"]},
     "in_use": {"user": ["e-mail address is in use"]},
     "sentence": {"base": ["A user with this email is already registered."]},
-    "conflict": {"email": []},  # answered 409, with no word about it
+    "conflict": {"email": []},  # answered 409 without a reason
 }
 
 
@@ -57,7 +57,7 @@ def create_user(school: School, params: Params) -> User:
 
 
 def update_user(school: School, user: User, params: Params) -> None:
-    """PUT /users/{id}: what is not sent stays. Raises RefusedError, with nothing changed."""
+    """PUT /users/{id}: what is not sent stays. Raises RefusedError, and then changes nothing."""
     errors = _wrong_names(school, params, needed=False) | _wrong_email(school, params, user=user)
     errors |= _wrong_profile(params)
     fields, refused = _field_values(school, params)
@@ -72,7 +72,7 @@ def update_user(school: School, user: User, params: Params) -> None:
 
 
 def _refuse(school: School, errors: Errors, refused: list[Field | None]) -> None:
-    """Raises RefusedError if anything is wrong; fields are blamed as `field_answer` has it."""
+    """Raise RefusedError if anything is wrong, naming fields as the switch `field_answer` says."""
     if errors.get("email") == []:
         raise RefusedError(409, None)
     if not (errors or refused):
@@ -141,7 +141,10 @@ def _missing_fields(school: School, given: Mapping[str, str]) -> Errors:
 
 
 def _field_values(school: School, params: Params) -> tuple[dict[str, str], list[Field | None]]:
-    """Values by label, and the fields whose value is refused; None: there is no such field."""
+    """Return the values by label, and the fields whose value is refused.
+
+    None among these stands for a field that does not exist.
+    """
     values: dict[str, str] = {}
     refused: list[Field | None] = []
     given = params.get("custom_profile_fields")

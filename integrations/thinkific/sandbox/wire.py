@@ -1,4 +1,4 @@
-"""HTTP/1.1 by hand: requests from bytes, answers to bytes, each of which a fault may hold back."""
+"""HTTP/1.1 by hand: parse requests and encode answers, so that faults can control every byte."""
 
 import json
 import time
@@ -14,13 +14,13 @@ JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _REASONS = {each.value: each.phrase for each in HTTPStatus}
-# What Cloudflare, in front of the API, answers for an origin that it cannot reach.
+# What Cloudflare, in front of the API, answers if it cannot reach the origin.
 _REASONS |= {520: "Web Server Returned an Unknown Error", 522: "Connection Timed Out"}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. Header names are in lower case; of a repeated query name the last holds."""
+    """One request. Header names are in lower case; the last value of a query name counts."""
 
     method: str
     path: str
@@ -30,13 +30,13 @@ class Request:
     keep_alive: bool
 
     def json(self) -> Any:
-        """The body as JSON. Raises ValueError when it is none."""
+        """Return the body as JSON. Raises ValueError if it is not JSON."""
         return json.loads(self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer; `headers` are put in place of the usual ones of the same name."""
+    """One answer. `headers` replace the usual ones of the same name."""
 
     status: int
     body: bytes = b""
@@ -45,24 +45,24 @@ class Reply:
 
 
 def json_reply(status: int, value: Any, headers: Mapping[str, str] = _NO_HEADERS) -> Reply:
-    """An answer with a JSON body."""
+    """Return an answer with a JSON body."""
     return Reply(status, json.dumps(value).encode(), JSON, headers)
 
 
 def reason(status: int) -> str:
-    """The words that stand beside a status."""
+    """Return the reason phrase of a status."""
     return _REASONS.get(status, "Error")
 
 
 def html_reply(status: int, headers: Mapping[str, str] = _NO_HEADERS) -> Reply:
-    """An error page, as a proxy in front of the API sends it."""
+    """Return an error page as a proxy in front of the API sends it."""
     title = f"{status} {reason(status)}"
     page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
     return Reply(status, page.encode(), HTML, headers)
 
 
 def head_of(reply: Reply) -> tuple[bytes, bytes]:
-    """Status line and headers of an answer."""
+    """Return the status line and the headers of an answer."""
     line = f"HTTP/1.1 {reply.status} {reason(reply.status)}\r\n".encode()
     usual = {"Date": _date()}
     if reply.status not in (204, 304):
@@ -79,13 +79,13 @@ def head_of(reply: Reply) -> tuple[bytes, bytes]:
 
 
 def encode(reply: Reply) -> bytes:
-    """An answer as it goes over the wire, in one piece."""
+    """Return the bytes of a whole answer."""
     line, headers = head_of(reply)
     return line + headers + (b"" if reply.status in (204, 304) else reply.body)
 
 
 def parse_head(head: bytes) -> Request:
-    """A request without its body. Raises ValueError when it is not HTTP/1."""
+    """Return a request without its body. Raises ValueError if it is not HTTP/1."""
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, version = first.split(" ")
     if version not in ("HTTP/1.1", "HTTP/1.0"):

@@ -1,4 +1,4 @@
-"""`manage.py apply_config`: the configuration from a YAML file."""
+"""`manage.py apply_config`: apply the configuration of a YAML file."""
 
 import os
 from argparse import ArgumentParser

@@ -1,4 +1,4 @@
-"""`manage.py export_config`: the configuration as a YAML file, without secrets."""
+"""`manage.py export_config`: write the configuration as YAML, without secrets."""
 
 from argparse import ArgumentParser
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`manage.py refresh`: courses, bundles and signup fields from Thinkific."""
+"""`manage.py refresh`: read courses, bundles and signup fields from Thinkific."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         return True
 
     def _tell(self, found: list[BrokenRules], then: str) -> None:
-        """Name the rules whose course or bundle is gone or not listed any more."""
+        """Print the rules whose course or bundle is gone or no longer listed."""
         if not found:
             return
         self.stdout.write(f"{broken_rules.sentence(found)}. {then}:")
