@@ -158,6 +158,12 @@ def test_a_product_whose_first_event_comes_in_meanwhile_is_not_made_twice(
     assert "1 product will be added. 1 is there already" in words(answer)
 
 
+def test_an_ampersand_in_a_name_is_escaped_once(manager):
+    page = look(manager, "Ink & Line, 12").content.decode()
+    assert "Ink &amp; Line" in page
+    assert "&amp;amp;" not in page
+
+
 def test_of_several_accounts_one_is_chosen_for_all_lines(manager):
     assert "<select" not in manager.get(reverse(PAGE)).content.decode()
     second = factories.MarketplaceFactory.create(name="Second")
