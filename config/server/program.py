@@ -65,7 +65,7 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     def has(self, pid: int) -> bool:
-        """Whether that process is of its group."""
+        """Return whether the process belongs to the program's group."""
         with contextlib.suppress(ProcessLookupError):
             return self._process is not None and pid > 0 and os.getpgid(pid) == self._process.pid
         return False

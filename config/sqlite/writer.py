@@ -1,4 +1,4 @@
-"""Who writes to SQLite's file at this moment. All others wait for that process, however long."""
+"""Finds the process that writes to SQLite's file now. All others wait for it, however long."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def process() -> int:
 
 
 def of(database: str | Path) -> int:
-    """The same for this file."""
+    """Return the same for this database file."""
     try:
         inode = Path(f"{database}-shm").stat().st_ino
         lines = LOCKS.read_text(encoding="ascii").splitlines()

@@ -1,4 +1,4 @@
-"""The name of a browser as people know it, read from what it says of itself."""
+"""The name of a browser as people know it, read from its User-Agent header."""
 
 from integrations.sentences import say
 

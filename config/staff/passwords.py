@@ -1,4 +1,4 @@
-"""Which passwords are refused, beside those that Django's own validators refuse."""
+"""Password validators beside Django's own."""
 
 import logging
 from urllib.parse import urlsplit
@@ -12,9 +12,9 @@ from integrations.errors import OutsideError
 from integrations.sentences import say
 
 log = logging.getLogger(__name__)
-# What a person tries first who knows which site the password is for.
+# What strangers try first if they know which site the password is for.
 OWN_WORDS = ("admit", "samcart", "thinkific", "password", "course", "owner")
-LEFT = 8  # so many characters must be of the person's own making
+LEFT = 8  # so many characters must remain without those words
 
 
 class OwnWordsValidator:
@@ -39,8 +39,8 @@ class OwnWordsValidator:
 class BreachedPasswordValidator:
     """Refuses a password that was in a breach.
 
-    CHECK_BREACHED_PASSWORDS puts it among the validators. A service that does not answer refuses
-    nothing.
+    CHECK_BREACHED_PASSWORDS adds it to the validators. If the service does not answer, every
+    password passes.
     """
 
     def validate(self, password: str, user: User | None = None) -> None:

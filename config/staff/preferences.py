@@ -57,7 +57,7 @@ def zones() -> list[str]:
 
 @cache
 def _rules_of_zones() -> dict[str, ZoneInfo]:
-    """Kept, because to read all of them takes longer than to make a page."""
+    """Cached, because reading all of them takes longer than making a page."""
     return {zone: ZoneInfo(zone) for zone in zones()}
 
 
@@ -103,7 +103,7 @@ def language_of(person: User) -> str:
 
 
 def change(person: User, chosen: Preferences) -> None:
-    """Show this person all pages so. Raises ValueError for a zone or language that is not known."""
+    """Save the person's choice. Raises ValueError for a zone or language that is not known."""
     if chosen.time_zone and chosen.time_zone not in zones():
         name = chosen.time_zone[:60]
         raise ValueError(say("There is no time zone {name}. Choose one from the list.", name=name))
@@ -126,8 +126,8 @@ def change(person: User, chosen: Preferences) -> None:
 def use(get_response: GetResponse) -> GetResponse:
     """Middleware by which a signed-in person gets pages in the chosen language and time zone.
 
-    The time zone is for what reads alone: a day that a form means is one of TIME_ZONE. Without a
-    choice the language stays the one that LocaleMiddleware found; it stays active after the answer,
+    The time zone applies to reading alone: a day that a form sends is a day in TIME_ZONE. Without a
+    choice the language stays the one that LocaleMiddleware found. It stays active after the answer,
     for what is streamed.
     """
 

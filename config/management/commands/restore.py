@@ -1,4 +1,4 @@
-"""`manage.py restore`: try a backup, or put it in the place of the database."""
+"""`manage.py restore`: check a backup, or replace the database by it."""
 
 from argparse import ArgumentParser
 from pathlib import Path

@@ -59,7 +59,10 @@ class Command(BaseCommand):
     def _answer(
         self, option: str, options: dict[str, Any], question: str, read: Callable[[str], str]
     ) -> str:
-        """The option's value, else what a person types, asked again until it can be read."""
+        """Return the option's value, or ask a person until the answer is valid.
+
+        Raises CommandError.
+        """
         given = options[option.removeprefix("--").replace("-", "_")]
         try:
             if given is not None:
@@ -77,7 +80,10 @@ class Command(BaseCommand):
                 raise CommandError("Nothing was changed.") from None
 
     def _second_factor(self, options: dict[str, Any]) -> dict[str, str]:
-        """Asked at the first run alone; a later one changes it only when the option is given."""
+        """Return the setting to write.
+
+        Only the first run asks; later the option alone changes it.
+        """
         option, name = "--second-factor", "REQUIRE_SECOND_FACTOR"
         if options["second_factor"] is None:
             if env_file.path().exists():
@@ -109,7 +115,7 @@ class Command(BaseCommand):
             return
         with transaction.atomic():
             if person is None:
-                # Without a password: one that is printed would stay the password.
+                # No password yet: a printed one would hardly ever be changed.
                 person = User.objects.create_superuser(email, email=email)
                 audit.record(Act.PERSON_ADDED, person, after=people.stored(person))
             try:
