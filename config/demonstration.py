@@ -57,7 +57,7 @@ class Story:
         self._password = secrets.token_urlsafe(9)
 
     def set_the_scene(self) -> None:
-        """A sample school and a receiver, a product, its rules, and somebody who may look."""
+        """Create a sample school, a receiver, a product, its rules and an owner who can sign in."""
         self._school = add_sample_school(self._sandbox)
         self._shop = Marketplace.objects.create(name="Demo shop")
         credentials.add_webhook_secret(self._shop)

@@ -66,7 +66,7 @@ class IncomingRequest:
 
     @property
     def all_read(self) -> bool:
-        """Whether nothing is left unread behind the request: no body, no second request."""
+        """Whether nothing is left unread after the request: no body, no second request."""
         return self._length is not None and len(self.data) == self._body_at + self._length
 
     def _read_head(self, end: int) -> None:

@@ -76,7 +76,10 @@ class Program:
         return None if self._process is None else self._process.poll()
 
     def ask_to_stop(self) -> None:
-        """SIGTERM to the main process alone: to the whole group, the cluster hangs (measured)."""
+        """Send SIGTERM to the main process alone.
+
+        If its whole group gets one, the cluster hangs (measured).
+        """
         if self._process is not None and self.alive():
             self._process.terminate()
 

@@ -10,7 +10,7 @@ WRITE_LOCK = "120"
 
 
 def process() -> int:
-    """Its id; 0 when there is none, on another database, and where Linux does not say it."""
+    """Return its id; 0 when there is none, on PostgreSQL, and where Linux does not list locks."""
     return of(connection.settings_dict["NAME"]) if connection.vendor == "sqlite" else 0
 
 

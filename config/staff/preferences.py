@@ -38,7 +38,10 @@ OTHERS = _("Other names")
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """A name of `zones` and a code of LANGUAGES; "" is as the settings and the browser say."""
+    """A time zone of `zones` and a code of LANGUAGES; "" stands for the default.
+
+    The default time zone is that of the settings, the default language that of the browser.
+    """
 
     time_zone: str = ""
     language: str = ""
@@ -67,9 +70,9 @@ def readable(zone: str) -> str:
 
 
 def zones_by_region() -> dict[str, list[tuple[str, str]]]:
-    """The zones as a list shows them: {"Europe": [("Europe/Berlin", "Berlin (UTC+1)"), …], …}.
+    """Return the zones by region: {"Europe": [("Europe/Berlin", "Berlin (UTC+1)"), …], …}.
 
-    With what the clocks there show now, as "UTC-3" or "UTC+5:30".
+    Each name ends in the offset that applies there now, as "UTC-3" or "UTC+5:30".
     """
     now = timezone.now()
     found: dict[str, list[tuple[str, str]]] = {

@@ -1,4 +1,4 @@
-"""What our templates may write: {{ event|event_badge }}, {{ moment|when }}, {% row_buttons %}."""
+"""Filters and tags of our templates, such as {{ moment|when }} and {% row_buttons %}."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -139,7 +139,7 @@ def back_here(context: RequestContext) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def follow_up(context: RequestContext, message: Message) -> followed.Followed | None:
-    """What this message says was queued, and what came of it until now; None for nothing."""
+    """Return the batch that this message follows, with how far it is; None if it follows none."""
     return followed.of(message, back=context["request"].get_full_path())
 
 
@@ -163,7 +163,7 @@ def choices_in(spec: Any, changelist: Any) -> list[dict[str, Any]]:
 
 @register.filter
 def at_hand(spec: Any, choices: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The choice that is one tap away beside the filters; None where another one is chosen."""
+    """Return the choice that is one tap away beside the filters; None if another is chosen."""
     first = choices[1] if getattr(spec, "first_at_hand", False) else None
     return None if any(choice["selected"] for choice in choices[1:]) else first
 

@@ -64,7 +64,7 @@ class Command(BaseCommand):
         self.stdout.write(NEXT.format(made_at=backup.manifest.made_at))
 
     def _record(self, file: str) -> None:
-        """An entry in the audit of the restored database, which ends where the backup was made."""
+        """Record the restore in the restored database, whose audit ends at the backup."""
         try:
             with transaction.atomic():
                 audit.record(Act.RESTORED, note=file)

@@ -1,4 +1,4 @@
-"""How the integrations of each app look: what a person reads before, the form, and the buttons."""
+"""The page of each app's integrations: its card, its form and its buttons."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,5 +42,5 @@ APP_PAGES: dict[str, AppPage] = {
 
 
 def offers(button: str) -> Callable[[Any], bool]:
-    """Tells for which integrations this button stands there."""
+    """Return a function that says whether an integration offers this button."""
     return lambda integration: button in APP_PAGES[integration.app].buttons

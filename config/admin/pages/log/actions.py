@@ -59,11 +59,11 @@ class ActionAdmin(ReadOnly):
     nothing_fits = _("No action fits.")
     actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway")
     buttons = BUTTONS
-    # They lead to what has to be changed before a retry can help.
+    # The links lead to what must be changed before a retry can help.
     links_first = True
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """Where a retry cannot help, the way to what can."""
+        """Return links to what can help where a retry cannot."""
         assert isinstance(thing, RuleRun)
         if failed_as_gone(thing) and request.user.has_perm(another_course.EDITS):
             page = another_course.address(thing, back=request.get_full_path())
@@ -71,7 +71,7 @@ class ActionAdmin(ReadOnly):
         return [*self._correction(request, thing), *self._integration(request, thing)]
 
     def _integration(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
-        """To what has to be changed before it can go on: a refused key, a receiver's address."""
+        """Return a link to what must be changed first: a refused key, or a receiver's address."""
         site = run.integration
         if site is None or not request.user.has_perm("integrations.change_integration"):
             return []
@@ -105,7 +105,7 @@ class ActionAdmin(ReadOnly):
     def what(self, run: RuleRun) -> SafeString:
         # An action without a course or bundle names its integration already.
         where = run.integration if run.destination_id is not None else None
-        # What the list is sorted and filtered by: each log has an index for it.
+        # The time by which the list is sorted and filtered: there is an index for it.
         at = badges.ago(run.received_at)
         below = format_html("{} · {}", badges.breakable(badges.brief(where)), at) if where else at
         return format_html('{} <span class="soft line">{}</span>', badges.run_line(run), below)
