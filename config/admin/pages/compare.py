@@ -65,7 +65,10 @@ class Section:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The last comparison of one `site`, and how far one is; `kind` and `p` choose the list."""
+    """The last comparison of `site`, and how far a running one is.
+
+    `kind` and `p` choose the list.
+    """
     sites = list(comparison.sites())
     site = row_in(comparison.sites(), request.GET.get("site")) or next(iter(sites), None)
     last = comparison.last(site) if site else None

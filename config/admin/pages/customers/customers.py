@@ -127,7 +127,7 @@ class CustomerAdmin(ReadOnly):
     # What Thinkific says now
 
     def ask_thinkific(self, request: HttpRequest, customer: Customer) -> None:
-        """Ask each site where something was done for the customer, or the only ones there are."""
+        """Ask each site that has actions of the customer; if none has, the first three sites."""
         schools = Integration.objects.filter(app__in=app_registry.with_catalog())
         touched = schools.filter(runs__customer=customer).distinct()
         sites = list(touched.order_by("name")) or list(schools.order_by("name")[:3])
@@ -213,7 +213,7 @@ def _links(customers: Iterable[Customer]) -> SafeString:
 
 
 def _about(customer: Customer) -> QuerySet[EventLog]:
-    """The events that name the customer, and those of others about the customer's access."""
+    """Return the customer's events, and those of others that changed this customer's access."""
     own = Q(customer=customer)
     runs = RuleRun.objects.filter(customer=customer).exclude(event__customer=customer)
     others = list(runs.order_by().values_list("event", flat=True)[:MOST_OF_OTHERS])

@@ -14,9 +14,10 @@ from integrations.sentences import Text
 
 @dataclass(frozen=True, slots=True)
 class AppPage:
-    """`meaning` stands on the card that is chosen, `show` is the page of a new or a stored one.
+    """The page of an app. `show` is the view of a new or stored integration.
 
-    `buttons` are the names of those that IntegrationAdmin has for it.
+    `meaning` is on the card on which the app is chosen. `buttons` are the names of those buttons of
+    IntegrationAdmin that the app has.
     """
 
     meaning: Text

@@ -235,7 +235,7 @@ class IntegrationAdmin(ListAdmin):
         )
 
     def _opened(self, request: HttpRequest, object_id: str | None) -> Integration | None:
-        """The one that the address names, or a new one of the chosen app; None to choose it."""
+        """Return the integration of the address, or a new one; None if no app is chosen yet."""
         if object_id is None:
             app = request.POST.get("app") or request.GET.get("app", "")
             return Integration(app=app) if app in APP_PAGES else None

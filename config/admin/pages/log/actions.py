@@ -128,7 +128,7 @@ class ActionAdmin(ReadOnly):
         many.retry_now(request, [run], say("Retry"))
 
     def try_now(self, request: HttpRequest, run: RuleRun) -> None:
-        """For what would be tried again later."""
+        """Retry at once what would be tried again later."""
         many.retry_now(request, [run], say("Try now"))
 
     def release(self, request: HttpRequest, run: RuleRun) -> None:
@@ -138,7 +138,7 @@ class ActionAdmin(ReadOnly):
         many.retry_now(request, [run], say("Do it anyway"), anyway=True)
 
     def run_again(self, request: HttpRequest, run: RuleRun) -> None:
-        """For a receiver that has lost what it got."""
+        """Send a message again, for a receiver that lost it."""
         reason = retry_by_hand.run_again(run)
         batch = many.begin(request, say("Run again"))
         text = say("Queued as a new message.")
@@ -149,7 +149,7 @@ class ActionAdmin(ReadOnly):
         many.follow(request, batch, {}, text)
 
     def end_now(self, request: HttpRequest, run: RuleRun) -> None:
-        """For an ending that waits for its day, or for a person who releases it."""
+        """Carry out an ending that waits for its day, or for a person to release it."""
         if run.status == Status.HELD:
             many.retry_now(request, [run], say("End it now"))
             return
@@ -160,7 +160,7 @@ class ActionAdmin(ReadOnly):
         many.follow(request, batch, {}, text)
 
     def keep(self, request: HttpRequest, run: RuleRun) -> None:
-        """For the access that such an ending would end."""
+        """Keep the access: dismiss the ending that waits."""
         kept = retry_by_hand.dismiss([run], by=name_of(request)) if run.is_pending else 0
         text = say("It does not wait any more.")
         if kept:
@@ -178,7 +178,7 @@ class ActionAdmin(ReadOnly):
             )
 
     def turn_rule_off(self, request: HttpRequest, run: RuleRun) -> None:
-        """For a receiver that does not want the messages of this rule any more."""
+        """Turn off the rule, for a receiver that does not want its messages any more."""
         if run.rule is not None:
             rules: Any = self.admin_site.get_model_admin(Rule)
             rules.switch_off(request, run.rule)

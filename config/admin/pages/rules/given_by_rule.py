@@ -1,4 +1,4 @@
-"""Who has access by a rule, also what it gave before it was changed or deleted: these are moved."""
+"""Who has access by a rule, or by what it gave before it was changed or deleted; moving them."""
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
@@ -37,7 +37,7 @@ from rules.listing import listed
 from rules.models import Rule
 
 NAMED = 3
-# So many products an address names: a server reads 4,094 characters of one.
+# How many products an address may name: a server reads 4,094 characters of one.
 PRODUCTS = 200
 PERMISSION = "events.by_hand_grant"
 
@@ -51,9 +51,9 @@ def sentence(rule: int) -> SafeString | None:
 
 
 def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeString | None:
-    """The same of all that deleted rules gave to buyers of these products.
+    """Return the same for all that deleted rules gave to buyers of these products.
 
-    None also for who may not move them.
+    None also for a person who may not move them.
     """
     if not products or not allowed(request, PERMISSION):
         return None
@@ -62,7 +62,7 @@ def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeStr
 
 
 def with_link(found: LeftBehind, page: str) -> SafeString | None:
-    """The same of what was found, which this page shows."""
+    """Return the same for what was found; `page` is the address that shows it."""
     if not found.rows:
         return None
     moves = any(row.gives for row in found.rows)
@@ -71,9 +71,9 @@ def with_link(found: LeftBehind, page: str) -> SafeString | None:
 
 
 def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
-    """How many buyers have access by this rule and keep it when it is deleted, with who they are.
+    """Return how many buyers have access by this rule and keep it when it is deleted, with a link.
 
-    None where there are none, and for who may not end it for them.
+    None if there are none, or if the person may not end it for them.
     """
     if not allowed(request, PERMISSION):
         return None
@@ -113,12 +113,12 @@ def in_words(found: LeftBehind | OfRule) -> Said:
 
 
 def address(rule: int) -> str:
-    """Of the page below, for the rule of this number."""
+    """Return the address of the page below, for the rule of this number."""
     return f"{reverse('admin:given-by-rule')}?rule={rule}"
 
 
 def address_of(products: Iterable[int]) -> str:
-    """Of the page for what deleted rules gave to buyers of these products."""
+    """Return the address of the page for what deleted rules gave to buyers of these products."""
     return f"{reverse('admin:given-by-rule')}?{_query(products)}"
 
 
@@ -127,9 +127,9 @@ def _query(products: Iterable[int]) -> str:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """Who would be moved, how, and who has it anyway, by GET; by POST the `chosen` are moved.
+    """Show by GET who would be moved, how, and who has it anyway. A POST moves the `chosen`.
 
-    That is of one `rule`, or of the deleted rules of each `product`.
+    For one `rule`, or for the deleted rules of each `product`.
     """
     products = row_ids(request.GET.getlist("product"))[:PRODUCTS]
     number = row_id(request.GET.get("rule")) or 0
