@@ -36,7 +36,7 @@ OLDER_ADDRESSES = 10
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A trigger: how many rules wait for it, when it was heard, and its own address if any."""
+    """A trigger: how many rules wait for it, when it was last received, and its address, if any."""
 
     trigger: Trigger
     rules: int

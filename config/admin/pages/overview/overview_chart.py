@@ -59,7 +59,10 @@ class Chart:
 
 
 def gridlines(most: int) -> list[int]:
-    """Round numbers from 0 to at least `most`: at most five of them, steps of 1, 2 or 5 by tens."""
+    """Return at most five round numbers from 0 to at least `most`.
+
+    The step between them is 1, 2 or 5 times a power of ten.
+    """
     size = 1
     while True:
         for step in (size, 2 * size, 5 * size):

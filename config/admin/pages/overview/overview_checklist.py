@@ -234,9 +234,9 @@ def _sold() -> Q:
 
 
 def pairs(places: facts.Places) -> Task:
-    """Whether rules that give access have rules that end and restore it; names the first missing.
+    """Return the task to add rules that end and restore access. Names the first that is missing.
 
-    By the same `pairing.holes` as the hint on a product's page, to which it leads.
+    It uses `pairing.holes`, as does the hint on the product's page to which it leads.
     """
     # Includes rules that are off: one for a Subscription trigger shows how the product is sold.
     own, everywhere = places

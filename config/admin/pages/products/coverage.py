@@ -101,9 +101,9 @@ def _page(
 
 
 def _save(request: HttpRequest) -> HttpResponse:
-    """Add what was entered, or with the button `missing` what is recommended, in one go.
+    """Add what was entered, or with the button `missing` what is recommended, all or nothing.
 
-    A page shows the rules before they are added, but for those missing to one product.
+    A preview shows the rules first, unless `missing` was pressed for a single product.
     """
     if not request.user.has_perm("rules.add_rule"):
         raise PermissionDenied

@@ -67,7 +67,7 @@ class Choices:
         return found if len(found) == 1 else []
 
     def named(self, name: str) -> list[Destination]:
-        """Those that this name can mean, as a person typed it; or the only one that contains it."""
+        """Return what a typed name can mean: a full match, else the only name that contains it."""
         typed = _folded(name)
         exact = self._exact.get(typed)
         meant = [exact] if exact else self._plain.get(typed) or self._with(typed)
@@ -92,16 +92,16 @@ class CoverageForm:
 
     @classmethod
     def fresh(cls, row: Coverage, choices: Choices, *, paid_once: bool = False) -> "CoverageForm":
-        """As the page shows it first: what belongs to a new product's courses is ticked.
+        """Return a row as first shown. If the product gives nothing yet, its triggers are ticked.
 
-        Of what is paid once, that is what can come for it.
+        If it is paid once, only the triggers that can come for it are ticked.
         """
         matters = pairing.MATTERS_ALWAYS if paid_once else TICKS
         return cls(row, choices, ticked=[] if row.given else list(matters))
 
     @classmethod
     def read(cls, row: Coverage, choices: Choices, given: Any) -> "CoverageForm":
-        """From what was sent; a name that means no course or bundle becomes an error."""
+        """Return a row as sent. A name that does not mean just one course or bundle is an error."""
         sent = (" ".join(name[:LONGEST_NAME].split()) for name in given.getlist(f"give-{row.key}"))
         form = cls(
             row,
@@ -173,7 +173,7 @@ class CoverageForm:
     def _offers(
         self, states: Iterable[tuple[Trigger, State]]
     ) -> list[tuple[Trigger, State, bool, bool]]:
-        """Each trigger, its state, whether it can be ticked, and whether it is."""
+        """Return (trigger, state, whether it can be ticked, whether it is) for each trigger."""
         return [
             (trigger, state, trigger in TICKS and state != State.COVERED, trigger in self.ticked)
             for trigger, state in states

@@ -59,7 +59,7 @@ class Form:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The rules and failed actions of a course that is gone, and which course they get instead."""
+    """Show the rules and failed actions of a course that is gone, and change what they give."""
     asked = request.POST if request.method == "POST" else request.GET
     gone = _gone(asked.get("course"), asked.get("action"))
     if gone is None:

@@ -126,9 +126,9 @@ def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
 
 
 def _origin(request: HttpRequest, product: Product | None) -> tuple[str, str]:
-    """Where the person came from, as (address, name): else the product's page, else the rules.
+    """Return (address, name) of where to go back: the page before, the product, or the rules.
 
-    The name of most pages is "".
+    The name is "" for most pages that a person comes from.
     """
     back = way_back(request)
     if back == reverse("admin:index"):

@@ -43,9 +43,9 @@ PERMISSION = "events.by_hand_grant"
 
 
 def sentence(rule: int) -> SafeString | None:
-    """How many buyers have what the rule of this number gave and no rule gives now.
+    """Return how many buyers have what this rule gave and no rule gives now, with a link.
 
-    With the way to the page that moves them; None where there are none. Ask after the change.
+    The link leads to the page that moves them. None if there are none. Call it after the change.
     """
     return with_link(left_behind(rule), address(rule))
 
@@ -168,7 +168,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _list(title: Said, lines: list[Line]) -> tuple[Said, list[Line], int]:
-    """What is shown of these, and how many more there are."""
+    """Return the heading, the lines that are shown, and how many more there are."""
     return title, lines[: many.SHOWN], len(lines) - many.SHOWN
 
 
@@ -183,13 +183,13 @@ def _title(found: LeftBehind) -> Said:
 
 
 def _given(rows: Iterable[Behind]) -> str:
-    """The names of what these get instead, "" where that is nothing."""
+    """Return the names of what these buyers get instead, "" for nothing."""
     names = dict.fromkeys(brief(rule.destination) for row in rows for rule in row.gives)
     return listed([*names], NAMED)
 
 
 def _what_follows(found: LeftBehind) -> dict[str, Said]:
-    """What the buttons say, and what those who can be moved lose by it."""
+    """Return the labels of the buttons, and what buyers who can be moved lose."""
     rows = [row for row in found.rows if not row.why_not]
     moved = LeftBehind(found.rule, rows)
     only_end = say_count(moved.customers, "End it for 1 buyer", "End it for {number} buyers")
@@ -202,7 +202,8 @@ def _what_follows(found: LeftBehind) -> dict[str, Said]:
             courses=courses,
         )
         told = {"label": move}
-        # Whether an edited rule fits its earlier buyers, too, is no question.
+        # An edited rule fits its earlier buyers, so only a deleted one offers to end access and
+        # give nothing.
         told |= {"only_end": only_end} if found.rule is None else {}
     ends = say(
         "Their access to {courses} ends, unless another purchase gives it.",
@@ -269,7 +270,7 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     product = found.rule.product if found.rule else None
     if product is None:
         return many.done(request, batch, left, text, back)
-    # That page says what else is left to be done after the rule was changed.
+    # The product's page says what else is left to do after the rule was changed.
     answer = many.done(request, batch, left, text, page_of(product))
     if others := _left_over(product, rows):
         messages.warning(request, others)
@@ -277,7 +278,7 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
 
 
 def _left_over(product: Product, moved: Iterable[Behind]) -> SafeString | None:
-    """How many rules of the product still name what these had, and the way there."""
+    """Return how many rules of the product still name what these buyers had, with a link."""
     old = {(grant.integration_id, grant.target) for row in moved for grant in row.grants}
     found = leftovers.judged(product, Rule.objects.concerning(product))
     left = [each.rule for each in found if (each.rule.integration_id, each.rule.target) in old]
