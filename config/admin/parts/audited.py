@@ -1,4 +1,4 @@
-"""Rows that Django's own pages save and delete: nobody is overwritten unasked, all is audited."""
+"""Base classes for rows that Django's own pages save: they show concurrent edits and audit all."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ class Acts:
 
 
 class Watched(admin.ModelAdmin):
-    """A ModelAdmin whose page does not save over what somebody else changed meanwhile, unasked."""
+    """A ModelAdmin that asks before a save overwrites what somebody else changed meanwhile."""
 
     def stored_of(self, thing: Any) -> Values:
         """Return what the page edits, as the database has it."""

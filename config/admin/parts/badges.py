@@ -226,7 +226,7 @@ def _written(local: datetime, pattern: str) -> str:
 
 
 def legible(text: Any, longest: int = LONGEST_TEXT) -> str:
-    """What a stranger sent, cut to `longest`; characters that hide or turn text are spelled out."""
+    """Return a stranger's text, cut to `longest`; characters that hide or turn text are escaped."""
     whole = str(text)
     shown = whole[:longest]
     if not shown.isprintable():  # rare, and checking each character is slow

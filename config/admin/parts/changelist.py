@@ -129,7 +129,7 @@ class ListAdmin(Buttons):
         )
 
     def get_urls(self) -> list[Any]:
-        """Without Django's history: it says little, and no page links to it."""
+        """Return the addresses without Django's history, which says little and is never linked."""
         mine = f"{self.opts.app_label}_{self.opts.model_name}_history"
         return [each for each in super().get_urls() if each.name != mine]
 
@@ -152,7 +152,7 @@ class ListAdmin(Buttons):
         return super().get_action_choices(request, default_choices)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """What the chips ask and no other lookup: those break on some texts, or walk the table."""
+        """Allow only what our filters use: other lookups break on some texts or scan the table."""
         known: dict[str, Any] = dict.fromkeys(self.also_asked)
         for chip in self.list_filter:
             if isinstance(chip, str):

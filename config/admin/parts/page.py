@@ -19,7 +19,7 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`address` below /admin/, `name` as in reverse("admin:NAME"), who may open it."""
+    """A page: `address` below /admin/, `name` as in reverse("admin:NAME"), who may open it."""
 
     address: str
     name: str

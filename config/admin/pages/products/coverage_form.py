@@ -148,7 +148,10 @@ class CoverageForm:
 
     @property
     def typed(self) -> list[str]:
-        """What was entered besides; a name that is not understood stays to be mended."""
+        """Entered names that were not suggested.
+
+        One that is not understood stays, to be corrected.
+        """
         return [name for name in self.entered if name not in self.suggested]
 
     @property

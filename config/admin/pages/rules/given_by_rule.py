@@ -247,7 +247,7 @@ def _tell_again(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> Htt
 
 
 def where_kept(event: int) -> str:
-    """Of the page that shows what the buyer of this event keeps, "" where that is nothing."""
+    """Return the address of the page that shows what this event's buyer keeps, "" for nothing."""
     run = kept_of(event)
     if run is None:
         return ""

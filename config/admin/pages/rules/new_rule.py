@@ -129,7 +129,7 @@ def _save(request: HttpRequest, fresh: list[Rule]) -> list[Rule]:
 
 
 def added(request: HttpRequest) -> HttpResponse:
-    """What comes next after rules were added: earlier buyers, a simulation, or the next rule."""
+    """Show what comes next after adding rules: earlier buyers, a simulation, or the next rule."""
     numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
     made = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
     before = backfill.preview(*made)

@@ -115,9 +115,10 @@ class Draft:
             self.is_other = True
 
     def _usual_site(self, action: ActionSpec | None) -> Integration | None:
-        """The one that rules of these products use, else of the account; else the newest connected.
+        """Return the site that rules of these products or the account use, else the newest one.
 
-        Where the action is of no app here, or none is chosen, it is a school if there is one.
+        Of the newest, one that is connected comes first. If the action belongs to no app here, or
+        none is chosen, it is a school if there is one.
         """
         apps = [site.app for site in self.integrations]
         app = action.app if action and action.app in apps else next(iter(apps), None)
@@ -217,7 +218,7 @@ class Draft:
         return in_words(self.trigger, about, self.action, place, how)
 
     def rules(self) -> list[Rule]:
-        """The rules that it makes, not saved: of each product for each course, or global ones."""
+        """Return the rules that it makes, not saved: one per product and course, or global ones."""
         assert self.action is not None
         products: list[Product | None] = [None] if self.everywhere else [*self.products]
         targets: list[Destination | None] = [*self.destinations]

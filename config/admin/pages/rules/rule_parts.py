@@ -129,7 +129,10 @@ def _destinations(draft: Draft, like: str) -> dict[str, Any]:
 
 
 def _elsewhere(request: HttpRequest, draft: Draft, given: Any) -> list[tuple[str, str]]:
-    """The other schools, each with the address of this page for it, less what is of this one."""
+    """Return the other schools, each with this page's address for it.
+
+    The address drops the choices that belong to this school.
+    """
     others = [
         site
         for site in draft.integrations
@@ -146,7 +149,10 @@ def _elsewhere(request: HttpRequest, draft: Draft, given: Any) -> list[tuple[str
 
 
 def _for_bundles(draft: Draft) -> str:
-    """The action that does to a bundle what the chosen one does to a course, "" without bundles."""
+    """Return the label of the action that does to bundles what the chosen one does to courses.
+
+    "" if the site has no bundles.
+    """
     kind = Destination.Kind.BUNDLE
     site, action = draft.integration, draft.action
     if not (site and action and draft.is_of_course):

@@ -128,7 +128,7 @@ class ChangesAdmin(ReadOnly):
         return changes_cells.named_with_customer(entry)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """To the page that asks before a rule is deleted, or to what a buyer keeps."""
+        """Return a link to the page that asks before deleting a rule, or to what a buyer keeps."""
         entry: Any = thing
         if entry.act == Act.BUYERS_KEPT and allowed(request, given_by_rule.PERMISSION):
             page = given_by_rule.where_kept(int(entry.number))

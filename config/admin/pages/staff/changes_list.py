@@ -113,7 +113,7 @@ def _alike(entry: AuditEntry, neighbors: QuerySet[AuditEntry]) -> list[Any]:
 
 
 def _lines(entries: Iterable[Any]) -> list[Any]:
-    """The first entry of each line, with all of the line as `line`; the newest come first."""
+    """Return the first entry of each line, with the whole line as `line`; the newest come first."""
     found: list[Any] = []
     for entry in entries:
         line = found[-1].line if found else []
