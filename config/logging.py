@@ -1,4 +1,4 @@
-"""Log lines: one line each, with their facts, and never a webhook secret."""
+"""Formats log lines: one line each, with their facts, and never with a webhook secret."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ def hide(text: str) -> str:
 
 
 class HideHookSecrets(logging.Filter):
-    """The secret in a webhook's path grants access, so it must never be logged."""
+    """Hides the secret in a webhook's path: it grants access, so it must never be logged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()

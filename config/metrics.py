@@ -37,7 +37,7 @@ OPEN = (Status.WAITING, Status.RUNNING, Status.FAILED, Status.HELD)
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The metrics, for callers with METRICS_TOKEN; 404 without that setting."""
+    """Return the metrics, for callers with METRICS_TOKEN; 404 without that setting."""
     if not settings.METRICS_TOKEN:
         return _said(404, "There is no such page.")
     if not _allowed(request):

@@ -173,8 +173,7 @@ BALLAST_MB = env.whole("BALLAST_MB", default=64, at_least=0)
 METRICS_TOKEN = env.token("METRICS_TOKEN")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# When on, new passwords are looked up at BREACHED_PASSWORDS_URL, by the first five characters of
-# their digest.
+# When on, new passwords are looked up at the URL below, by five characters of their digest.
 CHECK_BREACHED_PASSWORDS = env.flag("CHECK_BREACHED_PASSWORDS", default=False)
 BREACHED_PASSWORDS_URL = env.web_address(
     "BREACHED_PASSWORDS_URL", default="https://api.pwnedpasswords.com", path=True

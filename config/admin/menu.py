@@ -109,13 +109,13 @@ def allowed(request: HttpRequest, permission: str) -> bool:
 
 
 def name_of(request: HttpRequest) -> str:
-    """The name under which others see the signed-in person."""
+    """Return the name under which others see the signed-in person."""
     user = request.user
     return (user.get_short_name() if user.is_authenticated else "") or user.get_username()
 
 
 def for_person(request: HttpRequest) -> list[dict[str, Any]]:
-    """The sections as this person sees them; empty ones are left out."""
+    """Return the sections that this person sees; empty ones are left out."""
     found = []
     for title, entries in MENU:
         lines = [_line(request, entry) for entry in entries if allowed(request, entry.permission)]

@@ -21,7 +21,7 @@ LONGEST_PAUSE = 30.0
 
 
 class Program:
-    """A child in a process group of its own that dies with us."""
+    """A child in a process group of its own, which dies with this process."""
 
     def __init__(self, name: str, *, env: dict[str, str], files: Sequence[int] = ()) -> None:
         """`files` are the open file descriptors that it inherits."""
@@ -36,7 +36,7 @@ class Program:
 
     @property
     def started(self) -> bool:
-        """Whether it was started and not ended since, alive or not."""
+        """Whether it was started and not ended since, even if it has died."""
         return self._process is not None
 
     @property

@@ -37,10 +37,10 @@ LOOK_SECONDS = 120.0
 class Supervisor:
     """Starts the programs, ticks, restarts what died or fell silent, and stops all of it.
 
-    `listener` is the web server's socket (None: no web server), kept open here so that a
-    connection waits, and is not refused, while the web server is started again. So are the
-    sockets by which it hands connections to the program for the pages. `workers` is
-    how many processes the cluster has: None for the setting, 0 for no cluster.
+    `listener` is the web server's socket (None: no web server). It is kept open here so that
+    connections wait, and are not refused, while the web server restarts. So are the sockets by
+    which that hands connections to the program for the pages. `workers` is how many processes the
+    cluster has: None for the setting, 0 for no cluster.
     """
 
     def __init__(self, *, listener: socket.socket | None, workers: int | None) -> None:
@@ -167,7 +167,7 @@ class Supervisor:
         timeout = settings.HEARTBEAT_TIMEOUT
         try:
             with _patience():
-                if not self._enlisted:  # started while the database was away: no sign would count
+                if not self._enlisted:  # started without the database: signs would not count
                     self._enlist()
                 silent = scheduler.tick(self.cluster_name, beat_after=timeout / 6)
         except Error as error:

@@ -37,7 +37,7 @@ class Connection(sqlite3.Connection):
     """
 
     def __init__(self, database: str, *, timeout: float = 5.0, **options: Any) -> None:
-        super().__init__(database, timeout=0.0, **options)  # the waiting is ours
+        super().__init__(database, timeout=0.0, **options)  # our code waits instead
         self.timeout = timeout
         self._name = database
         self._turn: threading.Lock | None = None

@@ -21,7 +21,7 @@ class OwnWordsValidator:
     """Refuses a password that is little more than words of this site."""
 
     def validate(self, password: str, user: User | None = None) -> None:
-        """Raises ValidationError when too little is left without those words."""
+        """Raise ValidationError if too little is left without those words."""
         left = password.casefold()
         host = urlsplit(settings.PUBLIC_URL).hostname or ""
         for word in (*OWN_WORDS, *host.split(".")):
@@ -44,7 +44,7 @@ class BreachedPasswordValidator:
     """
 
     def validate(self, password: str, user: User | None = None) -> None:
-        """Raises ValidationError when the password is in the service's list."""
+        """Raise ValidationError if the password is in the service's list."""
         try:
             found = breached_passwords.times_seen(password, url=settings.BREACHED_PASSWORDS_URL)
         except OutsideError as error:

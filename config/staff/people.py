@@ -49,8 +49,7 @@ def user_name(typed: str) -> str:
     If several differ only in capitals, it is the one typed, else the one in lower case, else the
     oldest one that is on.
     """
-    # Compared in Python, because databases know the capitals of some scripts only. There are few
-    # people.
+    # Compared in Python: databases know the capitals of some scripts only. There are few people.
     everybody = User.objects.order_by("-is_active", "pk").values_list("username", flat=True)
     meant = [name for name in everybody if name.casefold() == typed.casefold()]
     return next((name for name in (typed, typed.lower(), *meant) if name in meant), typed)
@@ -102,7 +101,7 @@ def save(person: User, *, name: str, email: str, role: str, by: User) -> None:
         if person.pk is None:
             person.set_unusable_password()
         person.save()
-        # Groups that the owner made stay.
+        # Roles that an owner added stay.
         person.groups.remove(*Group.objects.filter(name__in=roles.ROLES))
         if role != OWNER:
             person.groups.add(Group.objects.get(name=role))

@@ -54,7 +54,7 @@ class Preferences:
 
 @cache
 def zones() -> list[str]:
-    """The names of all time zones that have a place: "Europe/Berlin", and UTC."""
+    """Return the names of all time zones that have a place, such as "Europe/Berlin", and UTC."""
     return sorted(name for name in available_timezones() if "/" in name or name == "UTC")
 
 
@@ -65,7 +65,7 @@ def _rules_of_zones() -> dict[str, ZoneInfo]:
 
 
 def readable(zone: str) -> str:
-    """A name of a zone for people: "America/Argentina/Buenos Aires"."""
+    """Return a zone's name for people: "America/Argentina/Buenos Aires"."""
     return zone.replace("_", " ")
 
 
@@ -93,14 +93,14 @@ def _offset(zone: str, now: datetime) -> str:
 
 
 def of(person: User) -> Preferences:
-    """What the person chose."""
+    """Return what the person chose."""
     rows = Preference.objects.filter(user=person)
     chosen = rows.values_list("time_zone", "language").first()
     return Preferences(*chosen) if chosen else Preferences()
 
 
 def language_of(person: User) -> str:
-    """In which language to write to the person."""
+    """Return the code of the language in which to write to the person."""
     language = of(person).language
     return language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 

@@ -47,7 +47,7 @@ _HELPS: dict[str, Text] = {
 }
 _ANSWERS_FOR_DATA: dict[str, Text] = {
     "events.export_eventlog": _("Download all data of a customer"),
-    # Everybody's names and addresses at once.
+    # These files have everybody's names and addresses at once.
     "events.csv_eventlog": _("Download lists as CSV files"),
     "events.erase_eventlog": _("Erase a customer's data for good"),
 }

@@ -38,7 +38,7 @@ code_tries = Tries(_wait)
 
 
 def of(person: User) -> Authenticator | None:
-    """The person's second factor, if one is set up."""
+    """Return the person's second factor, if one is set up."""
     found: Authenticator | None = Authenticator.objects.filter(user=person, confirmed=True).first()
     return found
 
@@ -81,12 +81,12 @@ def begin(request: HttpRequest, person: User) -> Authenticator:
 
 
 def secret_text(authenticator: Authenticator) -> str:
-    """The secret in groups of four, for an app that cannot scan. Raises SecretUnreadable."""
+    """Return the secret in groups of four, for an app that cannot scan. Raises SecretUnreadable."""
     return _in_fours(base64.b32encode(authenticator.key()).decode())
 
 
 def qr_code(authenticator: Authenticator) -> str:
-    """An SVG of what the app scans. Raises SecretUnreadable."""
+    """Return an SVG of what the app scans. Raises SecretUnreadable."""
     secret = base64.b32encode(authenticator.key()).decode()
     label = quote(f"{ISSUER}:{authenticator.user.get_username()}")
     address = f"otpauth://totp/{label}?{urlencode({'secret': secret, 'issuer': ISSUER})}"

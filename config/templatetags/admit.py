@@ -176,7 +176,7 @@ def looks_for_a_choice(changelist: Any) -> bool:
 
 @register.filter
 def spoken_count(changelist: Any) -> str:
-    """ "1 event", "1,000+ events"."""
+    """Return "1 event" or "1,000+ events"."""
     number, meta = changelist.paginator.spoken, changelist.opts
     if number == "1":
         return f"1 {changelist.model_admin.one or meta.verbose_name}"

@@ -224,7 +224,7 @@ def _where(channel: AlertChannel) -> str:
 
 
 def _of_what(channel: AlertChannel) -> str:
-    """ "Everything", "2 of 12 kinds"."""
+    """Return "Everything" or "2 of 12 kinds"."""
     if not channel.codes:
         return say("Everything")
     return say_count(

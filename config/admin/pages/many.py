@@ -72,10 +72,7 @@ def retry(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> H
 def retry_now(
     request: HttpRequest, runs: Iterable[RuleRun], title: str, *, anyway: bool = False
 ) -> None:
-    """Queue those of these actions that can be retried.
-
-    The message says how many, then the results.
-    """
+    """Queue the actions that can be retried. The message says how many, then shows the results."""
     batch = begin(request, title)
     queued, left = retry_by_hand.retry(runs, anyway=anyway, batch=batch)
     follow(request, batch, left, retry_by_hand.retried_sentence(queued, left))

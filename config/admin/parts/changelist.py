@@ -169,8 +169,7 @@ class ListAdmin(Buttons):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        # The term may come from an address. A very long one, or one with NUL, is an error in
-        # databases.
+        # The term may come from an address: databases fail on a very long one, or one with NUL.
         return super().get_search_results(request, queryset, word(search_term))
 
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:

@@ -18,8 +18,7 @@ from integrations.sentences import Text
 
 CHUNK = 500
 LONGEST_CELL = 2000
-# A cell that begins like this is a formula to spreadsheets; in Asian locales the wide signs count
-# too.
+# Spreadsheets read a cell that begins so as a formula; Asian ones take the wide signs, too.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
 # In countries that write numbers with a comma, spreadsheets begin a new cell at a semicolon.
 INNER = re.compile(r"(;\s*)(?=[-=+@\t\r\n\uff1d\uff0b\uff0d\uff20])")

@@ -154,7 +154,10 @@ class Command(BaseCommand):
 
 
 def public_url(text: str) -> str:
-    """The address of a server without a slash at its end. Raises ValueError with a sentence."""
+    """Return the address of a server without a slash at its end.
+
+    Raises ValueError with a sentence.
+    """
     url = text.strip().rstrip("/")
     parts = web_parts(url)
     if parts is None or "@" in parts.netloc or url != f"{parts.scheme}://{parts.netloc}":
@@ -165,7 +168,7 @@ def public_url(text: str) -> str:
 
 
 def time_zone(text: str) -> str:
-    """The name of a time zone. Raises ValueError with a sentence."""
+    """Return the name of a time zone. Raises ValueError with a sentence."""
     zone = text.strip()
     if zone not in available_timezones():
         raise ValueError(f"{zone} is no time zone. Example: America/New_York")
@@ -173,7 +176,10 @@ def time_zone(text: str) -> str:
 
 
 def yes_or_no(text: str) -> str:
-    """ "true" or "false" for .env; nothing typed is yes. Raises ValueError with a sentence."""
+    """Return "true" or "false" for .env; nothing typed means yes.
+
+    Raises ValueError with a sentence.
+    """
     word = text.strip().casefold()
     if word in {"", "y", "yes"}:
         return "true"
@@ -183,7 +189,7 @@ def yes_or_no(text: str) -> str:
 
 
 def email_address(text: str) -> str:
-    """An e-mail address in lower case. Raises ValueError with a sentence."""
+    """Return an e-mail address in lower case. Raises ValueError with a sentence."""
     email = text.strip().lower()
     try:
         validate_email(email)

@@ -84,7 +84,7 @@ class Command(BaseCommand):
 
 
 def host_and_port(bind: str) -> tuple[str, int]:
-    """The parts of HOST:PORT. Raises CommandError."""
+    """Return the parts of HOST:PORT. Raises CommandError."""
     host, _, port = bind.rpartition(":")
     if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:9]) <= 65535):
         raise CommandError(

@@ -77,7 +77,7 @@ class ReasonForm(forms.Form):
         raise NotImplementedError
 
     def choices(self, asked: Any) -> dict[str, Any]:
-        """What the page offers besides the form's fields."""
+        """Return what the page offers beside the form's fields."""
         return {}
 
 
@@ -238,7 +238,7 @@ class NoteForm(ByHandForm):
 
 
 def _described(holding: holdings.Holding) -> Said:
-    """ "Course Two on Art Academy (order 1183, access given by hand)" """
+    """Return "Course Two on Art Academy (order 1183, access given by hand)"."""
     first = holding.grants[0]
     held_by = ", ".join(map(sentences.holds, holding.grants))
     return say(

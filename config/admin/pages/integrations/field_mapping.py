@@ -62,7 +62,7 @@ class MappingRows(forms.BaseFormSet):
             filled.add(target)
 
     def wanted(self) -> dict[int, str]:
-        """{signup field's pk: SamCart name or slug}; only after is_valid()."""
+        """Return {signup field's pk: SamCart name or slug}. Call it only after is_valid()."""
         return {
             row.cleaned_data["profile_field"]: row.cleaned_data["samcart_field"]
             for row in self._kept()
@@ -100,7 +100,10 @@ class Section:
     unseen: str
 
     def typed(self) -> dict[str, str]:
-        """{label of the signup field: SamCart name}; only after the rows were found valid."""
+        """Return {label of the signup field:
+
+        SamCart name}; only after the rows were found valid.
+        """
         labels = {field.pk: str(field) for field in self.integration.profile_fields.all()}
         return {labels[pk]: name for pk, name in self.rows.wanted().items()}
 

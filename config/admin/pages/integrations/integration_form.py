@@ -28,7 +28,7 @@ def render_form(
     new: Text,
     **context: Any,
 ) -> HttpResponse:
-    """The page of a new or a stored integration; without a form it can only be read.
+    """Return the page of a new or stored integration; without a form it can only be read.
 
     `template` extends form.html; `context` is for its blocks. `new` is the title of a new one.
     """

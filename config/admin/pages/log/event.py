@@ -171,7 +171,7 @@ def _placed_before(event: EventLog) -> str:
 
 
 def headline(event: EventLog) -> str:
-    """ "Product Purchased: Watercolor for Beginners" """
+    """Return "Product Purchased: Watercolor for Beginners"."""
     what = event.what_happened or badges.brief(event.raw_type) or say("Unknown event")
     return f"{what}: {badges.brief(event.product.name)}" if event.product else what
 

@@ -130,7 +130,10 @@ def _names_month(i: int, totals: Sequence[DayTotals]) -> bool:
 
 
 def compared(period: Period) -> Said:
-    """ "43 actions succeeded, 12 more than in the 30 days before." """
+    """Return "43 actions succeeded, 12 more than in the 30 days before."
+
+    It compares the period with the one before it.
+    """
     days = len(period.days)
     count = say_count(period.done, "1 action succeeded", "{number} actions succeeded")
     more = period.done - period.done_before

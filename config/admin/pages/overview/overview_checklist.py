@@ -274,7 +274,10 @@ def _missing_rules(product: Product, missing: list[Trigger]) -> Task:
 
 
 def _global_hole(account: int, known: list[RuleFacts]) -> tuple[str, str] | None:
-    """Return the first trigger without a rule to match global rules, and where to add that rule."""
+    """Return what to say of the first rule that global rules lack, and where to add it.
+
+    None if they lack none.
+    """
     holes = pairing.holes(None, known, subscription=subscriptions.any_sold())
     if not holes:
         return None

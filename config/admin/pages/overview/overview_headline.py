@@ -92,7 +92,7 @@ def headline(
 
 
 def _not_in(buyers: int, purchases: int) -> Said:
-    """ "3 buyers paid and are not in, for 4 purchases." """
+    """Return how many buyers paid and are not in, and for how many purchases if that differs."""
     if purchases > buyers:
         return say_count(
             buyers,
@@ -110,7 +110,10 @@ def _not_in(buyers: int, purchases: int) -> Said:
 
 
 def _all_in(buyers: int, on_the_way: int, *, more_bought: bool, every: bool) -> Said | str:
-    """ "All 43 buyers of this week are in." "41 buyers … are in, 2 buyers are on their way." """
+    """Return "All 43 buyers of this week are in." or "41 … are in, 2 buyers are on their way."
+
+    "" if there are none of either.
+    """
     found = [_in(buyers, every=every, more_bought=more_bought)] if buyers else []
     if on_the_way:
         found.append(

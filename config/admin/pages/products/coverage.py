@@ -171,7 +171,7 @@ def _look(request: HttpRequest) -> HttpResponse:
 
 
 def _effects(rules: list[Rule]) -> list[Said]:
-    """ "Product Refunded: ends access to Course Two" """
+    """Return a line for each trigger, such as "Product Refunded: ends access to Course Two"."""
     found = []
     for trigger, each in pairing.by_trigger(rules):
         facts = {

@@ -33,7 +33,7 @@ def overtaken(request: HttpRequest, forms: Iterable[CoverageForm]) -> HttpRespon
 
 
 def in_words(rules: Iterable[Rule]) -> Said:
-    """ "Product Purchased: Course Two. Product Refunded: Course Two." """
+    """Return the courses by trigger: "Product Purchased: Course Two. Product Refunded: …"."""
     return joined(
         say(
             "{trigger}: {courses}.",
@@ -45,7 +45,7 @@ def in_words(rules: Iterable[Rule]) -> Said:
 
 
 def said_added(product: str, rules: Sequence[Rule]) -> Said:
-    """ "Brushes: 2 rules added. Product Purchased: Course Two. Product Refunded: Course Two." """
+    """Return "Brushes: 2 rules added.", followed by the same."""
     return say_count(
         len(rules),
         "{name}: 1 rule added. {rules}",

@@ -85,7 +85,7 @@ def address(run: RuleRun, *, back: str = "") -> str:
 
 
 def label(run: RuleRun) -> str:
-    """ "Choose another course and retry the 7 that failed because of it" """
+    """Return the label of the link to this page, with the number of actions that it retries."""
     gone = gone_destinations.given_by(run).first()
     failed = gone_destinations.failed_by(gone) if gone else RuleRun.objects.none()
     number = failed.order_by()[:AT_ONCE].count()

@@ -92,7 +92,7 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
 
 
 def in_words(found: LeftBehind | OfRule) -> Said:
-    """ "2 buyers got Ink and Wash through this rule, and keep it." """
+    """Return a sentence such as: 2 buyers got Ink and Wash through this rule, and keep it."""
     values: dict[str, object] = {
         "courses": listed([*map(brief, found.courses)], NAMED),
         "more": "+" if found.more else "",

@@ -72,7 +72,7 @@ class Group:
 
 
 def in_words(rules: Sequence[Rule]) -> Said:
-    """ "4 rules here are still about Ink, which no purchase of this product gives any more." """
+    """Return a sentence: 4 rules here are still about Ink, which no purchase gives any more."""
     return say_count(
         len(rules),
         "1 rule here is still about {courses}, which no purchase of this product gives any more.",

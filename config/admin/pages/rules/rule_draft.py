@@ -200,7 +200,7 @@ class Draft:
         return bool(self.action and self.number and not self.is_too_large and not wrong)
 
     def for_whom(self) -> str:
-        """ "Gift Card and Watercolor", "Every product"; "" before any is chosen."""
+        """Return "Gift Card and Watercolor" or "Every product"; "" before any is chosen."""
         return say("Every product") if self.everywhere else _named(self.products)
 
     def courses(self) -> str:
