@@ -52,7 +52,6 @@ def program_is_not_overtaken(
     *, databases: Collection[str] | None = None, **_: Any
 ) -> list[CheckMessage]:
     """`migrate` refuses a database that a newer Admit has migrated."""
-    # Only `migrate` passes databases. Other commands must not open one, nor create an empty SQLite
-    # file.
+    # Only `migrate` passes databases. Others must not open one, nor create an empty SQLite file.
     overtaken = databases and health.overtaken()
     return [Error(health.OVERTAKEN, id="admit.E003")] if overtaken else []

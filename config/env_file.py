@@ -66,8 +66,7 @@ def update(**values: str) -> None:
 def with_values(text: str, values: dict[str, str]) -> str:
     """Return the text with these values set.
 
-    A value replaces the line that sets its name, else a commented-out one, else it is added at the
-    end.
+    A value replaces the line that sets its name, else a commented-out one, else it goes at the end.
     """
     lines = text.splitlines()
     set_already = {_name(line) for line in lines}
@@ -76,8 +75,8 @@ def with_values(text: str, values: dict[str, str]) -> str:
         name = _name(line)
         commented = _name(line.lstrip("# "))
         if name in values or (commented in left and commented not in set_already):
-            # Where the text sets a name twice, the first line gets the value and the second becomes
-            # a comment.
+            # If the text sets a name twice, the first line gets the value; the second becomes a
+            # comment.
             known = name if name in values else commented
             lines[number] = f"{known}={left.pop(known)}" if known in left else f"# {line}"
     return "\n".join([*lines, *(f"{name}={value}" for name, value in left.items())]) + "\n"

@@ -50,8 +50,7 @@ def answer_first(get_response: GetResponse) -> GetResponse:
         view = views.get(request.path_info)
         if view is None:
             return get_response(request)
-        # Machines get English: the thread may still have the language of the person it answered
-        # last.
+        # Machines get English: the thread may still have the language of the last person's request.
         with translation.override(None):
             return view(request)
 

@@ -21,7 +21,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 def protect(get_response: GetResponse) -> GetResponse:
     """Middleware that sends these headers with every answer, also from the webhook and to monitors.
 
-    Django's own SecurityMiddleware sends some of them, but runs after the middleware that answers
+    Django's SecurityMiddleware sends some of them, but runs after the middleware that answers
     those.
     """
     below = "; includeSubDomains" if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else ""

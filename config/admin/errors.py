@@ -39,7 +39,7 @@ def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:
-    """Log who tried to open which page: the person's role does not include it."""
+    """Answer a person whose role does not include the page, and log who tried to open which."""
     page = request.resolver_match.view_name if request.resolver_match else ""
     log.warning("page_refused", extra={"user": request.user.pk, "page": page})
     return _page(request, 403, *FORBIDDEN)

@@ -32,8 +32,7 @@ class Kept:
 def working() -> Iterator[Path]:
     """Yield a private folder on the backups' disk, for one process at a time; removed afterward.
 
-    Leftovers of a killed process are removed as well. Raises BackupError while another process
-    works.
+    Leftovers of a killed process are removed as well. Raises BackupError if another process works.
     """
     folder = Path(settings.BACKUP_DIR)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

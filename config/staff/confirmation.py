@@ -26,7 +26,7 @@ def note(request: HttpRequest) -> None:
 def check(request: HttpRequest, person: User, answer: str) -> bool:
     """Return whether this is a code of the person's second factor; without one, the password.
 
-    A right answer is noted. Raises TooManyTries, and SecretUnreadable as `second_factor.check`
+    A right answer is noted. Raises TooManyTries and SecretUnreadable, as `second_factor.check`
     does.
     """
     if second_factor.of(person):

@@ -52,8 +52,7 @@ def opened_now(stored: Values = NOTHING) -> str:
 def is_as_opened(request: HttpRequest, stored: Values) -> bool:
     """Return whether the posted form showed what is stored; also true if the form carries nothing.
 
-    Call it in a transaction that holds the row: nobody else may save it before this transaction
-    does.
+    Call it in a transaction that holds the row, so that nobody else saves it first.
     """
     carried = _carried(request)
     return not carried or carried.partition("-")[2] == _digest(stored)

@@ -112,8 +112,7 @@ def restart_in_demo(port: int | None) -> None:
 def own_folder() -> tuple[Path, int]:
     """Return a folder that no other demo uses, and the descriptor of its lock file.
 
-    The lock is held until the demo ends. The folder is relative to manage.py's, as DATABASE_URL may
-    be.
+    The lock is held until the demo ends. The folder is relative to manage.py's, as in DATABASE_URL.
     """
     if LOCK in os.environ:
         return Path(os.environ[FOLDER]), int(os.environ[LOCK])

@@ -66,7 +66,7 @@ class Command(BaseCommand):
     def _migrated(self, listener: socket.socket | None, *, migrate: bool) -> bool:
         """Migrate first if that is needed. Returns False when stopped before it is done.
 
-        Raises CommandError when the database does not fit the program and must not be migrated
+        Raises CommandError when the database does not fit the program and is not to be migrated
         here.
         """
         if health.overtaken():

@@ -93,8 +93,7 @@ class CustomerAdmin(ReadOnly):
         thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
             "integration"
         )
-        # Read before the answer: a run that ends in between is still followed, so the page corrects
-        # itself.
+        # Read before the answer: what ends in between is still followed, which corrects the page.
         timeline = _timeline(request, shown)
         answer = customer_access.describe(customer)
         return render(

@@ -100,10 +100,7 @@ class Section:
     unseen: str
 
     def typed(self) -> dict[str, str]:
-        """Return {label of the signup field:
-
-        SamCart name}; only after the rows were found valid.
-        """
+        """Return {label of a signup field: SamCart name}; only after the rows were found valid."""
         labels = {field.pk: str(field) for field in self.integration.profile_fields.all()}
         return {labels[pk]: name for pk, name in self.rows.wanted().items()}
 

@@ -206,8 +206,7 @@ class IntegrationAdmin(ListAdmin):
             return None
         return notify_page.new_secret(request, integration)
 
-    # The page of one. Not Django's view, which saves in a transaction, and nothing may be sent
-    # within one.
+    # The page of one. Not Django's view: it saves in a transaction, in which nothing may be sent.
 
     def changeform_view(
         self,

@@ -185,7 +185,7 @@ def _which(left: Sequence[object], every: Sequence[object]) -> str:
 
 
 def private(connected: bool) -> Task:
-    """Return the task that courses given by rules are Private. Those that are not are named.
+    """Return the task to make the courses that rules give Private. Names those that are not.
 
     It is not done before a rule gives something: until then nobody knows which courses are sold.
     """

@@ -190,7 +190,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def context(request: HttpRequest, found: Sequence[Group]) -> dict[str, object]:
-    """Return what the part of a page needs by which these rules are settled."""
+    """Return what a page's part for settling these rules needs."""
     may = request.user.has_perms(MAY)
     return {"left_over": found, "may_settle": may, "settle": buttons(found)}
 

@@ -115,10 +115,9 @@ class Draft:
             self.is_other = True
 
     def _usual_site(self, action: ActionSpec | None) -> Integration | None:
-        """Return the site that rules of these products or the account use, else the newest one.
+        """Return the site of these products' rules, else the account's, else the newest connected.
 
-        Of the newest, one that is connected comes first. If the action belongs to no app here, or
-        none is chosen, it is a school if there is one.
+        If the action belongs to no app here, or none is chosen, it is a school if there is one.
         """
         apps = [site.app for site in self.integrations]
         app = action.app if action and action.app in apps else next(iter(apps), None)

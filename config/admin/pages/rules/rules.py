@@ -251,7 +251,7 @@ class RuleAdmin(Audited, ListAdmin):
         self._switch(request, Rule.objects.filter(pk=rule.pk), on=True)
 
     def switch_off(self, request: HttpRequest, rule: Rule) -> None:
-        # Without the first sentence, about the rule itself, which its name says already.
+        # Without the first sentence, which says what the button does; the rest may be unexpected.
         stops = stopping.what_stops(rule)[1:]
         self._switch(request, Rule.objects.filter(pk=rule.pk), on=False)
         for sentence in stops:
