@@ -1,4 +1,4 @@
-"""System checks of our own: relations between settings that no single value shows."""
+"""Our own system checks, for faults that no single setting shows."""
 
 from collections.abc import Collection
 from itertools import pairwise
@@ -30,9 +30,9 @@ def time_limits_nest(**_: Any) -> list[CheckMessage]:
 
 @register
 def calls_of_a_run_fit_into_a_task(**_: Any) -> list[CheckMessage]:
-    """An action has time for as many calls as one may need.
+    """A task has time for as many calls as one action may need.
 
-    Only a warning, for what is set up so receives events, and a refusal would end that.
+    Only a warning: an error would stop an installation that still receives events.
     """
     gap, _tolerance = rate_limit.spacing()
     if (claiming.CALLS_OF_A_RUN - 1) * gap <= claiming.CALLS_SHARE * settings.TASK_SECONDS:
@@ -51,7 +51,7 @@ def calls_of_a_run_fit_into_a_task(**_: Any) -> list[CheckMessage]:
 def program_is_not_overtaken(
     *, databases: Collection[str] | None = None, **_: Any
 ) -> list[CheckMessage]:
-    """`migrate`, which has its databases checked, does not run on a newer one."""
-    # Any other command has none checked: it must not open one, nor make an empty file of SQLite.
+    """`migrate` refuses a database that a newer Admit has migrated."""
+    # Only `migrate` passes databases. Others must not open one, nor create an empty SQLite file.
     overtaken = databases and health.overtaken()
     return [Error(health.OVERTAKEN, id="admit.E003")] if overtaken else []

@@ -1,4 +1,4 @@
-"""What every template may ask for."""
+"""Variables that every template has."""
 
 from typing import Any
 
@@ -7,5 +7,5 @@ from django.http import HttpRequest
 
 
 def about(request: HttpRequest) -> dict[str, Any]:
-    """`demo`: whether pages must say that nothing here is real; `version`: of Admit."""
+    """Return `demo`, whether pages must say that nothing is real, and `version`, Admit's own."""
     return {"demo": settings.DEMO, "version": settings.VERSION}

@@ -42,8 +42,8 @@ PAIRS = [
 class Story:
     """The demo, step by step.
 
-    `right` is whether the school and the receiver ended up as they must, None before the end of
-    the story.
+    `right` says whether the school and the receiver ended up as expected. It is None until the
+    story ends.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Story:
         self._password = secrets.token_urlsafe(9)
 
     def set_the_scene(self) -> None:
-        """A sample school and a receiver, a product, its rules, and somebody who may look."""
+        """Create a sample school, a receiver, a product, its rules and an owner who can sign in."""
         self._school = add_sample_school(self._sandbox)
         self._shop = Marketplace.objects.create(name="Demo shop")
         credentials.add_webhook_secret(self._shop)
@@ -99,7 +99,7 @@ class Story:
         self._say("All of it is right." if self.right else "Something went wrong.")
 
     def invite(self) -> None:
-        """Where to see it."""
+        """Say where to look at the result, and how to send more events."""
         self._say("")
         self._say(f"Look at it: {settings.PUBLIC_URL}/admin/")
         self._say(f"   e-mail {OWNER}, password {self._password}")
@@ -131,7 +131,7 @@ class Story:
         )
 
     def _was_told(self) -> bool:
-        """Whether the receiver has the refund, once, and just as SamCart sent it."""
+        """Return whether the receiver got the refund, once, and just as SamCart sent it."""
         told = [message.body for message in self._receiver.messages] == [self._sent[-1]]
         has = "has the refund as SamCart sent it, signed by Admit" if told else "lacks the refund"
         self._say(f"   The receiver {has}.")

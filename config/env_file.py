@@ -17,7 +17,7 @@ given: dict[str, str] = {}
 
 
 def load() -> None:
-    """Add what the file says to the environment; what is set there already stays."""
+    """Add the file's values to the environment; variables that are already set win."""
     import environ  # not here yet when `make install` runs this file
 
     if not given:
@@ -26,12 +26,12 @@ def load() -> None:
 
 
 def path() -> Path:
-    """Where the settings are read from: ADMIT_ENV_FILE, or `.env` beside manage.py."""
+    """Return where settings are read from: ADMIT_ENV_FILE, or `.env` beside manage.py."""
     return Path(os.environ.get("ADMIT_ENV_FILE") or ROOT / ".env")
 
 
 def create_if_missing(**values: str) -> bool:
-    """Write the file with fresh keys and the given values; False when it was there already."""
+    """Write the file with fresh keys and the given values. Returns False if it already exists."""
     if path().exists():
         return False
     text = with_values(EXAMPLE.read_text(encoding="utf-8"), fresh_keys() | values)
@@ -40,7 +40,7 @@ def create_if_missing(**values: str) -> bool:
 
 
 def fresh_keys() -> dict[str, str]:
-    """New values for the settings that no installation shares with another."""
+    """Return new values for the keys that each installation must have of its own."""
     return {
         "SECRET_KEY": secrets.token_urlsafe(50),
         # A Fernet key: 32 random bytes, URL-safe base64 (cryptography's documented form).
@@ -51,8 +51,8 @@ def fresh_keys() -> dict[str, str]:
 def update(**values: str) -> None:
     """Set the given names in the existing file and keep every other line as it is.
 
-    The new text takes the old one's place at once, so that no crash can cost a key. Raises
-    OSError when the folder cannot be written to.
+    The file is replaced in one step, so that a crash cannot lose a key. Raises OSError when the
+    folder cannot be written to.
     """
     target = path().resolve()
     if not target.is_file():
@@ -64,7 +64,10 @@ def update(**values: str) -> None:
 
 
 def with_values(text: str, values: dict[str, str]) -> str:
-    """The text with each `NAME=` line replaced, or a commented one, or else added at the end."""
+    """Return the text with these values set.
+
+    A value replaces the line that sets its name, else a commented-out one, else it goes at the end.
+    """
     lines = text.splitlines()
     set_already = {_name(line) for line in lines}
     left = dict(values)
@@ -72,20 +75,21 @@ def with_values(text: str, values: dict[str, str]) -> str:
         name = _name(line)
         commented = _name(line.lstrip("# "))
         if name in values or (commented in left and commented not in set_already):
-            # A name that was set twice is set once from now on: the first line counts.
+            # If the text sets a name twice, the first line gets the value; the second becomes a
+            # comment.
             known = name if name in values else commented
             lines[number] = f"{known}={left.pop(known)}" if known in left else f"# {line}"
     return "\n".join([*lines, *(f"{name}={value}" for name, value in left.items())]) + "\n"
 
 
 def _name(line: str) -> str:
-    """The name that the line sets, "" when it sets none."""
+    """Return the name that the line sets, "" when it sets none."""
     name, equals, _ = line.removeprefix("export ").partition("=")
     return name if equals else ""
 
 
 def _write(file: Path, text: str) -> None:
-    # Created readable by its owner alone: it holds every key of the installation.
+    # Readable by its owner alone from the start: it holds every key of the installation.
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as opened:
         opened.write(text)

@@ -1,4 +1,4 @@
-"""Reads one setting at a time; each fault is a sentence that names the setting."""
+"""Reads single settings from the environment; each error is a sentence that names the setting."""
 
 import datetime
 import ipaddress
@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config.sqlite.connection import Connection
 
 MISSING = object()
-LONGEST_NUMBER = 9  # digits: seconds of thirty years
+LONGEST_NUMBER = 9  # digits: about thirty years in seconds
 MAX_DAYS = 36500
 
 
@@ -39,8 +39,8 @@ class Reader:
         self._env = environ.Env()
 
     def text(self, name: str, *, default: Any = MISSING, at_least: int = 0) -> str:
-        """A text of `at_least` characters; without a default it must be there."""
-        # Not Env.str: it takes a value that begins with $ for the name of another setting.
+        """A text of at least `at_least` characters; required if it has no default."""
+        # Not Env.str, which reads a value that begins with $ as the name of another setting.
         value = self._env.ENVIRON.get(name, "" if default is MISSING else default).strip()
         if default is MISSING and not value:
             raise ImproperlyConfigured(
@@ -73,7 +73,7 @@ class Reader:
             ) from None
 
     def folder(self, name: str, *, default: Path) -> Path:
-        """A folder, which need not be there; a relative one lies beside manage.py."""
+        """A folder, which need not exist; a relative path starts beside manage.py."""
         return Path(__file__).resolve().parent.parent / self.text(name, default=str(default))
 
     def flag(self, name: str, *, default: bool) -> bool:
@@ -169,7 +169,7 @@ class Reader:
         return value
 
     def called_address(self, name: str) -> str:
-        """An http or https address with all that belongs to it, or "" where none is set.
+        """An http or https address, with any path and query, or "" where none is set.
 
         It may hold a secret, so no message shows it.
         """
@@ -181,7 +181,7 @@ class Reader:
         return value
 
     def mail_server(self, name: str) -> dict[str, Any]:
-        """Django's EMAIL_ settings of an address such as smtp+tls://user:password@host:587."""
+        """Django's EMAIL_ settings, from an address such as smtp+tls://user:password@host:587."""
         if not self.text(name, default=""):
             return {"EMAIL_HOST": ""}
         try:
@@ -242,7 +242,7 @@ class Reader:
 
 
 def web_parts(address: str) -> SplitResult | None:
-    """The parts of an http or https address; None for what is none."""
+    """Return the parts of an http or https address; None for anything else."""
     try:
         parts = urlsplit(address)
         good = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1) > 0
@@ -252,14 +252,14 @@ def web_parts(address: str) -> SplitResult | None:
 
 
 def sqlite_options(entry: dict[str, Any], default: Path, lock_seconds: float) -> dict[str, Any]:
-    """WAL with full synchronisation: an event that was acknowledged survives a power loss."""
+    """WAL with full synchronization: an event that was acknowledged survives a power loss."""
     file = Path(str(entry.get("NAME") or default))
     if not file.is_absolute():
         file = default.parent.parent / file
     file.parent.mkdir(parents=True, exist_ok=True)
     return {
         "NAME": str(file),
-        # Opening again for each request and run would cost more than the work itself.
+        # Opening the file again for each request and run would cost more than the work itself.
         "CONN_MAX_AGE": 60,
         "OPTIONS": {
             # IMMEDIATE takes the write lock at the start: a later upgrade fails at once when busy.
@@ -272,7 +272,7 @@ def sqlite_options(entry: dict[str, Any], default: Path, lock_seconds: float) ->
 
 
 def _recipient(word: str) -> Any:
-    import pyrage  # only for those who name one
+    import pyrage  # loaded only if a recipient is set
 
     kind = pyrage.ssh if word.startswith("ssh-") else pyrage.x25519
     try:

@@ -1,4 +1,4 @@
-"""`/healthz`: the process answers. `/readyz`: it could do its work, proved by writing."""
+"""`/healthz`: the process answers. `/readyz`: it can do its work, shown by a test write."""
 
 import shutil
 import threading
@@ -35,19 +35,22 @@ PLAIN = "text/plain; charset=utf-8"
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 _one_at_a_time = threading.Lock()
-# When it was last checked, in monotonic seconds, and the answer.
+# When readiness was last checked, in monotonic seconds, and the problems found.
 _proved = float("-inf"), ""
 
 
 def answer_first(get_response: GetResponse) -> GetResponse:
-    """Middleware: monitors call the server by its IP address, which is not an allowed host."""
+    """Middleware that answers monitors before Django checks the host name.
+
+    Monitors call the server by its IP address, which is not an allowed host.
+    """
     views = {"/healthz": alive, "/readyz": ready, "/metrics": metrics.show}
 
     def answer(request: HttpRequest) -> HttpResponse:
         view = views.get(request.path_info)
         if view is None:
             return get_response(request)
-        # For machines; the thread may still speak the language of the person it answered last.
+        # Machines get English: the thread may still have the language of the last person's request.
         with translation.override(None):
             return view(request)
 
@@ -55,15 +58,15 @@ def answer_first(get_response: GetResponse) -> GetResponse:
 
 
 def alive(request: HttpRequest) -> HttpResponse:
-    """200 as long as the process answers at all."""
+    """Answer 200, as long as the process answers at all."""
     return HttpResponse("alive\n", content_type=PLAIN)
 
 
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when database, migrations, keys and spool are usable; else 503, a sentence a fault.
+    """Answer 200 when database, migrations, keys, spool and disks are usable, else 503.
 
-    Strangers may ask as well: they learn no path, and make a process prove it at most once in
-    READY_SECONDS.
+    A 503 has a sentence for each fault. Strangers may ask as well: they learn no path, and can make
+    a process check only once in READY_SECONDS.
     """
     problems = _lately()
     return HttpResponse(
@@ -72,7 +75,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 def outdated() -> bool:
-    """Whether migrations are missing; False also when the database cannot be reached."""
+    """Return whether migrations are missing; False also when the database cannot be reached."""
     try:
         return _lacks_migrations()
     except DatabaseError:
@@ -81,7 +84,7 @@ def outdated() -> bool:
 
 
 def overtaken() -> bool:
-    """Whether the database was migrated by a newer program; False when it cannot be reached."""
+    """Return whether a newer program migrated the database; False when it cannot be reached."""
     try:
         loader = MigrationLoader(connection)
     except DatabaseError:
@@ -90,7 +93,7 @@ def overtaken() -> bool:
     newest: dict[str, str] = {}
     for app, name in loader.disk_migrations or ():
         newest[app] = max(newest.get(app, ""), name)
-    # An older name that is not known was squashed.
+    # An unknown migration with an older name was squashed.
     return any(name > newest.get(app, name) for app, name in loader.applied_migrations or ())
 
 
@@ -110,7 +113,7 @@ def only_receiving(get_response: GetResponse) -> GetResponse:
 
 
 def _lately() -> str:
-    """The problems, one a line, as they are now or were a moment ago."""
+    """Return the problems, one a line, checked at most READY_SECONDS ago."""
     global _proved
     with _one_at_a_time:
         at, problems = _proved
@@ -130,7 +133,8 @@ def _of_database() -> str:
             problem = READ_ONLY
             _write()
     except Error:
-        # It may still be at work for us, or stand still: Django must not ask it again at the end.
+        # The server may still work on our query, or hang: Django must not use this connection again
+        # at the end of the request.
         connection.close()
         return problem
     except secrets.SecretUnreadable:
@@ -144,7 +148,7 @@ def _lacks_migrations() -> bool:
 
 
 def _open_secrets() -> None:
-    """Raises SecretUnreadable when one cannot be opened."""
+    """Open every stored secret. Raises SecretUnreadable when one cannot be opened."""
     for model, field in ((Integration, "sealed_secret"), (WebhookSecret, "sealed")):
         for sealed in model._default_manager.values_list(field, flat=True):
             if sealed:
@@ -152,7 +156,7 @@ def _open_secrets() -> None:
 
 
 def _write() -> None:
-    """Commit a write that leaves nothing behind: a session that never was."""
+    """Commit a write that leaves nothing behind: a session that is deleted right away."""
     session = Session(session_key=uuid.uuid4().hex, expire_date=timezone.now())
     with transaction.atomic():
         session.save(force_insert=True)

@@ -1,4 +1,4 @@
-"""Log lines: one line each, with their facts, and never a webhook secret."""
+"""Formats log lines: one line each, with their facts, and never with a webhook secret."""
 
 import json
 import logging
@@ -13,19 +13,19 @@ from django.conf import settings
 from gunicorn import glogging
 
 HOOK_PATH = re.compile(r"((?<!/admin)/(?:(?:web)?hooks?|sam-?cart)/)[^\s\"'?]+", re.IGNORECASE)
-# What a LogRecord has of its own; everything else was passed as `extra`.
+# The attributes of every LogRecord; all others were passed as `extra`.
 OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request", "status_code"}
 # Returns the facts of the request that is being answered: see `config.request_log`.
 of_request: ContextVar[Callable[[], dict[str, str]]] = ContextVar("of_request", default=dict)
 
 
 def hide(text: str) -> str:
-    """The text with the rest of every webhook address in it taken out, mistyped ones too."""
+    """Return the text with the secret part of every webhook address cut out, mistyped ones too."""
     return HOOK_PATH.sub(r"\1...", text)
 
 
 class HideHookSecrets(logging.Filter):
-    """The secret in a webhook's path grants access, so it must never be logged."""
+    """Hides the secret in a webhook's path: it grants access, so it must never be logged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
@@ -35,7 +35,7 @@ class HideHookSecrets(logging.Filter):
 
 
 def _on_one_line(value: object) -> str:
-    """A fact as it is, or quoted where a stranger's text could pass for other facts."""
+    """Return a fact as text, quoted where a stranger's text could look like other facts."""
     text = str(value)
     plain = text.isprintable() and not set(text) & set(' ="')
     return text if plain or not isinstance(value, str) else json.dumps(text)
@@ -45,12 +45,12 @@ class _Formatter(logging.Formatter):
     """What both formats have in common."""
 
     def facts(self, record: logging.LogRecord) -> dict[str, Any]:
-        """What the line says beside its name: its own facts, then those of the request."""
+        """Return the facts of the line itself, then those of the request."""
         own = {key: value for key, value in vars(record).items() if key not in OWN}
         return own | of_request.get()()
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
-        """Where it broke and what kind of error it was.
+        """Return the traceback and the type of the error.
 
         Not the error's text: a database quotes the row that it refuses, and a KeyError the key.
         """
@@ -77,7 +77,7 @@ class LineFormatter(_Formatter):
 class JsonFormatter(_Formatter):
     """`{"time": "2026-11-23T14:02:00.000+00:00", "level": "INFO", "logger": ..., "event": ...}`
 
-    One object a line; its other keys are the facts, and `trace` where our code broke.
+    One object a line. Its other keys are the facts, and `trace` if the line reports an exception.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -90,26 +90,26 @@ class JsonFormatter(_Formatter):
         }
         if record.exc_info:
             fixed["trace"] = self.formatException(record.exc_info)
-        # In this order, and no fact of that name takes the place of a fixed one.
+        # The fixed keys come first, and a fact of the same name does not replace them.
         said = fixed | self.facts(record) | fixed
         return json.dumps({key: _in_json(value) for key, value in said.items()})
 
 
 def _in_json(value: object) -> object:
-    """The value as JSON has it, and without the rest of a webhook address."""
+    """Return a value that JSON can hold, without the secret part of a webhook address."""
     if value is None or isinstance(value, bool | int | float):
         return value
     return hide(str(value))
 
 
-# By LOG_FORMAT.
+# By the value of LOG_FORMAT.
 FORMATTERS: dict[str, type[logging.Formatter]] = {"line": LineFormatter, "json": JsonFormatter}
 
 
 class GunicornLogger(glogging.Logger):
     """Gunicorn's own lines, in our format.
 
-    It logs the request's path when it breaks; our webhook secret is hidden there too.
+    An error of Gunicorn quotes the request's path; the webhook secret in it is hidden too.
     """
 
     def setup(self, cfg: Any) -> None:

@@ -1,7 +1,8 @@
 """`/metrics`, as Prometheus reads it: what the database and this machine's disks hold now.
 
-There are several processes, so nothing is counted in their memory. Each scrape asks by indexes
-alone. Counts of rows are gauges, for rows are removed; only the webhook's answers are a counter.
+There are several processes, so nothing is counted in their memory: each scrape queries the
+database, through indexes only. Row counts are gauges, because rows are removed; only the webhook's
+answers are a counter.
 """
 
 import hmac
@@ -36,7 +37,7 @@ OPEN = (Status.WAITING, Status.RUNNING, Status.FAILED, Status.HELD)
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The metrics, for callers with METRICS_TOKEN; 404 without that setting."""
+    """Return the metrics, for callers with METRICS_TOKEN; 404 without that setting."""
     if not settings.METRICS_TOKEN:
         return _said(404, "There is no such page.")
     if not _allowed(request):
@@ -64,7 +65,7 @@ def _said(status: int, text: str) -> HttpResponse:
 
 
 class Admit(Collector):
-    """Reads everything when it is asked."""
+    """Reads all values at each scrape."""
 
     def collect(self) -> Iterator[Metric]:
         yield from _received()

@@ -1,4 +1,4 @@
-"""Rows of the people who sign in: their sessions, second factors and recovery codes."""
+"""Rows of the people who sign in: sessions, second factors, recovery codes and preferences."""
 
 import time
 from importlib import import_module
@@ -13,13 +13,13 @@ from django_otp.oath import TOTP
 
 from integrations import secrets
 
-# A clock may be wrong by so many steps of 30 seconds.
+# By how many steps of 30 seconds a phone's clock may be wrong.
 TOLERANCE = 1
 CODE_DIGITS = 6
 
 
 def app_code(token: str) -> int | None:
-    """What is written like a code of an app, as a number; None for all else."""
+    """Return what looks like a code of an app as a number; None for anything else."""
     plain = _plain(token)
     digits = plain.isascii() and plain.isdigit() and len(plain) == CODE_DIGITS
     return int(plain) if digits else None
@@ -51,20 +51,20 @@ class Authenticator(Device):  # type: ignore[misc]  # django-otp carries no type
     """
 
     sealed_key = models.TextField()
-    last_step = models.BigIntegerField(default=-1)  # of the last code that was taken
+    last_step = models.BigIntegerField(default=-1)  # time step of the last accepted code
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user"], name="one_authenticator_a_person")]
 
     def key(self) -> bytes:
-        """The secret that the app shares. Raises SecretUnreadable."""
+        """Return the secret shared with the app. Raises SecretUnreadable."""
         return secrets.reveal_bytes(self.sealed_key.encode())
 
     def verify_token(self, token: str) -> bool:
-        """Whether this is a code of the app, or a recovery code; either is taken once.
+        """Return whether this is a valid code of the app or recovery code. Each is accepted once.
 
-        Inside a transaction that holds the row. Raises SecretUnreadable for a code of the app.
+        Call it in a transaction that holds the row. Raises SecretUnreadable for a code of the app.
         """
         code = app_code(token)
         if code is not None:
@@ -84,14 +84,14 @@ class Authenticator(Device):  # type: ignore[misc]  # django-otp carries no type
 
 
 class RecoveryCode(models.Model):
-    """A code for somebody who lost the app. It holds 120 random bits, so a digest is enough."""
+    """A code for a person who lost the app. It holds 120 random bits, so a digest is enough."""
 
     authenticator = models.ForeignKey(Authenticator, models.CASCADE, related_name="recovery_codes")
     digest = models.CharField(max_length=64)
 
 
 class Preference(models.Model):
-    """How a person who signs in wants the pages; "" is as the settings say."""
+    """How a person who signs in wants the pages; "" means the default."""
 
     user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
     time_zone = models.CharField(max_length=60, blank=True)

@@ -10,9 +10,9 @@ LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan")
 
 
 def problem() -> str:
-    """Why SamCart cannot reach PUBLIC_URL, as a sentence; "" when it can, and in the demo.
+    """Return why SamCart cannot reach PUBLIC_URL, as a sentence; "" when it can, and in the demo.
 
-    Judged by the address alone: nothing is called.
+    Only the address is examined: nothing is called.
     """
     url = settings.PUBLIC_URL
     host = urlsplit(url).hostname or ""

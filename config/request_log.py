@@ -16,7 +16,7 @@ def identify(get_response: GetResponse) -> GetResponse:
 
     def answer(request: HttpRequest) -> HttpResponse:
         number = secrets.token_hex(8)
-        # Worked out when a line is written: most requests write none.
+        # A function, called only when a line is written: most requests write none.
         token = of_request.set(lambda: {"request_id": number, "client": client_address(request)})
         try:
             response = get_response(request)

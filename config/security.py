@@ -1,11 +1,11 @@
-"""What a browser may do with our answers: load from this server alone, and never be framed."""
+"""Headers by which a page loads from this server alone, and is never framed."""
 
 from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-# Strangers' text is escaped everywhere; if that fails once, still no script of theirs runs.
+# Strangers' text is escaped everywhere. Should that fail once, their scripts still do not run.
 POLICY = "; ".join(
     [
         "default-src 'self'",
@@ -19,9 +19,10 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 def protect(get_response: GetResponse) -> GetResponse:
-    """Middleware that sends these headers with every answer, also of the webhook and to monitors.
+    """Middleware that sends these headers with every answer, also from the webhook and to monitors.
 
-    Django's own SecurityMiddleware sends some of them, but stands behind what answers those.
+    Django's SecurityMiddleware sends some of them, but runs after the middleware that answers
+    those.
     """
     below = "; includeSubDomains" if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else ""
     https_alone = f"max-age={settings.SECURE_HSTS_SECONDS}{below}"

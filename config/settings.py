@@ -31,7 +31,7 @@ DEMO = env.flag("ADMIT_DEMO", default=False)
 PUBLIC_URL = env.web_address("PUBLIC_URL", default="http://127.0.0.1:8000")
 ALLOWED_HOSTS = [*env.words("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")]
 ALLOWED_HOSTS.append(urlsplit(PUBLIC_URL).hostname or "")
-# A form whose token does not fit gets a page in our frame.
+# A form with a wrong CSRF token gets an error page in our layout.
 CSRF_FAILURE_VIEW = "config.admin.errors.csrf_failure"
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", default="")
 if PUBLIC_URL.startswith("https://"):
@@ -53,11 +53,11 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", default="127.0.0.0/8,::1")
 SESSION_COOKIE_AGE = 3600 * env.whole("SESSION_IDLE_HOURS", default=8, at_least=1)
 SESSION_MAX_AGE = 24 * 3600 * env.whole("SESSION_MAX_DAYS", default=14, at_least=1)
 SESSION_ENGINE = "config.staff.session_store"
-# Where one comes to who asked for no page of ours.
+# Where people land after sign-in if they asked for no page of ours.
 LOGIN_REDIRECT_URL = "admin:index"
 # Not in a cookie: messages name customers.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
-# When on, each person sets one up right after the first password, before anything else.
+# When on, each person sets up a second factor right after the first password.
 REQUIRE_SECOND_FACTOR = env.flag("REQUIRE_SECOND_FACTOR", default=False)
 
 INSTALLED_APPS = [
@@ -156,16 +156,16 @@ STORE_SECONDS = 3.0
 # Seconds for which /readyz repeats its last answer.
 READY_SECONDS = 1.0
 SPOOL_DIR = env.folder("SPOOL_DIR", default=BASE_DIR / "var" / "spool")
-# Keyed hashes of erased people, outside the database: a restored one does not have them.
+# Keyed hashes of erased people, outside the database: a restored database does not have them.
 ERASED_FILE = env.folder("ERASED_FILE", default=BASE_DIR / "var" / "erased.jsonl")
 # Where `manage.py backup` puts its files.
 BACKUP_DIR = env.folder("BACKUP_DIR", default=BASE_DIR / "var" / "backups")
-# The time at which `manage.py up` makes one each day; None for never.
+# The time at which `manage.py up` makes a backup each day; None for never.
 BACKUP_AT = env.clock("BACKUP_AT")
-# The newest of each of this many days, and then weeks, is kept.
+# Days and weeks: the newest backup of each of the last ones is kept.
 BACKUP_KEEP = env.pair("BACKUP_KEEP", default="7,4")
 BACKUP_RECIPIENT = env.recipients("BACKUP_RECIPIENT")
-# With less room on a disk that Admit writes to, /readyz reports it.
+# /readyz reports a disk that Admit writes to when less than this is free on it.
 READY_FREE_MB = env.whole("READY_FREE_MB", default=100, at_least=0)
 # Reserved on the disks that Admit writes to, and freed when one is full; 0 is none.
 BALLAST_MB = env.whole("BALLAST_MB", default=64, at_least=0)
@@ -173,7 +173,7 @@ BALLAST_MB = env.whole("BALLAST_MB", default=64, at_least=0)
 METRICS_TOKEN = env.token("METRICS_TOKEN")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# New passwords are looked up there, by the first five characters of their digest.
+# When on, new passwords are looked up at the URL below, by five characters of their digest.
 CHECK_BREACHED_PASSWORDS = env.flag("CHECK_BREACHED_PASSWORDS", default=False)
 BREACHED_PASSWORDS_URL = env.web_address(
     "BREACHED_PASSWORDS_URL", default="https://api.pwnedpasswords.com", path=True
@@ -190,11 +190,11 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     *[{"NAME": "config.staff.passwords.BreachedPasswordValidator"}] * CHECK_BREACHED_PASSWORDS,
 ]
 
-# Those that config/locale/ holds whole; each person chooses one.
+# Languages with a complete translation in config/locale/; each person chooses one.
 LANGUAGES = [("en", "English"), ("es", "Español")]
-# Of mail to those who chose none, and of what no person asked for.
+# The language of mail to people who chose none, and of what no person asked for.
 LANGUAGE_CODE = env.one_of("LANGUAGE_CODE", [code for code, _ in LANGUAGES])
-# Called with a person; the code of the language in which to write to that person.
+# A function that takes a person and returns the code of the language to write in.
 LANGUAGE_OF_PERSON = "config.staff.preferences.language_of"
 LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
 TIME_ZONE = env.time_zone("TIME_ZONE", default="UTC")
@@ -218,7 +218,7 @@ THINKIFIC_CALLS_PER_MINUTE = env.whole("THINKIFIC_CALLS_PER_MINUTE", default=110
 THINKIFIC_TEXT_FIELD_TYPES = env.words("THINKIFIC_TEXT_FIELD_TYPES", default="text")
 # When on, a Notify URL may use http:// and point to a private network or this machine.
 ALLOW_PRIVATE_NOTIFY_URLS = env.flag("ALLOW_PRIVATE_NOTIFY_URLS", default=False)
-# When more accesses than this are to end at one site in an hour, they wait for a person; 0: off.
+# If more accesses than this are to end at one site in an hour, the rest wait for a person; 0: off.
 ENDINGS_AN_HOUR = env.whole("ENDINGS_AN_HOUR", default=100, at_least=0)
 DELINQUENT_IS_CANCELED = env.flag("DELINQUENT_IS_CANCELED", default=True)
 RETRY_DELAYS = env.seconds(
@@ -237,13 +237,13 @@ CANARY = env.flag("CANARY", default=False)
 CANARY_SECONDS = 60 * _scale
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", default=2, at_least=1)
 HEARTBEAT_TIMEOUT = env.whole("HEARTBEAT_TIMEOUT", default=60, at_least=3)
-# Of two, each writes for half as many calls at once, which takes a third more CPU (measured).
+# With two, each commits for half as many calls at once, which takes a third more CPU (measured).
 WORKER_PROCESSES = env.whole("WORKER_PROCESSES", default=1, at_least=1)
 # Calls in flight in one process: a slow site must not keep others waiting.
 WORKER_THREADS = 64
-# django-q2 carries wake-ups only. Each value is one that was measured to serve them best:
-# no second delivery of a task that runs, no endless repeat of one that fails, no stored
-# results (they halve the throughput), and a queue no longer than there are workers.
+# django-q2 carries wake-ups only. These values were measured to serve them best: no second delivery
+# of a task that runs, no endless repeat of one that fails, no stored results (they halve the
+# throughput), and a queue no longer than there are workers.
 Q_CLUSTER: dict[str, Any] = {
     "name": "admit",
     "workers": WORKER_PROCESSES,
@@ -291,7 +291,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "django.request": {"level": "ERROR"},
-        # It logs each call's path, and a page's path may hold a search for an e-mail.
+        # It logs the path of each request, and a page's path may hold a search for an e-mail.
         "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         # It quotes whole URLs, and a URL may hold an e-mail.

@@ -10,10 +10,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
 class Request(WSGIRequest):
-    """A request whose malformed Content-Type does not cost its body.
+    """A request that keeps its body when its Content-Type is malformed.
 
-    Django raises for one like `a/b; charset*=nope''x` before any middleware runs: the answer
-    would be 500, and an event that SamCart sends once would be lost.
+    Django raises for one like `a/b; charset*=nope''x` before any middleware runs: the answer would
+    be 500, and an event that SamCart sends once would be lost.
     """
 
     def __init__(self, environ: dict[str, Any]) -> None:

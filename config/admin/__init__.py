@@ -1,1 +1,1 @@
-"""The admin: one module a page; `registry` brings them together, `site` frames them."""
+"""The admin: one module a page; `registry` loads them all, `site` is the frame around them."""

@@ -1,4 +1,4 @@
-"""Pages for what cannot be shown: in the frame, with the reason and a way on."""
+"""Error pages in the admin's frame, with the reason and what to do next."""
 
 import logging
 from typing import Any
@@ -39,7 +39,7 @@ def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:
-    """A person tried what the own role does not include: the log says who and which page."""
+    """Answer a person whose role does not include the page, and log who tried to open which."""
     page = request.resolver_match.view_name if request.resolver_match else ""
     log.warning("page_refused", extra={"user": request.user.pk, "page": page})
     return _page(request, 403, *FORBIDDEN)
@@ -50,19 +50,20 @@ def bad_request(request: HttpRequest, exception: Any = None) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """For a form whose token does not fit: Django's own page speaks to developers."""
+    """Answer a form with a wrong CSRF token. Django's own page speaks to developers."""
     return _page(request, 403, *TOO_OLD)
 
 
 def broken(request: HttpRequest) -> HttpResponse:
-    """What broke may be the database, so nothing is asked here."""
+    """Answer an error of ours. It queries nothing, because the database may be what broke."""
     facts = of_request.get()()
     return render(request, "500.html", {"number": facts.get("request_id")}, status=500)
 
 
 def _page(request: HttpRequest, status: int, title: Text, sentence: Text) -> HttpResponse:
-    """Strangers get the page without the menu; so does a request that ends before it is known who
-    asks, as one for another host name does.
+    """Return the page. Strangers get it without the menu.
+
+    So does a request that fails before Django knows who asks, such as one for another host name.
     """
     frame = admin.site.each_context(request) if hasattr(request, "user") else {}
     context = frame | {"title": title, "sentence": sentence}

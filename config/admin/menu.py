@@ -1,4 +1,4 @@
-"""The menu: every page with its place, and who sees it."""
+"""The menu: which pages it lists, in which order, and who sees them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MANY = 100
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the menu; `permission` may be SUPERUSER, "" is for everyone.
+    """A line of the menu. `permission` may be SUPERUSER; "" lets everyone see it.
 
     `icon` is its symbol in static/admit/icons.svg.
     """
@@ -102,20 +102,20 @@ MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
 
 
 def allowed(request: HttpRequest, permission: str) -> bool:
-    """Whether the signed-in person may; "" asks for no more than to be staff."""
+    """Return whether the signed-in person has the permission; "" is one that all staff have."""
     if permission == SUPERUSER:
         return bool(request.user.is_active and request.user.is_superuser)
     return not permission or request.user.has_perm(permission)
 
 
 def name_of(request: HttpRequest) -> str:
-    """The name under which others see the signed-in person."""
+    """Return the name under which others see the signed-in person."""
     user = request.user
     return (user.get_short_name() if user.is_authenticated else "") or user.get_username()
 
 
 def for_person(request: HttpRequest) -> list[dict[str, Any]]:
-    """The sections as this person sees them; empty ones are left out."""
+    """Return the sections that this person sees; empty ones are left out."""
     found = []
     for title, entries in MENU:
         lines = [_line(request, entry) for entry in entries if allowed(request, entry.permission)]
@@ -135,7 +135,7 @@ def _line(request: HttpRequest, entry: Entry) -> dict[str, Any]:
 
 
 def _is_here(request: HttpRequest, entry: Entry) -> bool:
-    """Whether the page is this entry's, and not that of one that asks for a part of the same."""
+    """Return whether the open page is this entry's, and not that of an entry for a part of it."""
     address = reverse(entry.url)
     if entry.url == "admin:index":
         return request.path == address
@@ -148,7 +148,7 @@ def _is_here(request: HttpRequest, entry: Entry) -> bool:
 
 
 def _failed() -> str:
-    """How many actions need a person: capped at a hundred."""
+    """Return how many actions failed, as "99+" from a hundred on; "" for none."""
     failed = RuleRun.objects.filter(status=RuleRun.Status.FAILED)
     number = failed.order_by()[:MANY].count()
     return "" if not number else f"{MANY - 1}+" if number == MANY else str(number)

@@ -1,4 +1,4 @@
-"""Every page of the admin. Importing this registers what stands on a model."""
+"""All pages of the admin. Importing this registers those that belong to a model."""
 
 from config.admin import unregistered
 from config.admin.pages import alerts, compare, csv_lists, help, many, queue, search, undo_batch

@@ -1,4 +1,4 @@
-"""The admin site: its names, its menu, its overview, and the pages of no single model."""
+"""The admin site: its names, menu, overview, sign-in and pages."""
 
 import logging
 from functools import partial
@@ -29,7 +29,7 @@ _refused = GroupedLog(lambda count: log.warning("sign_ins_refused", extra={"coun
 
 
 class SignIn(AdminAuthenticationForm):
-    """By e-mail, which is everyone's user name here."""
+    """Sign-in by e-mail, which is the user name here."""
 
     username = UsernameField(
         label=_("E-mail"), widget=forms.TextInput(attrs={"autofocus": True, "inputmode": "email"})
@@ -45,7 +45,7 @@ class SignIn(AdminAuthenticationForm):
         return people.user_name(self.cleaned_data["username"])
 
     def clean(self) -> dict[str, Any]:
-        """Check the password, unless too many were tried: then it is not even hashed."""
+        """Check the password, unless there were too many tries: then it is not even hashed."""
         account = self.cleaned_data.get("username")
         if not account or not self.cleaned_data.get("password") or self.request is None:
             return super().clean()
@@ -66,7 +66,7 @@ class SignIn(AdminAuthenticationForm):
 
 
 class NewPassword(AdminPasswordChangeForm):
-    """One's own new password. Tries of the present one are counted as at sign-in."""
+    """The form to change one's own password. Tries of the old one are counted as at sign-in."""
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -89,16 +89,16 @@ class AdmitSite(admin.AdminSite):
     index_title = _("Overview")
     # The admin is the product: there is no other site to view.
     site_url = None
-    # Our menu takes its place.
+    # Our menu replaces it.
     enable_nav_sidebar = False
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """A person who has a second factor, or must have one, gets in with it alone."""
+        """Return whether the person may enter: with a second factor, only after its code."""
         return super().has_permission(request) and second_factor.passed(request)
 
     @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """The password, and after it the code, or setting up what shows codes."""
+        """Ask for the password, and then for the code, or set up the second factor."""
         from config.admin.pages.account import sign_in_code
 
         if super().has_permission(request) and not second_factor.passed(request):
@@ -117,7 +117,7 @@ class AdmitSite(admin.AdminSite):
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
-        """Django's page; the person's other sessions end with the old password."""
+        """Show Django's page. After the change the person's other sessions end."""
         view = PasswordChangeView.as_view(
             form_class=partial(NewPassword, request=request),
             success_url=reverse("admin:password_change_done"),
@@ -137,7 +137,7 @@ class AdmitSite(admin.AdminSite):
         return context
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """None: the stock lists of models have no page here."""
+        """Return nothing: Django's own lists of models have no page here."""
         return []
 
     def index(
@@ -148,7 +148,7 @@ class AdmitSite(admin.AdminSite):
         return overview.show(request)
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        # Not above: those modules need this site.
+        # Not imported above: those modules need this site.
         from config.admin.registry import PAGES
 
         return [page.url(self) for page in PAGES] + super().get_urls()

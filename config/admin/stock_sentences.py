@@ -1,7 +1,7 @@
 """Sentences of Django's admin that our catalog translates in place of Django's.
 
-Django's own Spanish takes every row for masculine ("El regla"). Our catalog is asked first; a
-sentence is named here so that `make messages` collects it.
+Django's own Spanish treats every noun as masculine ("El regla"). Our catalog is asked first; a
+sentence is listed here so that `make messages` collects it.
 """
 
 from django.utils.translation import gettext_noop

@@ -1,1 +1,1 @@
-"""Backups: one file with the database and the spool, made while Admit runs, and its way back."""
+"""Backups: one file with the database and the spool, made while Admit runs, and its restore."""

@@ -1,4 +1,4 @@
-"""The file of a backup: a compressed tar with a manifest, the database and the spool's files."""
+"""The backup file: a compressed tar with a manifest, the database and the spool's files."""
 
 import gzip
 import hashlib
@@ -21,23 +21,24 @@ from config.backup.errors import BackupError
 MANIFEST = "manifest.json"
 SPOOL = "spool"
 COMPRESSION = 6
-# What lies in a backup, and nothing else. The spool's names are taken over as they are.
+# The only names that a backup may contain. Spooled files keep their names.
 PARTS = re.compile(
     "|".join(map(re.escape, (MANIFEST, sqlite.FILE, postgresql.FILE))) + rf"|{SPOOL}/[\w-][\w.-]*",
     re.ASCII,
 )
-# Such a manifest would be of a million tables.
+# In bytes; a real manifest is far smaller, even with thousands of tables.
 MOST_MANIFEST = 10_000_000
-# The disk may be that of the database, which a restore must not fill.
+# Bytes to leave free: the database may be on the same disk, and a restore must not fill it.
 LEFT_FREE = 100_000_000
 NOT_OURS = "is not a backup of Admit, or it is damaged. Use another one."
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup says about itself. `keys` are fingerprints: no key can be had from them.
+    """A backup's description of itself.
 
-    `database` is Django's word for its kind, `rows` how many each table has.
+    `database` is Django's name for its kind, `rows` the row count of each table, `spooled` the
+    number of spooled files. `keys` are fingerprints, from which no key can be recovered.
     """
 
     version: str
@@ -51,7 +52,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """An opened backup: its parts lie in a folder for as long as that is needed."""
+    """An unpacked backup. Its files last only as long as the folder that it was unpacked into."""
 
     manifest: Manifest
     database: Path
@@ -59,7 +60,10 @@ class Backup:
 
 
 def fingerprints(made_at: str) -> list[str]:
-    """One for each of FIELD_ENCRYPTION_KEYS, to see whether a backup of that time knew it."""
+    """Return a fingerprint of each key in FIELD_ENCRYPTION_KEYS, for a backup made at that time.
+
+    Comparing them with a backup's own shows which of its keys this server has.
+    """
     text = f"Admit's backup of {made_at}".encode()
     keys = settings.FIELD_ENCRYPTION_KEYS
     return [hmac.new(key.encode(), text, hashlib.sha256).hexdigest()[:32] for key in keys]
@@ -68,7 +72,7 @@ def fingerprints(made_at: str) -> list[str]:
 def write(
     file: Path, manifest: Manifest, database: Path, spooled: Iterable[Path], recipients: list[Any]
 ) -> None:
-    """Write the new file. Uses the same memory however large the parts are."""
+    """Write the backup file. Memory use does not depend on the size of the parts."""
     with (
         sealing.writing(file, recipients) as out,
         gzip.GzipFile(fileobj=out, mode="wb", compresslevel=COMPRESSION) as compressed,
@@ -117,7 +121,10 @@ def _unpacked(file: Path, folder: Path) -> Backup:
 
 
 def _check(part: tarfile.TarInfo, free: int) -> None:
-    """Raises before it is written: BackupError for what finds no room, ValueError for no part."""
+    """Check a part before it is unpacked.
+
+    Raises ValueError for a part that no backup has, BackupError when the disk has no room for it.
+    """
     if not part.isreg() or not PARTS.fullmatch(part.name):
         raise ValueError(part.name)
     if part.name == MANIFEST and part.size > MOST_MANIFEST:

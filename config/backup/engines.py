@@ -1,4 +1,4 @@
-"""Which of the two databases a backup is about."""
+"""The database engine that a backup belongs to: SQLite or PostgreSQL."""
 
 from types import ModuleType
 
@@ -12,12 +12,15 @@ NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 def ours() -> ModuleType:
-    """Of the database that DATABASE_URL names."""
+    """Return the backup module for the database that DATABASE_URL names."""
     return ENGINES[connection.vendor]
 
 
 def of(kind: str) -> ModuleType:
-    """Of a backup. Raises BackupError when it cannot be looked through here."""
+    """Return the backup module for a backup of this kind.
+
+    Raises BackupError when this installation cannot open such a backup.
+    """
     if kind not in ENGINES or (kind == "postgresql" and connection.vendor != kind):
         raise BackupError(
             f"This is a backup of {NAMES.get(kind, kind)}, and DATABASE_URL names "

@@ -1,4 +1,4 @@
-"""What a backup may fail at."""
+"""Errors of backups."""
 
 
 class BackupError(Exception):

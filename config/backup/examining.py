@@ -1,4 +1,4 @@
-"""Whether a backup could be restored, found out by opening it into a temporary database."""
+"""Checks whether a backup could be restored, without touching the database in use."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from config.backup.rows import Query, counts
 from integrations import secrets
 from integrations.models import Integration, WebhookSecret
 
-# Where the database keeps what only the keys open.
+# Table and column of each secret that only FIELD_ENCRYPTION_KEYS can open.
 SEALED = (
     (Integration._meta.db_table, "sealed_secret"),
     (WebhookSecret._meta.db_table, "sealed"),
@@ -21,14 +21,17 @@ SEALED = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A sentence about a backup; one that is not `good` speaks against restoring it."""
+    """A sentence about a backup. One that is not `good` is a reason not to restore it."""
 
     sentence: str
     good: bool = True
 
 
 def examine(backup: Backup) -> list[Finding]:
-    """What was found, from what it is to what its keys open. Raises BackupError."""
+    """Return what was found: origin, migrations, damage, row counts, keys and spool.
+
+    Raises BackupError when the backup cannot be opened here.
+    """
     manifest = backup.manifest
     engine = engines.of(manifest.database)
     with engine.opened(backup.database) as query:

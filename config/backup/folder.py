@@ -1,4 +1,4 @@
-"""BACKUP_DIR: the finished files, the note of the last good one, and room to work in."""
+"""BACKUP_DIR: the finished backups, the note about the last good one, and a folder to work in."""
 
 import contextlib
 import fcntl
@@ -22,7 +22,7 @@ WORK = ".work-"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A finished backup and when it was made, by its name."""
+    """A finished backup. `made_at` is read from its name."""
 
     file: Path
     made_at: datetime
@@ -30,9 +30,9 @@ class Kept:
 
 @contextlib.contextmanager
 def working() -> Iterator[Path]:
-    """A private folder on the disk of the backups, for one process at a time; removed afterward.
+    """Yield a private folder on the backups' disk, for one process at a time; removed afterward.
 
-    What a killed process left in one goes as well. Raises BackupError while another one works.
+    Leftovers of a killed process are removed as well. Raises BackupError if another process works.
     """
     folder = Path(settings.BACKUP_DIR)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -50,7 +50,10 @@ def working() -> Iterator[Path]:
 
 
 def finish(draft: Path, *, made_at: datetime) -> Path:
-    """Give a complete draft its name, on the disk for good, and note it as the last good one."""
+    """Give a complete draft its final name, safe on disk, and note it as the last good backup.
+
+    Returns the finished file.
+    """
     suffix = ".tar.gz.age" if draft.suffix == ".age" else ".tar.gz"
     file = Path(settings.BACKUP_DIR) / f"admit-{made_at:%Y%m%dT%H%M%SZ}{suffix}"
     spool_folder.sync(draft)
@@ -65,7 +68,10 @@ def finish(draft: Path, *, made_at: datetime) -> Path:
 
 
 def rotate() -> list[Path]:
-    """Delete what BACKUP_KEEP does not keep; what was deleted."""
+    """Delete the backups that BACKUP_KEEP does not keep, and return them.
+
+    If BACKUP_KEEP names 0 days, nothing is deleted.
+    """
     days, weeks = settings.BACKUP_KEEP
     kept = backups()
     stay = {each.file for each in _newest_of(kept, "%Y-%m-%d", days)}
@@ -77,7 +83,7 @@ def rotate() -> list[Path]:
 
 
 def backups() -> list[Kept]:
-    """The finished backups, newest first."""
+    """Return the finished backups, newest first."""
     found = [(NAME.fullmatch(file.name), file) for file in Path(settings.BACKUP_DIR).iterdir()]
     kept = [
         Kept(file, datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC))
@@ -88,7 +94,10 @@ def backups() -> list[Kept]:
 
 
 def _newest_of(newest_first: list[Kept], period: str, count: int) -> list[Kept]:
-    """The newest of each of the last `count` days or weeks in which one was made."""
+    """Return the newest backup of each period, for the last `count` periods that have one.
+
+    `period` is a strftime format that names a day or a week.
+    """
     newest: dict[str, Kept] = {}
     for each in newest_first:
         newest.setdefault(each.made_at.strftime(period), each)

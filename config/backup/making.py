@@ -15,13 +15,14 @@ from events.receiving import spool_contents
 
 
 def make() -> Path:
-    """Write a new backup, note it, and delete those that have had their time; where it is.
+    """Write a new backup, note it as the last good one, delete expired ones, and return its path.
 
-    Raises BackupError or OSError; then the last good one stays the last.
+    Raises BackupError or OSError; the note then still names the earlier backup.
     """
     made_at = datetime.now(UTC).replace(microsecond=0)
     with folder.working() as room:
-        # Before the database: a file read in meanwhile is then in both, and stored once.
+        # Copied before the database: a file that Admit reads in between is then in both, and a
+        # restore stores it once.
         spooled = _copy_of_spool(room / archive.SPOOL)
         engine = engines.ours()
         database = room / engine.FILE
@@ -43,7 +44,10 @@ def make() -> Path:
 
 
 def tables_of_sessions() -> list[str]:
-    """The tables whose rows let a browser in: a person who reads a backup must not get in by it."""
+    """Return the session tables.
+
+    Backups leave out their rows, so that nobody can sign in with them.
+    """
     return [
         model._meta.db_table
         for model in apps.get_models()
@@ -56,7 +60,7 @@ def _applied() -> list[tuple[str, str]]:
 
 
 def _copy_of_spool(target: Path) -> list[Path]:
-    """The spool's files, sealed as they are."""
+    """Copy the spool's files to `target`, sealed as they are, and return the copies."""
     target.mkdir()
     copies = []
     for file in spool_contents.paths():

@@ -1,4 +1,4 @@
-"""The PostgreSQL database: dumped by pg_dump, tried in a database of its own, and put back."""
+"""Backups of PostgreSQL: dumped by pg_dump, checked in a temporary database, and restored."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ _OURS = ["--no-owner", "--no-privileges"]
 
 
 def take(target: Path, *, without: list[str]) -> dict[str, int]:
-    """Dump the database as it is at one moment; how many rows each table of the dump has.
+    """Dump the database as of one moment, and return the row count of each table in the dump.
 
     The tables `without` are dumped without their rows. Raises BackupError.
     """
@@ -40,7 +40,10 @@ def take(target: Path, *, without: list[str]) -> dict[str, int]:
 
 @contextlib.contextmanager
 def opened(file: Path) -> Iterator[Query]:
-    """Restores the dump into a new database, asks that, and drops it. Raises BackupError."""
+    """Restore the dump into a temporary database, yield a function that queries it, and drop it.
+
+    Raises BackupError.
+    """
     restore = _program("pg_restore")
     name = f"admit_check_{secrets.token_hex(6)}"
     with psycopg.connect(_address(), password=_password(), autocommit=True) as own:
@@ -61,12 +64,12 @@ def opened(file: Path) -> Iterator[Query]:
 
 
 def problems(query: Query) -> list[str]:
-    """None: what violated a constraint would not have been restored."""
+    """Return no problems: a dump whose rows violate a constraint cannot be restored at all."""
     return []
 
 
 def replace(file: Path, *, tables: list[str]) -> None:
-    """Put the dump in the place of these tables and of those that we know, in one transaction.
+    """Replace these tables, and all tables of our models, by the dump in one transaction.
 
     Raises BackupError; then nothing was changed.
     """
@@ -76,19 +79,19 @@ def replace(file: Path, *, tables: list[str]) -> None:
     known = connection.introspection.django_table_names(only_existing=True)
     every = sorted({*tables, *known})
     drop = ", ".join(f'"{table}"' for table in every)
-    # The functions of triggers do not go with their tables.
+    # Dropping a table does not drop the functions that its triggers call.
     functions = "".join(f"DROP FUNCTION {each} CASCADE;\n" for each in _trigger_functions(every))
     connection.close()
     with _piped(psql, stdin=subprocess.PIPE) as taking:
         assert taking.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended, and says why
-            # The end of the input alone, as after a kill of this process, commits nothing.
+        with contextlib.suppress(BrokenPipeError):  # psql has ended; _said tells why
+            # Without the COMMIT below nothing is kept, for example when this process is killed.
             begin = f"BEGIN;\nDROP TABLE IF EXISTS {drop} CASCADE;\n{functions}"
             taking.stdin.write(begin.encode())
             taking.stdin.flush()
             with _piped(restore, stdout=taking.stdin) as giving:
                 said = _said(giving)
-            # SIGPIPE means that psql ended first; psql knows why.
+            # SIGPIPE means that psql ended first; psql's own message says why.
             if giving.returncode not in (0, -signal.SIGPIPE):
                 taking.kill()  # before its input ends, so that it commits nothing
                 raise BackupError(f"pg_restore failed, and nothing was changed: {said}")
@@ -101,7 +104,7 @@ def replace(file: Path, *, tables: list[str]) -> None:
 
 
 def _trigger_functions(tables: list[str]) -> list[str]:
-    """The functions that triggers of these tables call, with their arguments."""
+    """Return the functions that triggers of these tables call, with their argument types."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT DISTINCT pg_trigger.tgfoid::regprocedure::text FROM pg_trigger "
@@ -117,18 +120,19 @@ def _piped(words: list[str], **ends: Any) -> "subprocess.Popen[bytes]":
 
 
 def _said(program: "subprocess.Popen[bytes]") -> str:
-    """The last line that it wrote about its fault, once it has ended."""
+    """Wait until the program closes stderr, and return the last line that it wrote there."""
     assert program.stderr is not None
     said = program.stderr.read().decode("utf-8", "replace").strip()
     return said.splitlines()[-1] if said else "it gave no reason."
 
 
 def _address() -> str:
-    """How to reach the database, without the password."""
+    """Return the connection string of the database, without the password."""
     own = connection.settings_dict
     named = {"dbname": "NAME", "host": "HOST", "port": "PORT", "user": "USER"}
     words = {word: str(own[name]) for word, name in named.items() if own[name]}
-    # Such as sslmode; not what libpq itself knows, of which older programs know less.
+    # String options such as sslmode. Not libpq's full list of parameters, some of which older
+    # client programs do not know.
     return make_conninfo(**words, **{k: v for k, v in own["OPTIONS"].items() if isinstance(v, str)})
 
 
@@ -137,7 +141,7 @@ def _password() -> str:
 
 
 def _env() -> dict[str, str]:
-    # Not among the arguments, which every user of the machine can read.
+    # The password is not passed as an argument, which every user of the machine could read.
     quiet = {"PGOPTIONS": "-c client_min_messages=warning"}
     return os.environ | quiet | ({"PGPASSWORD": _password()} if _password() else {})
 

@@ -1,4 +1,4 @@
-"""Putting a backup in the place of the database and of this machine's spool."""
+"""Restores a backup: replaces the database, and adds to this machine's spool."""
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -12,7 +12,7 @@ from events.worker import scheduler
 
 
 def check_target(backup: Backup, *, replacing: bool) -> None:
-    """Raises BackupError when the database of this installation must not be overwritten."""
+    """Raise BackupError if the database of this installation must not be overwritten."""
     if backup.manifest.database != connection.vendor:
         engines.of(backup.manifest.database)
         raise BackupError(
@@ -32,7 +32,10 @@ def check_target(backup: Backup, *, replacing: bool) -> None:
 
 
 def _in_use() -> tuple[int, float | None]:
-    """Its events, and the seconds since a worker was seen; 0 and None of an empty database."""
+    """Return the number of events, and the seconds since a worker was last seen.
+
+    Without tables these are 0 and None.
+    """
     try:
         return EventLog.objects.count(), scheduler.silence()
     except DatabaseError:
@@ -42,8 +45,9 @@ def _in_use() -> tuple[int, float | None]:
 
 
 def restore(backup: Backup) -> None:
-    """Replace the database, and add what waited in the spool. Raises BackupError."""
+    """Replace the database, and add the backup's spooled files to the spool. Raises BackupError."""
     engines.ours().replace(backup.database, tables=list(backup.manifest.rows))
     for file in backup.spooled:
-        # Each whole or not at all. What the database has already is not stored again.
+        # Each file is written whole or not at all. Deliveries that the database already has are not
+        # stored again.
         spool_folder.write(spool_folder.path() / file.name, file.read_bytes())

@@ -1,4 +1,4 @@
-"""Asking a database that is not Django's: a copy, or one made for a moment."""
+"""Queries to a database that Django does not know: a copy, or a temporary one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 
 def counts(query: Query, tables: list[str]) -> dict[str, int]:
-    """How many rows each table has."""
+    """Return how many rows each table has."""
     return {
         table: int(query(f'SELECT count(*) FROM "{table}"')[0][0])  # noqa: S608 - names of tables
         for table in sorted(tables)

@@ -11,16 +11,16 @@ import pyrage
 
 from config.backup.errors import BackupError
 
-# How a file of age begins.
+# The first bytes of an age file.
 MAGIC = b"age-encryption.org/v1\n"
 
 
 @contextlib.contextmanager
 def writing(file: Path, recipients: list[Any]) -> Iterator[IO[bytes]]:
-    """A stream whose bytes end up in the new file, encrypted where there are recipients.
+    """Yield a stream that writes the new file, encrypted if there are recipients.
 
-    The library reads what it encrypts, so a thread lets it read from a pipe: the memory that
-    this takes does not depend on the size.
+    pyrage reads what it encrypts from a stream, so a thread lets it read from a pipe. Memory use
+    does not depend on the size.
     """
     number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(number, "wb") as out:
@@ -35,7 +35,7 @@ def writing(file: Path, recipients: list[Any]) -> Iterator[IO[bytes]]:
             with os.fdopen(here, "wb") as clear:
                 yield clear
         except BrokenPipeError:
-            pass  # the thread has ended, and says why
+            pass  # the thread has ended; `errors` says why
         finally:
             thread.join()
         if errors:
@@ -51,13 +51,13 @@ def _encrypt(number: int, out: IO[bytes], recipients: list[Any], errors: list[Ex
 
 
 def is_encrypted(file: Path) -> bool:
-    """Whether a backup must be decrypted first. Raises OSError."""
+    """Return whether a backup must be decrypted first. Raises OSError."""
     with file.open("rb") as opened:
         return opened.read(len(MAGIC)) == MAGIC
 
 
 def decrypt(file: Path, identity: Path, target: Path) -> None:
-    """Write the clear file. Raises BackupError when the identity does not open it."""
+    """Decrypt `file` into `target`. Raises BackupError when the identity does not open it."""
     try:
         with file.open("rb") as sealed, target.open("wb") as clear:
             pyrage.decrypt_io(sealed, clear, _identities(identity))

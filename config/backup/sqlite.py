@@ -1,4 +1,4 @@
-"""The SQLite file: copied while it is in use, looked through, and put back."""
+"""Backups of SQLite: the file is copied while it is in use, checked, and restored."""
 
 import contextlib
 import sqlite3
@@ -10,15 +10,15 @@ from django.db import connection
 from config.backup.rows import Query, counts
 
 FILE = "database.sqlite3"
-# For another program that writes at the moment at which the old rows are replaced.
+# How long to wait for another program that is writing.
 LOCK_SECONDS = 30
 
 
 def take(target: Path, *, without: list[str]) -> dict[str, int]:
-    """Copy the database as it is at one moment; how many rows each table of the copy has.
+    """Copy the database as of one moment, and return the row count of each table in the copy.
 
-    VACUUM INTO lets others write meanwhile, needs no second round after they did, and leaves out
-    the pages of deleted rows. The tables `without` are emptied in the copy.
+    VACUUM INTO lets others write meanwhile, does not have to start over when they do, and leaves
+    out the pages of deleted rows. The tables `without` are emptied in the copy.
     """
     with _opened(Path(str(connection.settings_dict["NAME"])), mode="rw") as source:
         source.execute("VACUUM INTO ?", [str(target)])
@@ -31,13 +31,13 @@ def take(target: Path, *, without: list[str]) -> dict[str, int]:
 
 @contextlib.contextmanager
 def opened(file: Path) -> Iterator[Query]:
-    """Asks the copy itself."""
+    """Open the copy read-only and yield a function that queries it."""
     with _opened(file, mode="ro") as copy:
         yield _query(copy)
 
 
 def problems(query: Query) -> list[str]:
-    """What SQLite finds wrong with the file; none when it is intact."""
+    """Return the problems that SQLite finds in the file; none when it is intact."""
     try:
         found = [str(row[0]) for row in query("PRAGMA integrity_check(10)")]
         orphans = len(query("PRAGMA foreign_key_check"))
@@ -48,7 +48,7 @@ def problems(query: Query) -> list[str]:
 
 
 def replace(file: Path, *, tables: list[str]) -> None:
-    """Put the copy in the place of the database, in one transaction."""
+    """Replace the database by the copy, in one transaction."""
     connection.close()
     target = sqlite3.connect(str(connection.settings_dict["NAME"]), timeout=LOCK_SECONDS)
     with contextlib.closing(target), _opened(file, mode="ro") as source:

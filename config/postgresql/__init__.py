@@ -1,1 +1,1 @@
-"""PostgreSQL as Django's own, but for how long a caller waits for it."""
+"""Django's PostgreSQL engine with a limit on how long a caller waits."""

@@ -29,7 +29,7 @@ Found = TypeVar("Found")
 
 
 class Connection(psycopg.Connection[Any]):
-    """Each wait for the server ends at the thread's limit."""
+    """A connection on which each wait for the server ends at the thread's limit."""
 
     def wait(self, gen: PQGen[Found], interval: float = 0.1, timeout: float | None = None) -> Found:
         if timeout is None and database_timeout.limited():
@@ -42,7 +42,7 @@ class Connection(psycopg.Connection[Any]):
 
 
 class SchemaEditor(schema.DatabaseSchemaEditor):
-    """Django's, with all the time that a migration needs."""
+    """Django's schema editor, without the limit on idle time within a transaction."""
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -52,14 +52,14 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's, with such connections, which also keep the plans of frequent statements."""
+    """Django's engine with our connections, which also keep the plans of frequent statements."""
 
     SchemaEditorClass = SchemaEditor
 
     def keeping_cursor(self) -> CursorWrapper:
-        """As `cursor`, but what it executes is prepared by the server and its plan is kept.
+        """Return a cursor whose statements the server prepares, and whose plans it keeps.
 
-        Not for the ORM's own statements, in which the values are written: each is another one.
+        Not for the ORM's own statements: they contain their values, so each one is different.
         """
         self.ensure_connection()
         self.connection.cursor_factory = base.ServerBindingCursor
@@ -70,8 +70,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def init_connection_state(self) -> None:
         super().init_connection_state()
-        # Not among the connection's options, which a pooler may refuse. Compiling a statement
-        # takes longer than any of ours.
+        # Set here because a pooler may refuse connection options. Compiling (jit) would take longer
+        # than any of our statements.
         self.connection.execute(
             f"SET idle_in_transaction_session_timeout = '{settings.LEASE_SECONDS}s'; SET jit = off"
         )

@@ -31,12 +31,12 @@ COMMANDS = {
     "backup": ["backup"],
     "migrate": ["migrate", "--no-input"],
 }
-# The two ends of `hand_over`, as numbers of open files.
+# Environment variables with the file descriptors of the two ends of `hand_over`.
 HAND_OVER = "ADMIT_HAND_OVER"
 TAKE_OVER = "ADMIT_TAKE_OVER"
 # With this setting the web server does not use the database.
 RECEIVE_ONLY = "ADMIT_RECEIVE_ONLY"
-# More than the longest request head; several of them wait for a busy program.
+# More than the longest request head, so that several can wait for a busy program.
 HAND_OVER_BYTES = 256 * 1024
 # For both web servers.
 COMMON: dict[str, Any] = {
@@ -68,9 +68,9 @@ def main(program: str) -> None:
 
 
 def hand_over() -> tuple[socket.socket, socket.socket]:
-    """A pair by which the web server gives connections to the program for the pages.
+    """Return a socket pair by which the web server gives connections to the program for the pages.
 
-    A process that holds it open keeps them waiting while that program is restarted.
+    While a process holds it open, connections wait in it even if that program is restarted.
     """
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     for end in ends:
@@ -113,10 +113,10 @@ def _remember_addresses() -> None:
 
 
 def _pages() -> None:
-    # One process: it counts every try of a password. Hashing and the database leave the
+    # One process, because it counts every try of a password. Hashing and database calls release the
     # interpreter to the other threads.
     _serve(
-        bind=[],  # what it serves is handed over to it
+        bind=[],  # connections are handed over to it
         workers=1,
         worker_class="config.server.web_workers.PageWorker",
         threads=8,
@@ -145,10 +145,10 @@ def _serve(**options: Any) -> None:
 
 
 def _set_aside_what_is_loaded() -> None:
-    """Keep everything loaded so far out of garbage collection: it stays anyway.
+    """Keep everything loaded so far out of garbage collection: it stays in memory anyway.
 
-    Walking over all of it cost tens of milliseconds a time (measured), and made each forked
-    process write into, and so copy, the memory that it shares with the others.
+    A collection that walks over all of it took tens of milliseconds (measured). It also made each
+    forked process write into, and so copy, the memory that it shares with the others.
     """
     gc.collect()
     gc.freeze()

@@ -1,8 +1,8 @@
 """The backup that `manage.py up` makes each day at BACKUP_AT.
 
-Unlike a cron job it cannot be forgotten, runs in a container as well, and is made up for when the
-machine was off at that time. It is a program of its own, so that its time and memory do not burden
-the workers.
+Unlike a cron job it cannot be forgotten, runs in a container as well, and is made later if the
+machine was off at that time. It runs in a process of its own, so that its time and memory do not
+burden the workers.
 """
 
 import logging

@@ -19,7 +19,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class IncomingRequest:
-    """A request that is being received; at most `most` bytes of its body are waited for."""
+    """A request that is being received. `most` is how many bytes of a body are accepted."""
 
     def __init__(self, most: int) -> None:
         self.data = bytearray()
@@ -31,10 +31,10 @@ class IncomingRequest:
         self._length: int | None = None
         self._chunked = False
         self._next_chunk = 0
-        self._body = bytearray()  # what the chunks hold that are here
+        self._body = bytearray()  # contents of the complete chunks
 
     def add(self, data: bytes) -> None:
-        """Take what has arrived."""
+        """Add bytes that have arrived."""
         searched = max(0, len(self.data) - 3)
         self.data += data
         if not self._body_at:
@@ -46,7 +46,10 @@ class IncomingRequest:
         self.complete = self.complete or self._has_body()
 
     def break_off(self) -> None:
-        """Nothing more will come. Of chunks the first that is not whole is left, to be refused."""
+        """Note that nothing more will come.
+
+        Of a chunked body only the first incomplete chunk is kept, so that gunicorn refuses it.
+        """
         if self._chunked and self._length is None:
             del self.data[self._body_at : self._next_chunk]
             self._next_chunk = self._body_at
@@ -63,7 +66,7 @@ class IncomingRequest:
 
     @property
     def all_read(self) -> bool:
-        """Whether nothing is left unread behind the request: no body, no second request."""
+        """Whether nothing is left unread after the request: no body, no second request."""
         return self._length is not None and len(self.data) == self._body_at + self._length
 
     def _read_head(self, end: int) -> None:
@@ -127,12 +130,12 @@ class IncomingRequest:
         return True
 
     def _is_too_large(self) -> bool:
-        """True, as a request that the view refuses by its length alone."""
+        """Turn it into a request that the view refuses by its length alone. Always True."""
         self._become_plain(self._most + 1, b"")
         return True
 
     def _is_malformed(self) -> bool:
-        """True, as a request that begins with the chunk which gunicorn refuses."""
+        """Turn it into a request that begins with the chunk that gunicorn refuses. Always True."""
         self.break_off()
         return True
 
@@ -144,5 +147,5 @@ class IncomingRequest:
 
 
 def _may_be_chunked(head: bytes) -> bool:
-    """Whether gunicorn would read chunks after this head."""
+    """Return whether gunicorn would read chunks after this head."""
     return TRANSFER.search(head) is not None and head.partition(b"\r\n")[0].endswith(b" HTTP/1.1")

@@ -1,10 +1,10 @@
-"""Asking a web server of ours whether it serves."""
+"""Asks one of our web servers whether it serves."""
 
 import http.client
 
 
 def answers(host: str, port: int | None, path: str, *, seconds: float) -> bool:
-    """Whether what listens there answers this path with 200, each wait within so many seconds."""
+    """Return whether the server answers this path with 200. `seconds` limits each wait."""
     line = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
         line.request("GET", path)

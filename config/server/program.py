@@ -21,7 +21,7 @@ LONGEST_PAUSE = 30.0
 
 
 class Program:
-    """A child in a process group of its own that dies with us."""
+    """A child in a process group of its own, which dies with this process."""
 
     def __init__(self, name: str, *, env: dict[str, str], files: Sequence[int] = ()) -> None:
         """`files` are the open file descriptors that it inherits."""
@@ -36,7 +36,7 @@ class Program:
 
     @property
     def started(self) -> bool:
-        """Whether it was started and not ended since, alive or not."""
+        """Whether it was started and not ended since, even if it has died."""
         return self._process is not None
 
     @property
@@ -65,7 +65,7 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     def has(self, pid: int) -> bool:
-        """Whether that process is of its group."""
+        """Return whether the process belongs to the program's group."""
         with contextlib.suppress(ProcessLookupError):
             return self._process is not None and pid > 0 and os.getpgid(pid) == self._process.pid
         return False
@@ -76,7 +76,10 @@ class Program:
         return None if self._process is None else self._process.poll()
 
     def ask_to_stop(self) -> None:
-        """SIGTERM to the main process alone: to the whole group, the cluster hangs (measured)."""
+        """Send SIGTERM to the main process alone.
+
+        If its whole group gets one, the cluster hangs (measured).
+        """
         if self._process is not None and self.alive():
             self._process.terminate()
 

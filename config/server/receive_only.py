@@ -9,7 +9,7 @@ from config.server.probe import answers
 from config.server.program import Program
 
 LOOK_SECONDS = 0.1
-# It finishes the requests that it holds.
+# How long the web server may take to finish the requests that it holds.
 GRACE_SECONDS = 20.0
 
 
@@ -24,9 +24,9 @@ class ReceiveOnly:
         self._stopping = False
 
     def run(self, migrate: Program | None = None) -> bool:
-        """Serve until SIGTERM or SIGINT, or until `migrate` has migrated; whether it has.
+        """Serve until SIGTERM or SIGINT, or until `migrate` succeeds. Returns whether it did.
 
-        While that fails, it goes on receiving and tries again.
+        While it fails, keep receiving and start it again.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
@@ -54,7 +54,10 @@ class ReceiveOnly:
             self._web.start()
 
     def _watch_migrate(self, migrate: Program) -> bool:
-        """Start it when the web server has read the addresses; True when it is done."""
+        """Start `migrate` once the web server has read the addresses.
+
+        Returns True when it is done.
+        """
         if not migrate.started:
             if migrate.may_start() and self._serves():
                 migrate.start()

@@ -72,8 +72,8 @@ class RequestReader(ThreadWorker):
         self.begin(line, client, listener.getsockname())
 
     def begin(self, line: socket.socket, client: Any, server: Any, received: bytes = b"") -> None:
-        """Wait for the request of a new connection, of which some bytes may be here."""
-        with contextlib.suppress(OSError):  # it has gone already
+        """Wait for the request of a new connection. `received` is what has arrived of it."""
+        with contextlib.suppress(OSError):  # the client has gone already
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         conn = Connection(self.cfg, line, client, server)
         conn.incoming = IncomingRequest(self.most_body)
@@ -85,7 +85,7 @@ class RequestReader(ThreadWorker):
             self._cut_oldest()
 
     def goes_elsewhere(self, conn: Connection) -> bool:
-        """Whether another process answers this request; then it has the connection."""
+        """Return whether another process answers this request, and has taken the connection."""
         return False
 
     def _await_request(self, conn: Connection, seconds: float) -> None:
@@ -97,7 +97,7 @@ class RequestReader(ThreadWorker):
 
     def _read(self, conn: Connection, _: object) -> None:
         if conn not in self.unfinished:
-            return  # cut off by what happened a moment ago
+            return  # cut off earlier in this round of the loop
         try:
             data = conn.sock.recv(AT_ONCE)
         except (BlockingIOError, InterruptedError):

@@ -17,7 +17,7 @@ LISTENER = "ADMIT_LISTENER"
 
 
 def can_start() -> bool:
-    """Whether the program on the disk loads with the current settings; it prints why not."""
+    """Return whether the program on the disk loads with the current settings. Prints why not."""
     words = [sys.executable, "manage.py", "check"]
     ended = subprocess.run(  # noqa: S603 - our own program
         words,
@@ -31,7 +31,7 @@ def can_start() -> bool:
 
 
 def in_place(listener: socket.socket | None) -> None:
-    """Become that program, with our own arguments and environment."""
+    """Replace this process by the program on the disk, with our own arguments and environment."""
     env = dict(env_file.given)
     if listener is not None:
         listener.set_inheritable(True)
@@ -40,7 +40,7 @@ def in_place(listener: socket.socket | None) -> None:
 
 
 def inherited() -> socket.socket | None:
-    """The earlier program's socket, None when there was none."""
+    """Return the earlier program's socket, None when there was none."""
     number = os.environ.pop(LISTENER, "")
     env_file.given.pop(LISTENER, None)
     if not number:

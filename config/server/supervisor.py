@@ -37,10 +37,10 @@ LOOK_SECONDS = 120.0
 class Supervisor:
     """Starts the programs, ticks, restarts what died or fell silent, and stops all of it.
 
-    `listener` is the web server's socket (None: no web server), kept open here so that a
-    connection waits, and is not refused, while the web server is started again. So are the
-    sockets by which it hands connections to the program for the pages. `workers` is
-    how many processes the cluster has: None for the setting, 0 for no cluster.
+    `listener` is the web server's socket (None: no web server). It is kept open here so that
+    connections wait, and are not refused, while the web server restarts. So are the sockets by
+    which that hands connections to the program for the pages. `workers` is how many processes the
+    cluster has: None for the setting, 0 for no cluster.
     """
 
     def __init__(self, *, listener: socket.socket | None, workers: int | None) -> None:
@@ -61,7 +61,7 @@ class Supervisor:
         self._enlisted = False
         self._reached_at = 0.0
         self._barred_at: float | None = None
-        # A worker that has just been started looks first.
+        # Workers that were just started get time to look first.
         self._look_at = time.monotonic() + 2 * settings.ALERT_SECONDS
         self._stopping = False
         self._restart_asked = False
@@ -155,7 +155,7 @@ class Supervisor:
             self._note(lambda: scheduler.deregister(self.cluster_name))
 
     def _watch_alerts(self, alerts: Program) -> None:
-        """With no worker, `up` must say so itself."""
+        """Look for problems from here when no worker does: `up` must report that none works."""
         if alerts.started and (not alerts.alive() or alerts.running_seconds > LOOK_SECONDS):
             alerts.end()
         elif not alerts.started and time.monotonic() >= self._look_at:
@@ -163,11 +163,11 @@ class Supervisor:
             self._note(lambda: alerts.start() if rounds.overdue() else None)
 
     def _silent(self, cluster: Program) -> bool:
-        """Tick; True when the cluster has been silent for too long."""
+        """Tick the scheduler. Returns True when the cluster has been silent for too long."""
         timeout = settings.HEARTBEAT_TIMEOUT
         try:
             with _patience():
-                if not self._enlisted:  # started while the database was away: no sign would count
+                if not self._enlisted:  # started without the database: signs would not count
                     self._enlist()
                 silent = scheduler.tick(self.cluster_name, beat_after=timeout / 6)
         except Error as error:
@@ -182,7 +182,7 @@ class Supervisor:
         return min(silent, reached) > timeout
 
     def _bars_all(self, cluster: Program) -> bool:
-        """Whether a process of the cluster hangs in the middle of a write to SQLite."""
+        """Return whether a process of the cluster has hung in a write to SQLite for too long."""
         if not cluster.has(writer.process()):
             self._barred_at = None
             return False
@@ -242,5 +242,5 @@ class Supervisor:
 
 
 def _patience() -> DatabaseTimeout:
-    # A hanging one must not keep us from the web server, the watchdog and the stop signal.
+    # A hanging database must not keep us from the web server, the watchdog and the stop signal.
     return DatabaseTimeout(settings.STORE_SECONDS)

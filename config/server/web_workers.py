@@ -37,7 +37,7 @@ _lost = grouped_log.GroupedLog(
 )
 # The pages give way to the webhook and to the workers.
 NICENESS = 10
-# Written in another way, an address is answered by the process for the pages, just as well.
+# A webhook's address in another spelling goes to the process for the pages, which answers it too.
 HOOK = re.compile(rb"[A-Z]+ (?:https?://[^/ ]*)?/+(?:(?:web)?hooks?|sam-?cart)/", re.IGNORECASE)
 
 
@@ -85,7 +85,7 @@ class HookWorker(RequestReader):
         return sum(len(conn.incoming.data) for conn in self._leaving)
 
     def _hand_over(self, _: object = None) -> None:
-        """Send what is queued; when the other end does not read it, go on later."""
+        """Hand over the queued connections. When the other end does not read, go on later."""
         pages = self._pages
         assert pages is not None
         while self._leaving:
@@ -93,7 +93,7 @@ class HookWorker(RequestReader):
             try:
                 socket.send_fds(pages, [bytes(conn.incoming.data)], [conn.sock.fileno()])
             except OSError as error:
-                if error.errno == errno.EMSGSIZE:  # it would block the ones behind it
+                if error.errno == errno.EMSGSIZE:  # it would block those behind it
                     self._refuse_oldest()
                     continue
                 break
@@ -126,8 +126,8 @@ class PageWorker(RequestReader):
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
-        # Without a free descriptor the connection that comes along would be lost. It waits where it
-        # is, and the process that sent it refuses it when that takes too long.
+        # Without a free descriptor the connection would be lost. So it waits in the socket, and the
+        # process that sent it refuses it when that takes too long.
         if not _has_free_descriptor():
             self._cut_oldest()
             time.sleep(PAUSE_SECONDS)

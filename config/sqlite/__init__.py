@@ -1,1 +1,1 @@
-"""SQLite by Django's own engine, but for how its writers wait for each other."""
+"""Connections for Django's SQLite engine, with a better way for writers to wait for each other."""

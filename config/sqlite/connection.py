@@ -1,9 +1,9 @@
 """Connections to SQLite: one writer at a time, and the next one does not oversleep.
 
 SQLite's own way of waiting sleeps up to 100 ms between two looks, so that with a few writers the
-database stood idle for half of the time (measured). Here the threads of a process queue for a
-lock in memory, and only the first of them asks SQLite, three times a millisecond (a tenth more is
-carried out so than by asking once: measured).
+database stood idle for half of the time (measured). Here the threads of a process queue for a lock
+in memory, and only the first of them asks SQLite, three times a millisecond (which gets a tenth
+more done than once a millisecond: measured).
 """
 
 import os
@@ -26,29 +26,29 @@ os.register_at_fork(after_in_child=_turns.clear)
 
 
 def _sorted_as(text: str | None) -> str | None:
-    """For integrations.ordering."""
+    """The SQL function of integrations.ordering."""
     return None if text is None else sorted_as(text)
 
 
 class Connection(sqlite3.Connection):
-    """What Django's engine connects by, with the turn that its transaction holds.
+    """The connection of Django's engine, with the turn that its transaction holds.
 
-    Waits `timeout` seconds at most for other writers, and no longer than the thread's limit.
+    It waits at most `timeout` seconds for other writers, and no longer than the thread's limit.
     """
 
     def __init__(self, database: str, *, timeout: float = 5.0, **options: Any) -> None:
-        super().__init__(database, timeout=0.0, **options)  # the waiting is ours
+        super().__init__(database, timeout=0.0, **options)  # our code waits instead
         self.timeout = timeout
         self._name = database
         self._turn: threading.Lock | None = None
         self.create_function(SORTED_AS, 1, _sorted_as, deterministic=True)
 
     def cursor(self, factory: object = None) -> "Cursor":  # type: ignore[override]
-        """Django's cursor, which it asks for, but one that waits."""
+        """Return a cursor that waits, in place of the one that Django asks for."""
         return super().cursor(Cursor)
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """What Django prepares a new connection by.
+        """Run a statement with which Django prepares a new connection.
 
         Even PRAGMA journal_mode waits: SQLite lets nobody in while the last process that had the
         file open cleans up, or the first one after a crash recovers.
@@ -73,12 +73,15 @@ class Connection(sqlite3.Connection):
             self.give_turn()
 
     def waits_until(self) -> float:
-        """When the wait that begins now is over, in monotonic seconds."""
+        """Return when a wait that begins now must end, in monotonic seconds."""
         return min(time.monotonic() + self.timeout, database_timeout.until())
 
     @staticmethod
     def patiently(ask: Callable[[], Answer], until: float) -> Answer:
-        """Ask until SQLite is not busy. Raises sqlite3.OperationalError when it still is then."""
+        """Ask until SQLite is not busy.
+
+        Raises sqlite3.OperationalError if it still is at `until`.
+        """
         while True:
             try:
                 return ask()
@@ -89,7 +92,10 @@ class Connection(sqlite3.Connection):
             time.sleep(LOOK_SECONDS)
 
     def take_turn(self, until: float) -> None:
-        """Be the one thread of this process that writes. Raises sqlite3.OperationalError."""
+        """Wait to be the one thread of this process that writes.
+
+        Raises sqlite3.OperationalError if another thread still writes at `until`.
+        """
         turn = _turns.setdefault(self._name, threading.Lock())
         if not turn.acquire(timeout=max(0.0, until - time.monotonic())):
             raise sqlite3.OperationalError("database is locked by another thread")
@@ -103,7 +109,7 @@ class Connection(sqlite3.Connection):
 
 
 class Cursor(SQLiteCursorWrapper):
-    """Waits for what stands alone or begins a transaction; inside one there is no need to."""
+    """Waits for single statements and for BEGIN. Inside a transaction it need not wait."""
 
     def execute(self, query: str, params: Any = None) -> Any:
         connection = self.connection

@@ -1,4 +1,4 @@
-"""Who writes to SQLite's file at this moment. All others wait for that process, however long."""
+"""Finds the process that writes to SQLite's file now. All others wait for it, however long."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ WRITE_LOCK = "120"
 
 
 def process() -> int:
-    """Its id; 0 when there is none, on another database, and where Linux does not say it."""
+    """Return its id; 0 when there is none, on PostgreSQL, and where Linux does not list locks."""
     return of(connection.settings_dict["NAME"]) if connection.vendor == "sqlite" else 0
 
 
 def of(database: str | Path) -> int:
-    """The same for this file."""
+    """Return the same for this database file."""
     try:
         inode = Path(f"{database}-shm").stat().st_ino
         lines = LOCKS.read_text(encoding="ascii").splitlines()

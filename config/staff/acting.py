@@ -11,7 +11,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 def note_who_acts(get_response: GetResponse) -> GetResponse:
-    """Middleware by which all that is recorded while it answers is of the signed-in person."""
+    """Middleware by which all audit entries made during a request name the signed-in person."""
 
     def answer(request: HttpRequest) -> HttpResponse:
         with acting(lambda: _actor(request)):
@@ -21,6 +21,9 @@ def note_who_acts(get_response: GetResponse) -> GetResponse:
 
 
 def _actor(request: HttpRequest) -> Actor:
-    """Read when something is recorded, since signing in changes it. The path has no query."""
+    """Return who acts. Called when something is recorded, because signing in changes it.
+
+    The place is the path without its query.
+    """
     who = request.user.get_username() or NOT_SIGNED_IN
     return Actor(who=who, address=client_address(request), place=request.path)

@@ -1,4 +1,4 @@
-"""The name of a browser as people know it, read from what it says of itself."""
+"""The name of a browser as people know it, read from its User-Agent header."""
 
 from integrations.sentences import say
 
@@ -25,7 +25,7 @@ _SYSTEMS = (
 
 
 def name(user_agent: str) -> str:
-    """ "Firefox on Windows"; "Unknown browser" where nothing is recognized."""
+    """Return "Firefox on Windows", or "Unknown browser" if nothing is recognized."""
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     if browser and system:

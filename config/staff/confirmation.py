@@ -1,4 +1,4 @@
-"""The password, or a code, once more before something that a thief of a session must not do."""
+"""Asks for the password or a code again before what a thief of a session must not do."""
 
 import time
 
@@ -13,20 +13,21 @@ _CONFIRMED = "confirmed"
 
 
 def is_fresh(request: HttpRequest) -> bool:
-    """Whether the person signed in or confirmed in this session within the last 15 minutes."""
+    """Return whether the person signed in or confirmed in this session in the last 15 minutes."""
     confirmed: float = request.session.get(_CONFIRMED, 0)
     return time.time() - confirmed < SECONDS
 
 
 def note(request: HttpRequest) -> None:
-    """The person has just proved to be the one who signed in."""
+    """Note that the person has just proved who they are."""
     request.session[_CONFIRMED] = time.time()
 
 
 def check(request: HttpRequest, person: User, answer: str) -> bool:
-    """Whether this is a code of the person's second factor, or the password of who has none.
+    """Return whether this is a code of the person's second factor; without one, the password.
 
-    Noted when it is. Raises TooManyTries, and SecretUnreadable as `second_factor.check` does.
+    A right answer is noted. Raises TooManyTries and SecretUnreadable, as `second_factor.check`
+    does.
     """
     if second_factor.of(person):
         right = second_factor.check(request, person, answer)
@@ -40,7 +41,7 @@ def check(request: HttpRequest, person: User, answer: str) -> bool:
 
 
 def is_password(request: HttpRequest, person: User, answer: str) -> bool:
-    """Whether this is the person's password. Raises TooManyTries, counted as at sign-in."""
+    """Return whether this is the person's password. Raises TooManyTries, counted as at sign-in."""
     account, address = person.get_username(), client_address(request)
     tries.begin(account, address)
     right = person.check_password(answer)

@@ -1,4 +1,4 @@
-"""Which passwords are refused, beside those that Django's own validators refuse."""
+"""Password validators beside Django's own."""
 
 import logging
 from urllib.parse import urlsplit
@@ -12,16 +12,16 @@ from integrations.errors import OutsideError
 from integrations.sentences import say
 
 log = logging.getLogger(__name__)
-# What a person tries first who knows which site the password is for.
+# What strangers try first if they know which site the password is for.
 OWN_WORDS = ("admit", "samcart", "thinkific", "password", "course", "owner")
-LEFT = 8  # so many characters must be of the person's own making
+LEFT = 8  # so many characters must remain without those words
 
 
 class OwnWordsValidator:
     """Refuses a password that is little more than words of this site."""
 
     def validate(self, password: str, user: User | None = None) -> None:
-        """Raises ValidationError when too little is left without those words."""
+        """Raise ValidationError if too little is left without those words."""
         left = password.casefold()
         host = urlsplit(settings.PUBLIC_URL).hostname or ""
         for word in (*OWN_WORDS, *host.split(".")):
@@ -39,12 +39,12 @@ class OwnWordsValidator:
 class BreachedPasswordValidator:
     """Refuses a password that was in a breach.
 
-    CHECK_BREACHED_PASSWORDS puts it among the validators. A service that does not answer refuses
-    nothing.
+    CHECK_BREACHED_PASSWORDS adds it to the validators. If the service does not answer, every
+    password passes.
     """
 
     def validate(self, password: str, user: User | None = None) -> None:
-        """Raises ValidationError when the password is in the service's list."""
+        """Raise ValidationError if the password is in the service's list."""
         try:
             found = breached_passwords.times_seen(password, url=settings.BREACHED_PASSWORDS_URL)
         except OutsideError as error:

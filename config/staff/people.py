@@ -31,37 +31,37 @@ MEANINGS: dict[str, Text] = {
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A path under which a person chooses a password, once, until a moment."""
+    """A path under which a person chooses a password. It works once, and no longer than `until`."""
 
     path: str
     until: datetime
 
 
 def signed_in(request: HttpRequest) -> User:
-    """Who is signed in; only for views that require somebody."""
+    """Return the signed-in person. Only for views that require sign-in."""
     assert isinstance(request.user, User)
     return request.user
 
 
 def user_name(typed: str) -> str:
-    """The user name that this e-mail means, in any capitals; as typed when no account has it.
+    """Return the user name for this e-mail in any capitals; as typed when no account has it.
 
-    Of several that differ by capitals alone it is the one typed, else the one in lower case,
-    else the oldest that is on.
+    If several differ only in capitals, it is the one typed, else the one in lower case, else the
+    oldest one that is on.
     """
-    # Compared here, for the databases know the capitals of some scripts only. They are few.
+    # Compared in Python: databases know the capitals of some scripts only. There are few people.
     everybody = User.objects.order_by("-is_active", "pk").values_list("username", flat=True)
     meant = [name for name in everybody if name.casefold() == typed.casefold()]
     return next((name for name in (typed, typed.lower(), *meant) if name in meant), typed)
 
 
 def shown(person: User) -> str:
-    """The person's name, or what one signs in with."""
+    """Return the person's name, or else the user name."""
     return person.get_full_name() or person.get_username()
 
 
 def role_of(person: User) -> str:
-    """The name of the person's role; "" for somebody who may sign in and see nothing."""
+    """Return the name of the person's role; "" for a person who may sign in but see nothing."""
     if person.is_superuser:
         return OWNER
     # In Python: lists prefetch the groups.
@@ -70,9 +70,9 @@ def role_of(person: User) -> str:
 
 
 def check(person: User, *, email: str, role: str, by: User) -> None:
-    """Raises ValueError with a sentence when `by` cannot make the person that.
+    """Raise ValueError with a sentence if `by` may not give the person this e-mail and role.
 
-    Inside a transaction: of two owners who take it from each other at once, one has to stay.
+    Call it in a transaction: if two owners end each other's ownership at once, one must stay.
     """
     if User.objects.exclude(pk=person.pk).filter(username__iexact=email).exists():
         raise ValueError(say("{email} is there already.", email=email))
@@ -88,7 +88,7 @@ def check(person: User, *, email: str, role: str, by: User) -> None:
 
 
 def save(person: User, *, name: str, email: str, role: str, by: User) -> None:
-    """Save the name, the e-mail (which is what one signs in with) and the role.
+    """Save the name, the e-mail (which is also the user name) and the role.
 
     A new person has no password yet. Raises ValueError as `check` does; then nothing is saved.
     """
@@ -101,7 +101,7 @@ def save(person: User, *, name: str, email: str, role: str, by: User) -> None:
         if person.pk is None:
             person.set_unusable_password()
         person.save()
-        # Groups that the owner made stay.
+        # Roles that an owner added stay.
         person.groups.remove(*Group.objects.filter(name__in=roles.ROLES))
         if role != OWNER:
             person.groups.add(Group.objects.get(name=role))
@@ -110,7 +110,7 @@ def save(person: User, *, name: str, email: str, role: str, by: User) -> None:
 
 
 def stored(person: User) -> dict[str, str]:
-    """What the audit keeps of a person; nothing for somebody new."""
+    """Return what the audit keeps of a person; nothing for a new one."""
     found = User.objects.filter(pk=person.pk).first() if person.pk else None
     if found is None:
         return {}
@@ -135,15 +135,15 @@ def switch_on(person: User) -> None:
 
 
 def new_link(person: User) -> Link:
-    """A link by which the person chooses a password, once; until then a password stays valid.
+    """Make a link by which the person chooses a password, once. An old password works until then.
 
-    Links that were made before end with it: those of a person without a password at once, the
-    others when one of them is used. Raises ValueError for a person who is off.
+    Earlier links end: at once if the person has no password, else when any of the links is used.
+    Raises ValueError for a person who is off.
     """
     if not person.is_active:
         raise ValueError(say("{person} is off. Switch on first.", person=person))
     if not person.has_usable_password():
-        # The token is made of it, so this ends the earlier links.
+        # The token is derived from the stored password, so this ends the earlier links.
         person.set_unusable_password()
         person.save(update_fields=["password"])
     token = default_token_generator.make_token(person)
@@ -154,7 +154,7 @@ def new_link(person: User) -> Link:
 
 
 def _stays_owned(person: User, *, by: User) -> None:
-    """Raises ValueError when the person's ownership must not end. Inside a transaction."""
+    """Raise ValueError if the person's ownership must not end. Call it in a transaction."""
     owners = User.objects.select_for_update().filter(is_superuser=True, is_active=True)
     found = {owner.pk for owner in owners.order_by("pk")}
     if person.pk not in found:

@@ -38,7 +38,10 @@ OTHERS = _("Other names")
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """A name of `zones` and a code of LANGUAGES; "" is as the settings and the browser say."""
+    """A time zone of `zones` and a code of LANGUAGES; "" stands for the default.
+
+    The default time zone is that of the settings, the default language that of the browser.
+    """
 
     time_zone: str = ""
     language: str = ""
@@ -51,25 +54,25 @@ class Preferences:
 
 @cache
 def zones() -> list[str]:
-    """The names of all time zones that have a place: "Europe/Berlin", and UTC."""
+    """Return the names of all time zones that have a place, such as "Europe/Berlin", and UTC."""
     return sorted(name for name in available_timezones() if "/" in name or name == "UTC")
 
 
 @cache
 def _rules_of_zones() -> dict[str, ZoneInfo]:
-    """Kept, because to read all of them takes longer than to make a page."""
+    """Cached, because reading all of them takes longer than making a page."""
     return {zone: ZoneInfo(zone) for zone in zones()}
 
 
 def readable(zone: str) -> str:
-    """A name of a zone for people: "America/Argentina/Buenos Aires"."""
+    """Return a zone's name for people: "America/Argentina/Buenos Aires"."""
     return zone.replace("_", " ")
 
 
 def zones_by_region() -> dict[str, list[tuple[str, str]]]:
-    """The zones as a list shows them: {"Europe": [("Europe/Berlin", "Berlin (UTC+1)"), …], …}.
+    """Return the zones by region: {"Europe": [("Europe/Berlin", "Berlin (UTC+1)"), …], …}.
 
-    With what the clocks there show now, as "UTC-3" or "UTC+5:30".
+    Each name ends in the offset that applies there now, as "UTC-3" or "UTC+5:30".
     """
     now = timezone.now()
     found: dict[str, list[tuple[str, str]]] = {
@@ -90,20 +93,20 @@ def _offset(zone: str, now: datetime) -> str:
 
 
 def of(person: User) -> Preferences:
-    """What the person chose."""
+    """Return what the person chose."""
     rows = Preference.objects.filter(user=person)
     chosen = rows.values_list("time_zone", "language").first()
     return Preferences(*chosen) if chosen else Preferences()
 
 
 def language_of(person: User) -> str:
-    """In which language to write to the person."""
+    """Return the code of the language in which to write to the person."""
     language = of(person).language
     return language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 
 
 def change(person: User, chosen: Preferences) -> None:
-    """Show this person all pages so. Raises ValueError for a zone or language that is not known."""
+    """Save the person's choice. Raises ValueError for a zone or language that is not known."""
     if chosen.time_zone and chosen.time_zone not in zones():
         name = chosen.time_zone[:60]
         raise ValueError(say("There is no time zone {name}. Choose one from the list.", name=name))
@@ -126,8 +129,8 @@ def change(person: User, chosen: Preferences) -> None:
 def use(get_response: GetResponse) -> GetResponse:
     """Middleware by which a signed-in person gets pages in the chosen language and time zone.
 
-    The time zone is for what reads alone: a day that a form means is one of TIME_ZONE. Without a
-    choice the language stays the one that LocaleMiddleware found; it stays active after the answer,
+    The time zone applies to reading alone: a day that a form sends is a day in TIME_ZONE. Without a
+    choice the language stays the one that LocaleMiddleware found. It stays active after the answer,
     for what is streamed.
     """
 

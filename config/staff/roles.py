@@ -1,6 +1,6 @@
 """Who may do what: three roles as groups, each a list of permissions and nothing else.
 
-Superusers may do everything, also see the queue and the people.
+Superusers may do everything, and also see the queue and the people.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from django.utils.translation import pgettext_lazy
 
 from integrations.sentences import Text
 
-# Superusers are shown as this; the others are the names of groups.
+# OWNER is how superusers are shown; the others are names of groups.
 OWNER, MANAGER, SUPPORT, VIEWER = "Owner", "Manager", "Support", "Viewer"
 SEVERAL = ", "
 _NAMES: dict[str, Text] = {
@@ -35,7 +35,7 @@ _SEES: dict[str, Text] = {
     "events.view_rulerun": _("See the actions"),
 }
 _HELPS: dict[str, Text] = {
-    # Names and addresses of customers stand there, also those that no page would show.
+    # It shows names and addresses of customers, also those that appear on no other page.
     "events.view_delivery": _("See what SamCart sent and what sites answered, word for word"),
     "integrations.check_thinkificuser": _("Check a customer in Thinkific"),
     "events.retry_rulerun": _("Retry and release actions, and do skipped ones anyway"),
@@ -47,7 +47,7 @@ _HELPS: dict[str, Text] = {
 }
 _ANSWERS_FOR_DATA: dict[str, Text] = {
     "events.export_eventlog": _("Download all data of a customer"),
-    # Everybody's names and addresses at once.
+    # These files have everybody's names and addresses at once.
     "events.csv_eventlog": _("Download lists as CSV files"),
     "events.erase_eventlog": _("Erase a customer's data for good"),
 }
@@ -94,17 +94,18 @@ MEANINGS: dict[str, Text] = {
 
 
 def shown(name: str) -> str:
-    """The name of a role, or of SEVERAL, in the language of who reads it.
+    """Return the name of a role, or of SEVERAL, in the language of the reader.
 
-    Those that people made stay as they were named.
+    Roles that an owner added keep the name that they were given.
     """
     return SEVERAL.join(str(_NAMES.get(each, each)) for each in name.split(SEVERAL))
 
 
 def grant(apps: Any) -> None:
-    """Make the groups what ROLES says; `apps` is a registry of models, of now or of a migration.
+    """Give each group exactly the permissions that ROLES names.
 
-    Permissions are made where they are missing: Django adds them after the last migration only.
+    `apps` is a registry of models, today's or a migration's. Missing permissions are made here,
+    because Django adds them only after the last migration.
     """
     groups = apps.get_model("auth.Group")._default_manager
     permissions = _permissions(apps)
@@ -114,21 +115,21 @@ def grant(apps: Any) -> None:
 
 
 def add(apps: Any, code: str) -> None:
-    """Give this permission to the groups that ROLES gives it to, and leave what else they have."""
+    """Give this permission to the groups that have it in ROLES. Their other permissions stay."""
     for group in apps.get_model("auth.Group")._default_manager.all():
         if code in ROLES.get(group.name, ()):
             group.permissions.add(_permission(apps, code))
 
 
 def take(apps: Any, code: str) -> None:
-    """Take this permission from those groups of ROLES that ROLES does not give it to."""
+    """Take this permission from the groups of ROLES that do not have it there."""
     for group in apps.get_model("auth.Group")._default_manager.filter(name__in=ROLES):
         if code not in ROLES[group.name]:
             group.permissions.remove(_permission(apps, code))
 
 
 def _permissions(apps: Any) -> dict[str, Any]:
-    """The permission of each code in WORDS, all that are there by one question."""
+    """Return the permission of each code in WORDS, reading all existing ones in one query."""
     there = {
         (each.content_type.app_label, each.content_type.model, each.codename): each
         for each in apps.get_model("auth.Permission")
@@ -139,7 +140,7 @@ def _permissions(apps: Any) -> dict[str, Any]:
 
 
 def _place(code: str) -> tuple[str, str, str]:
-    """App, model and codename."""
+    """Split a code into app, model and codename."""
     app, codename = code.split(".")
     return app, codename.rpartition("_")[2], codename
 

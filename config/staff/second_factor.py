@@ -23,7 +23,7 @@ RECOVERY_BYTES = 15  # 24 letters; a digest of 112 bits or more needs no salt
 ISSUER = "Admit"
 
 _BEGUN = "second_factor_begun"  # in the session: a digest of the key that it was shown
-_PASSED = "_second_factor_passed"  # on the request: of whom, and whether
+_PASSED = "_second_factor_passed"  # on the request: the person's pk, and whether that person passed
 
 
 def _wait(minutes: int) -> Said:
@@ -38,13 +38,13 @@ code_tries = Tries(_wait)
 
 
 def of(person: User) -> Authenticator | None:
-    """The person's second factor, if one is set up."""
+    """Return the person's second factor, if one is set up."""
     found: Authenticator | None = Authenticator.objects.filter(user=person, confirmed=True).first()
     return found
 
 
 def passed(request: HttpRequest) -> bool:
-    """Whether the person gave a code in this session, or needs none. Asked once a request."""
+    """Return whether the person gave a code in this session, or needs none. Read once a request."""
     person = request.user
     known: tuple[int | None, bool] = getattr(request, _PASSED, (None, False))
     if known[0] != person.pk or person.pk is None:
@@ -55,7 +55,7 @@ def passed(request: HttpRequest) -> bool:
 
 
 def needed(person: User | AnonymousUser) -> bool:
-    """Whether the password alone is not enough for the person."""
+    """Return whether the password alone is not enough for the person."""
     required: bool = settings.REQUIRE_SECOND_FACTOR
     return required or Authenticator.objects.filter(user=person.pk, confirmed=True).exists()
 
@@ -64,7 +64,7 @@ def needed(person: User | AnonymousUser) -> bool:
 
 
 def begin(request: HttpRequest, person: User) -> Authenticator:
-    """The person's authenticator that waits for its first code; the same for this session.
+    """Return the person's authenticator that waits for its first code, with one key a session.
 
     Another session gets another key: somebody else may have seen the first one.
     """
@@ -81,12 +81,12 @@ def begin(request: HttpRequest, person: User) -> Authenticator:
 
 
 def secret_text(authenticator: Authenticator) -> str:
-    """The secret in groups of four, for an app that cannot scan. Raises SecretUnreadable."""
+    """Return the secret in groups of four, for an app that cannot scan. Raises SecretUnreadable."""
     return _in_fours(base64.b32encode(authenticator.key()).decode())
 
 
 def qr_code(authenticator: Authenticator) -> str:
-    """An SVG of what the app scans. Raises SecretUnreadable."""
+    """Return an SVG of what the app scans. Raises SecretUnreadable."""
     secret = base64.b32encode(authenticator.key()).decode()
     label = quote(f"{ISSUER}:{authenticator.user.get_username()}")
     address = f"otpauth://totp/{label}?{urlencode({'secret': secret, 'issuer': ISSUER})}"
@@ -95,14 +95,15 @@ def qr_code(authenticator: Authenticator) -> str:
 
 
 def set_up(request: HttpRequest, person: User, token: str) -> list[str]:
-    """Confirm the app by its first code: the recovery codes; none when the code is wrong.
+    """Confirm the app by its first code.
 
-    The person's other sessions end. Raises TooManyTries and SecretUnreadable.
+    Returns the recovery codes, none when the code is wrong. The person's other sessions end. Raises
+    TooManyTries and SecretUnreadable.
     """
     authenticator = begin(request, person)
     if authenticator.confirmed or not _verify(request, person, authenticator, token):
         return []
-    # Not when another session has begun since: its key would be confirmed by a code of this one.
+    # Does nothing if another session has replaced the key since: this code does not prove that key.
     waits = Authenticator.objects.filter(pk=authenticator.pk, confirmed=False)
     if not waits.filter(sealed_key=authenticator.sealed_key).update(confirmed=True):
         return []
@@ -112,13 +113,13 @@ def set_up(request: HttpRequest, person: User, token: str) -> list[str]:
 
 
 def new_recovery_codes(authenticator: Authenticator) -> list[str]:
-    """Ten codes, each good for one sign-in. Those from before end."""
+    """Make ten codes, each good for one sign-in. Earlier codes end."""
     fresh = [
         base64.b32encode(random.token_bytes(RECOVERY_BYTES)).decode().casefold()
         for _ in range(RECOVERY_CODES)
     ]
     with transaction.atomic():
-        # Of two requests at once, the codes of the first end as well.
+        # Locked, so that after two requests at once only the codes of the second one work.
         list(Authenticator.objects.select_for_update().filter(pk=authenticator.pk))
         authenticator.recovery_codes.all().delete()
         RecoveryCode.objects.bulk_create(
@@ -128,7 +129,7 @@ def new_recovery_codes(authenticator: Authenticator) -> list[str]:
 
 
 def remove(person: User) -> bool:
-    """Take the person's second factor away; False when there was none."""
+    """Remove the person's second factor. Returns False when there was none."""
     return bool(Authenticator.objects.filter(user=person).delete()[0])
 
 
@@ -136,7 +137,7 @@ def remove(person: User) -> bool:
 
 
 def enter(request: HttpRequest, person: User, token: str) -> bool:
-    """Whether this code is right: then the session has passed. Raises as `check` does."""
+    """Return whether this code is right. If so, the session has passed. Raises as `check` does."""
     authenticator = of(person)
     if authenticator is None or not _verify(request, person, authenticator, token):
         return False
@@ -145,7 +146,7 @@ def enter(request: HttpRequest, person: User, token: str) -> bool:
 
 
 def check(request: HttpRequest, person: User, token: str) -> bool:
-    """Whether this is a code of the person's. Raises TooManyTries and SecretUnreadable."""
+    """Return whether this is a code of the person's. Raises TooManyTries and SecretUnreadable."""
     authenticator = of(person)
     return authenticator is not None and _verify(request, person, authenticator, token)
 
@@ -160,7 +161,7 @@ def _verify(request: HttpRequest, person: User, authenticator: Authenticator, to
 
 
 def _let_in(request: HttpRequest, authenticator: Authenticator) -> None:
-    # A session key known before the code was given must not gain rights by it.
+    # Somebody who knew the session key before the code was given must not gain rights by it.
     request.session.cycle_key()
     django_otp.login(request, authenticator)
     setattr(request, _PASSED, (authenticator.user_id, True))

@@ -1,4 +1,4 @@
-"""Sessions in the database with the person, the browser and two ends: idle, and at the latest."""
+"""Sessions in the database, with the person and the browser. They end when idle or too old."""
 
 import time
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 
-# What a session holds for its row. Times are seconds since 1970.
+# Keys of a session that its row repeats. Times are seconds since 1970.
 BEGAN, SEEN, ADDRESS, USER_AGENT = "began", "seen", "address", "user_agent"
 _SIZES = {ADDRESS: 45, USER_AGENT: 300}
 
@@ -34,7 +34,7 @@ class SessionStore(DatabaseStore):
         return row
 
     def get_session_cookie_age(self) -> int:
-        """Seconds until the session ends if nobody uses it, or because it is too old."""
+        """Return the seconds until the session ends, by not being used or by being too old."""
         now = time.time()
         left = self.get(BEGAN, now) + settings.SESSION_MAX_AGE - now
         return max(0, min(settings.SESSION_COOKIE_AGE, int(left)))

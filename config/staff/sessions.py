@@ -17,9 +17,9 @@ from config.staff.session_store import ADDRESS, BEGAN, SEEN, USER_AGENT
 from config.staff.sign_in import client_address
 from integrations.secrets import digest
 
-# Written at most so often: not with every click.
+# The last use is written at most once in this time, not with every click.
 SEEN_SECONDS = 60
-# Sent by a page that loads itself again, which is no sign of a person.
+# Sent by pages that reload themselves, which does not mean that a person is there.
 RELOAD_HEADER = "Admit-Reload"
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -28,7 +28,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 class OpenSession:
     """One of a person's sessions. `number` names it without giving its key away.
 
-    `waits`: the password was given, and the code was not.
+    `waits`: the password was given, but not yet the code.
     """
 
     number: str
@@ -54,13 +54,13 @@ def watch(get_response: GetResponse) -> GetResponse:
 
 
 def begin(request: HttpRequest) -> None:
-    """The person has signed in now: both ends of the session are counted from here."""
+    """Start counting both ends of the session, because the person has signed in now."""
     request.session[BEGAN] = time.time()
     _note(request)
 
 
 def open_of(person: User, request: HttpRequest, *, by_code: bool) -> list[OpenSession]:
-    """The person's sessions that are not over, the last used first.
+    """Return the person's sessions that are not over, the last used first.
 
     `by_code`: whether the person signs in with a code as well.
     """
@@ -80,19 +80,19 @@ def open_of(person: User, request: HttpRequest, *, by_code: bool) -> list[OpenSe
 
 
 def number_of(request: HttpRequest) -> str:
-    """The number of the session of this request."""
+    """Return the number of the session of this request."""
     return digest(request.session.session_key or "")
 
 
 def end(person: User, number: str) -> bool:
-    """End the person's session of this number; False when it has ended already."""
+    """End the person's session of this number. Returns False when it has ended already."""
     keys = [row.session_key for row in _open(person) if digest(row.session_key) == number]
     deleted, _ = Session.objects.filter(session_key__in=keys).delete()
     return bool(deleted)
 
 
 def end_all(person: User, *, but: HttpRequest | None = None) -> int:
-    """End the person's sessions, except the one of this request; how many that were."""
+    """End the person's sessions, except that of the request `but`. Returns how many ended."""
     rows = Session.objects.filter(user=person)
     if but is not None:
         rows = rows.exclude(session_key=but.session.session_key)

@@ -1,4 +1,4 @@
-"""Tries of passwords and codes: who may try now, decided before any password is hashed.
+"""Limits the tries of passwords and codes, before any password is hashed.
 
 The counts are kept in memory by the one process that serves the pages; a restart forgets them.
 """
@@ -16,7 +16,7 @@ from django.http import HttpRequest
 
 from integrations.sentences import Said, joined, say, say_count
 
-# As many keys are counted at once; beyond that the oldest is forgotten.
+# How many keys are counted at once; beyond that the oldest is forgotten.
 MAX_KEYS = 10_000
 
 
@@ -26,14 +26,14 @@ class TooManyTries(Exception):
 
 @dataclass(slots=True)
 class Limit:
-    """At most `most` tries a key in `seconds`, from the first of them."""
+    """Allows `most` tries of a key in `seconds`, counted from the first of them."""
 
     most: int
     seconds: float
     _counts: OrderedDict[str, tuple[int, float]] = field(default_factory=OrderedDict)
 
     def wait(self, key: str) -> float:
-        """Seconds until the next try is allowed; 0 for now."""
+        """Return the seconds until the next try is allowed; 0 for now."""
         count, until = self._counts.get(key, (0, 0.0))
         return max(0.0, until - time.monotonic()) if count >= self.most else 0.0
 
@@ -52,12 +52,12 @@ class Limit:
 
 
 class Tries:
-    """What was tried lately.
+    """Counts the recent tries.
 
-    An account can be tried from one address only a few times. All addresses together have a
-    limit as well, but not those from which the account was signed in to before: strangers who
-    keep failing must not lock its owner out. `wait` makes the sentence for who has to wait so many
-    minutes, with what else helps.
+    An account can be tried from one address only a few times. All addresses together have a limit
+    as well, but not those from which the account was signed in to before: strangers who keep
+    failing must not lock its owner out. `wait` returns the sentence for a person who must wait so
+    many minutes, and says what else helps.
     """
 
     def __init__(self, wait: Callable[[int], str]) -> None:
@@ -90,7 +90,7 @@ class Tries:
                 self._account.count(name)
 
     def succeeded(self, account: str, address: str) -> None:
-        """The try was right: take it back, and know the address from now on."""
+        """Take a successful try back, and remember its address as known for the account."""
         name, place = _account(account), _network(address)
         both = f"{name} {place}"
         with self._lock:
@@ -118,10 +118,10 @@ tries = Tries(_wait)
 
 
 def client_address(request: HttpRequest) -> str:
-    """The address of who asks, as far as TRUSTED_PROXIES can be believed; "" for an unknown one.
+    """Return the client's address, as far as TRUSTED_PROXIES vouch for it; "" for an unknown one.
 
-    Each proxy writes who called it at the end of X-Forwarded-For, so that it is read from
-    there, up to the first address that is no proxy of ours.
+    Each proxy writes who called it at the end of X-Forwarded-For, so the header is read from there,
+    up to the first address that is no proxy of ours.
     """
     address = _read(request.META.get("REMOTE_ADDR", ""))
     said = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
@@ -143,7 +143,7 @@ def _read(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _network(address: str) -> str:
-    """What one stranger controls: an IPv4 address, or a whole IPv6 /64."""
+    """Return what one stranger controls: an IPv4 address, or a whole IPv6 /64."""
     if ":" not in address:
         return address
     return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False))

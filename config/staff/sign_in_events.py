@@ -1,4 +1,4 @@
-"""What happens around signing in: in the audit, and in the log with the address it came from."""
+"""Records sign-ins in the audit, and in the log with the address that they came from."""
 
 import logging
 
@@ -44,7 +44,7 @@ def failed(act: Act, request: HttpRequest, person: User | None, *, typed: str = 
     """Note that a password, a code or a confirmation was wrong.
 
     `person` is None where no account has the e-mail that was `typed`. That may be a password, so
-    the log has a keyed hash of it: enough to see that one and the same was tried again.
+    the log has a keyed hash of it: enough to see that the same was tried again.
     """
     audit.record(act, person)
     unknown = {"account": _hashed(typed)} if person is None else {}
@@ -52,14 +52,14 @@ def failed(act: Act, request: HttpRequest, person: User | None, *, typed: str = 
 
 
 def signed_in(request: HttpRequest, person: User) -> None:
-    """The person has given all that is asked for: the session begins now."""
+    """Begin the session: the person has given everything that is asked for."""
     sessions.begin(request)
     confirmation.note(request)
     record(Act.SIGNED_IN, request, person)
 
 
 def latest(person: User) -> QuerySet[AuditEntry]:
-    """What happened around signing in as this person, the latest first."""
+    """Return the latest sign-in events of this person, newest first."""
     about = AuditEntry.objects.filter(kind="user", number=str(person.pk), act__in=ACTS)
     return about.order_by("-pk")[:LATEST]
 

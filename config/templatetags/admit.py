@@ -1,4 +1,4 @@
-"""What our templates may write: {{ event|event_badge }}, {{ moment|when }}, {% row_buttons %}."""
+"""Filters and tags of our templates, such as {{ moment|when }} and {% row_buttons %}."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -46,7 +46,7 @@ register.simple_tag(badges.icon, name="icon")
 
 @register.filter
 def legible(text: Any, longest: int = badges.LONGEST_TEXT) -> SafeString:
-    """What a stranger sent, for a page; a <textarea>, where tags are not read, takes `as_text`."""
+    """Show what a stranger sent. In a <textarea>, where tags are not read, use `as_text`."""
     return badges.breakable(badges.legible(text, longest))
 
 
@@ -57,20 +57,20 @@ def brief(text: Any) -> SafeString:
 
 @register.filter
 def in_two_lines(sentence: str) -> SafeString:
-    """A rule's sentence: what it does, and below it when."""
+    """Show a rule's sentence in two lines: what it does, and below it when."""
     does, when = (legible(part, 500) for part in models.in_two_lines(sentence))
     return format_html('{} <span class="soft line">{}</span>', does, when) if when else does
 
 
 @register.filter
 def with_rows(results: Any, cl: Any) -> list[tuple[Any, Any]]:
-    """The rows of a list, each before its cells."""
+    """Return the rows of a list, each together with its cells."""
     return list(zip(cl.result_list, results, strict=True))
 
 
 @register.filter
 def labels(headers: list[dict[str, Any]]) -> list[str]:
-    """The headings of the columns as each cell is told them, for `labeled`."""
+    """Return the headings of the columns, for `labeled`."""
     names = [str(header["text"]) for header in headers]
     # The columns of the tick boxes and the buttons are headed by markup, not by a word.
     return ["" if "<" in name else conditional_escape(capfirst(name)) for name in names]
@@ -78,9 +78,9 @@ def labels(headers: list[dict[str, Any]]) -> list[str]:
 
 @register.filter
 def labeled(cells: Any, labels: list[str]) -> list[SafeString]:
-    """The cells of a row, each told the heading of its column: on phones rows become cards.
+    """Label each cell of a row with the heading of its column: on phones rows become cards.
 
-    There a cell of class "nothing" is left out.
+    A cell that shows only a dash gets the class "nothing", and cards leave it out.
     """
     return [_with_label(cell, label) for cell, label in zip(cells, labels, strict=False)]
 
@@ -94,18 +94,21 @@ def _with_label(cell: str, label: str) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def page_buttons(context: RequestContext, thing: Any) -> SafeString:
-    """The buttons of a page that this person may press, as forms that POST."""
+    """Show the buttons of a page that this person may press, as forms that POST."""
     return _model_admin(thing).page_buttons(context["request"], thing)
 
 
 @register.simple_tag(takes_context=True)
 def row_buttons(context: RequestContext, thing: Any) -> SafeString:
-    """The same for a table of our own, whose form carries the token and {% back_here %}."""
+    """Show the buttons of a row in a table of our own.
+
+    The form around the table carries the token and {% back_here %}.
+    """
     return _model_admin(thing).row_buttons(context["request"], thing)
 
 
 def _model_admin(thing: Model) -> Buttons:
-    """What lists the buttons of such a row."""
+    """Return the ModelAdmin that lists the buttons of such a row."""
     found = admin.site.get_model_admin(type(thing))
     assert isinstance(found, Buttons)
     return found
@@ -113,7 +116,7 @@ def _model_admin(thing: Model) -> Buttons:
 
 @register.inclusion_tag("admin/last_change.html", takes_context=True)
 def last_change(context: RequestContext, thing: Model) -> dict[str, Any]:
-    """Who changed this last, for those who may see it."""
+    """Show who changed this last, to those who may see it."""
     request = context["request"]
     if not request.user.has_perm("integrations.view_auditentry"):
         return {}
@@ -123,57 +126,57 @@ def last_change(context: RequestContext, thing: Model) -> dict[str, Any]:
 
 @register.inclusion_tag("admin/integrations/integration/off.html", takes_context=True)
 def turned_off(context: RequestContext, runs: Iterable[RuleRun]) -> dict[str, Any]:
-    """The integrations that are off and keep these actions, each with its button."""
+    """Show the integrations that are off and make these actions wait, each with its button."""
     found = {"found": backlog.turned_off(runs)}
     return found | {name: context.get(name) for name in ("request", "csrf_token", "perms")}
 
 
 @register.simple_tag(takes_context=True)
 def back_here(context: RequestContext) -> SafeString:
-    """Tells the buttons inside a form that they lead back to this very page."""
+    """Show a hidden field by which the buttons of a form lead back to this page."""
     return buttons.back_field(context["request"])
 
 
 @register.simple_tag(takes_context=True)
 def follow_up(context: RequestContext, message: Message) -> followed.Followed | None:
-    """What this message says was queued, and what came of it until now; None for nothing."""
+    """Return the batch that this message follows, with how far it is; None if it follows none."""
     return followed.of(message, back=context["request"].get_full_path())
 
 
 @register.filter
 def most_first(query: str) -> str:
-    """Of a query that Django makes for a column that the list is not sorted by yet: descending."""
+    """Make Django's link for sorting by a new column sort in descending order."""
     return query.replace(f"{ORDER_VAR}=", f"{ORDER_VAR}=-")
 
 
 @register.filter
 def chosen(choices: list[dict[str, Any]]) -> str:
-    """What a filter is set to; "" for its first choice, which is always "All"."""
+    """Return what a filter is set to; "" for its first choice, which is always "All"."""
     return next((str(choice["display"]) for choice in choices[1:] if choice["selected"]), "")
 
 
 @register.filter
 def choices_in(spec: Any, changelist: Any) -> list[dict[str, Any]]:
-    """The choices of a filter of this list."""
+    """Return the choices of a filter of this list."""
     return list(spec.choices(changelist))
 
 
 @register.filter
 def at_hand(spec: Any, choices: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The choice that is one tap away beside the filters; None where another one is chosen."""
+    """Return the choice that is one tap away beside the filters; None if another is chosen."""
     first = choices[1] if getattr(spec, "first_at_hand", False) else None
     return None if any(choice["selected"] for choice in choices[1:]) else first
 
 
 @register.filter
 def looks_for_a_choice(changelist: Any) -> bool:
-    """Whether a person looks among a filter's choices, so that it stays open."""
+    """Return whether a person searches among a filter's choices, so that it stays open."""
     return any(getattr(spec, "word", "") for spec in changelist.filter_specs)
 
 
 @register.filter
 def spoken_count(changelist: Any) -> str:
-    """ "1 event", "1,000+ events"."""
+    """Return "1 event" or "1,000+ events"."""
     number, meta = changelist.paginator.spoken, changelist.opts
     if number == "1":
         return f"1 {changelist.model_admin.one or meta.verbose_name}"
@@ -182,7 +185,7 @@ def spoken_count(changelist: Any) -> str:
 
 @register.filter
 def besides(counts: Iterable[tuple[Any, int]], thing: Model) -> list[str]:
-    """What is deleted along with the thing: "1 rule", "2 rules"."""
+    """Return what is deleted along with the thing: "1 rule", "2 rules"."""
     names = {str(each._meta.verbose_name_plural): each._meta for each in apps.get_models()}
     own = thing._meta.verbose_name_plural
     found: list[str] = []

@@ -1,1 +1,1 @@
-"""The pages of the admin, one module a page, in a folder for what it is about."""
+"""The pages of the admin, one module a page, in a folder for each subject."""

@@ -39,7 +39,7 @@ Kind = AlertChannel.Kind
 
 
 class ChannelForm(forms.Form):
-    """What a channel is for; a new one also says where it leads."""
+    """What a channel reports; for a new one also its kind and address."""
 
     required_css_class = "required"
 
@@ -93,10 +93,10 @@ class ChannelForm(forms.Form):
             raise forms.ValidationError(str(error)) from None
 
     def save(self) -> str:
-        """Keep the channel; the signing secret of a new one that signs for people, else ""."""
+        """Save the channel. Returns the signing secret to show for a new JSON channel, else ""."""
         found, channel = self.cleaned_data, self.channel
         channel.enabled, channel.digest = found["enabled"], found["digest"]
-        # All of them stands for those of a later version too.
+        # A choice of all kinds is stored as none, so that it includes kinds of later versions.
         channel.codes = [] if len(found["codes"]) == len(Code) else found["codes"]
         secret = ""
         if not channel.pk:
@@ -112,7 +112,7 @@ class ChannelForm(forms.Form):
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """What is wrong, how one is notified, and what was sent to one."""
+    """What is wrong, how the person is notified, and what was sent to this person."""
     person = people.signed_in(request)
     AlertChannel.objects.get_or_create(person=person, kind=Kind.EMAIL)
     mine = AlertChannel.objects.filter(person=person).select_related("person").order_by("pk")
@@ -131,7 +131,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def edit(request: HttpRequest) -> HttpResponse:
-    """A channel of one's own, or a new one."""
+    """Edit one of the person's own channels, or a new one."""
     asked = request.POST if request.method == "POST" else request.GET
     person = people.signed_in(request)
     channel = row_in(AlertChannel.objects.filter(person=person), asked.get("channel"))
@@ -155,7 +155,7 @@ def edit(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def send_test(request: HttpRequest) -> HttpResponse:
-    """Send a test by one of one's own channels, and say what came back."""
+    """Send a test through one of the person's own channels, and say what came back."""
     channel = _own(request)
     if channel is not None:
         try:
@@ -167,7 +167,7 @@ def send_test(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest) -> HttpResponse:
-    """Delete a webhook of one's own."""
+    """Delete one of the person's own webhooks."""
     channel = _own(request)
     if channel is not None and channel.kind != Kind.EMAIL:
         with transaction.atomic():
@@ -214,7 +214,7 @@ def _shown(problem: Problem) -> dict[str, Any]:
 
 
 def _where(channel: AlertChannel) -> str:
-    """Where it leads. Of a webhook the host alone: the rest may be a secret."""
+    """Return where it leads. Of a webhook only the host: the rest may be a secret."""
     if channel.kind == Kind.EMAIL:
         return channel.person.email
     try:
@@ -224,7 +224,7 @@ def _where(channel: AlertChannel) -> str:
 
 
 def _of_what(channel: AlertChannel) -> str:
-    """ "Everything", "2 of 12 kinds"."""
+    """Return "Everything" or "2 of 12 kinds"."""
     if not channel.codes:
         return say("Everything")
     return say_count(

@@ -26,10 +26,10 @@ from integrations.models import Integration
 from integrations.sentences import Text, say
 
 PER_PAGE = 100
-# A button queues about so many at once; it can be pressed again.
+# How many one press of the button queues; it can be pressed again.
 AT_ONCE = 500
 CHANGES = "events.retry_rulerun"
-# What a person is to know and to do about each kind.
+# What a person should know and do about each kind.
 ADVICE = {
     Kind.MISSING: _(
         "Thinkific does not show the course as open for these students. Where it was open before, "
@@ -60,12 +60,15 @@ class Section:
 
     @property
     def can_enroll(self) -> bool:
-        """Whether enrolling again mends it."""
+        """Whether enrolling the students again fixes these findings."""
         return self.kind in {Kind.MISSING, Kind.ENDS}
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The last comparison of one `site`, and how far one is; `kind` and `p` choose the list."""
+    """The last comparison of `site`, and how far a running one is.
+
+    `kind` and `p` choose the list.
+    """
     sites = list(comparison.sites())
     site = row_in(comparison.sites(), request.GET.get("site")) or next(iter(sites), None)
     last = comparison.last(site) if site else None
@@ -97,7 +100,7 @@ def _counts(last: ComparisonRun) -> list[tuple[ComparisonFinding.Kind, int]]:
 
 
 def _section(request: HttpRequest, last: ComparisonRun) -> Section:
-    """The list that is asked for; else the first one that is not empty."""
+    """Return the list that the address asks for, else the first one that is not empty."""
     found = comparison.counts(last)
     asked = [kind for kind in comparison.KINDS if kind == request.GET.get("kind")]
     first = [kind for kind in comparison.KINDS if found[kind]]
@@ -110,7 +113,7 @@ def _section(request: HttpRequest, last: ComparisonRun) -> Section:
 
 @require_POST
 def start(request: HttpRequest) -> HttpResponse:
-    """Begin to compare, or go on with what has stopped; the worker does it."""
+    """Start a comparison, or continue one that stopped; the worker carries it out."""
     site = row_in(comparison.sites(), request.POST.get("site"))
     if site is None:
         messages.error(request, say("This integration is not there any more."))
@@ -128,7 +131,7 @@ def start(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def enroll(request: HttpRequest) -> HttpResponse:
-    """Enroll the selected students again, or all of the kind."""
+    """Enroll the selected students again, or all of this kind."""
     site = row_in(comparison.sites(), request.POST.get("site"))
     last = comparison.last(site) if site else None
     if last is None or str(last.pk) != request.POST.get("comparison"):

@@ -34,16 +34,16 @@ from integrations.sentences import Text, say
 from rules.triggers import Trigger
 
 PERMISSION = "events.csv_eventlog"
-# So many customers that a search finds; without one all are written, however many.
+# How many customers a search may find; without a search all of them are written.
 MOST_FOUND = 10_000
 Lines = Iterable[Sequence[Any]]
-# A table, and the numbers of those of its rows that were asked for.
+# A table, and the pks of the rows that were asked for.
 Asked = tuple[QuerySet[Any], "array[int]"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A list as a file: `lines` makes the cells of some of its rows."""
+    """A list as a file. `lines` turns some of its rows into cells."""
 
     name: str
     file: Text
@@ -163,7 +163,7 @@ COVERAGE = Sheet("coverage", _("coverage"), _COVERAGE, _coverage)
 
 
 def _of_list(sheet: Sheet, model: type[Model]) -> Page:
-    """The rows of a list of Django's admin, by the filters and the search of its address."""
+    """The page for a list of Django's admin, filtered and searched as its address says."""
 
     def rows(request: HttpRequest) -> Asked:
         model_admin = admin.site.get_model_admin(model)
@@ -178,7 +178,7 @@ def _of_list(sheet: Sheet, model: type[Model]) -> Page:
 
 
 def _searched(request: HttpRequest) -> Asked:
-    """All customers, or those that the search on their page finds."""
+    """Return all customers, or those that the search on their page finds."""
     if not request.user.has_perm("integrations.view_customer"):
         raise PermissionDenied
     everybody = Customer.objects.order_by("email", "pk")
@@ -219,13 +219,13 @@ def _coverage_file(request: HttpRequest) -> HttpResponseBase:
 
 
 def _file(request: HttpRequest, sheet: Sheet, lines: Lines) -> HttpResponseBase:
-    # A download is a POST, and pages have the reader's zone for what only reads.
+    # A download is a POST, for which the middleware does not set the reader's time zone.
     zone = preferences.of(people.signed_in(request)).zone
     return csv_file.response(sheet.file, sheet.headings, lines, zone)
 
 
 def _record(request: HttpRequest, sheet: Sheet, number: int) -> None:
-    """Before the first line is sent, so that none leaves without an entry."""
+    """Add the audit entry, before the first line is sent: no data leaves without one."""
     given = [(word(name), word(value)) for name, value in request.GET.items()]
     asked = {name: value for name, value in given if value}
     after: dict[str, Any] = {"rows": number} | ({"filter": asked} if asked else {})

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.parts.page import Page, render
 from integrations.sentences import say
 
-# The part of the page, and the question as in the list above.
+# The id of a part of the page, and its question as in the list at the top.
 QUESTIONS = (
     ("test-orders", _("I placed a test order, and nothing shows in Thinkific")),
     ("missed", _("A customer did not get in")),

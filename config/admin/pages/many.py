@@ -1,4 +1,4 @@
-"""What is done for many at once: a look first, then how far it is, then what came of it."""
+"""Doing something for many rows at once: a preview first, then the progress and the results."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +27,7 @@ from integrations.sentences import Said, say
 
 Row = TypeVar("Row", RuleRun, EventLog)
 RETRY, ANYWAY, RERUN, DISMISS, DEAL = "retry", "anyway", "rerun", "dismiss", "deal"
-# Made when it is asked for: batches keep it for readers of each language.
+# Functions, because a batch stores its title for readers of each language.
 TITLES: dict[str, Callable[[], Said]] = {
     RETRY: lambda: say("Retry"),
     ANYWAY: lambda: say("Do it anyway"),
@@ -44,15 +44,15 @@ PERMISSIONS = {
 }
 UNDOES = "events.by_hand_grant"
 SHOWN = 200
-# Of all that a list finds, what comes after the row of this number is next.
+# A row's number: the next rows of the list are those after it.
 AFTER = "after"
-# The bulk action of a list that was chosen, kept for the next ones.
+# The chosen bulk action of a list, kept for its next rows.
 ACTION = "action"
 KNOWN_ACTION = re.compile(r"[a-z_]{1,40}")
 
 
 def look_at_runs(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> HttpResponse:
-    """The page that says what doing this for these actions would do."""
+    """Show what doing this for these actions would change."""
     with_facts = _next(request, runs).select_related("event", "customer", "integration")
     chosen = list(with_facts[: AT_ONCE + 1])
     if what == DISMISS:
@@ -61,7 +61,7 @@ def look_at_runs(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETR
 
 
 def retry(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> HttpResponse | None:
-    """One is done at once, as by its button; for several there is a look first."""
+    """Retry a single action at once, as its button does; for several show the preview first."""
     in_order = runs.order_by("received_at", "pk")
     if len(in_order[:2]) > 1:
         return look_at_runs(request, in_order, what)
@@ -72,16 +72,16 @@ def retry(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> H
 def retry_now(
     request: HttpRequest, runs: Iterable[RuleRun], title: str, *, anyway: bool = False
 ) -> None:
-    """Queue what of these can be retried, and say how many, then there what came of it."""
+    """Queue the actions that can be retried. The message says how many, then shows the results."""
     batch = begin(request, title)
     queued, left = retry_by_hand.retry(runs, anyway=anyway, batch=batch)
     follow(request, batch, left, retry_by_hand.retried_sentence(queued, left))
 
 
 def follow(request: HttpRequest, batch: Batch, left: dict[str, int], sentence: str) -> None:
-    """Have the workers carry the batch out; the message `sentence` shows what comes of it.
+    """Have the workers carry out the batch. The message `sentence` then shows its results.
 
-    Where nothing was queued, it is a warning.
+    If nothing was queued, the message is a warning.
     """
     if not batch.run_ids:
         messages.warning(request, sentence)
@@ -100,14 +100,14 @@ def _carry_out(batch: Batch, left: dict[str, int]) -> None:
 def look_at_events(
     request: HttpRequest, events: QuerySet[EventLog], what: str = RERUN
 ) -> HttpResponse:
-    """The page that says what doing this for these events would do."""
+    """Show what doing this for these events would change."""
     chosen = list(_next(request, events).select_related("customer", "delivery")[: AT_ONCE + 1])
     found = many.of_review(chosen) if what == DEAL else many.of_rerun(chosen)
     return _look(request, what, found, chosen)
 
 
 def _next(request: HttpRequest, rows: QuerySet[Row]) -> QuerySet[Row]:
-    """Those that come after what was looked at already; `rows` are by time and number."""
+    """Return the rows after those already looked at. `rows` are sorted by time and number."""
     last = row_in(rows.model._default_manager.all(), request.POST.get(AFTER))
     if last is None:
         return rows
@@ -137,7 +137,7 @@ def _look(
 
 
 def lists(found: Look) -> list[tuple[Said, list[Line], int]]:
-    """What the page shows of a look: a heading, its lines, and how many others there are."""
+    """Return what the preview shows: a heading, its lines, and how many lines more there are."""
     return [
         (say("What will be done"), found.done[:SHOWN], len(found.done) - SHOWN),
         (say("Left out"), found.left_out[:SHOWN], len(found.left_out) - SHOWN),
@@ -145,13 +145,13 @@ def lists(found: Look) -> list[tuple[Said, list[Line], int]]:
 
 
 def _action(asked: QueryDict) -> str:
-    """The name of the list's bulk action, "" for none."""
+    """Return the name of the list's bulk action, "" for none."""
     name = (asked.getlist(ACTION) or [""])[0]
     return name if KNOWN_ACTION.fullmatch(name) else ""
 
 
 def _doing(what: str) -> Page:
-    """The address that does what was looked at; the page of what comes of it follows."""
+    """Return the page that carries out a preview, and leads to the page of its results."""
 
     @require_POST
     def do(request: HttpRequest) -> HttpResponse:
@@ -178,7 +178,7 @@ def _doing(what: str) -> Page:
 
 
 def _marked(request: HttpRequest, what: str, number: int, back: str) -> HttpResponse:
-    """What no worker has to carry out is done now; the next ones are offered, or the list."""
+    """Confirm what was done without a worker, and offer the next rows or the list."""
     text = say("{what}: done for {number}.", what=TITLES[what](), number=number)
     messages.success(request, text)
     if not (back and request.POST.get(AFTER)):
@@ -194,16 +194,16 @@ def _marked(request: HttpRequest, what: str, number: int, back: str) -> HttpResp
 
 
 def begin(request: HttpRequest, title: str) -> Batch:
-    """A batch for what is going to be queued, not saved."""
+    """Return a batch, not saved, for the actions that will be queued."""
     return Batch(title=title, started_by=name_of(request)[:150])
 
 
 def done(
     request: HttpRequest, batch: Batch, left: dict[str, int], sentence: str, back: str = ""
 ) -> HttpResponse:
-    """Have the workers carry the batch out, and show how far it is; `sentence` says what was done.
+    """Have the workers carry out the batch, and show its progress. `sentence` says what was done.
 
-    Where nothing was queued, the page `back` follows.
+    If nothing was queued, lead to the page `back`.
     """
     if not batch.run_ids:
         messages.warning(request, sentence)
@@ -217,7 +217,7 @@ def done(
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """How far it is, and what came of it."""
+    """Show how far the batch is, and its results."""
     batch = row_in(Batch.objects.all(), request.GET.get("number"))
     if batch is None:
         text = say("What came of this is not kept any more. The actions are here.")

@@ -34,13 +34,13 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _of_app(integration: Integration) -> tuple[int, bool]:
-    """How many calls a minute it may get, and whether it is asked when a pause is over."""
+    """Return how many calls a minute it may get, and whether a question ends its pause."""
     app = app_registry.of(integration)
     return app.calls_per_minute(), app.question is not None
 
 
 def _state(worker: Worker) -> tuple[str, str]:
-    """What the worker is doing, as a word and its color."""
+    """Return the worker's state as a word, and the color for it."""
     if worker.seen_at is None:
         return say("Starting"), badges.AMBER
     if timezone.now() - worker.seen_at > timedelta(seconds=settings.HEARTBEAT_TIMEOUT):

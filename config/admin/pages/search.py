@@ -25,15 +25,15 @@ from integrations.sentences import Text, say, say_count
 from rules.models import Rule
 
 Named = TypeVar("Named", Product, Destination)
-# So many of each kind; the list behind the group shows the others. While one types, fewer.
+# How many hits of each kind, and how many while a person types. The group links to all of them.
 MOST, MOST_TYPING = 8, 4
-# What is shorter fits too much to be looked for while one types.
+# Shorter words match too much to be searched while a person types.
 SHORTEST = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A line of the results. It is `exact` where it has the very name or number.
+    """A line of the results. `exact`: it has exactly the name or number that was typed.
 
     `more_url` is the page of what `more` names. `access` says whether the customer can get in.
     """
@@ -61,7 +61,7 @@ class Group:
 
 def _customers(word: str, most: int) -> Group:
     exact = search.exact(word)
-    # Only what an index finds: names and addresses that begin so.
+    # Only what an index finds: names and addresses that begin with the word.
     found = [exact] if exact else search.customers(word, most=most, anywhere=False)
     hits = [
         Hit(
@@ -77,7 +77,7 @@ def _customers(word: str, most: int) -> Group:
 
 
 def _access(customer: Customer) -> str:
-    """What the page of the customer says first."""
+    """Return the first line of the customer's page."""
     lines = customer_access.describe(customer).lines
     return lines[0].text if lines else ""
 
@@ -86,7 +86,7 @@ def _orders(word: str, most: int) -> Group:
     found = list(_newest(activity_search.of_order(word), most))
     by_number = bool(found)
     if not by_number:
-        # By an e-mail address that cannot be used.
+        # Else by an e-mail address that could not be used.
         pks = activity_search.as_sent(word, most=most, anywhere=False)
         found = list(_newest(EventLog.objects.filter(pk__in=pks), most)) if pks else []
     hits = [
@@ -151,7 +151,7 @@ def _rules(word: str, most: int) -> Group:
 
 
 def _shortest(rows: QuerySet[Named], most: int) -> QuerySet[Named]:
-    """Some of these by name, the shortest first: a whole name before one that contains it."""
+    """Return some of these, the shortest name first: a full match before names that contain it."""
     return rows.order_by(Length("name"), "name", "pk")[:most]
 
 
@@ -173,7 +173,7 @@ KINDS: Sequence[tuple[str, Callable[[str, int], Group]]] = (
 )
 
 
-# Pages of the person's own, which the menu at the top right leads to.
+# The person's own pages, which the menu at the top right leads to.
 OWN = (
     (_("My account: time zone"), "admin:account"),
     (_("Sessions"), "admin:sessions"),
@@ -194,14 +194,14 @@ def _pages(request: HttpRequest, word: str) -> Group:
 
 
 def _groups(request: HttpRequest, word: str, most: int) -> list[Group]:
-    """What the person may see of it, the groups with an exact hit first; a handful of queries."""
+    """Return the groups that the person may see, with exact hits first. Takes a few queries."""
     found = [find(word, most) for permission, find in KINDS if menu.allowed(request, permission)]
     found.append(_pages(request, word))
     return sorted((each for each in found if each.hits), key=lambda each: not each.is_exact)
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The results."""
+    """Show the results."""
     word = visible(params.word(request.GET.get("q")))
     return render(
         request,
@@ -214,7 +214,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def hits(request: HttpRequest) -> HttpResponse:
-    """The list below the field while one types: a part of a page."""
+    """Return the list below the field while a person types: a part of a page."""
     word = visible(params.word(request.GET.get("q")))
     groups = _groups(request, word, MOST_TYPING) if len(word) >= SHORTEST else []
     number = sum(len(group.hits[:MOST_TYPING]) for group in groups)

@@ -1,4 +1,4 @@
-"""Undoing what was done for many at once: a look first, then how far it is."""
+"""Undoing a batch: a preview first, then the progress."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,12 +23,12 @@ from events.reports import many as looks
 from integrations.sentences import Said, joined, say, say_count
 from rules.models import Rule
 
-# So many rules are named.
+# How many rules are named.
 NAMED = 3
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """For whom what is undone, and who is left out, by GET; by POST it is, for the `chosen`."""
+    """Show by GET what is undone for whom, and who is left out. A POST does it for the `chosen`."""
     batch = row_in(Batch.objects.all(), request.GET.get("number"))
     if batch is None:
         messages.error(request, say("What came of this is not kept any more."))
@@ -36,7 +36,7 @@ def show(request: HttpRequest) -> HttpResponse:
     back = f"{reverse('admin:batch')}?{urlencode({'number': batch.pk})}"
     if request.method == "POST":
         return _undo(request, batch, back)
-    # What is left out comes last, so that a second look at many goes on with the others.
+    # What is left out comes last: if there is much, the next preview begins with the others.
     undos = sorted(undo_batch.look(batch), key=lambda one: bool(one.why_not))
     return render(
         request,
@@ -66,7 +66,7 @@ def _what_follows(undos: Sequence[Undo], *, may_see: bool) -> dict[str, Any]:
 
 
 def _stay_on(undos: Sequence[Undo], *, may_see: bool) -> list[SafeString | Said]:
-    """That rules which gave it go on to do so for later buyers, with the way to each."""
+    """Return that rules which gave it still do so for later buyers, with a link to each."""
     runs = [run.pk for one in undos for run in one.gave if not one.why_not]
     rules = Rule.objects.filter(runs__in=runs, enabled=True).with_names().distinct()
     told: list[SafeString | Said] = []

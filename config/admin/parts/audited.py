@@ -1,4 +1,4 @@
-"""Rows that Django's own pages save and delete: nobody is overwritten unasked, all is audited."""
+"""Base classes for rows that Django's own pages save: they show concurrent edits and audit all."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,14 +23,14 @@ class Acts:
 
 
 class Watched(admin.ModelAdmin):
-    """A ModelAdmin whose page does not save over what somebody else changed meanwhile, unasked."""
+    """A ModelAdmin that asks before a save overwrites what somebody else changed meanwhile."""
 
     def stored_of(self, thing: Any) -> Values:
-        """What the page edits of it, as the database has it."""
+        """Return what the page edits, as the database has it."""
         return audit.stored(thing)
 
     def typed_in(self, form: Any) -> Values:
-        """The same as this valid form would save it."""
+        """Return the same, as this valid form would save it."""
         return audit.values(form.instance)
 
     def render_change_form(
@@ -52,7 +52,7 @@ class Watched(admin.ModelAdmin):
             return super().changeform_view(request, object_id, form_url, extra_context)
         with transaction.atomic():
             if page := self._overtaken(request, object_id):
-                # Looking at what was typed may have entered a course by its number.
+                # Validating the form may have entered a course by its number.
                 transaction.set_rollback(True)
                 return page
             return super().changeform_view(request, object_id, form_url, extra_context)
@@ -61,7 +61,7 @@ class Watched(admin.ModelAdmin):
         thing = self.get_object(request, unquote(object_id))
         if thing is None or not self.has_change_permission(request, thing):
             return None
-        # From here on nobody else saves it before this is saved.
+        # Locked, so that nobody else saves it before this transaction does.
         self.model._default_manager.select_for_update().filter(pk=thing.pk).first()
         stored = self.stored_of(thing)
         if meanwhile.is_as_opened(request, stored):
@@ -76,7 +76,7 @@ class Watched(admin.ModelAdmin):
 
 
 class Audited(Watched):
-    """A ModelAdmin of a model that says in `audited` what of it is kept."""
+    """A ModelAdmin that audits its changes; the model's `audited` names the fields to keep."""
 
     acts: Acts
 

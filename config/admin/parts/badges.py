@@ -1,4 +1,4 @@
-"""How things look on every page: badges, times, and what strangers sent."""
+"""How things look on every page: badges, times, and texts of strangers."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -27,9 +27,9 @@ DAY = 24 * 60  # minutes
 MINUTE_AND_YEAR = gettext_noop("j M Y H:i")
 # Spanish says "23 de noviembre de 2026".
 WHOLE = gettext_noop("j F Y, H:i:s T")
-# Without a space and longer than a line of a small phone: an e-mail, an address, a code.
+# A word longer than a line of a small phone: an e-mail, an address, a code.
 IN_ONE_PIECE = re.compile(r"\S{20,}")
-# Not before the last few letters: "example.com" stays together.
+# Where it may break. Not before the last few letters: "example.com" stays together.
 BREAKS = re.compile(r"(?<=[@._/-])(?=[^@._/-]{4})|(?<=[a-z])(?=[A-Z])")
 STILL_LONG = re.compile(r"[^\s<>]{24,}")
 GREEN, AMBER, RED, GREY = "good", "wait", "bad", "quiet"
@@ -64,7 +64,10 @@ CONNECTION_COLORS: dict[Integration.Connection, str] = {
 
 @cache
 def icon(name: str) -> SafeString:
-    """A drawing of static/admit/icons.svg; the words beside it say the same."""
+    """Return an icon of static/admit/icons.svg.
+
+    It is decoration: the words beside it say the same.
+    """
     return format_html(
         '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>',
         static("admit/icons.svg"),
@@ -73,16 +76,15 @@ def icon(name: str) -> SafeString:
 
 
 def badge(text: Text, color: str) -> SafeString:
-    """A small label; `color` is GREEN, AMBER, RED or GREY, and never says it alone."""
+    """Return a small label. `color` is GREEN, AMBER, RED or GREY, and the text says the same."""
     return format_html('<span class="badge badge-{}">{}{}</span>', color, icon(color), text)
 
 
 def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
-    """The result of an event. A paid purchase that gave nothing is never grey.
+    """Return the result of an event. A paid purchase that gave nothing is not grey.
 
-    But for one whose buyer has it already: that is known of those that went through `note_had`.
-
-    `holes` are those of its product, where they are known: on them a rule is missing.
+    It is grey if the buyer has it already, which is known after `note_had`, or if it was undone.
+    `holes` are the triggers without a rule of its product, if they are known.
     """
     status = EventLog.Status(event.status)
     needs_a_person = status in {EventLog.Status.FAILED, EventLog.Status.HELD}
@@ -98,7 +100,7 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
 
 
 def note_had(events: Iterable[Any]) -> None:
-    """Note in those that gave nothing whether another purchase gives all that the rules give."""
+    """Set `had` on events that gave nothing: whether another purchase gives all that rules give."""
     nothing = [event for event in events if gave_nothing(event)]
     had = backfill.had(nothing) if nothing else {}
     for event in nothing:
@@ -106,13 +108,13 @@ def note_had(events: Iterable[Any]) -> None:
 
 
 def gave_nothing(event: EventLog) -> bool:
-    """Whether a paid purchase gave nothing and no person has dealt with it."""
+    """Return whether a paid purchase gave nothing and no person has dealt with it."""
     paid = event.trigger == Trigger.PRODUCT_PURCHASED
     return paid and event.gave_nothing and event.dealt_with_at is None
 
 
 def run_badge(run: RuleRun) -> SafeString:
-    """The state of an action; one that has been tried already "will retry"."""
+    """Return the state of an action; one that was tried and waits "will retry"."""
     status = RuleRun.Status(run.status)
     if run.is_pending and status == RuleRun.Status.WAITING:
         return badge(say("Ends later"), AMBER)
@@ -121,7 +123,7 @@ def run_badge(run: RuleRun) -> SafeString:
 
 
 def connection_badge(integration: Integration) -> SafeString:
-    """Whether the site can be reached; for one that is off, that it is off."""
+    """Return whether the site can be reached, or that it is off."""
     if not integration.enabled:
         return switch_badge(on=False)
     connection = Integration.Connection(integration.connection)
@@ -133,7 +135,7 @@ def connection_badge(integration: Integration) -> SafeString:
 
 
 def person(customer: Customer) -> SafeString:
-    """The name of a customer, which leads to the customer's page, and the address below it."""
+    """Return the customer's name as a link to the customer's page, and the e-mail below it."""
     address = breakable(brief(customer.readable_email))
     page = reverse("admin:integrations_customer_change", args=[customer.pk])
     if not customer.name:
@@ -143,9 +145,9 @@ def person(customer: Customer) -> SafeString:
 
 
 def destination(found: Destination | None) -> str:
-    """The name of a course or bundle, and what is special about it: "Course Two (entered by hand)".
+    """Return the name of a course or bundle, and anything special: "Course Two (entered by hand)".
 
-    A badge of its own says that it is gone. Some actions have none.
+    That it is gone is shown by a badge of its own. "–" if the action has none.
     """
     if found is None:
         return "–"
@@ -154,7 +156,7 @@ def destination(found: Destination | None) -> str:
 
 
 def rule_line(rule: Rule) -> SafeString:
-    """A rule as one line of a list: "Product Purchased → enroll in Course Two · Art Academy"."""
+    """Return a rule as a line: "Product Purchased → enroll in Course Two · Art Academy"."""
     site = brief(rule.integration)
     place = destination(rule.destination) if rule.destination else site
     what = format_html(str(rule.spec.in_short), name=breakable(place))
@@ -167,13 +169,13 @@ def rule_line(rule: Rule) -> SafeString:
 
 
 def run_line(run: RuleRun) -> SafeString:
-    """What an action does: "Enroll in Course Two"."""
+    """Return what an action does: "Enroll in Course Two"."""
     name = breakable(brief(run.destination_name))
     return format_html(capfirst(str(run.spec.in_short)), name=name)
 
 
 def outside(run: RuleRun) -> str:
-    """How sentences name what the run calls: "Thinkific", "the receiver"."""
+    """Return the name of what the action calls: "Thinkific", "the receiver"."""
     return str(APPS[run.spec.app].outside)
 
 
@@ -184,7 +186,10 @@ def switch_badge(on: bool) -> SafeString:
 
 
 def when(moment: datetime | None, nothing: str = "–") -> SafeString:
-    """ "23 Nov 14:02" in the current time zone; full time and zone on hover, year if not this."""
+    """Return "23 Nov 14:02" in the current time zone, with the year if it is another one.
+
+    Hovering shows the full time and zone.
+    """
     if moment is None:
         return format_html("{}", nothing)
     local = timezone.localtime(moment)
@@ -193,7 +198,7 @@ def when(moment: datetime | None, nothing: str = "–") -> SafeString:
 
 
 def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
-    """ "5 min ago" of the last day, before that as `when`; for lists, which are read by it."""
+    """Return "5 min ago" within the last day, else the same as `when`. For lists sorted by time."""
     if moment is None:
         return when(moment, nothing)
     minutes = (timezone.now() - moment) // timedelta(minutes=1)
@@ -213,15 +218,18 @@ def _time(local: datetime, short: str) -> SafeString:
 
 
 def _written(local: datetime, pattern: str) -> str:
-    """For a page alone: what may also be stored is made by `sentences.on`, which takes longer."""
+    """Format a time for a page.
+
+    What may be stored is made by `sentences.on`, which takes longer.
+    """
     return dateformat.format(local, gettext(pattern))
 
 
 def legible(text: Any, longest: int = LONGEST_TEXT) -> str:
-    """What a stranger sent, cut to `longest`; characters that hide or turn text are spelled out."""
+    """Return a stranger's text, cut to `longest`; characters that hide or turn text are escaped."""
     whole = str(text)
     shown = whole[:longest]
-    if not shown.isprintable():  # hardly ever, and to ask each sign takes long
+    if not shown.isprintable():  # rare, and checking each character is slow
         shown = "".join(
             sign if sign.isprintable() or sign in "\n\t" else f"\\u{ord(sign):04x}"
             for sign in shown
@@ -230,15 +238,15 @@ def legible(text: Any, longest: int = LONGEST_TEXT) -> str:
 
 
 def brief(text: Any) -> str:
-    """The same for a cell of a table."""
+    """Return the same on one line, cut to fit a cell of a table."""
     return legible(" ".join(str(text)[:400].split()), 120)
 
 
 def breakable(text: Any) -> SafeString:
-    """A text as HTML, in which a long e-mail, address or code may go on in the next line.
+    """Return a text as HTML, in which a long e-mail, address or code can break across lines.
 
-    It does after a punctuation mark or before a capital; a code of small letters alone does
-    anywhere. A SafeString is left as it is: it may hold tags.
+    It breaks after a punctuation mark or before a capital; a long code of small letters breaks
+    anywhere. A SafeString is left as it is, because it may hold tags.
     """
     if isinstance(text, SafeString):
         return text

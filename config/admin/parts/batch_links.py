@@ -1,4 +1,4 @@
-"""The way from what was done for several at once to the page that tells what came of it."""
+"""Links from what was done for several rows at once to the page of its results."""
 
 from collections.abc import Collection, Iterable
 
@@ -21,13 +21,16 @@ SEES = "events.view_rulerun"
 
 
 def number_of(entry: AuditEntry) -> int | None:
-    """The number of the batch that this was a part of."""
+    """Return the number of the batch that this was a part of, None if of none."""
     found = (entry.after or {}).get(BATCH)
     return found if isinstance(found, int) else None
 
 
 def there(request: HttpRequest, entries: Iterable[AuditEntry]) -> dict[int, Batch]:
-    """The batches of these that are kept still, by number; none for who may not see them."""
+    """Return the batches of these entries that still exist, by number.
+
+    None for a person who may not see them.
+    """
     numbers = {number_of(entry) for entry in entries} - {None}
     if not numbers or not allowed(request, SEES):
         return {}
@@ -35,15 +38,15 @@ def there(request: HttpRequest, entries: Iterable[AuditEntry]) -> dict[int, Batc
 
 
 def link(number: int) -> SafeString:
-    """ "See what came of it" """
+    """Return a link: "See what came of it"."""
     page = f"{reverse('admin:batch')}?number={number}"
     return format_html('<a href="{}">{}</a>', page, say("See what came of it"))
 
 
 def of_rules(request: HttpRequest, rules: Collection[Rule]) -> SafeString | None:
-    """ "Ran for 3 earlier buyers on 28 Nov. See what came of it", the newest of these rules.
+    """Return "Ran for 3 earlier buyers on 28 Nov. See what came of it" for the latest such run.
 
-    None where none of them was, or what came of it is not kept.
+    None if there was none for these rules, or its results are not kept.
     """
     entries = AuditEntry.objects.filter(
         act=Act.BUYERS_ENROLLED,
@@ -64,7 +67,7 @@ def of_rules(request: HttpRequest, rules: Collection[Rule]) -> SafeString | None
 
 
 def of_events(request: HttpRequest, events: Iterable[EventLog]) -> dict[int, list[SafeString]]:
-    """{event: what was done to it as one of several, the oldest first}"""
+    """Return {event: what was done to it as one of several, the oldest first}."""
     numbers = [str(event.pk) for event in events]
     same = AuditEntry.objects.filter(kind=EventLog._meta.model_name, number__in=numbers)
     entries = list(same.filter(act__in=DONE).order_by("pk")) if numbers else []
@@ -73,7 +76,7 @@ def of_events(request: HttpRequest, events: Iterable[EventLog]) -> dict[int, lis
     for entry in entries:
         batch = known.get(number_of(entry) or 0)
         if batch is not None:
-            # The title may be a sentence, as that of a rule is.
+            # The title may be a sentence, such as that of a rule.
             title = badges.brief(batch.title).removesuffix(".")
             facts = badges.when(entry.at), title, link(batch.pk)
             found.setdefault(int(entry.number), []).append(format_html("{} {}. {}", *facts))

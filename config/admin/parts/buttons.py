@@ -1,7 +1,7 @@
 """Buttons that do one thing to one row: by POST only, each with its own permission.
 
-A ModelAdmin lists its buttons in `buttons`; each names a method `(request, thing)` that does the
-work and may return a response. Afterward the person is back on the page from where she came.
+A ModelAdmin lists its buttons in `buttons`. Each names a method `(request, thing)` that does the
+work and may return a response. Otherwise the person returns to the page before.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,19 +24,19 @@ from config.admin.parts.badges import brief
 from integrations.sentences import Text, say
 
 BACK = "back"
-# On a page; the others are behind a menu.
+# How many a page shows; the others are behind a menu.
 MOST_BUTTONS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """`name` is the method and the last part of the address; `style` is "", "primary" or "danger".
+    """A button. `name` is its method and the last part of its address.
 
-    `fits` tells for which rows it stands there; posting it for another row does no harm,
-    because the service behind it looks again. `on_page` and `in_row`: where it stands. `confirm`
-    gives the sentences that a person reads before the button itself can be pressed; on pages only.
-    `last`: on pages it stands behind the links. `called` is the label of one in a row that depends
-    on it.
+    `style` is "", "primary" or "danger". `fits` says for which rows it is shown; posting it for
+    another row does no harm, because the service behind it checks again. `on_page` and `in_row` say
+    where it is shown, and `last` puts it behind a page's links. `confirm` returns sentences to read
+    before the button can be pressed, on pages only. `called` returns a label for a row, if that
+    depends on it.
     """
 
     name: str
@@ -58,9 +58,9 @@ class Buttons(admin.ModelAdmin):
     """A ModelAdmin with buttons."""
 
     buttons: Sequence[Button] = ()
-    # Whether those of a row are behind one button, because they are many.
+    # Whether a row's buttons are behind a menu, because there are many.
     row_menu = False
-    # Whether a row's ways to other pages stand before its buttons.
+    # Whether a row's links to other pages come before its buttons.
     links_first = False
 
     def get_urls(self) -> list[Any]:
@@ -88,17 +88,17 @@ class Buttons(admin.ModelAdmin):
         return press
 
     def existing(self, request: HttpRequest, object_id: str) -> Any:
-        """The row of this number. Raises Http404."""
+        """Return the row of this number. Raises Http404."""
         thing = self.get_object(request, object_id)
         if thing is None:
             raise Http404
         return thing
 
     def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
-        """Inside the form of a list: that form carries the CSRF token and the way back."""
+        """Return a row's buttons, for a form that carries the CSRF token and the way back."""
         in_row = (button for button in self.buttons if button.in_row)
         shown, ways = self._shown(request, thing, in_row), self.row_links(request, thing)
-        # Most rows of a log have neither, and to name them takes longer than all the rest.
+        # Most rows of a log have neither, and computing the name takes longer than all the rest.
         name = brief(thing) if shown or ways else ""
         presses = format_html_join(
             " ",
@@ -123,18 +123,17 @@ class Buttons(admin.ModelAdmin):
         return format_html("{} {}", *((links, presses) if self.links_first else (presses, links)))
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """Ways from a row to a page of its own, beside its buttons: address, style, label."""
+        """Return links from a row to other pages, beside its buttons: (address, style, label)."""
         return []
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """The same, beside the buttons of a page."""
+        """Return the same, beside the buttons of a page."""
         return []
 
     def page_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
-        """Each a form of its own, for a page that has no other around it.
+        """Return the page's buttons, each in a form of its own, so no form may be around them.
 
-        Where they are many, the first ones stand there and a menu holds the others. A primary link
-        is the first.
+        If there are many, a menu holds all but the first. Primary links come first.
         """
         on_page = (button for button in self.buttons if button.on_page)
         shown = self._shown(request, thing, on_page)
@@ -154,7 +153,7 @@ class Buttons(admin.ModelAdmin):
         return format_html("{} {}", shown_first, _menu("more", thing, "", say("More"), behind))
 
     def _shown(self, request: HttpRequest, thing: Model, buttons: Iterable[Button]) -> list[Button]:
-        # Whether one fits may cost a query, so only those that this place has are asked.
+        # `fits` may cost a query, so it is asked only for buttons of this place.
         return [
             button
             for button in buttons
@@ -163,9 +162,9 @@ class Buttons(admin.ModelAdmin):
 
 
 def _menu(where: str, thing: Model, style: str, label: str, behind: SafeString) -> SafeString:
-    """What is behind one button: above the page, so that no frame around it cuts it off.
+    """Return a button that opens a sheet above the page, so that no frame around it cuts it off.
 
-    It opens and closes without script, and the keyboard comes to it right behind its button.
+    It opens and closes without script, and the Tab key reaches the sheet right after the button.
     """
     name = f"menu-{where}-{thing._meta.model_name}-{thing.pk}"
     return format_html(
@@ -186,7 +185,7 @@ def _form(request: HttpRequest, thing: Model, button: Button) -> SafeString:
         '<input type="hidden" name="back" value="{}">'
         '<button type="submit" class="button {}">{}</button></form>'
     )
-    # Who presses it on another page stays there.
+    # A person who presses it on another page stays there.
     elsewhere = request.method == "GET" and request.path != page_of(thing)
     here = request.get_full_path() if elsewhere else ""
     where = address(thing, button.name), get_token(request), here
@@ -211,34 +210,34 @@ def address_name(model: type[Model], name: str) -> str:
 
 
 def page_of(thing: Model) -> str:
-    """The address of the row's own page."""
+    """Return the address of the row's own page."""
     meta = thing._meta
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
 
 
 def address(thing: Model, name: str) -> str:
-    """The address that a button of this row posts to."""
+    """Return the address that a button of this row posts to."""
     return reverse(f"admin:{address_name(type(thing), name)}", args=[thing.pk])
 
 
 def go_back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
-    """To the page that the form named, if it is one of ours."""
+    """Redirect to the page that the form names as the way back, if it is one of ours."""
     return HttpResponseRedirect(way_back(request) or otherwise)
 
 
 def way_back(request: HttpRequest) -> str:
-    """The page of ours that the form or the address names as the way back, "" for any other."""
+    """Return the page of ours that form or address name as the way back, "" for any other."""
     back = request.POST.get(BACK) or request.GET.get(BACK, "")
     return back if is_ours(request, back) and back.startswith("/") else ""
 
 
 def is_ours(request: HttpRequest, address: str) -> bool:
-    """Whether the address leads to this server, and over https where the page came by it."""
+    """Return whether the address leads to this server, and by https if this request came by it."""
     return url_has_allowed_host_and_scheme(
         address, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
 
 
 def back_field(request: HttpRequest) -> SafeString:
-    """The way back to this very page, for a form around row buttons."""
+    """Return a hidden field with the way back to this page, for a form around row buttons."""
     return format_html('<input type="hidden" name="{}" value="{}">', BACK, request.get_full_path())

@@ -1,4 +1,4 @@
-"""Who changed a rule or an integration last, and who deleted a rule."""
+"""Who changed a rule or an integration last."""
 
 from django.db.models import Model
 from django.utils.timesince import timesince
@@ -18,12 +18,12 @@ CHANGES = (
 
 
 def last(thing: Model) -> AuditEntry | None:
-    """The newest entry of what changed the row itself; None where none is kept."""
+    """Return the newest entry of a change to the row itself; None if none is kept."""
     found = AuditEntry.objects.filter(kind=thing._meta.model_name, number=str(thing.pk))
     return found.filter(act__in=CHANGES).order_by("-pk").first()
 
 
 def ago(entry: AuditEntry) -> str:
-    """ "5 minutes ago", "just now"."""
+    """Return "5 minutes ago" or "just now"."""
     spoken = timesince(entry.at, depth=1)
     return say("just now") if spoken.startswith("0") else say("{time} ago", time=spoken)

@@ -1,4 +1,4 @@
-"""Lists: what every list of ours has in common, and a paginator that never counts a whole table."""
+"""What all our lists have in common, and a paginator that never counts a whole table."""
 
 from typing import Any, ClassVar, Self
 
@@ -26,12 +26,12 @@ CHOOSE = [("", _("Choose…"))]
 
 
 def takes_all(request: HttpRequest) -> bool:
-    """Whether a bulk action is for all that the list's filters find, on every page."""
+    """Return whether a bulk action is for all rows that the filters find, on every page."""
     return request.POST.get("select_across") == "1"
 
 
 class CappedPaginator(Paginator):
-    """Counts to 1,000 rows past the page that is asked for, and then says "1,000+"."""
+    """Counts at most 1,000 rows past the requested page, and then says "1,000+"."""
 
     def __init__(self, rows: Any, per_page: int, *, most: int) -> None:
         super().__init__(rows, per_page)
@@ -39,14 +39,14 @@ class CappedPaginator(Paginator):
 
     @classmethod
     def at_page(cls, rows: Any, per_page: int, number: int) -> Self:
-        """For the page of this number."""
+        """Return a paginator for the page of this number."""
         return cls(rows, per_page, most=number * per_page + COUNTED + 1)
 
     @cached_property
     def count(self) -> int:
         rows = self.object_list
         if isinstance(rows, QuerySet):
-            # By their numbers alone: what the list shows of each row is not looked up to count it.
+            # By primary keys only: columns that the list adds are not needed for counting.
             return rows.order_by().values("pk")[: self._most].count()
         return len(rows)
 
@@ -58,16 +58,16 @@ class CappedPaginator(Paginator):
 
 
 class NumberOf(Subquery):
-    """How many rows a query finds that may end early; an aggregate would count beyond that."""
+    """How many rows a query finds that may have a limit, which an aggregate would ignore."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) AS these)"
     output_field = IntegerField()
 
 
 class RowList(ChangeList):
-    """Django's, but what its rows' links keep of the filters is put together once for all of them.
+    """Django's list, but the filters that each row's link keeps are put together only once.
 
-    Django looks each link up among all addresses before it adds the same to every one.
+    Django resolves each link before it adds the same query to every one.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -80,12 +80,13 @@ class RowList(ChangeList):
 
 
 class ListAdmin(Buttons):
-    """A ModelAdmin as our lists are: few queries, buttons in rows, words for an empty list."""
+    """A ModelAdmin for our lists: few queries, buttons in rows, words for an empty list."""
 
     show_full_result_count = False
     list_per_page = 50
     list_max_show_all = 0
-    # Each list has the order of an index; a short one may be sorted by these numbers.
+    # Columns to sort by. None by default: each list has the order of an index. Only a short list
+    # may be sorted by other columns.
     sortable_by: ClassVar[tuple[str, ...]] = ()
     # Texts of the page. Those that are SafeString may hold links.
     intro: Text = ""
@@ -95,12 +96,12 @@ class ListAdmin(Buttons):
     # Whether the form of a new one also offers "Save and add another".
     add_another = False
     list_title: Text = ""
-    # What other pages ask of it in an address, beside its own chips.
+    # Lookups that other pages put into its address, beside its own filters.
     also_asked: tuple[str, ...] = ()
-    # What its rows are called in "1 event", "20 events"; the model's own names when empty.
+    # What its rows are called in "1 event", "20 events"; if empty, the model's own names.
     one: Text = ""
     many: Text = ""
-    # Whether its bulk actions also take all that fit, of every page, by the look-first page.
+    # Whether its bulk actions can also take all rows that the filters find, after a preview.
     across = False
     # The name of the page that gives the list as a CSV file.
     csv = ""
@@ -119,7 +120,7 @@ class ListAdmin(Buttons):
         return RowList
 
     def action_checkbox(self, obj: Model) -> SafeString:
-        """Django's, without a template for each row."""
+        """Return Django's tick box, without rendering a template for each row."""
         return format_html(
             '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="{}">',
             ACTION_CHECKBOX_NAME,
@@ -128,7 +129,7 @@ class ListAdmin(Buttons):
         )
 
     def get_urls(self) -> list[Any]:
-        """Without Django's history: it says little, and no page links to it."""
+        """Return the addresses without Django's history, which says little and is never linked."""
         mine = f"{self.opts.app_label}_{self.opts.model_name}_history"
         return [each for each in super().get_urls() if each.name != mine]
 
@@ -151,7 +152,7 @@ class ListAdmin(Buttons):
         return super().get_action_choices(request, default_choices)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """What the chips ask and no other lookup: those break on some texts, or walk the table."""
+        """Allow only what our filters use: other lookups break on some texts or scan the table."""
         known: dict[str, Any] = dict.fromkeys(self.also_asked)
         for chip in self.list_filter:
             if isinstance(chip, str):
@@ -161,24 +162,24 @@ class ListAdmin(Buttons):
         # A field with choices takes one of them: any other value would scan the whole table.
         choices = dict(getattr(known.get(lookup), "flatchoices", ()))
         if lookup not in known or "\x00" in value or (choices and value not in choices):
-            # The list is shown without it; Django would answer with a bare 400.
+            # The list is then shown unfiltered. Returning False would be answered with a bare 400.
             raise IncorrectLookupParameters
         return True
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        # Addresses are typed as well: of a longer text, or of one with NUL, databases make errors.
+        # The term may come from an address: databases fail on a very long one, or one with NUL.
         return super().get_search_results(request, queryset, word(search_term))
 
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
-        """No list of ours is a popup, and Django's own check breaks on some names."""
+        """Return False: no list of ours is a popup, and Django's own check breaks on some names."""
         return False
 
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
     ) -> HttpResponse | None:
-        """An action for the ticked rows; refuses them all when one of them cannot be a row."""
+        """Run an action for the ticked rows; refuse all of them if one is not a row's number."""
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if len(row_ids(ticked)) != len(ticked):
             text = say(
@@ -192,7 +193,7 @@ class ListAdmin(Buttons):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         if self.across and takes_all(request) and ACTION_CHECKBOX_NAME not in request.POST:
-            # Django wants a tick, also where it then takes all rows instead.
+            # Django requires a tick, even if it then takes all rows instead.
             posted = request.POST.copy()
             posted[ACTION_CHECKBOX_NAME] = "0"
             request.POST = posted  # type: ignore[assignment]  # Django itself puts others there
@@ -205,7 +206,7 @@ class ListAdmin(Buttons):
         return super().changelist_view(request, {"title": title} | (extra_context or {}))
 
     def title_of(self, thing: Any) -> str:
-        """What the page of one row is called."""
+        """Return the title of a row's page."""
         return badges.brief(thing)
 
     def render_change_form(
@@ -217,7 +218,7 @@ class ListAdmin(Buttons):
             "list_title": self.list_title,
         }
         if not is_new:
-            # The page is named after what it shows, not after what one does there.
+            # The title is what the page shows, not what a person does there.
             frame |= {"title": self.title_of(context["original"]), "subtitle": None}
         return super().render_change_form(request, context | frame, *args, **kwargs)
 

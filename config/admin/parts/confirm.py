@@ -19,10 +19,10 @@ _OWN = (ANSWER, _METHOD, "csrfmiddlewaretoken")
 
 
 def ask(request: HttpRequest) -> HttpResponse | None:
-    """None when the view may go on; else the page to answer with, which asks.
+    """Return None if the view may go on, else the page that asks.
 
-    `if page := ask(request): return page` at the head of a view is all that it takes: the page
-    posts to the same address, with what was posted there, and the view is run again.
+    A view only has to begin with `if page := ask(request): return page`. The page posts to the same
+    address with what was posted there, and the view runs again.
     """
     if confirmation.is_fresh(request) and _METHOD not in request.POST:
         return None
@@ -36,12 +36,12 @@ def ask(request: HttpRequest) -> HttpResponse | None:
 
 
 def ask_owner(request: HttpRequest) -> HttpResponse | None:
-    """The same for a page of owners alone, before what it posts."""
+    """Return the same for a page of owners, but only before it saves."""
     return ask(request) if request.method == "POST" and allowed(request, SUPERUSER) else None
 
 
 def note_recovery_code(request: HttpRequest, person: User, given: str) -> None:
-    """Say how many recovery codes are left when the code that was right is one of them."""
+    """Record a recovery code if the right code was one, and say how many are left."""
     authenticator = second_factor.of(person)
     if authenticator is None or app_code(given) is not None:
         return
@@ -54,7 +54,7 @@ def note_recovery_code(request: HttpRequest, person: User, given: str) -> None:
 
 
 def _check(request: HttpRequest) -> str:
-    """Why the answer is refused, as a sentence; "" when it is right."""
+    """Return why the answer is refused, as a sentence; "" when it is right."""
     person = people.signed_in(request)
     try:
         if confirmation.check(request, person, request.POST[ANSWER]):

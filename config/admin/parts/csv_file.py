@@ -1,4 +1,4 @@
-"""A list as a CSV file: streamed with flat memory, and safe to open in a spreadsheet."""
+"""A list as a CSV file: streamed with constant memory, and safe to open in a spreadsheet."""
 
 import csv
 import re
@@ -18,28 +18,28 @@ from integrations.sentences import Text
 
 CHUNK = 500
 LONGEST_CELL = 2000
-# A spreadsheet takes a cell that begins so for a formula; an Asian one takes the wide signs too.
+# Spreadsheets read a cell that begins so as a formula; Asian ones take the wide signs, too.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
-# Where a comma is part of a number, a spreadsheet begins a cell after each semicolon.
+# In countries that write numbers with a comma, spreadsheets begin a new cell at a semicolon.
 INNER = re.compile(r"(;\s*)(?=[-=+@\t\r\n\uff1d\uff0b\uff0d\uff20])")
-# So that Excel reads UTF-8.
+# Makes Excel read the file as UTF-8.
 BYTE_ORDER_MARK = "\ufeff"
 
 
 class _Line:
-    """What csv.writer takes for a file: it hands each line back instead of keeping it."""
+    """A file for csv.writer that returns each line instead of keeping it."""
 
     def write(self, line: str) -> str:
         return line
 
 
 def cell(value: Any, zone: tzinfo | None = None) -> str:
-    """The value as a text that no spreadsheet carries out; a time as spreadsheets read it."""
+    """Return the value as text that no spreadsheet executes; a time in a form that they read."""
     if value is None:
         return ""
     if isinstance(value, datetime):
         return timezone.localtime(value, zone).strftime("%Y-%m-%d %H:%M:%S")
-    # The first sign counts before and after those that hide are spelled out.
+    # The first character is checked before and after hidden ones are spelled out.
     text, raw = legible(value, LONGEST_CELL), str(value)
     text = INNER.sub(r"\1'", text)
     disarmed = isinstance(value, str) and (raw.startswith(FORMULA) or text.startswith(FORMULA))
@@ -47,7 +47,7 @@ def cell(value: Any, zone: tzinfo | None = None) -> str:
 
 
 def numbers(rows: QuerySet[Any]) -> "array[int]":
-    """The numbers of these rows in their order: eight bytes each."""
+    """Return the primary keys of these rows, in their order; eight bytes each."""
     pks = rows.prefetch_related(None).values_list("pk", flat=True)
     return array("q", pks.iterator(CHUNK))
 
@@ -55,12 +55,12 @@ def numbers(rows: QuerySet[Any]) -> "array[int]":
 def in_chunks(
     rows: QuerySet[Any], pks: "array[int]", lines: Callable[[list[Any]], Iterable[Sequence[Any]]]
 ) -> Iterator[Sequence[Any]]:
-    """What `lines` makes of the rows of these numbers, 500 at a time, in this order.
+    """Yield what `lines` makes of the rows with these keys, 500 at a time, in this order.
 
-    `rows` is their table, with what the lines need beside it. One that was removed is left out.
+    `rows` is their table, with what the lines need beside it. Rows deleted meanwhile are left out.
 
-    No cursor stays open between the chunks: one would hold a snapshot of the database for as long
-    as the person's network takes.
+    No cursor stays open between the chunks: it would hold a snapshot of the database for as long as
+    the person's download takes.
     """
     for start in range(0, len(pks), CHUNK):
         wanted = pks[start : start + CHUNK].tolist()
@@ -74,10 +74,9 @@ def response(
     lines: Iterable[Sequence[Any]],
     zone: tzinfo | None = None,
 ) -> StreamingHttpResponse:
-    """The file NAME.csv, made line by line while it is sent.
+    """Return the file NAME.csv, made line by line while it is sent.
 
-    Times are in this zone (that of the settings without it), which their headings name where they
-    have "{zone}".
+    Times are in `zone`, by default that of the settings. Headings name it where they have "{zone}".
     """
     writer = csv.writer(_Line())
     zone = zone or timezone.get_default_timezone()

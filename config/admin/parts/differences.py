@@ -1,4 +1,4 @@
-"""What an audit entry changed, as people read it: the field, the value before, the value after."""
+"""What an audit entry changed, in words: the field, the value before, the value after."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from integrations.audit_values import BATCH, NOW, REPLACED, Values, shown
 from integrations.models import AuditEntry
 from integrations.sentences import FULL, YEAR, Text, on, say
 
-# Fields that pages call by another name, or that have none but their own.
+# Names for fields that pages call differently, or that have no verbose name of their own.
 LABELS: dict[str, Text] = {
     "action": _("Action"),
     "app": _("App"),
@@ -36,7 +36,7 @@ LABELS: dict[str, Text] = {
     "type": _("Type"),
     "url": _("Address"),
 }
-# What entries say that is no field of the row.
+# Names for values in entries that are no field of the row.
 FACTS: dict[str, Text] = {
     "access": _("Access"),
     "actions": _("Actions"),
@@ -60,13 +60,13 @@ FACTS: dict[str, Text] = {
     "until": _("Until"),
 }
 NOTHING = "–"
-# What is kept of a moment, and how it is written.
+# Values that are times, and how each is written.
 MOMENTS = {"ends": YEAR, "until": FULL}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A line; `before` or `after` is "–" where there was no value, None where none was kept."""
+    """A line. `before` and `after` are "–" for no value, None if none was kept."""
 
     label: str
     before: str | None
@@ -78,9 +78,9 @@ class Difference:
 
 
 def differences(entry: AuditEntry) -> list[Difference]:
-    """A line for each value that the entry knows."""
+    """Return a line for each value that the entry knows."""
     model = model_of(entry)
-    # PostgreSQL keeps its own order: which access it is stands first.
+    # Sorted, because PostgreSQL does not keep the order of keys. `access` comes first.
     kept = ((entry.before or {}) | (entry.after or {})).keys() - {BATCH}
     names = sorted(kept, key=lambda name: (name != "access", name))
     sides = (entry.before, entry.after)
@@ -97,14 +97,14 @@ def differences(entry: AuditEntry) -> list[Difference]:
 
 
 def is_of_row(entry: AuditEntry) -> bool:
-    """Whether it keeps all values of a row that is new or gone, which a list does not repeat."""
+    """Return whether it has all values of a new or deleted row, which a list does not repeat."""
     kept = (entry.before or {}) | (entry.after or {})
     one_sided = entry.before is None or entry.after is None
     return one_sided and kept.keys() <= {*getattr(model_of(entry), "audited", ()), "numbers"}
 
 
 def compared(model: type[Model] | None, before: Values, after: Values) -> list[Difference]:
-    """A line for each value in which these two differ; they are as `audit.values` has them."""
+    """Return a line for each value that differs. Both sides are as `audit.values` returns them."""
     names = [name for name in before | after if before.get(name) != after.get(name)]
     old, new = (shown(found, names, old=False) or {} for found in (before, after))
     return [
@@ -114,18 +114,18 @@ def compared(model: type[Model] | None, before: Values, after: Values) -> list[D
 
 
 def model_of(entry: AuditEntry) -> type[Model] | None:
-    """The model of the entry's subject, if this version has it."""
+    """Return the model of the entry's subject, if this version has it."""
     return next((each for each in apps.get_models() if each._meta.model_name == entry.kind), None)
 
 
 def kind_of(entry: AuditEntry) -> str:
-    """ "Rule", "SamCart account"; "" where an act is about nothing."""
+    """Return "Rule" or "SamCart account"; "" for an act that is about nothing."""
     model = model_of(entry)
     return capfirst(str(model._meta.verbose_name)) if model else capfirst(entry.kind)
 
 
 def page_of(entry: AuditEntry) -> str:
-    """The address of the subject's page; "" of what has none, or is gone."""
+    """Return the address of the subject's page; "" if it has none, or is gone."""
     model = model_of(entry)
     if model is None or not entry.number.isdecimal():
         return ""
@@ -145,7 +145,7 @@ def _field(model: type[Model] | None, name: str) -> Any:
         found = model._meta.get_field(name) if model else None
     except FieldDoesNotExist:
         return None
-    return found if found and found.concrete else None  # no rows of others that point here
+    return found if found and found.concrete else None  # not a reverse relation
 
 
 def _label(model: type[Model] | None, name: str) -> str:
@@ -175,7 +175,7 @@ def _words(model: type[Model] | None, name: str, values: dict[str, Any]) -> str:
 
 
 def _numbered(name: str, sides: Sequence[Values | None]) -> Sequence[Values | None]:
-    """The same, with the number beside the name of a course where one side was typed by hand."""
+    """Return the same, with a course's number beside its name if either was entered by hand."""
     found = [(side or {}).get(name) for side in sides]
     named = [value for value in found if isinstance(value, dict) and "external_id" in value]
     if not any(value["by_hand"] for value in named):

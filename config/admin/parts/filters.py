@@ -1,4 +1,4 @@
-"""Filter chips that several lists share."""
+"""Filters that several lists share."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -19,17 +19,17 @@ from integrations.sentences import say
 
 TODAY = "today"
 PERIODS = ("1", "7", "30")  # days
-# Beside a choice rows are counted so far.
+# Up to how many rows are counted beside a choice.
 MOST = 99
 
 
 class ReceivedFilter(admin.SimpleListFilter):
-    """Of which days; by the time of receipt, for which each log has an index."""
+    """The filter by days of receipt, for which each log has an index."""
 
     title = _("received")
     parameter_name = "received"
     moment = "received_at"
-    # Its first choice, today, also stands beside the filters.
+    # Its first choice, today, is also a link beside the filters.
     first_at_hand = True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -47,7 +47,7 @@ class ReceivedFilter(admin.SimpleListFilter):
 
 
 class IntegrationFilter(admin.SimpleListFilter):
-    """At which of `among`; `of` is the path to it from a row."""
+    """The filter by integration, one of `among`. `of` is the lookup from a row to it."""
 
     title = _("integration")
     parameter_name = "integration"
@@ -63,9 +63,9 @@ class IntegrationFilter(admin.SimpleListFilter):
 
 
 class CountedFilter(admin.SimpleListFilter):
-    """With the number of rows beside each choice, as "7" or "99+".
+    """A filter with the number of rows beside each choice, as "7" or "99+".
 
-    Only of `statuses`, and only where nothing else is chosen: then each count ends early in the
+    Only for `statuses`, and only while nothing else is chosen: then each count ends early in the
     index by status.
     """
 

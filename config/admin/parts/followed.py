@@ -1,4 +1,4 @@
-"""Messages that say what was queued, then in its place, where they are read, what comes of it."""
+"""Messages that say what was queued, and show its results in their place later."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -14,18 +14,18 @@ from events.models import Batch, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import batches
 
-# How a message's tag begins that names what it follows.
+# The beginning of a message's tag that names the batch it follows.
 BATCH = "batch-"
 
 
 def say_queued(request: HttpRequest, sentence: str, batch: Batch) -> None:
-    """The message that this was queued; it follows the batch, which is saved."""
+    """Add the message that this was queued; it follows the batch, which must be saved."""
     messages.success(request, sentence, extra_tags=f"{BATCH}{batch.pk}")
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """The batch that a message follows, how far it is now, and the page that tells more."""
+    """The batch that a message follows, its progress, and the page that tells more."""
 
     batch: Batch
     progress: batches.Progress
@@ -33,7 +33,7 @@ class Followed:
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing to follow; an ending that was brought forward goes on."""
+        """Whether nothing is left to follow; an ending that was brought forward still runs."""
         runs = RuleRun.objects.filter(pk__in=self.batch.run_ids, status__in=UNFINISHED)
         return self.progress.is_over and not runs.exists()
 
@@ -43,7 +43,7 @@ class Followed:
 
 
 def of(message: Message, *, back: str) -> Followed | None:
-    """What the message follows; None where that is nothing, or not kept any more."""
+    """Return what the message follows; None if nothing, or if the batch is not kept any more."""
     tag = message.extra_tags or ""
     batch = row_in(Batch.objects.all(), tag.removeprefix(BATCH)) if tag.startswith(BATCH) else None
     if batch is None:

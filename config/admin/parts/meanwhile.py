@@ -1,8 +1,8 @@
-"""Two people edit one thing: who saves second reads what the other one changed, and decides.
+"""Two people edit the same thing: the second to save sees what the other changed, and decides.
 
-A form carries as OPENED the newest entry of the audit and a digest of what was stored when it was
-opened. A save goes on while the digest fits. Otherwise a page names what others did since, by the
-audit, with both values; it keeps what was typed, and its button saves that anyway.
+A form carries as OPENED the number of the newest audit entry and a digest of what was stored when
+it was opened. A save goes on while the digest matches. Otherwise a page shows what others did
+since, from the audit, with both values. It keeps what was typed, and its button saves that anyway.
 """
 
 import json
@@ -25,34 +25,34 @@ from integrations.sentences import at, say
 
 OPENED = "as_opened"
 NOTHING: Values = {}
-# So much of what others did is looked at, and so much of it told.
+# How many entries of others are examined, and how many of them are shown.
 LOOKED_AT, TOLD = 200, 20
 _NOT_KEPT = (OPENED, "csrfmiddlewaretoken")
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What somebody did meanwhile, as a sentence, and the values that it changed."""
+    """What somebody did meanwhile, as a sentence, and the values that this changed."""
 
     sentence: str
     differences: Sequence[Difference] = ()
 
 
 def opened(request: HttpRequest, stored: Values = NOTHING) -> str:
-    """What a form for this carries; one that is shown again keeps what it had."""
+    """Return what a form for this carries. A form that is shown again keeps what it had."""
     return _carried(request) or opened_now(stored)
 
 
 def opened_now(stored: Values = NOTHING) -> str:
-    """What a form carries that is opened now."""
+    """Return what a form carries that is opened now."""
     newest = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     return f"{newest}-{_digest(stored)}"
 
 
 def is_as_opened(request: HttpRequest, stored: Values) -> bool:
-    """Whether what is stored is what the posted form showed; so it is of a form that says nothing.
+    """Return whether the posted form showed what is stored; also true if the form carries nothing.
 
-    Inside a transaction that holds the row: nobody else may save it before this is saved.
+    Call it in a transaction that holds the row, so that nobody else saves it first.
     """
     carried = _carried(request)
     return not carried or carried.partition("-")[2] == _digest(stored)
@@ -66,7 +66,7 @@ def overtaken(
     *,
     again: Sequence[tuple[str, str]] = (),
 ) -> HttpResponse | None:
-    """The page to answer with where somebody changed it since the form was opened, else None.
+    """Return the page to answer with if somebody changed it since the form was opened, else None.
 
     `mine` is what would be saved. `again` are the (name, label) of secrets that were typed: they
     are not sent back, so the page asks for them.
@@ -89,7 +89,10 @@ def page(
     *,
     again: Sequence[tuple[str, str]] = (),
 ) -> HttpResponse:
-    """What others did and both values; its form posts once more, as if opened just now (`new`)."""
+    """Show what others did, and both values.
+
+    Its form posts again, as if opened just now (`new`).
+    """
     left_out = {*_NOT_KEPT, *(name for name, _ in again)}
     return render(
         request,
@@ -104,27 +107,27 @@ def page(
 
 
 def done_since(request: HttpRequest, **asked: str) -> QuerySet[AuditEntry]:
-    """What was done since the posted form was opened to what these filters say, oldest first."""
+    """Return what was done since the form was opened to what these filters select, oldest first."""
     number = row_id(_carried(request).partition("-")[0])
     found = AuditEntry.objects.filter(pk__gt=number or 0, **asked)
     return found.order_by("pk") if number is not None else found.none()
 
 
 def told_of(entry: AuditEntry) -> Told:
-    """An entry as the page says it."""
+    """Return an entry as the page shows it."""
     sentence = say(
         "{who} {did} on {moment}, after you opened this page.",
         who=audit.shown_who(entry.who),
         did=entry.sentence,
         moment=at(entry.at),
     )
-    # Of what is new or gone the whole row would stand here.
+    # For a new or deleted row all of its values would be listed here.
     is_change = entry.before is not None and entry.after is not None
     return Told(sentence, differences(entry) if is_change else ())
 
 
 def _told(request: HttpRequest, about: Subject, names: AbstractSet[str]) -> list[Told]:
-    """Who changed these values of this very thing."""
+    """Return who changed these values of the subject."""
     entries = done_since(request, kind=about.kind, number=about.number)
     found = [each for each in entries[:LOOKED_AT] if names & {*(each.before or each.after or ())}]
     unknown = Told(say("It was changed after you opened this page."))
@@ -132,7 +135,7 @@ def _told(request: HttpRequest, about: Subject, names: AbstractSet[str]) -> list
 
 
 def _carried(request: HttpRequest) -> str:
-    """By GET too: the page of a rule carries what is chosen in its address."""
+    """Return what the form carries. By GET too: a rule's page keeps its choices in the address."""
     return request.POST.get(OPENED) or request.GET.get(OPENED, "")
 
 

@@ -1,4 +1,4 @@
-"""Pages that belong to no single model: their addresses, who sees them, how they are drawn."""
+"""Pages that belong to no single model: their address, permission and frame."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`address` below /admin/, `name` as in reverse("admin:NAME"), who may open it."""
+    """A page: `address` below /admin/, `name` as in reverse("admin:NAME"), who may open it."""
 
     address: str
     name: str
@@ -31,7 +31,7 @@ class Page:
 
 
 def render(request: HttpRequest, template: str, *, title: Text, **context: Any) -> TemplateResponse:
-    """A page in our frame: menu, messages, title."""
+    """Return a page in our frame, with menu, messages and title."""
     frame = admin.site.each_context(request)
     return TemplateResponse(request, template, frame | {"title": title} | context)
 

@@ -1,4 +1,4 @@
-"""`manage.py backup`: one file with all that a new machine needs, but for the keys."""
+"""`manage.py backup`: write one file with all that a new machine needs, except the keys."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py demo`: everything at work, on loopback, in a database of its own."""
+"""`manage.py demo`: show everything at work, on loopback, in a separate database."""
 
 import fcntl
 import os
@@ -22,7 +22,7 @@ from events.receiving.sample_sale import NotReceived
 from integrations.notify_url.sample_receiver import SampleReceiver
 from integrations.thinkific.sandbox import Sandbox
 
-# In the process that is the demo: its folder, and the number of the open lock file.
+# Environment variables of the restarted process: the demo's folder, and the descriptor of its lock.
 FOLDER = "ADMIT_DEMO_FOLDER"
 LOCK = "ADMIT_DEMO_LOCK"
 FIRST_PORT = 8000
@@ -81,7 +81,7 @@ class Command(BaseCommand):
 
 
 def restart_in_demo(port: int | None) -> None:
-    """This command again, with the demo's settings: nothing of the real installation is touched."""
+    """Run this command again with the demo's settings, which leave the real installation alone."""
     folder, lock = own_folder()
     web = port or free_port(FIRST_PORT)
     env = {
@@ -110,9 +110,9 @@ def restart_in_demo(port: int | None) -> None:
 
 
 def own_folder() -> tuple[Path, int]:
-    """A folder that no other demo uses, and the open file whose lock says so until we end.
+    """Return a folder that no other demo uses, and the descriptor of its lock file.
 
-    The folder is relative to manage.py's, as DATABASE_URL may be.
+    The lock is held until the demo ends. The folder is relative to manage.py's, as in DATABASE_URL.
     """
     if LOCK in os.environ:
         return Path(os.environ[FOLDER]), int(os.environ[LOCK])
@@ -125,13 +125,16 @@ def own_folder() -> tuple[Path, int]:
         except OSError:
             os.close(lock)
             continue
-        os.set_inheritable(lock, True)  # it outlives the restart, and no child gets it
+        os.set_inheritable(lock, True)  # survives the restart; no child inherits it
         return folder, lock
     raise CommandError("A hundred demos run already. End one of them.")
 
 
 def take_ports(asked: int | None) -> tuple[socket.socket, Sandbox]:
-    """Both ports of our settings; another program may have been faster, then we start again."""
+    """Take both ports of the settings: return the web server's socket and the sandbox.
+
+    Where another program has taken a port meanwhile, the demo restarts with another one.
+    """
     web, thinkific = urlsplit(settings.PUBLIC_URL).port, urlsplit(settings.THINKIFIC_API_URL).port
     try:
         listener = listen("127.0.0.1", web or 0)
@@ -148,7 +151,7 @@ def take_ports(asked: int | None) -> tuple[socket.socket, Sandbox]:
 
 
 def free_port(wanted: int = 0) -> int:
-    """The wanted port when it is free, else any that is."""
+    """Return the wanted port if it is free, else any free one."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -161,8 +164,8 @@ def free_port(wanted: int = 0) -> int:
 
 
 def fresh_database() -> None:
-    """The sandbox forgets at each start, so what we remember of it must go too."""
-    # A connection that is open would go on writing into the file that is deleted.
+    """Start with an empty database: the sandbox starts empty, and earlier rows would not fit it."""
+    # An open connection would go on writing into the deleted file.
     connections.close_all()
     file = Path(str(settings.DATABASES["default"]["NAME"]))
     for old in file.parent.glob(f"{file.name}*"):

@@ -1,4 +1,4 @@
-"""`manage.py restore`: try a backup, or put it in the place of the database."""
+"""`manage.py restore`: check a backup, or replace the database by it."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         self.stdout.write(NEXT.format(made_at=backup.manifest.made_at))
 
     def _record(self, file: str) -> None:
-        """An entry in the audit of the restored database, which ends where the backup was made."""
+        """Record the restore in the restored database, whose audit ends at the backup."""
         try:
             with transaction.atomic():
                 audit.record(Act.RESTORED, note=file)

@@ -1,4 +1,4 @@
-"""`manage.py rotate_keys`: every stored secret and body under the first encryption key."""
+"""`manage.py rotate_keys`: re-encrypt every stored secret and body with the first key."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -27,7 +27,7 @@ BODIES: dict[str, str] = {
     sealing.Table.DELIVERIES.value: "payload of SamCart",
     sealing.Table.EXCHANGES.value: "exchange with a site",
 }
-# A secret that is replaced at the very moment is read again; more often than this never happens.
+# How often a secret is read again because somebody replaced it meanwhile.
 _TRIES = 10
 
 
@@ -70,7 +70,10 @@ class Command(BaseCommand):
             )
 
     def _rotate_bodies(self) -> list[str]:
-        """Re-encrypt the bodies, and say how many; a sentence for each kind that has unreadable."""
+        """Re-encrypt the bodies, and print how many.
+
+        Returns a sentence for each kind of body of which some cannot be opened.
+        """
         faults = []
         for table, (model, _) in sealing.COLUMNS.items():
             last = model.objects.aggregate(last=Max("pk"))["last"] or 0
@@ -86,7 +89,7 @@ class Command(BaseCommand):
 
 
 def _secrets() -> Iterator[tuple[QuerySet[Any], str, str, str]]:
-    """Rows with a sealed column, its name, the form of a row's name, and what it holds."""
+    """Yield rows, their sealed column, a format string for a row's name, and what it holds."""
     for app in APPS.values():
         rows: QuerySet[Any] = Integration.objects.filter(app=app.key)
         yield rows, "sealed_secret", "{0.name}", str(app.secret)
@@ -99,7 +102,7 @@ def _secrets() -> Iterator[tuple[QuerySet[Any], str, str, str]]:
 
 
 def _renew_list() -> list[str]:
-    """Put the renewed key into the file of the erased as well; a sentence when that failed."""
+    """Write the re-encrypted key into ERASED_FILE as well. Returns a sentence if that failed."""
     try:
         if ErasureKey.objects.exists():
             erasures.restore()
@@ -109,7 +112,7 @@ def _renew_list() -> list[str]:
 
 
 def _rotate(rows: QuerySet[Any], field: str, name: str, noun: str) -> tuple[int, list[str]]:
-    """How many were re-encrypted, and a sentence for each that was not."""
+    """Return how many were re-encrypted, and a sentence for each that was not."""
     done, faults = 0, []
     for row in list(rows.order_by("pk")):
         end = _rotate_one(rows.filter(pk=row.pk), field)

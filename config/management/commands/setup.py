@@ -59,7 +59,10 @@ class Command(BaseCommand):
     def _answer(
         self, option: str, options: dict[str, Any], question: str, read: Callable[[str], str]
     ) -> str:
-        """The option's value, else what a person types, asked again until it can be read."""
+        """Return the option's value, or ask a person until the answer is valid.
+
+        Raises CommandError.
+        """
         given = options[option.removeprefix("--").replace("-", "_")]
         try:
             if given is not None:
@@ -77,7 +80,10 @@ class Command(BaseCommand):
                 raise CommandError("Nothing was changed.") from None
 
     def _second_factor(self, options: dict[str, Any]) -> dict[str, str]:
-        """Asked at the first run alone; a later one changes it only when the option is given."""
+        """Return the setting to write.
+
+        Only the first run asks; later the option alone changes it.
+        """
         option, name = "--second-factor", "REQUIRE_SECOND_FACTOR"
         if options["second_factor"] is None:
             if env_file.path().exists():
@@ -109,7 +115,7 @@ class Command(BaseCommand):
             return
         with transaction.atomic():
             if person is None:
-                # Without a password: one that is printed would stay the password.
+                # No password yet: a printed one would hardly ever be changed.
                 person = User.objects.create_superuser(email, email=email)
                 audit.record(Act.PERSON_ADDED, person, after=people.stored(person))
             try:
@@ -148,7 +154,10 @@ class Command(BaseCommand):
 
 
 def public_url(text: str) -> str:
-    """The address of a server without a slash at its end. Raises ValueError with a sentence."""
+    """Return the address of a server without a slash at its end.
+
+    Raises ValueError with a sentence.
+    """
     url = text.strip().rstrip("/")
     parts = web_parts(url)
     if parts is None or "@" in parts.netloc or url != f"{parts.scheme}://{parts.netloc}":
@@ -159,7 +168,7 @@ def public_url(text: str) -> str:
 
 
 def time_zone(text: str) -> str:
-    """The name of a time zone. Raises ValueError with a sentence."""
+    """Return the name of a time zone. Raises ValueError with a sentence."""
     zone = text.strip()
     if zone not in available_timezones():
         raise ValueError(f"{zone} is no time zone. Example: America/New_York")
@@ -167,7 +176,10 @@ def time_zone(text: str) -> str:
 
 
 def yes_or_no(text: str) -> str:
-    """ "true" or "false" for .env; nothing typed is yes. Raises ValueError with a sentence."""
+    """Return "true" or "false" for .env; nothing typed means yes.
+
+    Raises ValueError with a sentence.
+    """
     word = text.strip().casefold()
     if word in {"", "y", "yes"}:
         return "true"
@@ -177,7 +189,7 @@ def yes_or_no(text: str) -> str:
 
 
 def email_address(text: str) -> str:
-    """An e-mail address in lower case. Raises ValueError with a sentence."""
+    """Return an e-mail address in lower case. Raises ValueError with a sentence."""
     email = text.strip().lower()
     try:
         validate_email(email)

@@ -1,4 +1,4 @@
-"""`manage.py up`: everything that serves, in the foreground."""
+"""`manage.py up`: run everything that serves, in the foreground."""
 
 import socket
 from argparse import ArgumentParser
@@ -13,7 +13,7 @@ from config.server.program import Program
 from config.server.receive_only import ReceiveOnly
 from config.server.supervisor import Supervisor
 
-# As many connections may wait while the web server is started again.
+# How many connections may wait while the web server restarts.
 BACKLOG = 2048
 
 
@@ -64,7 +64,11 @@ class Command(BaseCommand):
             restart.in_place(listener)
 
     def _migrated(self, listener: socket.socket | None, *, migrate: bool) -> bool:
-        """False when it was stopped before the database was migrated. Raises CommandError."""
+        """Migrate first if that is needed. Returns False when stopped before it is done.
+
+        Raises CommandError when the database does not fit the program and is not to be migrated
+        here.
+        """
         if health.overtaken():
             raise CommandError(health.OVERTAKEN)
         if not health.outdated():
@@ -80,7 +84,7 @@ class Command(BaseCommand):
 
 
 def host_and_port(bind: str) -> tuple[str, int]:
-    """The parts of HOST:PORT. Raises CommandError."""
+    """Return the parts of HOST:PORT. Raises CommandError."""
     host, _, port = bind.rpartition(":")
     if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:9]) <= 65535):
         raise CommandError(
@@ -90,7 +94,10 @@ def host_and_port(bind: str) -> tuple[str, int]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises CommandError: better now than in a loop."""
+    """Return a socket that listens there.
+
+    Raises CommandError at once, because a web server that cannot listen would be restarted forever.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]

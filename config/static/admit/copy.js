@@ -1,4 +1,5 @@
-/* Copy buttons: each copies the field that data-copy names, and says so where data-said names. */
+/* Copy buttons: each copies the field that data-copy names, and confirms it in the element that
+   data-said names. */
 "use strict";
 
 (function () {
@@ -20,7 +21,7 @@
     }
   });
 
-  // A part of the page may be swapped, so no button has a listener of its own.
+  // Listens on the document, because a part of the page with its buttons may be replaced.
   document.addEventListener("click", function (event) {
     const button = event.target.closest("button[data-copy]");
     const field = button && document.getElementById(button.dataset.copy);

@@ -1,6 +1,6 @@
-// Another empty field for a course or bundle, as soon as something is in the last one of a row: not
-// when it is left, for that is when a button below is pressed, which would move away. Who leaves
-// what is not saved yet is asked first.
+// Adds another empty field for a course or bundle as soon as something is typed into the last one
+// of a row. Not when the field is left: that happens when a button below is pressed, and the button
+// would move away. Asks before the person leaves the page with unsaved input.
 "use strict";
 {
   const form = document.querySelector("form[data-unsaved]");
@@ -11,7 +11,7 @@
     if (unsaved) event.preventDefault();
   });
 
-  // Without script the page comes back with them ticked.
+  // Without script the server returns the page with these ticked.
   document.querySelector("[name=tick]")?.addEventListener("click", (event) => {
     event.preventDefault();
     for (const box of form.querySelectorAll('.gives [type="checkbox"]')) box.checked = true;

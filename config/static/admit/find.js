@@ -1,5 +1,5 @@
-// "/" goes to the search and "?" shows the keys, except while somebody types. What fits is shown
-// below the field as one types: arrows choose, Enter opens, Escape closes.
+// "/" goes to the search and "?" shows the keys, except while a person types in a field. Results
+// are shown below the field while typing: arrows choose, Enter opens, Escape closes.
 "use strict";
 {
   const typing = (element) =>
@@ -82,7 +82,7 @@
 
   const step = (by) => {
     const all = options();
-    // Before the first and behind the last is the field itself.
+    // The field itself comes before the first result and after the last.
     const places = all.length + 1;
     const at = all.indexOf(active());
     const next = (at + 1 + by + places) % places;
@@ -90,7 +90,7 @@
   };
 
   if (field && list) {
-    // A field to search with is no combobox to browsers, a plain one may be.
+    // Browsers allow the role combobox on a plain text field, but not on a search field.
     field.type = "text";
     field.inputMode = "search";
     field.setAttribute("role", "combobox");
@@ -99,7 +99,7 @@
     field.addEventListener("input", typed);
     field.addEventListener("focus", typed);
     field.addEventListener("blur", close);
-    // A click on the list leaves the field where it is, and so the list open.
+    // A click on the list keeps the focus in the field, and so the list open.
     list.addEventListener("mousedown", (event) => event.preventDefault());
     field.addEventListener("keydown", (event) => {
       if (event.isComposing) return;

@@ -1,5 +1,4 @@
-// What a message says was queued: in its place shows by itself what it waits for, then what came of
-// it.
+// Updates a message that says something was queued: it shows what that waits for, then its results.
 "use strict";
 for (const part of document.querySelectorAll("[data-follow]")) {
   const message = part.closest("li");
@@ -9,7 +8,7 @@ for (const part of document.querySelectorAll("[data-follow]")) {
     const then = page?.getElementById("in-short");
     if (!then || part.contains(document.activeElement)) return;
     if (!then.dataset.running) clearInterval(timer);
-    if (then.innerHTML === part.dataset.shown) return; // so that it is not read aloud again
+    if (then.innerHTML === part.dataset.shown) return; // or screen readers would read it again
     part.dataset.shown = then.innerHTML;
     part.replaceChildren(document.importNode(then.content, true));
     message.classList.toggle("error", Boolean(then.dataset.failed));

@@ -1,22 +1,22 @@
-// What scripts need that fetch a page of ours while somebody is at it. Nothing may move or go while
-// a pointer is down: the click that is about to come would be lost.
+// For scripts that fetch a page of ours while a person uses this one. Nothing may move or disappear
+// while a pointer is down, or the click that follows would be lost.
 "use strict";
 const Fresh = (() => {
   let pressed = false;
   const waiting = [];
 
   addEventListener("pointerdown", (event) => {
-    // A list that opens by it keeps the release to itself.
+    // A select that opens on the press reports no release.
     if (event.isPrimary) pressed = !event.target.closest("select");
   }, true);
   const release = (event) => {
     if (!pressed || event.buttons) return;
-    setTimeout(() => { // behind the click
+    setTimeout(() => { // after the click
       pressed = false;
       for (const go of waiting.splice(0)) go();
     });
   };
-  // A release outside of the window is not told, but what comes after it is.
+  // A release outside the window is not reported, but the events after it are.
   for (const kind of ["pointerup", "pointercancel", "pointermove", "keydown"]) {
     addEventListener(kind, release, true);
   }
@@ -28,21 +28,21 @@ const Fresh = (() => {
       if (!answer.ok || answer.redirected) return null;
       return new DOMParser().parseFromString(await answer.text(), "text/html");
     } catch {
-      return null; // given up, or the server is away for a moment
+      return null; // aborted, or the server is away for a moment
     }
   };
 
-  // Whether nothing is pressed or marked on this page, and it is seen.
+  // Whether the page is visible, and nothing is pressed or selected on it.
   const idle = () => !pressed && !document.hidden && getSelection().isCollapsed;
 
   return {
-    // For what a person did: the page of this address, null where there is none.
+    // For something a person did: the page of this address, null if there is none.
     page: async (address, options) => {
       const found = await read(address, options);
       await released();
       return found;
     },
-    // By itself, so that it keeps no session alive: null also where somebody is at this page.
+    // For automatic updates, which keep no session alive: also null while a person uses this page.
     again: async (address) => {
       if (!idle()) return null;
       const found = await read(address, { headers: { "Admit-Reload": "1" } });

@@ -1,5 +1,5 @@
-// Courses and bundles are found as one types, without leaving the page: what else was entered stays.
-// Without script the button Find does it, and the page keeps what was entered too.
+// Finds courses and bundles while a person types, without leaving the page, so that other input
+// stays. Without script the button Find does it, and the page keeps the input too.
 "use strict";
 {
   const field = document.getElementById("q");
@@ -14,7 +14,7 @@
     const page = await Fresh.page(`?${query}`);
     const found = page?.getElementById("choices");
     const list = document.getElementById("choices");
-    // What was typed meanwhile is asked for by itself.
+    // If the person typed on meanwhile, another request is on its way.
     if (!found || word !== field.value) return;
     const kept = chosen();
     list.replaceChildren(...document.adoptNode(found).childNodes);
@@ -31,10 +31,11 @@
   form?.addEventListener("submit", (event) => {
     if (event.submitter?.name !== "find") return;
     event.preventDefault();
-    // Enter in a field presses the first button, which is Find: elsewhere it means the last one.
+    // Enter in any field presses the first button, which is Find. In another field it means the
+    // last one.
     const entered = document.activeElement;
     if (entered?.form === form && entered.matches("input") && entered !== field) {
-      // A form that is just being submitted does not take another one.
+      // A form cannot be submitted again while a submit event is handled.
       setTimeout(() => form.requestSubmit(form.querySelector(".foot [type=submit]")));
     } else {
       soon(0);

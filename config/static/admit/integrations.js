@@ -1,4 +1,4 @@
-/* One more empty row for a mapping, without a way to the server and back. */
+/* Adds an empty row for a mapping without asking the server. */
 "use strict";
 
 document.querySelectorAll("button[data-add-row]").forEach(function (button) {

@@ -1,4 +1,5 @@
-// The log by itself: the page is fetched again and its table swapped, unless somebody is at it.
+// Keeps the log up to date: fetches the page again and replaces its table, unless a person is using
+// it.
 "use strict";
 {
   const button = document.querySelector("[data-live]");
@@ -26,8 +27,8 @@
       if (now && then) now.replaceWith(document.adoptNode(then));
     };
 
-    // The table stays and its rows change: Django's script listens to the table, but knows only
-    // the boxes that were there at first. So it is told of those that are there now.
+    // The table stays and its rows are replaced. Django's script listens to the table, but knows
+    // only the boxes of the first page load, so it is told of the current ones.
     const boxes = document.getElementsByClassName("action-select");
     boxes.forEach = (each) => Array.from(boxes).forEach(each);
     const choosing = () => {

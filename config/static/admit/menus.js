@@ -1,14 +1,14 @@
-// Menus close by a choice, by a click outside and by Escape, and nobody remembers which was open.
-// Those of a row are the browser's own, which does all but the first of it.
+// Menus close on a choice, on a click outside and on Escape, and no browser remembers which was
+// open. A row's menu is the browser's own popover, which does all of that but the first.
 "use strict";
 {
   const opened = () => document.querySelectorAll(":is(.chip, #header details)[open]");
 
   document.addEventListener("click", (event) => {
-    // An older browser shows it all the time, and has no way to hide it.
+    // An older browser always shows a popover and has no hidePopover.
     if (event.target.closest("[popover] a")) event.target.closest("[popover]").hidePopover?.();
     for (const menu of opened()) {
-      // A page that is gone back to may be shown as it was left.
+      // Going back may show the page as it was left, so close its menus.
       const chosen = event.target.closest(".sheet a");
       if (chosen || !menu.contains(event.target)) menu.open = false;
     }

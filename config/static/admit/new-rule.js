@@ -1,6 +1,6 @@
-// What is chosen makes the sentence grow and opens the next part: the same page is asked for with
-// the choice in its address, and its parts take the place of those that differ. Without script the
-// buttons Find and Go on do the same.
+// Each choice extends the sentence and opens the next part: the same page is fetched with the
+// choices in its address, and the parts that differ are replaced. Without script the buttons Find
+// and Go on do the same.
 "use strict";
 {
   const form = document.getElementById("rule-form");
@@ -12,7 +12,7 @@
   };
   const typing = () => document.activeElement?.matches("input:not([type=checkbox], [type=radio])");
 
-  // Of a part of the same kind only the parts inside of it change, so that fields keep their text.
+  // In a part of the same kind only its inner parts are replaced, so that fields keep their text.
   const swap = (now, then) => {
     if (now.dataset.kind && now.dataset.kind === then.dataset.kind) {
       for (const inner of now.querySelectorAll("[data-part]")) {
@@ -36,7 +36,7 @@
   const look = async () => {
     const query = chosen();
     const fresh = await Fresh.page(`?${query}`);
-    // What was chosen meanwhile is asked for by itself.
+    // If the choices changed meanwhile, another request is on its way.
     if (!fresh || query !== chosen()) return;
     const parts = form.querySelectorAll("[data-part]:not([data-part] [data-part])");
     for (const now of parts) {
@@ -61,7 +61,7 @@
     soon(0);
   });
   form?.classList.add("with-script");
-  // What was chosen before this script ran, or is restored by the browser's way back.
+  // Choices made before this script ran, or restored when the browser goes back.
   const differs = (each) => each.checked !== undefined && each.checked !== each.defaultChecked;
   if (form && [...form.elements].some(differs)) soon(0);
 }

@@ -1,4 +1,4 @@
-// A button that prints the page; without script the browser's own menu does.
+// A button that prints the page. Without script people use the browser's menu.
 "use strict";
 {
   const show = () => {

@@ -1,5 +1,6 @@
-// How far something is, by itself: its part of the page is fetched again, and at the end all of it.
-// Also where the page waits for nothing by itself, once a message of it tells that something is over.
+// Keeps the progress up to date: fetches its part of the page again, and reloads the page at the
+// end. Also reloads a page that shows no progress itself when one of its messages reports that
+// something is over.
 "use strict";
 {
   const entered = () =>
@@ -22,7 +23,7 @@
       document.dispatchEvent(new Event("swapped"));
     } else {
       clearInterval(timer);
-      location.reload(); // what came of it
+      location.reload(); // shows the results
     }
   };
   let timer = 0;

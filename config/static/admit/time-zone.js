@@ -1,4 +1,4 @@
-// The zone of the browser is the first in the list of time zones.
+// Puts the browser's time zone first in the list.
 "use strict";
 {
   const list = document.getElementById("time_zone");

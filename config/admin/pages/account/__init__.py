@@ -1,1 +1,1 @@
-"""What a person sets for oneself: language, second factor, sessions."""
+"""The signed-in person's own settings: language, second factor, sessions."""

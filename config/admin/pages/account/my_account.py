@@ -1,4 +1,4 @@
-"""My account: what a person sets for oneself."""
+"""My account: the signed-in person's own settings."""
 
 from django.conf import settings
 from django.contrib import messages
@@ -42,7 +42,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _saved(request: HttpRequest, chosen: Preferences) -> HttpResponse:
-    """Say so in the language that was chosen."""
+    """Confirm it in the language that was just chosen."""
     zone = preferences.readable(chosen.time_zone or settings.TIME_ZONE)
     with translation.override(chosen.language or translation.get_language()):
         messages.success(request, say("Saved. Pages show you all times in {zone}.", zone=zone))

@@ -1,4 +1,4 @@
-"""One's own second factor: setting it up, new recovery codes, and taking it away."""
+"""The signed-in person's second factor: setting it up, new recovery codes, and removing it."""
 
 from django.conf import settings
 from django.contrib import messages
@@ -14,7 +14,7 @@ from integrations.sentences import say
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """What is set up; or, after the password once more, what the app scans."""
+    """Show what is set up. If nothing is, confirm the password and show what the app scans."""
     person = people.signed_in(request)
     authenticator = second_factor.of(person)
     if authenticator is None:
@@ -31,7 +31,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def new_codes(request: HttpRequest) -> HttpResponse:
-    """Other recovery codes, shown this once."""
+    """Make new recovery codes, and show them this once."""
     person, home = people.signed_in(request), reverse("admin:second-factor")
     authenticator = second_factor.of(person)
     if request.method != "POST" or authenticator is None:
@@ -44,7 +44,7 @@ def new_codes(request: HttpRequest) -> HttpResponse:
 
 
 def remove(request: HttpRequest) -> HttpResponse:
-    """Take it away; the person's other sessions end."""
+    """Remove it. The person's other sessions end."""
     if request.method != "POST":
         return HttpResponseRedirect(reverse("admin:second-factor"))
     if page := ask(request):

@@ -1,4 +1,4 @@
-"""Where a person is signed in, and what happened at sign-in lately: one's own, or for owners."""
+"""A person's sessions and recent sign-in events: one's own, or for owners anybody's."""
 
 from django.conf import settings
 from django.contrib import auth, messages
@@ -19,7 +19,7 @@ ALL = "all"
 
 
 def own(request: HttpRequest) -> HttpResponse:
-    """The sessions of who asks."""
+    """The signed-in person's own sessions."""
     return _page(request, people.signed_in(request))
 
 
@@ -47,7 +47,7 @@ def _page(request: HttpRequest, person: User) -> HttpResponse:
 
 
 def _end(request: HttpRequest, person: User, *, own: bool) -> HttpResponse:
-    """End one session, or all of them; who ends the one in use is asked to sign in again."""
+    """End one session, or all of them. Ending the one in use leads to sign-in."""
     asked = request.POST.get("end", "")
     here = own and asked in {ALL, sessions.number_of(request)}
     if asked == ALL:

@@ -26,7 +26,7 @@ UNREADABLE = _(
 
 
 def show(request: HttpRequest, person: User) -> HttpResponse:
-    """What is shown at the address of sign-in to somebody who has given the password alone."""
+    """The sign-in page for a person who has given the password and not yet a code."""
     if "leave" in request.POST:
         auth.logout(request)
         return HttpResponseRedirect(reverse("admin:login"))
@@ -48,9 +48,11 @@ def show(request: HttpRequest, person: User) -> HttpResponse:
 def set_up(
     request: HttpRequest, person: User, *, then: str, signing_in: bool = False
 ) -> HttpResponse:
-    """A page with what the app scans; after its first code, the recovery codes, this once.
+    """A page with what the app scans.
 
-    For a person without a second factor. `then` is where the codes lead on to.
+    Its first code is answered with the recovery codes, this once.
+
+    For a person without a second factor. `then` is where the recovery codes lead to.
     """
     fault: Text = ""
     if "code" in request.POST:
@@ -81,7 +83,10 @@ def set_up(
 
 
 def recovery_codes(request: HttpRequest, codes: list[str], *, then: str) -> HttpResponse:
-    """The page that shows them; an answer to a POST, kept by nobody."""
+    """The page that shows the recovery codes.
+
+    They are stored nowhere in clear: only this answer has them.
+    """
     return render(
         request,
         "admin/second_factor/codes.html",
@@ -93,7 +98,7 @@ def recovery_codes(request: HttpRequest, codes: list[str], *, then: str) -> Http
 
 
 def _enter(request: HttpRequest, person: User) -> Text:
-    """Why the code does not do, as a sentence; "" when it is right."""
+    """Return why the code is not accepted, as a sentence; "" when it is right."""
     try:
         if second_factor.enter(request, person, request.POST["code"]):
             note_recovery_code(request, person, request.POST["code"])
@@ -107,6 +112,6 @@ def _enter(request: HttpRequest, person: User) -> Text:
 
 
 def _next(request: HttpRequest) -> str:
-    """The page of ours that was asked for before signing in."""
+    """Return our page that was asked for before signing in, else the Overview."""
     asked = request.POST.get("next") or request.GET.get("next", "")
     return asked if is_ours(request, asked) else reverse("admin:index")

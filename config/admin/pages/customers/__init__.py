@@ -1,1 +1,1 @@
-"""Customers, what a person does for them by hand, and the letter to them."""
+"""Customers, what is done for them by hand, and the letter to them."""

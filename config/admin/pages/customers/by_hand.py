@@ -1,4 +1,4 @@
-"""What a person does by hand with a customer's access: a page for each form."""
+"""Changing a customer's access by hand: a page for each form."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -30,14 +30,14 @@ from integrations.sentences import say
 from rules.actions import read_target
 
 PERMISSION = "events.by_hand_grant"
-# Who may have the courses and bundles read again from here.
+# The permission to read courses and bundles again from here, and the name of that button.
 SETS_UP, REFRESH = "integrations.change_integration", "refresh"
 # The button that looks for a course or bundle.
 FIND = "find"
 
 
 def _page_of_form(form: type[ByHandForm]) -> Page:
-    """The page that shows this form for the customer of the address, and by POST does it."""
+    """Return the page of this form for the customer of the address. A POST carries it out."""
 
     def show(request: HttpRequest) -> HttpResponse:
         customer = asked_customer(request)
@@ -52,23 +52,23 @@ def _page_of_form(form: type[ByHandForm]) -> Page:
 
 
 def enter_order(request: HttpRequest) -> HttpResponse:
-    """A missed order, for the customer of the address or for anybody."""
+    """Enter a missed order, for the customer of the address or for anybody."""
     customer = row_in(Customer.objects.all(), request.GET.get("customer"))
     return _show(request, OrderForm(request.POST or None, customer=customer))
 
 
 def give_to_anyone(request: HttpRequest) -> HttpResponse:
-    """Access for an e-mail address, also of somebody who never bought."""
+    """Give access to an e-mail address, also of a person who never bought."""
     if _only_looks(request):
         return _look_again(request, GiveToAnyoneForm(asked=request.POST))
-    # A search may lead here, by whatever was typed there.
+    # A search may lead here with what was typed, which need not be an address.
     typed = request.GET.get("email", "")[:320]
     asked = request.GET.dict() | {"email": typed if "@" in typed else ""}
     return _show(request, GiveToAnyoneForm(request.POST or None, asked=asked))
 
 
 def _show(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
-    """The form; by POST it is done, and the customer's page follows."""
+    """Show the form. A valid POST carries it out and leads to the customer's page."""
     if request.method != "POST" or form.none:
         return _page(request, form)
     if form.is_valid() and _is_done(request, form):
@@ -77,12 +77,15 @@ def _show(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
 
 
 def _only_looks(request: HttpRequest) -> bool:
-    """Whether a button of the form was pressed that gives nothing yet."""
+    """Return whether a button was pressed that only finds or refreshes courses."""
     return FIND in request.POST or REFRESH in request.POST
 
 
 def _look_again(request: HttpRequest, form: GiveForm) -> HttpResponse:
-    """Find courses and bundles, or read them again first; the form keeps what was entered."""
+    """Find courses and bundles, after reading them again if asked.
+
+    The form keeps what was entered.
+    """
     if REFRESH in request.POST:
         _read_again(request)
     return _page(request, form)
@@ -120,7 +123,7 @@ def _is_done(request: HttpRequest, form: ByHandForm | OrderForm) -> bool:
 
 
 def asked_customer(request: HttpRequest) -> Customer | None:
-    """Whom the form or the address names; where there is no such customer, a message says so."""
+    """Return the customer that the form or the address names. Without one, add a message."""
     asked = request.POST if request.method == "POST" else request.GET
     customer = row_in(Customer.objects.all(), asked.get("customer"))
     if customer is None:
@@ -142,7 +145,7 @@ PAGES = [
 
 
 def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]]:
-    """The way to each of these pages, for the customer's own."""
+    """Return the links to these pages, for the customer's page."""
     if not allowed(request, PERMISSION):
         return []
     titles = [*((form.name, form.title) for form in FORMS), (OrderForm.name, OrderForm.title)]
@@ -153,7 +156,7 @@ def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]
 
 
 def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
-    """The way to the form that decides otherwise on the access that this action is about."""
+    """Return the link to the form that can change the access that this action is about."""
     if not allowed(request, PERMISSION) or run.customer_id is None:
         return []
     asked: dict[str, Any] = {"customer": run.customer_id}

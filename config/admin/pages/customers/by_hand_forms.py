@@ -1,4 +1,4 @@
-"""The forms for what a person does by hand with a customer's access; each asks why."""
+"""The forms that change a customer's access by hand. Each asks for a reason."""
 
 from datetime import date
 from typing import Any, ClassVar
@@ -33,7 +33,7 @@ def _offered() -> QuerySet[Destination]:
 
 
 class LastDayField(forms.DateField):
-    """A day; it may be left empty where `otherwise` says what that means."""
+    """A day. It may be empty if `otherwise`, which says what an empty day means, is given."""
 
     def __init__(self, otherwise: Text = "") -> None:
         super().__init__(
@@ -51,13 +51,13 @@ class LastDayField(forms.DateField):
 
 
 class ReasonForm(forms.Form):
-    """Why it is done. `none` says why there is nothing to fill in, "" where there is."""
+    """The reason for what is done. `none` says why there is nothing to fill in, "" if there is."""
 
     template: ClassVar[str] = "admin/by_hand/form.html"
     title: ClassVar[Text]
     name: ClassVar[str]
     lead: Text = ""
-    # What its button says, where that is not the title.
+    # The label of its button, if it is not the title.
     button: ClassVar[Text] = ""
     none: Text = ""
     required_css_class = "required"
@@ -70,11 +70,14 @@ class ReasonForm(forms.Form):
     )
 
     def do(self, author: Author) -> str:
-        """Do it; a sentence that says so. Raises ValueError with one that says why not."""
+        """Do it, and return a sentence that says so.
+
+        Raises ValueError with one that says why not.
+        """
         raise NotImplementedError
 
     def choices(self, asked: Any) -> dict[str, Any]:
-        """What the page offers besides the form's fields."""
+        """Return what the page offers beside the form's fields."""
         return {}
 
 
@@ -82,7 +85,7 @@ class ByHandForm(ReasonForm):
     """What is done for a customer, and why."""
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
-        """`asked` is what was chosen or entered already."""
+        """`asked` holds what was chosen or entered before."""
         super().__init__(data, initial={name: asked.get(name) for name in asked or ()})
         self.customer = customer
 
@@ -154,7 +157,10 @@ class EndForm(ByHandForm):
 
 
 class LastDayForm(ByHandForm):
-    """Another last day for what a person gave or ends on a day; `run` is that ending."""
+    """Another last day for access that a person gave until a day, or ends on one.
+
+    `run` is the ending that waits for that day.
+    """
 
     title, name = _("Change the last day"), "change-last-day"
     button = _("Change the day")
@@ -232,7 +238,7 @@ class NoteForm(ByHandForm):
 
 
 def _described(holding: holdings.Holding) -> Said:
-    """ "Course Two on Art Academy (order 1183, access given by hand)" """
+    """Return "Course Two on Art Academy (order 1183, access given by hand)"."""
     first = holding.grants[0]
     held_by = ", ".join(map(sentences.holds, holding.grants))
     return say(
@@ -243,6 +249,6 @@ def _described(holding: holdings.Holding) -> Said:
     )
 
 
-# Those that a customer's page offers, and all.
+# The forms that a customer's page offers, and all forms.
 FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm, NoteForm)
 EVERY: tuple[type[ByHandForm], ...] = (*FORMS, LastDayForm)

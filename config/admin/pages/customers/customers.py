@@ -93,7 +93,7 @@ class CustomerAdmin(ReadOnly):
         thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
             "integration"
         )
-        # Before the answer: what ends in between goes on being followed, and so mends the page.
+        # Read before the answer: what ends in between is still followed, which corrects the page.
         timeline = _timeline(request, shown)
         answer = customer_access.describe(customer)
         return render(
@@ -120,13 +120,13 @@ class CustomerAdmin(ReadOnly):
         return thing.name or thing.readable_email
 
     def download_data(self, request: HttpRequest, customer: Customer) -> HttpResponse:
-        """For the person, who may ask for all that is known of her."""
+        """Download all data of the customer, who has a right to it."""
         return ask(request) or person_data.download(customer)
 
     # What Thinkific says now
 
     def ask_thinkific(self, request: HttpRequest, customer: Customer) -> None:
-        """Ask each site where something was done for the customer, or the only ones there are."""
+        """Ask each site that has actions of the customer; if none has, the first three sites."""
         schools = Integration.objects.filter(app__in=app_registry.with_catalog())
         touched = schools.filter(runs__customer=customer).distinct()
         sites = list(touched.order_by("name")) or list(schools.order_by("name")[:3])
@@ -159,7 +159,7 @@ class CustomerAdmin(ReadOnly):
 
 
 def _events_of(customer: Customer, number: int) -> Page[EventLog]:
-    """One page of everything that happened, newest first, with the actions."""
+    """Return one page of the customer's events, newest first, with their actions."""
     runs = RuleRun.objects.select_related("integration").order_by("pk")
     events = (
         _about(customer)
@@ -172,7 +172,7 @@ def _events_of(customer: Customer, number: int) -> Page[EventLog]:
 
 
 def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
-    """These events with their actions, and what is known of each of those."""
+    """Return the events with their actions, and what each action waits for and called."""
     runs = [run for event in shown for run in event.runs.all()]
     told, calls = wait_reasons.reasons(runs), api_calls.in_short(runs)
     badges.note_had(shown)
@@ -197,7 +197,7 @@ def _at_a_glance(customers: list[Customer]) -> list[tuple[Customer, glance.Glanc
 
 
 def _links(customers: Iterable[Customer]) -> SafeString:
-    """To the page of each, with a comma between."""
+    """Return links to the customers' pages, separated by commas."""
     return format_html_join(
         ", ",
         '<a href="{}">{}</a>',
@@ -212,7 +212,7 @@ def _links(customers: Iterable[Customer]) -> SafeString:
 
 
 def _about(customer: Customer) -> QuerySet[EventLog]:
-    """The events that name the customer, and those of others about the customer's access."""
+    """Return the customer's events, and those of others that changed this customer's access."""
     own = Q(customer=customer)
     runs = RuleRun.objects.filter(customer=customer).exclude(event__customer=customer)
     others = list(runs.order_by().values_list("event", flat=True)[:MOST_OF_OTHERS])
@@ -222,7 +222,7 @@ def _about(customer: Customer) -> QuerySet[EventLog]:
 def _differences(
     site: Integration, customer: Customer, checked: student_check.Checked
 ) -> list[Said]:
-    """Where a course stands otherwise than Admit left it."""
+    """Return a sentence for each course whose state in Thinkific is not what Admit left."""
     opens = {f"course:{each.course_id}" for each in checked.enrolled if each.opens}
     found = []
     for each in standings(customer):

@@ -13,7 +13,7 @@ from integrations.samcart.normalize import examine_email, strip_invisible
 
 
 class GiveToAnyoneForm(GiveForm):
-    """Give access, by an e-mail address: its customer is made where there is none."""
+    """Give access by e-mail address. The customer is added if Admit does not know the address."""
 
     name = "give-to-anyone"
     lead = _(
@@ -30,12 +30,12 @@ class GiveToAnyoneForm(GiveForm):
     last_name = forms.CharField(label=_("Last name"), max_length=255, required=False)
 
     def __init__(self, data: Any = None, *, asked: Any = None) -> None:
-        """`asked` is what was chosen or entered already, also elsewhere."""
+        """`asked` holds what was chosen or entered before, perhaps on another page."""
         super().__init__(data, customer=Customer(), asked=asked)
         self.order_fields(("email", "first_name", "last_name"))
 
     def clean_email(self) -> str:
-        """The address as Admit knows people by it."""
+        """Return the address in the form in which Admit stores it."""
         address, problem = examine_email(self.cleaned_data["email"])
         if problem:
             raise forms.ValidationError(problem)

@@ -23,7 +23,7 @@ PREVIEW, OURS = "preview", "ours"
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The template and how a letter looks by it; saved, shown or reset by POST."""
+    """The template, and a sample letter. A POST saves, previews or resets it."""
     customer = row_in(Customer.objects.all(), request.GET.get("customer"))
     stored = template = letter.current()
     fault = ""
@@ -61,7 +61,7 @@ def show(request: HttpRequest) -> HttpResponse:
 def _posted(request: HttpRequest, stored: Template) -> Template:
     text, language = request.POST.get("text", ""), request.POST.get("language", stored.language)
     if language not in dict(settings.LANGUAGES):
-        return Template(text, language)  # which `check` refuses
+        return Template(text, language)  # `check` refuses it
     is_ours = OURS in request.POST or letter.is_ours(text)
     return Template(letter.ours(language) if is_ours else text, language)
 
@@ -72,7 +72,7 @@ def _overtaken(request: HttpRequest, stored: Template, template: Template) -> Ht
 
 
 def _back(customer: Customer | None) -> str:
-    """To the customer from whose page the person came, or to this page."""
+    """Return the page of the letter, for the customer from whose page the person came."""
     page = reverse("admin:letter")
     return f"{page}?{urlencode({'customer': customer.pk})}" if customer else page
 

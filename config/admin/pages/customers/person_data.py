@@ -57,7 +57,7 @@ def _erased(request: HttpRequest, customer: Customer, somebody: person.Person) -
     except ValueError as error:
         messages.error(request, str(error))
         return HttpResponseRedirect(f"{reverse('admin:erase-person')}?customer={customer.pk}")
-    # Without a word of who it was: messages are kept until they are read.
+    # They must not say who it was: messages are stored until they are read.
     for line in done.lines():
         messages.success(request, line)
     for line in done.left:
@@ -69,7 +69,7 @@ PAGES = [Page("erase-person/", "erase-person", erase, ERASE)]
 
 
 def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]]:
-    """The way to the page that erases, for the customer's own."""
+    """Return the link to the page that erases, for the customer's page."""
     if not allowed(request, ERASE):
         return []
     address = f"{reverse('admin:erase-person')}?customer={customer.pk}"

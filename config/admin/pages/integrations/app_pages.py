@@ -1,4 +1,4 @@
-"""How the integrations of each app look: what a person reads before, the form, and the buttons."""
+"""The page of each app's integrations: its card, its form and its buttons."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from integrations.sentences import Text
 
 @dataclass(frozen=True, slots=True)
 class AppPage:
-    """`meaning` stands on the card that is chosen, `show` is the page of a new or a stored one.
+    """The page of an app. `show` is the view of a new or stored integration.
 
-    `buttons` are the names of those that IntegrationAdmin has for it.
+    `meaning` is on the card on which the app is chosen. `buttons` are the names of those buttons of
+    IntegrationAdmin that the app has.
     """
 
     meaning: Text
@@ -42,5 +43,5 @@ APP_PAGES: dict[str, AppPage] = {
 
 
 def offers(button: str) -> Callable[[Any], bool]:
-    """Tells for which integrations this button stands there."""
+    """Return a function that says whether an integration offers this button."""
     return lambda integration: button in APP_PAGES[integration.app].buttons

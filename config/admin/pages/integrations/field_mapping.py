@@ -19,7 +19,7 @@ EMPTY_ROWS = 2
 
 
 class MappingForm(forms.Form):
-    """One row; one that is left empty is none."""
+    """One row. An empty row is no mapping."""
 
     samcart_field = forms.CharField(
         label=_("SamCart custom field"),
@@ -38,7 +38,7 @@ class MappingForm(forms.Form):
         field.choices = [("", say("Choose…")), *choices]
 
     def clean(self) -> None:
-        """One that was emptied goes away; half a row is none."""
+        """Refuse a half-filled row. A row that was emptied is removed."""
         name, target = (
             self.cleaned_data.get("samcart_field"),
             self.cleaned_data.get("profile_field"),
@@ -50,7 +50,7 @@ class MappingForm(forms.Form):
 
 
 class MappingRows(forms.BaseFormSet):
-    """All rows; each signup field is filled once."""
+    """All rows. Each signup field may be filled only once."""
 
     def clean(self) -> None:
         filled: set[int] = set()
@@ -62,7 +62,7 @@ class MappingRows(forms.BaseFormSet):
             filled.add(target)
 
     def wanted(self) -> dict[int, str]:
-        """{signup field's pk: SamCart name or slug}; only after is_valid()."""
+        """Return {signup field's pk: SamCart name or slug}. Call it only after is_valid()."""
         return {
             row.cleaned_data["profile_field"]: row.cleaned_data["samcart_field"]
             for row in self._kept()
@@ -89,7 +89,7 @@ RowSet = forms.formset_factory(
 
 @dataclass(frozen=True)
 class Section:
-    """The section of a page: rows, what can be chosen, what cannot, and suggestions."""
+    """The section of the page: its rows, fields to choose, other fields, and suggestions."""
 
     integration: Integration
     rows: Any
@@ -100,17 +100,17 @@ class Section:
     unseen: str
 
     def typed(self) -> dict[str, str]:
-        """{label of the signup field: SamCart name}; only after the rows were found valid."""
+        """Return {label of a signup field: SamCart name}; only after the rows were found valid."""
         labels = {field.pk: str(field) for field in self.integration.profile_fields.all()}
         return {labels[pk]: name for pk, name in self.rows.wanted().items()}
 
     def save(self) -> int:
-        """How many mappings were changed; only after the rows were found valid."""
+        """Save, and return how many mappings changed; only after the rows were found valid."""
         return field_mapping.fill(self.integration, self.rows.wanted())
 
 
 def section(integration: Integration, data: Mapping[str, Any] | None = None) -> Section:
-    """The mappings of a site that is saved already, or what was posted for them."""
+    """Return the section with the mappings of a saved site, or with what was posted."""
     known = list(integration.field_mappings.select_related("profile_field").order_by("pk"))
     fields = list(integration.profile_fields.order_by("label", "pk"))
     mappable = [field for field in fields if field.mappable]
@@ -134,7 +134,7 @@ def section(integration: Integration, data: Mapping[str, Any] | None = None) -> 
 
 
 def _unseen(names: list[str], seen: list[str]) -> str:
-    """A warning of names that orders do not have, which is how one mistyped shows itself."""
+    """Return a warning if no recent order has one of these names, which may be mistyped."""
     missing = never_carried(names)
     if not missing:
         return ""
@@ -152,7 +152,7 @@ def _quoted(names: list[str]) -> str:
 
 
 def why_not(field: ProfileField) -> str:
-    """Why a signup field takes no value."""
+    """Return why a signup field cannot be filled."""
     if field.gone_at is not None:
         return say("gone from Thinkific")
     if field.field_type:

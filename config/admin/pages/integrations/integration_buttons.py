@@ -1,4 +1,4 @@
-"""The buttons of an integration, and for which integrations each stands there."""
+"""The buttons of an integration, and which integrations show each of them."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -12,14 +12,14 @@ SETS_UP = "integrations.change_integration"
 
 
 def _may_be_tried(integration: Integration) -> bool:
-    """Whether it is paused; before the first connect Refresh is the one button for that."""
+    """Return whether it is paused. Before the first connection Refresh serves instead."""
     calls: CallBudget | None = getattr(integration, "budget", None)
     paused = integration.enabled and calls is not None and bool(calls.blocked)
     return paused and not integration.refused_at_first()
 
 
 def _tick(name: str, label: Text, field: str) -> Button:
-    """What the Overview's steps tick of an integration, by what keeps the answer."""
+    """Return the button that answers a step of the Overview, shown until `field` is set."""
 
     def is_open(integration: Integration) -> bool:
         return not getattr(integration, field)

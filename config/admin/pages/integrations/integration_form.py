@@ -1,4 +1,4 @@
-"""What the pages of all integrations have in common: the form in its sections, and its frame."""
+"""What the pages of all integrations share: the form in its sections, and its frame."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -28,7 +28,7 @@ def render_form(
     new: Text,
     **context: Any,
 ) -> HttpResponse:
-    """The page of a new or a stored integration; without a form it can only be read.
+    """Return the page of a new or stored integration; without a form it can only be read.
 
     `template` extends form.html; `context` is for its blocks. `new` is the title of a new one.
     """
@@ -53,15 +53,15 @@ def overtaken(
     mappings: Mapping[str, str] = MappingProxyType({}),
     secret: str = "",
 ) -> HttpResponse | None:
-    """The page to answer with where somebody saved this integration meanwhile, else None.
+    """Return the page to answer with if somebody saved this integration meanwhile, else None.
 
-    Inside the transaction of the save. `mappings` are {signup field: SamCart name}; `secret` is
-    the key that was typed, if one was.
+    Call it in the transaction of the save. `mappings` are {signup field: SamCart name}; `secret` is
+    the key that was typed, if any.
     """
     integration: Integration = form.instance
     if not integration.pk:
         return None
-    # From here on nobody else saves it before this is saved.
+    # Locked, so that nobody else saves it before this transaction does.
     Integration.objects.select_for_update().filter(pk=integration.pk).first()
     mine: Values = {**mappings, **audit.values(integration)}
     again = []
@@ -72,5 +72,5 @@ def overtaken(
 
 
 def _stored(integration: Integration) -> Values:
-    """What the page edits, with the mappings under the names of the signup fields."""
+    """Return the stored values that the page edits, mappings by the names of signup fields."""
     return {**field_mapping.by_label(integration), **audit.stored(integration)}

@@ -1,4 +1,4 @@
-"""What a person reads of integrations: before the first, and after one was saved or refreshed."""
+"""Messages about integrations: before there is one, and after one was saved or refreshed."""
 
 import math
 
@@ -39,7 +39,7 @@ OLD_ONE_ENDS = _(
 
 
 def refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOutcome) -> None:
-    """How a refresh ended, or that it goes on, and what Thinkific does not list."""
+    """Say how a refresh ended, or that it goes on, and what Thinkific does not list."""
     show = messages.error if outcome.fault else messages.success
     show = messages.info if outcome.goes_on else show
     none_listed = outcome.changes is not None and outcome.changes.none_listed
@@ -55,7 +55,7 @@ def refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOu
 
 
 def tried(request: HttpRequest, integration: Integration, answer: SiteAnswer, waiting: int) -> None:
-    """What a paused site answered to the person who pressed Try now."""
+    """Say what a paused site answered after Try now was pressed."""
     match answer:
         case SiteAnswer.OPEN:
             over = say("{name}: the pause is over.", name=integration)
@@ -83,7 +83,7 @@ def tried(request: HttpRequest, integration: Integration, answer: SiteAnswer, wa
 def connected(
     request: HttpRequest, integration: Integration, outcome: RefreshOutcome, waiting: int
 ) -> None:
-    """After a new key: whether it works, and what that means for the actions that wait."""
+    """Say whether a new key works, and what that means for the actions that wait."""
     if integration.connection == Connection.CONNECTED:
         then = (
             backlog.go_on(waiting, integration)
@@ -110,19 +110,19 @@ def connected(
 
 
 def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
-    """After any other change, and what turning on or off means."""
+    """Say what was saved if the key did not change, and what turning on or off means."""
     integration = form.instance
     then: list[str] = []
     if "enabled" in form.changed_data and not integration.enabled:
         then = [_off(integration, waiting)]
     elif "enabled" in form.changed_data:
-        # Where nothing goes on, the refresh says why.
+        # If nothing goes on, the message about the refresh says why.
         then = [say("It is on."), _goes_on(integration, waiting)]
     messages.success(request, joined([say("{name}: saved.", name=integration), *then]))
 
 
 def turned_on(request: HttpRequest, integration: Integration, waiting: int) -> None:
-    """After it was turned on by its button."""
+    """Say what happens now that the button turned it on."""
     on = say("{name} is on.", name=integration)
     if integration.connection == Connection.REFUSED:
         secret = app_registry.of(integration).secret
@@ -133,13 +133,13 @@ def turned_on(request: HttpRequest, integration: Integration, waiting: int) -> N
 
 
 def _goes_on(integration: Integration, waiting: int) -> str:
-    """What goes on now; "" with a rejected key, by which nothing does."""
+    """Return what goes on now; "" if the key is refused, because then nothing does."""
     works = integration.connection != Connection.REFUSED
     return backlog.go_on(waiting, integration) if works else ""
 
 
 def pause_sentence(integration: Integration) -> str:
-    """Why and for how long yet nothing is sent to a receiver; "" when it is not paused."""
+    """Return why, and for how much longer, nothing is sent to a receiver; "" if not paused."""
     why, seconds = rate_limit.blocked_for(integration.pk)
     if not why or why == CallBudget.Blocked.KEY or seconds <= 0 or not integration.enabled:
         return ""
@@ -166,7 +166,7 @@ def _go_out_in(seconds: float) -> Said:
 
 
 def _key_field(integration: Integration, outcome: RefreshOutcome) -> SafeString | str:
-    """Behind a refusal: where another key is entered."""
+    """Return a link to enter another key if the site refused this one, else ""."""
     refused = Integration.objects.filter(pk=integration.pk, connection=Connection.REFUSED)
     if not outcome.fault or not refused.exists():
         return ""
@@ -175,13 +175,16 @@ def _key_field(integration: Integration, outcome: RefreshOutcome) -> SafeString 
 
 
 def _none_listed(integration: Integration) -> SafeString:
-    """Behind the result: Thinkific lists no courses, and where to enter those that it has."""
+    """Return that Thinkific lists no courses, and a link to enter those that it has."""
     address = f"{reverse('admin:new-rule')}?integration={integration.pk}"
     return format_html(' {} <a href="{}">{}</a>', catalog.NONE_LISTED, address, say("New rule"))
 
 
 def broken_sentence(found: list[BrokenRules]) -> SafeString | str:
-    """ "1 course used by 2 rules is gone from Thinkific: see them."; of several, each is a link."""
+    """Return "1 course used by 2 rules is gone from Thinkific: see them."
+
+    Of several courses each name is a link to its rules.
+    """
     if not found:
         return ""
     links = [(rules_of(destination=each.destination.pk), each.destination.name) for each in found]
@@ -193,13 +196,13 @@ def broken_sentence(found: list[BrokenRules]) -> SafeString | str:
 
 
 def rules_of(**what: int) -> str:
-    """The list of rules, of an integration or of a destination, as in rules_of(destination=7)."""
+    """Return the address of the rules of an integration or destination: rules_of(destination=7)."""
     query = "&".join(f"{name}__id__exact={pk}" for name, pk in what.items())
     return f"{reverse('admin:rules_rule_changelist')}?{query}"
 
 
 def courses_of(integration: Integration, kind: Destination.Kind) -> str:
-    """The list of the courses or bundles of an integration, with their numbers."""
+    """Return the address of the list of an integration's courses or bundles."""
     page = reverse("admin:integrations_destination_changelist")
     return f"{page}?integration={integration.pk}&kind__exact={kind.value}"
 

@@ -1,4 +1,4 @@
-"""Integrations: the list of them, what can be done to one, and deleting one."""
+"""Integrations: the list, their buttons, and deleting one."""
 
 from typing import Any
 
@@ -35,7 +35,10 @@ NONE = "–"
 
 
 def _is_paused(integration: Integration) -> bool:
-    """Whether it is left alone for a while; that a key is rejected, its badge says."""
+    """Return whether it is paused for a while.
+
+    A refused key does not count: its badge says that.
+    """
     calls: CallBudget | None = getattr(integration, "budget", None)
     if calls is None or not integration.enabled or calls.blocked == CallBudget.Blocked.KEY:
         return False
@@ -47,7 +50,7 @@ def _has_catalog(integration: Integration) -> bool:
 
 
 def _counted(integration: Integration, kind: Destination.Kind, number: int) -> SafeString | str:
-    """How many it has, as the way to which those are."""
+    """Return how many it has, as a link to their list."""
     if not _has_catalog(integration):
         return NONE
     page = integration_messages.courses_of(integration, kind)
@@ -166,7 +169,7 @@ class IntegrationAdmin(ListAdmin):
         integration_messages.tried(request, integration, answer, waiting)
 
     def turn_on(self, request: HttpRequest, integration: Integration) -> None:
-        """Let what waits for it go on."""
+        """Turn it on, so that its waiting actions go on."""
         if integration.enabled:
             return
         waiting = backlog.waiting(integration)
@@ -182,7 +185,7 @@ class IntegrationAdmin(ListAdmin):
         self.message_user(request, text)
 
     def need_not_be_private(self, request: HttpRequest, integration: Integration) -> None:
-        """Note that its courses may be open to be canceled inside Thinkific."""
+        """Note that its courses need not be Private: customers may cancel them inside Thinkific."""
         integration.private_not_wanted = True
         credentials.save(integration)
         text = say(
@@ -203,8 +206,7 @@ class IntegrationAdmin(ListAdmin):
             return None
         return notify_page.new_secret(request, integration)
 
-    # One of them: not Django's view, for that saves in a transaction, and in none of them may
-    # anything be sent.
+    # The page of one. Not Django's view: it saves in a transaction, in which nothing may be sent.
 
     def changeform_view(
         self,
@@ -232,7 +234,7 @@ class IntegrationAdmin(ListAdmin):
         )
 
     def _opened(self, request: HttpRequest, object_id: str | None) -> Integration | None:
-        """The one that the address names, or a new one of the chosen app; None to choose it."""
+        """Return the integration of the address, or a new one; None if no app is chosen yet."""
         if object_id is None:
             app = request.POST.get("app") or request.GET.get("app", "")
             return Integration(app=app) if app in APP_PAGES else None
@@ -251,7 +253,7 @@ class IntegrationAdmin(ListAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """A page that counts what stops; its button deletes, little by little."""
+        """A page that counts what stops. Its button deletes, in several steps if there is much."""
         integration: Integration = self.existing(request, unquote(object_id))
         if not self.has_delete_permission(request, integration):
             raise PermissionDenied

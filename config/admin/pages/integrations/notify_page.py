@@ -31,7 +31,7 @@ SECTIONS: Sections = (
     (_("Receiver"), ("name", "url")),
     (_("On or off"), ("enabled",)),
 )
-LONGEST_ADDRESS = 2000  # what may be pasted; the check says how much is taken
+LONGEST_ADDRESS = 2000  # what may be pasted; check_url enforces the real limit
 
 
 class NotifyForm(forms.ModelForm):
@@ -73,7 +73,7 @@ class NotifyForm(forms.ModelForm):
 def show(
     request: HttpRequest, integration: Integration, *, may_save: bool, may_delete: bool
 ) -> HttpResponse:
-    """The page of a new or a stored Notify URL, or what follows where its form was posted."""
+    """The page of a new or stored Notify URL, or the answer to its posted form."""
     if not may_save:
         return _page(request, integration)
     data = request.POST if request.method == "POST" else None
@@ -147,9 +147,9 @@ def new_secret(request: HttpRequest, integration: Integration) -> HttpResponse:
 
 
 def _with_secret(request: HttpRequest, integration: Integration, text: Text) -> HttpResponse:
-    """Save it with a fresh secret, on a page that shows it this once, under `text`.
+    """Save it with a fresh secret, and show the secret this once, under `text`.
 
-    A message or another page would need the secret to be kept somewhere.
+    Showing it in a message or on a later page would mean storing it for that.
     """
     secret = signature.new_secret()
     credentials.save(integration, secret)

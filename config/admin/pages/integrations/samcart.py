@@ -1,4 +1,4 @@
-"""The SamCart page: the address that SamCart posts to, and what SamCart must be told to send."""
+"""The SamCart page: the address that SamCart posts to, and what to set up in SamCart."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ from rules.triggers import Category, Trigger
 
 SEE = "integrations.view_marketplace"
 SEE_ADDRESS = "integrations.see_address_marketplace"
-# Enough to let buyers in, to end access, and to give it back.
+# The triggers that are enough to let buyers in, end access, and give it back.
 SHORTEST = (Trigger.PRODUCT_PURCHASED, *pairing.ENDS, *pairing.GIVES_BACK)
 OLDER_ADDRESSES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A trigger: how many rules wait for it, when it was heard, and its own address if any."""
+    """A trigger: how many rules wait for it, when it was last received, and its address, if any."""
 
     trigger: Trigger
     rules: int
@@ -49,13 +49,13 @@ class Row:
 
     @property
     def needs_own(self) -> bool:
-        """Whether SamCart's type for it is not certain, so that only an address can tell."""
+        """Whether SamCart's type for it is not certain, so that only its own address can tell."""
         return not has_type(self.trigger)
 
 
 @dataclass(frozen=True, slots=True)
 class Older:
-    """An address that was replaced: until when it works, and when something last came by it."""
+    """A replaced address: until when it works, and when something was last sent to it."""
 
     made: datetime
     until: datetime
@@ -64,7 +64,7 @@ class Older:
 
 
 def show(request: HttpRequest, account: int | None = None) -> HttpResponse:
-    """One account with what SamCart must be given; without a number, the oldest one."""
+    """An account with what to set up in SamCart; without a number, the oldest one."""
     if account is not None:
         return _page(request, get_object_or_404(Marketplace, pk=account))
     oldest = Marketplace.objects.order_by("pk").first()
@@ -75,13 +75,13 @@ def show(request: HttpRequest, account: int | None = None) -> HttpResponse:
 
 @posted
 def show_address(request: HttpRequest, account: Marketplace) -> HttpResponse:
-    """The same page with the address in it: an answer to a POST, kept by nobody."""
+    """The same page with the address in it, which only this answer to a POST contains."""
     return ask(request) or _page(request, account, reveal=True)
 
 
 @posted
 def new_secret(request: HttpRequest, account: Marketplace) -> HttpResponse:
-    """Another address; the old one works for another week."""
+    """Make a new address. The old one works for another week."""
     if page := ask(request):
         return page
     before = account.webhook_secrets.exists()
@@ -100,7 +100,7 @@ def new_secret(request: HttpRequest, account: Marketplace) -> HttpResponse:
 
 @posted
 def end_old_address(request: HttpRequest, account: Marketplace) -> HttpResponse:
-    """End what was replaced at once, because somebody has it who should not."""
+    """End replaced addresses at once, for example because a stranger knows one."""
     ended = credentials.end_old_addresses(account)
     if ended:
         text = say_count(
@@ -153,7 +153,7 @@ def _page(request: HttpRequest, account: Marketplace, *, reveal: bool = False) -
 
 
 def _address(account: Marketplace) -> tuple[str, str]:
-    """The address, or why it cannot be shown."""
+    """Return (address, why it cannot be shown), of which one is ""."""
     try:
         return credentials.webhook_address(account), ""
     except SecretUnreadable as error:
@@ -161,7 +161,7 @@ def _address(account: Marketplace) -> tuple[str, str]:
 
 
 def _rows(account: Marketplace, address: str) -> list[Row]:
-    """One row a trigger; where only an address can tell it, that one beside it."""
+    """Return a row for each trigger, with its own address if only that can identify it."""
     needed, last = (
         trigger_coverage.needed(account),
         trigger_coverage.last_received(account, Trigger),
@@ -178,7 +178,7 @@ def _rows(account: Marketplace, address: str) -> list[Row]:
 
 
 def _older(account: Marketplace) -> list[Older]:
-    """The addresses that were replaced, the latest first."""
+    """Return the replaced addresses, the latest first."""
     ending = account.webhook_secrets.exclude(expires_at=None).order_by("-expires_at", "-pk")
     rows: Iterable[WebhookSecret] = ending[:OLDER_ADDRESSES]
     used, now = trigger_coverage.last_through(account), timezone.now()

@@ -40,7 +40,7 @@ class NameForm(forms.ModelForm):
 
 
 def posted(view: View) -> View:
-    """By POST only; who comes by a link, as after signing in again, lands on the account."""
+    """Make the view answer POST only. A GET, as after signing in again, leads to the account."""
 
     @wraps(view)
     def answer(request: HttpRequest, account: int, **rest: int) -> HttpResponseBase:
@@ -51,13 +51,13 @@ def posted(view: View) -> View:
 
 
 def to_account(account: Marketplace, part: str = "") -> HttpResponseRedirect:
-    """Back to the account's page, to one of its parts."""
+    """Redirect to the account's page, or to a part of it."""
     address = reverse("admin:samcart-account", args=[account.pk])
     return HttpResponseRedirect(address + (f"#{part}" if part else ""))
 
 
 def add(request: HttpRequest) -> HttpResponse:
-    """An account with an address of its own."""
+    """Add an account with an address of its own."""
     form = NameForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
         if request.method == "POST":
@@ -139,7 +139,7 @@ def delete(request: HttpRequest, account: int) -> HttpResponse:
 
 @posted
 def name_type(request: HttpRequest, account: Marketplace) -> HttpResponse:
-    """Say what a type means; what waits for it is read again."""
+    """Say what a type means. Deliveries that wait for it are read again."""
     raw_type, trigger = request.POST.get("type", ""), request.POST.get("trigger", "")
     try:
         found = naming.name_type(account, raw_type, trigger)
@@ -152,7 +152,7 @@ def name_type(request: HttpRequest, account: Marketplace) -> HttpResponse:
 
 @posted
 def forget_type(request: HttpRequest, account: Marketplace, named: int) -> HttpResponse:
-    """Take the name away; what was decided because of it stays as it is."""
+    """Remove the name of a type. What was decided because of it stays."""
     found = account.named_types.filter(pk=named).first()
     if found is not None:
         naming.forget(found)

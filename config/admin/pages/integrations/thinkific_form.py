@@ -30,9 +30,9 @@ SECTIONS: Sections = (
 
 
 class ThinkificForm(forms.ModelForm):
-    """Its key is write-only: never sent back, and kept when the field stays empty."""
+    """The form. Its key is write-only: never sent back, and kept if the field stays empty."""
 
-    # The model's limit is that of a subdomain; people paste the whole address.
+    # Longer than the model's limit, which is for a subdomain: people paste the whole address.
     site = forms.CharField(
         label=_("Site URL"), max_length=500, widget=forms.TextInput(attrs={"autocomplete": "off"})
     )
@@ -115,13 +115,13 @@ class ThinkificForm(forms.ModelForm):
         )
 
     def ask_for_key_again(self) -> None:
-        """A key that was entered is not sent back, so say that its field is empty again."""
+        """Say that the field of the key is empty again, because a key is never sent back."""
         if self.is_bound and self.data.get("secret") and "secret" not in self.errors:
             text = say("Enter the key again: Admit never sends one back to a page.")
             self.errors["secret"] = self.error_class([text])
 
     def mark_refusal(self) -> None:
-        """Mark what was refused: of a site that was read once, only its key can be wrong."""
+        """Mark the refused field. If the site was read before, only its key can be wrong."""
         here = self.instance
         if self.is_bound or not here.pk:
             return
@@ -168,7 +168,7 @@ class ThinkificForm(forms.ModelForm):
         if end is None or "secret" not in found:
             return
         if not self._expires(secret):
-            # One that a token left behind goes with it.
+            # The date of an earlier token is removed together with the token.
             if "secret_expires_on" in self.changed_data:
                 text = say("An API key does not expire: leave it empty.")
                 self.add_error("secret_expires_on", text)
@@ -178,7 +178,7 @@ class ThinkificForm(forms.ModelForm):
             self.add_error("secret_expires_on", text)
 
     def _expires(self, secret: str) -> bool:
-        """Whether the key in force after saving is a token; yes where nobody can tell."""
+        """Return whether the key in use after saving is a token; True if its kind is unknown."""
         try:
             return credentials.expires(secret or self.instance.secret())
         except SecretUnreadable:
@@ -206,7 +206,7 @@ def _known_already(other: Integration) -> SafeString:
 
 
 def _first_refusal(status: int | None) -> Mapping[str, str]:
-    """What Thinkific's answer to the first connect says about each field, by its status."""
+    """Return what the status of the first connection says about each field."""
     return {
         401: {
             "site": say("Either this site or the key below is wrong."),

@@ -1,4 +1,4 @@
-"""The page of a Thinkific site: connecting it, and what its fields fill."""
+"""The page of a Thinkific site: connecting it, and its field mapping."""
 
 import copy
 from typing import Any
@@ -25,7 +25,7 @@ from rules import broken_rules
 
 ADD_ROW = "_add_mapping"
 MAX_UNLISTED = 200
-# So many seconds a person waits for a site that has just not answered to the trial of its key.
+# How many seconds a person waits for a site that just did not answer the check of its key.
 AFTER_TRYING = 2.0
 UNTRIED = _(
     "Thinkific is slow, so the new key was saved without being tried first. It is being tried now: "
@@ -37,7 +37,7 @@ UNTRIED = _(
 def show(
     request: HttpRequest, integration: Integration, *, may_save: bool, may_delete: bool
 ) -> HttpResponse:
-    """The page of a new or a stored site, or what follows where its form was posted rightly."""
+    """The page of a new or stored site, or the answer to its posted form."""
     if not may_save:
         return _page(request, integration)
     data = request.POST if request.method == "POST" else None
@@ -53,9 +53,9 @@ def show(
 
 
 def _try_key(form: ThinkificForm) -> bool | None:
-    """Whether the key that would replace a working one works; None where Thinkific does not say.
+    """Return whether a key that would replace a working one works; None if Thinkific does not say.
 
-    Where it is refused, the form says so. True where no working key would be replaced.
+    If it is refused, the form says so. True if no working key would be replaced.
     """
     secret = form.cleaned_data["secret"]
     if not secret or not form.key_works:
@@ -122,7 +122,7 @@ def _save(
         text = say("{name}: saved. Add the next mapping below.", name=integration)
         messages.info(request, text)
         return HttpResponseRedirect(f"{page}#mapping")
-    # Only now is the transaction over.
+    # After the transaction: nothing may be sent within one.
     wait = {"wait": AFTER_TRYING} if untried else {}
     outcome = catalog_refresh.refresh(integration, **wait)
     integration.refresh_from_db()
@@ -130,7 +130,7 @@ def _save(
         integration_messages.connected(request, integration, outcome, waiting)
         if untried and outcome.goes_on:
             messages.warning(request, UNTRIED)
-        # Who came by the link to the key would stay down there, and read none of it.
+        # Otherwise a browser that came by the link to the key would stay there, below the messages.
         page = f"{page}#content-start"
     else:
         integration_messages.saved(request, form, waiting)
@@ -139,12 +139,12 @@ def _save(
 
 
 def _last_call(integration: Integration) -> ApiCall | None:
-    """The last call that was made for no action; kept for as long as any other."""
+    """Return the site's last call that belongs to no action, if it is still kept."""
     return ApiCall.objects.filter(integration=integration, run_id=None).order_by("-pk").first()
 
 
 def _courses(integration: Integration) -> dict[str, Any]:
-    """Where they are listed, and what Thinkific does not list, if it lists anything at all."""
+    """Return where courses and bundles are listed, and those that Thinkific does not list."""
     courses = integration.destinations.filter(kind=Destination.Kind.COURSE)
     listed = courses.filter(by_hand=False, unlisted_at=None)
     read = integration.refreshed_at is not None

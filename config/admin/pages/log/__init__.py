@@ -1,1 +1,1 @@
-"""What came and what was done about it: events and actions."""
+"""What came in and what was done about it: events and actions."""

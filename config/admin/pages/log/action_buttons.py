@@ -1,4 +1,4 @@
-"""The buttons of an action, and for which actions each stands there."""
+"""The buttons of an action, and which actions show each of them."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -11,23 +11,23 @@ from rules.actions.enrollments import GONE
 from rules.actions.notify import NO_BODY
 
 Status = RuleRun.Status
-# Why a message was not sent at all, so that its receiver is not to blame.
+# Codes of messages that failed through no fault of the receiver.
 NOT_THE_RECEIVER = {NO_BODY, "broken", "deleted", "worker_stopped", "queued", "database_busy"}
 
 
 def misses_its_course(run: RuleRun) -> bool:
-    """Whether it failed and the course or bundle that it gives is gone."""
+    """Return whether it failed, and the course or bundle that it gives is gone."""
     return run.status == Status.FAILED and gone_destinations.is_gone(run)
 
 
 def failed_as_gone(run: RuleRun) -> bool:
-    """The same by the action's own code, without a query for each row of a list."""
+    """Return the same by the action's own code, which costs no query for each row of a list."""
     failed = run.status == Status.FAILED and run.code == GONE
     return failed and run.spec.gives_access and run.rule_id is not None
 
 
 def was_not_taken(run: RuleRun) -> bool:
-    """Whether it passes on what SamCart sent, and its receiver did not take that."""
+    """Return whether it passes on what SamCart sent, and the receiver did not accept it."""
     stands = run.status == Status.FAILED or (run.status == Status.WAITING and run.attempts > 0)
     return run.spec.passes_on and stands and run.code not in NOT_THE_RECEIVER
 

@@ -1,4 +1,4 @@
-"""The list of actions: why each waits, and the choice of a result."""
+"""The list of actions: why each one waits, and the filter by result."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ STRANDED = "stranded"
 
 
 class RunList(RowList):
-    """A page of runs, each told why it waits."""
+    """A page of actions, each with the reason why it waits."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

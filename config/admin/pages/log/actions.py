@@ -59,11 +59,11 @@ class ActionAdmin(ReadOnly):
     nothing_fits = _("No action fits.")
     actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway")
     buttons = BUTTONS
-    # They lead to what has to be changed before a retry can help.
+    # The links lead to what must be changed before a retry can help.
     links_first = True
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """Where a retry cannot help, the way to what can."""
+        """Return links to what can help where a retry cannot."""
         assert isinstance(thing, RuleRun)
         if failed_as_gone(thing) and request.user.has_perm(another_course.EDITS):
             page = another_course.address(thing, back=request.get_full_path())
@@ -71,7 +71,7 @@ class ActionAdmin(ReadOnly):
         return [*self._correction(request, thing), *self._integration(request, thing)]
 
     def _integration(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
-        """To what has to be changed before it can go on: a refused key, a receiver's address."""
+        """Return a link to what must be changed first: a refused key, or a receiver's address."""
         site = run.integration
         if site is None or not request.user.has_perm("integrations.change_integration"):
             return []
@@ -105,7 +105,7 @@ class ActionAdmin(ReadOnly):
     def what(self, run: RuleRun) -> SafeString:
         # An action without a course or bundle names its integration already.
         where = run.integration if run.destination_id is not None else None
-        # What the list is sorted and filtered by: each log has an index for it.
+        # The time by which the list is sorted and filtered: there is an index for it.
         at = badges.ago(run.received_at)
         below = format_html("{} · {}", badges.breakable(badges.brief(where)), at) if where else at
         return format_html('{} <span class="soft line">{}</span>', badges.run_line(run), below)
@@ -128,7 +128,7 @@ class ActionAdmin(ReadOnly):
         many.retry_now(request, [run], say("Retry"))
 
     def try_now(self, request: HttpRequest, run: RuleRun) -> None:
-        """For what would be tried again later."""
+        """Retry at once what would be tried again later."""
         many.retry_now(request, [run], say("Try now"))
 
     def release(self, request: HttpRequest, run: RuleRun) -> None:
@@ -138,7 +138,7 @@ class ActionAdmin(ReadOnly):
         many.retry_now(request, [run], say("Do it anyway"), anyway=True)
 
     def run_again(self, request: HttpRequest, run: RuleRun) -> None:
-        """For a receiver that has lost what it got."""
+        """Send a message again, for a receiver that lost it."""
         reason = retry_by_hand.run_again(run)
         batch = many.begin(request, say("Run again"))
         text = say("Queued as a new message.")
@@ -149,7 +149,7 @@ class ActionAdmin(ReadOnly):
         many.follow(request, batch, {}, text)
 
     def end_now(self, request: HttpRequest, run: RuleRun) -> None:
-        """For an ending that waits for its day, or for a person who releases it."""
+        """Carry out an ending that waits for its day, or for a person to release it."""
         if run.status == Status.HELD:
             many.retry_now(request, [run], say("End it now"))
             return
@@ -160,7 +160,7 @@ class ActionAdmin(ReadOnly):
         many.follow(request, batch, {}, text)
 
     def keep(self, request: HttpRequest, run: RuleRun) -> None:
-        """For the access that such an ending would end."""
+        """Keep the access: dismiss the ending that waits."""
         kept = retry_by_hand.dismiss([run], by=name_of(request)) if run.is_pending else 0
         text = say("It does not wait any more.")
         if kept:
@@ -178,7 +178,7 @@ class ActionAdmin(ReadOnly):
             )
 
     def turn_rule_off(self, request: HttpRequest, run: RuleRun) -> None:
-        """For a receiver that does not want the messages of this rule any more."""
+        """Turn off the rule, for a receiver that does not want its messages any more."""
         if run.rule is not None:
             rules: Any = self.admin_site.get_model_admin(Rule)
             rules.switch_off(request, run.rule)

@@ -29,16 +29,16 @@ from integrations.sentences import joined, say, say_count
 from rules.engine import REASONS, Reason, nearly_ran
 from rules.models import MEANINGS, Rule
 
-# An order is sent when it is placed; one that is older when it comes was held up on its way.
+# SamCart sends an order when it is placed. One that is older on arrival was delayed on its way.
 LATE = timedelta(hours=1)
-# To see bodies word for word, here and wherever the templates show them.
+# The permission to see bodies word for word, here and in the templates.
 RAW = "events.view_delivery"
 NO_RULE = EventLog.Status.NO_RULE
 NAMED = 3
 
 
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
-    """All that the page shows of the event; texts of strangers are cut, and escaped there."""
+    """Return all that the page shows. Strangers' texts are cut there, and escaped."""
     runs, since = list(event.runs.all()), _since(event)
     badges.note_had([event])
     return {
@@ -50,7 +50,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "with_others": batch_links.of_events(request, [event]).get(event.pk, []),
         **_why(event),
         "since": since,
-        # What was said when it came is no longer true once a rule fits.
+        # The explanation from when it came is outdated once a rule fits.
         "explanation": "" if since and event.status == NO_RULE else event.explanation,
         "cannot": obstacles([event]).get(event.pk, ""),
         "off": [rule for rule in _were_off(event) if not rule.enabled],
@@ -72,7 +72,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
 
 
 def _steps(runs: list[RuleRun]) -> list[dict[str, Any]]:
-    """What was done, one action after the other."""
+    """Return the actions that were carried out, one after the other."""
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
     failed = api_calls.failed_attempts(runs, calls)
     return [
@@ -88,13 +88,13 @@ def _steps(runs: list[RuleRun]) -> list[dict[str, Any]]:
 
 
 def _students(event: EventLog, runs: list[RuleRun]) -> list[Customer]:
-    """Those whose access these actions change, without the event's own customer."""
+    """Return the customers whose access these actions change, without the event's own."""
     whose = (run.customer for run in runs if run.target and run.customer != event.customer)
     return list(dict.fromkeys(customer for customer in whose if customer is not None))
 
 
 def _access(runs: list[RuleRun]) -> list[Sentence]:
-    """How the courses and bundles that these actions change stand for their students."""
+    """Return a sentence for each course or bundle that these actions change, for each student."""
     wanted = {(run.customer, run.integration_id, run.target) for run in runs}
     return [
         sentence
@@ -105,7 +105,7 @@ def _access(runs: list[RuleRun]) -> list[Sentence]:
 
 
 def _why(event: EventLog) -> dict[str, Any]:
-    """The rules that ran and those that nearly did, as `why`; all others, as `unconcerned`."""
+    """Return the rules that ran or nearly ran as `why`, and all others as `unconcerned`."""
     of_product = Rule.objects.filter(product=event.product_id).exclude(product=None)
     same = set(of_product.values_list("pk", flat=True)) if event.product_id else set()
     off = [rule for rule, code in event.verdicts if code == Reason.OFF]
@@ -120,7 +120,7 @@ def _why(event: EventLog) -> dict[str, Any]:
         if has_run:
             ran.append(row)
         elif nearly_ran(reason, same_product=rule in same):
-            # What would have run if it were on stands first.
+            # Rules that would have run if they were on come first.
             nearly.insert(0 if reason is Reason.OFF else len(nearly), row)
         else:
             others.append(row)
@@ -128,7 +128,7 @@ def _why(event: EventLog) -> dict[str, Any]:
 
 
 def _since(event: EventLog) -> str:
-    """What is to be said of a rule that fits this event now, though none did when it came."""
+    """Return what to say if a rule fits this event now and none did when it came, else ""."""
     if not event.gave_nothing:
         return ""
     now = backfill.rules_now([event]).get(event.pk, [])
@@ -139,7 +139,7 @@ def _since(event: EventLog) -> str:
 
 
 def _were_off(event: EventLog) -> list[Rule]:
-    """The rules that fitted and were off when this was decided, unless they are deleted."""
+    """Return the rules that fitted but were off when the event was decided, and still exist."""
     if not event.fits_what_is_off:
         return []
     fitted = Rule.objects.filter(pk__in=[rule for rule, why in event.verdicts if why == Reason.OFF])
@@ -147,7 +147,7 @@ def _were_off(event: EventLog) -> list[Rule]:
 
 
 def rerun_sentence(done: Rerun) -> SafeString:
-    """What running the rules again did, with links to the rules to turn on."""
+    """Return what running the rules again did, with links to fitting rules that are off."""
     if not done.off:
         return format_html("{}", done.sentence())
     number = len(done.off)
@@ -164,20 +164,20 @@ def _link(rule: Rule) -> tuple[str, str]:
 
 
 def _placed_before(event: EventLog) -> str:
-    """ "3 days" from the order to its receipt, "" for an hour or less."""
+    """Return "3 days" for the time from order to receipt, "" for an hour or less."""
     if event.ordered_at is None or event.received_at - event.ordered_at <= LATE:
         return ""
     return timesince(event.ordered_at, event.received_at, depth=1)
 
 
 def headline(event: EventLog) -> str:
-    """ "Product Purchased: Watercolor for Beginners" """
+    """Return "Product Purchased: Watercolor for Beginners"."""
     what = event.what_happened or badges.brief(event.raw_type) or say("Unknown event")
     return f"{what}: {badges.brief(event.product.name)}" if event.product else what
 
 
 def payload(event: EventLog) -> str:
-    """The body as it came, "" of no delivery; JSON is laid out so that it can be read."""
+    """Return the body as received, JSON laid out to be readable; "" if there is no delivery."""
     if event.delivery is None:
         return ""
     try:
@@ -194,7 +194,7 @@ def payload(event: EventLog) -> str:
 
 def addresses(model_admin: ModelAdmin) -> list[URLPattern]:
     def download(request: HttpRequest, object_id: str) -> HttpResponse:
-        """The bytes as received, never shown as a page: they are a stranger's."""
+        """Download the bytes as received. They are a stranger's, so no page shows them raw."""
         if not request.user.has_perms(["events.view_eventlog", RAW]):
             raise PermissionDenied
         event = model_admin.get_object(request, object_id)

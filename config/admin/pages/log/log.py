@@ -36,12 +36,12 @@ MANY_UNREAD = 1000
 
 
 class EventList(RowList):
-    """A page of events with their runs, each told why it waits."""
+    """A page of events with their actions, each with the reason why it waits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # What was typed to find a product holds for this page alone: no link of it opens the
-        # chip again.
+        # A word typed to find a product is used for this page only: no link of it repeats the word
+        # and opens the chip again.
         for asked in (self.params, self.filter_params):
             asked.pop(PRODUCT_NAME, None)
 
@@ -107,7 +107,7 @@ class LogAdmin(ReadOnly):
         return EventList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EventLog]:
-        # Not joined: there are few integrations.
+        # Prefetched and not joined, because there are few integrations.
         runs = RuleRun.objects.prefetch_related("integration").order_by("pk")
         events = super().get_queryset(request).defer("verdicts", "custom_fields")
         return events.prefetch_related(Prefetch("runs", runs))
@@ -191,7 +191,7 @@ class LogAdmin(ReadOnly):
         self._deal_with(request, EventLog.objects.filter(pk=event.pk))
 
     def give_email(self, request: HttpRequest, event: EventLog) -> None:
-        """Carry the event out for an address that SamCart did not send in a usable form."""
+        """Carry out the event for another address, because SamCart sent no usable one."""
         by, asked_for = request.user.get_username(), request.POST.get("asked_for", "")
         email = request.POST.get("email", "")
         try:
@@ -209,7 +209,7 @@ class LogAdmin(ReadOnly):
             self.message_user(request, text)
 
     def give_trigger(self, request: HttpRequest, event: EventLog) -> None:
-        """Say once which trigger an unknown type is; what waits for it is read again."""
+        """Say which trigger an unknown type means. Deliveries that wait for it are read again."""
         if event.marketplace is None:
             return  # only what SamCart sent has a type
         try:
@@ -234,7 +234,7 @@ class LogAdmin(ReadOnly):
 
     @admin.action(description=_("Retry failed actions"), permissions=["retry"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> HttpResponse | None:
-        # By a subquery: these may be all events of the log.
+        # By a subquery, because these may be all events of the log.
         failed = RuleRun.objects.filter(
             event__in=chosen.order_by().values("pk"), status=RuleRun.Status.FAILED
         )
@@ -261,7 +261,7 @@ class LogAdmin(ReadOnly):
         batch = many.begin(request, many.TITLES[many.RERUN]())
         done = rerun(events, batch=batch)
         sentence = event_page.rerun_sentence(done)
-        if done.queued and not batch.run_ids:  # it is read again first
+        if done.queued and not batch.run_ids:  # the delivery is read again first
             self.message_user(request, sentence)
             return
         many.follow(request, batch, done.left, sentence)

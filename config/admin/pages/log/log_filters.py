@@ -19,10 +19,10 @@ from integrations.sentences import say
 from rules.triggers import Trigger
 
 PAID_NOTHING = "paid_nothing"
-# What no trigger of SamCart's has fired.
+# Events that a person made, which have no delivery of SamCart.
 BY_HAND = "by_hand"
 NOT_IN = "not_in"
-# What lists buyers to be enrolled, which one button does for all of them.
+# Filters that list buyers to enroll, for whom the page offers one button.
 NOT_YET_IN = {NOT_IN, PAID_NOTHING}
 # A part of a product's name, as typed into the chip.
 PRODUCT_NAME = "product_name"
@@ -62,7 +62,7 @@ class TriggerFilter(admin.SimpleListFilter):
 
 
 class ProductFilter(admin.SimpleListFilter):
-    """By typing a part of the name: a shop may have hundreds of products."""
+    """The filter by product, found by a part of its name: a shop may have hundreds."""
 
     title = _("product")
     parameter_name = "product"
@@ -70,9 +70,9 @@ class ProductFilter(admin.SimpleListFilter):
     shown = 12
 
     def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
-        # Taken out, for the list refuses what it does not know.
+        # Removed, because Django's list refuses parameters that it does not know.
         self.word = str((params.pop(PRODUCT_NAME, None) or [""])[-1]).strip()[:100]
-        # What else was chosen stays while a product is looked for.
+        # The other filters stay as chosen while a person looks for a product.
         self.kept = [
             (name, value)
             for name, value in request.GET.items()
@@ -101,18 +101,18 @@ class SiteFilter(IntegrationFilter):
         number = row_id(self.value())
         if number is None:
             return queryset
-        # Where few actions were done, their events: a page that never becomes full would be
-        # looked for through the whole log.
+        # If the site has few actions, take their events by number. Otherwise a page that never
+        # fills up would be looked for through the whole log.
         done = RuleRun.objects.filter(integration=number).order_by()
         few = list(done.values_list("event", flat=True)[: COUNTED + 1])
         if len(few) <= COUNTED:
             return queryset.filter(pk__in=set(few))
-        # Else asked of each event from the site's newest on until the page is full, instead of
-        # gathering all of the site's.
+        # If it has many, test each event, from the site's newest on, until the page is full. That
+        # need not collect all events of the site.
         newest = done.order_by("-received_at", "-pk").values("received_at")[:1]
-        # The sum keeps SQLite from the index by site, which holds far more than one event's.
+        # The sum keeps SQLite from using the index by site, which has far more rows than one event.
         runs = RuleRun.objects.alias(at=F("integration") + 0).order_by()
         there = runs.filter(event=OuterRef("pk"), at=number).values("pk")[:1]
-        # Not by EXISTS, which PostgreSQL makes a join that begins with all of the runs.
+        # Not EXISTS: PostgreSQL turns it into a join that begins with all of the actions.
         found: QuerySet[Any] = queryset.alias(there=Subquery(there))
         return found.filter(there__isnull=False, received_at__lte=Subquery(newest))

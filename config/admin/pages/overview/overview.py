@@ -1,4 +1,4 @@
-"""The overview: what is left to set up, how it goes, and what needs somebody."""
+"""The overview: what is left to set up, how it goes, and what needs a person."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ from integrations.sentences import say
 from integrations.thinkific.explain import trouble
 from rules import facts as facts_of_rules
 
-# What alerts tell of and no other part of this page does.
+# Problems that alerts report and no other part of this page shows.
 ELSEWHERE = (
     Code.SITE_PAUSED,
     Code.OVERDUE,
@@ -50,7 +50,7 @@ ELSEWHERE = (
 )
 
 
-# What a person needs to tick what Admit cannot see.
+# The permissions to tick what Admit cannot see.
 TICKS = ("integrations.change_integration", "integrations.change_marketplace")
 
 
@@ -98,7 +98,7 @@ def show(request: HttpRequest) -> TemplateResponse:
 def _setting_up(
     request: HttpRequest, path: overview_checklist.Path | None, sites: list[Integration]
 ) -> dict[str, Any]:
-    """The path; before there is a school it comes first, and then what needs a person."""
+    """Return the path. Before a school is connected it comes first, then what needs a person."""
     return {
         "path": path,
         "path_first": not any(site.refreshed_at for site in sites),
@@ -109,7 +109,7 @@ def _setting_up(
 def _never_sent(
     missing: dict[Marketplace, list[trigger_coverage.MissingTrigger]],
 ) -> dict[str, Any]:
-    """What was never received, for each account that lacks something."""
+    """Return the triggers that were never received, by account."""
     found = [(account, kinds) for account, kinds in missing.items() if kinds]
     return {"never_sent": found, "many_accounts": len(missing) > 1}
 
@@ -119,7 +119,7 @@ def _beginning(
     kept: promise.Promise,
     path: overview_checklist.Path | None,
 ) -> dict[str, Any]:
-    """Whether there is anything to look at beside what to set up, and the headline if so."""
+    """Return whether there is more to see than what to set up, and the headline if so."""
     has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
     only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
     headline = _headline(facts, kept) if has_begun or not only_path else None
@@ -127,7 +127,7 @@ def _beginning(
 
 
 def _period(request: HttpRequest) -> days.Period:
-    """Of the range in the address; any other address means the usual one."""
+    """Return the period that the address asks for; any unknown one means the usual one."""
     asked = request.GET.get("days", "")
     return days.until_now(int(asked) if asked in map(str, days.RANGES) else days.USUAL)
 
@@ -159,7 +159,7 @@ def _chart(period: days.Period) -> dict[str, Any]:
 def _figures(
     facts: overview_headline.Facts, period: days.Period, in_line: backlog.InLine
 ) -> dict[str, Any]:
-    """The four numbers beside the title, each with a note, and the chart."""
+    """Return the four numbers beside the title, each with a note, and the chart."""
     came = dashboard.events_in_a_day()
     return {
         "events": dashboard.format_count(came.events),
@@ -190,7 +190,7 @@ def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview
 
 
 def _share(period: days.Period) -> int | None:
-    """How many of a hundred actions succeeded; rounded down: while one failed, not all did."""
+    """Return the percentage of actions that succeeded, rounded down: one failure rules out 100."""
     over = period.done + period.failed
     return 100 * period.done // over if over else None
 
@@ -242,13 +242,13 @@ def _names(sites: Iterable[Integration]) -> tuple[str, ...]:
 
 
 def _with_reasons(runs: list[RuleRun]) -> list[tuple[RuleRun, str]]:
-    """Each with what went wrong, in plain words."""
+    """Return each action with what went wrong, in plain words."""
     told = wait_reasons.reasons(runs)
     return [(run, told[run.pk]) for run in runs]
 
 
 def _urgency(site: Integration) -> int:
-    """The lower, the more it needs a person; what is calm comes last."""
+    """Return how urgently a site needs a person: 0 is most urgent, and calm sites come last."""
     kinds = Integration.Connection
     connection = site.connection if site.enabled else None
     return [
@@ -262,9 +262,9 @@ def _urgency(site: Integration) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """An integration with what is wrong with it and, while it is paused, until when.
+    """An integration, what is wrong with it, and until when it is paused.
 
-    `when_on` is what happens when it is turned on: "" unless it is off and something waits for it.
+    `when_on` says what happens when it is turned on: "" unless it is off and actions wait for it.
     """
 
     integration: Integration

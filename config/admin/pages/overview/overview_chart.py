@@ -1,4 +1,4 @@
-"""The overview's chart: succeeded and failed actions by day, as places in a picture."""
+"""The overview's chart: succeeded and failed actions by day, as positions in a picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from datetime import date
 from events.reports.days import DayTotals, Period
 from integrations.sentences import DAY, Said, on, say, say_count
 
-# In pixels: the plot is as high on every screen, and as wide as there is room.
+# In pixels. The plot has the same height on every screen, and takes all the width there is.
 TOP, HEIGHT = 12, 180
-# How much of a day's room its bars take.
+# The part of a day's width that its bars take.
 SHARE = 0.64
 LINES = 4
-# So many dates have room below it, and on a narrow screen a third of them.
+# How many dates have room below the plot; on a narrow screen a third of them.
 DATES = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One kind of actions of a day: `top` is where it begins."""
+    """One kind of actions of a day. `top` is the y of its upper edge, in pixels as `height`."""
 
     kind: str
     top: float
@@ -27,10 +27,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day at its place: `left` of its room, `x` of its bars, `middle` of its date.
+    """A day's position: `left` of its width, `x` of its bars, `middle` of its date.
 
-    All are in percent of the width of the plot. The date stands there if it is `dated`, on a narrow
-    screen only if it is `main` as well; the month stands where it is new.
+    All are in percent of the width of the plot. The date is shown if it is `dated`, on a narrow
+    screen only if it is `main` as well. The month is shown if it is a `new_month`.
     """
 
     day: date
@@ -46,8 +46,10 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`lines` are (y, number), the lowest first; `width` is that of a bar, in percent, `room` that
-    of a day."""
+    """The chart. `lines` are (y in pixels, number), the lowest first.
+
+    `width` is that of a bar and `room` that of a day, in percent of the plot.
+    """
 
     lines: Sequence[tuple[float, int]]
     days: Sequence[Day]
@@ -57,7 +59,10 @@ class Chart:
 
 
 def gridlines(most: int) -> list[int]:
-    """Round numbers from 0 to at least `most`: at most five of them, steps of 1, 2 or 5 by tens."""
+    """Return at most five round numbers from 0 to at least `most`.
+
+    The step between them is 1, 2 or 5 times a power of ten.
+    """
     size = 1
     while True:
         for step in (size, 2 * size, 5 * size):
@@ -68,7 +73,7 @@ def gridlines(most: int) -> list[int]:
 
 
 def draw(totals: Sequence[DayTotals]) -> Chart:
-    """The chart of these days, the oldest first."""
+    """Return the chart of these days, the oldest first."""
     numbers = gridlines(max((day.done + day.failed for day in totals), default=0))
     scale = HEIGHT / numbers[-1]
     bottom = TOP + HEIGHT
@@ -89,7 +94,7 @@ def _day(i: int, totals: Sequence[DayTotals], scale: float) -> Day:
     bars = []
     for kind, number in (("good", day.done), ("bad", day.failed)):
         if number:
-            # What happened is seen, however little it is beside the others.
+            # A bar is always visible, however small beside the others.
             height = max(round(number * scale, 1), 2.0)
             top = round(top - height, 1)
             bars.append(Bar(kind, top, height))
@@ -114,7 +119,10 @@ def _day(i: int, totals: Sequence[DayTotals], scale: float) -> Day:
 
 
 def _names_month(i: int, totals: Sequence[DayTotals]) -> bool:
-    """Where a month begins, and at the first day unless the next month begins right beside it."""
+    """Return whether to name the month: on its first day, and on the first day of the chart.
+
+    The chart's first day is left out if the next month begins right beside it.
+    """
     if i:
         return totals[i].day.day == 1
     near = totals[1 : 1 + len(totals) // 8]
@@ -122,7 +130,10 @@ def _names_month(i: int, totals: Sequence[DayTotals]) -> bool:
 
 
 def compared(period: Period) -> Said:
-    """ "43 actions succeeded, 12 more than in the 30 days before." """
+    """Return "43 actions succeeded, 12 more than in the 30 days before."
+
+    It compares the period with the one before it.
+    """
     days = len(period.days)
     count = say_count(period.done, "1 action succeeded", "{number} actions succeeded")
     more = period.done - period.done_before

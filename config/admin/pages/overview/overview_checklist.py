@@ -24,12 +24,12 @@ from rules.triggers import Trigger
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A line of the checklist; `url` is the very place where it is done.
+    """A line of the checklist. `url` is where it is done.
 
     `how` says more while it is the next one, with `button` below. What Admit cannot see is ticked
-    by the person: `ticked` is what is said by that, and `tick` where it is posted. What Admit sees
-    only when it reads the site again is read by posting to `refresh`, and what a shop can do
-    without ends by posting to `decline`.
+    by a person: `ticked` is the label of that, and `tick` the address it is posted to. If Admit
+    must read the site again to see it, that is posted to `refresh`. What a shop can do without is
+    declined by posting to `decline`.
     """
 
     text: str
@@ -45,7 +45,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """What is left to set up, one step at a time; `later` comes after that."""
+    """What is left to set up, one step at a time: `now`, and after that `later`."""
 
     done: Sequence[Task]
     total: int
@@ -54,7 +54,7 @@ class Path:
 
 
 def path(tasks: Sequence[Task]) -> Path | None:
-    """The way through these, from the first that is not done; None where all are."""
+    """Return the path through these tasks, from the first that is not done; None if all are."""
     left = [task for task in tasks if not task.done]
     if not left:
         return None
@@ -65,7 +65,7 @@ def path(tasks: Sequence[Task]) -> Path | None:
 def tasks(
     sites: list[Integration], accounts: list[Marketplace], places: facts.Places
 ) -> list[Task]:
-    """The lines of the checklist, in order; `places` are all rules."""
+    """Return the lines of the checklist, in order; `places` are all rules."""
     schools = [site for site in sites if app_registry.of(site).has_catalog]
     first = (
         reverse("admin:integrations_integration_change", args=[schools[0].pk])
@@ -98,7 +98,7 @@ def tasks(
 
 
 def _connect(schools: list[Integration], url: str, *, connected: bool) -> Task:
-    """A school to connect; of one that was connected, its new key."""
+    """Return the task to connect a school, or to enter a new key of a connected one."""
     rejected = [site for site in schools if not connected and _only_key_is_rejected(site)]
     if rejected:
         return _new_key(rejected[0])
@@ -119,7 +119,7 @@ def _test_order() -> Task:
 
 
 def _only_key_is_rejected(school: Integration) -> bool:
-    """Whether it was connected, and Thinkific rejects its key since."""
+    """Return whether it was connected once, and Thinkific rejects its key now."""
     return school.connection == Integration.Connection.REFUSED and not school.never_connected()
 
 
@@ -180,18 +180,18 @@ def _own_rules(accounts: list[Marketplace], url: str) -> Task:
 
 
 def _which(left: Sequence[object], every: Sequence[object]) -> str:
-    """The name of the next one, where there are several."""
+    """Return the name of the next one if there are several, else ""."""
     return brief(left[0]) if len(every) > 1 and left else ""
 
 
 def private(connected: bool) -> Task:
-    """Whether the courses that rules give are Private; those that are not are named.
+    """Return the task to make the courses that rules give Private. Names those that are not.
 
-    It is not done before a rule gives something: then nobody knows which courses are sold.
+    It is not done before a rule gives something: until then nobody knows which courses are sold.
     """
     where = f"{reverse('admin:help')}#cancel"
     sold = Destination.objects.filter(_sold())
-    # Of what is not listed nobody knows how it stands now.
+    # Whether an unlisted course is Private now is unknown.
     public = sold.filter(unlisted_at=None, gone_at=None, private=False)
     asked = public.exclude(integration__private_not_wanted=True)
     rows = list(asked.order_by("name").values_list("name", "integration").distinct())
@@ -223,7 +223,7 @@ def private(connected: bool) -> Task:
 
 
 def _sold() -> Q:
-    """The courses that rules give, those inside of bundles too."""
+    """Return a filter for the courses that rules give, including those in bundles."""
     giving = actions.giving_access()
     given = Destination.objects.filter(rules__enabled=True, rules__action__in=giving)
     wanted = Q(pk__in=given.values("pk"))
@@ -234,11 +234,11 @@ def _sold() -> Q:
 
 
 def pairs(places: facts.Places) -> Task:
-    """Whether rules that give access have rules that end and restore it; names the first missing.
+    """Return the task to add rules that end and restore access. Names the first that is missing.
 
-    By the same `pairing.holes` as the hint on a product's page, to which it leads.
+    It uses `pairing.holes`, as does the hint on the product's page to which it leads.
     """
-    # Those that are off too: one for a Subscription trigger tells how the product is sold.
+    # Includes rules that are off: one for a Subscription trigger shows how the product is sold.
     own, everywhere = places
     for account, shared in everywhere.items():
         if found := _global_hole(account, shared):
@@ -246,7 +246,7 @@ def pairs(places: facts.Places) -> Task:
     every = {
         number: rules + everywhere.get(rules[0].marketplace_id, []) for number, rules in own.items()
     }
-    # How it is sold matters only where it would make a difference.
+    # Only look up how it is sold if that would make a difference.
     open_ = [n for n, rules in every.items() if pairing.holes_of(n, rules, subscription=True)]
     unsure = list(Product.objects.filter(pk__in=open_).order_by(by_name(), "pk"))
     sold = subscriptions.sold_by_subscription(unsure)
@@ -274,7 +274,10 @@ def _missing_rules(product: Product, missing: list[Trigger]) -> Task:
 
 
 def _global_hole(account: int, known: list[RuleFacts]) -> tuple[str, str] | None:
-    """What does not end what a global rule gives, and where the rule for it is made."""
+    """Return what to say of the first rule that global rules lack, and where to add it.
+
+    None if they lack none.
+    """
     holes = pairing.holes(None, known, subscription=subscriptions.any_sold())
     if not holes:
         return None

@@ -1,4 +1,4 @@
-"""What the overview says first, and beside its figures: from the same facts as its alarms."""
+"""What the overview says first, and beside its figures, from the same facts as its alarms."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from events.reports.dashboard import EventCounts, format_count
 from events.reports.promise import MAX_COUNT
 from integrations.sentences import Said, joined, say, say_count
 
-# The section of the integrations that need somebody.
+# The id of the section of integrations that need a person.
 IN_NEED = "sites-in-need"
 Alarm = tuple[str, str]  # the sentence, and the section of the page that tells more
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything on the overview that may need a person; `Facts()` is that nothing does."""
+    """Everything on the overview that may need a person; `Facts()` means that nothing does."""
 
     silent: bool = False  # no worker was seen lately
-    history: str = ""  # how far it is read, while some is left
+    history: str = ""  # how far past events are read, "" once all are
     rejected: Sequence[str] = ()  # sites that are on and whose key Thinkific rejects
     not_let_in: Sequence[str] = ()  # sites that are on and never connected: address or key is wrong
     unsigned: Sequence[str] = ()  # receivers that are on and whose secret cannot be opened
@@ -30,8 +30,8 @@ class Facts:
     held: int = 0
     not_in: int = 0  # buyers who paid
     not_understood: int = 0  # events
-    behind: str = ""  # that buyers have what no rule gives any more
-    left_over: int = 0  # products whose rules still give what was to be given no more
+    behind: str = ""  # sentence: buyers have what no rule gives any more
+    left_over: int = 0  # products with rules that are left over
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens
@@ -39,7 +39,7 @@ class Facts:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether the section of actions and events that need a person has anything in it."""
+        """Whether the section of actions and events that need a person is not empty."""
         return bool(
             self.history
             or self.stranded
@@ -53,7 +53,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """`parts` are (sentence, the address that tells more)."""
+    """`parts` are (sentence, address that tells more), `kind` is a color of badges."""
 
     kind: str
     parts: tuple[tuple[str, str], ...]
@@ -69,12 +69,12 @@ def headline(
     purchases: int = 0,
     undone: str = "",
 ) -> Headline:
-    """How the promise is kept, then what needs a person, the gravest first.
+    """Return how the promise is kept, then what needs a person, the gravest first.
 
-    `buyers` are those of this week who are in, or with `more_bought` those of the newest
-    MAX_COUNT purchases. `see` is the address of the list of those who paid and are not in, which
-    has a line for each of their `purchases`. What was `undone` on purpose is no alarm. Calm only
-    where nothing needs anybody.
+    `buyers` counts the buyers of this week who are in, or with `more_bought` those of the newest
+    MAX_COUNT purchases. `see` is the address of the list of buyers who paid and are not in, which
+    has a line for each of their `purchases`. What was `undone` on purpose is no alarm. The headline
+    is calm only if nothing needs a person.
     """
     grave = list(_grave(facts))
     alarms = [(text, f"#{section}") for text, section in [*grave, *_others(facts)]]
@@ -92,7 +92,7 @@ def headline(
 
 
 def _not_in(buyers: int, purchases: int) -> Said:
-    """ "3 buyers paid and are not in, for 4 purchases." """
+    """Return how many buyers paid and are not in, and for how many purchases if that differs."""
     if purchases > buyers:
         return say_count(
             buyers,
@@ -110,7 +110,10 @@ def _not_in(buyers: int, purchases: int) -> Said:
 
 
 def _all_in(buyers: int, on_the_way: int, *, more_bought: bool, every: bool) -> Said | str:
-    """ "All 43 buyers of this week are in." "41 buyers … are in, 2 buyers are on their way." """
+    """Return "All 43 buyers of this week are in." or "41 … are in, 2 buyers are on their way."
+
+    "" if there are none of either.
+    """
     found = [_in(buyers, every=every, more_bought=more_bought)] if buyers else []
     if on_the_way:
         found.append(
@@ -125,7 +128,7 @@ def _all_in(buyers: int, on_the_way: int, *, more_bought: bool, every: bool) -> 
 
 
 def _in(buyers: int, *, every: bool, more_bought: bool) -> Said:
-    """How many are in, and that they are all where that is so."""
+    """Return how many are in, and that these are all if so."""
     count = format_count(buyers)
     of = {"number": count, "most": MAX_COUNT}
     if more_bought and every:
@@ -148,7 +151,7 @@ def _in(buyers: int, *, every: bool, more_bought: bool) -> Said:
 
 
 def _grave(facts: Facts) -> Iterator[Alarm]:
-    """What stops sales."""
+    """Yield the alarms about what stops sales."""
     if facts.silent:
         yield say("Nothing is being carried out: no worker runs."), "silent"
     if names := ", ".join(facts.rejected):
@@ -175,7 +178,7 @@ def _grave(facts: Facts) -> Iterator[Alarm]:
 
 
 def _others(facts: Facts) -> Iterator[Alarm]:
-    """What may wait for a while."""
+    """Yield the alarms that may wait for a while."""
     if facts.history:
         yield facts.history, "attention"
     if facts.behind:
@@ -226,7 +229,7 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
 
 
 def events_note(came: EventCounts, *, not_in: int = 0) -> str:
-    """What became of the events that came; all is well only where no buyer is `not_in`."""
+    """Return what became of the events. All is well only if no buyer is `not_in`."""
     if not came.events:
         return say("None came in")
     if became := joined(_became(came), by=", "):
@@ -251,7 +254,7 @@ def _became(came: EventCounts) -> Iterator[Said]:
 
 
 def waiting_note(line: backlog.InLine, *, silent: bool) -> str:
-    """When what waits will be done, where that can be told."""
+    """Return when waiting actions will be done, as far as that is known."""
     if not line.waiting:
         return say("Nothing waits")
     if silent:
@@ -267,7 +270,7 @@ def waiting_note(line: backlog.InLine, *, silent: bool) -> str:
 
 
 def _kept(line: backlog.InLine) -> Iterator[Said]:
-    """What waits for something else than its turn."""
+    """Yield how many actions wait for something other than their turn."""
     if line.off:
         yield say("{number} for an integration that is off", number=format_count(line.off))
     if line.rejected:
@@ -281,7 +284,7 @@ def _kept(line: backlog.InLine) -> Iterator[Said]:
 
 
 def not_carried_out(unread: int, waiting: int) -> str:
-    """What lies there while no worker runs; "" when it is nothing."""
+    """Return what is left undone while no worker runs; "" for nothing."""
     if not unread and not waiting:
         return ""
     return say_count(

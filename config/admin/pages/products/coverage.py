@@ -1,4 +1,4 @@
-"""Coverage: what each product gives, what ends that and gives it back; many are set up at once."""
+"""Coverage: what each product gives, ends and gives back, and setting up many products at once."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -32,19 +32,18 @@ ROWS = 30
 EVERY = "every"
 LONGEST_WORD = 100
 Row = TypeVar("Row", bound=Judged)
-# The buttons of the page that shows the rules first: add them, go back to what was entered, or
-# forget it.
+# The buttons of the preview: add the rules, go back to what was entered, or forget it.
 LOOKED, CHANGE, FORGET = "looked", "change", "forget"
-# The button that ticks what is suggested by name; nothing is added by it.
+# The button that ticks the courses suggested by name; it adds nothing.
 TICK = "tick"
 CSRF = "csrfmiddlewaretoken"
-# What was entered and is not saved yet, in the session: so the page that shows it has an address.
+# The session's key for what was entered and is not saved yet, so that the preview has an address.
 KEPT = "coverage"
 LOOK = "look"
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The table by GET; rules are added by POST, to the rows that were sent."""
+    """Show the table by GET. A POST adds rules to the rows that were sent."""
     if request.method == "POST":
         return _save(request)
     if LOOK in request.GET:
@@ -102,9 +101,9 @@ def _page(
 
 
 def _save(request: HttpRequest) -> HttpResponse:
-    """Add what was entered, or with the button `missing` what is recommended, in one go.
+    """Add what was entered, or with the button `missing` what is recommended, all or nothing.
 
-    A page shows the rules before they are added, but for those missing to one product.
+    A preview shows the rules first, unless `missing` was pressed for a single product.
     """
     if not request.user.has_perm("rules.add_rule"):
         raise PermissionDenied
@@ -131,7 +130,7 @@ def _save(request: HttpRequest) -> HttpResponse:
         if added:
             request.session.pop(KEPT, None)
             _say(request, added, mend=mend)
-            # What was entered elsewhere is not saved by `missing`, and stays.
+            # `missing` does not save what was entered in rows, so it stays.
             forms, choices = _read(request.POST) if mend else ([], choices)
             if not any(form.is_touched for form in forms):
                 return _again(word)
@@ -144,7 +143,7 @@ def _save(request: HttpRequest) -> HttpResponse:
 
 
 def _look(request: HttpRequest) -> HttpResponse:
-    """The page that shows the rules before they are added."""
+    """The preview: the rules as they would be added."""
     kept = request.session.get(KEPT)
     if not kept or not request.user.has_perm("rules.add_rule"):
         return _again("")
@@ -172,7 +171,7 @@ def _look(request: HttpRequest) -> HttpResponse:
 
 
 def _effects(rules: list[Rule]) -> list[Said]:
-    """ "Product Refunded: ends access to Course Two" """
+    """Return a line for each trigger, such as "Product Refunded: ends access to Course Two"."""
     found = []
     for trigger, each in pairing.by_trigger(rules):
         facts = {
@@ -192,23 +191,23 @@ def _again(word: str) -> HttpResponseRedirect:
 
 
 def _read(given: MultiValueDict[str, str]) -> tuple[list[CoverageForm], Choices]:
-    """The rows that were sent, in the order of the page."""
+    """Return the rows that were sent, in the order of the page."""
     choices, sent = Choices(), set(given.getlist("row"))
     rows = with_rules([row for row in judged() if row.key in sent])
     return [CoverageForm.read(row, choices, given) for row in rows], choices
 
 
 def _wanted(forms: list[CoverageForm], given: MultiValueDict[str, str]) -> list[CoverageForm]:
-    """All rows, or with the button `missing` the one or those that it is for."""
+    """Return all rows, or with the button `missing` those that it is for."""
     missing = given.get("missing")
     return [form for form in forms if missing is None or missing in {EVERY, form.row.key}]
 
 
 @dataclass
 class _Added:
-    """The rules that were made for each row, and those that were there already.
+    """The rules that were added for each row, and those that existed already.
 
-    `only_looked`: they were taken back, for a person to look at them first.
+    `only_looked`: they were rolled back, so that a person can look at them first.
     """
 
     made: list[tuple[CoverageForm, list[Rule]]] = field(default_factory=list)
@@ -217,9 +216,9 @@ class _Added:
 
 
 def _add(forms: list[CoverageForm], *, mend: bool, unseen: int | None) -> _Added | None:
-    """Add all of it; None when one of them cannot be added, and then its row has the error.
+    """Add all of it. Returns None if a rule cannot be added; then its row has the error.
 
-    The rules of more than `unseen` products are taken back again; None takes none back.
+    Rules for more than `unseen` products are rolled back; None rolls nothing back.
     """
     added = _Added()
     try:
@@ -241,7 +240,7 @@ def _add(forms: list[CoverageForm], *, mend: bool, unseen: int | None) -> _Added
 
 
 def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
-    """What was made, for each product, and what was there already."""
+    """Say which rules were added for each product, and which existed already."""
     for form, rules in added.left:
         for sentence in _existing(form, rules):
             messages.warning(request, sentence)
@@ -253,7 +252,7 @@ def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
         messages.warning(request, format_html("{} {}", text, link))
     elif not made:
         messages.warning(request, say("Nothing was added."))
-    # Of several products a page has just shown the rules.
+    # For several products the preview has just shown the rules.
     for form, rules in made if len(made) == 1 else ():
         messages.success(request, said_added(form.name, rules))
     if len(made) > 1:
@@ -276,13 +275,13 @@ def _existing(form: CoverageForm, rules: Iterable[Rule]) -> Iterator[str]:
 
 
 def _options(names: Iterable[str]) -> SafeString:
-    """Of the list behind the fields; not in the template, for there may be thousands."""
+    """Return the options behind the fields. Not in the template, because there may be thousands."""
     options = (f'<option value="{escape(name)}"></option>' for name in names)
     return mark_safe("".join(options))  # noqa: S308 - each escaped
 
 
 def named_like(rows: Iterable[Row], word: str) -> list[Row]:
-    """Those whose name has this word in it."""
+    """Return the rows whose name contains this word."""
     return [row for row in rows if word.casefold() in name_of(row).casefold()]
 
 

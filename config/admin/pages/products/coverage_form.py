@@ -1,4 +1,4 @@
-"""What is entered in a row of the coverage page, and the rules that it makes."""
+"""The form of one row of the coverage page, and the rules that it makes."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ ON_SITE = _("{name} on {site}")
 
 
 class Offered(NamedTuple):
-    """A course or bundle by what names it: a tuple, because there may be thousands."""
+    """What names a course or bundle. A tuple, because there may be thousands."""
 
     pk: int
     name: str
@@ -36,7 +36,7 @@ class Offered(NamedTuple):
 
 
 class Choices:
-    """The courses and bundles to choose from, each under a name that no other one has."""
+    """The courses and bundles to choose from, each under a unique name."""
 
     def __init__(self) -> None:
         rows = Destination.objects.filter(gone_at=None).order_by(by_name(), "pk")
@@ -67,7 +67,7 @@ class Choices:
         return found if len(found) == 1 else []
 
     def named(self, name: str) -> list[Destination]:
-        """Those that this name can mean, as a person typed it; or the only one that contains it."""
+        """Return what a typed name can mean: a full match, else the only name that contains it."""
         typed = _folded(name)
         exact = self._exact.get(typed)
         meant = [exact] if exact else self._plain.get(typed) or self._with(typed)
@@ -80,7 +80,7 @@ class CoverageForm:
     """A row, with what is suggested and what was entered.
 
     `entered` are names of courses or bundles, `ticked` the triggers on which access is ended or
-    given back, as the page has them at first or as they were sent.
+    given back: as the page first shows them, or as they were sent.
     """
 
     row: Coverage
@@ -92,16 +92,16 @@ class CoverageForm:
 
     @classmethod
     def fresh(cls, row: Coverage, choices: Choices, *, paid_once: bool = False) -> "CoverageForm":
-        """As the page shows it first: what belongs to a new product's courses is ticked.
+        """Return a row as first shown. If the product gives nothing yet, its triggers are ticked.
 
-        Of what is paid once, that is what can come for it.
+        If it is paid once, only the triggers that can come for it are ticked.
         """
         matters = pairing.MATTERS_ALWAYS if paid_once else TICKS
         return cls(row, choices, ticked=[] if row.given else list(matters))
 
     @classmethod
     def read(cls, row: Coverage, choices: Choices, given: Any) -> "CoverageForm":
-        """From what was sent; a name that means no course or bundle becomes an error."""
+        """Return a row as sent. A name that does not mean just one course or bundle is an error."""
         sent = (" ".join(name[:LONGEST_NAME].split()) for name in given.getlist(f"give-{row.key}"))
         form = cls(
             row,
@@ -123,19 +123,19 @@ class CoverageForm:
 
     @cached_property
     def name(self) -> str:
-        """What the row is called in sentences."""
+        """The name of the row in sentences."""
         if product := self.row.product:
             return badges.brief(product.name)
         return say("Every product of {account}", account=str(self.row.marketplace))
 
     @property
     def is_touched(self) -> bool:
-        """Whether something was entered that saving would carry out."""
+        """Whether something was entered that saving would act on."""
         return bool(self.entered or (self.ticked and self.row.given))
 
     @cached_property
     def suggested(self) -> list[str]:
-        """Names of courses that the product may be about, while it has no rule of its own."""
+        """Names of courses that the product may be about, unless it has rules of its own."""
         product = self.row.product
         if product is None or self.row.purchase_rules:
             return []
@@ -143,23 +143,26 @@ class CoverageForm:
 
     @property
     def suggestions(self) -> list[tuple[str, bool]]:
-        """Each with whether it is ticked."""
+        """Each suggested name, and whether it is ticked."""
         return [(name, name in self.entered) for name in self.suggested]
 
     @property
     def typed(self) -> list[str]:
-        """What was entered besides; a name that is not understood stays to be mended."""
+        """Entered names that were not suggested.
+
+        One that is not understood stays, to be corrected.
+        """
         return [name for name in self.entered if name not in self.suggested]
 
     @property
     def rule_for_earlier(self) -> Rule | None:
-        """The rule that can be run for buyers who paid and were given nothing."""
+        """The rule that can be run for buyers who paid and got nothing."""
         giving = [*self.row.given, *self.row.given_everywhere]
         return giving[0] if giving and self.row.paid_for_nothing else None
 
     @property
     def left_over(self) -> Said:
-        """That some of its rules are about what it does not give any more."""
+        """A sentence that some of its rules are about what it does not give any more, or ""."""
         return left_over.in_words(self.row.rules_left_over)
 
     @property
@@ -173,19 +176,19 @@ class CoverageForm:
     def _offers(
         self, states: Iterable[tuple[Trigger, State]]
     ) -> list[tuple[Trigger, State, bool, bool]]:
-        """Each trigger, its state, whether it can be ticked, and whether it is."""
+        """Return (trigger, state, whether it can be ticked, whether it is) for each trigger."""
         return [
             (trigger, state, trigger in TICKS and state != State.COVERED, trigger in self.ticked)
             for trigger, state in states
         ]
 
     def rules(self) -> list[Rule]:
-        """The rules to be added, not saved: those that exist already are left out."""
+        """Return the rules to add, not saved; rules that exist already are left out."""
         if not self.is_touched:
             return []
         row = self.row
         giving = [self._giving(destination) for destination in self.chosen]
-        # What ends and gives back all that the row gives does so for a new course too.
+        # A trigger that covers all that the row gives must also cover a new course.
         covered = {trigger for trigger in TICKS if row.state(trigger) is State.COVERED}
         new = {destination.pk for destination in self.chosen}
         pairs = [
@@ -200,7 +203,7 @@ class CoverageForm:
         ]
 
     def existing(self) -> list[Rule]:
-        """The stored rules that give already what was chosen."""
+        """Return the stored rules that already give what was chosen."""
         found = (pairing.stored(self._giving(destination)) for destination in self.chosen)
         return [rule for rule in found if rule is not None]
 
@@ -226,8 +229,8 @@ def _not_one(name: str, found: list[Destination]) -> str:
 
 
 def _named_apart(found: list[Offered]) -> dict[str, Offered]:
-    """Each by its name, with as much more as it takes to tell it from the others."""
-    on_site = str(ON_SITE)  # looked up once for all of them
+    """Return each by its name, with as much more as it takes to tell it from the others."""
+    on_site = str(ON_SITE)  # translated once for all of them
     several_sites = len({each.integration_id for each in found}) > 1
     named = []
     for each in found:

@@ -1,4 +1,4 @@
-"""Whether somebody else changed the rules of a product since its row of coverage was filled in."""
+"""Finds rules of a product that somebody else changed since its row of coverage was filled in."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,9 +17,9 @@ LOOKED_AT = 1000
 
 
 def overtaken(request: HttpRequest, forms: Iterable[CoverageForm]) -> HttpResponse | None:
-    """The page to answer with where it is so of a row that something was entered in, else None.
+    """Return the page to answer with if that happened to a row with input, else None.
 
-    What the person did herself does not count: the page's buttons add rules in between.
+    The person's own changes do not count: the page's buttons add rules in between.
     """
     touched = {form.row.key: form for form in forms if form.is_touched}
     others = meanwhile.done_since(request, kind="rule").exclude(who=request.user.get_username())
@@ -33,7 +33,7 @@ def overtaken(request: HttpRequest, forms: Iterable[CoverageForm]) -> HttpRespon
 
 
 def in_words(rules: Iterable[Rule]) -> Said:
-    """ "Product Purchased: Course Two. Product Refunded: Course Two." """
+    """Return the courses by trigger: "Product Purchased: Course Two. Product Refunded: …"."""
     return joined(
         say(
             "{trigger}: {courses}.",
@@ -45,7 +45,7 @@ def in_words(rules: Iterable[Rule]) -> Said:
 
 
 def said_added(product: str, rules: Sequence[Rule]) -> Said:
-    """ "Brushes: 2 rules added. Product Purchased: Course Two. Product Refunded: Course Two." """
+    """Return "Brushes: 2 rules added.", followed by the same."""
     return say_count(
         len(rules),
         "{name}: 1 rule added. {rules}",
@@ -56,13 +56,13 @@ def said_added(product: str, rules: Sequence[Rule]) -> Said:
 
 
 def _by_row(entries: Iterable[AuditEntry]) -> dict[str, list[AuditEntry]]:
-    """The entries by the key of the row that they are about."""
+    """Return the entries by the key of the row that they are about."""
     numbered = [(int(each.number), each) for each in entries if each.number.isdecimal()]
     stored = Rule.objects.in_bulk([number for number, _ in numbered])
     found: dict[str, list[AuditEntry]] = defaultdict(list)
     for number, entry in numbered:
         kept = entry.before or entry.after or {}
-        # Of one that was deleted, the entry has it whole.
+        # The entry of a deleted rule has all its values.
         product, account = (_number(kept.get(name)) for name in ("product", "marketplace"))
         if rule := stored.get(number):
             product, account = rule.product_id, rule.marketplace_id

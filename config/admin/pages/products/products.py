@@ -37,7 +37,7 @@ from rules.models import Rule
 from rules.triggers import Trigger
 
 COUNTED = 1000
-# Sales are counted so far, because the list can be sorted by them.
+# The highest number of sales that is counted, because the list can be sorted by them.
 MOST_SALES = 10_000
 SHOWN_EVENTS = 10
 
@@ -60,7 +60,7 @@ class ProductForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         if self.instance.pk or "kind" not in self.fields:
             return
-        # Of a new one only what Admit cannot know is asked.
+        # A new product is asked only for what Admit cannot know.
         accounts = list(Marketplace.objects.order_by("pk")[:2])
         self.initial.setdefault("marketplace", accounts[0] if accounts else None)
         self.fields["kind"].widget = forms.HiddenInput()
@@ -68,7 +68,7 @@ class ProductForm(forms.ModelForm):
             self.fields["marketplace"].widget = forms.HiddenInput()
 
     def clean_external_id(self) -> str:
-        """The ID as SamCart's events carry it."""
+        """Return the ID as SamCart's events carry it."""
         try:
             return product_lines.samcart_id(self.cleaned_data["external_id"])
         except ValueError as error:
@@ -123,7 +123,7 @@ class ProductAdmin(Audited, ListAdmin):
     def response_add(
         self, request: HttpRequest, obj: Product, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """To where it was called from, else to its page; a new rule has it chosen then."""
+        """Lead back to where adding began, else to the product. A new rule then has it chosen."""
         self.message_user(request, say("Product added: {name}.", name=badges.brief(obj.name)))
         if "_addanother" in request.POST:
             asked = {"marketplace": obj.marketplace_id, BACK: way_back(request)}
@@ -162,7 +162,7 @@ class ProductAdmin(Audited, ListAdmin):
         return format_html('<a href="{}?{}">{}</a>', page, bought, shown)
 
     def delete_model(self, request: HttpRequest, obj: Product) -> None:
-        """The product, and its rules with it."""
+        """Delete the product, and its rules with it."""
         changing.note_deleted(Rule.objects.filter(product=obj))
         super().delete_model(request, obj)
 
@@ -212,7 +212,7 @@ class ProductAdmin(Audited, ListAdmin):
         }
 
     def end_access(self, request: HttpRequest, product: Product) -> None:
-        """Add what is ticked of the rules that end what purchases give, and give it back."""
+        """Add the ticked ones of the rules that end what purchases give, and give it back."""
         rules = list(
             Rule.objects.filter(product=product).select_related(
                 "marketplace", "product", "integration", "destination"
@@ -282,12 +282,12 @@ class ProductAdmin(Audited, ListAdmin):
 
 
 def _why_before(rule: Rule | None, before: backfill.Preview | None) -> str:
-    """Why the rule did not run for those whom it would give something now."""
+    """Return why the rule did not run for buyers whom it would give something now."""
     if rule is None or before is None or not before.run:
         return ""
     return backfill.since(before.run[0].event, rule, several=before.only is None)
 
 
 def _companions(rules: list[Rule]) -> list[Rule]:
-    """What belongs to those of a product's rules that work."""
+    """Return the rules that belong to a product's working rules."""
     return pairing.companions(rule for rule in rules if rule.enabled and not rule.is_gone)

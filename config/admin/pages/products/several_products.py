@@ -1,4 +1,4 @@
-"""Several products at once: one a line, typed or pasted; a look at what they make, then Save."""
+"""Adding several products: one a line, typed or pasted; a preview of what is added, then Save."""
 
 import hashlib
 from typing import Any
@@ -22,12 +22,12 @@ from integrations.sentences import say, say_count
 
 MOST = 200
 LONGEST = 100_000
-# The button that saves, and with it what the page showed before.
+# The button that saves, and the field with a digest of what the page showed before.
 SAVE, SEEN = "save", "seen"
 
 
 class LinesForm(forms.Form):
-    """The lines, and the account that all of them belong to."""
+    """The lines, and the account to which all of them belong."""
 
     required_css_class = "required"
 
@@ -67,7 +67,7 @@ class LinesForm(forms.Form):
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The form by GET; what it would make by POST, and saved with the button that is there then."""
+    """Show the form by GET, a preview by POST; the button on the preview saves."""
     form = LinesForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
         return _page(request, form, [])
@@ -78,7 +78,7 @@ def show(request: HttpRequest) -> HttpResponse:
         try:
             made = product_lines.add(lines, form.cleaned_data["marketplace"])
         except IntegrityError:
-            lines = form.read()  # the first event of one of them came in meanwhile
+            lines = form.read()  # the first event of one of them came meanwhile
         else:
             return _saved(request, form, lines, len(made))
     text = say("Nothing is saved yet: this has changed since you looked. Look again, then save.")
@@ -87,7 +87,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _saved(request: HttpRequest, form: LinesForm, lines: list[Line], made: int) -> HttpResponse:
-    """Back to where the person came from; first to the lines that could not be read."""
+    """Lead back to where the person came from, but first to lines that could not be read."""
     back = way_back(request)
     text = say_count(made, "1 product added.", "{number} products added.")
     coverage = reverse("admin:coverage")
@@ -113,7 +113,7 @@ def _page(
         "admin/several_products.html",
         title=say("Add several products"),
         form=form,
-        # What needs a change comes first.
+        # Lines that need a change come first.
         lines=sorted(lines, key=lambda line: (not line.problem, bool(line.known))),
         new=sum(line.is_new for line in lines),
         known=sum(line.known is not None for line in lines),
@@ -125,7 +125,7 @@ def _page(
 
 
 def _digest(lines: list[Line]) -> str:
-    """Of what the lines would make."""
+    """Return a digest of what the lines would add."""
     made = [(line.external_id, line.name) for line in lines if line.is_new]
     return hashlib.sha256(repr(made).encode()).hexdigest()
 

@@ -1,1 +1,1 @@
-"""Rules, what they gave, and what is left when they change."""
+"""Rules, what they gave, and what is left over when they change."""

@@ -1,7 +1,7 @@
-"""Another course or bundle in place of one that is gone: for its rules, and what failed by that.
+"""Replaces a course or bundle that is gone, in its rules and the actions that failed because of it.
 
-Of one that was entered by hand the number may be wrong: it is corrected here for all its rules,
-and the mistyped entry is removed where nothing names it any more.
+If it was entered by hand, its number may be wrong: it is corrected here for all its rules, and the
+mistyped entry is removed if nothing uses it any more.
 """
 
 from collections import Counter
@@ -35,9 +35,9 @@ EDITS, RETRIES = "rules.change_rule", "events.retry_rulerun"
 MOST = 50
 
 
-# In place of the other course: that its number is entered.
+# The choice to enter the right number instead of choosing another course.
 BY_NUMBER = "by_number"
-# On a request: what is gone, for the rows of its page.
+# On a request: all courses that are gone, read once for the rows of its page.
 _GONE = "_admit_gone"
 
 
@@ -45,8 +45,8 @@ _GONE = "_admit_gone"
 class Form:
     """What was posted: the ticked rules, and the other course; `error` says what is missing.
 
-    `number` is the right number as it was typed, None where one of the list is chosen, `wrong`
-    what is wrong with it, and `found` which other one has it.
+    `number` is the right number as typed, or None if another course is chosen from the list.
+    `wrong` says what is wrong with it, and `found` is another course that has it.
     """
 
     rules: list[Rule]
@@ -59,7 +59,7 @@ class Form:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The rules and failed actions of a course that is gone, and which course they get instead."""
+    """Show the rules and failed actions of a course that is gone, and change what they give."""
     asked = request.POST if request.method == "POST" else request.GET
     gone = _gone(asked.get("course"), asked.get("action"))
     if gone is None:
@@ -79,13 +79,13 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def address(run: RuleRun, *, back: str = "") -> str:
-    """Of this page, for the course that this action could not give."""
+    """Return the address of this page, for the course that this action could not give."""
     asked = {"action": run.pk} | ({BACK: back} if back else {})
     return f"{reverse('admin:another-course')}?{urlencode(asked)}"
 
 
 def label(run: RuleRun) -> str:
-    """ "Choose another course and retry the 7 that failed because of it" """
+    """Return the label of the link to this page, with the number of actions that it retries."""
     gone = gone_destinations.given_by(run).first()
     failed = gone_destinations.failed_by(gone) if gone else RuleRun.objects.none()
     number = failed.order_by()[:AT_ONCE].count()
@@ -101,7 +101,7 @@ def label(run: RuleRun) -> str:
 
 
 def choose_another(gone: Destination | None) -> str:
-    """The button."""
+    """Return the label of the button."""
     if gone is None:
         return say("Choose another course")
     if gone.by_hand:
@@ -111,7 +111,7 @@ def choose_another(gone: Destination | None) -> str:
 
 
 def in_row(request: HttpRequest, run: RuleRun) -> str:
-    """The same for a row of a list: all that is gone is read once for its page."""
+    """Return the same for a row of a list; all courses that are gone are read once for its page."""
     if (gone := getattr(request, _GONE, None)) is None:
         rows = Destination.objects.exclude(gone_at=None)
         gone = {(row.integration_id, row.kind, row.external_id): row for row in rows}
@@ -120,7 +120,7 @@ def in_row(request: HttpRequest, run: RuleRun) -> str:
 
 
 def _gone(course: object, action: object) -> Destination | None:
-    """What the address names, by itself or by an action; None where that is not gone."""
+    """Return the course that the address or its action names; None if it is not gone."""
     found = _named(course, action)
     return found if found and found.gone_at else None
 
@@ -144,11 +144,11 @@ def _rules(gone: Destination) -> QuerySet[Rule]:
 
 
 def _failed(request: HttpRequest, gone: Destination, rules: list[Rule]) -> list[RuleRun]:
-    """What failed because of it and can be retried by this person."""
+    """Return what failed because of it and this person may retry."""
     if not allowed(request, RETRIES):
         return []
     runs = gone_destinations.failed_by(gone).filter(rule__isnull=False)
-    # Where no rule uses it any more, what failed gets what its rule gives now.
+    # If no rule uses it any more, a retry gives what the action's rule gives now.
     runs = runs.filter(rule__in=rules) if rules else runs
     return list(runs.order_by("received_at", "pk")[:AT_ONCE])
 
@@ -159,7 +159,7 @@ def _others(gone: Destination) -> QuerySet[Destination]:
 
 
 def _read(request: HttpRequest, gone: Destination, rules: list[Rule]) -> Form:
-    """What was posted; that another one has the number may be answered by using that one."""
+    """Return what was posted. USE answers the question whether another course has the number."""
     ticked = set(row_ids(request.POST.getlist("rule")))
     chosen = request.POST.get(USE) or request.POST.get("destination")
     by_number = gone.by_hand and chosen == BY_NUMBER
@@ -172,7 +172,7 @@ def _read(request: HttpRequest, gone: Destination, rules: list[Rule]) -> Form:
 
 
 def _save(form: Form, gone: Destination) -> None:
-    """Change the rules as was posted; where that cannot be, the form has the error."""
+    """Change the rules as posted. If that is not possible, the form has the error."""
     is_course = gone.kind == Destination.Kind.COURSE
     if not gone.rules.exists():
         form.error = say("No rule uses it any more, so nothing was changed.")
@@ -203,7 +203,7 @@ def _change(form: Form, gone: Destination) -> None:
 
 
 def _entered(gone: Destination, form: Form, number: str) -> Destination | None:
-    """What has the right number, not saved; where none has, the form says what is wrong."""
+    """Return what has the right number, not saved; None if it is wrong, and the form says why."""
     name = {"number": number, "name": gone.name}
     entry = ByNumberForm(name, integration=gone.integration, kind=Destination.Kind(gone.kind))
     if not entry.is_valid():
@@ -239,14 +239,14 @@ def _retry(
         return HttpResponseRedirect(back or page)
     batch = many.begin(request, say("Retry with {name}", name=chosen))
     queued, left = retry_by_hand.retry(runs.order_by("received_at", "pk"), batch=batch)
-    # How far what was queued is says the page that follows.
+    # The page that follows says how far the queued actions are.
     none = "" if queued else retry_by_hand.retried_sentence(queued, left)
     sentence = joined([text, _removed(gone), none])
     return many.done(request, batch, left, sentence, back)
 
 
 def _removed(gone: Destination) -> str:
-    """That a mistyped entry is removed because nothing names it any more, "" where it stays."""
+    """Remove a mistyped entry that nothing uses any more, and say so; "" if it stays."""
     name, number = brief(gone.name), str(gone.external_id)
     if gone_destinations.is_named(gone) or not gone_destinations.remove(gone):
         return ""

@@ -1,4 +1,4 @@
-"""Buyers from before a rule: who they are and what each would get, before anything runs."""
+"""Buyers from before a rule: who they are, and what each would get, before anything runs."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -26,12 +26,12 @@ from integrations.models import Product
 from integrations.sentences import Said, say, say_count
 from rules.models import Rule
 
-# The rules that are saved at once are as many as the rows of a page with their courses.
+# Rules saved at once can be as many as a page's rows times their courses.
 MOST_RULES = 500
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The list by GET, of one or several `rule` and maybe of a `product`; by POST it is done."""
+    """Show the list by GET, of each `rule` and perhaps of a `product`. A POST enrolls."""
     asked = request.POST if request.method == "POST" else request.GET
     numbers = row_ids(asked.getlist("rule"))[:MOST_RULES]
     rules = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
@@ -65,9 +65,9 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _record(rules: Sequence[Rule], came: Rerun, batch: Batch) -> None:
-    """For how many buyers each rule was run, with what came of it for all of them.
+    """Record for how many buyers each rule was run, and what came of it for all rules together.
 
-    A rule that ran for none of them was not run.
+    A rule that ran for no buyer gets no entry.
     """
     runs = RuleRun.objects.filter(pk__in=batch.run_ids, rule__in=rules).order_by()
     buyers = dict(runs.values_list("rule").annotate(Count("customer", distinct=True)))
@@ -93,7 +93,7 @@ def _title_of_batch(rules: Sequence[Rule]) -> Said:
 
 
 def address(rules: Sequence[Rule], product: Product | None = None, *, back: str = "") -> str:
-    """Of this page, which says who is left."""
+    """Return the address of this page for these rules; it says who is left."""
     asked: dict[str, Any] = {"rule": [rule.pk for rule in rules]}
     asked |= {"product": product.pk} if product else {}
     asked |= {BACK: back} if back else {}
@@ -101,9 +101,9 @@ def address(rules: Sequence[Rule], product: Product | None = None, *, back: str 
 
 
 def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
-    """Lead to those who paid before these rules gave anything: one look at all of them.
+    """Add a message with a link to buyers who paid before these rules gave anything.
 
-    And to those who have what deleted rules of the same products gave, and to the rules of these
+    Also to buyers who have what deleted rules of the same products gave, and to rules of these
     products that are left over.
     """
     giving = [rule for rule in rules if backfill.gives_now(rule)][:MOST_RULES]
@@ -126,9 +126,9 @@ def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
 
 
 def _origin(request: HttpRequest, product: Product | None) -> tuple[str, str]:
-    """Where the person came from, as (address, name): else the product's page, else the rules.
+    """Return (address, name) of where to go back: the page before, the product, or the rules.
 
-    The name of most pages is "".
+    The name is "" for most pages that a person comes from.
     """
     back = way_back(request)
     if back == reverse("admin:index"):

@@ -1,4 +1,4 @@
-"""Who has what no rule gives any more, of all rules: what pages say of it unasked."""
+"""Buyers who have what no rule gives any more, for all rules; pages show it unasked."""
 
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -13,7 +13,7 @@ from rules.models import Rule
 
 
 def in_one_sentence(behind: BehindAll) -> Said | str:
-    """How many buyers, "" for none."""
+    """Return how many buyers that are, "" for none."""
     if not behind.customers:
         return ""
     return say_count(
@@ -26,9 +26,9 @@ def in_one_sentence(behind: BehindAll) -> Said | str:
 
 
 def by_rule(request: HttpRequest, behind: BehindAll) -> list[tuple[Rule | None, SafeString]]:
-    """A sentence for each rule, and for None, which are all that were deleted, with who it is.
+    """Return a sentence and a link for each rule; None stands for all deleted rules.
 
-    Who may not move them is told, too, but without the way there.
+    A person who may not move these buyers gets no link.
     """
     may_move = allowed(request, given_by_rule.PERMISSION)
     found = []

@@ -1,6 +1,6 @@
-"""A course or bundle that Thinkific does not list, entered by its number and a name.
+"""Entering a course or bundle that Thinkific does not list, by its number and a name.
 
-A number that another one has is asked about, and never taken as that one.
+If another one has the number, the form asks; it never assumes that this is the one.
 """
 
 from typing import Any
@@ -14,15 +14,15 @@ from integrations.sentences import say
 from integrations.thinkific import catalog, pasted_number
 
 Kind = Destination.Kind
-# By this a person says that what has the number which she entered is the one.
+# The field by which a person confirms that what has the entered number is the right one.
 USE = "use"
 
 
 class ByNumberForm(forms.Form):
-    """The number, or the address that holds it; a name is needed for one that is not known yet.
+    """The number, or the address that holds it; a name is needed if the number is new.
 
-    `found` is what has the number already under another name: the form is not valid then, and its
-    error asks whether that is the one. One that is gone is only named.
+    `found` has the number already under another name: then the form is not valid, and its error
+    asks whether that is the right one. One that is gone is only named in the error.
     """
 
     required_css_class = "required"
@@ -82,7 +82,7 @@ class ByNumberForm(forms.Form):
             self.add_error("name", text)
 
     def destination(self) -> Destination:
-        """The course or bundle as it is once it is entered, not saved; only with a right number."""
+        """Return the course or bundle that is entered, not saved; only with a right number."""
         found = self.cleaned_data
         return catalog.by_number(
             self.integration, self.kind, found["number"], found.get("name", "")
@@ -90,9 +90,9 @@ class ByNumberForm(forms.Form):
 
 
 def with_used(given: Any, *, alone: bool) -> Any:
-    """What is chosen, with the course or bundle that has the number which was entered in its place.
+    """Return the choice, with the entered number replaced by the course or bundle that has it.
 
-    Only where a person said that it is the one; `alone`: there is one at most.
+    Only if a person confirmed that it is the right one. `alone`: at most one may be chosen.
     """
     if USE not in given:
         return given

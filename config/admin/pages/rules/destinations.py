@@ -1,4 +1,4 @@
-"""Courses and bundles: looked up by others as one types, and marked as gone by a person."""
+"""Courses and bundles: their list, and marking one as gone or back."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def _is_removable(destination: Destination) -> bool:
 
 
 def _what_follows(destination: Destination) -> str:
-    """What marking it as gone would do, in sentences."""
+    """Return what marking it as gone would do, in sentences."""
     rules = gone_destinations.rules_giving(destination).filter(enabled=True).count()
     runs = gone_destinations.open_runs(destination).order_by()[: backlog.MAX_COUNT].count()
     sentences = [
@@ -67,13 +67,13 @@ def _what_follows(destination: Destination) -> str:
 
 
 class SchoolFilter(IntegrationFilter):
-    """By integration, of those that have courses and bundles."""
+    """The filter by integration, among those that have courses and bundles."""
 
     among = Integration.objects.filter(app__in=app_registry.with_catalog())
 
 
 class RulesFilter(admin.SimpleListFilter):
-    """Whether any rule is about it."""
+    """The filter by whether a rule uses it."""
 
     title = _("rules")
     parameter_name = "rules"
@@ -193,7 +193,7 @@ class DestinationAdmin(ReadOnly):
         return HttpResponseRedirect(reverse("admin:integrations_destination_changelist"))
 
     def _say(self, request: HttpRequest, destination: Destination, text: str) -> None:
-        """A message with the way to the rules that use it, if there are any."""
+        """Add a message with a link to the rules that use it, if there are any."""
         link: SafeString | str = ""
         if destination.rules.exists():
             address = integration_messages.rules_of(destination=destination.pk)

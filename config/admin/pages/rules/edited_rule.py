@@ -1,4 +1,4 @@
-"""What an edited rule leaves to be done: rules that name its old course, and buyers who have it."""
+"""What to do after a rule was edited: other rules with its old course, and buyers who have it."""
 
 from collections.abc import Iterable
 
@@ -18,14 +18,14 @@ from rules import changing, leftovers
 from rules.listing import listed
 from rules.models import Rule
 
-# Of the last so many edited rules it is looked up who has what they gave before.
+# For how many of the rules edited last it is looked up who has what they gave before.
 LOOKED_AT = 5
 
 
 def beside(rule: Rule) -> SafeString | None:
-    """That rules of its product name what none gives any more, for the rule's own page.
+    """Return that rules of its product name what none gives any more, for the rule's own page.
 
-    None where there are none: what it says is said for as long as it is true.
+    None if there are none: the sentence is shown as long as it is true.
     """
     if rule.product is None:
         return None
@@ -41,7 +41,7 @@ def beside(rule: Rule) -> SafeString | None:
 
 
 def kept_by_buyers(rules: Iterable[Rule]) -> list[tuple[Rule, SafeString]]:
-    """Those of these rules that lead elsewhere since, with who has what each gave before."""
+    """Return the rules that lead elsewhere since an edit, with who has what each gave before."""
     numbers = {str(rule.pk): rule for rule in rules}
     entries = AuditEntry.objects.filter(
         act=Act.RULE_CHANGED,
@@ -56,10 +56,10 @@ def kept_by_buyers(rules: Iterable[Rule]) -> list[tuple[Rule, SafeString]]:
 
 
 def sentence(rule: Rule, before: int | None) -> SafeString | None:
-    """All that is left to be done after this edit, in one message; None where nothing is.
+    """Return all that is left to do after this edit, in one message; None if nothing is.
 
-    `before` is the number of the course or bundle that the rule led to, None where it still does.
-    A product's page says it for as long as it is true, so the message leads there.
+    `before` is the pk of the course or bundle that the rule led to, None if it still does. A
+    product's page says it for as long as it is true, so the message leads there.
     """
     left, behind = _left(rule, before), left_behind(rule.pk)
     buyers = given_by_rule.with_link(behind, given_by_rule.address(rule.pk))
@@ -74,7 +74,7 @@ def sentence(rule: Rule, before: int | None) -> SafeString | None:
 
 
 def _left(rule: Rule, before: int | None) -> list[Rule]:
-    """The other rules that lead where this one led."""
+    """Return the other rules that lead where this one led."""
     if before is None:
         return []
     same = Rule.objects.filter(marketplace=rule.marketplace_id, product=rule.product_id)
@@ -83,7 +83,7 @@ def _left(rule: Rule, before: int | None) -> list[Rule]:
 
 
 def _names(left: list[Rule]) -> Said:
-    """Rules that end access or give it back do not follow to another course by themselves."""
+    """Return that other rules still name the old course: they do not follow by themselves."""
     return say_count(
         len(left),
         "1 other rule still names {course}.",
@@ -93,7 +93,7 @@ def _names(left: list[Rule]) -> Said:
 
 
 def _with_link(text: str, rule: Rule, label: str) -> SafeString:
-    """The text, and the way to the other rules beside this one."""
+    """Return the text with a link to the other rules beside this one."""
     page = reverse("admin:rules_rule_changelist") + "?scope__exact=global"
     if rule.product is not None:
         page = page_of(rule.product)

@@ -1,4 +1,4 @@
-"""Who has access by a rule, also what it gave before it was changed or deleted: these are moved."""
+"""Who has access by a rule, or by what it gave before it was changed or deleted; moving them."""
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
@@ -37,23 +37,23 @@ from rules.listing import listed
 from rules.models import Rule
 
 NAMED = 3
-# So many products an address names: a server reads 4,094 characters of one.
+# How many products an address may name: a server reads 4,094 characters of one.
 PRODUCTS = 200
 PERMISSION = "events.by_hand_grant"
 
 
 def sentence(rule: int) -> SafeString | None:
-    """How many buyers have what the rule of this number gave and no rule gives now.
+    """Return how many buyers have what this rule gave and no rule gives now, with a link.
 
-    With the way to the page that moves them; None where there are none. Ask after the change.
+    The link leads to the page that moves them. None if there are none. Call it after the change.
     """
     return with_link(left_behind(rule), address(rule))
 
 
 def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeString | None:
-    """The same of all that deleted rules gave to buyers of these products.
+    """Return the same for all that deleted rules gave to buyers of these products.
 
-    None also for who may not move them.
+    None also for a person who may not move them.
     """
     if not products or not allowed(request, PERMISSION):
         return None
@@ -62,7 +62,7 @@ def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeStr
 
 
 def with_link(found: LeftBehind, page: str) -> SafeString | None:
-    """The same of what was found, which this page shows."""
+    """Return the same for what was found; `page` is the address that shows it."""
     if not found.rows:
         return None
     moves = any(row.gives for row in found.rows)
@@ -71,9 +71,9 @@ def with_link(found: LeftBehind, page: str) -> SafeString | None:
 
 
 def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
-    """How many buyers have access by this rule and keep it when it is deleted, with who they are.
+    """Return how many buyers have access by this rule and keep it when it is deleted, with a link.
 
-    None where there are none, and for who may not end it for them.
+    None if there are none, or if the person may not end it for them.
     """
     if not allowed(request, PERMISSION):
         return None
@@ -92,7 +92,7 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
 
 
 def in_words(found: LeftBehind | OfRule) -> Said:
-    """ "2 buyers got Ink and Wash through this rule, and keep it." """
+    """Return a sentence such as: 2 buyers got Ink and Wash through this rule, and keep it."""
     values: dict[str, object] = {
         "courses": listed([*map(brief, found.courses)], NAMED),
         "more": "+" if found.more else "",
@@ -113,12 +113,12 @@ def in_words(found: LeftBehind | OfRule) -> Said:
 
 
 def address(rule: int) -> str:
-    """Of the page below, for the rule of this number."""
+    """Return the address of the page below, for the rule of this number."""
     return f"{reverse('admin:given-by-rule')}?rule={rule}"
 
 
 def address_of(products: Iterable[int]) -> str:
-    """Of the page for what deleted rules gave to buyers of these products."""
+    """Return the address of the page for what deleted rules gave to buyers of these products."""
     return f"{reverse('admin:given-by-rule')}?{_query(products)}"
 
 
@@ -127,9 +127,9 @@ def _query(products: Iterable[int]) -> str:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """Who would be moved, how, and who has it anyway, by GET; by POST the `chosen` are moved.
+    """Show by GET who would be moved, how, and who has it anyway. A POST moves the `chosen`.
 
-    That is of one `rule`, or of the deleted rules of each `product`.
+    For one `rule`, or for the deleted rules of each `product`.
     """
     products = row_ids(request.GET.getlist("product"))[:PRODUCTS]
     number = row_id(request.GET.get("rule")) or 0
@@ -168,7 +168,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _list(title: Said, lines: list[Line]) -> tuple[Said, list[Line], int]:
-    """What is shown of these, and how many more there are."""
+    """Return the heading, the lines that are shown, and how many more there are."""
     return title, lines[: many.SHOWN], len(lines) - many.SHOWN
 
 
@@ -183,13 +183,13 @@ def _title(found: LeftBehind) -> Said:
 
 
 def _given(rows: Iterable[Behind]) -> str:
-    """The names of what these get instead, "" where that is nothing."""
+    """Return the names of what these buyers get instead, "" for nothing."""
     names = dict.fromkeys(brief(rule.destination) for row in rows for rule in row.gives)
     return listed([*names], NAMED)
 
 
 def _what_follows(found: LeftBehind) -> dict[str, Said]:
-    """What the buttons say, and what those who can be moved lose by it."""
+    """Return the labels of the buttons, and what buyers who can be moved lose."""
     rows = [row for row in found.rows if not row.why_not]
     moved = LeftBehind(found.rule, rows)
     only_end = say_count(moved.customers, "End it for 1 buyer", "End it for {number} buyers")
@@ -202,7 +202,8 @@ def _what_follows(found: LeftBehind) -> dict[str, Said]:
             courses=courses,
         )
         told = {"label": move}
-        # Whether an edited rule fits its earlier buyers, too, is no question.
+        # An edited rule fits its earlier buyers, so only a deleted one offers to end access and
+        # give nothing.
         told |= {"only_end": only_end} if found.rule is None else {}
     ends = say(
         "Their access to {courses} ends, unless another purchase gives it.",
@@ -246,7 +247,7 @@ def _tell_again(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> Htt
 
 
 def where_kept(event: int) -> str:
-    """Of the page that shows what the buyer of this event keeps, "" where that is nothing."""
+    """Return the address of the page that shows what this event's buyer keeps, "" for nothing."""
     run = kept_of(event)
     if run is None:
         return ""
@@ -269,7 +270,7 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     product = found.rule.product if found.rule else None
     if product is None:
         return many.done(request, batch, left, text, back)
-    # That page says what else is left to be done after the rule was changed.
+    # The product's page says what else is left to do after the rule was changed.
     answer = many.done(request, batch, left, text, page_of(product))
     if others := _left_over(product, rows):
         messages.warning(request, others)
@@ -277,7 +278,7 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
 
 
 def _left_over(product: Product, moved: Iterable[Behind]) -> SafeString | None:
-    """How many rules of the product still name what these had, and the way there."""
+    """Return how many rules of the product still name what these buyers had, with a link."""
     old = {(grant.integration_id, grant.target) for row in moved for grant in row.grants}
     found = leftovers.judged(product, Rule.objects.concerning(product))
     left = [each.rule for each in found if (each.rule.integration_id, each.rule.target) in old]

@@ -1,4 +1,4 @@
-"""Rules that are left over: what they are about, for one or many products, and their end."""
+"""Rules that are left over: what they are about, for one or many products, and settling them."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -30,16 +30,16 @@ from rules.models import Rule
 from rules.triggers import Trigger
 
 NAMED = 3
-# So many products stand on the page, and in what the address asks for.
+# How many products the page shows, and its address may name.
 SHOWN = 50
 EDITS, DELETES = "rules.change_rule", "rules.delete_rule"
-# Who may do all that the page offers.
+# The permissions for all that the page offers.
 MAY = (EDITS, DELETES)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Those of one product."""
+    """The rules of one product that are left over."""
 
     product: Product
     leftovers: list[Leftover]
@@ -54,7 +54,7 @@ class Group:
 
     @property
     def harm(self) -> Said | str:
-        """What they do to later buyers, "" where that is nothing."""
+        """What they do to later buyers, "" for nothing."""
         giving = [rule for rule in self.rules if rule.spec.gives_access]
         if not giving:
             return ""
@@ -67,12 +67,12 @@ class Group:
 
     @property
     def keys(self) -> str:
-        """What a form sends of them."""
+        """What a form sends to name them."""
         return ",".join(each.key for each in self.leftovers)
 
 
 def in_words(rules: Sequence[Rule]) -> Said:
-    """ "4 rules here are still about Ink, which no purchase of this product gives any more." """
+    """Return a sentence: 4 rules here are still about Ink, which no purchase gives any more."""
     return say_count(
         len(rules),
         "1 rule here is still about {courses}, which no purchase of this product gives any more.",
@@ -83,7 +83,7 @@ def in_words(rules: Sequence[Rule]) -> Said:
 
 
 def groups(products: Collection[int]) -> list[Group]:
-    """Those of these products, by name; two queries."""
+    """Return the groups of these products, sorted by name; takes two queries."""
     if not products:
         return []
     own: dict[int, list[Rule]] = defaultdict(list)
@@ -100,7 +100,7 @@ def groups(products: Collection[int]) -> list[Group]:
 
 
 def sentence(request: HttpRequest, products: Collection[int]) -> SafeString | None:
-    """How many rules of these products are left over, with the way to them; None for none."""
+    """Return how many rules of these products are left over, with a link; None for none."""
     found = groups(products)
     if not found:
         return None
@@ -128,21 +128,24 @@ def sentence(request: HttpRequest, products: Collection[int]) -> SafeString | No
 
 
 def of_products_that_give(places: Places) -> list[int]:
-    """The products of which a rule that is left over gives a course to later buyers. No query."""
+    """Return the products with left-over rules that give a course to later buyers.
+
+    Takes no query.
+    """
     return [
         number for number, left in leftovers.by_product(places).items() if leftovers.give_back(left)
     ]
 
 
 def address(products: Iterable[int] = (), *, back: str = "") -> str:
-    """Of the page, for these products or for all."""
+    """Return the address of the page, for these products or for all."""
     asked = [("product", str(product)) for product in products][:SHOWN]
     asked += [(BACK, back)] if back else []
     return f"{reverse('admin:left-over')}{'?' if asked else ''}{urlencode(asked)}"
 
 
 def buttons(found: Sequence[Group]) -> dict[str, Said | str]:
-    """What the buttons say that change what can be changed, and that delete all."""
+    """Return the labels of the buttons that change what can be changed, and that delete all."""
     every = [each for group in found for each in group.leftovers]
     changed = [each for each in every if each.instead]
     doubled = [each for each in every if each.doubled]
@@ -162,12 +165,12 @@ def buttons(found: Sequence[Group]) -> dict[str, Said | str]:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The rules of each `product`, or of all, by GET; by POST those that were shown are settled."""
+    """Show the rules of each `product`, or of all, by GET. A POST settles those that were shown."""
     if request.method == "POST":
         return _settle(request)
     asked = row_ids(request.GET.getlist("product"))[:SHOWN]
     numbers = asked or list(leftovers.by_product(facts.by_place()))
-    # By name, because only so many are shown.
+    # Sorted by name before the cut, because only so many are shown.
     rows = Product.objects.filter(pk__in=numbers).order_by(by_name(), "pk")
     found = groups(list(rows.values_list("pk", flat=True)[:SHOWN]))
     shown = [group.product.pk for group in found]
@@ -187,7 +190,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def context(request: HttpRequest, found: Sequence[Group]) -> dict[str, object]:
-    """What the part of a page shows that these are settled by."""
+    """Return what a page's part for settling these rules needs."""
     may = request.user.has_perms(MAY)
     return {"left_over": found, "may_settle": may, "settle": buttons(found)}
 
@@ -216,7 +219,10 @@ def _settle(request: HttpRequest) -> HttpResponse:
 
 
 def _done(chosen: Sequence[Leftover], *, delete: bool) -> Said | str:
-    """What was done with these, in words; "" for nothing. Raises ValidationError."""
+    """Settle these rules, and return what was done, in words; "" for nothing.
+
+    Raises ValidationError.
+    """
     if delete:
         deleted = [each.rule.pk for each in chosen]
         changing.delete(Rule.objects.filter(pk__in=deleted))

@@ -1,6 +1,6 @@
-"""New rule: one page, on which what is chosen opens the next part and makes the sentence grow.
+"""New rule: one page, on which each choice opens the next part and extends the sentence.
 
-The form is posted. "Go on" comes back to the page by GET with what is chosen in the address; the
+The form is posted. "Go on" comes back to the page by GET with the choices in the address; the
 script asks for the same page and takes its parts. Only [Add] changes anything.
 """
 
@@ -28,12 +28,12 @@ from rules import changing, pairing
 from rules.models import Rule
 
 ADDRESS = "new-rule/"
-# With those that end access and give it back.
+# Including the rules that end access and give it back.
 MOST_RULES = MAX_RULES * (1 + len(pairing.ENDS) + len(pairing.GIVES_BACK))
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The page by GET; the rules are made by POST."""
+    """Show the page by GET. A POST adds the rules."""
     if request.method == "POST":
         return _back(request.POST) if rule_parts.is_choice(request.POST) else _add(request)
     given = _begun(request.GET)
@@ -49,7 +49,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _begun(given: QueryDict) -> QueryDict:
-    """What is chosen at first: the product, where there is only one."""
+    """Return the first choices: if there is only one product, it is chosen."""
     if any(name in given for name in ("product", "scope", "trigger")):
         return given
     some = list(Product.objects.values_list("pk", flat=True)[:2])
@@ -60,12 +60,12 @@ def _begun(given: QueryDict) -> QueryDict:
 
 
 def _back(given: Any) -> HttpResponse:
-    """To the page, with what is chosen."""
+    """Redirect to the page, with the choices in its address."""
     return HttpResponseRedirect(f"{reverse('admin:new-rule')}?{rule_parts.choices(given)}")
 
 
 def _fault(draft: Draft) -> str:
-    """Why nothing can be added, "" where it can."""
+    """Return why nothing can be added, "" if it can."""
     if draft.is_other:
         return say("Something was missing or has gone meanwhile. Choose it again.")
     if draft.by_number is not None and draft.by_number.found is not None:
@@ -114,7 +114,7 @@ def _left_out(draft: Draft) -> Said:
 
 
 def _save(request: HttpRequest, fresh: list[Rule]) -> list[Rule]:
-    """Those that could be saved; for each other one there is a message."""
+    """Save the rules and return those that could be; each other one gets a message."""
     made = []
     for rule in fresh:
         try:
@@ -129,7 +129,7 @@ def _save(request: HttpRequest, fresh: list[Rule]) -> list[Rule]:
 
 
 def added(request: HttpRequest) -> HttpResponse:
-    """What comes next after rules were added: earlier buyers, a simulation, or the next rule."""
+    """Show what comes next after adding rules: earlier buyers, a simulation, or the next rule."""
     numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
     made = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
     before = backfill.preview(*made)
@@ -149,7 +149,7 @@ def added(request: HttpRequest) -> HttpResponse:
 
 
 def _together(rules: list[Rule], before: backfill.Preview) -> tuple[Any, ...]:
-    """What is said at once of the rules of a product: its number, each rule, how many run."""
+    """Return a product's number, each of its rules, and how many run (0 if any is off)."""
     each = [(rule, rule.gives_on_purchase, before.customers_of(rule)) for rule in rules]
     runs = len(rules) if all(rule.enabled for rule in rules) else 0
     return rules[0].product_id, each, runs
@@ -157,7 +157,7 @@ def _together(rules: list[Rule], before: backfill.Preview) -> tuple[Any, ...]:
 
 @require_POST
 def refresh(request: HttpRequest) -> HttpResponse:
-    """Read the catalog again, and come back to the page."""
+    """Read the catalog again, and go back to the page."""
     sites = Integration.objects.filter(app__in=app_registry.with_catalog())
     site = row_in(sites, request.POST.get("integration"))
     if site is None:

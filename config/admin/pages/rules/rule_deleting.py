@@ -1,4 +1,4 @@
-"""Deleting rules, or turning them off: what belongs to them goes with them, or is named."""
+"""Deleting rules, or turning them off: rules that belong to them are deleted too, or named."""
 
 from collections.abc import Collection
 from typing import Any
@@ -22,12 +22,12 @@ from rules.listing import listed
 from rules.models import Rule
 
 NAMED = 3
-# What the button posts that takes those along, and which ones the page showed.
+# Posted by the button that also deletes those, and the field with those that the page showed.
 TOO, SHOWN = "too", "companion"
 
 
 def context(chosen: Collection[int]) -> dict[str, Any]:
-    """What the page that asks says of the rules that belong to these."""
+    """Return what the page that asks says about the rules that belong to these."""
     found = list(leftovers.left_by(set(chosen)))
     number = len(chosen) + len(found)
     return {
@@ -40,13 +40,13 @@ def context(chosen: Collection[int]) -> dict[str, Any]:
 
 
 def address(request: HttpRequest, rule: int) -> str:
-    """Of the page that asks before the rule of this number is deleted, and leads back here."""
+    """Return the address of the page that asks before this rule is deleted, and leads back here."""
     page = reverse("admin:rules_rule_delete", args=[rule])
     return f"{page}?{urlencode({BACK: request.get_full_path()})}"
 
 
 def back_from(request: HttpRequest, rule: int) -> HttpResponseRedirect | None:
-    """To the page that led to the one that asked, but not to that of the rule, which is gone."""
+    """Redirect to the page that led to the question, unless that was the deleted rule's own."""
     back = way_back(request)
     return (
         HttpResponseRedirect(back)
@@ -56,7 +56,7 @@ def back_from(request: HttpRequest, rule: int) -> HttpResponseRedirect | None:
 
 
 def delete(request: HttpRequest, chosen: Collection[int]) -> None:
-    """Delete these, and what belongs to them if the button said so; both in one step."""
+    """Delete these rules, and those that belong to them if the button said so, in one step."""
     too = _too(request, chosen)
     products = set(Rule.objects.filter(pk__in=chosen).values_list("product", flat=True)) - {None}
     changing.delete(Rule.objects.filter(pk__in=[*chosen, *too]))
@@ -71,7 +71,7 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
 
 
 def ask(page: Any, chosen: QuerySet[Rule]) -> Any:
-    """Django's page that asks before these are deleted, with what belongs to them."""
+    """Add to Django's page that asks before deleting what belongs to these rules."""
     if isinstance(page, TemplateResponse):
         told = context(list(chosen.values_list("pk", flat=True)))
         page.context_data = (page.context_data or {}) | told
@@ -79,9 +79,9 @@ def ask(page: Any, chosen: QuerySet[Rule]) -> Any:
 
 
 def stay_on(chosen: Collection[int]) -> SafeString | None:
-    """That rules still give what those that were turned off gave; None where none does.
+    """Return that rules still give what the ones turned off gave; None if none does.
 
-    That a refund still ends it is as it should be.
+    That a refund still ends it is right, so it is not mentioned.
     """
     found = [rule for rule in leftovers.left_by(set(chosen)) if rule.spec.gives_access]
     if not found:
@@ -127,7 +127,7 @@ def _went_too(number: int, *, several: bool) -> Said:
 
 
 def _too(request: HttpRequest, chosen: Collection[int]) -> list[int]:
-    """Those that the page showed, if they are to go as well and still belong to these."""
+    """Return the rules that the page showed, if they should go too and still belong to these."""
     if TOO not in request.POST:
         return []
     shown = set(row_ids(request.POST.getlist(SHOWN)))
@@ -135,7 +135,7 @@ def _too(request: HttpRequest, chosen: Collection[int]) -> list[int]:
 
 
 def _what_they_do(found: Collection[Rule]) -> Said | str:
-    """What those of them do that give a course, which is what a person expects the least."""
+    """Return what those rules do that give a course, which people expect least."""
     giving = [rule for rule in found if rule.spec.gives_access]
     if not giving:
         return ""

@@ -1,4 +1,4 @@
-"""What is chosen so far on the page of a rule, and the rules that it makes."""
+"""The choices so far on the page of a rule, and the rules that they make."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,7 @@ from rules.models import MOST_DAYS, Rule, Scope, in_words
 from rules.triggers import Category, Trigger
 
 MAX_PRODUCTS = 100
-# So many rules at most are made at once, without those that end access and give it back.
+# How many rules are made at once, not counting those that end access and give it back.
 MAX_RULES = 100
 NAMED = 5
 NOT_CHOSEN = "…"
@@ -40,7 +40,7 @@ NEEDS_ENDS_ALL = _(
 
 @dataclass
 class Draft:
-    """What is chosen; what does not fit together is dropped, and what is usual is the default."""
+    """The choices. What does not fit together is dropped, and defaults are what is usual."""
 
     marketplace: Marketplace | None = None
     products: list[Product] = field(default_factory=list)
@@ -52,21 +52,21 @@ class Draft:
     destinations: list[Destination] = field(default_factory=list)
     ends_all: bool = False
     delay_days: int = 0
-    # The form that takes a course or bundle by its number, where the action is about one.
+    # The form that takes a course or bundle by its number, if the action is about one.
     by_number: ByNumberForm | None = None
-    # The one that was entered so; it may not be stored yet.
+    # What was entered by that form; it may not be stored yet.
     entered: Destination | None = None
-    # So many products too many were chosen.
+    # How many products too many were chosen.
     left_out: int = 0
     most: int = MAX_PRODUCTS
-    # Something that was chosen does not fit, or has gone: it may not be replaced unseen.
+    # A choice does not fit, or is gone: it must not be replaced without telling the person.
     is_other: bool = False
     # The stored rule that is edited.
     rule: Rule | None = None
 
     @classmethod
     def read(cls, given: Any, rule: Rule | None = None) -> "Draft":
-        """From a query or a form; never raises for what people put into an address."""
+        """Read a query or a form. Never raises, whatever people put into an address."""
         draft = cls(everywhere=given.get("scope") == Scope.GLOBAL, rule=rule)
         draft._read_products(given)
         draft._read_action(given)
@@ -101,7 +101,7 @@ class Draft:
         self.marketplace = self.marketplace or accounts.first()
 
     def _read_action(self, given: Any) -> None:
-        """Integration and action, as far as they fit together; a school comes first."""
+        """Read integration and action, as far as they fit together. Schools come first."""
         sites = list(Integration.objects.order_by(by_name(), "pk"))
         self.integrations = sorted(sites, key=lambda site: not app_registry.of(site).has_catalog)
         asked = row_in(Integration.objects.all(), given.get("integration"))
@@ -115,9 +115,9 @@ class Draft:
             self.is_other = True
 
     def _usual_site(self, action: ActionSpec | None) -> Integration | None:
-        """The one that rules of these products use, else of the account; else the newest connected.
+        """Return the site of these products' rules, else the account's, else the newest connected.
 
-        Where the action is of no app here, or none is chosen, it is a school if there is one.
+        If the action belongs to no app here, or none is chosen, it is a school if there is one.
         """
         apps = [site.app for site in self.integrations]
         app = action.app if action and action.app in apps else next(iter(apps), None)
@@ -134,7 +134,7 @@ class Draft:
     def _read_destinations(self, given: Any) -> None:
         if not (self.integration and self.action and self.action.target):
             return
-        # One too many is too many rules, which the page says.
+        # One more than allowed is kept, so that the page says that there are too many rules.
         numbers = row_ids(given.getlist("destination"))[: MAX_RULES + 1]
         self.destinations = list(self.offered().filter(pk__in=numbers)) if numbers else []
         if len(self.destinations) != len(set(numbers)):
@@ -149,18 +149,18 @@ class Draft:
             self.destinations = [*others, self.entered]
 
     def actions(self) -> list[ActionSpec]:
-        """Those of the chosen integration's app."""
+        """Return the actions of the chosen integration's app."""
         site = self.integration
         return [spec for spec in ACTIONS.values() if site and spec.app == site.app]
 
     def triggers(self) -> list[Trigger]:
-        """Those that fit: Courses triggers carry no product."""
+        """Return the triggers that fit: Courses triggers carry no product."""
         return [each for each in Trigger if self.everywhere or each.category is Category.ECOMMERCE]
 
     def offered(self) -> QuerySet[Destination]:
-        """The courses or bundles that the action can be about, listed ones first.
+        """Return the courses or bundles that the action can be about, listed ones first.
 
-        Those that Thinkific said are gone are left out, but not the one of an edited rule.
+        Those that are gone are left out, except the one of an edited rule.
         """
         assert self.integration is not None
         assert self.action is not None
@@ -172,7 +172,7 @@ class Draft:
 
     @property
     def is_for_some(self) -> bool:
-        """Whether it is known for which products it is."""
+        """Whether products are chosen, or all of them."""
         return bool(self.everywhere or self.products)
 
     @property
@@ -199,14 +199,14 @@ class Draft:
         return bool(self.action and self.number and not self.is_too_large and not wrong)
 
     def for_whom(self) -> str:
-        """ "Gift Card and Watercolor", "Every product"; "" before any is chosen."""
+        """Return "Gift Card and Watercolor" or "Every product"; "" before any is chosen."""
         return say("Every product") if self.everywhere else _named(self.products)
 
     def courses(self) -> str:
         return _named(self.destinations)
 
     def sentence(self) -> str:
-        """What is chosen as a person would say it, with a gap for what is not."""
+        """Return the choices as a sentence, with a gap for what is not chosen yet."""
         if self.action is None:
             return ""
         about = say("any product") if self.everywhere else _named(self.products) or NOT_CHOSEN
@@ -217,7 +217,7 @@ class Draft:
         return in_words(self.trigger, about, self.action, place, how)
 
     def rules(self) -> list[Rule]:
-        """The rules that it makes, not saved: of each product for each course, or global ones."""
+        """Return the rules that it makes, not saved: one per product and course, or global ones."""
         assert self.action is not None
         products: list[Product | None] = [None] if self.everywhere else [*self.products]
         targets: list[Destination | None] = [*self.destinations]
@@ -239,13 +239,13 @@ class Draft:
 
     @property
     def ends_all_help(self) -> Text:
-        """What it means to end access whatever gave it, and whether this rule can do without."""
+        """The explanation of "whatever gave it", and that this rule needs it, if it does."""
         nothing = Rule(trigger=self.trigger).has_nothing_of_its_own
         return joined([NEEDS_ENDS_ALL, ENDS_ALL]) if nothing else ENDS_ALL
 
 
 def answers_of(rule: Rule) -> QueryDict:
-    """What would have been chosen for this rule."""
+    """Return the choices that would make this rule."""
     found = QueryDict(mutable=True)
     found["scope"] = rule.scope
     for name in ("product", "integration", "destination"):
@@ -259,7 +259,7 @@ def answers_of(rule: Rule) -> QueryDict:
 
 
 def _days(text: str) -> int:
-    """What a person entered, within what a rule allows."""
+    """Return the entered number of days, at most what a rule allows; 0 for anything else."""
     return min(int(text), MOST_DAYS) if text.isdecimal() and len(text) < 6 else 0
 
 

@@ -1,4 +1,4 @@
-"""What is posted by a rule's own page, which is the page of a new rule filled in."""
+"""The form posted by a rule's own page, which looks like a filled-in page of a new rule."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ BY_NUMBER = ("number", "name")
 
 
 class RuleForm(forms.ModelForm):
-    """A rule; its course or bundle is chosen, or entered by its number and a name."""
+    """A rule. Its course or bundle is chosen, or entered by its number and a name."""
 
     number = forms.CharField(max_length=2000, required=False)
     name = forms.CharField(max_length=255, required=False)
@@ -29,7 +29,7 @@ class RuleForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in ("marketplace", "delay_days"):
-            if name in self.fields:  # else only looked at
+            if name in self.fields:  # absent if the person may only look
                 self.fields[name].required = False
 
     def clean(self) -> None:
@@ -67,5 +67,5 @@ class RuleForm(forms.ModelForm):
                 catalog.enter(self._entered)
                 self.cleaned_data["destination"] = self._entered
             super()._post_clean()  # type: ignore[misc]
-            # Nothing is entered for a rule that is not saved.
+            # If the rule is not saved, its course must not be entered either.
             transaction.set_rollback(bool(self.errors))

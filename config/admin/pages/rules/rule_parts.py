@@ -1,4 +1,4 @@
-"""The parts of a rule's page: what is offered in each, and what the choice comes to."""
+"""The parts of a rule's page: what each offers, and the outcome of the choices."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -23,22 +23,22 @@ from rules import pairing
 from rules.models import Rule
 from rules.triggers import Category
 
-# For so many of the rules of a draft what they would have done is looked up.
+# For how many of a draft's rules it is looked up what they would have done lately.
 PREVIEWED = 3
 SPELLED_OUT = 20
 MANY = 60
-# In place of the products where a rule is for all of them.
+# Stands for the products if a rule is for all of them.
 GLOBAL = "all"
-# Of each value so much is kept in an address: enough to be refused as too long.
+# How much of each value an address keeps: enough to be refused as too long.
 LONGEST_CHOICE = 2001
-# Of what is chosen, this is of one school alone.
+# Choices that belong to one school only.
 OF_A_SCHOOL = ("destination", "number", "name", "courses_like")
-# What the form sends besides what is chosen.
+# What the form sends beside the choices.
 NOT_CHOICES = ("csrfmiddlewaretoken", "back", "go_on", by_number_form.USE)
 
 
 def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
-    """What the templates of the parts need; `given` is the query or form that the draft is of."""
+    """Return what the templates of the parts need; `given` is the query or form of the draft."""
     groups = [
         (each.label, [t for t in draft.triggers() if t.category is each]) for each in Category
     ]
@@ -62,19 +62,19 @@ def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
 
 
 def is_choice(posted: Any) -> bool:
-    """Whether what was posted only chooses, and the page comes back with it."""
+    """Return whether the post only chooses something, so that the page comes back with it."""
     return "go_on" in posted or by_number_form.USE in posted
 
 
 def choices(given: Any, *, alone: bool = False) -> str:
-    """What is chosen, as a query; `alone`: there is one course or bundle at most."""
+    """Return the choices as a query. `alone`: at most one course or bundle may be chosen."""
     given = by_number_form.with_used(given, alone=alone)
     chosen = [(k, vs) for k, vs in given.lists() if k not in NOT_CHOICES]
     return urlencode([(k, v[:LONGEST_CHOICE]) for k, vs in chosen for v in vs if v])
 
 
 def with_back(request: HttpRequest) -> str:
-    """What follows the choices in an address, so that the way back is kept; "" for none."""
+    """Return what to append to the choices so that the way back is kept; "" for none."""
     back = way_back(request)
     return f"&{urlencode({BACK: back})}" if back else ""
 
@@ -85,7 +85,7 @@ def _here(request: HttpRequest, given: Any) -> str:
 
 
 def _accounts(draft: Draft) -> list[Marketplace]:
-    """Those that a new global rule can be for, where there is a choice."""
+    """Return the accounts that a new global rule can be for, if there is more than one."""
     if not draft.everywhere or draft.rule is not None:
         return []
     accounts = list(Marketplace.objects.order_by("pk"))
@@ -105,13 +105,13 @@ def _products(draft: Draft, like: str) -> dict[str, Any]:
 
 
 def _in_place(chosen: list[Any], found: list[Any]) -> list[Any]:
-    """What was found, where it is, and before it what is chosen and was not found."""
+    """Return what was found, in place, and before it what is chosen and was not found."""
     there = set(found)
     return [*(each for each in chosen if each not in there), *found]
 
 
 def _destinations(draft: Draft, like: str) -> dict[str, Any]:
-    """What is chosen or found; each with its courses and the rule that exists."""
+    """Return what is chosen or found, each with its courses and any rule that exists already."""
     offered = draft.offered()
     chosen = [each for each in draft.destinations if each.pk is not None]
     found = list(offered.filter(name__icontains=like)[: MANY + 1])
@@ -129,7 +129,10 @@ def _destinations(draft: Draft, like: str) -> dict[str, Any]:
 
 
 def _elsewhere(request: HttpRequest, draft: Draft, given: Any) -> list[tuple[str, str]]:
-    """The other schools, each with the address of this page for it, less what is of this one."""
+    """Return the other schools, each with this page's address for it.
+
+    The address drops the choices that belong to this school.
+    """
     others = [
         site
         for site in draft.integrations
@@ -146,7 +149,10 @@ def _elsewhere(request: HttpRequest, draft: Draft, given: Any) -> list[tuple[str
 
 
 def _for_bundles(draft: Draft) -> str:
-    """The action that does to a bundle what the chosen one does to a course, "" without bundles."""
+    """Return the label of the action that does to bundles what the chosen one does to courses.
+
+    "" if the site has no bundles.
+    """
     kind = Destination.Kind.BUNDLE
     site, action = draft.integration, draft.action
     if not (site and action and draft.is_of_course):
@@ -158,7 +164,7 @@ def _for_bundles(draft: Draft) -> str:
 
 
 def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
-    """{bundle: the names of its courses}"""
+    """Return {bundle: names of its courses}."""
     wanted = {course for bundle in shown for course in bundle.course_ids}
     if not wanted:
         return {}
@@ -173,7 +179,7 @@ def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
 
 
 def _there(draft: Draft, shown: list[Destination]) -> dict[int, str]:
-    """{course: of how many of the chosen products the same rule exists, in words}"""
+    """Return {course: for how many of the chosen products the same rule exists, in words}."""
     if not draft.is_for_some or draft.action is None:
         return {}
     same = Rule.objects.filter(
@@ -203,7 +209,7 @@ def _there(draft: Draft, shown: list[Destination]) -> dict[int, str]:
 
 
 def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
-    """The rules that would be made, those that exist, and those that belong to them."""
+    """Return the rules that would be made, those that exist, and those that belong to them."""
     rules = draft.rules()
     fresh, there = told_apart(rules)
     before = backfill.preview(*there)
@@ -220,7 +226,7 @@ def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
 
 
 def told_apart(rules: list[Rule]) -> tuple[list[Rule], list[Rule]]:
-    """Those that are still to be made, and the stored ones that do the same as the others."""
+    """Return the rules that are still to be made, and the stored ones that equal the others."""
     known = pairing.stored_among(rules)
     found = [(rule, known.get(pairing.key(rule))) for rule in rules]
     return (
@@ -230,10 +236,10 @@ def told_apart(rules: list[Rule]) -> tuple[list[Rule], list[Rule]]:
 
 
 def _ticks(draft: Draft, given: Any, companions: Iterable[Rule]) -> dict[str, Any]:
-    """Whether it is a subscription, and which of the rules that belong to it are ticked.
+    """Return whether it is a subscription, and which of the rules that belong to it are ticked.
 
-    The answer decides what is ticked until the person ticks otherwise; it holds for the products
-    for which it was given, and of others counts what is known of them.
+    The answer decides what is ticked until the person changes the ticks. It applies to the products
+    for which it was given; for others, what is known of them counts.
     """
     offered = {rule.trigger for rule in companions}
     if not offered:
@@ -256,7 +262,7 @@ def _ticks(draft: Draft, given: Any, companions: Iterable[Rule]) -> dict[str, An
 
 
 def _how_sold(draft: Draft) -> tuple[str, Text]:
-    """What is taken as the answer until a person gives one, and why."""
+    """Return the answer that is assumed until a person gives one, and why."""
     if draft.everywhere:
         return "yes", say("A global rule is also for what is sold by subscription.")
     if draft.trigger.of_subscription:

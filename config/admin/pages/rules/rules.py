@@ -1,4 +1,4 @@
-"""Rules: the list of all, or of the global ones, and the page on which one is edited."""
+"""Rules: the list of all or of the global ones, and the page to edit one."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -68,7 +68,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 def _of_products(listed: QuerySet[Rule], products: set[int | None]) -> dict[int | None, Said]:
-    """{product: "4 rules · 1 off"} of the rules in a list, on all of its pages."""
+    """Return {product: "4 rules · 1 off"} for the rules of a list, counted on all of its pages."""
     found = listed.filter(Q(product__in=products - {None}) | Q(product=None)).order_by()
     rules = Rule.objects.filter(pk__in=found.values("pk")).order_by()
     are_off = Count("pk", filter=Q(enabled=False))
@@ -95,7 +95,7 @@ class RuleAdmin(Audited, ListAdmin):
     list_display_links = ("line",)
     list_filter = (ScopeFilter, "integration", "trigger", "action", StateFilter)
     list_select_related = ("product", "destination", "integration")
-    # Those of a product together, behind the global ones.
+    # Global rules first, then the rules of each product together.
     ordering = (by_name("product__name", nulls_first=True), "product_id", "pk")
     search_fields = ("product__name", "destination__name", "integration__name")
     search_help_text = _("Product or course")
@@ -132,7 +132,7 @@ class RuleAdmin(Audited, ListAdmin):
         return page
 
     def add_view(self, request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
-        """Rules are made on a page of their own."""
+        """Redirect to New rule, the page on which rules are made."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         return HttpResponseRedirect(reverse("admin:new-rule") + "?scope=global")
@@ -154,7 +154,7 @@ class RuleAdmin(Audited, ListAdmin):
             return HttpResponseRedirect(_again(request))
         try:
             return super().change_view(request, object_id, *args, **kwargs)
-        except IntegrityError:  # after the form had found nothing wrong
+        except IntegrityError:  # although the form found nothing wrong
             self.message_user(request, changing.AT_ONCE, messages.WARNING)
             return HttpResponseRedirect(_again(request))
 
@@ -177,19 +177,19 @@ class RuleAdmin(Audited, ListAdmin):
         if not set(changing.LEADS) & set(form.changed_data):
             return
         before = form.initial.get("destination") if "destination" in form.changed_data else None
-        # The product's page says it by itself.
+        # The product's page shows it anyway.
         told_there = obj.product is not None and way_back(request) == page_of(obj.product)
         if not told_there and (text := edited_rule.sentence(obj, before)):
             self.message_user(request, text, messages.WARNING)
 
     def response_post_save_change(self, request: HttpRequest, obj: Rule) -> HttpResponseRedirect:
-        """To the page from where it was opened."""
+        """Redirect to the page from which it was opened."""
         if back := way_back(request):
             return HttpResponseRedirect(back)
         return super().response_post_save_change(request, obj)
 
     def title_of(self, thing: Rule) -> str:
-        # The whole sentence stands below it: as a heading it fills a phone.
+        # The whole sentence is below it: as a heading it would fill a phone.
         return say("Rule: {trigger}", trigger=Trigger(thing.trigger).label)
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
@@ -251,7 +251,7 @@ class RuleAdmin(Audited, ListAdmin):
         self._switch(request, Rule.objects.filter(pk=rule.pk), on=True)
 
     def switch_off(self, request: HttpRequest, rule: Rule) -> None:
-        # What this very rule did is in its name: the rest is what a person may not expect.
+        # Without the first sentence, which says what the button does; the rest may be unexpected.
         stops = stopping.what_stops(rule)[1:]
         self._switch(request, Rule.objects.filter(pk=rule.pk), on=False)
         for sentence in stops:
@@ -290,6 +290,6 @@ class RuleAdmin(Audited, ListAdmin):
 
 
 def _again(request: HttpRequest) -> str:
-    """The page of the rule, with what is chosen in its form."""
+    """Return the address of the rule's page, with the choices of its form."""
     chosen = rule_parts.choices(request.POST, alone=True)
     return f"{request.path}?{chosen}{rule_parts.with_back(request)}"

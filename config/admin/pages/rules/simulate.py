@@ -16,7 +16,7 @@ MANY = 500
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The form, and under it what would happen once trigger and product are chosen."""
+    """Show the form, and below it what would happen, once a trigger is chosen."""
     event = row_in(EventLog.objects.select_related("product", "customer"), request.GET.get("event"))
     product = row_in(Product.objects.all(), request.GET.get("product"))
     word = request.GET.get("trigger", "")

@@ -1,4 +1,4 @@
-"""Undoing at once what one step has deleted: offered for a minute where it was done."""
+"""Undoing what one step deleted: offered for a minute on the page where it was done."""
 
 from datetime import timedelta
 from itertools import groupby
@@ -13,15 +13,15 @@ from integrations.sentences import Said, say, say_count
 from rules import undoing
 from rules.models import Rule
 
-# So long after a deletion a page offers to undo it; Changes does so later too.
+# For how long after a deletion a page offers to undo it. Changes offers it later too.
 OFFERED = timedelta(minutes=1)
 STEPS = 5
 
 
 def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEntry, Said] | None:
-    """What this person deleted last, a moment ago, and can have back: an entry of it, in words.
+    """Return the person's latest deletion that can be undone: one of its entries, and words.
 
-    On the page of a `product` that is what was about it.
+    With a `product`, only deletions that were about it.
     """
     if not request.user.has_perms(["rules.change_rule", "rules.add_rule"]):
         return None
@@ -42,14 +42,14 @@ def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEnt
 
 
 def _mark(entry: AuditEntry) -> tuple[object, str]:
-    """By which the entries of a step are known."""
+    """Return what the entries of one step have in common."""
     return entry.step or entry.at, entry.place
 
 
 def gone_with(entry: AuditEntry) -> tuple[Said, Said] | None:
-    """How many of those that were deleted with this one are still gone, and the button for them.
+    """Return how many of the rules deleted with this one are still gone, and the button for them.
 
-    None where none is.
+    None if none is.
     """
     if entry.act != Act.RULE_DELETED:
         return None

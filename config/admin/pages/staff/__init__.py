@@ -1,1 +1,1 @@
-"""People who may sign in, their roles, and what each changed."""
+"""People who may sign in, their roles, and what each of them changed."""

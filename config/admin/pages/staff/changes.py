@@ -43,7 +43,7 @@ from integrations.sentences import OBJECT, Said, say, say_count
 from rules import undoing
 from rules.listing import listed
 
-# So many names that are sentences are looked through, the newest ones.
+# How many of the newest names that are sentences are searched.
 SENTENCES = 5000
 
 
@@ -91,7 +91,7 @@ class ChangesAdmin(ReadOnly):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
     ) -> tuple[QuerySet[AuditEntry], bool]:
-        """By each word that is typed, in the name or the person as they are shown."""
+        """Find entries that have each typed word in the name or the person, as they are shown."""
         for part in word(search_term).split():
             queryset = queryset.filter(Q(who__icontains=part) | _named(part))
         return queryset, False
@@ -128,7 +128,7 @@ class ChangesAdmin(ReadOnly):
         return changes_cells.named_with_customer(entry)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """To the page that asks before a rule is deleted, or to what a buyer keeps."""
+        """Return a link to the page that asks before deleting a rule, or to what a buyer keeps."""
         entry: Any = thing
         if entry.act == Act.BUYERS_KEPT and allowed(request, given_by_rule.PERMISSION):
             page = given_by_rule.where_kept(int(entry.number))
@@ -173,7 +173,7 @@ class ChangesAdmin(ReadOnly):
         return super().render_change_form(request, context | told, *args, **kwargs)
 
     def undo_adding(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
-        """Delete a rule that was added, and say which ones of that step are left."""
+        """Delete a rule that was added, and say which rules of that step are left."""
         if entry.act != Act.RULE_ADDED:
             return None
         others = list(undoing.added_with(entry))
@@ -220,7 +220,7 @@ class ChangesAdmin(ReadOnly):
         self.message_user(request, say("Not undone. {why}", why=why), messages.WARNING)
 
     def undo_step(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
-        """Bring back all rules that were deleted in its step, and go on where the person is."""
+        """Restore all rules that were deleted in its step, and stay on the person's page."""
         if entry.act != Act.RULE_DELETED:
             return None
         if not request.user.has_perm("rules.add_rule"):
@@ -244,10 +244,10 @@ class ChangesAdmin(ReadOnly):
 
 
 def _named(part: str) -> Q:
-    """The entries whose name has this, as the reader sees it.
+    """Return a filter for entries whose name contains this, as the reader sees it.
 
-    A name that is a sentence is kept as JSON, which the database cannot read: of these the newest
-    are read here.
+    A name that is a sentence is stored as JSON, which the database cannot search: the newest of
+    those are searched here.
     """
     entries = AuditEntry.objects.annotate(kept=Cast("name", TextField()))
     sentences = entries.filter(kept__startswith=OBJECT).order_by("-pk")

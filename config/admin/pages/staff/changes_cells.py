@@ -17,7 +17,7 @@ SHOWN = 4
 
 
 def named_with_customer(entry: Any) -> SafeString | str:
-    """The name of an entry, and whose it is."""
+    """Return the name of an entry, and the customer that it is about."""
     name = badges.breakable(badges.legible(entry.name, 200)) if entry.name else NOTHING
     if entry.customer is None:
         return name
@@ -28,13 +28,13 @@ def named_with_customer(entry: Any) -> SafeString | str:
 
 
 def products(line: list[Any]) -> list[str]:
-    """What the rules of a line are for: the names of their products."""
+    """Return the names of the products that a line's rules are for."""
     kept = [(entry.before or entry.after or {}).get("product") for entry in line]
     return [*dict.fromkeys(each["name"] for each in kept if isinstance(each, dict))]
 
 
 def difference(entry: AuditEntry) -> SafeString | str:
-    """What was changed, as much of it as the list shows."""
+    """Return what was changed, as much of it as the list shows."""
     lines = [] if is_of_row(entry) else [str(line) for line in differences(entry)]
     shown = [*lines[:SHOWN], *(["…"] if len(lines) > SHOWN else [])]
     if entry.note and (entry.before is None or entry.after is None):
@@ -44,7 +44,7 @@ def difference(entry: AuditEntry) -> SafeString | str:
 
 
 def fold(line: list[Any]) -> SafeString:
-    """The entries of a line, each with the way to its page, and whose it is."""
+    """Return the entries of a line, each with a link to its page, and its customer."""
     each = (
         (
             page_of_row(entry),

@@ -1,4 +1,4 @@
-"""The list of changes: its filters, and which entries are one line."""
+"""The list of changes: its filters, and which entries form one line."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -22,14 +22,14 @@ from integrations.models import AuditEntry, Customer
 from rules import undoing
 
 MANY = 50
-# So many entries beyond a page's end are looked at for the rest of a line.
+# How many entries beyond a page's end are searched for the rest of a line.
 MOST_OF_A_LINE = 1000
-# Entries without a step: a Save may write them one after the other.
+# For entries without a step: one Save may write several within this time.
 ONE_STEP = timedelta(seconds=2)
 
 
 class _Among(admin.SimpleListFilter):
-    """By the values that the table has in a column."""
+    """A filter by the values that a column has."""
 
     column: str
 
@@ -74,9 +74,9 @@ class WhenFilter(ReceivedFilter):
 
 
 class ChangesList(RowList):
-    """A page of entries, in which those of one act, person and moment are one line.
+    """A page of entries, in which those of one act, person and moment form one line.
 
-    A line that a page's end would cut is whole on the page on which it begins.
+    A line that the end of a page would cut is shown whole on the page where it begins.
     """
 
     def get_results(self, request: HttpRequest) -> None:
@@ -93,14 +93,14 @@ class ChangesList(RowList):
         older = _alike(oldest, self.queryset.filter(pk__lt=oldest.pk).order_by("-pk"))
         lines = _lines([*reversed(newer), *entries, *older])
         here = {entry.pk for entry in entries}
-        # All of a page may be one line that began before it.
+        # The whole page may be one line that began before it.
         return [line for line in lines if line.pk in here] or [
             line for line in lines if any(entry.pk in here for entry in line.line)
         ]
 
 
 def _alike(entry: AuditEntry, neighbors: QuerySet[AuditEntry]) -> list[Any]:
-    """Of its neighbors, the next one first, those that may be of the same line."""
+    """Return those of its neighbors, the nearest first, that may belong to the same line."""
     found: list[Any] = []
     for start in range(0, MOST_OF_A_LINE, MANY):
         for other in neighbors[start : start + MANY]:
@@ -113,7 +113,7 @@ def _alike(entry: AuditEntry, neighbors: QuerySet[AuditEntry]) -> list[Any]:
 
 
 def _lines(entries: Iterable[Any]) -> list[Any]:
-    """The first entry of each line, with all of the line as `line`; the newest come first."""
+    """Return the first entry of each line, with the whole line as `line`; the newest come first."""
     found: list[Any] = []
     for entry in entries:
         line = found[-1].line if found else []
@@ -126,7 +126,7 @@ def _lines(entries: Iterable[Any]) -> list[Any]:
 
 
 def _is_of(line: Sequence[AuditEntry], entry: AuditEntry) -> bool:
-    """Whether one step of one person made it, as the line; that changes no thing twice."""
+    """Return whether the step that made the line made this entry. It changes no row twice."""
     twice = any(each.number == entry.number for each in line)
     return not twice and _is_alike(line[-1], entry)
 
@@ -141,7 +141,7 @@ def _is_alike(one: AuditEntry, other: AuditEntry) -> bool:
 
 
 def _note_customers(entries: Iterable[Any]) -> None:
-    """Whose each event or action is, as `customer`; its own name does not say it."""
+    """Set `customer` on each entry of an event or action, whose own name does not say it."""
     entries = list(entries)
     whose: dict[tuple[str, str], Customer | None] = {}
     for model in (EventLog, RuleRun):
@@ -155,7 +155,7 @@ def _note_customers(entries: Iterable[Any]) -> None:
 
 
 def _note_batches(request: HttpRequest, lines: Iterable[Any]) -> None:
-    """As `batch`: the number of what came of all of the line, if this person may see it."""
+    """Set `batch` to the number of the batch of all of a line, if this person may see it."""
     lines = list(lines)
     known = batch_links.there(request, chain.from_iterable(line.line for line in lines))
     for each in lines:
@@ -165,11 +165,11 @@ def _note_batches(request: HttpRequest, lines: Iterable[Any]) -> None:
 
 
 def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
-    """As `undoable`: an entry that is the newest of its rule; pressing Undo looks closer.
+    """Set what of each line can be undone.
 
-    As `left` of a line of rules that were deleted in one step: how many of the step, which a search
-    may have narrowed, can come back; `all_left` if all of it can. And as `undone` of a line whether
-    all of it was undone.
+    `undoable`: it is one entry, the newest of its rule; pressing Undo looks closer. `left`, for
+    rules deleted in one step: how many rules of the step can come back, including those that a
+    search left out, and `all_left` if all of them can. `undone`: all of the line was undone.
     """
     lines = list(lines)
     entries = [entry for line in lines for entry in line.line]

@@ -1,4 +1,4 @@
-"""Roles: what each may do, as Django's groups. The three of Admit can be changed, others made."""
+"""Roles: Django's groups and what each may do. Admit's three can be changed, others added."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ admin.site.unregister(Group)
 
 
 class PermissionField(forms.ModelMultipleChoiceField):
-    """Only what our pages ask for, one tick box each, in words and in the order of the roles."""
+    """The permissions that our pages ask for, a tick box each, in words and in the roles' order."""
 
     widget = forms.CheckboxSelectMultiple
 
@@ -47,7 +47,7 @@ class GroupForm(forms.ModelForm):
 
 
 def _audited(group: Group) -> dict[str, Any]:
-    """What the audit keeps of a group."""
+    """Return what the audit keeps of a group."""
     return {"name": group.name, "may": _codes(group.permissions.all())}
 
 
@@ -90,7 +90,7 @@ class GroupAdmin(Watched, ListAdmin):
         return {"name": form.cleaned_data["name"], "may": _codes(chosen)}
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Its permissions are saved here, after its name."""
+        """Save its permissions, which come after its name, and record both."""
         before = _audited(form.instance)
         if "name" in form.initial and before:
             before["name"] = form.initial["name"]

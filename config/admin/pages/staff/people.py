@@ -1,4 +1,4 @@
-"""People: who may sign in, and as what. For owners only; no wall of permissions, no e-mail."""
+"""People: who may sign in, and in which role. For owners only. Admit sends them no e-mail."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -34,7 +34,7 @@ NO_FACTOR_LEFT = _(
 
 
 class Welcome(PasswordResetConfirmView):
-    """Where a one-time link leads: choose a password, and be signed in, but for the code."""
+    """Where a one-time link leads: choose a password, and be signed in, except for the code."""
 
     template_name = "admin/people/welcome.html"
     title = _("Choose your password")
@@ -104,11 +104,11 @@ class People(Watched, ListAdmin):
         return allowed(request, SUPERUSER)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: who is switched off cannot sign in, and what they did keeps its name."""
+        """Return False: people are switched off instead, and what they did keeps their name."""
         return False
 
     def get_urls(self) -> list[Any]:
-        # Without `admin_view`: who follows it cannot sign in yet.
+        # Without `admin_view`: a person who follows the link cannot sign in yet.
         welcome = path("welcome/<uidb64>/<token>/", Welcome.as_view(), name="welcome")
         return [welcome, *super().get_urls()]
 
@@ -160,7 +160,7 @@ class People(Watched, ListAdmin):
         return self.new_link(request, obj)
 
     def new_link(self, request: HttpRequest, person: User) -> HttpResponse:
-        """A page that shows the link this once; a message would be kept with the session."""
+        """Show the link this once on a page; a message would be stored with the session."""
         if page := ask(request):
             return page
         try:
@@ -178,7 +178,7 @@ class People(Watched, ListAdmin):
         )
 
     def switch_off(self, request: HttpRequest, person: User) -> HttpResponse:
-        """The person is signed out with the next click."""
+        """End the person's sign-in and sessions."""
         try:
             people.switch_off(person, by=people.signed_in(request))
         except ValueError as error:
@@ -190,7 +190,7 @@ class People(Watched, ListAdmin):
         return HttpResponseRedirect(self.home())
 
     def switch_on(self, request: HttpRequest, person: User) -> HttpResponse:
-        """With the password and the role that the person had."""
+        """Let the person in again, with the earlier password and role."""
         if page := ask(request):
             return page
         people.switch_on(person)
@@ -200,7 +200,7 @@ class People(Watched, ListAdmin):
         return HttpResponseRedirect(self.home())
 
     def remove_second_factor(self, request: HttpRequest, person: User) -> HttpResponse | None:
-        """For who lost the phone and the recovery codes; the person's sessions end."""
+        """Remove it for a person who lost phone and recovery codes. That person's sessions end."""
         if page := ask(request):
             return page
         if second_factor.remove(person):
@@ -218,7 +218,7 @@ class People(Watched, ListAdmin):
         return reverse("admin:auth_user_changelist")
 
     def _shown(self, request: HttpRequest, thing: Any, buttons: Iterable[Button]) -> list[Button]:
-        """Nobody is offered to switch herself off."""
+        """Return the buttons, without "Switch off" on one's own row."""
         found = super()._shown(request, thing, buttons)
         return [one for one in found if one.name != "switch_off" or thing.pk != request.user.pk]
 
@@ -248,6 +248,6 @@ class People(Watched, ListAdmin):
         return badges.switch_badge(person.is_active)
 
 
-# Django registered its own page, with every permission that there is.
+# Django registered its own page, which shows every permission there is.
 admin.site.unregister(User)
 admin.site.register(User, People)

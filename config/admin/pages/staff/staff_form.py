@@ -1,4 +1,4 @@
-"""What is entered about a person who may sign in."""
+"""The form for a person who may sign in."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ ROLE = '<strong>{}</strong><span class="meaning">{}.</span>'
 
 
 def _choices() -> list[tuple[str, SafeString]]:
-    """The roles to choose from, each with its meaning."""
+    """Return the roles to choose from, each with its meaning."""
     return [
         (role, format_html(ROLE, roles.shown(role), capfirst(str(meaning))))
         for role, meaning in people.MEANINGS.items()
