@@ -1,4 +1,4 @@
-"""What a button would do for many: for whom what is done, and who is left out and why."""
+"""What a button would do for many events: what is done for whom, and who is left out and why."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from integrations.sentences import at, joined, say
 from rules.listing import listed
 from rules.models import Rule
 
-# So many at once: each is decided under the lock that the inbox needs too.
+# At most so many at once, because each is decided under the lock that the inbox needs too.
 AT_ONCE = 1000
 
 
@@ -28,9 +28,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The first AT_ONCE of what was chosen; `more` says that there are others.
+    """The first AT_ONCE of what was chosen. With `more` there are others.
 
-    `waiting` are the actions of those that are left out because their action waits.
+    `waiting` are actions of lines that are left out, which may wait for an integration.
     """
 
     lines: Sequence[Line]
@@ -47,7 +47,7 @@ class Look:
 
 
 def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> Look:
-    """What queuing these actions again would do."""
+    """Return what queuing these actions again would do."""
     reasons = retry_by_hand.reasons(runs[:AT_ONCE], anyway=anyway)
     lines = [
         Line(run.event, run.customer, f"{run.spec.label}, {run.destination_name}", reasons[run.pk])
@@ -58,7 +58,7 @@ def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> Look:
 
 
 def of_dismissal(runs: Sequence[RuleRun]) -> Look:
-    """What dismissing these actions would do."""
+    """Return what dismissing these actions would do."""
     can = set(
         RuleRun.objects.dismissible()
         .filter(pk__in=[r.pk for r in runs[:AT_ONCE]])
@@ -79,7 +79,7 @@ def of_dismissal(runs: Sequence[RuleRun]) -> Look:
 
 
 def of_review(events: Sequence[EventLog]) -> Look:
-    """What marking these events as dealt with would do."""
+    """Return what marking these events as dealt with would do."""
     lines = [
         Line(
             event,
@@ -93,7 +93,7 @@ def of_review(events: Sequence[EventLog]) -> Look:
 
 
 def of_undo(undos: Sequence[Undo]) -> Look:
-    """What undoing a batch does."""
+    """Return what undoing a batch would do."""
     lines = [
         Line(one.event, one.runs[0].customer, _undone(one), one.why_not) for one in undos[:AT_ONCE]
     ]
@@ -116,7 +116,7 @@ def _undone(one: Undo) -> str:
 
 
 def of_rerun(events: Sequence[EventLog]) -> Look:
-    """What running the rules again for these events would do."""
+    """Return what running the rules again for these events would do."""
     more, events = len(events) > AT_ONCE, events[:AT_ONCE]
     obstacles, fitting = rerun.obstacles(events), backfill.rules_now(events)
     of_these = RuleRun.objects.filter(event__in=events).order_by("pk")
@@ -146,7 +146,7 @@ def of_rerun(events: Sequence[EventLog]) -> Look:
 
 
 def _once_more(run: RuleRun) -> str:
-    """ "Create Course Enrollment, Course Two", and until when it would wait otherwise."""
+    """Return such as "Create Course Enrollment, Course Two", and until when it would else wait."""
     action = f"{run.spec.label}, {run.destination_name}"
     if not run.waits_to_retry or run.next_attempt_at is None:
         return action
@@ -160,11 +160,14 @@ def _once_more(run: RuleRun) -> str:
 def _why_nothing(
     runs: Sequence[RuleRun], keeps: Mapping[int, str], cannot: Mapping[int, str]
 ) -> str:
-    """What keeps its action, where that waits; `keeps` and `cannot` know it by pk, of all runs."""
+    """Say why nothing is done for the event of these runs.
+
+    `keeps` says by run ID what a waiting run waits for, `cannot` why a run cannot be retried.
+    """
     kept = next((keeps[run.pk] for run in runs if run.pk in keeps), "")
     return kept or rerun.why_nothing(runs, cannot)
 
 
 def _in_short(rule: Rule) -> str:
-    """ "Create Course Enrollment, Course Two" """
+    """Return such as "Create Course Enrollment, Course Two"."""
     return f"{rule.spec.label}, {rule.destination.name if rule.destination else rule.integration}"
