@@ -23,7 +23,7 @@ from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
-# At most so many rows are looked at to count actions or people.
+# At most this many rows are looked at to count actions or people.
 MAX_COUNT = 1000
 # How many days before a token ends people are told, once for each number.
 TOKEN_STAGES = (14, 7, 1)

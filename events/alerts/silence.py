@@ -26,7 +26,7 @@ TELLS_HOURS = 2 * WEEK
 # Less than one chance in a thousand is unusual.
 UNLIKELY = 0.001
 # Sales are not quite independent: people buy after a newsletter. So an unusual silence must also
-# last SHORTEST, and miss LONGER times the sales that the longest normal silence missed.
+# last SHORTEST, and cover LONGER times as many usual sales as the longest normal silence did.
 SHORTEST = 3 * HOUR
 LONGER = 1.5
 

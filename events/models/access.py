@@ -39,7 +39,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         return self.owed().exclude(runs__status__in=["waiting", "running", "failed", "held"])
 
     def lost(self) -> "GrantQuerySet":
-        """Grants whose access is gone, because the account was deleted in Thinkific since."""
+        """Grants whose access is gone, because the Thinkific account was deleted since."""
         return self.filter(_replaced_since())
 
     def seen(self) -> "GrantQuerySet":

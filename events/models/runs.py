@@ -55,7 +55,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         return self.filter(gone, status=RuleRun.Status.WAITING)
 
     def decided(self) -> "RuleRunQuerySet":
-        """All but delayed endings: those that wait for their day, or whose day has just come."""
+        """All runs except endings that wait for their day, or whose day has just come."""
         return self.exclude(code=DELAYED)
 
     def delayed(self) -> "RuleRunQuerySet":
@@ -117,7 +117,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         return self.update(status=status, code=code, message=message, **over)
 
     def behind_another(self) -> "RuleRunQuerySet":
-        """Waiting runs that `next_in_line` leaves out. A run that was just claimed is none."""
+        """Waiting runs that `next_in_line` leaves out. A run that was just claimed is not one."""
         beside, first = _before()
         waiting = self.filter(status=RuleRun.Status.WAITING)
         return waiting.filter(models.Exists(beside) | ~Q(pk=models.Subquery(first)))

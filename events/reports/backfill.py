@@ -22,7 +22,7 @@ from rules.listing import listed
 from rules.models import Rule
 from rules.pairing import Paired
 
-# A rule is run for at most so many events at once; the button can be pressed again.
+# A rule is run for at most this many events at once; the button can be pressed again.
 MAX_EVENTS = 500
 HOLDS_TOO = _("This purchase will hold that too: nothing changes in Thinkific.")
 NO_CUSTOMER = _("the order carries no usable e-mail address")
@@ -124,7 +124,10 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
 
 
 def may_be_settled() -> QuerySet[EventLog]:
-    """Return the events that may be `settled`: most customers neither have nor lost anything."""
+    """Return the events that may be settled: their customer has something, or had something end.
+
+    It is a quick filter before the slower `settled`, because most customers have neither.
+    """
     same = {"customer": OuterRef("customer")}
     ended = Exists(EventLog.objects.filter(**same).of(*revocations.ENDING))
     return EventLog.objects.filter(ended | Exists(Grant.objects.seen().filter(**same)))
@@ -163,7 +166,8 @@ def had(events: Sequence[EventLog]) -> dict[int, Said]:
 def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
     """Return {event ID: the rules that are on and fit it now}, its product's own rules first.
 
-    Rules that have passed on the event's delivery already are left out.
+    Rules that pass on are left out if they have passed on the delivery already, or if the event is
+    one by hand.
     """
     rules = Rule.objects.filter(
         Q(product=None) | Q(product__in={event.product_id for event in events}),

@@ -121,7 +121,7 @@ def when_on(integration: Integration) -> str:
 
 
 def time_needed(runs: int, integration: Integration | None = None) -> Said:
-    """Return how long the integration takes for so many actions, such as "about 1 minute".
+    """Return how long the integration takes for this many actions, such as "about 1 minute".
 
     By default it is a Thinkific site, with two calls for each action.
     """
@@ -142,7 +142,7 @@ def _time(minutes: int) -> Said:
 
 
 def spoken(runs: int) -> Said:
-    """Return such as "37 waiting actions" or "10,000+ waiting actions"."""
+    """Return text like "37 waiting actions" or "10,000+ waiting actions"."""
     return say_count(runs, "1 waiting action", "{number} waiting actions", number=capped(runs))
 
 
@@ -152,9 +152,9 @@ def capped(number: int) -> Said | int:
 
 
 def go_on(runs: int, integration: Integration | None = None) -> str:
-    """Wake the workers for so many actions that can now go on, and say so.
+    """Wake the workers for this many actions that can now go on, and say so.
 
-    Return such as "37 waiting actions go on now, about 1 minute."; "" for none. No time is given
+    Return text like "37 waiting actions go on now, about 1 minute."; "" for none. No time is given
     while no worker runs.
     """
     if not runs:

@@ -15,11 +15,11 @@ from integrations.models import AuditEntry, Customer
 from integrations.sentences import Said, Text, joined, on, say, say_count
 
 Status = RuleRun.Status
-# At most so many of its failed actions are listed.
+# At most this many of its failed actions are listed.
 LISTED = 50
 # The acts on an event as one of a batch.
 DONE = (Act.EVENT_RERUN, Act.BUYERS_MOVED, Act.BUYERS_ENDED, Act.BATCH_UNDONE)
-# Customers are named if there are at most so many.
+# Customers are named if there are at most this many.
 NAMED = 5
 # What actions with these codes are counted as. Others are counted by their status.
 BY_CODE: dict[str, Text] = {

@@ -15,9 +15,9 @@ from rules.models import Rule
 
 # (integration ID, "course:501", product ID): a course or bundle, and the product that was bought.
 Place = tuple[int, str, int]
-# At most so many changed rules are told of; the others follow when these are dealt with.
+# At most this many changed rules are shown; the others follow when these are dealt with.
 MOST_RULES = 5
-# At most so many places are looked at: each needs three parameters, and SQLite allows 32,766.
+# At most this many places are looked at: each needs three parameters, and SQLite allows 32,766.
 MOST_PLACES = 5000
 # Literals, as in the condition of the index `grant_of_buyer`: SQLite does not match parameters with
 # it, and would not use the index.
@@ -67,7 +67,7 @@ _FACTS = (
 
 @dataclass(frozen=True, slots=True)
 class OfRule:
-    """Buyers behind one rule that gives something else now, or behind all deleted ones (None).
+    """Buyers left behind by one rule that gives something else now, or by all deleted ones (None).
 
     `courses` are the names of what they have, `products` the IDs of what they bought. With `more`
     there may be others.
@@ -82,7 +82,7 @@ class OfRule:
 
 @dataclass(frozen=True, slots=True)
 class BehindAll:
-    """Buyers behind all rules; `told` has those of deleted rules and of up to MOST_RULES others.
+    """Buyers left behind by all rules: `told` has the deleted rules, and up to MOST_RULES others.
 
     `grants` are the IDs of the grants they have, up to MOST. With `more` there are others.
     """

@@ -68,7 +68,7 @@ class Row:
         }
 
     def sentence(self) -> str:
-        """Return such as "dana@example.com, Watercolor: not enrolled; order 1183 gives it."."""
+        """Return text like "dana@example.com, Watercolor: not enrolled; order 1183 gives it."."""
         shows = self.finding.get_shows_display()
         if self.finding.until is not None:
             shows = f"{shows} on {on(self.finding.until)}"
@@ -185,7 +185,7 @@ def _why_not(finding: ComparisonFinding, run: RuleRun | None) -> str:
 
 
 def progress(run: ComparisonRun) -> Said:
-    """Return such as "Course 3 of 12: Watercolor, page 2. 1,250 enrollments read so far."."""
+    """Return text like "Course 3 of 12: Watercolor, page 2. 1,250 enrollments read so far."."""
     if run.phase == ComparisonRun.Phase.LISTING:
         return say("Listing what was paid for.")
     if run.phase == ComparisonRun.Phase.READING and run.position < len(run.courses):
@@ -209,7 +209,7 @@ def progress(run: ComparisonRun) -> Said:
 
 
 def read_sentence(run: ComparisonRun) -> Said:
-    """Return such as "Read: 1,250 enrollments in 12 courses."."""
+    """Return text like "Read: 1,250 enrollments in 12 courses."."""
     return say(
         "Read: {enrollments} in {courses}.",
         enrollments=say_count(run.enrollments, "1 enrollment", "{number} enrollments"),
@@ -218,7 +218,7 @@ def read_sentence(run: ComparisonRun) -> Said:
 
 
 def summary(run: ComparisonRun) -> str:
-    """Return such as "2 paid without access, 1 with access that no purchase explains."."""
+    """Return text like "2 paid without access, 1 with access that no purchase explains."."""
     found = counts(run)
     said = {
         Kind.MISSING: say("{number} paid without access", number=found[Kind.MISSING]),

@@ -221,7 +221,7 @@ def _for_what_is_sold(
     own: Mapping[int, Sequence[RuleFacts]],
     everywhere: Mapping[int, Sequence[RuleFacts]],
 ) -> Iterator[Judged]:
-    """Judge these rows again by how they are sold; so far all were judged as subscriptions."""
+    """Yield the rows judged by how they are sold; so far all were judged as subscriptions."""
     found = list(rows)
     # How a product is sold is looked up only if it makes a difference.
     unsure = [row.product for row in found if row.holes and row.product]

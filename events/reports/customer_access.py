@@ -34,7 +34,7 @@ from rules import actions
 ORDER = (BAD, WAIT, GOOD, QUIET)
 # These come after what the customer has: whether the customer can get in is the main answer.
 AFTERWARDS = {Code.ENDS_LATER, Code.GAVE_NOTHING}
-# At most so many events of one kind are told of, the newest first.
+# At most this many events of one kind are shown, the newest first.
 MAX_EVENTS_TOLD = 5
 
 

@@ -19,7 +19,7 @@ from integrations.search_terms import fold, visible
 
 MAX_RESULTS = 50
 SIMILAR = 5
-# At most so many addresses are compared with a mistyped one.
+# At most this many addresses are compared with a mistyped one.
 COMPARED = 2000
 LONGEST = 320
 
@@ -107,9 +107,9 @@ def _unseen() -> Unseen:
 
 
 def _similar(word: str) -> tuple[list[Customer], list[EventLog]]:
-    """Return customers and events whose address differs by a slip.
+    """Return customers and events whose address differs from the word by a slip.
 
-    It has the same name at another domain, or a few other letters.
+    Such an address has the same name at another domain, or a few other letters.
     """
     email = normalize_email(word) or word.lower()
     if not email.rpartition("@")[0]:

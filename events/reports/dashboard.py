@@ -50,7 +50,7 @@ class UnfulfilledProduct:
 
 
 def format_count(number: int) -> str:
-    """Return such as "9,999", or "10,000+" above MAX_COUNT."""
+    """Return text like "9,999", or "10,000+" above MAX_COUNT."""
     shown = grouped(min(number, MAX_COUNT))
     return f"{shown}+" if number > MAX_COUNT else shown
 

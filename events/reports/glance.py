@@ -48,7 +48,7 @@ class Glance:
 
     @property
     def until(self) -> str:
-        """ "ends 15 Dec" if all ends on that day, else how many end; "" if none does."""
+        """ "ends 15 Dec" if everything ends on that day, else how many end; "" if nothing does."""
         if not self.ends:
             return ""
         first = on(min(self.ends))
@@ -58,7 +58,7 @@ class Glance:
 
 
 def counted(targets: Iterable[str]) -> Said:
-    """Return such as "2 courses and 1 bundle"; "" for none."""
+    """Return text like "2 courses and 1 bundle"; "" for none."""
     kinds = [target.partition(":")[0] for target in targets]
     courses, bundles = kinds.count("course"), kinds.count("bundle")
     found = [say_count(courses, "1 course", "{number} courses")] if courses else []
@@ -167,7 +167,7 @@ def _purchases() -> QuerySet[EventLog]:
 
 
 def totals(customer: Customer, targets: Iterable[str]) -> Said:
-    """Return such as "3 orders · 2 courses now · first purchase 3 May".
+    """Return text like "3 orders · 2 courses now · first purchase 3 May".
 
     `targets` are what the customer has. The first purchase is left out if older ones may have been
     removed since.

@@ -18,7 +18,7 @@ from rules import actions
 from rules.listing import listed
 from rules.models import Rule
 
-# At most so many accesses are looked at, the newest; the others follow when these are moved.
+# At most this many accesses are looked at, the newest; the others follow when these are moved.
 MOST = 500
 
 
@@ -52,7 +52,7 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """The purchases behind one rule, newest first, or behind deleted rules (None).
+    """The purchases left behind by one rule, newest first, or by deleted rules (None).
 
     With `more` there are over MOST. `still` are the newest actions that gave somebody what a rule
     gives now as well.
@@ -79,9 +79,10 @@ class LeftBehind:
 
 
 def left_behind(number: int) -> LeftBehind:
-    """Return the purchases behind the rule with this ID, which may be deleted. Changes nothing.
+    """Return the purchases left behind by the rule with this ID, also a deleted one.
 
-    Takes a handful of queries. What a later refund ended, or another rule gives too, is left out.
+    Changes nothing and takes a handful of queries. What a later refund ended, or another rule gives
+    too, is left out.
     """
     rules = Rule.objects.select_related("product", "integration", "destination")
     return of_runs(rules.filter(pk=number).first(), _gave(number))
@@ -111,7 +112,7 @@ def kept_of(event: int) -> RuleRun | None:
 
 
 def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
-    """Return the purchases behind the rule (None: deleted rules), among those of its actions.
+    """Return the purchases left behind by a rule (None: by deleted rules); `gave` are its actions.
 
     `gave` must be sorted, newest first. Access that a person lets the buyer keep is left out.
     """

@@ -12,7 +12,7 @@ from integrations.sentences import at, joined, say
 from rules.listing import listed
 from rules.models import Rule
 
-# At most so many at once, because each is decided under the lock that the inbox needs too.
+# At most this many at once, because each is decided under the lock that the inbox needs too.
 AT_ONCE = 1000
 
 
@@ -146,7 +146,7 @@ def of_rerun(events: Sequence[EventLog]) -> Look:
 
 
 def _once_more(run: RuleRun) -> str:
-    """Return such as "Create Course Enrollment, Course Two", and until when it would else wait."""
+    """Return text like "Create Course Enrollment, Course Two", and when it would go otherwise."""
     action = f"{run.spec.label}, {run.destination_name}"
     if not run.waits_to_retry or run.next_attempt_at is None:
         return action
@@ -169,5 +169,5 @@ def _why_nothing(
 
 
 def _in_short(rule: Rule) -> str:
-    """Return such as "Create Course Enrollment, Course Two"."""
+    """Return text like "Create Course Enrollment, Course Two"."""
     return f"{rule.spec.label}, {rule.destination.name if rule.destination else rule.integration}"

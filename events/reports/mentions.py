@@ -35,7 +35,7 @@ from integrations.samcart.unreadable import Unreadable
 from integrations.secrets import SecretUnreadable
 
 PAGE = 500
-# One query looks for at most so many texts: SQLite allows no condition of more than 1,000 parts.
+# One query looks for at most this many texts: SQLite allows no condition of more than 1,000 parts.
 AT_ONCE = 40
 # Texts in the clear, in which the database itself looks for the addresses.
 LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {

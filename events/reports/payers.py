@@ -8,7 +8,7 @@ from integrations.models import Customer
 from integrations.sentences import Said, say
 from rules.triggers import Trigger
 
-# At most so many orders of one kind are told of, the newest.
+# At most this many orders of one kind are shown, the newest.
 MAX_TOLD = 5
 
 

@@ -25,7 +25,10 @@ MAX_LOOK_ALIKES = 5
 
 @dataclass(frozen=True)
 class Person:
-    """One person, or several. `addresses` are casefolded; `keys` are the addresses to erase by."""
+    """One person, or several.
+
+    `addresses` are casefolded; `keys` are the addresses as the list of erased persons has them.
+    """
 
     customers: tuple[Customer, ...]
     addresses: frozenset[str]

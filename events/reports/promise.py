@@ -23,7 +23,7 @@ MOMENT = timedelta(minutes=2)
 MAX_COUNT = 10_000
 # We assume that this many buyers do not buy more than MAX_COUNT times a week.
 MANY_BUYERS = 1000
-# At most so many are listed, the newest.
+# At most this many are listed, the newest.
 LISTED = 1000
 # The fields that `backfill.settled` needs.
 _SETTLED_BY = (
@@ -48,7 +48,7 @@ class Promise:
     """
 
     buyers: int = 0
-    more_bought: bool = False  # there are more than MAX_COUNT purchases, and only these are counted
+    more_bought: bool = False  # there are purchases beyond the newest MAX_COUNT, not counted
     on_the_way: int = 0
     not_in: int = 0
     purchases: int = 0

@@ -50,7 +50,7 @@ class SiteQueue:
 
 
 def wake_ups() -> QueueDepth | None:
-    """Return the wake-ups that no worker has taken yet; None if Redis does not answer.
+    """Return how many wake-ups no worker has taken yet; None if Redis does not answer.
 
     The payload in django-q2's rows is a pickle, and is not read.
     """

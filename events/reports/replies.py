@@ -16,7 +16,7 @@ MAX_EVENTS_TOLD = 5
 HAS = {Code.HAS, Code.KEPT, Code.GIVING_AGAIN}
 LOOKED_AFTER = {Code.NOT_ENDED, Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONNECTED}
 OVER = {Code.ENDED, Code.BARRED}
-# The letter tells only of courses with these codes, so not of what a person has undone.
+# The letter names only courses with these codes, so nothing that a person has undone.
 TOLD = HAS | LOOKED_AFTER | OVER | {Code.MOVED}
 
 
@@ -50,7 +50,7 @@ def _values(
     if not parts:
         bought = list(besides)[:MAX_EVENTS_TOLD]
         parts = [*map(_besides, bought)] or [_found_nothing(customer)]
-    # A product is not a course: it is named only if the letter tells of no course.
+    # A product is not a course: it is named only if the letter names no course.
     names = [each.name for each, sentence in told if sentence.code in TOLD]
     names = names or [event.product.name for event in bought if event.product]
     return {
@@ -87,7 +87,7 @@ def _found_nothing(customer: Customer) -> Said:
 def _school(told: Iterable[tuple[Standing, Sentence]]) -> str:
     """Return the names of the schools that the letter is about, or of the only school there is.
 
-    The letter is signed with them. If it tells of no course, all schools of the student are named.
+    The letter is signed with them. If it names no course, all schools of the student are returned.
     """
     schools = Integration.objects.filter(app__in=app_registry.with_catalog())
     names = dict(schools.order_by("pk").values_list("pk", "name"))

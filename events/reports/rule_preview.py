@@ -21,7 +21,7 @@ from rules.models import Rule
 from rules.triggers import Trigger
 
 LATELY = timedelta(days=90)
-# At most so many events are looked at, the newest; a preview need not be complete.
+# At most this many events are looked at, the newest; a preview need not be complete.
 MAX_EVENTS = 400
 NAMED = 10
 

@@ -67,7 +67,7 @@ class Sentence:
 
 
 def happening(run: RuleRun) -> Said:
-    """Return such as "the refund of order 1183 on 3 May"."""
+    """Return text like "the refund of order 1183 on 3 May"."""
     event = run.event
     unnamed = say("a person") if event.by_hand else say("an event")
     what = Trigger(event.trigger).wording.happening if event.trigger else unnamed
@@ -75,7 +75,7 @@ def happening(run: RuleRun) -> Said:
 
 
 def outcome(run: RuleRun) -> Said:
-    """Return such as "The refund of order 1183 on 3 May: access to Course Two ended."."""
+    """Return text like "The refund of order 1183 on 3 May: access to Course Two ended."."""
     return say("{event}: {outcome}", event=upper(happening(run)), outcome=run.message)
 
 
@@ -105,5 +105,5 @@ def upper(text: str) -> str:
 
 
 def of_order(event: EventLog) -> str:
-    """Return such as " (order 1183)"; "" for an event without an order."""
+    """Return text like " (order 1183)"; "" for an event without an order."""
     return say(" (order {number})", number=event.order_id) if event.order_id else ""

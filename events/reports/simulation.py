@@ -28,7 +28,7 @@ from rules.actions import PlannedCall
 from rules.models import Rule
 from rules.triggers import Trigger
 
-# At most so many of the rules that do not concern an event are named.
+# At most this many of the rules that do not concern an event are named.
 NAMED = 50
 
 

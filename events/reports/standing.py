@@ -24,7 +24,7 @@ Status, Source = RuleRun.Status, Grant.Source
 UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
 # The codes of actions that ended access, or found it ended.
 CLOSED = {"ended", "had_ended"}
-# At most so many rows are read, the newest; nobody has that many.
+# At most this many rows are read, the newest; nobody has that many.
 MAX_ROWS = 500
 # {customer ID: {(integration ID, course or bundle): the grant that gives it}}
 Held = dict[int, dict[tuple[int, str], Grant]]

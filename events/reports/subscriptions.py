@@ -10,9 +10,9 @@ from integrations.sentences import Said, joined, say
 from rules.listing import listed
 from rules.triggers import Trigger
 
-# Only so many of a product's newest events count: if it is sold in another way now, they show it.
+# Only this many of a product's newest events count: if it is sold in another way now, they show it.
 LOOKED_AT = 50
-# At most so many products are named.
+# At most this many products are named.
 NAMED = 5
 
 

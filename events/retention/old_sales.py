@@ -28,7 +28,7 @@ OPEN = Q(status__in=[Status.WAITING, Status.FAILED, Status.HELD]) | NOT_UNDERSTO
 
 
 def older(model: Any, field: str, days: int) -> QuerySet[Any]:
-    """Return the rows whose `field` is more than so many days ago; none for 0 days."""
+    """Return the rows whose `field` is more than `days` days ago; none for 0 days."""
     if not days:
         return model.objects.none()  # type: ignore[no-any-return]
     return model.objects.filter(  # type: ignore[no-any-return]

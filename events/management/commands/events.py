@@ -11,7 +11,7 @@ from events.models import Delivery, EventLog
 from events.reports import serializers
 from integrations.samcart.parser import normalize_email
 
-# Related rows are read for so many events at a time: SQLite limits the values in one query.
+# Related rows are read for this many events at a time: SQLite limits the values in one query.
 AT_ONCE = 200
 
 
