@@ -75,7 +75,7 @@ class Preview:
 
 
 def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[EventLog]:
-    """Return earlier events of the rules' triggers and products that gave nothing, newest first.
+    """Earlier events of the rules' triggers and products that gave nothing, newest first.
 
     Events that a person has dealt with are left out. `product` narrows global rules.
     """

@@ -73,7 +73,7 @@ class Progress:
 
 
 def progress(batch: Batch) -> Progress:
-    """Return how far the actions of the batch are."""
+    """How far the actions of the batch are."""
     runs = RuleRun.objects.filter(pk__in=batch.run_ids)
     states = list(runs.values_list("status", "code"))
     goes_on = runs.decided().filter(status__in=UNFINISHED)

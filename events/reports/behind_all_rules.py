@@ -105,7 +105,7 @@ class _Given:
 
 
 def everywhere() -> BehindAll:
-    """Return who has what no rule gives any more.
+    """Who has what no rule gives any more.
 
     If there is no such buyer, this takes two or three queries. However much was sold and however
     often rules were changed, each product of a course is looked up once.

@@ -68,7 +68,7 @@ class Row:
         }
 
     def sentence(self) -> str:
-        """Return text like "dana@example.com, Watercolor: not enrolled; order 1183 gives it."."""
+        """ "dana@example.com, Watercolor: not enrolled; order 1183 gives it." """
         shows = self.finding.get_shows_display()
         if self.finding.until is not None:
             shows = f"{shows} on {on(self.finding.until)}"
@@ -83,31 +83,31 @@ class Row:
 
 
 def sites() -> QuerySet[Integration]:
-    """Return the integrations that can be compared."""
+    """Integrations that can be compared."""
     return Integration.objects.filter(app__in=app_registry.with_catalog()).order_by(by_name())
 
 
 def last(site: Integration) -> ComparisonRun | None:
-    """Return the last comparison of the site that was finished."""
+    """The last comparison of the site that was finished."""
     finished = site.comparisons.exclude(finished_at=None)
     return finished.select_related("integration").order_by("-pk").first()
 
 
 def under_way(site: Integration) -> ComparisonRun | None:
-    """Return the comparison of the site that is not finished, if there is one."""
+    """The comparison of the site that is not finished, if there is one."""
     found = site.comparisons.filter(finished_at=None)
     return found.select_related("integration").first()
 
 
 def counts(run: ComparisonRun) -> dict[str, int]:
-    """Return {kind: how many findings}."""
+    """How many findings there are of each kind."""
     found = run.findings.values_list("kind").annotate(number=Count("pk")).order_by()
     of_kind = dict(found)
     return {kind.value: of_kind.get(kind.value, 0) for kind in KINDS}
 
 
 def rows(findings: Iterable[ComparisonFinding]) -> list[Row]:
-    """Return these findings as they stand now."""
+    """These findings as they stand now."""
     found = list(findings)
     grants = Grant.objects.in_bulk({each.grant_id for each in found if each.grant_id})
     runs = _giving_runs(grants)
@@ -185,7 +185,7 @@ def _why_not(finding: ComparisonFinding, run: RuleRun | None) -> str:
 
 
 def progress(run: ComparisonRun) -> Said:
-    """Return text like "Course 3 of 12: Watercolor, page 2. 1,250 enrollments read so far."."""
+    """ "Course 3 of 12: Watercolor, page 2. 1,250 enrollments read so far." """
     if run.phase == ComparisonRun.Phase.LISTING:
         return say("Listing what was paid for.")
     if run.phase == ComparisonRun.Phase.READING and run.position < len(run.courses):
@@ -209,7 +209,7 @@ def progress(run: ComparisonRun) -> Said:
 
 
 def read_sentence(run: ComparisonRun) -> Said:
-    """Return text like "Read: 1,250 enrollments in 12 courses."."""
+    """ "Read: 1,250 enrollments in 12 courses." """
     return say(
         "Read: {enrollments} in {courses}.",
         enrollments=say_count(run.enrollments, "1 enrollment", "{number} enrollments"),
@@ -218,7 +218,7 @@ def read_sentence(run: ComparisonRun) -> Said:
 
 
 def summary(run: ComparisonRun) -> str:
-    """Return text like "2 paid without access, 1 with access that no purchase explains."."""
+    """ "2 paid without access, 1 with access that no purchase explains." """
     found = counts(run)
     said = {
         Kind.MISSING: say("{number} paid without access", number=found[Kind.MISSING]),

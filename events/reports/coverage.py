@@ -88,7 +88,7 @@ class Coverage(Judged):
 
     @property
     def rules_left_over(self) -> list[Rule]:
-        """Its own rules about what it no longer gives."""
+        """Its own rules about what it does not give any more."""
         return [rule for rule in self.rules if rule.pk in self.left_over]
 
     @cached_property

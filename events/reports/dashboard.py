@@ -96,7 +96,7 @@ def stranded() -> int:
 
 
 def needing_somebody(most: int = 10) -> list[RuleRun]:
-    """Return the newest actions that failed or are held."""
+    """The newest actions that failed or are held."""
     rows: list[RuleRun] = []
     for status in (Status.FAILED, Status.HELD):
         runs = RuleRun.objects.filter(status=status).order_by("-received_at")

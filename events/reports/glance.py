@@ -109,7 +109,7 @@ def _place(row: Grant | RuleRun) -> Place:
 
 
 def _ends(open_: dict[Place, list[Grant]], customers: Collection[int]) -> dict[Place, datetime]:
-    """Return the last moment of each course or bundle that has one."""
+    """The last moment of each course or bundle that has one."""
     runs: dict[Place, list[RuleRun]] = defaultdict(list)
     # Those whose day has come are included: with a filter by status SQLite would walk through all
     # waiting runs.

@@ -14,7 +14,7 @@ Status, Source = RuleRun.Status, Grant.Source
 
 
 def since(about: Standing, holders: Sequence[Grant]) -> Said:
-    """Return text like "since 3 May 12:28 through order 1183 and order 1190"."""
+    """ "since 3 May 12:28 through order 1183 and order 1190" """
     known = [_given_at(about, row) for row in holders if row.source != Source.BEFORE]
     orders = dict.fromkeys(source(about, row) for row in holders if row.source == Source.PURCHASE)
     how = [say("through {orders}", orders=listed([*orders]))] if orders else []
@@ -40,7 +40,7 @@ def _given_at(about: Standing, row: Grant) -> datetime:
 
 
 def _by_hand(about: Standing, row: Grant) -> Said:
-    """Return text like "by hand until 5 May (mia@example.com)"."""
+    """ "by hand until 5 May (mia@example.com)" """
     author = row.event.author if row.event else ""
     if ends_at := pending_endings.last_moment(about, row):
         if author:

@@ -103,7 +103,7 @@ def _in_texts(redactor: Redactor, model: Any) -> Iterator[Mention]:
 
 
 def _holding(model: Any, needles: list[str]) -> QuerySet[Any]:
-    """Return the rows that have one of the texts in a column of LOOKED_THROUGH."""
+    """The rows that have one of the texts in a column of LOOKED_THROUGH."""
     rows, some = model._default_manager.all(), Q(pk__in=[])
     for name in LOOKED_THROUGH[model]:
         column = name

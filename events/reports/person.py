@@ -91,7 +91,7 @@ class Person:
 
 
 def find(emails: Iterable[str]) -> Person:
-    """Return the person with these addresses, who may have no customer at all."""
+    """The person with these addresses, who may have no customer at all."""
     addresses: set[str] = set()
     keys: set[str] = set()
     customers = []

@@ -131,7 +131,7 @@ def _read(text: str) -> Any:
 
 
 def _not_read_yet(redactor: Redactor) -> Iterator[dict[str, Any]]:
-    """Yield what no worker has read yet, in the database and in the spool of this machine."""
+    """What no worker has read yet, in the database and in the spool of this machine."""
     new = Delivery.objects.filter(state=Delivery.State.NEW).order_by("pk")
     yield from _naming(redactor, new.iterator(100))
     try:

@@ -115,5 +115,5 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
 
 
 def facts_of(event: EventLog) -> dict[str, object]:
-    """Return the product and the order, for a sentence."""
+    """The product and the order, for a sentence."""
     return {"product": event.product or say("something"), "order": of_order(event)}

@@ -28,7 +28,7 @@ def reply(
     owed: Collection[EventLog],
     besides: Collection[EventLog] = (),
 ) -> str:
-    """Return a letter that can be sent as it is, all of it in the language of the template.
+    """A letter that can be sent as it is, all of it in the language of the template.
 
     `owed` are purchases that gave nothing. `besides` are events with actions that give no access,
     and purchases that a person undid.

@@ -26,7 +26,7 @@ def gave_nothing() -> QuerySet[EventLog]:
 
 
 def undone() -> QuerySet[EventLog]:
-    """Return purchases that have nothing now because a person undid what was given for them."""
+    """Purchases that have nothing now because a person undid what was given for them."""
     return EventLog.objects.filter(STILL_NOTHING, undone_at__isnull=False)
 
 

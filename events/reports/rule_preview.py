@@ -60,7 +60,7 @@ class RulePreview:
     people: dict[Effect, list[Customer]]
 
     def sentences(self) -> list[str]:
-        """Return a sentence for each effect, with up to NAMED names and how many more there are."""
+        """One for each effect, with up to NAMED names and how many more there are."""
         if not self.events:
             return [say("No event fits it.")]
         said: list[str] = [
@@ -208,7 +208,7 @@ def _change(rule: Rule, event: EventLog) -> Change:
 
 
 def _row(rule: Rule, event: EventLog, student: Customer) -> Grant:
-    """Return a grant of the event's purchase that is never saved."""
+    """A grant of the event's purchase that is never saved."""
     return Grant(
         marketplace_id=event.marketplace_id,
         product_id=event.product_id,

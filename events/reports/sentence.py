@@ -67,7 +67,7 @@ class Sentence:
 
 
 def happening(run: RuleRun) -> Said:
-    """Return text like "the refund of order 1183 on 3 May"."""
+    """ "the refund of order 1183 on 3 May" """
     event = run.event
     unnamed = say("a person") if event.by_hand else say("an event")
     what = Trigger(event.trigger).wording.happening if event.trigger else unnamed
@@ -75,7 +75,7 @@ def happening(run: RuleRun) -> Said:
 
 
 def outcome(run: RuleRun) -> Said:
-    """Return text like "The refund of order 1183 on 3 May: access to Course Two ended."."""
+    """ "The refund of order 1183 on 3 May: access to Course Two ended." """
     return say("{event}: {outcome}", event=upper(happening(run)), outcome=run.message)
 
 

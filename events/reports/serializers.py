@@ -53,7 +53,7 @@ def _run(run: RuleRun) -> dict[str, Any]:
 
 
 def unread(delivery: Delivery) -> dict[str, Any]:
-    """Return a delivery that no worker has read yet, in the shape of an event that waits."""
+    """A delivery that no worker has read yet, in the shape of an event that waits."""
     return {
         "id": None,
         "received_at": delivery.received_at.isoformat(),
@@ -74,7 +74,7 @@ def unread(delivery: Delivery) -> dict[str, Any]:
 
 
 def in_words(event: EventLog) -> list[str]:
-    """Return a few lines for a terminal: what came, and what was done about it."""
+    """A few lines for a terminal: what came, and what was done about it."""
     what = event.what_happened or event.raw_type or "Something unknown"
     about = [
         f"of {event.product}" if event.product else "",

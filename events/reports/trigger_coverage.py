@@ -109,7 +109,7 @@ def needed(marketplace: Marketplace) -> dict[Trigger, int]:
 
 
 def missing(marketplace: Marketplace) -> list[MissingTrigger]:
-    """Return the triggers that rules wait for and SamCart never sent, in the order of Trigger."""
+    """The triggers that rules wait for and SamCart never sent, in the order of Trigger."""
     waited_for = needed(marketplace)
     heard = last_received(marketplace, waited_for)
     never = {

@@ -57,7 +57,7 @@ BESIDES: dict[str, Text] = {
 
 
 def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
-    """Return the state of each course and bundle for the customer, and why, newest first."""
+    """The state of each course and bundle for the customer, and why, newest first."""
     found = standings(customer)
     undecided = [each.undecided for each in found]
     waiting = wait_reasons.reasons([run for run in undecided if run is not None])
