@@ -1,1 +1,1 @@
-"""What is wrong now, and the messages about it to the people who want them."""
+"""Problems of the installation, and the messages about them to the people who want them."""

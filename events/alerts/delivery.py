@@ -1,7 +1,7 @@
-"""Sends the messages that are due, each outside of a transaction and under a deadline.
+"""Send the messages that are due, each outside a transaction and under a deadline.
 
-At least once: a worker that dies between sending and noting it sends again. A webhook can tell by
-`webhook-id`, a mail by its Message-ID.
+Each is sent at least once: if a worker dies before it records the sending, it is sent again. A
+receiver recognizes a repeat by its `webhook-id`, a mail server by its Message-ID.
 """
 
 import json
@@ -26,20 +26,20 @@ from integrations.notify_url.client import Client
 from integrations.sentences import say
 
 log = logging.getLogger(__name__)
-# Before each further attempt; after the last one it is given up.
+# How long to wait before each further attempt. After the last one the message is given up.
 DELAYS = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 360, 720)]
-# While one worker sends it, no other does.
+# How long a message belongs to the worker that sends it.
 LEASE = timedelta(minutes=2)
 AT_ONCE = 20
 
 
 def due() -> QuerySet[AlertMessage]:
-    """The messages that wait to be sent."""
+    """Return the messages whose time to be sent has come."""
     return AlertMessage.objects.filter(next_attempt_at__lte=Now())
 
 
 def send_due(*, until: float) -> int:
-    """Send what is due, and begin none after `until` (monotonic seconds); how many were tried."""
+    """Send what is due, until `until` (monotonic seconds). Return how many messages were tried."""
     tried = 0
     while time.monotonic() < until:
         # Webhooks first: they must not wait for a mail server that hangs.
@@ -74,7 +74,7 @@ def _try(pk: int) -> int:
     except NotSent as error:
         again = attempts <= len(DELAYS) and message.channel.on
         retry_at = Now() + DELAYS[attempts - 1] if again else None
-        # A row that was deleted meanwhile is not made again.
+        # `update` and not `save`, which would make a row again that was deleted meanwhile.
         row.update(
             attempts=attempts, code=error.code, problem=error.sentence, next_attempt_at=retry_at
         )
@@ -92,7 +92,7 @@ def send(message: AlertMessage) -> Sent:
 
 
 def test_for(channel: AlertChannel) -> AlertMessage:
-    """A test message for the channel, not saved."""
+    """Return an unsaved test message for the channel."""
     with translation.override(_language(channel)):
         text = wording.test()
     return AlertMessage(
@@ -105,7 +105,7 @@ def test_for(channel: AlertChannel) -> AlertMessage:
 
 
 def _language(channel: AlertChannel) -> str:
-    """A mail is written to a person; who reads what a webhook takes is not known."""
+    """Return the person's language for mail. Who reads a webhook's messages is not known."""
     if channel.kind != AlertChannel.Kind.EMAIL:
         return settings.LANGUAGE_CODE
     return str(import_string(settings.LANGUAGE_OF_PERSON)(channel.person))
@@ -160,5 +160,5 @@ def _body(message: AlertMessage) -> bytes:
 
 
 def _slack(text: str) -> str:
-    """Text as Slack wants it: what somebody named "<!channel>" calls nobody."""
+    """Return the text escaped for Slack, so that a name such as "<!channel>" calls nobody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""What is wrong now: each cause looked for by cheap queries, all of them together in `find`."""
+"""Find what is wrong now. Each cause has a check made of cheap queries; `find` does them all."""
 
 import json
 import logging
@@ -23,9 +23,9 @@ from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
-# People and actions are counted so far.
+# At most this many rows are looked at to count actions or people.
 MAX_COUNT = 1000
-# So many days before its end, and each time once more, a token is told of.
+# How many days before a token ends people are told, once for each number.
 TOKEN_STAGES = (14, 7, 1)
 BACKUP_AGE = timedelta(hours=26)
 _UNDONE = RuleRun.objects.filter(status__in=[Status.FAILED, Status.HELD])
@@ -34,9 +34,10 @@ _BRAKED = Q(status=Status.HELD, code=BRAKED)
 
 
 def find(now: datetime | None = None, codes: Iterable[Code] = Code) -> list[Problem]:
-    """What is wrong now, of these codes; what stops sales first. Also what has not lasted yet.
+    """Return all problems with these codes, those that stop sales first.
 
-    A look that fails stops no other: in its place is a problem NOT_CHECKED about its code.
+    They include problems that have not lasted long enough to be told. If a check fails, the others
+    are still done, and a problem NOT_CHECKED names its code.
     """
     now = now or timezone.now()
     found = [problem for code in codes if code in LOOKS for problem in _look(code, now)]
@@ -52,7 +53,7 @@ def _look(code: Code, now: datetime) -> list[Problem]:
 
 
 def lasting(now: datetime | None = None, codes: Iterable[Code] = Code) -> list[Problem]:
-    """What is wrong now, and has been for longer than its kind may last."""
+    """Return the problems with these codes that have lasted longer than their kind may."""
     now = now or timezone.now()
     alerts = Alert.objects.filter(ended_at=None).values_list("code", "subject", "began_at")
     began = {(code, subject): at for code, subject, at in alerts}
@@ -64,7 +65,7 @@ def _no_worker(now: datetime) -> Iterator[Problem]:
     seen = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
     if seen is None or now - seen > timedelta(minutes=2):
         waiting = RuleRun.objects.filter(status=Status.WAITING)
-        # Where none was ever seen, it is missing since there is an account to work for.
+        # If none was ever seen, one has been missing since the first account was made.
         since = seen or Marketplace.objects.aggregate(at=Min("created_at"))["at"]
         yield Problem(Code.NO_WORKER, since=since, buyers=_people(waiting))
 
@@ -92,7 +93,7 @@ def _of_site(code: Code, site: Integration, **facts: bool) -> Problem:
 
 
 def _overdue(now: datetime) -> Iterator[Problem]:
-    # What waits for a site that is off or paused has a problem of its own.
+    # Sites that are off wait on purpose, and paused ones have a problem of their own.
     due = RuleRun.objects.due().filter(integration__in=rate_limit.open_sites())
     unread = Delivery.objects.filter(state=Delivery.State.NEW)
     oldest = [
@@ -125,7 +126,7 @@ def _disks(now: datetime) -> Iterator[Problem]:
 
 
 def _canaries(now: datetime) -> Iterator[Problem]:
-    # One may fail by chance; it is tried again after a minute.
+    # One may fail by chance, and is soon tried again.
     failing = Canary.objects.filter(failures__gte=2).select_related("marketplace")
     for each in failing if settings.CANARY else ():
         host = urlsplit(settings.PUBLIC_URL).hostname
@@ -141,7 +142,7 @@ def _silence(now: datetime) -> Iterator[Problem]:
 
 
 def silent_accounts(now: datetime) -> QuerySet[Marketplace]:
-    """The accounts that have sold nothing for a while. Of the others nothing more is read."""
+    """Return the accounts without a recent sale. The others need no closer, slower look."""
     lately = _SALES.filter(
         marketplace=OuterRef("pk"), received_at__gt=now - silence.SHORTEST, received_at__lte=now
     )
@@ -149,7 +150,7 @@ def silent_accounts(now: datetime) -> QuerySet[Marketplace]:
 
 
 def silence_of(account: Marketplace, now: datetime) -> silence.Silence | None:
-    """The account's silence while it is unusual, unless the owner said that it is right."""
+    """Return the account's silence if it is unusual and the owner has not called it right."""
     since = now - silence.LOOKED_BACK
     sales = _SALES.filter(marketplace=account, received_at__gte=since).order_by("-received_at")
     times = sales.values_list("received_at", flat=True)
@@ -200,7 +201,7 @@ def _backups(now: datetime) -> Iterator[Problem]:
 
 
 def last_backup() -> datetime | None:
-    """When the last good backup was made; None where `manage.py backup` was never used."""
+    """Return when the last good backup was made; None if `manage.py backup` left no record."""
     try:
         told = json.loads((Path(settings.BACKUP_DIR) / "last.json").read_text())
         return datetime.fromisoformat(told["made_at"])

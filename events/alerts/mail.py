@@ -1,4 +1,4 @@
-"""Sends one message by the mail server of EMAIL_URL, and explains what went wrong."""
+"""Send one message by the mail server of EMAIL_URL, and explain what went wrong."""
 
 import smtplib
 import ssl
@@ -13,13 +13,13 @@ from events.alerts.sent import NotSent, Sent
 from events.models import AlertMessage
 from integrations.sentences import Text, say
 
-# So many mails are sent at a time. Those that hang take the place of others, and no more.
+# How many mails are sent at a time. A mail that hangs keeps its place, so no more than these hang.
 AT_ONCE = 4
 _places = threading.BoundedSemaphore(AT_ONCE)
 
 
 def send(message: AlertMessage) -> Sent:
-    """Send it now, within EMAIL_SECONDS. Raises NotSent."""
+    """Send the message now, within EMAIL_SECONDS. Raises NotSent."""
     if not settings.EMAIL_HOST:
         no_server = say(
             "No mail server is set, so no e-mail can be sent. Ask the person who runs the server "
@@ -38,10 +38,11 @@ def send(message: AlertMessage) -> Sent:
 
 
 def _within(seconds: float, message: AlertMessage, to: str) -> Exception | None:
-    """Send it; what went wrong, if anything.
+    """Send the message and return the error, if there was one.
 
-    The time-out of smtplib starts again with every byte, so a server of one byte a second would
-    hold the caller for hours. What hangs is left behind in a thread, of which there are few.
+    The timeout of smtplib starts again with every byte, so a server that sends one byte a second
+    could hold the caller for hours. A mail that hangs is therefore left behind in its thread, and
+    there are at most AT_ONCE threads.
     """
     if not _places.acquire(blocking=False):
         return TimeoutError("others hang")
@@ -62,21 +63,21 @@ def _within(seconds: float, message: AlertMessage, to: str) -> Exception | None:
 
 def _send(message: AlertMessage, to: str) -> Exception | None:
     try:
-        # A little less than the caller waits, so that the fault itself is explained.
+        # A little less than the caller waits, so that the real error is reported.
         connection = get_connection(timeout=settings.EMAIL_SECONDS * 0.9)
         mail = EmailMessage(
             message.subject,
             message.text,
             settings.DEFAULT_FROM_EMAIL,
             [to],
-            # The same at each attempt, so that a mail server may drop what it has already.
+            # The same at each attempt, so that a mail server can drop a repeat.
             headers={"Message-ID": f"<{message.uuid.hex}@admit>"},
             connection=connection,
         )
         try:
             mail.send()
         finally:
-            # Where TLS or the password fails it is still open.
+            # It is still open if TLS or the password failed.
             connection.close()
     except Exception as error:
         return error
@@ -84,7 +85,7 @@ def _send(message: AlertMessage, to: str) -> Exception | None:
 
 
 def _explained(error: Exception, server: str) -> NotSent:
-    """What a fault of sending mail means, in words and without the server's own."""
+    """Return what the error means, in our words and not the server's."""
     if _asks_to_wait(error):
         later = say("The mail server {server} asks to try again later.", server=server)
         return NotSent("mail_later", later)
@@ -95,7 +96,7 @@ def _explained(error: Exception, server: str) -> NotSent:
 
 
 def _asks_to_wait(error: Exception) -> bool:
-    """Greylisting, a full mailbox and the like: the answers 400 to 499."""
+    """Whether the server answered 400 to 499: greylisting, a full mailbox and the like."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return all(code < 500 for code, _ in error.recipients.values())
     return isinstance(error, smtplib.SMTPDataError) and error.smtp_code < 500

@@ -14,7 +14,7 @@ MINUTES = timedelta(minutes=1)
 
 
 class Code(StrEnum):
-    """Each cause of an alert. The value is what the database and scripts know it by."""
+    """The causes of alerts. Values are stored and read by scripts, so they must not change."""
 
     NO_WORKER = "no_worker"
     KEY_REFUSED = "key_refused"
@@ -34,12 +34,12 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What holds for every problem of one code.
+    """What is true of every problem with one code.
 
-    A shorter one than `lasts` is nobody's business. One that `stops_sales` keeps buyers out.
-    `page` is the name of the admin page where it is mended, `place` is where on it, and `button`
-    leads there; with `of_subject` it is the page of the row that the problem's subject numbers.
-    Without a button it is mended outside of Admit.
+    Nobody is told of a problem before it has lasted for `lasts`. One that `stops_sales` keeps
+    buyers out. `page` names the admin page where it is fixed, `place` is the place on it, and
+    `button` is the text of the link; with `of_subject`, the problem's subject is the ID of the row
+    that the page shows. A problem without a button is fixed outside Admit.
     """
 
     title: Text
@@ -116,7 +116,7 @@ KINDS: dict[Code, Kind] = {
         of_subject=True,
     ),
     Code.BACKUP_OLD: Kind(_("No recent backup"), "admin:index"),
-    # What is not looked at may be what stops sales.
+    # A check that failed may have missed something that stops sales.
     Code.NOT_CHECKED: Kind(
         _("Not everything can be checked"), "admin:alerts", stops_sales=True, lasts=3 * MINUTES
     ),
@@ -127,10 +127,10 @@ KINDS: dict[Code, Kind] = {
 class Problem:
     """One thing that is wrong now.
 
-    `subject` tells two of the same code apart and never changes while it lasts: a row's number or
-    a folder. `since` is None where only the alert itself knows. `buyers` is how many people it
-    keeps out, as far as that is known. A rise of `stage` is worth another message. `facts` are for
-    the sentence, and may be stored as JSON.
+    `subject` tells two problems with the same code apart and does not change while they last: the
+    ID of a row, a folder, or a code that was not checked. `since` is None if only the alert knows
+    it. `buyers` is how many people it keeps out, as far as that is known. A higher `stage` is worth
+    another message. `facts` are for the sentence and can be stored as JSON.
     """
 
     code: Code
@@ -146,7 +146,7 @@ class Problem:
 
     @property
     def address(self) -> str:
-        """Of the page of the admin where it is mended, at the very place."""
+        """The path of the admin page where it is fixed, with the place on it."""
         args = [self.subject] if self.kind.of_subject else []
         return reverse(self.kind.page, args=args) + self.kind.place
 
@@ -155,6 +155,6 @@ class Problem:
         return self.code.value, self.subject
 
     def has_lasted(self, now: datetime, began_at: datetime | None = None) -> bool:
-        """Whether it is old enough to be told; `began_at` is when it was first seen."""
+        """Whether it has lasted long enough to be told; `began_at` is when it was first seen."""
         since = self.since or began_at
         return not self.kind.lasts or (since is not None and now - since >= self.kind.lasts)

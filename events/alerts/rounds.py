@@ -1,7 +1,7 @@
-"""One look at what is wrong: alerts begin, go on and end, and messages about them are queued.
+"""Look for problems: begin, continue and end alerts, and queue messages about them.
 
-Nothing is sent here. A process that looks takes the round's row first, so that one of several
-workers and `up`s looks each minute.
+Nothing is sent here. A process claims the round's row before it looks, so that only one of several
+workers and `up`s looks in each interval of ALERT_SECONDS.
 """
 
 import logging
@@ -21,19 +21,19 @@ from events.models import Alert, AlertChannel, AlertMessage, AlertRound
 from integrations.models import Marketplace
 
 log = logging.getLogger(__name__)
-# What comes back within this time was never over.
+# A problem that comes back within this time was never over.
 QUIET = timedelta(minutes=5)
 # In the time zone of the installation.
 DIGEST_AT = time(8, 0)
 
 
 def begin() -> None:
-    """Have the first look come soon after the first start; without effect when there was one."""
+    """Schedule the first look for one interval from now, unless that was done before."""
     AlertRound.objects.get_or_create(pk=AlertRound.ONLY, defaults={"next_at": Now() + _every()})
 
 
 def due() -> QuerySet[AlertRound]:
-    """The one row, when it is time to look again."""
+    """Return the one row if it is time to look again, else no row."""
     return AlertRound.objects.filter(next_at__lte=Now())
 
 
@@ -43,15 +43,15 @@ def overdue() -> bool:
 
 
 def look() -> bool:
-    """Look once, if it is time; whether it was."""
+    """Look for problems if it is time. Return whether it was."""
     AlertRound.objects.get_or_create(pk=AlertRound.ONLY)
     if not AlertRound.objects.filter(next_at__lte=Now()).update(next_at=Now() + _every()):
         return False
-    # By the database's clock, as machines may disagree about what is 3 minutes ago.
+    # By the database's clock, because the clocks of machines may differ.
     now = AlertRound.objects.values_list(Now(), flat=True).get(pk=AlertRound.ONLY)
     problems = finding.find(now)
     with transaction.atomic():
-        # One at a time, should a look last longer than a minute.
+        # Lock it: a look may take longer than the interval, and then two would write at once.
         row = AlertRound.objects.select_for_update().get(pk=AlertRound.ONLY)
         channels = _channels()
         _note(problems, channels, now)
@@ -65,7 +65,7 @@ def _every() -> timedelta:
 
 
 def _channels() -> list[AlertChannel]:
-    """Of everybody who wants to be told. Owners get mail unless they turned it off."""
+    """Return the channels that are on. Owners get mail unless they turned it off."""
     owners = get_user_model().objects.filter(is_superuser=True, is_active=True)
     without = owners.exclude(alert_channels__kind=AlertChannel.Kind.EMAIL)
     # The Alerts page may make the same row at this moment.
@@ -80,7 +80,7 @@ def _channels() -> list[AlertChannel]:
 
 
 def _note(problems: list[Problem], channels: list[AlertChannel], now: datetime) -> None:
-    # What could not be checked may go on: it is not over because it was not found.
+    # If a check failed, its open alerts stay open: we do not know that they are over.
     unknown = [each.subject for each in problems if each.code is Code.NOT_CHECKED]
     _open().filter(code__in=unknown).update(seen_at=now)
     opened = {(each.code, each.subject): each for each in Alert.objects.filter(ended_at=None)}
@@ -102,7 +102,7 @@ def _note(problems: list[Problem], channels: list[AlertChannel], now: datetime) 
 
 
 def _end(channels: list[AlertChannel], now: datetime) -> None:
-    """End what was not seen for a while. What nobody was told of ends without a word."""
+    """End alerts not seen for QUIET. Those that nobody was told of are deleted at once."""
     gone = _open().filter(seen_at__lt=now)
     gone.filter(announced_at=None).delete()
     for alert in gone.filter(seen_at__lt=now - QUIET):
@@ -113,14 +113,14 @@ def _end(channels: list[AlertChannel], now: datetime) -> None:
 
 
 def _digest(row: AlertRound, channels: list[AlertChannel], now: datetime) -> None:
-    """Once a day, what is open; nothing where nothing is."""
+    """Queue the digest of open alerts once a day, if there are any."""
     today = timezone.localtime(now)
     if row.digest_on == today.date() or today.time() < DIGEST_AT:
         return
     row.digest_on = today.date()
     row.save(update_fields=["digest_on"])
     announced = _open().filter(announced_at__isnull=False).order_by("began_at")
-    # What was told in the last hour needs no second message.
+    # If people were told of all of them within the last hour, they need no digest.
     if not announced.filter(announced_at__lt=now - timedelta(hours=1)).exists():
         return
     found = list(announced)
@@ -153,7 +153,7 @@ def _write(
 
 
 def silence_is_right(account: Marketplace) -> bool:
-    """Send no alert about the account's silence until its next sale; whether there was one."""
+    """Send no alert about the account's silence until its next sale. False if it is not silent."""
     found = finding.silence_of(account, timezone.now())
     if found is None:
         return False
@@ -166,10 +166,10 @@ def silence_is_right(account: Marketplace) -> bool:
 
 
 def open_alerts() -> list[Alert]:
-    """What was announced and is not over."""
+    """Return the alerts that were announced and are not over, oldest first."""
     return list(_open().filter(announced_at__isnull=False).order_by("began_at"))
 
 
 def _open() -> QuerySet[Alert]:
-    """What is not over. A later version's codes are left to it, should it come back."""
+    """Return alerts that are not over. Codes of a newer version are left alone."""
     return Alert.objects.filter(ended_at=None, code__in=KINDS)

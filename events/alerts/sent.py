@@ -1,4 +1,4 @@
-"""What came of sending a message."""
+"""The result of sending a message."""
 
 from dataclasses import dataclass
 
@@ -16,6 +16,6 @@ class NotSent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came back: in words for the person who asked for a test."""
+    """A message was taken; `sentence` says so to the person who asked for a test."""
 
     sentence: Said

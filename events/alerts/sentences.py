@@ -1,4 +1,4 @@
-"""What is said about a problem: one sentence for mail, page and terminal."""
+"""Say what a problem is, in the same words for mail, page and terminal."""
 
 from collections.abc import Callable
 from datetime import date, datetime
@@ -11,11 +11,11 @@ from integrations.sentences import FULL, YEAR, Said, Text, joined, on, say, say_
 
 
 def sentence(problem: Problem) -> Said:
-    """What is wrong, to what, and what to do."""
+    """Return what is wrong, what to do, and how many buyers are affected."""
     try:
         said = SENTENCES[problem.code](problem)
     except (KeyError, TypeError, ValueError):
-        # An alert of another version, whose facts were others.
+        # The alert is from another version, which stored other facts.
         said = joined([problem.kind.title, "."], by="")
     return joined([said, _kept_out(problem)])
 

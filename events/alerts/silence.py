@@ -1,7 +1,7 @@
-"""Has the shop been silent for unusually long? By its own habit at each hour of the week.
+"""Find out whether a shop has been silent for unusually long, by its own habit in each hour.
 
-Sales that come independently of each other at a known rate are a Poisson process: the chance of
-none while `n` were to come is e^-n.
+Sales that come independently of each other at a known rate are a Poisson process: if `n` sales are
+usual in some time, the chance that none comes is e^-n.
 """
 
 import math
@@ -14,33 +14,33 @@ from itertools import pairwise
 HOUR = timedelta(hours=1)
 WEEK = timedelta(weeks=1)
 HOURS_OF_A_WEEK = 168
-# The habit is taken from the sales of so long a time, and of those from the newest.
+# The habit is taken from the sales of this time, and from at most the newest MOST_SALES of them.
 LOOKED_BACK = 8 * WEEK
 MOST_SALES = 20_000
-# Fewer tell no habit.
+# Fewer sales show no habit.
 FEWEST_SALES = 20
-# Nor does a shop that is younger: its first nights would look like faults.
+# Nor do sales over a shorter time than this: a new shop's first nights would look like faults.
 YOUNGEST = timedelta(days=7)
-# From so long on the hours of the week are told apart.
+# If sales cover at least this time, each hour of the week gets its own rate.
 TELLS_HOURS = 2 * WEEK
 # Less than one chance in a thousand is unusual.
 UNLIKELY = 0.001
-# Sales are not quite independent: people buy after a newsletter. So no silence is unusual that is
-# short, or not much longer than one that was normal, counted in the sales that are usual meanwhile.
+# Sales are not quite independent: people buy after a newsletter. So an unusual silence must also
+# last SHORTEST, and cover LONGER times as many usual sales as the longest normal silence did.
 SHORTEST = 3 * HOUR
 LONGER = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No sale since `last`, a time in which so many are usual."""
+    """No sale since `last`, while `usual` sales normally come in that time."""
 
     last: datetime
     usual: float
 
 
 def judge(sales: Sequence[datetime], now: datetime) -> Silence | None:
-    """The silence since the last of these sales, or None while it is nothing unusual.
+    """Return the silence since the last of these sales, or None if it is not unusual.
 
     Times are in the shop's time zone, in ascending order.
     """
@@ -50,7 +50,7 @@ def judge(sales: Sequence[datetime], now: datetime) -> Silence | None:
         return None
     rates = _lately(_rates(sales), sales)
     usual = _usual(rates, sales[-1], now)
-    # The longest silence yet may have been a fault itself.
+    # We take the second longest silence, because the longest may have been a fault itself.
     normal = sorted(_usual(rates, sale, later) for sale, later in pairwise(sales))[-2]
     if math.exp(-usual) >= UNLIKELY or usual < LONGER * normal:
         return None
@@ -58,13 +58,13 @@ def judge(sales: Sequence[datetime], now: datetime) -> Silence | None:
 
 
 def _rates(sales: Sequence[datetime]) -> list[float]:
-    """How many sales are usual in each hour of the week, which begins on Monday."""
+    """Return how many sales are usual in each hour of the week, which begins on Monday."""
     weeks = (sales[-1] - sales[0]) / WEEK
     if weeks < TELLS_HOURS / WEEK:
-        # As if it were an hour at least, should all of them have come at once.
+        # At least one hour, in case all sales came at once.
         return [len(sales) / max(weeks * HOURS_OF_A_WEEK, 1)] * HOURS_OF_A_WEEK
     counts = Counter(_hour_of_week(sale) for sale in sales)
-    # Each with its neighbors, so that one quiet Tuesday tells little.
+    # Average each hour with its neighbors, so that one quiet hour has little effect.
     return [
         sum(counts[(hour + beside) % HOURS_OF_A_WEEK] for beside in (-1, 0, 1)) / 3 / weeks
         for hour in range(HOURS_OF_A_WEEK)
@@ -72,7 +72,7 @@ def _rates(sales: Sequence[datetime]) -> list[float]:
 
 
 def _lately(rates: Sequence[float], sales: Sequence[datetime]) -> list[float]:
-    """The rates as far as the last week bears them out: after a launch they are lower again."""
+    """Return the rates, lowered if the last week had fewer sales, such as after a launch."""
     last = sales[-1]
     since = max(last - WEEK, sales[0])
     usual = _usual(rates, since, last)
@@ -82,7 +82,7 @@ def _lately(rates: Sequence[float], sales: Sequence[datetime]) -> list[float]:
 
 
 def _usual(rates: Sequence[float], since: datetime, until: datetime) -> float:
-    """How many sales are usual between the two."""
+    """Return how many sales are usual between the two times."""
     total, at = 0.0, since
     while at < until:
         end = min(until, at.replace(minute=0, second=0, microsecond=0) + HOUR)

@@ -1,4 +1,4 @@
-"""The messages about alerts: a line for the subject and a text. No customer is named in them."""
+"""The messages about alerts: a subject line and a text. They name no customer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ PAGE = "admin:alerts"
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What a message says."""
+    """The subject line and the text of a message."""
 
     subject: Said
     body: Said
 
 
 def began(problem: Problem) -> Text:
-    """That a problem has begun, or has become worse."""
+    """Return the message that a problem has begun, or has become worse."""
     where = settings.PUBLIC_URL + problem.address
     subject = say("Admit: {problem}", problem=problem.kind.title)
     return Text(subject, _paragraphs(sentence(problem), where))
 
 
 def over(alert: Alert) -> Text:
-    """That it is over."""
+    """Return the message that a problem is over."""
     title = KINDS[Code(alert.code)].title
     began_at = on(alert.began_at, FULL)
     about = _about(alert)
@@ -47,7 +47,7 @@ def over(alert: Alert) -> Text:
 
 
 def digest(alerts: Sequence[Alert]) -> Text:
-    """What is still wrong."""
+    """Return the message that lists what is still wrong."""
     subject = say_count(
         len(alerts),
         "Admit: 1 thing is still wrong",
@@ -58,13 +58,13 @@ def digest(alerts: Sequence[Alert]) -> Text:
 
 
 def test() -> Text:
-    """A message that says nothing but that messages arrive."""
+    """Return a message that only shows that messages arrive."""
     text = say("This is a test. Alerts arrive here.")
     return Text(say("Admit: a test"), _paragraphs(text, _page()))
 
 
 def problem_of(alert: Alert) -> Problem:
-    """The problem that an alert is about, as it was last seen."""
+    """Return the problem that an alert is about, as it was last seen."""
     return Problem(
         Code(alert.code),
         alert.subject,

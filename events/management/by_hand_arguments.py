@@ -1,11 +1,11 @@
-"""What `grant` and `end` are told on the command line."""
+"""The command line arguments of `grant` and `end`."""
 
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import date
 
 
 def add_arguments(parser: ArgumentParser, *, last_day: str) -> None:
-    """Whose access, to what and why; `last_day` is the option that names the last day."""
+    """Add the arguments; `last_day` is the name of the option for the last day."""
     parser.add_argument("email")
     parser.add_argument("course", help="course or bundle: its name, or its ID in Thinkific")
     parser.add_argument("--integration", default="", help="its name, if there are several")

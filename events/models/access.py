@@ -14,41 +14,41 @@ OVER = ("ended", "waived")
 
 
 def _word(state: str) -> RawSQL:
-    """The state, written into the statement.
+    """Return the state as an SQL literal.
 
-    Of what is only given with the statement SQLite does not know that a partial index holds it.
+    SQLite does not match a parameter with the condition of a partial index.
     """
     return RawSQL(f"'{state}'", ())  # noqa: S611 - our words
 
 
 class GrantQuerySet(models.QuerySet["Grant"]):
     def active(self) -> "GrantQuerySet":
-        """Those that give access now."""
+        """Grants that give access now."""
         return self.filter(state=Grant.State.ACTIVE)
 
     def owed(self) -> "GrantQuerySet":
-        """Active ones that Thinkific was not seen to hold yet."""
+        """Active grants that were not seen in Thinkific yet."""
         return self.filter(state=_word(Grant.State.ACTIVE), seen_at=None)
 
     def over(self) -> "GrantQuerySet":
-        """Those that give nothing any more."""
+        """Grants that no longer give access."""
         return self.filter(state__in=[_word(state) for state in OVER])
 
     def stranded(self) -> "GrantQuerySet":
-        """Owed ones that no action is going to give: a person must see to them."""
+        """Owed grants that no action is going to give: a person must see to them."""
         return self.owed().exclude(runs__status__in=["waiting", "running", "failed", "held"])
 
     def lost(self) -> "GrantQuerySet":
-        """Those whose access went with an account that was deleted in Thinkific since."""
+        """Grants whose access is gone, because the Thinkific account was deleted since."""
         return self.filter(_replaced_since())
 
     def seen(self) -> "GrantQuerySet":
-        """Active ones that Thinkific was seen to hold for the account of today."""
+        """Active grants that were seen in Thinkific on the student's present account."""
         return self.active().filter(~_replaced_since(), seen_at__isnull=False)
 
 
 def _replaced_since() -> models.Exists:
-    """Whether the student's account is another one than when Thinkific was seen to hold it."""
+    """Whether the student got another Thinkific account after the grant was last seen there."""
     same = {name: models.OuterRef(name) for name in ("customer", "integration")}
     return models.Exists(ThinkificUser.objects.filter(**same, since__gt=models.OuterRef("seen_at")))
 
@@ -67,7 +67,7 @@ class Grant(models.Model):
 
     class State(models.TextChoices):
         ACTIVE = "active", _("Active")
-        # One that was never opened is a mark: it ended before its purchase arrived.
+        # An ended grant that was never opened is a mark: its ending came before its purchase.
         ENDED = "ended", _("Ended")
         WAIVED = "waived", _("Waived")
 
@@ -94,7 +94,7 @@ class Grant(models.Model):
     course_ids = models.JSONField(default=list, blank=True)  # of a bundle, as far as known
 
     state = models.CharField(max_length=6, choices=State.choices)
-    # When what decided last was received. What is received before it changes nothing any more.
+    # When the event that decided last was received. Events received earlier change nothing.
     decided_at = models.DateTimeField()
     # What gave it the state: a trigger or "by_hand", and the event.
     because = models.CharField(max_length=40)
@@ -125,7 +125,7 @@ class Grant(models.Model):
                 condition=Q(source="purchase") & ~Q(order_id="", subscription_id=""),
                 name="grant_once",
             ),
-            # To a database, two purchases of no product differ.
+            # The constraint above does not catch rows without a product: NULLs count as different.
             models.UniqueConstraint(
                 fields=["marketplace", "order_id", "subscription_id", "integration", "target"],
                 condition=Q(source="purchase", product=None) & ~Q(order_id="", subscription_id=""),
@@ -146,7 +146,7 @@ class Grant(models.Model):
             models.Index(fields=["order_id"], name="grant_of_order"),
             models.Index(fields=["customer", "integration"], name="grant_of_student"),
             models.Index(fields=["integration", "target"], name="grant_of_target"),
-            # What buyers have of a product's rules is looked for when these have changed.
+            # Finds what buyers of a product still have after its rules have changed.
             models.Index(
                 fields=["integration", "target", "product"],
                 condition=Q(state="active", source="purchase", kept_at=None),
@@ -173,12 +173,15 @@ class Grant(models.Model):
 
     @property
     def parts(self) -> frozenset[str]:
-        """What it gives: itself, and the courses of a bundle as far as they are known."""
+        """Its target and, for a bundle, the courses in it as far as they are known."""
         return frozenset([self.target, *(f"course:{number}" for number in self.course_ids)])
 
 
 class History(models.Model):
-    """The one row of an installation that is older than the ledger: how far its events are read."""
+    """How far the events from before the ledger have been read.
+
+    One row, only in an installation that is older than the ledger.
+    """
 
     ONLY = 1
 
@@ -188,7 +191,7 @@ class History(models.Model):
     # The last event that was read.
     reached_at = models.DateTimeField(null=True)
     reached_id = models.BigIntegerField(default=0)
-    # Actions whose purchase could not be told.
+    # How many actions could not be assigned to a purchase.
     unclear = models.PositiveBigIntegerField(default=0)
     began_at = models.DateTimeField(db_default=Now())
     done_at = models.DateTimeField(null=True)

@@ -10,14 +10,14 @@ from integrations.sentences import SentenceField, SentencesField, say
 
 
 class AlertRound(models.Model):
-    """The one row that says when somebody looks again for what is wrong."""
+    """The one row that says when to look for problems again."""
 
     ONLY = 1
 
     next_at = models.DateTimeField(db_default=Now())
-    # The day whose digest was made last, in the time zone of the installation.
+    # The day of the last digest, in the time zone of the installation.
     digest_on = models.DateField(null=True)
-    # {id of an account: when its last sale came}: the owner said that the silence since is right.
+    # {account ID: time of its last sale}: the owner said that the silence since then is normal.
     right_silences = models.JSONField(default=dict)
 
     class Meta:
@@ -30,8 +30,8 @@ class AlertRound(models.Model):
 class Alert(models.Model):
     """One problem from its beginning to its end; `code` and `subject` are the problem's.
 
-    It is announced when it has lasted long enough for its kind. It is over when it was not seen
-    for a while: one that comes and goes is one alert.
+    It is announced when it has lasted long enough for its kind. It is over when it has not been
+    seen for a while, so a problem that comes and goes is one alert.
     """
 
     code = models.CharField(max_length=20)
@@ -57,9 +57,9 @@ class Alert(models.Model):
 
 
 class AlertChannel(models.Model):
-    """How one person is told, and of what. `address` is sealed: a webhook's may hold a token.
+    """How one person is told of problems. The address is sealed: a webhook's may hold a token.
 
-    `codes` are those of problems; an empty list stands for all of them.
+    `codes` are the codes of the problems to tell of; an empty list means all.
     """
 
     class Kind(models.TextChoices):
@@ -71,14 +71,14 @@ class AlertChannel(models.Model):
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="alert_channels"
     )
     kind = models.CharField(max_length=5, choices=Kind.choices)
-    # "" for an e-mail: it goes to the person's own address.
+    # "" for e-mail, which goes to the person's own address.
     sealed_address = models.TextField(blank=True)
     sealed_secret = models.TextField(blank=True)
     codes = models.JSONField(default=list, blank=True)
     digest = models.BooleanField(
         _("a digest in the morning while something is wrong"), default=True
     )
-    # None: the person has not chosen. Owners are then told, and others are not.
+    # None: the person has not chosen. Then owners are told, and others are not.
     enabled = models.BooleanField(null=True)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -94,12 +94,12 @@ class AlertChannel(models.Model):
 
     @property
     def on(self) -> bool:
-        """Whether anything may be sent: neither it nor the person is turned off."""
+        """Whether anything may be sent: neither the channel nor the person is turned off."""
         return self.is_on and self.person.is_active
 
     @property
     def is_on(self) -> bool:
-        """What the person chose; until then it goes by the role that the person has now."""
+        """Whether the channel is on: what the person chose, or else True for an owner."""
         return self.person.is_superuser if self.enabled is None else self.enabled
 
     def wants(self, code: str) -> bool:
@@ -107,7 +107,7 @@ class AlertChannel(models.Model):
 
 
 class AlertMessage(models.Model):
-    """One message to one channel; sent at least once, and tried again like everything else."""
+    """One message to one channel, sent at least once; a failed attempt is repeated."""
 
     class What(models.TextChoices):
         BEGAN = "began", _("It began")

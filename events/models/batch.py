@@ -1,4 +1,4 @@
-"""What a person started for many at once."""
+"""What a person started for many customers at once."""
 
 from collections.abc import Iterable
 
@@ -13,15 +13,15 @@ from integrations.sentences import SentenceField, SentencesField
 class Batch(models.Model):
     """The actions that were queued together, and what was left out.
 
-    The actions are named by number only: what became of them is read from them.
+    Only the IDs of the actions are kept: what became of them is read from their own rows.
     """
 
     title = SentenceField()
     started_by = models.CharField(max_length=150)
     started_at = models.DateTimeField(db_default=Now(), editable=False)
     run_ids = models.JSONField(default=list)
-    # Of these the ones that did not exist before, a list for each purchase: what they did can be
-    # undone, all of a list or nothing.
+    # Those of `run_ids` that the batch made, one list for each purchase. A list can be undone as a
+    # whole or not at all.
     new_ids = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
     undoes = models.ForeignKey("self", models.SET_NULL, null=True, related_name="undone_by")
     left_out = SentencesField(default=dict)  # {why: how many}
@@ -33,7 +33,7 @@ class Batch(models.Model):
         return self.title
 
     def add_new(self, runs: Iterable[RuleRun]) -> None:
-        """Note these, which were made for one purchase; not saved."""
+        """Add runs that the batch made for one purchase. The batch is not saved."""
         numbers = [run.pk for run in runs]
         self.run_ids += numbers
         self.new_ids += [numbers] if numbers else []

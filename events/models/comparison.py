@@ -15,11 +15,11 @@ from integrations.sentences import SentenceField, SentencesField, say
 
 class ComparisonQuerySet(models.QuerySet["ComparisonRun"]):
     def due(self) -> "ComparisonQuerySet":
-        """Those that may be continued now."""
+        """Comparisons that may be continued now."""
         return self.filter(finished_at=None, next_at__lte=Now())
 
     def held_by(self, pk: int, token: UUID | None) -> "ComparisonQuerySet":
-        """The comparison while this lease is still ours."""
+        """This comparison if `token` still holds its lease; otherwise nothing."""
         return self.filter(pk=pk, finished_at=None, token=token)
 
 
@@ -44,21 +44,21 @@ class ComparisonRun(models.Model):
 
     # [number, name] of each course to read.
     courses = models.JSONField(default=list)
-    # The last grant that was listed; the course that is read, as its place in `courses`, and its
-    # next page.
+    # The ID of the last grant that was listed; the index in `courses` of the course that is read,
+    # and its next page.
     last_grant = models.BigIntegerField(default=0)
     position = models.PositiveIntegerField(default=0)
     page = models.PositiveIntegerField(default=1)
-    # By which a page that Thinkific sends twice is known.
+    # To recognize a page that Thinkific sends twice.
     page_digest = models.CharField(max_length=64, blank=True)
     enrollments = models.PositiveIntegerField(_("enrollments read"), default=0)
-    # [course, why] of what could not be compared.
+    # [course, why] for each course that could not be compared.
     left_out = SentencesField(default=list)
 
     # Why it waits or has stopped, for a person.
     message = SentenceField(blank=True)
     failures = models.PositiveSmallIntegerField(default=0)
-    # When it goes on, or when the lease of who goes on with it is over; None: it has stopped.
+    # When it goes on, or when the lease of the process that does it ends; None: it has stopped.
     next_at = models.DateTimeField(null=True)
     token = models.UUIDField(null=True, editable=False)
 
@@ -117,12 +117,12 @@ class ComparisonFinding(models.Model):
     course_id = models.BigIntegerField()
     name = models.CharField(_("course"), max_length=255)
     customer = models.ForeignKey(Customer, models.CASCADE, null=True, related_name="+")
-    # The grant that gives it, or the last one that gave it. A grant is removed without regard to
-    # what was found of it.
+    # The grant that gives it, or the last one that gave it. Without a database constraint, because
+    # grants are removed without looking for findings.
     grant = models.ForeignKey(
         Grant, models.SET_NULL, null=True, related_name="+", db_constraint=False
     )
-    # As Thinkific names the student, where it does.
+    # The student as Thinkific names them, if it does.
     user_id = models.BigIntegerField(_("Thinkific user ID"), null=True)
     email = models.CharField(max_length=320, blank=True)
     shows = models.CharField(max_length=12, choices=Shows.choices, blank=True)
@@ -132,7 +132,7 @@ class ComparisonFinding(models.Model):
 
     class Meta:
         constraints = [
-            # A page may come twice.
+            # Thinkific may send a page twice.
             models.UniqueConstraint(
                 fields=["comparison", "course_id", "user_id"],
                 condition=Q(kind__in=["unexplained", "before"]),

@@ -1,4 +1,4 @@
-"""Erased persons, as keyed hashes, so that no replay brings them back."""
+"""Keyed hashes of erased persons, so that no replay brings them back."""
 
 from django.db import models
 from django.db.models import Q
@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 class Erasure(models.Model):
     """A keyed hash of an erased person's address, or of one of that person's sales.
 
-    It does not say who that was: `events.access.erasures` compares it with what comes in.
+    It does not reveal the person; `events.access.erasures` compares it with what comes in.
     """
 
     digest = models.CharField(max_length=64, unique=True)

@@ -19,9 +19,9 @@ from rules.triggers import Trigger
 
 
 class RuleTexts(models.Model):
-    """The rules as sentences at one time: {rule id: sentence}. Events of that time share it.
+    """The rules as sentences at one time: {rule ID: sentence}. Events of that time share it.
 
-    A sentence is in the form in which it is kept.
+    Sentences are in their stored form; `integrations.sentences.read` reads one.
     """
 
     digest = models.CharField(max_length=64, unique=True)
@@ -31,20 +31,20 @@ class RuleTexts(models.Model):
         return f"{len(self.sentences)} rules"
 
 
-# The account and the trigger, for where other conditions find fewer. By an expression: for the
-# columns themselves SQLite would walk through all that an account sent, or all of a trigger.
+# The account and the trigger as expressions, for use where other conditions find fewer rows. With
+# the plain columns SQLite would walk through all events of an account, or of a trigger.
 ACCOUNT = Coalesce("marketplace", 0, output_field=models.IntegerField())
 WHAT = Coalesce("trigger", Value(""))
 
 
 class EventQuerySet(models.QuerySet["EventLog"]):
     def of(self, *triggers: str) -> "EventQuerySet":
-        """Those of these triggers, looked for among the few that the other conditions find."""
+        """Events of these triggers. Use it with other conditions that find few events."""
         return self.alias(what=WHAT).filter(what__in=triggers)
 
 
 class EventLog(models.Model):
-    """One trigger for one product line and customer; every delivery gives at least one.
+    """One trigger for one product line and customer; every delivery gives at least one event.
 
     What a person does by hand is an event too. It has no delivery, but an author.
     """
@@ -52,7 +52,7 @@ class EventLog(models.Model):
     class ByHand(models.TextChoices):
         GIVE = "give", _("Access given by hand")
         END = "end", _("Access ended by hand")
-        # As the two above, of what a person had given, or let end on a day, before.
+        # A person changed the last day of access given by hand, or the day of an ending by hand.
         GIVE_DAY = "give_day", _("Last day changed by hand")
         END_DAY = "end_day", _("Last day changed by hand")
         MOVE_AWAY = "move_away", _("Access moved to another e-mail")
@@ -78,7 +78,7 @@ class EventLog(models.Model):
         Delivery, models.CASCADE, null=True, related_name="events", db_index=False
     )
     line = models.PositiveSmallIntegerField(default=0)
-    # None of what a person does by hand, but for an order.
+    # None for what a person does by hand, except an order.
     marketplace = models.ForeignKey(Marketplace, models.CASCADE, null=True, related_name="events")
     trigger = models.CharField(max_length=40, choices=Trigger.choices, null=True)
     raw_type = models.CharField(max_length=100, blank=True)
@@ -90,9 +90,9 @@ class EventLog(models.Model):
     )
     status = models.CharField(max_length=12, choices=Status.choices)
     # The rules did nothing for the customer: at most they passed on what SamCart sent. Or a person
-    # ended all that they did, since they had changed.
+    # took back all that they gave, because the rules had changed.
     gave_nothing = models.BooleanField(default=False)
-    # When a person undid what was given for it, so that it `gave_nothing`: nobody need see to it.
+    # When a person undid what was given for it, so that it `gave_nothing`: this is no alarm.
     undone_at = models.DateTimeField(null=True, editable=False)
     reason = SentenceField(blank=True)
     order_id = models.CharField(max_length=64, blank=True)
@@ -103,16 +103,16 @@ class EventLog(models.Model):
     verdicts = models.JSONField(default=list)  # [[rule id, engine.Reason code]]
     rule_texts = models.ForeignKey(RuleTexts, models.PROTECT, null=True)
     received_at = models.DateTimeField()
-    # When the order was placed, as SamCart tells it; an event of a subscription comes much later.
+    # When the order was placed, as SamCart says; an event of a subscription may come much later.
     ordered_at = models.DateTimeField(null=True)
-    # What SamCart sent as an e-mail address and cannot be used: the payer's, who then is no
+    # The e-mail address that SamCart sent, if it cannot be used: the payer's, who then is no
     # customer, or the student's.
     email_as_sent = models.CharField(max_length=320, blank=True, editable=False)
     name_as_sent = models.CharField(max_length=511, blank=True, editable=False)
-    # A person gave the e-mail address that SamCart did not send in a usable form.
+    # A person entered the e-mail address that SamCart did not send in a usable form.
     email_given_at = models.DateTimeField(null=True, editable=False)
     email_given_by = models.CharField(max_length=150, blank=True, editable=False)
-    # What a person did, who it was, and why; "" where SamCart sent the event.
+    # What a person did, who it was, and why; "" if SamCart sent the event.
     by_hand = models.CharField(max_length=9, choices=ByHand.choices, blank=True, editable=False)
     author = models.CharField(max_length=150, blank=True, editable=False)
     author_note = models.TextField(blank=True, editable=False)
@@ -142,7 +142,7 @@ class EventLog(models.Model):
             ),
         ]
         indexes = [
-            # Not by the fields themselves: PostgreSQL would add one more of each, for LIKE.
+            # Here and not as `db_index`, for which PostgreSQL would get a second index for LIKE.
             models.Index(fields=["order_id"], name="event_of_order"),
             models.Index(fields=["subscription_id"], name="event_of_subscription"),
             models.Index(fields=["transaction_id"], name="event_of_transaction"),
@@ -160,8 +160,8 @@ class EventLog(models.Model):
                 condition=Q(status="unknown_type"),
                 name="event_unknown_type",
             ),
-            # Led by the trigger, which is the same in all of it: by the time alone SQLite would
-            # rather walk through `event_by_trigger`, which holds all that was ever bought.
+            # Begins with the trigger, although all rows have the same: otherwise SQLite would
+            # rather walk through `event_by_trigger`, which holds every purchase.
             models.Index(
                 fields=["trigger", "-received_at", "-id"],
                 condition=Q(gave_nothing=True, trigger="product_purchased", dealt_with_at=None),
@@ -174,7 +174,7 @@ class EventLog(models.Model):
 
     @property
     def what_happened(self) -> str:
-        """ "Product Purchased", "Access given by hand", "" where SamCart's type has no name yet."""
+        """The trigger or the act by hand in words; "" if SamCart's type has no name yet."""
         if self.by_hand == self.ByHand.ORDER:
             return say("{trigger} (entered by hand)", trigger=Trigger.PRODUCT_PURCHASED.label)
         if self.by_hand:
@@ -193,12 +193,12 @@ class EventLog(models.Model):
 
     @property
     def withdrawn(self) -> bool:
-        """Whether it came by an address that had been withdrawn."""
+        """Whether it came to a webhook address that had been withdrawn."""
         return self.delivery is not None and self.delivery.withdrawn
 
     @classmethod
     def status_of(cls, runs: Iterable[str]) -> "EventLog.Status":
-        """The event's status from those of its runs: what needs a person comes first."""
+        """Return the event's status for runs of these statuses. What needs a person comes first."""
         found = set(runs)
         if not found:
             return cls.Status.NO_RULE
@@ -216,13 +216,13 @@ class EventLog(models.Model):
 
     @property
     def explanation(self) -> str:
-        """Why it stands as it does: its own reason, or that of an action that needs a person."""
+        """Why it has its status: its own reason, or that of an action that needs a person."""
         stuck = (run.message for run in self.runs.all() if run.status in {"failed", "held"})
         return self.reason or next(stuck, "")
 
     @property
     def as_sent(self) -> str:
-        """ "Dana Reyes, dana@@example.com": whom an event without a customer names."""
+        """The name and unusable address that SamCart sent: "Dana Reyes, dana@@example.com"."""
         return ", ".join(filter(None, [self.name_as_sent, self.email_as_sent]))
 
     def add_search_terms(self) -> None:
@@ -230,7 +230,7 @@ class EventLog(models.Model):
         EventTerm.objects.bulk_create(self.new_search_terms(), ignore_conflicts=True)
 
     def new_search_terms(self) -> "list[EventTerm]":
-        """The rows by which the event, which has a number, is found; not saved."""
+        """Return unsaved rows by which a search finds the event. The event must have an ID."""
         found = search_terms.terms_as_sent(self.email_as_sent, self.name_as_sent)
         return [EventTerm(event=self, term=term.encode()) for term in found]
 
@@ -242,7 +242,7 @@ class EventLog(models.Model):
         return bool(off) and rules.exists()
 
     def sentences(self) -> list[tuple[str, bool, str]]:
-        """Each rule that was looked at: (sentence, whether it ran, code of the reason)."""
+        """Return (sentence, whether it ran, code of the reason) for each rule looked at."""
         texts = self.rule_texts.sentences if self.rule_texts else {}
         known = {rule: read(kept) for rule, kept in texts.items()}
         return [

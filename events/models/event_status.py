@@ -9,13 +9,13 @@ from events.models.runs import DELAYED, RuleRun
 
 
 def refresh_event(event_id: int) -> None:
-    """Bring the event's status up to its runs; inside the caller's transaction."""
+    """Set the event's status by its runs. Call it in a transaction."""
     lock_events([event_id])
     show([event_id])
 
 
 def show(event_ids: Collection[int]) -> None:
-    """Bring the status of each of these events, which are locked, up to its runs."""
+    """Set the status of each of these events by its runs. The events must be locked."""
     if not event_ids:
         return
     states: dict[int, list[tuple[str, str]]] = {pk: [] for pk in event_ids}
@@ -30,7 +30,10 @@ def show(event_ids: Collection[int]) -> None:
 
 
 def _status_of(runs: Collection[tuple[str, str]]) -> EventLog.Status:
-    """By status and code of its runs; what was done does not wait for a last day to come."""
+    """Return the event's status for runs of these (status, code).
+
+    An ending that waits for its day counts only if the other runs did nothing.
+    """
     now = [status for status, code in runs if (status, code) != (RuleRun.Status.WAITING, DELAYED)]
     found = EventLog.status_of(now)
     settled = now and found != EventLog.Status.SKIPPED
@@ -38,7 +41,7 @@ def _status_of(runs: Collection[tuple[str, str]]) -> EventLog.Status:
 
 
 def lock_events(event_ids: Collection[int]) -> None:
-    """Lock the events: two runs of one may end at once, and the second one sees the first."""
+    """Lock the events: if two runs of one end at once, the second must see the first's status."""
     if event_ids and connection.features.has_select_for_update:
         events = EventLog.objects.select_for_update().filter(pk__in=event_ids)
         list(events.order_by("pk").values_list("pk"))

@@ -1,4 +1,4 @@
-"""The owner's own words of the letter to a customer who asks where the course is."""
+"""The owner's own wording of the letter to a customer who asks where the course is."""
 
 from django.db import models
 from django.db.models import Q
@@ -7,13 +7,13 @@ from integrations.sentences import say
 
 
 class LetterTemplate(models.Model):
-    """The one template; without a row the letter is ours, in the language of who reads the page."""
+    """The one template. Without a row Admit's own letter is used, in the page's language."""
 
     ONLY = 1
 
-    # "" where it is `events.reports.letter.ours`.
+    # "" means `events.reports.letter.ours`.
     text = models.TextField(blank=True)
-    # A code of LANGUAGES: in this one is what the program adds to the text.
+    # A code of LANGUAGES: the language of what Admit adds to the text.
     language = models.CharField(max_length=10)
 
     class Meta:

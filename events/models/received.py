@@ -16,8 +16,8 @@ from integrations.models import Marketplace, WebhookSecret
 class ReceiptTime(Now):
     """The database's clock in the form in which Django stores times.
 
-    On SQLite times are compared as text, and its own default has three decimals where
-    Django writes six: a delivery would have come before itself.
+    SQLite compares times as text, and its own default has three decimals where Django writes six,
+    so a delivery could seem to have come before itself.
     """
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra_context: Any) -> Any:
@@ -49,7 +49,7 @@ class Delivery(models.Model):
         "self", models.SET_NULL, null=True, related_name="repeats", db_index=False
     )
     received_at = models.DateTimeField(db_default=ReceiptTime())
-    # Body and query were too old to be kept; the digest stays.
+    # When body and query were removed because they were too old; the digest stays.
     body_removed_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
@@ -64,10 +64,10 @@ class Delivery(models.Model):
             models.Index(fields=["-received_at"], name="delivery_newest"),
             models.Index(
                 fields=["repeat_of"],
-                condition=Q(repeat_of__isnull=False),  # which few are
+                condition=Q(repeat_of__isnull=False),  # true for few deliveries
                 name="delivery_repeat_of",
             ),
-            # A delivery enters it when it is read, so that receiving costs no more.
+            # A delivery enters this index when it is read, so that receiving costs no more.
             models.Index(
                 fields=["received_at", "id"],
                 condition=Q(state="read", body_removed_at=None),

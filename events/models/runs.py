@@ -25,17 +25,17 @@ DELAYED = "delayed"
 BRAKED = "braked"
 # The code of an ending that our own code failed to decide on when its day came.
 UNDECIDED = "undecided"
-# The code of what a person has dismissed.
+# The code of an action that a person has dismissed.
 DISMISSED = "dismissed"
 _DELAYED = Q(status="waiting", code=DELAYED)
 
 
-# A rule by number, and to which course or bundle of which integration it leads.
+# (rule ID, integration ID, target): a rule and the course or bundle to which it leads.
 Form = tuple[int | None, int | None, str]
 
 
 def _form(rule: int | None, what: "Rule | RuleRun") -> Form:
-    # What is passed on is passed on once, whoever receives it by now.
+    # A rule passes an event on once, even if its receiver has changed since.
     integration = None if what.spec.passes_on else what.integration_id
     return rule, integration, what.target
 
@@ -55,7 +55,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         return self.filter(gone, status=RuleRun.Status.WAITING)
 
     def decided(self) -> "RuleRunQuerySet":
-        """Without the endings that wait for their day, or whose day has just come."""
+        """All runs except endings that wait for their day, or whose day has just come."""
         return self.exclude(code=DELAYED)
 
     def delayed(self) -> "RuleRunQuerySet":
@@ -67,11 +67,11 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         return self.filter(_DELAYED | Q(status=RuleRun.Status.HELD, code=BRAKED))
 
     def dismissible(self) -> "RuleRunQuerySet":
-        """What a person may end: failed or held runs, and endings that wait for their day."""
+        """Runs that a person may dismiss: failed, held, and endings that wait for their day."""
         return self.filter(_DELAYED | Q(status__in=[RuleRun.Status.FAILED, RuleRun.Status.HELD]))
 
     def with_customer(self) -> "RuleRunQuerySet":
-        """Those that have the customer whom they need."""
+        """Runs that have a customer, or need none."""
         return self.filter(Q(customer__isnull=False) | Q(action__in=actions.passing_on()))
 
     def without_email(self) -> "RuleRunQuerySet":
@@ -83,13 +83,13 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         return Q(customer=None) & ~Q(action__in=actions.passing_on())
 
     def lost(self) -> "RuleRunQuerySet":
-        """What gave access that is due, but to an account that was deleted in Thinkific since."""
+        """Runs that gave access that is still due, to an account deleted in Thinkific since."""
         done = self.filter(status=RuleRun.Status.DONE, action__in=actions.giving_access())
         its_grant = Grant.objects.active().lost().filter(pk=models.OuterRef("grant"))
         return done.filter(models.Exists(its_grant))
 
     def stranded(self) -> "RuleRunQuerySet":
-        """What was last to give access that Thinkific may not hold, and that nothing gives now."""
+        """The last giving run of each stranded grant."""
         giving = RuleRun.objects.filter(action__in=actions.giving_access())
         at = models.OuterRef("received_at")
         later = giving.filter(
@@ -102,41 +102,41 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
     def next_in_line(self) -> "RuleRunQuerySet":
         """Runs that no other run of the same customer and site blocks.
 
-        Nothing runs beside them, and of those that are due they were received first. The order is
-        for people who read the log: what is due decides, whichever of them goes first. What is
-        passed on for nobody goes at any time. An ending whose day has come blocks nothing before
-        it is decided, for no worker takes it until then.
+        No run is running beside them, and of the due runs they were received first. The order is
+        for people who read the log: each run does what the ledger says is due, so any order ends
+        the same. A run that passes on and has no customer is never blocked. An ending whose day
+        has come blocks nothing until it is decided, because no worker takes it before.
         """
         beside, first = _before()
         for_nobody = Q(customer=None, action__in=actions.passing_on())
         return self.filter(~models.Exists(beside), for_nobody | Q(pk=models.Subquery(first)))
 
     def end(self, status: str, code: str, message: str) -> int:
-        """End them all, skipped or failed, for this reason; how many."""
+        """End all of them with this status and reason. Return how many."""
         over = {"finished_at": Now(), "next_attempt_at": None}
         return self.update(status=status, code=code, message=message, **over)
 
     def behind_another(self) -> "RuleRunQuerySet":
-        """Waiting runs that `next_in_line` leaves out; one claimed just now does not wait."""
+        """Waiting runs that `next_in_line` leaves out. A run that was just claimed is not one."""
         beside, first = _before()
         waiting = self.filter(status=RuleRun.Status.WAITING)
         return waiting.filter(models.Exists(beside) | ~Q(pk=models.Subquery(first)))
 
     def held_by(self, token: "UUID | Combinable") -> "RuleRunQuerySet":
-        """The run while this lease is still ours."""
+        """The running run whose lease `token` still holds."""
         return self.filter(status=RuleRun.Status.RUNNING, lease_token=token)
 
 
 def _before() -> "tuple[RuleRunQuerySet, models.QuerySet[Any, Any]]":
-    """For a run of the outer query: what runs beside it, and which run comes first in its line."""
+    """Return, for a run of the outer query, what runs beside it and the first run of its line."""
     same = RuleRun.objects.filter(
         customer=models.OuterRef("customer"), integration=models.OuterRef("integration")
     )
     beside = same.filter(status=RuleRun.Status.RUNNING).exclude(pk=models.OuterRef("pk"))
-    # The first one, rather than that none is earlier: the indexes of what waits have them in
-    # this order, so a long line is not walked for each of its runs.
-    # The statuses are part of the statement: SQLite does not match parameters with the condition
-    # of an index, and would look at all that was ever done at the site.
+    # We compare with the first run rather than look for an earlier one: the indexes of waiting runs
+    # have this order, so a long line is not walked for each of its runs.
+    # The statuses are literals: SQLite does not match parameters with the condition of an index,
+    # and would look at every run of the site.
     unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
     waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
     itself = Q(pk=models.OuterRef("pk"))
@@ -145,10 +145,10 @@ def _before() -> "tuple[RuleRunQuerySet, models.QuerySet[Any, Any]]":
 
 
 class RuleRun(models.Model):
-    """What is to be done, copied from the rule: history survives edits and deletes.
+    """What is to be done, copied from the rule so that history survives edits and deletes.
 
-    waiting goes on by itself; running is under a lease; done and skipped are over;
-    failed and held need a person.
+    A waiting run goes on by itself, and a running one is under a lease. Done and skipped runs are
+    over. Failed and held runs need a person.
     """
 
     class Status(models.TextChoices):
@@ -168,19 +168,19 @@ class RuleRun(models.Model):
     customer = models.ForeignKey(
         Customer, models.SET_NULL, null=True, related_name="runs", db_index=False
     )
-    # What it changes in the ledger; None while it is held, and of an action that changes no access.
+    # The grant it changes; None while it is held, and for an action that changes no access.
     grant = models.ForeignKey(Grant, models.SET_NULL, null=True, related_name="runs")
     received_at = models.DateTimeField()
 
     action = models.CharField(_("action"), max_length=40, choices=actions.choices)
-    # None of an action without a course or bundle, which is named by its integration.
+    # None for an action without a course or bundle; its name is then that of the integration.
     destination_id = models.BigIntegerField(_("Thinkific ID"), null=True)
     destination_name = models.CharField(_("course or bundle"), max_length=255)
-    # "course:501", "bundle:7"; "" of an action that changes no access.
+    # "course:501", "bundle:7"; "" for an action that changes no access.
     target = models.CharField(max_length=40)
     site = models.CharField(max_length=253)
     rule_sentence = SentenceField()
-    # Under which a receiver knows what it was sent: a person's retry is a new message.
+    # By this ID a receiver recognizes a message. A retry by a person is a new message.
     message_id = models.UUIDField(null=True, default=uuid4, editable=False)
 
     status = models.CharField(max_length=7, choices=Status.choices, default=Status.WAITING)
@@ -205,7 +205,7 @@ class RuleRun(models.Model):
         verbose_name_plural = _("actions")
         permissions = [("retry_rulerun", "Can retry"), ("dismiss_rulerun", "Can dismiss")]
         constraints = [
-            # A rule that leads elsewhere since may run once more.
+            # A rule that has been changed to lead elsewhere may run once more.
             models.UniqueConstraint(
                 fields=["event", "rule", "integration", "target"],
                 name="run_once_per_event_and_rule",
@@ -242,7 +242,7 @@ class RuleRun(models.Model):
         return joined([self.spec.label, self.destination_name], by=": ")
 
     def skip(self, code: str, message: str) -> None:
-        """End it for this reason, with nothing done; not saved."""
+        """End it as skipped, for this reason. The run is not saved."""
         self.status, self.code, self.message = self.Status.SKIPPED, code, message
         self.finished_at, self.next_attempt_at = timezone.now(), None
 
@@ -259,12 +259,12 @@ class RuleRun(models.Model):
 
     @property
     def waits_to_retry(self) -> bool:
-        """Whether an attempt came to nothing, and the next one is still to come."""
+        """Whether an attempt failed and the next one is still to come."""
         return self.is_put_off and self.code != DELAYED and self.attempts > 0
 
     @property
     def is_put_off(self) -> bool:
-        """Whether it waits for its time, which is still to come."""
+        """Whether it waits for a time that is still to come."""
         later = self.next_attempt_at is not None and self.next_attempt_at > timezone.now()
         return self.status == self.Status.WAITING and later
 
@@ -275,17 +275,17 @@ class RuleRun(models.Model):
 
     @property
     def form(self) -> Form:
-        """In which form its rule ran: the rule may lead elsewhere by now."""
+        """The rule, and where it led when this run was made; it may lead elsewhere now."""
         return _form(self.rule_id, self)
 
     @staticmethod
     def form_of(rule: Rule) -> Form:
-        """In which form the rule runs now."""
+        """Return the rule, and where it leads now."""
         return _form(rule.pk, rule)
 
     @staticmethod
     def copy_of(rule: Rule) -> dict[str, Any]:
-        """What the rule does now, as the fields of a run."""
+        """Return what the rule does now, as fields of a run."""
         destination = rule.destination
         return {
             "integration": rule.integration,

@@ -21,11 +21,11 @@ class Worker(models.Model):
 
 
 class Tidying(models.Model):
-    """The one row of housekeeping: when it goes on, and where it stopped."""
+    """The one row of housekeeping: when it continues, and where it stopped."""
 
     ONLY = 1
 
-    # While a worker is at it: when another one takes it for dead.
+    # When housekeeping continues; while a worker does it, when others take that worker for dead.
     next_at = models.DateTimeField()
     # The retention task under way, and the last row that it looked at.
     chore = models.CharField(max_length=20, blank=True)
@@ -40,7 +40,7 @@ class Tidying(models.Model):
 
 
 class Unsealed(models.Model):
-    """A table with bodies from before they were sealed: how far that has come.
+    """How far the sealing of a table's old bodies has come.
 
     The row is deleted when all of them are sealed.
     """
@@ -50,7 +50,7 @@ class Unsealed(models.Model):
         EXCHANGES = "exchanges", _("Exchanges")
 
     table = models.CharField(max_length=10, choices=Table.choices, unique=True)
-    # All up to this row are sealed, and so is what came after the last one.
+    # All rows up to `reached_id` are sealed, and so are those after `last_id`.
     reached_id = models.BigIntegerField(default=0)
     last_id = models.BigIntegerField()
 
@@ -61,8 +61,8 @@ class Unsealed(models.Model):
 class Canary(models.Model):
     """The canary of one account: when the next one goes, and what became of the last one.
 
-    `digest` is of its body, and `read_at` is when a worker read it. `failures` counts those since
-    the last one that passed; `step` and `detail` say where the newest of them failed.
+    `digest` is that of its body, and `read_at` is when a worker read it. `failures` counts the
+    failures since the last success; `step` and `detail` say where the newest one failed.
     """
 
     class Step(models.TextChoices):
@@ -80,7 +80,7 @@ class Canary(models.Model):
     marketplace = models.OneToOneField(
         Marketplace, models.CASCADE, primary_key=True, related_name="canary"
     )
-    # While one is under way: when it is taken for lost.
+    # When the next one goes; while one is under way, when it is taken for lost.
     next_at = models.DateTimeField()
     digest = models.CharField(max_length=64, blank=True)
     read_at = models.DateTimeField(null=True)

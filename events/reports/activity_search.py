@@ -1,4 +1,4 @@
-"""Searching events and actions by customer or order number."""
+"""Search events and actions by customer or order number."""
 
 import contextlib
 import re
@@ -13,20 +13,20 @@ from integrations.samcart.normalize import normalize_id
 from integrations.samcart.unreadable import Unreadable
 from integrations.search_terms import visible
 
-# A search looks at this many people at most; a longer text finds the others.
+# A search finds this many people at most; a longer text finds the others.
 MAX_PEOPLE = 200
 LONGEST_TERM = 320
 
 
 def people(term: str) -> list[int]:
-    """The customers whom the term means, by number; bounded."""
+    """Return the IDs of the customers whom the term means, at most MAX_PEOPLE."""
     meant = search.exact(term)
     found = [meant] if meant else search.customers(term, most=MAX_PEOPLE)
     return [customer.pk for customer in found]
 
 
 def of_order(number: str) -> QuerySet[EventLog]:
-    """The events of this order, however its number is written: 1183, #1183, 01183, Order 1183."""
+    """Return this order's events, however its number is written: 1183, #1183, 01183, Order 1183."""
     meant = set()
     for written in {number, _without_word(number)}:
         with contextlib.suppress(Unreadable):
@@ -35,7 +35,7 @@ def of_order(number: str) -> QuerySet[EventLog]:
 
 
 def _without_word(number: str) -> str:
-    """Without the word that our pages write before it, in any of our languages."""
+    """Return the number without the word that our pages write before it, in any language."""
     for language, _ in settings.LANGUAGES:
         with override(language):
             word = gettext("order %(number)s").partition("%")[0].strip()
@@ -45,15 +45,15 @@ def _without_word(number: str) -> str:
 
 
 def as_sent(term: str, *, most: int = MAX_PEOPLE, anywhere: bool = True) -> list[int]:
-    """The events whose unusable e-mail address or name the term means, by number; bounded.
+    """Return the IDs of events whose unusable e-mail address or name the term means.
 
-    `anywhere` is as for `search.customers`.
+    There are at most `most`; `anywhere` is as for `search.customers`.
     """
     return search.owners(EventTerm.objects.all(), "event", term, most=most, anywhere=anywhere)
 
 
 def events(rows: QuerySet[EventLog], term: str) -> QuerySet[EventLog]:
-    """Those of these events that the term means; all of them for an empty one."""
+    """Return those of the events that the term means; all of them for an empty term."""
     word = visible(term[:LONGEST_TERM])
     if not word:
         return rows
@@ -61,7 +61,7 @@ def events(rows: QuerySet[EventLog], term: str) -> QuerySet[EventLog]:
 
 
 def runs(rows: QuerySet[RuleRun], term: str) -> QuerySet[RuleRun]:
-    """Those of these runs that the term means; all of them for an empty one."""
+    """Return those of the runs that the term means; all of them for an empty term."""
     word = visible(term[:LONGEST_TERM])
     if not word:
         return rows

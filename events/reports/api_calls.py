@@ -1,4 +1,4 @@
-"""The API calls of runs, as they were, secrets masked."""
+"""The API calls of runs as they were made, with secrets masked."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,19 +14,19 @@ from integrations.audit import Act
 from integrations.models import ApiCall, AuditEntry
 from integrations.sentences import say_count
 
-# Of one run; one that was tried for three days made a few dozen.
+# Per run. A run that was tried for three days made a few dozen.
 MAX_CALLS = 100
-# What is not about the request: an attempt ends by it.
+# These statuses are not about the request, so they always end the attempt.
 NEVER_GOES_ON = frozenset({401, 403, 408, 425, 429})
-# The question whether the site is open follows at once.
+# After a failed call, the question whether the site is open comes within this time.
 AT_ONCE = timedelta(seconds=5)
-# By what a person has an action carried out once more.
+# The acts by which a person has an action carried out again.
 QUEUED = (Act.RUN_RETRIED, Act.RUN_RELEASED, Act.DONE_ANYWAY, Act.RUN_REPEATED)
 BODIES = ("request_body", "response_body")
 
 
 def removed(run: RuleRun) -> str:
-    """A sentence when the calls of a run are so old that housekeeping has removed them."""
+    """Return a sentence if housekeeping has removed the calls of a run because of their age."""
     days = settings.KEEP_EXCHANGES_DAYS
     last = run.finished_at or run.started_at
     if not (days and last and last < timezone.now() - timedelta(days=days)):
@@ -39,7 +39,7 @@ def removed(run: RuleRun) -> str:
 
 
 def of_runs(runs: Iterable[RuleRun]) -> dict[int, list[ApiCall]]:
-    """{run's pk: its calls, oldest first}; at most a hundred for each run asked for."""
+    """Return {run pk: its calls, oldest first}; on average at most MAX_CALLS a run, the newest."""
     return _calls(list(runs))
 
 
@@ -56,10 +56,10 @@ def _calls(runs: Sequence[RuleRun], without: Sequence[str] = ()) -> dict[int, li
 def failed_attempts(
     runs: Iterable[RuleRun], calls: Mapping[int, Sequence[ApiCall]]
 ) -> dict[int, list[ApiCall]]:
-    """{run's pk: of each attempt that came to nothing the call by which it did, oldest first}.
+    """Return {run pk: the call at which each failed attempt ended, oldest first}.
 
-    `calls` are those of the runs. What Thinkific refuses may only lead to another call of the same
-    attempt: so it counts where nothing follows, or a person queued the action again.
+    `calls` are those of the runs. After a call that Thinkific refuses, the attempt may go on with
+    another one: so a refusal counts only if no call follows, or a person queued the action again.
     """
     by_hand: dict[int, list[datetime]] = defaultdict(list)
     of_runs = [run for run in runs if any(call.error for call in calls.get(run.pk, ()))]
@@ -77,7 +77,7 @@ def _failed(run: RuleRun, calls: Sequence[ApiCall], by_hand: Sequence[datetime])
         if not call.error or not _ends_attempt(run, call, then, by_hand):
             continue
         if found and found[-1].error == call.error and call.sent_at - found[-1].sent_at < AT_ONCE:
-            found.pop()  # the question whether the site is open was answered alike
+            found.pop()  # the question whether the site is open got the same answer
         found.append(call)
     return found
 
@@ -85,7 +85,7 @@ def _failed(run: RuleRun, calls: Sequence[ApiCall], by_hand: Sequence[datetime])
 def _ends_attempt(
     run: RuleRun, call: ApiCall, then: ApiCall | None, by_hand: Sequence[datetime]
 ) -> bool:
-    """Whether the attempt came to nothing by this call with an error; `then` is the next one."""
+    """Whether this call, which had an error, ended its attempt; `then` is the next call."""
     states = RuleRun.Status
     if then is None:
         dismissed = run.status == states.SKIPPED and run.code == DISMISSED
@@ -97,5 +97,5 @@ def _ends_attempt(
 
 
 def in_short(runs: Iterable[RuleRun]) -> dict[int, list[ApiCall]]:
-    """The same without what was sent and answered word for word; of what is passed on, none."""
+    """Return the same without bodies, and without the calls of actions that pass on."""
     return _calls([run for run in runs if not run.spec.passes_on], without=BODIES)

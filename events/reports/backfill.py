@@ -22,7 +22,7 @@ from rules.listing import listed
 from rules.models import Rule
 from rules.pairing import Paired
 
-# A rule is run for so many at once; the button can be pressed again.
+# A rule is run for at most this many events at once; the button can be pressed again.
 MAX_EVENTS = 500
 HOLDS_TOO = _("This purchase will hold that too: nothing changes in Thinkific.")
 NO_CUSTOMER = _("the order carries no usable e-mail address")
@@ -32,7 +32,7 @@ NO_CUSTOMER = _("the order carries no usable e-mail address")
 class BackfillCandidate:
     """An event from before a rule: the rules that would run for it, or why none will.
 
-    `note` says what gives the buyer all of it already, so that nothing changes in Thinkific, or
+    `note` says what gives the buyer everything already, so that nothing changes in Thinkific, or
     that a person undid what was given.
     """
 
@@ -44,7 +44,7 @@ class BackfillCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What running a rule for earlier events would do; `more` than these are waiting for it."""
+    """What running a rule for earlier events would do. With `more` there are further events."""
 
     run: list[BackfillCandidate]
     left_out: list[BackfillCandidate]
@@ -56,7 +56,7 @@ class Preview:
 
     @property
     def owed(self) -> "Preview":
-        """The same without what a person has undone: for that nobody is alarmed."""
+        """The same without events for which a person undid what was given: they are no alarm."""
         return replace(self, run=[row for row in self.run if row.event.undone_at is None])
 
     @property
@@ -66,18 +66,18 @@ class Preview:
 
     @property
     def only(self) -> int | None:
-        """The number of the one event that is left to be run, None where there are several."""
+        """The ID of the only event for which the rule would run; None if there are several."""
         return self.run[0].event.pk if len(self.run) == 1 and not self.more else None
 
     def customers_of(self, rule: Rule) -> int:
-        """For how many of them this very rule would run."""
+        """Return for how many customers this rule would run."""
         return len(_customers(each.event for each in self.run if rule in each.rules))
 
 
 def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[EventLog]:
     """Earlier events of the rules' triggers and products that gave nothing, newest first.
 
-    Those that a person has dealt with are not among them. `product` narrows global rules.
+    Events that a person has dealt with are left out. `product` narrows global rules.
     """
     asked: dict[tuple[int, str], set[int | None]] = defaultdict(set)
     for rule in rules:
@@ -95,7 +95,7 @@ def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[Ev
 
 
 def preview(*rules: Rule, product: Product | None = None) -> Preview:
-    """For whom the rules would run now and for whom not; nothing is changed.
+    """Return for whom the rules would run now and for whom not. Changes nothing.
 
     Looks at the newest MAX_EVENTS events, with a handful of queries however many rules there are.
     """
@@ -106,7 +106,7 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
     fitting = rules_now(events)
     obstacles = rerun.obstacles(events)
-    # What is going to end by itself is given without an end: that changes something.
+    # Access that will end by itself is not counted, because the rules would give it without an end.
     held = standing.held(_customers(events), without_end=True)
     rows = []
     for event in events:
@@ -124,14 +124,17 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
 
 
 def may_be_settled() -> QuerySet[EventLog]:
-    """The events whose customer has something, or had something end: of most neither is so."""
+    """Return the events that may be settled: their customer has something, or had something end.
+
+    It is a quick filter before the slower `settled`, because most customers have neither.
+    """
     same = {"customer": OuterRef("customer")}
     ended = Exists(EventLog.objects.filter(**same).of(*revocations.ENDING))
     return EventLog.objects.filter(ended | Exists(Grant.objects.seen().filter(**same)))
 
 
 def settled(events: Sequence[EventLog]) -> set[int]:
-    """Those of these purchases, by pk, for which nothing is owed any more.
+    """Return the IDs of those purchases for which nothing is owed any more.
 
     The purchase was refunded or canceled since, or the buyer has all that the rules give now.
     """
@@ -145,9 +148,12 @@ def _undone(event: EventLog) -> Said | str:
 
 
 def had(events: Sequence[EventLog]) -> dict[int, Said]:
-    """By what the buyer of each of these has all that the rules give now; others are not in it."""
+    """Return {event ID: what gives its buyer already all that the rules give now}.
+
+    Events whose buyer lacks something are left out.
+    """
     held = standing.held(_customers(events))
-    # Who has nothing, as most of them, has not all that the rules give.
+    # Most buyers have nothing, and then they cannot have all that the rules give.
     fitting = rules_now([event for event in events if held.get(event.customer_id or 0)])
     found = {
         event.pk: _has_all(event, fitting[event.pk], held)
@@ -158,9 +164,10 @@ def had(events: Sequence[EventLog]) -> dict[int, Said]:
 
 
 def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
-    """The rules that are on and fit each of these events as of now, its product's own first.
+    """Return {event ID: the rules that are on and fit it now}, its product's own rules first.
 
-    Left out is what has passed the event's delivery on already.
+    Rules that pass on are left out if they have passed on the delivery already, or if the event is
+    one by hand.
     """
     rules = Rule.objects.filter(
         Q(product=None) | Q(product__in={event.product_id for event in events}),
@@ -191,7 +198,7 @@ def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
 
 
 def _passed_on(events: Sequence[EventLog]) -> set[tuple[int, int | None]]:
-    """(delivery, rule) of what was passed on already."""
+    """Return (delivery ID, rule ID) for all that was passed on already."""
     runs = RuleRun.objects.filter(
         event__delivery__in={event.delivery_id for event in events},
         action__in=actions.passing_on(),
@@ -205,9 +212,9 @@ def gives_now(rule: Paired) -> bool:
 
 
 def since(event: EventLog, rule: Rule, *, several: bool = False) -> Said:
-    """Why a rule that is on and fits the event now did not run for it when it came.
+    """Say why a rule that is on and fits the event now did not run for it when it came.
 
-    Of `several` purchases the event is the newest.
+    With `several` the event is the newest of several purchases, and the sentence is about them.
     """
     if rule.created_at > event.received_at:
         return say("A rule exists since {moment}.", moment=at(rule.created_at))
@@ -222,7 +229,7 @@ def since(event: EventLog, rule: Rule, *, several: bool = False) -> Said:
 
 
 def off_then(event: EventLog, rule: Rule | None) -> Said:
-    """What to say now of a rule that was off when the event came; None of one that is deleted."""
+    """Say how a rule stands now that was off when the event came. None is a deleted rule."""
     if rule is None:
         return say("The rule was off then. It was deleted since.")
     if not rule.enabled:
@@ -242,9 +249,9 @@ def _customers(events: Iterable[EventLog]) -> set[int]:
 
 
 def _has(found: Sequence[Grant]) -> Said:
-    """That the buyer has all of it already, and by what.
+    """Say that the buyer has all of it already, and what gives it.
 
-    The purchase is still to hold it, unless it is one of these: they may be refunded.
+    If other purchases give it, this one should hold it too, because those may be refunded.
     """
     sources = listed([*dict.fromkeys(sentences.holds(grant) for grant in found)])
     return say("Has {courses} already by {sources}.", courses=_names(found), sources=sources)
@@ -255,7 +262,7 @@ def _names(grants: Iterable[Grant]) -> str:
 
 
 def _has_all(event: EventLog, rules: Sequence[Rule], held: standing.Held) -> list[Grant]:
-    """The grants by which the buyer has all that these rules give, none where one is missing."""
+    """Return the grants that give the buyer all that these rules give; none if one is missing."""
     mine = held.get(event.customer_id or 0, {})
     found = []
     for rule in rules:

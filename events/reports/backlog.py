@@ -1,4 +1,4 @@
-"""What waits for its turn: how much it is, and how long it will take."""
+"""Actions that wait: how many there are, and how long they will take."""
 
 import math
 from collections.abc import Iterable
@@ -18,17 +18,17 @@ from integrations.models import Integration
 from integrations.sentences import Said, joined, say, say_count
 from rules import actions
 
-# Nothing is counted further.
+# Counting stops here.
 MAX_COUNT = 10_000
 CALLS_PER_RUN = 2
-# Calls a minute that a site may get where no limit is set: about ten are served at once.
+# Calls a minute to expect where no limit is set: about ten are served at once.
 UNLIMITED = 600
-# What is tried again within this time counts as going on now.
+# A retry within this time counts as going on now.
 SOON = timedelta(minutes=1)
 
 
 def waiting(integration: Integration | None = None) -> int:
-    """How many actions wait, of one site or of all; counted to MAX_COUNT."""
+    """Return how many actions wait, at one site or at all; counted up to MAX_COUNT."""
     runs = RuleRun.objects.filter(status=RuleRun.Status.WAITING)
     if integration is not None:
         runs = runs.filter(integration=integration)
@@ -36,14 +36,14 @@ def waiting(integration: Integration | None = None) -> int:
 
 
 def oldest_due_seconds() -> float | None:
-    """For how long the action has been due that is due for longest; None where none is."""
+    """Return for how many seconds the longest due action has been due; None if none is due."""
     oldest = RuleRun.objects.due().aggregate(at=Min("next_attempt_at"))["at"]
     return None if oldest is None else max(0.0, (timezone.now() - oldest).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
 class InLine:
-    """What waits, and of it what a person or Thinkific keeps; the rest goes on now."""
+    """How many actions wait, and how many of them cannot go on now, by reason."""
 
     waiting: int = 0
     off: int = 0  # their site is turned off
@@ -57,7 +57,7 @@ class InLine:
 
 
 def in_line() -> InLine:
-    """How much waits, and for what; counted to MAX_COUNT."""
+    """Return how many actions wait, and for what; each count goes up to MAX_COUNT."""
     total = waiting()
     if not total:
         return InLine()
@@ -91,7 +91,7 @@ class TurnedOff:
 
 
 def turned_off(runs: Iterable[RuleRun]) -> list[TurnedOff]:
-    """The integrations for which some of these actions wait because they are off."""
+    """Return the integrations that are off and for which some of these actions wait."""
     keeping = {
         run.integration.pk: run.integration
         for run in runs
@@ -102,7 +102,7 @@ def turned_off(runs: Iterable[RuleRun]) -> list[TurnedOff]:
 
 
 def when_on(integration: Integration) -> str:
-    """ "When it is on, 2 buyers are let in, 1 access ends."; "" where nothing waits for it."""
+    """Return "When it is on, 2 buyers are let in, 1 access ends."; "" if nothing waits for it."""
     waits = RuleRun.objects.filter(status=RuleRun.Status.WAITING, integration=integration)
     rows = list(waits.order_by().values_list("action", "code", "customer")[:MAX_COUNT])
     gives, ends = actions.giving_access(), actions.ending_access()
@@ -121,9 +121,9 @@ def when_on(integration: Integration) -> str:
 
 
 def time_needed(runs: int, integration: Integration | None = None) -> Said:
-    """ "about 1 minute": how long the integration takes for so many actions.
+    """Return how long the integration takes for this many actions, such as "about 1 minute".
 
-    By default it is a Thinkific site, with two calls for each.
+    By default it is a Thinkific site, with two calls for each action.
     """
     app = app_registry.of(integration) if integration else app_registry.THINKIFIC
     calls = app.calls_per_minute() or UNLIMITED
@@ -142,20 +142,20 @@ def _time(minutes: int) -> Said:
 
 
 def spoken(runs: int) -> Said:
-    """ "37 waiting actions", "10,000+ waiting actions"."""
+    """Return text like "37 waiting actions" or "10,000+ waiting actions"."""
     return say_count(runs, "1 waiting action", "{number} waiting actions", number=capped(runs))
 
 
 def capped(number: int) -> Said | int:
-    """The number of a sentence about what is counted to MAX_COUNT: 37, "10,000+"."""
+    """Return a count for a sentence: 37, or "10,000+" from MAX_COUNT on."""
     return say("{number}+", number=MAX_COUNT) if number >= MAX_COUNT else number
 
 
 def go_on(runs: int, integration: Integration | None = None) -> str:
-    """Wake the workers for so many actions of what has just become usable, and say so.
+    """Wake the workers for this many actions that can now go on, and say so.
 
-    "37 waiting actions go on now, about 1 minute."; "" for none. It promises no end while no
-    worker runs.
+    Return text like "37 waiting actions go on now, about 1 minute."; "" for none. No time is given
+    while no worker runs.
     """
     if not runs:
         return ""

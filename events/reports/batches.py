@@ -1,4 +1,4 @@
-"""What was started for many at once: how far it is, and what came of it."""
+"""How far a batch is, and what came of it."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -15,13 +15,13 @@ from integrations.models import AuditEntry, Customer
 from integrations.sentences import Said, Text, joined, on, say, say_count
 
 Status = RuleRun.Status
-# So many of those that failed are listed.
+# At most this many of its failed actions are listed.
 LISTED = 50
-# What is done to an event as one of several.
+# The acts on an event as one of a batch.
 DONE = (Act.EVENT_RERUN, Act.BUYERS_MOVED, Act.BUYERS_ENDED, Act.BATCH_UNDONE)
-# So many customers are named.
+# Customers are named if there are at most this many.
 NAMED = 5
-# How the codes are counted; of any other the status says it.
+# What actions with these codes are counted as. Others are counted by their status.
 BY_CODE: dict[str, Text] = {
     "enrolled": pgettext_lazy("actions", "enrolled"),
     "already_enrolled": pgettext_lazy("actions", "had it already"),
@@ -48,8 +48,8 @@ LATER, REMOVED = (
 class Progress:
     """How far a batch is. `outcomes` are (how many, what), `waits` (why, how many).
 
-    `customers` are those whom it is about, none when they are many. `waiting` are some of what goes
-    on.
+    `customers` are those it is about, or empty if there are many. `waiting` are some of the actions
+    that go on by themselves.
     """
 
     total: int
@@ -63,11 +63,11 @@ class Progress:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of it goes on by itself."""
+        """Whether none of its actions goes on by itself any more."""
         return self.over >= self.total
 
     def sentence(self) -> str:
-        """ "24 enrolled · 2 had it already · 1 failed" """
+        """Return the outcomes, such as "24 enrolled · 2 had it already · 1 failed"."""
         each = (say("{number} {what}", number=number, what=what) for number, what in self.outcomes)
         return capfirst(joined(each, " · "))
 
@@ -100,9 +100,9 @@ def progress(batch: Batch) -> Progress:
 
 
 def undone_lately(events: Collection[EventLog]) -> Said | str:
-    """For how many buyers access was undone, of these events; "" where there are none.
+    """Say for how many buyers of these events access was undone; "" if there are no events.
 
-    "Mia undid access for 2 buyers on 28 Nov.", where one person undid it on one day.
+    If one person undid it on one day, it is "Mia undid access for 2 buyers on 28 Nov.".
     """
     if not events:
         return ""
@@ -129,9 +129,9 @@ def undone_lately(events: Collection[EventLog]) -> Said | str:
 
 
 def undone(event: int, name: str = "") -> AuditEntry | None:
-    """Who undid what was done for this event as one of several; None where that was not the last.
+    """Return who undid a batch for this event; None if an undo was not the last act on it.
 
-    `name` is what ended by it, "" for anything.
+    With `name` only acts count that ended access to this course or bundle.
     """
     entries = AuditEntry.objects.filter(
         act__in=DONE, kind=EventLog._meta.model_name, number=str(event)
@@ -146,7 +146,7 @@ def undone(event: int, name: str = "") -> AuditEntry | None:
 
 
 def _what(status: str, code: str) -> str:
-    """How an action is counted, "" while it goes on."""
+    """Return what an action is counted as; "" while it goes on."""
     if status in UNFINISHED:
         return str(LATER) if code == "delayed" else ""
     if status == Status.DONE and code in BY_CODE:
@@ -155,7 +155,7 @@ def _what(status: str, code: str) -> str:
 
 
 def _in_order(found: "Counter[str]") -> list[tuple[str, int]]:
-    """What went well first."""
+    """Sort the outcomes, what went well first."""
     order = [str(what) for what in (*BY_CODE.values(), *BY_STATUS.values())]
     known = {what: place for place, what in reversed(list(enumerate(order)))}
     return sorted(found.items(), key=lambda each: known.get(each[0], len(order)))

@@ -1,4 +1,4 @@
-"""Who has what no rule gives any more, of all rules at once: for pages that say it unasked."""
+"""Buyers who have what no rule gives any more, of all rules at once. Pages show them unasked."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from integrations.models import Product
 from rules import actions, pairing
 from rules.models import Rule
 
-# A course or bundle and what was bought: an integration, "course:501" of it, and the product.
+# (integration ID, "course:501", product ID): a course or bundle, and the product that was bought.
 Place = tuple[int, str, int]
-# So many rules that lead elsewhere are told of; the others follow when these are dealt with.
+# At most this many changed rules are shown; the others follow when these are dealt with.
 MOST_RULES = 5
-# So many places are looked at: a statement takes three values of each, and SQLite 32,766 in all.
+# At most this many places are looked at: each needs three parameters, and SQLite allows 32,766.
 MOST_PLACES = 5000
-# Written as the index `grant_of_buyer` has it: of what is given beside a statement SQLite does not
-# know that the index holds it.
+# Literals, as in the condition of the index `grant_of_buyer`: SQLite does not match parameters with
+# it, and would not use the index.
 _OPEN = "state = 'active' AND source = 'purchase' AND kept_at IS NULL"
-# What buyers have: a row for each place, however many are there. The index is asked for the next
-# product of a course until there is none.
+# Finds the places where buyers have something: one row for each, however many buyers it has. For
+# each course the index is asked for the next product until there is none.
 _HELD = f"""
 WITH RECURSIVE held (site, course, product) AS (
     SELECT integration_id, kind || ':' || external_id, CAST(0 AS BIGINT)
@@ -50,7 +50,7 @@ _LEADS = (
     "destination__kind",
     "destination__external_id",
 )
-# An action; `_Given`; and for what event it gave what.
+# The ID of an action, the fields of `_Given`, then the action's event and what it gave.
 _FACTS = (
     "pk",
     "grant",
@@ -67,10 +67,10 @@ _FACTS = (
 
 @dataclass(frozen=True, slots=True)
 class OfRule:
-    """Those of one rule that gives something else now, or with None of all that were deleted.
+    """Buyers left behind by one rule that gives something else now, or by all deleted ones (None).
 
-    `courses` are the names of what they have, `products` the numbers of what they bought. With
-    `more` there may be others.
+    `courses` are the names of what they have, `products` the IDs of what they bought. With `more`
+    there may be others.
     """
 
     rule: Rule | None
@@ -82,9 +82,9 @@ class OfRule:
 
 @dataclass(frozen=True, slots=True)
 class BehindAll:
-    """Those of all rules; `told` are those of the deleted rules and of up to MOST_RULES others.
+    """Buyers left behind by all rules: `told` has the deleted rules, and up to MOST_RULES others.
 
-    `grants` are the numbers of what they have, up to MOST. With `more` there are others.
+    `grants` are the IDs of the grants they have, up to MOST. With `more` there are others.
     """
 
     told: Sequence[OfRule] = ()
@@ -107,8 +107,8 @@ class _Given:
 def everywhere() -> BehindAll:
     """Who has what no rule gives any more.
 
-    Two or three queries where there is no such buyer. However much was sold and however often
-    rules were changed, each product of a course is looked up once.
+    If there is no such buyer, this takes two or three queries. However much was sold and however
+    often rules were changed, each product of a course is looked up once.
     """
     places = _given_by_none(_held())
     found = _with_buyers(places[:MOST_PLACES]) if places else []
@@ -134,9 +134,9 @@ def _rules() -> QuerySet[Rule]:
 
 
 def _given_by_none(held: set[Place]) -> list[Place]:
-    """Those of these that no rule gives to who buys the product.
+    """Return the places whose course or bundle no rule gives to buyers of the product.
 
-    A rule that is off speaks for its course: it may be turned on again.
+    A rule that is off counts as giving, because it may be turned on again.
     """
     if not held:
         return []
@@ -157,9 +157,9 @@ def _given_by_none(held: set[Place]) -> list[Place]:
 
 
 def _with_buyers(places: Sequence[Place]) -> list[_Given]:
-    """What buyers have of these, one above MOST at the most.
+    """Return what buyers have at these places, at most MOST + 1.
 
-    Left out is what a rule gives for an event that gave it: a recovered payment, say.
+    What a rule still gives for the event that gave it, such as a recovered payment, is left out.
     """
     sql = _GRANTS.format(places=", ".join(["(%s, %s, %s)"] * len(places)))
     with connection.cursor() as cursor:
@@ -178,7 +178,7 @@ def _with_buyers(places: Sequence[Place]) -> list[_Given]:
     for _, *facts, account, trigger, site, target in sorted(runs.values_list(*_FACTS)):
         given = _Given(*facts)
         found[given.grant] = given
-        # Of a global rule the account matters, of another one only the product.
+        # A global rule fits by the account, any other rule by the product alone.
         fits = ((given.product, None), (None, account))
         if any((*each, site, target, trigger) in giving_back for each in fits):
             due.add(given.grant)

@@ -1,4 +1,4 @@
-"""What a comparison with Thinkific found, what became of it since, and how far one is."""
+"""What a comparison with Thinkific found, what came of it since, and how far a running one is."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ DONE_SINCE = _("done since")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A finding, its purchase and the action that gives the access; `why_not` it is given again."""
+    """A finding, its grant, the action that gives it, and why that cannot be given again."""
 
     finding: ComparisonFinding
     grant: Grant | None
@@ -51,7 +51,7 @@ class Row:
         return sentences.holds(self.grant)
 
     def as_data(self) -> dict[str, Any]:
-        """The finding for JSON; times are ISO 8601, and None or "" is what is not known."""
+        """Return the finding for JSON. Times are ISO 8601; what is not known is None or ""."""
         found = self.finding
         return {
             "kind": found.kind,
@@ -121,12 +121,12 @@ def rows(findings: Iterable[ComparisonFinding]) -> list[Row]:
 
 
 def to_approve(run: ComparisonRun) -> QuerySet[ComparisonFinding]:
-    """The findings that can be mended by enrolling the student again."""
+    """Return the findings that can be fixed by enrolling the student again."""
     return run.findings.filter(kind__in=[Kind.MISSING, Kind.ENDS]).select_related("customer")
 
 
 def never_seen(run: ComparisonRun) -> QuerySet[ComparisonFinding]:
-    """Those whose access was never seen in Thinkific: given without being asked for."""
+    """Return findings whose access was never seen in Thinkific: those are given without asking."""
     return to_approve(run).filter(kind=Kind.MISSING, grant__seen_at=None)
 
 
@@ -138,8 +138,8 @@ def enroll_again(
 ) -> tuple[int, dict[str, int]]:
     """Queue the actions that give what these findings miss, about `at_most` of them.
 
-    Returns how many actions were queued, and for the other findings how many per reason why not. An
-    action of a bundle is for all of its courses. The batch gets the numbers of what was queued.
+    Return how many actions were queued, and {reason: how many findings} for the others. An action
+    for a bundle covers all of its courses. The IDs of queued actions are added to the batch.
     """
     queued, last = 0, 0
     left: Counter[str] = Counter()
@@ -167,9 +167,9 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def _giving_runs(grants: Mapping[int, Grant]) -> dict[int, RuleRun]:
-    """The newest action of each grant that gives it, by the grant's number."""
+    """Return {grant ID: the newest action that gives it}."""
     giving = grant_runs.giving(grants).select_related("grant", "event", "rule")
-    found = giving.order_by("received_at", "pk")  # of each the newest one stays
+    found = giving.order_by("received_at", "pk")  # a newer one replaces an older one
     return {run.grant_id: run for run in found if run.grant_id}
 
 
@@ -218,7 +218,7 @@ def read_sentence(run: ComparisonRun) -> Said:
 
 
 def summary(run: ComparisonRun) -> str:
-    """ "2 paid without access, 1 access that no purchase explains." """
+    """ "2 paid without access, 1 with access that no purchase explains." """
     found = counts(run)
     said = {
         Kind.MISSING: say("{number} paid without access", number=found[Kind.MISSING]),

@@ -21,7 +21,7 @@ from rules.triggers import Trigger
 # SamCart fires Canceled for delinquent subscriptions too, so a rule for that covers both.
 ENDINGS = (*pairing.ENDS, Trigger.SUBSCRIPTION_DELINQUENT)
 COVERED_BY = {Trigger.SUBSCRIPTION_DELINQUENT: Trigger.SUBSCRIPTION_CANCELED}
-# The rules and sales of more products than these are read with those of all others.
+# For more products than this, the rules and sales of all products are read.
 MANY = 500
 
 
@@ -35,12 +35,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Judged:
-    """A product, or with None what an account's global rules give: whether it needs a person.
+    """A product, or an account's global rules (None), and whether it needs a person.
 
     `holes` are the triggers on which a recommended rule is missing. `without_access` counts the
     buyers who are owed access and those who paid lately and were given nothing, `paid_for_nothing`
-    only the latter. `sales` are those of `promise.LATELY`, looked up only where it gives nothing.
-    `left_over` are the numbers of its rules that are about what it does not give any more.
+    only the latter. `sales` counts sales within `promise.LATELY`, looked up only if it gives
+    nothing. `left_over` are the IDs of its rules about what it no longer gives.
     """
 
     marketplace: Marketplace
@@ -55,12 +55,12 @@ class Judged:
 
     @property
     def key(self) -> str:
-        """What a form calls it."""
+        """Its name in a form."""
         return f"all-{self.marketplace.pk}" if self.product is None else str(self.product.pk)
 
     @property
     def gives_nothing_to_buyers(self) -> bool:
-        """Whether it is sold and gives nothing, and nothing else is done for it."""
+        """Whether it is sold, gives nothing and is not passed on."""
         sold = bool(self.sales or self.without_access)
         return self.gives_nothing and sold and not self.is_passed_on
 
@@ -73,9 +73,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Coverage(Judged):
-    """The same with the rules about it.
+    """A judged product with the rules about it.
 
-    `rules` are its own, on or off; `everywhere` the global ones that run for it too.
+    `rules` are its own, on or off; `everywhere` are the global ones that run for it too.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -93,7 +93,7 @@ class Coverage(Judged):
 
     @cached_property
     def purchase_rules(self) -> list[Rule]:
-        """Its own rules that give access on a purchase, also those that are off or gone."""
+        """Its own rules that give access on a purchase, including those off or without a course."""
         return [rule for rule in self.rules if rule.gives_on_purchase]
 
     @cached_property
@@ -108,7 +108,7 @@ class Coverage(Judged):
 
     @property
     def passed_on_to(self) -> list[str]:
-        """Whom its purchases are passed on to: it may be sold for that alone."""
+        """The receivers of its purchases: a product may be sold only to be passed on."""
         return list({str(rule.integration): None for rule in self.known if _passes_on(rule)})
 
     @property
@@ -120,7 +120,7 @@ class Coverage(Judged):
         return [(trigger, self.state(trigger)) for trigger in pairing.GIVES_BACK]
 
     def state(self, trigger: Trigger) -> State:
-        """What the rules do with what it gives when the trigger comes."""
+        """Return what the rules do, when the trigger comes, with the access it gives."""
         giving = self.given or self.given_everywhere
         if giving and all(pairing.is_answered(rule, trigger, self.known) for rule in giving):
             return State.COVERED
@@ -129,7 +129,7 @@ class Coverage(Judged):
         return State.MISSING if trigger in self.holes else State.OPEN
 
     def recommended(self) -> list[Rule]:
-        """Unsaved rules that close its holes, and what belongs to them."""
+        """Return unsaved rules that close its holes, with the others that are recommended."""
         return [
             rule
             for rule in (pairing.companions(self.given) if self.holes else ())
@@ -138,15 +138,15 @@ class Coverage(Judged):
 
 
 def coverage() -> list[Coverage]:
-    """Every product, and the global rules of an account that has some: what needs a person first.
+    """Return every product, and the global rules of each account; what needs a person comes first.
 
-    A handful of queries, however many products there are.
+    Takes a handful of queries, however many products there are.
     """
     return with_rules(judged())
 
 
 def judged() -> list[Judged]:
-    """The same without the rules, which cost the most where there are thousands."""
+    """Return the same without the rules, which take the most time if there are thousands."""
     products = list(Product.objects.filter(kind=Product.Kind.PRODUCT).defer("created_at"))
     own, everywhere = facts.by_place()
     left = leftovers.by_product((own, everywhere))
@@ -174,7 +174,7 @@ def judged() -> list[Judged]:
 
 
 def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
-    """These rows with the rules about them and their sales; a handful of queries."""
+    """Return these rows with the rules about them and their sales, by a handful of queries."""
     sales = _sales(rows)
     products = [row.product.pk for row in rows if row.product]
     of_these = Q(product__in=products) if len(products) <= MANY else Q(product__isnull=False)
@@ -182,7 +182,7 @@ def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
     own: dict[int | None, list[Rule]] = defaultdict(list)
     everywhere: dict[int, list[Rule]] = defaultdict(list)
     rules = Rule.objects.filter(of_these | shared).select_related("product", "destination")
-    # Not joined: there are few of these.
+    # Prefetched and not joined, because there are few accounts and integrations.
     for rule in rules.prefetch_related("marketplace", "integration").order_by("pk"):
         if rule.product_id is None:
             everywhere[rule.marketplace_id].append(rule)
@@ -207,9 +207,9 @@ def _judge(
     owed: int = 0,
     nothing: int = 0,
 ) -> Judged:
-    """By the rules that may run for it; as if it were sold by subscription."""
+    """Judge a product by the rules that may run for it, as if it were sold by subscription."""
     holes = pairing.holes(product, known, subscription=True)
-    # Whoever has holes gives something.
+    # Only a product that gives something can have holes.
     gives = bool(holes) or any(map(pairing.gives_now, known))
     return Judged(
         marketplace, product, not gives, any(map(_passes_on, known)), tuple(holes), owed, nothing
@@ -221,9 +221,9 @@ def _for_what_is_sold(
     own: Mapping[int, Sequence[RuleFacts]],
     everywhere: Mapping[int, Sequence[RuleFacts]],
 ) -> Iterator[Judged]:
-    """These rows, judged as if all were subscriptions, as what they are seen to be."""
+    """Yield the rows judged by how they are sold; so far all were judged as subscriptions."""
     found = list(rows)
-    # How it is sold is asked only where it makes a difference.
+    # How a product is sold is looked up only if it makes a difference.
     unsure = [row.product for row in found if row.holes and row.product]
     sold = subscriptions.sold_by_subscription(unsure)
     any_sold = bool(sold) or subscriptions.any_sold()
@@ -242,7 +242,7 @@ def _passes_on(rule: Rule | RuleFacts) -> bool:
 
 
 def _place(row: Judged) -> tuple[bool, bool, str, int]:
-    """Its place: what needs a person, global rules, then by name."""
+    """Return the sort key: what needs a person first, then global rules, then by name."""
     product = row.product
     if product is None:
         return not row.needs_a_person, False, row.marketplace.name, row.marketplace.pk
@@ -250,7 +250,7 @@ def _place(row: Judged) -> tuple[bool, bool, str, int]:
 
 
 def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
-    """Lately, by product, of these rows."""
+    """Return {product ID: recent sales} for these rows."""
     numbers = [row.product.pk for row in rows if row.product]
     if not numbers:
         return Counter()
@@ -268,7 +268,7 @@ def _number(row: Judged) -> int | None:
 
 
 def _owed() -> set[tuple[int | None, int | None]]:
-    """(product, student) of access that is due and that no purchase was seen to give."""
+    """Return (product ID, student ID) for owed access that the student has in no other way."""
     owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by()
     rows = list(owed.values_list("product", "customer", "integration", "target").distinct())
     has = promise.access_of({customer for _, customer, *_ in rows})
@@ -280,11 +280,11 @@ def _owed() -> set[tuple[int | None, int | None]]:
 
 
 def _given_nothing() -> set[tuple[int | None, int | None]]:
-    """(product, customer) of purchases that gave nothing, without those that are settled."""
+    """Return (product ID, customer ID) for purchases that gave nothing and are not settled."""
     rows = promise.unfulfilled().order_by().values_list("product", "customer")
     return set(rows.distinct())
 
 
 def _by_product(buyers: Iterable[tuple[int | None, int | None]]) -> Counter[int | None]:
-    """How many buyers each product has."""
+    """Return {product ID: how many buyers}."""
     return Counter(product for product, _ in buyers)

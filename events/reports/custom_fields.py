@@ -1,4 +1,4 @@
-"""The custom fields that orders brought lately: suggestions for the person who maps them."""
+"""The custom fields of recent orders, as suggestions for the person who maps them."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -16,9 +16,9 @@ MOST_ORDERS = 5000
 
 
 def never_carried(names: Iterable[str]) -> list[str]:
-    """Those of these names that none of the newest orders had as a field's name or slug.
+    """Return the names that no recent order had as a field's name or slug.
 
-    The newest are those of the last DAYS days, at most MOST_ORDERS; none where there are none.
+    Recent means the last DAYS days, and at most MOST_ORDERS events. Return [] if there were none.
     """
     wanted = {name.strip().casefold(): name for name in names if name.strip()}
     if not wanted:
@@ -37,7 +37,7 @@ def never_carried(names: Iterable[str]) -> list[str]:
 
 
 def seen_lately() -> list[str]:
-    """Names of custom fields in the latest events, in the order of the alphabet.
+    """Return the names of custom fields in the latest events, in alphabetical order.
 
     A field without a name is suggested by its slug. Names that differ only in capitals are one
     name, and those that cannot be typed are left out.

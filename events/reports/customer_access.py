@@ -1,6 +1,6 @@
-"""Can the customer get in, and if not, why: the first lines of a customer's page.
+"""Whether the customer can get in, and if not, why: the first lines of a customer's page.
 
-What concerns one course or bundle is read from the grants, see `why`.
+`why` has the sentences about one course or bundle, which are read from the grants.
 """
 
 from dataclasses import dataclass, replace
@@ -32,18 +32,18 @@ from integrations.sentences import Said, at, joined, say, say_count
 from rules import actions
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
-# What the customer has comes first: whether she can get in is the answer.
+# These come after what the customer has: whether the customer can get in is the main answer.
 AFTERWARDS = {Code.ENDS_LATER, Code.GAVE_NOTHING}
-# So many events of one kind are told, the newest first.
+# At most this many events of one kind are shown, the newest first.
 MAX_EVENTS_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
 class AccessReport:
-    """What to say to the person who asks, and what to write to the customer.
+    """What to tell the person who asks, and what to write to the customer.
 
-    `language` is the code of that in which the reply is. `targets` are the courses and bundles
-    that the customer has now.
+    `language` is the language code of the reply. `targets` are the courses and bundles that the
+    customer has now.
     """
 
     lines: tuple[Sentence, ...]
@@ -53,7 +53,7 @@ class AccessReport:
 
 
 def describe(customer: Customer) -> AccessReport:
-    """The sentences about this customer, the gravest first."""
+    """Return the sentences about this customer, the most serious first, and the reply."""
     told = why.of_customer(customer)
     others = list(_without_target(customer))
     besides = [run for run in others if not run.spec.passes_on]
@@ -75,7 +75,7 @@ def describe(customer: Customer) -> AccessReport:
     lines = _advised_once(lines)
     if not lines:
         lines = _nothing(why.called(customer), customer)
-    # What is passed on is no matter of the customer's access, and so comes last.
+    # Actions that pass on say nothing about the customer's access, so they come last.
     passed_on = [run for run in others if run.spec.passes_on and run.status in UNDECIDED]
     template = letter.current()
     reply = replies.reply(
@@ -95,7 +95,7 @@ def _is_undone(event: EventLog) -> bool:
 
 
 def _advised_once(lines: list[Sentence]) -> list[Sentence]:
-    """The same without the advice that an earlier sentence gives."""
+    """Return the lines without advice that an earlier line gives already."""
     first = next((line for line in lines if line.short), None)
     return [
         replace(line, text=line.short) if line.short and line is not first else line
@@ -109,7 +109,7 @@ def _rank(line: Sentence) -> int:
 
 
 def _without_target(customer: Customer) -> QuerySet[RuleRun]:
-    """The newest actions that change no access; what was passed on says nothing of the customer."""
+    """Return the newest actions that change no access, without what was passed on successfully."""
     runs = RuleRun.objects.filter(customer=customer, target="")
     runs = runs.exclude(action__in=actions.passing_on(), status=RuleRun.Status.DONE)
     runs = runs.select_related("event", "event__product", "integration")
@@ -119,7 +119,7 @@ def _without_target(customer: Customer) -> QuerySet[RuleRun]:
 def _nothing_goes_on(
     told: list[tuple[Standing, Sentence]], besides: list[RuleRun]
 ) -> list[Sentence]:
-    """That what waits will not go on by itself, where no worker runs."""
+    """Return the sentence that waiting actions do not go on, if some wait and no worker runs."""
     runs = [run for each, _ in told for run in each.runs] + besides
     if not any(run.status in UNFINISHED for run in runs) or not dashboard.worker_is_silent():
         return []

@@ -1,4 +1,4 @@
-"""Finding a customer by what a person knows: e-mail or a part of it, name, order number."""
+"""Find a customer by what a person knows: e-mail or a part of it, name, order number."""
 
 import difflib
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from integrations.search_terms import fold, visible
 
 MAX_RESULTS = 50
 SIMILAR = 5
-# So many addresses are compared with a mistyped one.
+# At most this many addresses are compared with a mistyped one.
 COMPARED = 2000
 LONGEST = 320
 
@@ -28,8 +28,8 @@ LONGEST = 320
 class SearchResult:
     """What fits: customers, and events without one, because their e-mail address cannot be used.
 
-    When nothing does, `similar` ones have an address that looks like what was typed, and `unseen`
-    tells what the search cannot see into. `only` is the one person the term can mean.
+    If nothing fits, `similar` customers have an address that looks like what was typed, and
+    `unseen` says what the search could not look into. `only` is the one person the term can mean.
     """
 
     customers: list[Customer] = field(default_factory=list)
@@ -44,7 +44,7 @@ class SearchResult:
 class Unseen:
     """What no search looks into: how many were not read yet, and how many cannot be read.
 
-    `days` is after how many days events were removed, 0 when none can be so old.
+    `days` is the age in days at which events are removed, 0 if none can be that old.
     """
 
     unread: int
@@ -53,7 +53,7 @@ class Unseen:
 
 
 def find(term: str, *, most: int = MAX_RESULTS) -> SearchResult:
-    """At most so many of each; an exact e-mail or order number is the only result."""
+    """Return at most `most` of each. An exact e-mail or order number gives only its own result."""
     word = visible(term[:LONGEST])
     if not word:
         return SearchResult()
@@ -81,7 +81,7 @@ def find(term: str, *, most: int = MAX_RESULTS) -> SearchResult:
 
 
 def newest(most: int) -> list[Customer]:
-    """Whom Admit learned of last, the newest first."""
+    """Return the customers whom Admit learned of last, newest first."""
     return list(Customer.objects.order_by("-pk")[:most])
 
 
@@ -91,7 +91,7 @@ def _events(pks: list[int]) -> list[EventLog]:
 
 
 def _unseen() -> Unseen:
-    """What was received and could not be searched, on this machine's disk as well."""
+    """Return what was received and could not be searched, including this machine's spool."""
     new = Delivery.objects.filter(state=Delivery.State.NEW).order_by()[:COMPARED].count()
     try:
         spooled = spool_contents.files()["waiting"]
@@ -107,7 +107,10 @@ def _unseen() -> Unseen:
 
 
 def _similar(word: str) -> tuple[list[Customer], list[EventLog]]:
-    """Addresses that differ by a slip: the same name elsewhere, or a few other letters."""
+    """Return customers and events whose address differs from the word by a slip.
+
+    Such an address has the same name at another domain, or a few other letters.
+    """
     email = normalize_email(word) or word.lower()
     if not email.rpartition("@")[0]:
         return [], []
@@ -120,11 +123,11 @@ def _similar(word: str) -> tuple[list[Customer], list[EventLog]]:
 
 
 def _close(email: str, terms: QuerySet[Any], owner: str, address: str) -> list[int]:
-    """Whose addresses look like this one, by number."""
+    """Return the IDs of the owners whose addresses look like this one."""
     name, _, domain = email.rpartition("@")
 
     def addresses(beginning: str, *, end: str = "") -> dict[str, int]:
-        """Addresses with this end and a term that begins so, and their owners."""
+        """Return {address: owner ID} for addresses with this end and a term that begins so."""
         of_terms = terms.filter(search.begins(beginning), **{f"{address}__endswith": end})
         return dict(of_terms.order_by("term").values_list(address, owner)[:COMPARED])
 

@@ -1,4 +1,4 @@
-"""The numbers of the overview: each from an index, none of them counts a whole table."""
+"""The numbers of the Overview. Each is read from an index; none counts a whole table."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ SILENCE = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class EventCounts:
-    """Events that came in a time, and how many are of each kind; each at most MAX_COUNT + 1."""
+    """How many events came in some time, and how many of each kind; at most MAX_COUNT + 1 each."""
 
     events: int = 0
     no_rule: int = 0
@@ -32,10 +32,11 @@ class EventCounts:
 
 @dataclass(frozen=True, slots=True)
 class UnfulfilledProduct:
-    """A product that was paid for and gave nothing; `last` is when last, `newest` that event.
+    """A product that was paid for and gave nothing; `newest` is its last event, which came `last`.
 
-    `rule` gives something for a purchase of it now, `rule_off` would if it were turned on; its
-    own go before global ones. `since` says why `rule` did not run for these purchases.
+    `rule` gives something for a purchase of it now, and `rule_off` would if it were turned on; the
+    product's own rules go before global ones. `since` says why `rule` did not run for these
+    purchases.
     """
 
     product: Product | None
@@ -49,7 +50,7 @@ class UnfulfilledProduct:
 
 
 def format_count(number: int) -> str:
-    """ "9,999", "10,000+" """
+    """Return text like "9,999", or "10,000+" above MAX_COUNT."""
     shown = grouped(min(number, MAX_COUNT))
     return f"{shown}+" if number > MAX_COUNT else shown
 
@@ -59,7 +60,7 @@ def _at_most(rows: QuerySet[Any]) -> int:
 
 
 def events_in_a_day() -> EventCounts:
-    """What came in the last 24 hours."""
+    """Count what came in the last 24 hours."""
     since = timezone.now() - timedelta(hours=24)
     events = EventLog.objects.filter(received_at__gte=since)
     kinds = EventLog.Status
@@ -75,21 +76,21 @@ def events_in_a_day() -> EventCounts:
 
 
 def failed() -> int:
-    """Actions that failed and need a person."""
+    """Count the actions that failed and need a person."""
     return _at_most(RuleRun.objects.filter(status=Status.FAILED))
 
 
 def held() -> int:
-    """Actions that a person must release or dismiss."""
+    """Count the actions that a person must release or dismiss."""
     return _at_most(RuleRun.objects.filter(status=Status.HELD))
 
 
 def stranded() -> int:
-    """Students who paid, and have lost the access as far as Admit knows; nothing gives it back.
+    """Count students who paid and whose access, as far as Admit knows, no action is going to give.
 
-    Ask when all of the history is read: what follows may say otherwise.
+    Call it only when all of the history has been read: later events may change the answer.
     """
-    # Not by DISTINCT: for that SQLite walks through all grants in the order of their students.
+    # Without DISTINCT, for which SQLite would walk through all grants in the order of students.
     grants = Grant.objects.stranded().order_by().values_list("customer", flat=True)
     return len(set(grants[: MAX_COUNT + 1]))
 
@@ -104,7 +105,7 @@ def needing_somebody(most: int = 10) -> list[RuleRun]:
 
 
 def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:
-    """These purchases that gave nothing, by product, most buyers first; see `promise`."""
+    """Group these purchases, which gave nothing, by product, most buyers first; see `promise`."""
     rows = (
         purchases.order_by()
         .values("product")
@@ -137,7 +138,10 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
 
 
 def _fitting(products: dict[int, Product]) -> dict[int, tuple[Rule | None, Rule | None]]:
-    """By product: the rule that gives something for a purchase of it, and one that would if on."""
+    """Return {product ID: (rule that gives something on a purchase, one that would if it were on)}.
+
+    Either may be None.
+    """
     rules = Rule.objects.filter(
         Q(product__in=products) | Q(scope=Scope.GLOBAL), trigger=Trigger.PRODUCT_PURCHASED
     )
@@ -153,7 +157,10 @@ def _fitting(products: dict[int, Product]) -> dict[int, tuple[Rule | None, Rule 
 
 
 def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rule]:
-    """The oldest rule of each product, and of each account for all its products."""
+    """Return the oldest rule of each product, and the oldest global rule of each account.
+
+    Keys are (product ID, None) and (None, account ID).
+    """
     in_order = sorted(rules, key=lambda rule: rule.pk, reverse=True)
     return {
         (rule.product_id, None if rule.product_id else rule.marketplace_id): rule
@@ -162,7 +169,7 @@ def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rul
 
 
 def not_understood() -> int:
-    """Events that could not be read or whose type is unknown, and that wait for a person."""
+    """Count the events that were unreadable or of unknown type and wait for a person."""
     return _at_most(review.not_understood())
 
 
@@ -173,11 +180,11 @@ def worker_is_silent() -> bool:
 
 
 def unread() -> int:
-    """Deliveries that no worker has read yet."""
+    """Count the deliveries that no worker has read yet."""
     return _at_most(Delivery.objects.filter(state=Delivery.State.NEW))
 
 
 def an_order_got_through() -> bool:
-    """Whether a purchase was ever carried out in Thinkific."""
+    """Whether an action for a purchase was ever done, other than passing it on."""
     done = RuleRun.objects.filter(status=Status.DONE, event__trigger=Trigger.PRODUCT_PURCHASED)
     return done.exclude(action__in=actions.passing_on()).exists()

@@ -1,4 +1,4 @@
-"""What became of the actions of each day, and of the time before: by ranges of an index."""
+"""What came of the actions of each day and of the time before, counted by ranges of an index."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from events.models import RuleRun
 
-# For so many days a person may ask; without being asked it is USUAL.
+# A person can choose one of these numbers of days; the default is USUAL.
 RANGES = (7, 30, 90)
 USUAL = 30
-# One count for each day: to tell the day of each row, SQLite takes ten times as long.
+# A count for each day: finding the day of each row would take SQLite ten times as long.
 _COUNT = """
 WITH spans (number, began, ended) AS (VALUES {spans})
 SELECT number, {counts} FROM spans ORDER BY number
@@ -36,7 +36,7 @@ class DayTotals:
 class Period:
     """Some days until now, the oldest first.
 
-    `done_before` is what succeeded in as many days before, up to the same time of day.
+    `done_before` is how many succeeded in as many days before, up to the same time of day.
     """
 
     days: Sequence[DayTotals]
@@ -52,7 +52,7 @@ class Period:
 
 
 def until_now(number: int = USUAL) -> Period:
-    """The last so many days in the server's time zone, today among them."""
+    """Return the last `number` days in the server's time zone, including today."""
     today = timezone.localdate()
     days = [today - timedelta(days=back) for back in range(number - 1, -1, -1)]
     earlier = timezone.localtime() - timedelta(days=number)
@@ -64,12 +64,12 @@ def until_now(number: int = USUAL) -> Period:
 
 
 def start_of(day: date) -> datetime:
-    """Its midnight in the server's time zone."""
+    """Return the midnight at which the day begins, in the server's time zone."""
     return timezone.make_aware(datetime.combine(day, time.min))
 
 
 def _counts(spans: Sequence[Span]) -> list[tuple[int, int]]:
-    """How many actions of the events of each span succeeded, and how many failed."""
+    """Return, for each span, how many actions of its events succeeded and how many failed."""
     counts = ", ".join(_OF_STATUS.format(status=status.value) for status in _STATUSES)
     sql = _COUNT.format(spans=", ".join(["(%s, %s, %s)"] * len(spans)), counts=counts)
     adapted = connection.ops.adapt_datetimefield_value

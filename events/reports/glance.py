@@ -28,11 +28,11 @@ Place = tuple[int, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What a list tells of a customer.
+    """What a list shows about a customer.
 
-    `targets` are the courses and bundles that are open in Thinkific, `names` how they are called,
-    the newest first, `ends` the last moment of each that has one. `not_in`: something was paid for
-    and is not given, or not given yet.
+    `targets` are the courses and bundles that are open in Thinkific, and `names` their names,
+    newest first. `ends` has the last moment of each that has one. `not_in` means that something was
+    paid for and has not been given.
     """
 
     targets: Sequence[str] = ()
@@ -43,12 +43,12 @@ class Glance:
 
     @property
     def more(self) -> int:
-        """How many others there are beside the first name."""
+        """How many names there are beside the first."""
         return max(0, len(self.names) - 1)
 
     @property
     def until(self) -> str:
-        """ "ends 15 Dec" of all it has, or how many of them end, "" for none."""
+        """ "ends 15 Dec" if everything ends on that day, else how many end; "" if nothing does."""
         if not self.ends:
             return ""
         first = on(min(self.ends))
@@ -58,7 +58,7 @@ class Glance:
 
 
 def counted(targets: Iterable[str]) -> Said:
-    """ "2 courses and 1 bundle", "" for none."""
+    """Return text like "2 courses and 1 bundle"; "" for none."""
     kinds = [target.partition(":")[0] for target in targets]
     courses, bundles = kinds.count("course"), kinds.count("bundle")
     found = [say_count(courses, "1 course", "{number} courses")] if courses else []
@@ -67,7 +67,7 @@ def counted(targets: Iterable[str]) -> Said:
 
 
 def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
-    """{customer: the glance}; as many queries for a hundred customers as for one."""
+    """Return {customer ID: glance}, with as many queries for a hundred customers as for one."""
     numbers = [each.pk for each in customers]
     grants = list(
         Grant.objects.active()
@@ -111,7 +111,8 @@ def _place(row: Grant | RuleRun) -> Place:
 def _ends(open_: dict[Place, list[Grant]], customers: Collection[int]) -> dict[Place, datetime]:
     """The last moment of each course or bundle that has one."""
     runs: dict[Place, list[RuleRun]] = defaultdict(list)
-    # Also those whose day has come: by their state SQLite would walk through all that wait.
+    # Those whose day has come are included: with a filter by status SQLite would walk through all
+    # waiting runs.
     delayed = RuleRun.objects.filter(customer__in=customers, code=DELAYED)
     for run in delayed.select_related("event").order_by("pk"):
         runs[_place(run)].append(run)
@@ -141,7 +142,7 @@ def _end(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> datetime | None:
 
 
 def _gave_nothing(customers: Collection[int]) -> set[int | None]:
-    """Of these, who paid for something that gave nothing, and is still owed it."""
+    """Return those customers who paid for something that gave nothing and are still owed it."""
     nothing = _purchases().filter(
         customer__in=customers, gave_nothing=True, dealt_with_at=None, undone_at=None
     )
@@ -160,15 +161,16 @@ def _last_purchases(customers: Collection[int]) -> dict[int, EventLog]:
 
 
 def _purchases() -> QuerySet[EventLog]:
-    """What was bought, once each."""
+    """Return all purchases, without repeats."""
     events = EventLog.objects.of(Trigger.PRODUCT_PURCHASED)
     return events.exclude(status=EventLog.Status.REPEAT)
 
 
 def totals(customer: Customer, targets: Iterable[str]) -> Said:
-    """ "3 orders · 2 courses now · first purchase 3 May"; `targets` are what the customer has.
+    """Return text like "3 orders · 2 courses now · first purchase 3 May".
 
-    The first purchase is left out where older ones may have been removed since.
+    `targets` are what the customer has. The first purchase is left out if older ones may have been
+    removed since.
     """
     bought = (
         _purchases()

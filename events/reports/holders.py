@@ -1,4 +1,4 @@
-"""What gives a student a course or bundle, and since when, in words."""
+"""Say what gives a student a course or bundle, and since when."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -29,7 +29,7 @@ def since(about: Standing, holders: Sequence[Grant]) -> Said:
 
 
 def _given_at(about: Standing, row: Grant) -> datetime:
-    """When Thinkific gave it; when its purchase came where no action of it is kept."""
+    """Return when Thinkific gave it, or when it was opened if no action of it is kept."""
     opened = row.opened_at or row.decided_at
     gave = [
         run.finished_at
@@ -50,7 +50,7 @@ def _by_hand(about: Standing, row: Grant) -> Said:
 
 
 def source(about: Standing, row: Grant) -> Said:
-    """What gives it; of another customer, who is the same student, with the address."""
+    """Return what gives it, with the address if it is another customer's (the same student)."""
     given_by = sentences.holds(row)
     if row.customer_id == about.customer.pk:
         return given_by

@@ -10,10 +10,11 @@ from rules.models import Rule
 
 
 def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
-    """Each rule with the time at which it last ran, as `last_run`; None where it never did.
+    """Annotate each rule with the time at which it last ran, as `last_run`; None if it never did.
 
-    That is when its newest event's action was carried out, or when the rule was run for earlier
-    buyers: the audit knows that also once what it did was undone, and its actions name it no more.
+    That is when the action of its newest event was carried out, or when the rule was run for
+    earlier buyers. The second time comes from the audit, because after an undo the actions no
+    longer name the rule.
     """
     runs = RuleRun.objects.filter(rule=OuterRef("pk")).order_by("-received_at")
     ran = Coalesce("finished_at", "started_at", "received_at")
@@ -24,6 +25,6 @@ def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
         number=Cast(OuterRef("pk"), CharField()),
     ).order_by("-pk")
     by_hand = Subquery(entries.values("at")[:1])
-    # Of one that is NULL, SQLite's MAX makes NULL.
+    # SQLite's MAX is NULL if either value is.
     newest = Greatest(Coalesce(by_event, by_hand), Coalesce(by_hand, by_event))
     return rules.annotate(last_run=newest)

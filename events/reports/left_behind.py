@@ -1,4 +1,4 @@
-"""Who still has what a rule gave before it was changed, turned to another course or deleted."""
+"""Who still has what a rule gave before it was changed, pointed to another course or deleted."""
 
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from rules import actions
 from rules.listing import listed
 from rules.models import Rule
 
-# So many accesses are looked at, the newest; the others follow when these are moved.
+# At most this many accesses are looked at, the newest; the others follow when these are moved.
 MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """A purchase with what the rule gave it and no rule gives any more, by its event.
+    """A purchase, by its event, with the grants that a rule gave it and no rule gives any more.
 
-    `gives` are the rules by which the purchase is to get something instead.
+    `gives` are the rules that give the purchase something instead.
     """
 
     event: EventLog
@@ -36,12 +36,12 @@ class Behind:
 
     @property
     def gets(self) -> str:
-        """The names of what it gets instead, "" for nothing."""
+        """The names of what the purchase gets instead, "" for nothing."""
         return listed([str(rule.destination) for rule in self.gives])
 
     @property
     def line(self) -> Line:
-        """As a page shows it."""
+        """The purchase as a page shows it."""
         old = listed([grant.name for grant in self.grants])
         if self.gets:
             what = say("Give {new}, end {old}", new=self.gets, old=old)
@@ -52,9 +52,10 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """All of a rule, the newest first; `more` than MOST are there. None is what was deleted.
+    """The purchases left behind by one rule, newest first, or by deleted rules (None).
 
-    `still` are the newest actions by which somebody has what a rule gives now as well.
+    With `more` there are over MOST. `still` are the newest actions that gave somebody what a rule
+    gives now as well.
     """
 
     rule: Rule | None
@@ -68,33 +69,37 @@ class LeftBehind:
 
     @property
     def grants(self) -> list[Grant]:
-        """What they have."""
+        """The grants of these purchases that no rule gives any more."""
         return [grant for row in self.rows for grant in row.grants]
 
     @property
     def courses(self) -> list[str]:
-        """The names of what they have."""
+        """The names of the courses and bundles of these grants."""
         return [*dict.fromkeys(grant.name for grant in self.grants)]
 
 
 def left_behind(number: int) -> LeftBehind:
-    """Those of the rule of this number, also of one that is deleted. Nothing is changed.
+    """Return the purchases left behind by the rule with this ID, also a deleted one.
 
-    A handful of queries. What a later refund ended, or another rule gives as well, is not in it.
+    Changes nothing and takes a handful of queries. What a later refund ended, or another rule gives
+    too, is left out.
     """
     rules = Rule.objects.select_related("product", "integration", "destination")
     return of_runs(rules.filter(pk=number).first(), _gave(number))
 
 
 def by_deleted_rules(products: Collection[int]) -> LeftBehind:
-    """Those who bought these products and have what rules gave that are deleted, as above."""
+    """Return the purchases of these products that have what deleted rules gave, as above."""
     of_products = still_open().filter(~_given_now(), rule=None, event__product__in=products)
     of_products = of_products.filter(grant__kept_at=None)
     return of_runs(None, list(of_products.order_by("-received_at", "-pk")[: MOST + 1]))
 
 
 def kept(number: int, products: Collection[int]) -> list[RuleRun]:
-    """What a person lets buyers keep of what a rule gave, or deleted ones for these products."""
+    """Return the actions of the rule with this ID whose access a person lets buyers keep.
+
+    With `products`, those of all deleted rules for these products instead.
+    """
     runs = still_open().filter(grant__kept_at__isnull=False).order_by("-received_at", "-pk")
     if products:
         return list(runs.filter(rule=None, event__product__in=products)[:MOST])
@@ -102,14 +107,14 @@ def kept(number: int, products: Collection[int]) -> list[RuleRun]:
 
 
 def kept_of(event: int) -> RuleRun | None:
-    """The newest action for this event that gave what a person lets the buyer keep."""
+    """Return the newest action for this event whose access a person lets the buyer keep."""
     return still_open().filter(grant__kept_at__isnull=False, event=event).order_by("-pk").first()
 
 
 def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
-    """Those of these actions of a rule, or of deleted ones, the newest first.
+    """Return the purchases left behind by a rule (None: by deleted rules); `gave` are its actions.
 
-    Who has what no rule gives now is not in it where a person said that it is to stay.
+    `gave` must be sorted, newest first. Access that a person lets the buyer keep is left out.
     """
     more, gave = len(gave) > MOST, gave[:MOST]
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
@@ -124,7 +129,7 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     of_event: dict[int, dict[int, Grant]] = {}
     for run in gave:
         if run.grant is not None and run.grant.kept_at is None and run.grant_id not in due:
-            due.add(run.grant_id)  # a grant is told once, with the newest event that gave it
+            due.add(run.grant_id)  # a grant is listed once, with the newest event that gave it
             of_event.setdefault(run.event_id, {})[run.grant.pk] = run.grant
     events = {run.event_id: run.event for run in gave if run.event_id in of_event}
     ran = {(run.event_id, run.form) for run in every}
@@ -146,12 +151,12 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
 
 
 def giving() -> RuleRunQuerySet:
-    """The actions that give access."""
+    """Return all actions that give access."""
     return RuleRun.objects.filter(action__in=actions.giving_access())
 
 
 def still_open() -> RuleRunQuerySet:
-    """What gave access for a purchase that is open."""
+    """Return the actions that gave a purchase access that is open now."""
     still = giving().filter(
         grant__state=Grant.State.ACTIVE,
         grant__source=Grant.Source.PURCHASE,
@@ -162,7 +167,10 @@ def still_open() -> RuleRunQuerySet:
 
 
 def _gave(number: int) -> list[RuleRun]:
-    """What the rule gave and is open, one more than MOST: what no rule gives now comes first."""
+    """Return the rule's actions whose access is open, at most about MOST + 1.
+
+    Those whose access no rule gives now come first.
+    """
     still = still_open()
     of_rule = still.filter(rule=number).order_by("-received_at", "-pk")
     behind = list(of_rule.filter(~_given_now(), grant__kept_at=None)[: MOST + 1])
@@ -172,7 +180,7 @@ def _gave(number: int) -> list[RuleRun]:
 
 
 def _given_now() -> Exists:
-    """Whether a rule that is on gives for the event of an action what the action gave."""
+    """Whether a rule that is on would give, for the action's event, what the action gave."""
     place = Q(product=None) | Q(product=OuterRef("event__product"))
     same = Rule.objects.filter(
         place,
@@ -197,9 +205,9 @@ def _gives_instead(
     fitting: Sequence[Rule],
     ran: Container[tuple[int, object]],
 ) -> list[Rule]:
-    """The rules that give the event something new now.
+    """Return the rules that would give the event something new now.
 
-    That is the rule itself, or where it is gone or no longer for such an event, all that are.
+    That is the rule itself; or, if it is deleted or no longer fits the event, all that fit.
     """
     mine = [each for each in fitting if each == rule] or fitting
     return [
@@ -216,11 +224,12 @@ def _why_not(rule: Rule | None, obstacle: str) -> str:
 
 
 def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
-    """What rules gave this customer that give something else now or are deleted, and what gives.
+    """Return what changed or deleted rules gave this customer, each with the rules to run instead.
 
-    These are rules whose course or bundle this very purchase does not give yet, though another one
-    may, and a purchase that was not refunded or canceled since. None stand with what a deleted rule
-    gave and no rule gives now. What a person said is to stay is not in it.
+    Rules to run instead give a course or bundle that this very purchase does not give yet, though
+    another purchase may. There are none for what a deleted rule gave and no rule gives now.
+    Purchases that were refunded or canceled since, and what a person lets the buyer keep, are left
+    out.
     """
     runs = giving().filter(customer=customer, grant__state=Grant.State.ACTIVE)
     gave = list(
@@ -259,7 +268,7 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
 def _is_behind(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:
     """Whether a deleted rule gave it for a purchase, and no rule gives it now.
 
-    What a person gave names no rule either, nor what an undo is about: its rule is there.
+    Actions by hand and undone ones have no rule either, so the audit is asked as well.
     """
     if run.rule or not run.grant or run.grant.source != Grant.Source.PURCHASE:
         return False

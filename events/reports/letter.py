@@ -1,6 +1,6 @@
-"""The template of the letter to a customer: its language, its fields, and filling them in.
+"""The template of the letter to a customer: its language, its fields, and how they are filled.
 
-All of a letter is in the language of its template, no matter who reads the page.
+The whole letter is in the language of its template, no matter who reads the page.
 """
 
 import re
@@ -20,7 +20,7 @@ from integrations.audit import Act, Subject
 from integrations.sentences import Said, Text, joined, say
 from rules.listing import listed
 
-# Each field: how a template calls it, and what it stands for. In the English ones it has its key.
+# {key: (the field's name in a template, what it stands for)}. In English the name is the key.
 FIELDS: dict[str, tuple[Text, Text]] = {
     "first name": (_("first name"), _("The customer's first name, or a word in its place")),
     "email": (_("email"), _("The customer's e-mail address")),
@@ -43,14 +43,14 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text with fields, and the language in which the rest of the letter is."""
+    """A text with fields, and the language of what is filled in."""
 
     text: str
     language: str
 
 
 def current() -> Template:
-    """The template in use: the owner's, or ours in the language of who reads the page."""
+    """Return the template in use: the owner's, or ours in the language of the page's reader."""
     row = LetterTemplate.objects.filter(pk=LetterTemplate.ONLY).first()
     known, active = dict(settings.LANGUAGES), translation.get_language() or ""
     chosen = [row.language] if row else []
@@ -60,13 +60,13 @@ def current() -> Template:
 
 @contextmanager
 def written_in(language: str) -> Iterator[None]:
-    """What is said inside is for a customer: in this language, and in the settings' time zone."""
+    """Within this context sentences are in this language and in the time zone of the settings."""
     with timezone.override(None), translation.override(language):
         yield
 
 
 def ours(language: str) -> str:
-    """The text of an installation whose owner wrote none."""
+    """Return our own text, which is used until the owner writes one."""
     with translation.override(language):
         names = {key.replace(" ", "_"): f"{{{name}}}" for key, (name, _what) in FIELDS.items()}
         return say(
@@ -83,14 +83,14 @@ def is_ours(text: str) -> bool:
 
 
 def fields(language: str) -> list[tuple[str, Text]]:
-    """("{first name}", what it stands for): the fields by their names in this language."""
+    """Return ("{first name}", what it stands for) for each field, named in this language."""
     with translation.override(language):
         written = [f"{{{name}}}" for name, _what in FIELDS.values()]
     return list(zip(written, (what for _name, what in FIELDS.values()), strict=True))
 
 
 def example(language: str) -> dict[str, str]:
-    """What an invented customer's letter in this language is filled with."""
+    """Return the values for a sample letter in this language, to an invented customer."""
     with written_in(language):
         values = {key: str(value) for key, value in EXAMPLE.items()}
         happened = opens([values["course"]], "art-academy", values["email"])
@@ -98,7 +98,7 @@ def example(language: str) -> dict[str, str]:
 
 
 def opens(courses: Sequence[str], site: str, email: str) -> Said:
-    """What opens now at a site of Thinkific, and how to get in."""
+    """Say what opens now at a Thinkific site, and how to get in."""
     return say(
         "You have access to {courses}. Please sign in at https://{site}.thinkific.com with "
         '{email}. If you have no password yet, or forgot it, press "Forgot password?" there.',
@@ -109,7 +109,7 @@ def opens(courses: Sequence[str], site: str, email: str) -> Said:
 
 
 def check(template: Template) -> None:
-    """Raises ValueError with a sentence for a template that cannot be used."""
+    """Raise ValueError with a sentence if the template cannot be used."""
     text, language = template.text, template.language
     if language not in dict(settings.LANGUAGES):
         name = language[:60]
@@ -138,16 +138,19 @@ def _no_field(name: str, shown: str) -> Said:
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """The letter; what a value holds is never read as a field. A field of no value goes."""
+    """Return the text with its fields filled in. A field without a value is removed.
+
+    Braces in a value are never read as a field.
+    """
     known = _known()
     filled = _FIELD.sub(lambda found: values.get(known.get(_plain(found[1]), ""), ""), text)
-    # What a field without a value leaves: spaces at the end of lines, and lines beyond one.
+    # Remove what a field without a value leaves: spaces at the end of lines, and extra empty lines.
     lines = "\n".join(line.rstrip() for line in filled.splitlines())
     return re.sub(r"\n{3,}", "\n\n", lines).strip()
 
 
 def save(template: Template) -> None:
-    """Write letters by this template from now on. Raises ValueError."""
+    """Make this the template for letters. Raises ValueError with a sentence."""
     after = Template(_clean(template.text), template.language)
     check(after)
     text = "" if is_ours(after.text) else after.text
@@ -166,7 +169,7 @@ def _clean(text: str) -> str:
 
 
 def _known() -> dict[str, str]:
-    """The key of each field by how a template may call it: in any language of the pages."""
+    """Return {a name that a template may use: key of the field}, for all languages of the pages."""
     found: dict[str, str] = {}
     for language, _name in settings.LANGUAGES:
         with translation.override(language):

@@ -1,4 +1,4 @@
-"""What a button would do for many: for whom what is done, and who is left out and why."""
+"""What a button would do for many events: what is done for whom, and who is left out and why."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from integrations.sentences import at, joined, say
 from rules.listing import listed
 from rules.models import Rule
 
-# So many at once: each is decided under the lock that the inbox needs too.
+# At most this many at once, because each is decided under the lock that the inbox needs too.
 AT_ONCE = 1000
 
 
@@ -28,9 +28,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The first AT_ONCE of what was chosen; `more` says that there are others.
+    """The first AT_ONCE of what was chosen. With `more` there are others.
 
-    `waiting` are the actions of those that are left out because their action waits.
+    `waiting` are actions of lines that are left out, which may wait for an integration.
     """
 
     lines: Sequence[Line]
@@ -93,7 +93,7 @@ def of_review(events: Sequence[EventLog]) -> Look:
 
 
 def of_undo(undos: Sequence[Undo]) -> Look:
-    """What undoing a batch does."""
+    """What undoing a batch would do."""
     lines = [
         Line(one.event, one.runs[0].customer, _undone(one), one.why_not) for one in undos[:AT_ONCE]
     ]
@@ -146,7 +146,7 @@ def of_rerun(events: Sequence[EventLog]) -> Look:
 
 
 def _once_more(run: RuleRun) -> str:
-    """ "Create Course Enrollment, Course Two", and until when it would wait otherwise."""
+    """Return text like "Create Course Enrollment, Course Two", and when it would go otherwise."""
     action = f"{run.spec.label}, {run.destination_name}"
     if not run.waits_to_retry or run.next_attempt_at is None:
         return action
@@ -160,7 +160,10 @@ def _once_more(run: RuleRun) -> str:
 def _why_nothing(
     runs: Sequence[RuleRun], keeps: Mapping[int, str], cannot: Mapping[int, str]
 ) -> str:
-    """What keeps its action, where that waits; `keeps` and `cannot` know it by pk, of all runs."""
+    """Say why nothing is done for the event of these runs.
+
+    `keeps` says by run ID what a waiting run waits for, `cannot` why a run cannot be retried.
+    """
     kept = next((keeps[run.pk] for run in runs if run.pk in keeps), "")
     return kept or rerun.why_nothing(runs, cannot)
 

@@ -35,7 +35,7 @@ from integrations.samcart.unreadable import Unreadable
 from integrations.secrets import SecretUnreadable
 
 PAGE = 500
-# So many texts are looked for by one query: SQLite takes no condition of more than 1,000 parts.
+# One query looks for at most this many texts: SQLite allows no condition of more than 1,000 parts.
 AT_ONCE = 40
 # Texts in the clear, in which the database itself looks for the addresses.
 LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
@@ -50,7 +50,7 @@ LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
     Alert: ("subject", "facts"),
     Batch: ("title", "left_out"),
     AlertMessage: ("subject", "text", "problem"),
-    # An owner may have tried it with a customer's name.
+    # The owner may have put a customer's name into it.
     LetterTemplate: ("text",),
     LogEntry: ("object_repr", "change_message"),
 }
@@ -79,7 +79,10 @@ def mentions(
     own_runs: Collection[int] = (),
     closed: Closed | None = None,
 ) -> Iterator[Mention]:
-    """Each row that names the person, except the person's own events and runs."""
+    """Yield each row that names the person, except the person's own events and runs.
+
+    `own` and `own_runs` are their IDs. Bodies that no key opens are counted in `closed`.
+    """
     if not redactor.addresses:
         return
     closed = closed or Closed()
@@ -162,9 +165,9 @@ def names(redactor: Redactor, delivery: Delivery) -> bool:
 
 
 def without(redactor: Redactor, delivery: Delivery) -> dict[str, Any]:
-    """The columns of the delivery without the person.
+    """Return the columns of the delivery without the person. Raises SecretUnreadable.
 
-    What is no JSON and no form cannot be taken apart, and is removed. Raises SecretUnreadable.
+    A body that is neither JSON nor a form cannot be taken apart, so it is removed.
     """
     try:
         body = opened(delivery.body, delivery.content_encoding)
@@ -181,7 +184,7 @@ def without(redactor: Redactor, delivery: Delivery) -> dict[str, Any]:
 
 
 def text_of(delivery: Delivery) -> str:
-    """What was sent, to be looked through. Raises SecretUnreadable."""
+    """Return what was sent as text, to be searched. Raises SecretUnreadable."""
     body = delivery.body
     try:
         body = opened(body, delivery.content_encoding)
@@ -193,7 +196,7 @@ def text_of(delivery: Delivery) -> str:
 
 
 def _in_sessions(redactor: Redactor) -> Iterator[Mention]:
-    """A message that was not shown yet may name the person."""
+    """Yield the sessions that name the person: a message that was not shown yet may do so."""
     store = import_module(settings.SESSION_ENGINE).SessionStore
     for session in store.get_model_class().objects.order_by("pk").iterator(PAGE):
         data = session.get_decoded()
@@ -212,7 +215,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _parts(redactor: Redactor, text: str) -> Any:
-    """What of the text is about her: objects of JSON, or the whole of another text."""
+    """Return the JSON objects in the text that are about the person, or the text as a whole."""
     try:
         return redactor.parts(json.loads(text)) or text
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where the payer is not the student: who paid for whom."""
+"""Who paid for whom, if the payer is not the student."""
 
 from events.access.whose import STUDENT_EMAIL
 from events.models import EventLog, RuleRun
@@ -8,17 +8,17 @@ from integrations.models import Customer
 from integrations.sentences import Said, say
 from rules.triggers import Trigger
 
-# So many orders of one kind are told, the newest.
+# At most this many orders of one kind are shown, the newest.
 MAX_TOLD = 5
 
 
 def sentences(customer: Customer) -> list[Sentence]:
-    """For whom the customer paid, and who paid for the customer."""
+    """Say for whom the customer paid, and who paid for the customer."""
     return [*_of_others(customer), *_paid_by_others(customer), *_without_student(customer)]
 
 
 def _of_others(customer: Customer) -> list[Sentence]:
-    """Whose access the customer's events were about, where that is someone else."""
+    """Say whose access the customer's events were about, if it is someone else's."""
     events = EventLog.objects.filter(customer=customer).order_by("-received_at", "-pk")
     runs = RuleRun.objects.filter(event__in=list(events.values_list("pk", flat=True)[:MAX_ROWS]))
     runs = runs.exclude(customer=customer).exclude(customer=None).exclude(target="")
@@ -46,7 +46,7 @@ def _about(run: RuleRun, student: Customer) -> Said:
 
 
 def _paid_by_others(customer: Customer) -> list[Sentence]:
-    """Who paid for what the customer was to get, where that is someone else."""
+    """Say who paid for the customer's access, if it was someone else."""
     runs = RuleRun.objects.filter(
         customer=customer, event__trigger=Trigger.PRODUCT_PURCHASED, event__customer__isnull=False
     )
@@ -66,7 +66,7 @@ def _paid_by_others(customer: Customer) -> list[Sentence]:
 
 
 def _without_student(customer: Customer) -> list[Sentence]:
-    """What the customer paid for and no one got, because the student's address cannot be used."""
+    """Say what the customer paid for and nobody got, because the student's address is unusable."""
     runs = RuleRun.objects.filter(
         event__customer=customer, status=RuleRun.Status.FAILED, code=STUDENT_EMAIL
     )

@@ -1,4 +1,4 @@
-"""What is pending for a student: endings that wait for their day, or for a person."""
+"""A student's pending endings: those that wait for their day, or for a person."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from rules.listing import listed
 
 
 def lines(about: Standing) -> list[Sentence]:
-    """ "Access to Course Two ends on 5 May because ...", a sentence for each."""
+    """Return a sentence for each, such as "Access to Course Two ends on 5 May because ..."."""
     return [
         Sentence(WAIT, _text(about, run), Code.ENDS_LATER, run=run.pk, pressed=run)
         for run in about.pending
@@ -20,13 +20,13 @@ def lines(about: Standing) -> list[Sentence]:
 
 
 def ends_at(about: Standing) -> datetime | None:
-    """The last moment in which it opens, None where no end is planned."""
+    """Return the last moment in which it opens; None if no end is planned."""
     ends = [_day(run) for run in about.pending if run.code == DELAYED and not _left(about, run)]
     return min(ends, default=None)
 
 
 def last_moment(about: Standing, grant: Grant) -> datetime | None:
-    """The end of what was given by hand until a day."""
+    """Return when a grant ends that was given by hand until a day; None for other grants."""
     mine = (run for run in about.pending if run.grant_id == grant.pk and _gave(run))
     return next(map(_day, mine), None)
 
@@ -50,7 +50,7 @@ def _text(about: Standing, run: RuleRun) -> Said:
 
 
 def _ends(run: RuleRun, **facts: str) -> Said:
-    """On which day the access ends, and why."""
+    """Say on which day the access ends, and why."""
     who = run.event.author or say("a person")
     if _gave(run):
         return say(
@@ -70,7 +70,7 @@ def _ends(run: RuleRun, **facts: str) -> Said:
 
 
 def _left(about: Standing, run: RuleRun) -> list[str]:
-    """What still gives it when this ending has come: "order 1183"."""
+    """Return what still gives it after this ending, such as ["order 1183"]."""
     if run.ends_all:
         return []
     before = [each for each in about.pending if each.code == DELAYED and _day(each) <= _day(run)]
@@ -85,7 +85,7 @@ def _left(about: Standing, run: RuleRun) -> list[str]:
 
 
 def _is_meant(run: RuleRun, row: Grant) -> bool:
-    """Whether a person decided to end this, as everything that gave it then."""
+    """Whether the ending is about this grant because it ends everything that gave access then."""
     ends_all = run.ends_all or run.event.ends_by_hand
     return ends_all and row.opened_at is not None and row.opened_at <= run.received_at
 

@@ -1,4 +1,4 @@
-"""Which rows are one person's, by all addresses of the person.
+"""Find which rows belong to one person, by all addresses of the person.
 
 A person is the customers with the given addresses, in each of their spellings, and the events that
 SamCart sent with such an address although it cannot be used. Two customers are never joined
@@ -25,20 +25,23 @@ MAX_LOOK_ALIKES = 5
 
 @dataclass(frozen=True)
 class Person:
-    """`addresses` are compared without capitals; `keys` are those under which sales are known."""
+    """One person, or several.
+
+    `addresses` are casefolded; `keys` are the addresses as the list of erased persons has them.
+    """
 
     customers: tuple[Customer, ...]
     addresses: frozenset[str]
     keys: frozenset[str]
 
     def events(self) -> QuerySet[EventLog]:
-        """Those that name the person as the customer."""
+        """Return the events that name the person as the customer."""
         unusable = Q(pk__in=self._of_no_customer, customer=None)
         return EventLog.objects.filter(Q(customer__in=self.customers) | unusable)
 
     @cached_property
     def _of_no_customer(self) -> list[int]:
-        """The events that SamCart sent with one of the addresses, in a form that cannot be used."""
+        """The IDs of events that SamCart sent with one of the addresses in an unusable form."""
         found: list[int] = []
         for address in self.addresses:
             terms = EventTerm.objects.filter(search.begins(fold(address)))
@@ -48,28 +51,28 @@ class Person:
         return found
 
     def runs(self) -> QuerySet[RuleRun]:
-        """The actions on the person's access, and those that pass on sales of the person."""
+        """Return the actions on the person's access, and those that pass on the person's sales."""
         events = list(self.events().values_list("pk", flat=True))
         for_nobody = Q(customer=None, event__in=events)
         return RuleRun.objects.filter(Q(customer__in=self.customers) | for_nobody)
 
     def grants(self) -> GrantQuerySet:
-        """What the person has or had access to."""
+        """Return the grants that the person has or had."""
         return Grant.objects.filter(customer__in=self.customers)
 
     def deliveries(self) -> QuerySet[Delivery]:
-        """What SamCart sent with the person as the customer."""
+        """Return the deliveries that name the person as the customer."""
         of_events = self.events().exclude(delivery=None).values_list("delivery", flat=True)
         return Delivery.objects.filter(pk__in=list(of_events))
 
     def student_events(self) -> QuerySet[EventLog]:
-        """Those of other customers that are about this person's access."""
+        """Return events of other customers that are about this person's access."""
         about = set(self.runs().values_list("event", flat=True))
         own = set(self.events().values_list("pk", flat=True))
         return EventLog.objects.filter(pk__in=about - own)
 
     def sales(self) -> list[SaleIds]:
-        """Each sale that names the person, by all its numbers."""
+        """Return the IDs of each sale that names the person."""
         found = {
             sale_of(event)
             for events in (self.events(), self.student_events())
@@ -80,7 +83,7 @@ class Person:
 
     @cached_property
     def redactor(self) -> Redactor:
-        """Takes the person out of texts."""
+        """The redactor that takes the person out of texts."""
         names = [(each.first_name, each.last_name) for each in self.customers]
         sent = self.events().exclude(name_as_sent="").values_list("name_as_sent", flat=True)
         words = [word for name in names for word in (*name, " ".join(name))]
@@ -104,7 +107,7 @@ def find(emails: Iterable[str]) -> Person:
 
 
 def of(customers: Iterable[Customer], unusable: Iterable[str] = ()) -> Person:
-    """The person, or the persons, with these customers and unusable addresses."""
+    """Return the person or persons with these customers and unusable addresses."""
     texts = [text.strip() for text in unusable]
     return _of(
         list(customers),
@@ -114,7 +117,7 @@ def of(customers: Iterable[Customer], unusable: Iterable[str] = ()) -> Person:
 
 
 def sale_of(event: EventLog) -> SaleIds:
-    """The sale that the event is about."""
+    """Return the IDs of the sale that the event is about."""
     return SaleIds(
         event.marketplace_id,
         event.order_id,
@@ -133,7 +136,7 @@ def _of(customers: list[Customer], addresses: set[str], keys: set[str]) -> Perso
 
 
 def look_alikes(person: Person) -> list[Customer]:
-    """Other customers who may be the same person: one Thinkific user, or one SamCart customer."""
+    """Return other customers who share a Thinkific user or a SamCart customer with the person."""
     same: set[int] = set()
     users = ThinkificUser.objects.filter(customer__in=person.customers)
     for site, user in users.values_list("integration", "user_id"):
@@ -144,7 +147,7 @@ def look_alikes(person: Person) -> list[Customer]:
         sent = EventLog.objects.filter(marketplace=account, samcart_customer_id=number)
         customers = sent.order_by().values_list("customer", flat=True).distinct()
         found = {pk for pk in customers[: MAX_LOOK_ALIKES + 2] if pk}
-        # A number that so many share says nothing: test sales have one for all.
+        # An ID that many customers share says nothing: all test sales have the same one.
         same |= found if len(found) <= MAX_LOOK_ALIKES else set()
     same -= {each.pk for each in person.customers}
     return list(Customer.objects.filter(pk__in=same).order_by("email"))

@@ -1,4 +1,4 @@
-"""All that Admit holds of one person, as JSON that the person can read."""
+"""All that Admit holds about one person, as JSON that the person can read."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from integrations.sealed import UNREADABLE
 from integrations.secrets import SecretUnreadable
 from integrations.sentences import say, say_count
 
-# Internal numbers that mean nothing to the person.
+# Internal columns that mean nothing to the person.
 LEFT_OUT = {"uuid", "lease_token", "lease_until", "body_digest", "rule_texts", "secret", "line"}
 ABOUT = _(
     "This is all that Admit holds about this person. Of a sale that names two people, only what "
@@ -30,7 +30,7 @@ ABOUT = _(
 
 
 def collect(person: Person) -> dict[str, Any]:
-    """Everything about the person from every table, sealed or not, and from the spool."""
+    """Return everything about the person, from every table, sealed or not, and from the spool."""
     events = person.events().order_by("received_at", "pk")
     runs = person.runs().order_by("received_at", "pk")
     own = {event.pk: event for event in events.select_related("delivery", "product")}
@@ -66,7 +66,7 @@ def collect(person: Person) -> dict[str, Any]:
 
 
 def as_json(person: Person) -> str:
-    """The same as text, laid out for reading."""
+    """Return the same as indented text."""
     return json.dumps(collect(person), indent=2, ensure_ascii=False, default=str) + "\n"
 
 
@@ -100,7 +100,7 @@ def _of(person: Person, model: Any) -> list[dict[str, Any]]:
 
 
 def _facts(row: Model) -> dict[str, Any]:
-    """Each column of the row by its name, without what is blank; who is named, by name."""
+    """Return {column: value} without blank values. A related row is given as its name."""
     found: dict[str, Any] = {}
     for column in row._meta.concrete_fields:
         if isinstance(column, BinaryField) or column.name in LEFT_OUT:
@@ -123,7 +123,7 @@ def _sent(delivery: Delivery) -> Any:
 
 
 def _read(text: str) -> Any:
-    """JSON as it is laid out, or the text itself."""
+    """Return the parsed JSON, or the text itself if it is none."""
     try:
         return json.loads(text)
     except ValueError:

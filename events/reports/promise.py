@@ -14,18 +14,18 @@ from integrations.models import Integration, ThinkificUser
 from rules import actions
 from rules.triggers import Trigger
 
-# Purchases that gave nothing are counted so far back.
+# How far back purchases that gave nothing are counted.
 LATELY = timedelta(days=30)
 WEEK = timedelta(days=7)
-# What was bought a moment ago is on its way, unless its site lets nobody in until a person acts.
+# A purchase this recent is on its way, unless its site lets nobody in until a person acts.
 MOMENT = timedelta(minutes=2)
 # Beyond this many the exact number does not matter.
 MAX_COUNT = 10_000
-# Fewer buyers than these do not buy more than MAX_COUNT times a week.
+# We assume that this many buyers do not buy more than MAX_COUNT times a week.
 MANY_BUYERS = 1000
-# So many of them are listed, the newest.
+# At most this many are listed, the newest.
 LISTED = 1000
-# What tells whether nothing is owed for a purchase any more.
+# The fields that `backfill.settled` needs.
 _SETTLED_BY = (
     "marketplace",
     "delivery",
@@ -44,22 +44,22 @@ Rows = list[tuple[int | None, int | None]]
 class Promise:
     """How many buyers of this week are in or on their way, and how many paid and are not in.
 
-    `purchases` are those by which they are not in: a list of them has one line for each.
+    `purchases` counts the purchases of those who are not in: a list of them has one line for each.
     """
 
     buyers: int = 0
-    more_bought: bool = False  # beyond the newest MAX_COUNT purchases, of whom these buyers are
+    more_bought: bool = False  # there are purchases beyond the newest MAX_COUNT, not counted
     on_the_way: int = 0
     not_in: int = 0
     purchases: int = 0
-    # What a person undid on purpose, of this week's purchases, in a sentence: neither in nor not.
+    # A sentence on this week's purchases that a person undid on purpose; they count as neither.
     undone: str = ""
 
 
 def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -> Promise:
-    """How it is kept; `gave_nothing` are the purchases of `unfulfilled`.
+    """Return how the promise is kept. `gave_nothing` are the purchases of `unfulfilled`.
 
-    `behind` are the grants, by number, that no rule gives any more: nobody is in by these.
+    `behind` are the IDs of grants that no rule gives any more; nobody counts as in by these.
     """
     since = timezone.now() - WEEK
     bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
@@ -76,15 +76,15 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
 
 
 def not_in() -> list[int]:
-    """The newest events of those who paid and are not in, by number."""
+    """Return the IDs of the newest events of those who paid and are not in."""
     return [event for event, _ in _not_in(unfulfilled(), LISTED)[1] if event is not None]
 
 
 def unfulfilled() -> QuerySet[EventLog]:
-    """What was bought lately and gave nothing, but for what is settled.
+    """Return recent purchases that gave nothing and are not settled.
 
-    Settled is what was refunded since, or given to the buyer in another way. That is looked up for
-    the newest backfill.MAX_EVENTS purchases.
+    A purchase is settled if it was refunded since, or the buyer got the access in another way. Only
+    the newest backfill.MAX_EVENTS purchases are checked for that.
     """
     purchases = review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY)
     newest = purchases.order_by("-received_at", "-pk")[: backfill.MAX_EVENTS]
@@ -93,7 +93,7 @@ def unfulfilled() -> QuerySet[EventLog]:
 
 
 def _undone(since: datetime) -> list[EventLog]:
-    """The newest purchases that a person undid, but for those that are settled."""
+    """Return the newest purchases that a person undid and that are not settled."""
     newest = review.undone().filter(received_at__gte=since).order_by("-received_at", "-pk")
     events = list(newest.only(*_SETTLED_BY)[: backfill.MAX_EVENTS])
     settled = backfill.settled(events) if events else set()
@@ -101,9 +101,9 @@ def _undone(since: datetime) -> list[EventLog]:
 
 
 def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
-    """(event, customer) of what is on its way, and of what was paid for and is not given.
+    """Return (event ID, customer ID) for what is on its way, and for what is paid and not given.
 
-    At most so many of each kind, the newest.
+    Each query reads at most `most` rows, the newest.
     """
     goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
     refused = Q(integration__connection=Integration.Connection.REFUSED)
@@ -119,7 +119,7 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     for event, late, customer, integration, target in rows:
         if (customer, integration, target) not in has:  # else another purchase gives it
             found[late].append((event, customer))
-    # Who has no usable e-mail address has no access that could be owed.
+    # A buyer without a usable e-mail address has no grant, so these are found by their runs.
     nobodys = RuleRun.objects.without_email().filter(action__in=actions.giving_access())
     found[1].extend(nobodys.order_by("-received_at").values_list("event", "customer")[:most])
     found[1].extend(gave_nothing.order_by("-received_at").values_list("pk", "customer")[:most])
@@ -127,7 +127,7 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
 
 
 def access_of(students: Collection[int]) -> set[tuple[int, int, str]]:
-    """(student, integration, course or bundle) of what these have."""
+    """Return (student ID, integration ID, course or bundle) for all that these students have."""
     rows = Grant.objects.seen().filter(customer__in=students)
     return {
         (row.customer_id, row.integration_id, part)
@@ -137,11 +137,11 @@ def access_of(students: Collection[int]) -> set[tuple[int, int, str]]:
 
 
 def _lost() -> QuerySet[Grant]:
-    """What an account held that was deleted in Thinkific since: the new one does not have it."""
+    """Return active grants that were lost when an account was deleted in Thinkific."""
     replaced = ThinkificUser.objects.filter(since__isnull=False).values("customer")
     return Grant.objects.active().lost().filter(customer__in=replaced)
 
 
 def _buyers(rows: Rows) -> int:
-    """How many people these are; an event without a customer is one of its own."""
+    """Return how many people these are; an event without a customer counts as one person."""
     return len({("event", event) if who is None else ("customer", who) for event, who in rows})

@@ -1,4 +1,4 @@
-"""What a customer's page says of a purchase that gave nothing, or gave what no rule gives now."""
+"""What a customer's page says about a purchase that gave nothing, or what no rule gives now."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,10 @@ from rules.models import Rule
 def that_gave_nothing(
     events: Sequence[EventLog], back: Mapping[int, EventLog], had: Mapping[int, Said]
 ) -> list[Sentence]:
-    """A sentence for each: `back` is by what it ended since, `had` what gives it already."""
+    """Return a sentence for each event.
+
+    By event ID, `back` has the event that ended a purchase since, and `had` what gives it already.
+    """
     now = backfill.rules_now(events)
     return [
         _had_already(each, had[each.pk])
@@ -28,7 +31,7 @@ def that_gave_nothing(
 
 
 def _had_already(event: EventLog, has: Said) -> Sentence:
-    """That the purchase gave nothing, and that another one gives what it would give."""
+    """Say that the purchase gave nothing, and that another one gives what it would give."""
     text = joined([say("Paid for {product}{order}, which gave nothing.", **facts_of(event)), has])
     if payload_removed(event.delivery):
         return Sentence(QUIET, text, Code.HAD_ALREADY, event=event.pk)
@@ -37,7 +40,7 @@ def _had_already(event: EventLog, has: Said) -> Sentence:
 
 
 def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Sentence:
-    """Why it gave nothing: it ended by the event `back`, or which of the rules of `now` fit it."""
+    """Say why it gave nothing. The event `back` ended it since; the rules in `now` fit it now."""
     facts = facts_of(event)
     rule = next(filter(backfill.gives_now, now), None)
     if back is None and (undone := batches.undone(event.pk)):
@@ -86,7 +89,7 @@ def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:
 
 
 def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
-    """That a rule was changed or deleted since. That may be right for earlier buyers."""
+    """Say that a rule was changed or deleted since, which may be right for earlier buyers."""
     facts: dict[str, object] = {
         "old": run.destination_name,
         "order": of_order(run.event),
@@ -100,7 +103,7 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
         )
         end = (run.customer_id or 0, f"{run.integration_id} {run.target}")
         return Sentence(QUIET, text, Code.RULE_CHANGED, end=end)
-    # What an undo is about names its rule no more, either.
+    # After an undo the action names no rule either, although the rule still exists.
     if run.rule is None and rule_history.is_deleted(run):
         text = say(
             "The rule that gave {old}{order} was deleted. The same purchase gives {new} now.",

@@ -16,21 +16,21 @@ from integrations.models import ApiCall, CallBudget, Integration
 from integrations.ordering import by_name
 from integrations.sentences import grouped
 
-# No number on the page is counted further, and no list is longer.
+# Counts on the page stop at MAX_COUNT, and lists at MAX_LISTED.
 MAX_COUNT = 10_000
 MAX_LISTED = 50
 
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """How many wait and since when the first does; `count` stops at MAX_COUNT, -1 is unknown."""
+    """How many wait, and since when the first one does; `count` stops at MAX_COUNT."""
 
     count: int
     oldest: datetime | None = None
 
     @property
     def spoken(self) -> str:
-        """ "0", "1,204", "10,000+"."""
+        """The count as text, such as "1,204" or "10,000+"."""
         return grouped(self.count) + ("+" if self.count >= MAX_COUNT else "")
 
 
@@ -38,21 +38,21 @@ class QueueDepth:
 class SiteQueue:
     """A site's place in the budget of calls: why it is paused, and what it did.
 
-    A pause ends by an answer. `asks_at` is the earliest time at which that is asked for, None when
-    it may be asked at once.
+    A pause ends when the site answers. `asks_at` is the earliest time at which Admit asks it, None
+    if it may ask at once.
     """
 
     integration: Integration
-    why: str  # what a CallBudget.Blocked says; "" when calls may go out
+    why: str  # the label of a CallBudget.Blocked; "" if calls may go out
     asks_at: datetime | None
     next_call: datetime | None  # None: at once
     calls_last_minute: int
 
 
 def wake_ups() -> QueueDepth | None:
-    """The wake-ups that no worker has taken yet; None when Redis does not answer.
+    """Return how many wake-ups no worker has taken yet; None if Redis does not answer.
 
-    Of django-q2's rows only numbers are read: their payload is a pickle and stays closed.
+    The payload in django-q2's rows is a pickle, and is not read.
     """
     if settings.REDIS_URL:
         return _in_redis()
@@ -61,30 +61,30 @@ def wake_ups() -> QueueDepth | None:
 
 
 def workers() -> list[Worker]:
-    """Worker clusters, the one seen last first."""
+    """Return the worker clusters, the one seen last first."""
     return list(Worker.objects.order_by("-seen_at", "-started_at")[:MAX_LISTED])
 
 
 def unread() -> QueueDepth:
-    """Deliveries that were kept and not read yet."""
+    """Return how many deliveries were kept and not read yet."""
     new = Delivery.objects.filter(state=Delivery.State.NEW)
     return QueueDepth(_counted(new), new.aggregate(oldest=Min("received_at"))["oldest"])
 
 
 def due() -> QueueDepth:
-    """Waiting actions whose time has come."""
+    """Return how many waiting actions are due."""
     found = RuleRun.objects.due()
     return QueueDepth(_counted(found), found.aggregate(oldest=Min("next_attempt_at"))["oldest"])
 
 
 def later() -> QueueDepth:
-    """Waiting actions whose time has not come; `oldest` is when the next one is due."""
+    """Return how many waiting actions are not due yet; `oldest` is when the next one is."""
     found = RuleRun.objects.filter(status=RuleRun.Status.WAITING, next_attempt_at__gt=Now())
     return QueueDepth(_counted(found), found.aggregate(oldest=Min("next_attempt_at"))["oldest"])
 
 
 def running() -> list[RuleRun]:
-    """Actions under a lease now, the one whose lease ends first before the others."""
+    """Return the actions under a lease now, ordered by the end of the lease."""
     found = RuleRun.objects.filter(status=RuleRun.Status.RUNNING).order_by("lease_until", "pk")
     return list(found.select_related("integration")[:MAX_LISTED])
 
@@ -99,9 +99,9 @@ def sites() -> list[SiteQueue]:
 
 
 def paused() -> dict[int, datetime]:
-    """{integration's pk: until when nothing is sent to it}; a pause that is over is left out.
+    """Return {integration ID: until when nothing is sent to it}.
 
-    So is one for a key that was rejected: it ends by another key.
+    Pauses that are over are left out, and so are rejected keys, which only another key ends.
     """
     needs_nobody = CallBudget.objects.exclude(blocked__in=["", CallBudget.Blocked.KEY])
     rows = needs_nobody.annotate(now=rate_limit.EpochNow())
@@ -109,13 +109,13 @@ def paused() -> dict[int, datetime]:
 
 
 def _end(row: CallBudget) -> datetime | None:
-    """When its pause ends, as the database sees it and told on our clock."""
+    """Return when its pause ends: measured by the database's clock, given in ours."""
     left = row.blocked_until - row.now  # type: ignore[attr-defined]
     return timezone.now() + timedelta(seconds=left) if row.blocked and left > 0 else None
 
 
 def _site(row: CallBudget, calls: int) -> SiteQueue:
-    # As the database sees it, and told on our clock.
+    # Measured by the database's clock, given in ours.
     gap = row.next_slot - row.now  # type: ignore[attr-defined]
     calls_per_minute = app_registry.of(row.integration).calls_per_minute()
     spacing, ahead = rate_limit.spacing(calls_per_minute)

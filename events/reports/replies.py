@@ -1,4 +1,4 @@
-"""The letter to a customer who asks where the course is; no word of how Admit works."""
+"""The letter to a customer who asks where the course is. It says nothing about how Admit works."""
 
 from collections.abc import Collection, Iterable
 
@@ -16,7 +16,7 @@ MAX_EVENTS_TOLD = 5
 HAS = {Code.HAS, Code.KEPT, Code.GIVING_AGAIN}
 LOOKED_AFTER = {Code.NOT_ENDED, Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONNECTED}
 OVER = {Code.ENDED, Code.BARRED}
-# Of which courses the letter tells: of no other one, as what a person has undone.
+# The letter names only courses with these codes, so nothing that a person has undone.
 TOLD = HAS | LOOKED_AFTER | OVER | {Code.MOVED}
 
 
@@ -30,8 +30,8 @@ def reply(
 ) -> str:
     """A letter that can be sent as it is, all of it in the language of the template.
 
-    `owed` was paid for and gave nothing. For the events of `besides` something was done that
-    gives no access.
+    `owed` are purchases that gave nothing. `besides` are events with actions that give no access,
+    and purchases that a person undid.
     """
     with letter.written_in(template.language):
         return letter.fill(template.text, _values(customer, told, owed, besides))
@@ -43,14 +43,14 @@ def _values(
     owed: Collection[EventLog],
     besides: Collection[EventLog],
 ) -> dict[str, str]:
-    """What the fields stand for."""
+    """Return the values of the template's fields."""
     bought = list(owed)[:MAX_EVENTS_TOLD]
     parts = [*_opens(customer, told), *_looked_after(told), *_ended(told), *_moved(told)]
     parts += map(_owed, bought)
     if not parts:
         bought = list(besides)[:MAX_EVENTS_TOLD]
         parts = [*map(_besides, bought)] or [_found_nothing(customer)]
-    # A product is no course: it is named where the letter tells of no course at all.
+    # A product is not a course: it is named only if the letter names no course.
     names = [each.name for each, sentence in told if sentence.code in TOLD]
     names = names or [event.product.name for event in bought if event.product]
     return {
@@ -85,9 +85,9 @@ def _found_nothing(customer: Customer) -> Said:
 
 
 def _school(told: Iterable[tuple[Standing, Sentence]]) -> str:
-    """The names of the schools that the letter is about, or of the only one that there is.
+    """Return the names of the schools that the letter is about, or of the only school there is.
 
-    It may be signed with them: where it tells of no course, the student's are named.
+    The letter is signed with them. If it names no course, all schools of the student are returned.
     """
     schools = Integration.objects.filter(app__in=app_registry.with_catalog())
     names = dict(schools.order_by("pk").values_list("pk", "name"))
@@ -103,7 +103,7 @@ def _school(told: Iterable[tuple[Standing, Sentence]]) -> str:
 
 
 def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
-    """What opens now and how to get in, once for each school."""
+    """Say what opens now and how to get in, once for each school."""
     schools: dict[str, list[str]] = {}
     for each, sentence in told:
         if sentence.code in HAS:
@@ -127,7 +127,7 @@ def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
 
 
 def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
-    """What ended; the same cause is told once."""
+    """Say what ended, in one sentence for each cause."""
     causes: dict[tuple[bool, Said], list[str]] = {}
     for each, sentence in told:
         row = each.ended

@@ -1,4 +1,4 @@
-"""What still needs a person, and how it is marked as dealt with."""
+"""Events that still need a person, and how they are marked as dealt with."""
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -18,9 +18,9 @@ NOT_UNDERSTOOD = Q(status__in=[Status.UNKNOWN_TYPE, Status.UNREADABLE], dealt_wi
 
 
 def gave_nothing() -> QuerySet[EventLog]:
-    """Purchases that were paid for and gave nothing: no rule did anything for the customer.
+    """Return purchases for which no rule did anything for the customer.
 
-    What a person has undone is not among them.
+    Those that a person has undone are left out.
     """
     return EventLog.objects.filter(GAVE_NOTHING)
 
@@ -31,7 +31,7 @@ def undone() -> QuerySet[EventLog]:
 
 
 def not_understood() -> QuerySet[EventLog]:
-    """Events that could not be read, or whose type is unknown."""
+    """Return events that were unreadable or of unknown type, and are not dealt with."""
     return EventLog.objects.filter(NOT_UNDERSTOOD)
 
 
@@ -45,7 +45,7 @@ def needs_a_person(event: EventLog) -> bool:
 
 
 def mark_reviewed(events: QuerySet[EventLog], *, by: str) -> int:
-    """Note that this person has dealt with those that were left undone; how many they were."""
+    """Record that this person has dealt with the events that were left undone. Return how many."""
     undone = EventLog.objects.filter(GAVE_NOTHING | NOT_UNDERSTOOD)
     chosen = undone.filter(pk__in=list(events.order_by().values_list("pk", flat=True)))
     with transaction.atomic():

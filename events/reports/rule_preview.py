@@ -21,7 +21,7 @@ from rules.models import Rule
 from rules.triggers import Trigger
 
 LATELY = timedelta(days=90)
-# The newest of them; a preview need not be complete.
+# At most this many events are looked at, the newest; a preview need not be complete.
 MAX_EVENTS = 400
 NAMED = 10
 
@@ -49,9 +49,9 @@ WORDS: dict[Effect, Text] = {
 
 @dataclass(frozen=True, slots=True)
 class RulePreview:
-    """`people` are the customers by effect, the newest event first, each once for an effect.
+    """What a rule would have done. `people` are the customers by effect, newest event first.
 
-    `events` is how many events the rule fits; `more` whether there are older ones in that time.
+    `events` is how many events were looked at; `more` says whether there are older ones.
     """
 
     rule: Rule
@@ -80,7 +80,10 @@ class RulePreview:
 
 
 def preview(rule: Rule) -> RulePreview:
-    """Decide on the ledger as it is now; nothing is written. Three queries."""
+    """Return what the rule would have done, by the ledger as it is now.
+
+    Writes nothing, and takes three queries.
+    """
     found = _events(rule)
     events, more = found[:MAX_EVENTS], len(found) > MAX_EVENTS
     grants = _Grants(_grants(rule, events) if rule.target else [])
@@ -95,7 +98,7 @@ def preview(rule: Rule) -> RulePreview:
 
 
 def _events(rule: Rule) -> list[EventLog]:
-    """The newest that the rule fits, one more than MAX_EVENTS."""
+    """Return the newest events that the rule fits, at most MAX_EVENTS + 1."""
     triggers = {rule.trigger}
     if rule.trigger == Trigger.SUBSCRIPTION_CANCELED and settings.DELINQUENT_IS_CANCELED:
         triggers.add(Trigger.SUBSCRIPTION_DELINQUENT)
@@ -111,7 +114,7 @@ def _events(rule: Rule) -> list[EventLog]:
 
 
 def _grants(rule: Rule, events: Sequence[EventLog]) -> list[Grant]:
-    """On the rule's site: those of the events' purchases and of their customers."""
+    """Return the grants on the rule's site of the events' purchases and of their customers."""
     rows = Grant.objects.filter(
         Q(customer__in={event.customer_id for event in events} - {None})
         | Q(order_id__in={event.order_id for event in events} - {""})
@@ -122,7 +125,10 @@ def _grants(rule: Rule, events: Sequence[EventLog]) -> list[Grant]:
 
 
 class _Grants:
-    """Grants in memory, found by what names them: a walk over all for each event takes seconds."""
+    """Grants in memory, found by customer, order or subscription.
+
+    Walking through all of them for each event would take seconds.
+    """
 
     def __init__(self, rows: Iterable[Grant]) -> None:
         self._named: dict[tuple[str, object], list[Grant]] = defaultdict(list)
@@ -138,7 +144,7 @@ class _Grants:
         return [*self._named.get(("customer", number), [])]
 
     def of_purchase(self, event: EventLog) -> list[Grant]:
-        """Those that belong to the purchase that the event is about."""
+        """Return the grants of the purchase that the event is about."""
         sale = Sale.of(event)
         if sale.is_named:
             near = [
@@ -155,7 +161,7 @@ class _Grants:
 
 
 def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[Effect, Customer | None]:
-    """What the rule would have come to for an event, and for whom; `grants` follow in memory."""
+    """Return what the rule would have done for an event, and for whom. Updates `grants`."""
     if not rule.target:
         return Effect.SENT, event.customer
     purchase = grants.of_purchase(event)
@@ -184,7 +190,7 @@ def _given(judgment: Judgment, had: bool) -> Effect:
 
 
 def _ends(change: Change, rows: Iterable[Grant], mark: Grant) -> bool:
-    """Let the change end what each source gives; whether that was anything."""
+    """Let the change end what each source gives. Return whether it ended anything."""
     groups = ledger.by_source(rows).values()
     return Judgment.ENDS in [ledger.end(change, group, mark)[0] for group in groups]
 

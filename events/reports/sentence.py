@@ -1,4 +1,4 @@
-"""A sentence on a student's access, with a code that stays, and the words that many of them use."""
+"""A sentence about a student's access, with a stable code, and the words that many of them use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
 
 
 class Code(StrEnum):
-    """What a sentence says, however it is worded."""
+    """What a sentence says, whatever its wording."""
 
     HAS = "has"
     KEPT = "kept"  # has it, though another purchase that gave it has ended
@@ -32,7 +32,7 @@ class Code(StrEnum):
     GAVE_NOTHING = "gave_nothing"  # paid for, and no rule gives anything for it
     RULE_EXISTS = "rule_exists"  # paid for, and a rule gives something now
     HAD_ALREADY = "had_already"  # paid for, and another purchase gives it
-    RULE_CHANGED = "rule_changed"  # has what a rule gave, which gives something else now
+    RULE_CHANGED = "rule_changed"  # has what a rule gave that gives something else now
     BESIDES = "besides"  # an action that changes no access is not done
     NO_WORKER = "no_worker"
     NOT_UNDERSTOOD = "not_understood"
@@ -45,9 +45,10 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence; `kind` is good, wait, bad or quiet. The others lead on, mostly one of them.
+    """One sentence; `kind` is good, wait, bad or quiet.
 
-    `short` is `text` without the advice in it, where a sentence before gave the same; else "".
+    `short` is `text` without its advice, for use after a sentence with the same advice; "" if it
+    gives none. The other fields say where a page leads on to; mostly one of them is set.
     """
 
     kind: str
@@ -59,7 +60,7 @@ class Sentence:
     integration: int | None = None
     customer: int | None = None
     enroll: int | None = None  # an event whose rules are to be run now
-    pressed: RuleRun | None = None  # whose buttons stand there
+    pressed: RuleRun | None = None  # the action whose buttons are shown
     give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
     end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
     short: str = ""
@@ -81,7 +82,10 @@ def outcome(run: RuleRun) -> Said:
 def of_open_action(
     run: RuleRun, code: Code, texts: Mapping[str, Text], name: str, course: str, waiting: str
 ) -> Sentence:
-    """What an action that is not over is to do, by the text of its status, and how it stands."""
+    """Say what an action that is not over is to do, and how it stands.
+
+    `texts` has a text by status, `waiting` says what the action waits for.
+    """
     kind = BAD if run.status == RuleRun.Status.FAILED else WAIT
     text = texts.get(run.status, texts[RuleRun.Status.WAITING])
     said = say(text, name=name, course=course, order=of_order(run.event))
@@ -89,17 +93,17 @@ def of_open_action(
 
 
 def next_attempt(run: RuleRun) -> str:
-    """ "The next attempt is at 23 Nov 14:02." for what waits for it, else ""."""
+    """Return "The next attempt is at 23 Nov 14:02." for an action that waits to retry, else ""."""
     if not run.waits_to_retry or run.next_attempt_at is None:
         return ""
     return say("The next attempt is at {moment}.", moment=at(run.next_attempt_at))
 
 
 def upper(text: str) -> str:
-    """The text as the beginning of a sentence."""
+    """Return the text with its first letter in upper case."""
     return f"{text[:1].upper()}{text[1:]}"
 
 
 def of_order(event: EventLog) -> str:
-    """ " (order 1183)" """
+    """Return text like " (order 1183)"; "" for an event without an order."""
     return say(" (order {number})", number=event.order_id) if event.order_id else ""

@@ -1,4 +1,4 @@
-"""Events as plain data and plain words: for the commands, the demo and scripts."""
+"""Events as plain data and plain words, for commands, the demo and scripts."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from events.execution import wait_reasons
 from events.models import Delivery, EventLog, RuleRun
 from rules.engine import REASONS, Reason
 
-# What was off when the event came may be on now.
+# A rule that was off when the event came may be on now.
 THEN = REASONS | {Reason.OFF: _("The rule was off then.")}
 NOT_READ = "Not read yet: a worker of manage.py up does that within a second."
 
 
 def as_data(event: EventLog) -> dict[str, Any]:
-    """The event with its runs and verdicts; all values are JSON."""
+    """Return the event with its runs and verdicts; all values can be written as JSON."""
     return {
         "id": event.pk,
         "received_at": event.received_at.isoformat(),
@@ -93,10 +93,10 @@ def in_words(event: EventLog) -> list[str]:
 
 
 def _runs(event: EventLog) -> list[RuleRun]:
-    # Sorted here, so that runs which were fetched beforehand are not fetched again.
+    # Sorted here, so that prefetched runs are not fetched again.
     return sorted(event.runs.all(), key=lambda run: run.pk)
 
 
 def visible(line: str) -> str:
-    """The line without characters that steer a terminal or turn the direction of its text."""
+    """Return the line without characters that control a terminal or the direction of its text."""
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)

@@ -1,4 +1,4 @@
-"""What would happen: the rules that would run for an event and the others, and why. Reads only."""
+"""What would happen: which rules would run for an event, which would not, and why. Reads only."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ from rules.actions import PlannedCall
 from rules.models import Rule
 from rules.triggers import Trigger
 
-# So many of the rules that do not concern an event are named.
+# At most this many of the rules that do not concern an event are named.
 NAMED = 50
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A rule that would run: its calls in order, and what else there is to say."""
+    """A rule that would run, its calls in order, and notes about it."""
 
     rule: Rule
     calls: list[PlannedCall]
@@ -43,9 +43,9 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """Nothing of it was done. `nearly` and `others` would not run, each with the reason.
+    """What would happen. The rules in `nearly` and `others` would not run, each with the reason.
 
-    Those of `nearly` are turned off, or for the same product. Of the others up to NAMED are named.
+    Those in `nearly` are turned off, or are for the same product. `others` has up to NAMED rules.
     """
 
     runs: list[PlannedRun]
@@ -63,14 +63,14 @@ def simulate(
     email: str = "",
     event: EventLog | None = None,
 ) -> Simulation:
-    """Decide as the inbox would for such an event now; `event` is a stored one to start from."""
+    """Decide as the inbox would for such an event now. `event` is a stored event to start from."""
     triggers = {trigger}
     if trigger is Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
         triggers.add(Trigger.SUBSCRIPTION_CANCELED)
     about = (product.kind, product.external_id) if product else None
     known = Rule.objects.filter(marketplace=marketplace).order_by("pk")
     known = known.select_related("product", "integration", "destination")
-    # Those of other products never run. They may be thousands, so only some of them are read.
+    # Rules of other products never run. There may be thousands, so only some of them are read.
     concern = Q(product=None) | Q(product=product)
     elsewhere = known.exclude(concern)
     rules = [*known.filter(concern), *elsewhere[:NAMED]]
@@ -149,7 +149,7 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
 
 
 def _student(rule: Rule, event: EventLog) -> tuple[Customer | None, list[str]]:
-    """Whose access it would change, and what is to be said where that is not the payer."""
+    """Return whose access it would change, and notes if that is not the payer."""
     try:
         student = Decisions([Sale.of(event)], find=_found).student(event, rule.integration)
     except BadStudentEmail as error:
@@ -161,13 +161,13 @@ def _student(rule: Rule, event: EventLog) -> tuple[Customer | None, list[str]]:
 
 
 def _found(email: str, entered: str) -> Customer:
-    """The customer with this address; one who is new is not written."""
+    """Return the customer with this address; a new one is not saved."""
     known = Customer.objects.filter(email=email).first()
     return known or Customer(email=email, email_as_sent=entered)
 
 
 def _by_the_ledger(rule: Rule, event: EventLog, student: Customer) -> list[str]:
-    """Why it would not be carried out, where the ledger forbids it; nothing is written."""
+    """Say why it would not be carried out, if the ledger forbids it. Writes nothing."""
     run = RuleRun(event=event, received_at=event.received_at, **RuleRun.copy_of(rule))
     decisions = Decisions([Sale.of(event)])
     run.customer = student

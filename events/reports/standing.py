@@ -1,6 +1,6 @@
-"""The state of each course and bundle for a student: read from the grants, and the actions on them.
+"""The state of each course and bundle for a student, read from the grants and their actions.
 
-What a person changed by hand in Thinkific is only known by asking there.
+What a person changed in Thinkific itself is not seen here.
 """
 
 from collections import defaultdict
@@ -22,11 +22,11 @@ from rules.actions.endings import KEPT
 
 Status, Source = RuleRun.Status, Grant.Source
 UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
-# What an action says that ended access, or found it ended.
+# The codes of actions that ended access, or found it ended.
 CLOSED = {"ended", "had_ended"}
-# The newest of them decide; no one has so many.
+# At most this many rows are read, the newest; nobody has that many.
 MAX_ROWS = 500
-# {customer: {(integration, course or bundle): what gives it}}
+# {customer ID: {(integration ID, course or bundle): the grant that gives it}}
 Held = dict[int, dict[tuple[int, str], Grant]]
 
 
@@ -35,9 +35,9 @@ class Standing:
     """A course or bundle of one student on a site, with the grants and actions that concern it.
 
     `grants` gave it, give it or are marks that it ended; `runs` are the student's, oldest first.
-    `lost` are the numbers of grants whose access went with an account that was deleted, `unpaid`
-    the refund or cancellation of a grant that is active, by its number. `instead_of` is what its
-    purchases were to give first, and could not: the newest such grant of a course that was gone.
+    `lost` are the IDs of grants whose access is gone with a deleted account. `unpaid` has the
+    refund or cancellation of grants that are still active, by their IDs. `instead_of` is the newest
+    grant of another course that its purchases were to give first, and which was never there.
     """
 
     customer: Customer
@@ -53,29 +53,29 @@ class Standing:
 
     @property
     def given(self) -> list[Grant]:
-        """What gives it now, the oldest first."""
+        """The grants that give it now, oldest first."""
         found = _given(self.grants, self.integration, self.target)
         return sorted(found, key=lambda row: row.opened_at or row.decided_at)
 
     @property
     def seen(self) -> list[Grant]:
-        """Of what gives it, what Thinkific was seen to hold for the account of today."""
+        """Those of `given` that were seen in Thinkific on the student's present account."""
         return [row for row in self.given if row.seen_at and row.pk not in self.lost]
 
     @property
     def held(self) -> list[Grant]:
-        """What gives it now and is open in Thinkific: it was seen, or an ending left it open."""
+        """The grants that give it now, if it is open in Thinkific: seen, or never closed."""
         return self.seen or (self.given if self.is_open else [])
 
     @property
     def ended(self) -> Grant | None:
-        """What ended last; a mark only where nothing was ever given."""
+        """The grant that ended last; a mark only if nothing was ever given."""
         over = [row for row in self.grants if row.ended_at]
         return max(over, key=lambda row: (bool(row.opened_at), row.ended_at), default=None)
 
     @property
     def given_up(self) -> RuleRun | None:
-        """The action that ended it last, where that was waived, so that no grant tells of it."""
+        """The action that ended it last, if the grant was waived and so does not say when."""
         over = self.ended.ended_at if self.ended else None
         ended = [(run.finished_at, run) for run in self.runs if run.code in CLOSED]
         done = [(at, run) for at, run in ended if at and (not over or at > over)]
@@ -84,7 +84,7 @@ class Standing:
 
     @property
     def is_open(self) -> bool:
-        """Whether it opens in Thinkific, as far as Admit knows."""
+        """Whether the student can open it in Thinkific, as far as Admit knows."""
         row = self.ended
         if self.seen or row is None or row.seen_at is None or row.pk in self.lost:
             return bool(self.seen)
@@ -96,15 +96,15 @@ class Standing:
 
     @property
     def pending(self) -> list[RuleRun]:
-        """Endings that wait for their day or for a person, as long as there is something to end."""
+        """Endings that wait for their day or for a person, if there is something to end."""
         waiting = [run for run in self.runs if run.is_pending]
         return [run for run in waiting if self.given or run.grant_id is None]
 
     @property
     def undecided(self) -> RuleRun | None:
-        """The newest action that is not over, or failed, and is still to change something."""
+        """The newest unfinished, failed or held action that would still change something."""
         owed = set() if self.seen else {row.pk for row in self.given}
-        # What has ended for one purchase is kept where another one gives it.
+        # If another purchase gives it, an ending for these grants would change nothing.
         kept = {row.pk for row in self.grants if row.ended_at} if self.seen else set()
         over = False
         for run in reversed(self.runs):
@@ -118,17 +118,17 @@ class Standing:
 
 
 def is_waived(run: RuleRun) -> bool:
-    """Whether the action ended what a person had given up for its purchase."""
+    """Whether the action ended access whose grant a person waived."""
     return bool(run.spec.ends_access and run.grant and run.grant.state == Grant.State.WAIVED)
 
 
 def standings(customer: Customer) -> list[Standing]:
-    """Each course and bundle that the customer got, lost or waits for, the newest first."""
+    """Return each course and bundle that the customer got, lost or waits for, newest first."""
     every, runs = _grants(customer), _runs(customer)
     replaced = _replaced(every, runs)
     grants = [row for row in every if row.pk not in replaced]
     things: list[Grant | RuleRun] = [*grants, *runs]
-    # What last happened to each says how it is called.
+    # Each has the name that it had when something last happened to it.
     newest = {(each.integration_id, each.target): each for each in sorted(things, key=_moment)}
     for bundle in _in_part(grants):
         newest.pop((bundle.integration_id, bundle.target), None)
@@ -159,9 +159,9 @@ def _by_number(row: Grant) -> int:
 
 
 def _replaced(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> dict[int, int]:
-    """{grant: the one in its place}, of those whose action gives something else since.
+    """Return {grant ID: ID of the grant in its place} where the action gives something else now.
 
-    What such a grant was to give was never there, so nothing is to be told of it by itself.
+    What such a grant was to give was never there, so it needs no sentence of its own.
     """
     acted = {run.grant_id for run in runs}
     targets = {(run.integration_id, run.target) for run in runs}
@@ -181,7 +181,7 @@ def _replaced(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> dict[int, int
 
 
 def _in_part(grants: Sequence[Grant]) -> list[Grant]:
-    """The bundles that are given, and of which a course has ended: their courses stand alone."""
+    """Return the active bundles of which a course has ended: their courses are listed alone."""
     bundles = [row for row in grants if row.is_active and row.course_ids]
     return [
         row
@@ -191,7 +191,7 @@ def _in_part(grants: Sequence[Grant]) -> list[Grant]:
 
 
 def _courses(bundle: Grant) -> list[Grant]:
-    """A grant, which is never saved, for each of the bundle's courses."""
+    """Return an unsaved grant for each of the bundle's courses."""
     names = comparison_scope.named(bundle.integration, bundle.course_ids)
     facts = {"integration": bundle.integration, "decided_at": bundle.decided_at}
     return [Grant(target=f"course:{number}", name=name, **facts) for number, name in names.items()]
@@ -206,9 +206,9 @@ def _site(thing: Grant | RuleRun) -> str:
 
 
 def held(customers: Collection[int], *, without_end: bool = False) -> Held:
-    """What is given to these and in Thinkific: of each course or bundle the oldest grant.
+    """Return what these customers have in Thinkific: the oldest grant of each course or bundle.
 
-    What has ended by itself is not in it, and `without_end` not what is going to.
+    Grants that have ended by themselves are left out; with `without_end`, also those that will.
     """
     found: Held = defaultdict(dict)
     lasts = Q(until=None) if without_end else Q(until=None) | Q(until__gt=Now())
@@ -219,7 +219,7 @@ def held(customers: Collection[int], *, without_end: bool = False) -> Held:
 
 
 def _given(grants: Iterable[Grant], integration: int | None, part: str) -> list[Grant]:
-    """What of these grants gives this course or bundle now, one for each source."""
+    """Return the grants that give this course or bundle now, one for each source."""
     found = (
         ledger.holder(rows, integration or 0, part) for rows in ledger.by_source(grants).values()
     )
@@ -227,7 +227,7 @@ def _given(grants: Iterable[Grant], integration: int | None, part: str) -> list[
 
 
 def _grants(customer: Customer) -> list[Grant]:
-    """The customer's, and what the same Thinkific user holds under other addresses."""
+    """Return the customer's grants, and those of the same Thinkific user's other addresses."""
     rows = Grant.objects.select_related("integration", "customer", "event")
     own = list(rows.filter(customer=customer).order_by("-decided_at", "-pk")[:MAX_ROWS])
     sites = ThinkificUser.objects.filter(customer=customer).values_list("integration", flat=True)
@@ -244,7 +244,7 @@ def _runs(customer: Customer) -> list[RuleRun]:
 
 
 def _unpaid(grants: Sequence[Grant]) -> dict[int, EventLog]:
-    """What refunded or canceled these grants, by number, where nothing has ended them since."""
+    """Return {grant ID: its refund or cancellation} for grants that are still active."""
     asked = [row for row in grants if row.is_active and Sale.of(row).is_named]
     events = EventLog.objects.filter(
         Q(order_id__in={row.order_id for row in asked} - {""})

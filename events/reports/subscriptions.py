@@ -1,4 +1,4 @@
-"""Which products are sold by subscription, as far as their events tell."""
+"""Which products are sold by subscription, as far as their events show."""
 
 from collections.abc import Iterable
 
@@ -10,24 +10,24 @@ from integrations.sentences import Said, joined, say
 from rules.listing import listed
 from rules.triggers import Trigger
 
-# The newest events of a product tell; who changes how it sells sends new ones.
+# Only this many of a product's newest events count: if it is sold in another way now, they show it.
 LOOKED_AT = 50
-# So many products are named.
+# At most this many products are named.
 NAMED = 5
 
 
 def sold_by_subscription(products: Iterable[Product]) -> set[int]:
-    """The numbers of those of these products that were seen with a subscription lately."""
+    """Return the IDs of the products that were seen with a subscription lately."""
     newest = EventLog.objects.filter(product=OuterRef(OuterRef("pk"))).order_by("-received_at")
     tells = ~Q(subscription_id="") | Q(trigger__startswith="subscription_")
     seen = EventLog.objects.filter(tells, pk__in=newest.values("pk")[:LOOKED_AT])
-    # Not in the condition: PostgreSQL might make that a join, and look at the events of all.
+    # Not as a condition, which PostgreSQL might turn into a join that reads all events.
     sold = Product.objects.filter(pk__in=[product.pk for product in products])
     return {pk for pk, is_sold in sold.values_list("pk", Exists(seen)) if is_sold}
 
 
 def paid_once(products: Iterable[Product]) -> set[int]:
-    """The numbers of those of these products that were bought, and never with a subscription."""
+    """Return the IDs of the products that were bought, and not seen with a subscription lately."""
     products = list(products)
     bought = EventLog.objects.filter(product=OuterRef("pk"), trigger=Trigger.PRODUCT_PURCHASED)
     rows = Product.objects.filter(pk__in=[product.pk for product in products])
@@ -36,7 +36,7 @@ def paid_once(products: Iterable[Product]) -> set[int]:
 
 
 def told(products: Iterable[Product]) -> Said:
-    """What is known of how these are sold, and from where, in sentences."""
+    """Say how these products are sold, and how Admit knows it."""
     products = list(products)
     sold, once = sold_by_subscription(products), paid_once(products)
     found = [
@@ -51,7 +51,7 @@ def told(products: Iterable[Product]) -> Said:
 
 def any_sold() -> bool:
     """Whether anything at all was seen with a subscription."""
-    # The last of them, and not just any: PostgreSQL would walk through the events for one.
+    # Sorted, so that PostgreSQL uses the index: to find just any, it would walk through the events.
     last = EventLog.objects.filter(subscription_id__gt="").order_by("-subscription_id")
     return bool(last.values("subscription_id")[:1])
 

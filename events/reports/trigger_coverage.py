@@ -1,4 +1,4 @@
-"""What SamCart was heard to send: each trigger's last event, and the triggers that are missing."""
+"""What SamCart has sent: each trigger's last event, and the triggers that are missing."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from integrations.sentences import say_count
 from rules.models import Rule
 from rules.triggers import Trigger
 
-# How many of the newest deliveries are looked at for the address that they came by.
+# How many of the newest deliveries are looked at to see which addresses are used.
 LATEST = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Likely:
-    """After `number` events of `of`, each `days` days old or older, one should have come."""
+    """After `number` events of the trigger `of`, each at least `days` old, one should have come."""
 
     of: Trigger
     number: int
     days: int
 
 
-# By these SamCart would almost surely have sent one: a shop has a refund in a hundred sales, and a
-# card that fails in two hundred charges. A trigger that is not here may never come in a sound shop.
+# After these events SamCart would almost surely have sent one: a shop has a refund in a hundred
+# sales, and a failed card in two hundred charges. Other triggers may never come in a healthy shop.
 LIKELY: dict[Trigger, tuple[Likely, ...]] = {
     Trigger.PRODUCT_PURCHASED: (
-        # A few may be of what was sold before Admit.
+        # A few may be about sales from before Admit.
         Likely(Trigger.PRODUCT_REFUNDED, 10, 0),
         Likely(Trigger.SUBSCRIPTION_CHARGED, 200, 0),
     ),
@@ -49,9 +49,9 @@ LIKELY: dict[Trigger, tuple[Likely, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class MissingTrigger:
-    """A trigger for which `rules` rules wait and of which nothing ever came.
+    """A trigger for which `rules` rules wait and which never came.
 
-    `because` says why one should have come; None where none may simply have happened yet.
+    `because` says why it should have come; None if it may simply not have happened yet.
     """
 
     trigger: Trigger
@@ -64,7 +64,7 @@ class MissingTrigger:
 
     @property
     def reason(self) -> str:
-        """Why one should have come, in a sentence."""
+        """A sentence on why it should have come, or ""."""
         if self.because is None:
             return ""
         return say_count(
@@ -84,14 +84,14 @@ class MissingTrigger:
 def last_received(
     marketplace: Marketplace, triggers: Iterable[Trigger]
 ) -> dict[Trigger, datetime | None]:
-    """When the account's last event of each trigger was received; None when none ever was.
+    """Return when the account's last event of each trigger was received; None if none ever was.
 
-    One query, whose parts each end at the first row of an index.
+    Takes one query, of which each part reads only the first row of an index.
     """
     wanted = list(triggers)
     if not wanted:
         return {}
-    # What a person entered, SamCart did not send.
+    # Leave out orders that a person entered: SamCart did not send them.
     sent = EventLog.objects.filter(marketplace=OuterRef("pk"), by_hand="")
     of_account = sent.order_by("-received_at")
     newest = [
@@ -102,7 +102,7 @@ def last_received(
 
 
 def needed(marketplace: Marketplace) -> dict[Trigger, int]:
-    """How many of the account's rules that are on wait for each trigger; none is left out."""
+    """Return {trigger: how many of the account's enabled rules wait for it}, without zeros."""
     rules = Rule.objects.filter(marketplace=marketplace, enabled=True).order_by()
     found = dict(rules.values_list("trigger").annotate(Count("pk")))
     return {Trigger(trigger): count for trigger, count in found.items()}
@@ -121,7 +121,10 @@ def missing(marketplace: Marketplace) -> list[MissingTrigger]:
 
 
 def judged(marketplace: Marketplace, never: Mapping[Trigger, int]) -> list[MissingTrigger]:
-    """Of each trigger that never came, with how many rules wait, whether it should have come."""
+    """Return for each trigger that never came whether it should have.
+
+    `never` is {trigger: how many rules wait for it}.
+    """
     return [
         MissingTrigger(trigger, rules, _why_expected(marketplace, trigger))
         for trigger, rules in never.items()
@@ -133,17 +136,17 @@ def _why_expected(marketplace: Marketplace, trigger: Trigger) -> Likely | None:
     now = timezone.now()
     for likely in LIKELY.get(trigger, ()):
         old = sent.filter(trigger=likely.of, received_at__lte=now - timedelta(days=likely.days))
-        # No aggregate over more rows than it takes.
+        # LIMIT instead of COUNT, so that no more rows are read than needed.
         if len(old.order_by().values_list("pk")[: likely.number]) == likely.number:
             return likely
     return None
 
 
 def last_through(marketplace: Marketplace) -> dict[int, datetime]:
-    """When something last came by each of the account's addresses, by the secret's pk.
+    """Return {secret ID: when something last came to this address} for the account.
 
-    Only the newest LATEST deliveries are looked at: an address that is not among them is as
-    good as unused.
+    Only the newest LATEST deliveries are looked at: an address that is not among them is as good
+    as unused.
     """
     newest = Delivery.objects.order_by("-received_at").values_list(
         "marketplace_id", "secret_id", "received_at"

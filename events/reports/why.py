@@ -1,4 +1,4 @@
-"""Why a student has a course or bundle, or has not: one sentence, with a code that stays."""
+"""Say in one sentence, with a stable code, why a student has a course or bundle, or has not."""
 
 from collections.abc import Mapping
 
@@ -65,12 +65,12 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
 
 
 def called(customer: Customer) -> str:
-    """How sentences call the customer."""
+    """Return the customer's name for sentences."""
     return customer.first_name.strip()[:60] or say("The customer")
 
 
 def besides(run: RuleRun) -> Sentence:
-    """What changes no access, and is not done yet."""
+    """Return a sentence for an action that changes no access and is not done yet."""
     what = str(run.spec.label)
     reason = wait_reasons.reason(run)
     return of_open_action(run, Code.BESIDES, BESIDES, what, run.destination_name, reason)
@@ -137,7 +137,7 @@ def _has(name: str, about: Standing) -> Sentence:
 
 
 def _corrected(about: Standing) -> Said | None:
-    """Which number is the right one, and since when; None where nothing was corrected."""
+    """Say to which course ID a rule was corrected, and when; None if nothing was corrected."""
     wrong = about.instead_of
     if wrong is None:
         return None
@@ -157,7 +157,7 @@ def _corrected(about: Standing) -> Said | None:
 
 
 def _owed(name: str, about: Standing) -> Sentence:
-    """What is due and not in Thinkific, and nothing is going on for it."""
+    """Return the sentence for access that is due and not in Thinkific, with no action under way."""
     paid = [row for row in about.given if row.pk not in about.unpaid]
     row, facts = (paid or about.given)[-1], {"name": name, "course": about.name}
     if row.seen_at is None:
@@ -215,7 +215,7 @@ def _how_it_ended(row: Grant, facts: dict[str, str]) -> Said:
 
 
 def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:
-    """What [Give access] gives, where no event opens it again by itself."""
+    """Return (customer ID, destination ID) for the Give access button, if the course exists."""
     kind, _, number = row.target.partition(":")
     same = Destination.objects.filter(integration=row.integration_id, kind=kind, gone_at=None)
     found = same.filter(external_id=number).values_list("pk", flat=True).first()
@@ -223,7 +223,7 @@ def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:
 
 
 def _never_given(name: str, about: Standing) -> Sentence:
-    """What was never opened, or of which no grant is left."""
+    """Return the sentence for what was never opened, or has no grant any more."""
     done = [run for run in about.runs if run.status == Status.DONE]
     run = (done or about.runs or (None,))[-1]
     facts = {"name": name, "course": about.name}
@@ -250,7 +250,7 @@ def _never_given(name: str, about: Standing) -> Sentence:
 
 
 def _was_done(run: RuleRun, facts: dict[str, str]) -> Sentence:
-    """What an action did of which no grant is left."""
+    """Say what an action did that has no grant any more, or a waived one."""
     if is_waived(run):
         return Sentence(QUIET, _how_it_was_replaced(run, facts), Code.REPLACED, run=run.pk)
     if run.spec.ends_access and run.code in CLOSED:
@@ -274,7 +274,7 @@ def _was_done(run: RuleRun, facts: dict[str, str]) -> Sentence:
 
 
 def _how_it_was_replaced(run: RuleRun, facts: dict[str, str]) -> Said:
-    """Of an action by which a person ended what a rule had given."""
+    """Say how a person ended what a rule had given, by this action."""
     if entry := batches.undone(run.event_id, run.destination_name):
         return say(
             "{name} has no access to {course}: {person} undid on {day} what had given it.",

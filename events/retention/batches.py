@@ -1,4 +1,4 @@
-"""Changing many rows without holding the others up."""
+"""Change many rows without blocking other writers for long."""
 
 import time
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from django.db.models import QuerySet
 def in_batches(
     rows: QuerySet[Any], change: Callable[[QuerySet[Any]], object], *, size: int, until: float
 ) -> bool:
-    """Carry out the change, after which no row is left, on `size` rows in each transaction.
+    """Change all rows, `size` of them in each transaction. A changed row must no longer match.
 
-    False when `until` (monotonic seconds) comes before all are done.
+    Return False if `until` (monotonic seconds) comes before all are done.
     """
     while batch := list(rows.order_by().values_list("pk", flat=True)[:size]):
         began = time.monotonic()
@@ -22,6 +22,6 @@ def in_batches(
         with transaction.atomic():
             change(rows.filter(pk__in=batch))
         if connection.vendor == "sqlite":
-            # Leaves others as much time to write as it took.
+            # Leave others as much time to write as this transaction took.
             time.sleep(time.monotonic() - began)
     return True

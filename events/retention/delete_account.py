@@ -1,4 +1,4 @@
-"""Deleting a SamCart account with all that came from it, without holding the others up."""
+"""Delete a SamCart account with all that came from it, without blocking other writers for long."""
 
 import time
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from integrations.models import Marketplace
 from integrations.sentences import say, say_count
 from rules import changing
 
-# Deleted in one transaction: on SQLite nothing can be received as long as it lasts.
+# Rows in one transaction: on SQLite nothing can be received while it lasts.
 BATCH = 50
-# As long as a person looks at a page that loads.
+# How long a person will wait for a page to load.
 SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class DeletionSummary:
-    """What goes with an account; no count is above backlog.MAX_COUNT."""
+    """What is deleted with an account; no count is above backlog.MAX_COUNT."""
 
     rules: int
     products: int
@@ -30,7 +30,7 @@ class DeletionSummary:
     names: int
 
     def lines(self) -> list[str]:
-        """ "3 rules", "10,000+ events", "1 product"; what there is none of is left out."""
+        """Return the counts in words, such as "3 rules" or "10,000+ events", without zeros."""
         rules, products, events, names = map(
             backlog.capped, (self.rules, self.products, self.events, self.names)
         )
@@ -45,7 +45,7 @@ class DeletionSummary:
 
 
 def summarize(marketplace: Marketplace) -> DeletionSummary:
-    """What deleting the account would delete."""
+    """Return what deleting the account would delete."""
     most = backlog.MAX_COUNT
     return DeletionSummary(
         rules=marketplace.rules.order_by()[:most].count(),
@@ -58,8 +58,8 @@ def summarize(marketplace: Marketplace) -> DeletionSummary:
 def delete(marketplace: Marketplace) -> bool:
     """Delete the account: address and rules at once, its events little by little, then itself.
 
-    Thinkific is not called: who has access keeps it, and its grants stay. False when SECONDS were
-    not enough; then the account is still there, without address and rules, and closing it again
+    Thinkific is not called: students keep their access, and the grants stay. Return False if
+    SECONDS were not enough. Then the account is left without address and rules, and another call
     goes on.
     """
     until = time.monotonic() + SECONDS

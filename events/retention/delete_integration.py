@@ -1,4 +1,4 @@
-"""Deleting an integration without holding the others up; what was done stays in the history."""
+"""Delete an integration without blocking other writers for long. Its history stays."""
 
 import time
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from integrations.models import ApiCall, Integration, Intent, ThinkificUser
 from integrations.sentences import say_count
 from rules import changing
 
-# Changed in one transaction: on SQLite nothing can be received as long as it lasts.
+# Rows in one transaction: on SQLite nothing can be received while it lasts.
 BATCH = 500
-# As long as a person looks at a page that loads.
+# How long a person will wait for a page to load.
 SECONDS = 15.0
 
 
@@ -32,7 +32,7 @@ class DeletionSummary:
     mappings: int
 
     def lines(self) -> list[str]:
-        """A sentence for each that there is any of."""
+        """Return a sentence for each count that is not 0."""
         rules = say_count(
             self.rules,
             "1 rule is deleted: it does nothing any more.",
@@ -52,7 +52,7 @@ class DeletionSummary:
 
 
 def summarize(integration: Integration) -> DeletionSummary:
-    """What deleting the integration would end."""
+    """Return what stops working if the integration is deleted."""
     return DeletionSummary(
         rules=integration.rules.count(),
         waiting=backlog.waiting(integration),
@@ -63,9 +63,9 @@ def summarize(integration: Integration) -> DeletionSummary:
 def delete(integration: Integration) -> bool:
     """Turn the integration and its rules off at once, then delete it little by little.
 
-    Events, actions and calls stay, and Thinkific is not called: who has access keeps it, and its
-    grants are forgotten. False when SECONDS were not enough; then the integration is off, and
-    disconnecting it goes on.
+    Events, actions and calls stay; its grants are deleted. Thinkific is not called: students keep
+    their access. Return False if SECONDS were not enough. Then the integration is off, and another
+    call goes on.
     """
     until = time.monotonic() + SECONDS
     with transaction.atomic():

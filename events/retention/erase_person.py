@@ -1,7 +1,7 @@
-"""Erasing a person: what goes, what stays, and what keeps that person from coming back.
+"""Erase a person, and keep that person from coming back with a replay.
 
-Type, time and outcome of what happened stay, without anything that says whose it was. What SamCart
-sends about one of the old sales afterwards is not carried out. A new sale is served as usual.
+Type, time and outcome of what happened stay, without anything that says whose it was. If SamCart
+sends one of the old sales again, nothing is done. A new sale is served as usual.
 """
 
 import logging
@@ -27,7 +27,7 @@ from integrations.sentences import say, say_count
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
-# How long unread deliveries are read first, and how long a running action is waited for.
+# How long to read unread deliveries first, and how long to wait for a running action.
 READ_SECONDS = 10.0
 WAIT_SECONDS = 0.0
 
@@ -35,8 +35,8 @@ WAIT_SECONDS = 0.0
 def erase(whom: Person, *, wait: float = WAIT_SECONDS) -> Erased:
     """Erase the person for good. Thinkific is not called.
 
-    `wait` is for how many seconds an action under way may go on first. Raises ValueError with a
-    sentence when it cannot be done now; then it may be tried again.
+    `wait` is how many seconds to wait for an action that is running. Raises ValueError with a
+    sentence if it cannot be done now; it can be tried again later.
     """
     history.check()
     _read_what_waits()
@@ -57,14 +57,14 @@ def erase(whom: Person, *, wait: float = WAIT_SECONDS) -> Erased:
 
 
 def _record(whom: Person, done: Erased) -> None:
-    """The audit says that a person was erased, by whom and how much it was, not who it was."""
+    """Record who erased a person and how much, but not which person."""
     numbers = ", ".join(str(each.pk) for each in whom.customers)
     counts = {"events": done.events, "actions": done.actions, "payloads": done.payloads}
     audit.record(Act.ERASED, Subject("customer", numbers[:40], ERASED), after=counts)
 
 
 def _read_what_waits() -> None:
-    """Read what came in before, which would count as a new sale afterwards."""
+    """Read what has come in already. Read after the erasure, it would count as a new sale."""
     spool.drain(seconds=READ_SECONDS)
     inbox.process(until=time.monotonic() + READ_SECONDS)
 
@@ -76,7 +76,7 @@ def _wait_for_runs(whom: Person, seconds: float) -> None:
 
 
 def _check(whom: Person) -> None:
-    """Raises ValueError while something of the person is under way."""
+    """Raise ValueError if an action of the person is running or an event of theirs is unread."""
     if whom.runs().filter(status=Status.RUNNING).exists():
         raise ValueError(say("An action for this person is under way. Try again in a minute."))
     for delivery in Delivery.objects.filter(state=Delivery.State.NEW).iterator(100):
@@ -133,7 +133,7 @@ def _erase_mentions(whom: Person, done: Erased) -> None:
 
 
 def _erase_files(whom: Person, done: Erased) -> None:
-    """Delete what was set aside in the spool of this machine; the rest of it was read before."""
+    """Delete the person's files in this machine's spool, where only unreadable ones are left."""
     try:
         for file, spooled in spool_contents.opened():
             if mentions.names(whom.redactor, spooled.delivery):

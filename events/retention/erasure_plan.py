@@ -1,4 +1,4 @@
-"""What erasing a person would do, in sentences, to be read first."""
+"""Say what erasing a person would do, for a human to read before it is done."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ OPEN = ["waiting", "running", "held", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class ErasurePlan:
-    """What goes, what stays, what it means for access, and what is to be done elsewhere."""
+    """What goes, what stays, what it means for access, and what to do in other systems."""
 
     goes: tuple[str, ...]
     stays: str
@@ -41,7 +41,7 @@ SAMCART = _("SamCart keeps its own records, and old backups keep theirs until th
 
 
 def plan(person: Person) -> ErasurePlan:
-    """What `erase_person.erase` would do now. Changes nothing."""
+    """Return what `erase_person.erase` would do now. Changes nothing."""
     active = person.grants().active().select_related("integration").order_by("name", "pk")
     names = (
         say("{course} on {site}", course=grant.name, site=grant.integration) for grant in active
@@ -58,7 +58,7 @@ def plan(person: Person) -> ErasurePlan:
 
 
 def _goes(person: Person) -> Iterator[str]:
-    """How much of each kind goes."""
+    """Yield a sentence for each kind of row that goes."""
     if number := person.events().count():
         yield say_count(
             number,
@@ -92,7 +92,7 @@ def _goes(person: Person) -> Iterator[str]:
 
 
 def _elsewhere(person: Person) -> list[str]:
-    """Who else has data of the person, as far as Admit can know."""
+    """Return sentences about who else has data of the person, as far as Admit can know."""
     users = ThinkificUser.objects.filter(customer__in=person.customers)
     found: list[str] = [
         say(

@@ -1,7 +1,7 @@
-"""Housekeeping: once an hour what is too old is removed, in many short transactions.
+"""Housekeeping: once an hour remove what is too old, in many short transactions.
 
-One worker at a time does it, for a moment at a time and only while nothing else is to be done;
-the next one goes on where it stopped.
+One worker at a time does it, for a moment at a time and only while there is nothing else to do.
+The next one goes on where it stopped.
 """
 
 import logging
@@ -20,18 +20,18 @@ from events.retention.policy import TASKS, RetentionTask
 
 log = logging.getLogger(__name__)
 EVERY = timedelta(hours=1)
-# A worker that has not come back within this time has died over it.
+# A worker that has not finished within this time is taken for dead.
 LEASE = timedelta(minutes=5)
-# Looked at together, and removed a few at a time.
+# Rows are looked at in pages, and removed a few at a time.
 PAGE = 100
 FEW = 5
-# So many times as long as a transaction took, the database is left to others on SQLite.
+# On SQLite we leave the database to others for this many times as long as a transaction took.
 LEAVE_TIMES = 3
 START: tuple[datetime | None, int] = (None, 0)
 
 
 def begin() -> None:
-    """Have the first round come in an hour; without effect when there was one."""
+    """Schedule the first round in an hour, unless that was done before."""
     Tidying.objects.get_or_create(pk=Tidying.ONLY, defaults={"next_at": Now() + EVERY})
 
 
@@ -46,10 +46,10 @@ def go_on(
     enough: Callable[[], bool] = lambda: False,
     leave: Callable[[float], object] = time.sleep,
 ) -> dict[str, int]:
-    """Go on with the round if one is due: {task: how many rows were removed now}.
+    """Go on with the round if one is due. Return {task: how many rows were removed now}.
 
-    Ends at `until` (monotonic seconds) or as soon as `enough` says so, at the earliest after one
-    page. Between two transactions `leave` is called with the seconds to leave others.
+    It ends at `until` (monotonic seconds) or as soon as `enough` says so, but not before one page.
+    After each transaction `leave` is called with the seconds to leave to others.
     """
     removed: Counter[str] = Counter()
     mine = Tidying.objects.filter(next_at__lte=Now())
@@ -79,7 +79,7 @@ def work_off(
     after: tuple[datetime | None, int] = START,
     leave: Callable[[float], object] = time.sleep,
 ) -> Iterator[tuple[tuple[datetime | None, int], int]]:
-    """Remove page after page: yields the place that was reached and how many rows went."""
+    """Remove page after page. Yield the place that was reached and how many rows were removed."""
     while page := task.page(after, PAGE):
         number = _remove(task, task.may_go([pk for _, pk in page]), leave)
         if task.time:
@@ -90,7 +90,7 @@ def work_off(
 
 
 def would_remove(task: RetentionTask) -> int:
-    """How many rows of this kind would go now. Reads only."""
+    """Return how many rows of this kind would be removed now. Changes nothing."""
     if not task.time:
         return task.rows().count()
     number, after = 0, START
@@ -101,7 +101,7 @@ def would_remove(task: RetentionTask) -> int:
 
 
 def _remove(task: RetentionTask, pks: list[Any], leave: Callable[[float], object]) -> int:
-    """Remove these rows in short transactions; how many that were."""
+    """Remove these rows in short transactions. Return how many were removed."""
     number = 0
     while pks:
         with transaction.atomic():

@@ -1,7 +1,7 @@
-"""What is too old of sales: payloads, events with their actions, grants, and customers.
+"""Find and remove what is too old: payloads, events with their actions, grants, and customers.
 
-Rows are found by an index; those that are still needed stay; the rest is removed inside the
-caller's short transaction.
+Rows are found by an index. Those that are still needed stay; the rest is removed in the caller's
+short transaction.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,14 +21,14 @@ from events.reports.review import NOT_UNDERSTOOD
 from integrations.models import ApiCall, Customer
 
 Status = EventLog.Status
-# An event may be done but for an ending whose day is still to come.
+# An event may be done except for an ending that waits for its day.
 TO_END = Exists(RuleRun.objects.delayed().filter(event=OuterRef("pk")))
 # What still waits for Thinkific, for its day or for a person is never too old.
 OPEN = Q(status__in=[Status.WAITING, Status.FAILED, Status.HELD]) | NOT_UNDERSTOOD | Q(TO_END)
 
 
 def older(model: Any, field: str, days: int) -> QuerySet[Any]:
-    """The rows whose `field` is more than so many days ago; none for 0 days."""
+    """Return the rows whose `field` is more than `days` days ago; none for 0 days."""
     if not days:
         return model.objects.none()  # type: ignore[no-any-return]
     return model.objects.filter(  # type: ignore[no-any-return]
@@ -37,7 +37,7 @@ def older(model: Any, field: str, days: int) -> QuerySet[Any]:
 
 
 def delete(rows: QuerySet[Any]) -> int:
-    """Delete rows; how many, without what goes along with them."""
+    """Delete the rows. Return how many there were, without rows that are deleted with them."""
     _, removed = rows.delete()
     return removed.get(rows.model._meta.label, 0)
 
@@ -46,7 +46,7 @@ def delete(rows: QuerySet[Any]) -> int:
 
 
 def payloads() -> QuerySet[Delivery]:
-    """Deliveries that were read and whose body is too old."""
+    """Return deliveries that were read and whose body is too old."""
     old = older(Delivery, "received_at", settings.KEEP_PAYLOADS_DAYS)
     return old.filter(state=Delivery.State.READ, body_removed_at=None)
 
@@ -65,10 +65,10 @@ def remove_payloads(pks: Sequence[int]) -> int:
 
 
 def events() -> QuerySet[Delivery]:
-    """Deliveries that are too old as a whole, with their events and actions.
+    """Return deliveries that are too old as a whole, with their events and actions.
 
-    Skips those that an unread delivery may still be compared with: whether it repeats one, or
-    whether a subscription was canceled too.
+    Deliveries with which an unread one may still be compared are left out: it may repeat one, or
+    one may say that a subscription was canceled too.
     """
     old = older(Delivery, "received_at", settings.KEEP_EVENTS_DAYS)
     unread = Delivery.objects.filter(state=Delivery.State.NEW).aggregate(at=Min("received_at"))
@@ -78,9 +78,9 @@ def events() -> QuerySet[Delivery]:
 
 
 def _events_that_go(pks: Sequence[int], of: str) -> list[int]:
-    """Nothing of a customer goes as long as any event of that customer is open.
+    """Return those that may go: none of a customer who has an open event.
 
-    A held action is decided when a person releases it: by what came before and after it.
+    A held action is decided when a person releases it, by what came before and after it.
     """
     of_customer = EventLog.objects.filter(OPEN, customer=OuterRef("customer"))
     kept = EventLog.objects.filter(OPEN | Exists(of_customer), **{f"{of}__in": pks})
@@ -95,7 +95,7 @@ def remove_deliveries(pks: Sequence[int]) -> int:
 
 
 def remove_events(found: Sequence[int]) -> int:
-    """Delete events after what refers to them: the cascade would fetch all of that first."""
+    """Delete events after the rows that refer to them: a cascade would fetch all those first."""
     of_runs = RuleRun.objects.filter(event__in=found).values_list("pk", "customer")
     runs = [pk for pk, _ in of_runs]
     customers = {customer for _, customer in of_runs}
@@ -110,11 +110,11 @@ def remove_events(found: Sequence[int]) -> int:
 
 
 def lock_and_choose(pks: Sequence[int], *, of: str) -> list[int]:
-    """Those that may go now, held until the transaction ends: a retry may just have begun.
+    """Return those that may go now, locked until the transaction ends: a retry may have begun.
 
-    `of` is the column of an event by which they are chosen: its own number, or its delivery.
-    In the order in which retries take their locks, actions before events; and before these the
-    lock of deciding, for the inbox may be about to use one of their customers for a new event.
+    `of` is the event's column by which they are chosen: "pk" or "delivery". Locks are taken in the
+    order of retries, actions before events. The lock for deciding comes first, because the inbox
+    may be about to use one of these customers for a new event.
     """
     if connection.in_atomic_block and not try_lock():
         return []
@@ -134,12 +134,15 @@ def by_hand() -> QuerySet[EventLog]:
 
 
 def grants() -> QuerySet[Grant]:
-    """Those that are over. What is active stays, however old it is."""
+    """Return old grants that are over. Active grants stay, however old they are."""
     return older(Grant, "decided_at", settings.KEEP_EVENTS_DAYS) & Grant.objects.over()
 
 
 def grants_that_go(pks: Sequence[int]) -> list[int]:
-    """Without those by which an open event or action is decided, for one at a time decides."""
+    """Return those that may go now: none by which an open event or action is still decided.
+
+    In a transaction it takes the lock for deciding, and returns none if it does not get it.
+    """
     if connection.in_atomic_block and not try_lock():
         return []
     open_events = EventLog.objects.filter(OPEN)
@@ -162,9 +165,9 @@ def remove_grants(pks: Sequence[int]) -> int:
 
 
 def _remove_unknown(customers: Collection[int | None]) -> None:
-    """Remove those of whom nothing is known any more: no event, no action, and no access.
+    """Remove customers who have no event, no action and no grant any more.
 
-    With their accounts in Thinkific, as remembered, and their words of the search.
+    Their remembered Thinkific users and their search terms are deleted with them.
     """
     of_customer = {"customer": OuterRef("pk")}
     Customer.objects.filter(

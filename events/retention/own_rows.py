@@ -1,4 +1,4 @@
-"""The rows of a person who is erased: what of them goes, and how many they were."""
+"""Erase a person's own rows, and count them."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from integrations.sentences import say, say_count
 from rules.listing import listed
 
 Status = RuleRun.Status
-# What is said of an event or action whose person was erased, and the code of such an action.
+# The sentence for an event or action whose person was erased, and the code of such an action.
 NOTE = _("The data of the person was erased.")
 CODE = "erased"
 
@@ -35,7 +35,7 @@ class Erased:
     left: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """What was done, for the person who did it."""
+        """Return sentences about what was erased, for the person who did it."""
         erased = [
             say_count(self.customers, "1 customer", "{number} customers"),
             say_count(self.events, "1 event", "{number} events"),
@@ -55,7 +55,7 @@ class Erased:
 
 
 def erase_rows(whom: Person, done: Erased) -> None:
-    """Erase the person's own rows, inside the caller's transaction."""
+    """Erase the person's own rows, in the caller's transaction."""
     events = list(whom.events().values_list("pk", flat=True))
     others = RuleRun.objects.filter(event__in=events, customer__isnull=False)
     others = others.exclude(customer__in=whom.customers)
@@ -77,7 +77,7 @@ def erase_rows(whom: Person, done: Erased) -> None:
 
 
 def _erase_findings(whom: Person) -> None:
-    """The findings without a customer, by the address or the student's number in Thinkific."""
+    """Delete the person's findings without a customer, by address or Thinkific user ID."""
     hers = Q(pk__in=[])
     for address in whom.addresses:
         hers |= Q(email__iexact=address)
@@ -88,7 +88,7 @@ def _erase_findings(whom: Person) -> None:
 
 
 def _others_hold(whom: Person, events: list[int]) -> set[int]:
-    """The events by which somebody else's grants are decided."""
+    """Return those of the events that decided a grant of somebody else."""
     grants = Grant.objects.filter(event__in=events).exclude(customer__in=whom.customers)
     return {pk for pk in grants.values_list("event", flat=True) if pk}
 
@@ -106,7 +106,10 @@ def _erase_runs(hers: list[int]) -> int:
 
 
 def _erase_payloads(whom: Person) -> int:
-    """Remove what SamCart sent. Another person's access stays with the event and its actions."""
+    """Remove what SamCart sent. Return how many payloads there were.
+
+    Another person's access stays, in the event and its actions.
+    """
     number = 0
     for delivery in whom.deliveries():
         number += delivery.body_removed_at is None
@@ -134,7 +137,7 @@ def _erase_events(whom: Person, events: list[int], shared: set[int]) -> int:
         author_note="",
     )
     for event in EventLog.objects.filter(pk__in=shared):
-        # Another one's address says whose access it is about.
+        # An address of another person says whose access the event is about.
         fields = [each for each in event.custom_fields if "@" in str(each.get("value", ""))]
         EventLog.objects.filter(pk=event.pk).update(
             **whose,

@@ -1,6 +1,6 @@
-"""What is too old to be kept, what of it is still needed, and how the rest is removed.
+"""What is too old to be kept, which of it is still needed, and how the rest is removed.
 
-Each task finds candidates by an index, says which of them may go, and removes those inside the
+Each task finds candidates by an index, says which of them may go, and removes those in the
 caller's short transaction.
 """
 
@@ -32,17 +32,17 @@ from events.retention.old_sales import delete, older
 from integrations import audit
 from integrations.models import ApiCall, AuditEntry
 
-# One that is taken is gone at once. What nobody takes for so long was left by a version before
-# 0.3.0, which kept what it took, or lay in the database when REDIS_URL was set.
+# A wake-up is deleted when it is taken. One that nobody took for this long was left by a version
+# before 0.3.0, which kept what it took, or was in the database when REDIS_URL was set.
 WAKE_UP_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionTask:
-    """One kind of row. `one` and `many` name it in sentences.
+    """How one kind of row is removed. `one` and `many` name it in sentences.
 
-    `rows` are the candidates. Where some of them stay, `may_go` tells which do not, and `time`
-    is the field by which the walk goes past them.
+    `rows` returns the candidates. If some of them must stay, `may_go` returns those that need not,
+    and `time` is the field by which pages are ordered, so that the walk gets past those that stay.
     """
 
     name: str
@@ -54,7 +54,10 @@ class RetentionTask:
     time: str = ""
 
     def page(self, after: tuple[datetime | None, int], size: int) -> list[tuple[Any, Any]]:
-        """The next candidates after this place, oldest first: (time, pk)."""
+        """Return the next candidates after this place as (time, pk), oldest first.
+
+        Without a `time` field the place is ignored, and the times are None.
+        """
         if not self.time:
             return [(None, pk) for pk in self.rows().order_by().values_list("pk", flat=True)[:size]]
         rows, (at, pk) = self.rows(), after
@@ -68,7 +71,7 @@ class RetentionTask:
 
 
 def _alerts() -> QuerySet[Alert]:
-    """Alerts that are over for as long as exchanges are kept; their messages go with them."""
+    """Return alerts that ended longer ago than exchanges are kept. Their messages go with them."""
     return older(Alert, "ended_at", settings.KEEP_EXCHANGES_DAYS)
 
 
@@ -90,7 +93,7 @@ def _batches() -> QuerySet[Batch]:
 
 
 def _comparisons() -> QuerySet[ComparisonRun]:
-    """What was found then differs from today's Thinkific."""
+    """Return old comparisons, which say nothing about Thinkific today."""
     return older(ComparisonRun, "finished_at", settings.KEEP_EXCHANGES_DAYS)
 
 
@@ -105,7 +108,10 @@ def _unused_texts() -> QuerySet[RuleTexts]:
 
 
 def _texts_that_go(pks: Sequence[int]) -> list[int]:
-    """Under the lock of deciding, for the inbox may be about to use one of them for a new event."""
+    """Return the texts that may go, under the lock for deciding.
+
+    Without the lock the inbox could be about to use one of them for a new event.
+    """
     if connection.in_atomic_block and not try_lock():
         return []
     return list(_unused_texts().filter(pk__in=pks).values_list("pk", flat=True))
@@ -120,7 +126,7 @@ def _stale_wake_ups() -> QuerySet[OrmQ]:
 
 
 def _sessions() -> Any:
-    """The model of the engine that SESSION_ENGINE names, as `clearsessions` finds it."""
+    """Return the session model of SESSION_ENGINE, found as `clearsessions` finds it."""
     return import_module(settings.SESSION_ENGINE).SessionStore.get_model_class()
 
 

@@ -9,9 +9,9 @@ from integrations.secrets import SecretUnreadable
 
 
 def find() -> tuple[Person, list[Customer]]:
-    """Those on the list who came back with a restored database, and those who bought again since.
+    """Return the erased who came back with a restored database, and those who bought again since.
 
-    Brings the list's file and the database together first. Raises ValueError with a sentence.
+    Merges the list's file with the database first. Raises ValueError with a sentence.
     """
     try:
         known = erasures.restore()

@@ -1,4 +1,4 @@
-"""Having the database write its files without what was deleted, which stays in them otherwise."""
+"""Have the database rewrite its files, in which deleted rows would otherwise stay readable."""
 
 import time
 from typing import Any
@@ -31,10 +31,10 @@ LOG_TRIES, LOG_PAUSE = 20, 0.1
 
 
 def rewrite() -> str:
-    """Clear what deleted rows left behind in the database's files; why that failed, else "".
+    """Clear what deleted rows left in the database's files. Return why that failed, or "".
 
-    SQLite writes its file again, and the spool takes what SamCart sends meanwhile. PostgreSQL gives
-    the room of deleted rows free; its write-ahead log and base backups are the server's matter.
+    SQLite writes its file again; meanwhile the spool takes what SamCart sends. PostgreSQL frees the
+    space of deleted rows; its write-ahead log and base backups are up to whoever runs the server.
     """
     try:
         with connection.cursor() as cursor:
@@ -53,7 +53,7 @@ def rewrite() -> str:
 
 
 def _write_log_back(cursor: Any) -> bool:
-    """Empty the -wal file of SQLite; False when somebody has read from it all the time."""
+    """Empty the -wal file of SQLite. Return False if readers kept it busy all the time."""
     for _try in range(LOG_TRIES):
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if not cursor.fetchone()[0]:  # it is not busy

@@ -1,6 +1,6 @@
-"""Sealing what was stored in the clear by earlier versions, and sealing it again by a new key.
+"""Seal what earlier versions stored in the clear, and seal stored bodies again with a new key.
 
-A few rows in each short transaction, so that receiving goes on meanwhile.
+Each short transaction writes a few rows, so that receiving goes on meanwhile.
 """
 
 import time
@@ -16,12 +16,12 @@ from integrations.models import ApiCall
 from integrations.secrets import SecretUnreadable
 
 Table = Unsealed.Table
-# Looked at together, and written a few at a time.
+# Rows are looked at in pages, and written a few at a time.
 PAGE = 100
-# So many times as long as a transaction took, the database is left to others on SQLite.
+# On SQLite we leave the database to others for this many times as long as a transaction took.
 LEAVE_TIMES = 3
 Leave = Callable[[float], object]
-# The model of each table, and what renews each sealed column of it.
+# The model of each table, and the function that seals the value of each column.
 COLUMNS: dict[str, tuple[Any, dict[str, Callable[[Any], Any]]]] = {
     Table.DELIVERIES.value: (
         Delivery,
@@ -40,7 +40,10 @@ def go_on(
     enough: Callable[[], bool] = lambda: False,
     leave: Leave = time.sleep,
 ) -> int:
-    """Seal what is not sealed yet; how many rows were. Ends at `until` or when `enough` says so."""
+    """Seal what is not sealed yet. Return how many rows were written.
+
+    It ends at `until` (monotonic seconds) or when `enough` says so, but not before one page.
+    """
     done = 0
     for todo in Unsealed.objects.order_by("table"):
         for reached, written, _ in renew(todo.table, todo.reached_id, todo.last_id, leave=leave):
@@ -55,9 +58,9 @@ def go_on(
 def renew(
     table: str, after: int, last: int, *, leave: Leave = time.sleep
 ) -> Iterator[tuple[int, int, int]]:
-    """Have the rows after one number and up to another sealed by the first key, page by page.
+    """Seal the rows with IDs above `after`, up to `last`, with the first key, page by page.
 
-    Yields the number that was reached, how many rows were written, and how many no key opens.
+    Yield the ID that was reached, how many rows were written, and how many no key opens.
     """
     model, columns = COLUMNS[table]
     rows = model.objects.filter(pk__lte=last).order_by("pk")
@@ -71,7 +74,7 @@ def renew(
 def _renewed(
     page: list[dict[str, Any]], columns: dict[str, Callable[[Any], Any]]
 ) -> tuple[list[tuple[dict[str, Any], dict[str, Any]]], int]:
-    """Of each row that changes, what it is now and what it is to be; how many cannot be opened."""
+    """Return (old values, new values) of each row that changes, and how many no key opens."""
     changes, unreadable = [], 0
     for row in page:
         try:
@@ -90,7 +93,7 @@ def _write(model: Any, changes: list[tuple[dict[str, Any], dict[str, Any]]], lea
         with transaction.atomic():
             while changes:
                 row, new = changes[0]
-                # Not what was removed or erased in the meantime.
+                # The filter leaves out a row that was removed or erased in the meantime.
                 model.objects.filter(**row).update(**new)
                 changes = changes[1:]
                 if time.monotonic() - began > HOLD_SECONDS / 2:

@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
 
 def _chosen(held: list[Holding], course: str, integration: str) -> Holding:
-    """Raises LookupError with a sentence."""
+    """Return the one access that is meant. Raises LookupError with a sentence."""
     if integration:
         site = named.integration(integration)
         held = [each for each in held if each.grants[0].integration_id == site.pk]

@@ -1,4 +1,4 @@
-"""`manage.py erase_person EMAIL`: forget one person for good."""
+"""`manage.py erase_person EMAIL`: erase one person for good."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,7 +10,7 @@ from events.reports.person import Person
 from events.retention import erase_person, erasure_plan, returned
 from events.retention.own_rows import Erased
 
-# So long an action of the person that is under way may take to end.
+# How long to wait for an action of the person that is running.
 WAIT_SECONDS = 60.0
 
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         self._say_done(done)
 
     def _back(self) -> Person:
-        """Those who were erased and are here again."""
+        """Return, as one Person, all who were erased and came back with a restored database."""
         back, again = returned.find()
         for each in again:
             self.stdout.write(

@@ -1,4 +1,4 @@
-"""`manage.py events`: what came in, newest first."""
+"""`manage.py events`: list what came in, newest first."""
 
 import json
 from argparse import ArgumentParser
@@ -11,7 +11,7 @@ from events.models import Delivery, EventLog
 from events.reports import serializers
 from integrations.samcart.parser import normalize_email
 
-# What belongs to so many events is looked up at once: SQLite looks for 1,000 rows at most.
+# Related rows are read for this many events at a time: SQLite limits the values in one query.
 AT_ONCE = 200
 
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
 
 def newest(limit: int, *, email: str | None, order: str | None) -> list[EventLog | Delivery]:
-    """Events, and deliveries that none was read from yet, newest first."""
+    """Return events, and deliveries from which no event was read yet, newest first."""
     events = EventLog.objects.select_related("product", "customer", "rule_texts")
     if email:
         events = events.filter(customer__email=normalize_email(email) or email.strip().casefold())

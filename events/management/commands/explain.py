@@ -1,4 +1,4 @@
-"""`manage.py explain`: why a customer has a course, or has not."""
+"""`manage.py explain`: say why a customer has a course, or does not."""
 
 import json
 from argparse import ArgumentParser

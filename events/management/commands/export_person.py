@@ -1,4 +1,4 @@
-"""`manage.py export_person EMAIL`: all that Admit holds of one person, as JSON."""
+"""`manage.py export_person EMAIL`: write all that Admit holds about one person, as JSON."""
 
 import os
 from argparse import ArgumentParser

@@ -1,4 +1,4 @@
-"""`manage.py reconcile`: what Thinkific shows beside what was paid for."""
+"""`manage.py reconcile`: compare what Thinkific shows with what was paid for."""
 
 import json
 import time
@@ -63,7 +63,10 @@ class Command(BaseCommand):
         return True
 
     def _finish(self, run: ComparisonRun) -> ComparisonRun | None:
-        """Go on, beside the worker, until the comparison is done or has stopped."""
+        """Continue the comparison, along with the worker, until it is done or has stopped.
+
+        Return None if it was deleted meanwhile.
+        """
         said = ""
         while True:
             comparing.go_on(only=[run.pk], until=time.monotonic() + WAIT_SECONDS)
@@ -103,7 +106,7 @@ class Command(BaseCommand):
 
 
 def _rows(findings: QuerySet[ComparisonFinding]) -> Iterator[Row]:
-    """The rows of these findings, a few in memory at a time."""
+    """Yield the rows of these findings, with at most CHUNK in memory."""
     last = 0
     while chunk := list(
         findings.select_related("customer").filter(pk__gt=last).order_by("pk")[:CHUNK]

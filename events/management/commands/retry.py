@@ -1,4 +1,4 @@
-"""`manage.py retry`: failed actions again."""
+"""`manage.py retry`: queue failed actions again."""
 
 from argparse import ArgumentParser
 from typing import Any

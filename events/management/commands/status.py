@@ -1,4 +1,4 @@
-"""`manage.py status`: is anything waiting, does the worker work, are the sites connected?"""
+"""`manage.py status`: say what waits, whether the worker works, and how each site is connected."""
 
 import json
 import sys
@@ -83,7 +83,10 @@ class Command(BaseCommand):
 
 
 def status() -> dict[str, Any]:
-    """What `status --json` tells; seconds are floats, times ISO 8601, the spool this machine's."""
+    """Return what `status --json` prints: seconds are floats, times ISO 8601.
+
+    The spool is that of this machine.
+    """
     counts = dict(RuleRun.objects.values_list("status").annotate(Count("pk")).order_by())
     oldest = backlog.oldest_due_seconds()
     silent = scheduler.silence()
@@ -103,7 +106,7 @@ def status() -> dict[str, Any]:
 
 
 def _history() -> dict[str, int] | None:
-    """How far the events of before the ledger are read; None where there were none."""
+    """Return how far the events from before the ledger are read; None if there were none."""
     history = History.objects.first()
     if history is None:
         return None

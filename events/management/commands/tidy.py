@@ -1,4 +1,4 @@
-"""`manage.py tidy`: what housekeeping does once an hour, now and to the end."""
+"""`manage.py tidy`: do all housekeeping now. Workers do it once an hour."""
 
 from argparse import ArgumentParser
 from typing import Any

@@ -1,4 +1,4 @@
-"""`manage.py trigger`: a sample sale through the real webhook."""
+"""`manage.py trigger`: send a sample event through the real webhook."""
 
 import time
 from argparse import ArgumentParser
@@ -66,7 +66,7 @@ class Command(BaseCommand):
 
 
 def webhook(marketplace: str | None, url: str | None) -> str:
-    """The address of the account's webhook, at `url` or PUBLIC_URL. Raises CommandError."""
+    """Return the address of the account's webhook, at `url` or PUBLIC_URL. Raises CommandError."""
     if url and not is_web_address(url):
         raise CommandError(
             f"--url takes an address such as http://127.0.0.1:8000; not {url}.", returncode=2
@@ -88,7 +88,7 @@ def webhook(marketplace: str | None, url: str | None) -> str:
 
 
 def is_web_address(url: str) -> bool:
-    """Whether a POST can be sent there."""
+    """Whether `url` is an HTTP or HTTPS address to which a POST can be sent."""
     try:
         parts = urlsplit(url)
         known = parts.scheme in {"http", "https"} and bool(parts.hostname)
