@@ -236,6 +236,11 @@ class RuleRun(models.Model):
             models.Index(fields=["-received_at", "-id"], name="run_newest"),
             models.Index(fields=["integration", "-received_at", "-id"], name="run_of_site"),
             models.Index(fields=["rule", "-received_at"], name="run_of_rule"),
+            models.Index(
+                fields=["rule", "-started_at"],
+                condition=Q(started_at__isnull=False),
+                name="run_began",
+            ),
         ]
 
     def __str__(self) -> str:

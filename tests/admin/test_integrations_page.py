@@ -23,7 +23,7 @@ from integrations.thinkific.sandbox import Fault
 from integrations.thinkific.site_check import reject_key
 from rules.models import Rule
 from tests.support import factories, queued
-from tests.support.pages import errors, press, said, save_site, signed_in, words
+from tests.support.pages import errors, plain, press, said, save_site, signed_in, words
 
 pytestmark = pytest.mark.first_database
 
@@ -486,6 +486,36 @@ def test_a_new_key_of_a_site_that_is_off_lets_nothing_go_on(boss, world):
     answer = save_site(boss, world.integration, secret=factories.KEY, enabled=None)
     assert said(answer)[0].startswith("Art Academy: saved. Connected. It is off:")
     assert "go on now" not in said(answer)[0]
+
+
+def row_menu(client: Client) -> str:
+    """What is behind the menu of the one integration in the list."""
+    page = client.get(reverse(LIST)).content.decode()
+    menus: list[str] = re.findall(r'<div class="sheet".*?</div>', page)
+    return plain(" ".join(menus))
+
+
+def test_the_menu_of_a_row_edits_it_and_turns_it_off_and_on(boss, world):
+    queued.run(world.course())
+    assert row_menu(boss) == (
+        "Refresh Art Academy Turn off Art Academy Edit Art Academy Mapping Art Academy "
+        "Delete Art Academy"
+    )
+    off = press(boss, world.integration, "turn_off", back=reverse(LIST))
+    assert off.request["PATH_INFO"] == reverse(LIST)
+    assert said(off) == [
+        "Art Academy: saved. It is off: its actions wait, and nothing is sent to Thinkific until "
+        "you turn it on again. Nothing is lost. 1 waiting action until then."
+    ]
+    assert not Integration.objects.get().enabled
+    assert "Turn on Art Academy Edit Art Academy" in row_menu(boss)
+    assert said(press(boss, world.integration, "turn_off")) == []
+    press(boss, world.integration, "turn_on", back=reverse(LIST))
+    assert Integration.objects.get().enabled
+
+
+def test_who_only_looks_is_offered_no_edit_in_the_menu_of_a_row(world):
+    assert row_menu(signed_in(roles.VIEWER)) == "Mapping Art Academy"
 
 
 def test_turning_off_and_on_says_what_that_means(boss, world):

@@ -128,8 +128,11 @@ class IntegrationAdmin(ListAdmin):
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, Integration)
-        mapping = (f"{page_of(thing)}#mapping", "", say("Mapping"))
-        links: list[tuple[str, str, str]] = [mapping] if _has_catalog(thing) else []
+        links: list[tuple[str, str, str]] = []
+        if self.has_change_permission(request, thing):
+            links.append((page_of(thing), "", say("Edit")))
+        if _has_catalog(thing):
+            links.append((f"{page_of(thing)}#mapping", "", say("Mapping")))
         if self.has_delete_permission(request, thing):
             page = reverse("admin:integrations_integration_delete", args=[thing.pk])
             links.append((page, "danger", say("Delete")))
@@ -173,6 +176,14 @@ class IntegrationAdmin(ListAdmin):
         integration.enabled = True
         credentials.save(integration)
         integration_messages.turned_on(request, integration, waiting)
+
+    def turn_off(self, request: HttpRequest, integration: Integration) -> None:
+        """Send nothing for it until it is turned on again; its actions wait."""
+        if not integration.enabled:
+            return
+        integration.enabled = False
+        credentials.save(integration)
+        integration_messages.turned_off(request, integration, backlog.waiting(integration))
 
     def note_welcome_emails(self, request: HttpRequest, integration: Integration) -> None:
         """Note that they are on in Thinkific, which Admit cannot see."""
