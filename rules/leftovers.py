@@ -1,15 +1,15 @@
-"""Rules that are left over: they end, or give back, what no other rule of their product gives."""
+"""Rules that are left over: they end, or give back, what no other rule gives to the same buyers."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from integrations.models import Destination, Product
-from rules import changing, facts, pairing
+from rules import actions, changing, facts, pairing
 from rules.facts import Places, RuleFacts
 from rules.models import Rule
 
@@ -38,48 +38,58 @@ class Leftover:
 
 
 def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[Known]:
-    """Those of a product's `own` rules that are left over; `others` may give something there, too.
+    """Those that are left over of a product's `own` rules, or of an account's global ones.
 
-    A rule that is off speaks for the others of its course: it may be turned on again. Left out is
-    what a person may well mean: to end what other products gave, or alone to give something for a
-    recovered payment.
+    `others` may give something to the same buyers: global rules for a product, and for global
+    rules those of the account's products. A rule that is off speaks for the others of its course:
+    it may be turned on again. Left out is what a person may well mean: to end what other products
+    gave, or alone to give something for a recovered payment.
     """
+    suspects = [rule for rule in own if rule.enabled and _is_companion(rule)]
+    if not suspects:
+        return []
     named = _named(chain(own, others))
-    found = [
-        rule
-        for rule in own
-        if rule.enabled and rule.destination_id not in named and _is_companion(rule)
-    ]
+    found = [rule for rule in suspects if rule.destination_id not in named]
     together = Counter(rule.destination_id for rule in found)
     return [rule for rule in found if rule.spec.ends_access or together[rule.destination_id] > 1]
 
 
-def by_product(places: Places) -> dict[int, list[RuleFacts]]:
-    """All that are left over, by the number of their product. No query."""
+def by_place(places: Places) -> Places:
+    """All that are left over, by their product, and the global ones by their account. No query."""
     own, everywhere = places
-    found = {
+    of_products = {
         number: of_place(rules, everywhere.get(rules[0].marketplace_id, ()))
         for number, rules in own.items()
     }
-    return {number: left for number, left in found.items() if left}
+    of_accounts = {
+        number: of_place(rules, _of_account(number, own)) for number, rules in everywhere.items()
+    }
+    return _some(of_products), _some(of_accounts)
 
 
-def give_back(left: Iterable[RuleFacts]) -> bool:
-    """Whether one of these gives a course to a later buyer, by a recovered payment."""
-    return any(rule.spec.gives_access for rule in left)
+def that_give(places: Places) -> Places:
+    """Those of places at which one of them gives a course to a later buyer. No query."""
+    of_products, of_accounts = by_place(places)
+    return _giving(of_products), _giving(of_accounts)
 
 
-def judged(product: Product, rules: Iterable[Rule]) -> list[Leftover]:
-    """What is left over for this product, and what can become of each.
+def judged(product: Product | None, rules: Iterable[Rule]) -> list[Leftover]:
+    """What is left over for this product, or with None of global rules, and what each can become.
 
-    `rules` are those of the product and the global ones of its account, on or off.
+    `rules` are those of the product and the global ones of its account, on or off; for global
+    rules those of `concerning_all`.
     """
     rules = list(rules)
-    own = [rule for rule in rules if rule.product_id == product.pk]
-    others = [rule for rule in rules if rule.product_id != product.pk]
+    number = product and product.pk
+    own = [rule for rule in rules if rule.product_id == number]
+    others = [rule for rule in rules if rule.product_id != number]
     given = {rule.destination: None for rule in pairing.given(product, own)}
     # Of its own, one that is off is there as well: there can be no second one.
-    there = {_does(rule, rule.destination_id) for rule in rules if rule.enabled or rule in own}
+    there = {
+        _does(rule, rule.destination_id)
+        for rule in rules
+        if rule in own or (rule.enabled and rule.product_id is None)
+    }
     found = []
     for rule in of_place(own, others):
         fitting = [each for each in given if each is not None and _fits(rule, each)]
@@ -90,6 +100,17 @@ def judged(product: Product, rules: Iterable[Rule]) -> list[Leftover]:
         else:
             found.append(Leftover(rule, doubled=bool(fitting) and not open_))
     return found
+
+
+def concerning_all(account: int) -> QuerySet[Rule]:
+    """The global rules of an account, and what its products' rules give of the same courses."""
+    own = Rule.objects.filter(marketplace=account, product=None)
+    same = Q(
+        marketplace=account,
+        action__in=actions.giving_access(),
+        destination__in=own.exclude(destination=None).values("destination"),
+    )
+    return Rule.objects.filter(Q(marketplace=account, product=None) | same).with_names()
 
 
 def left_by(chosen: Set[int]) -> QuerySet[Rule]:
@@ -105,9 +126,27 @@ def left_by(chosen: Set[int]) -> QuerySet[Rule]:
     for account, shared in everywhere.items():
         if chosen.isdisjoint(rule.pk for rule in shared):
             continue  # what is for every product stays when a rule of one is deleted
-        of_products = (rules for rules in own.values() if rules[0].marketplace_id == account)
-        left += _left_by(chosen, shared, chain(shared, *of_products))
+        left += _left_by(chosen, shared, chain(shared, _of_account(account, own)))
     return Rule.objects.filter(pk__in=left).with_names().order_by("product", "pk")
+
+
+def _of_account(account: int, own: Mapping[int, Sequence[RuleFacts]]) -> Iterator[RuleFacts]:
+    """The rules of its products."""
+    of_products = (rules for rules in own.values() if rules[0].marketplace_id == account)
+    return chain.from_iterable(of_products)
+
+
+def _some(found: Mapping[int, list[RuleFacts]]) -> dict[int, list[RuleFacts]]:
+    return {number: left for number, left in found.items() if left}
+
+
+def _giving(found: Mapping[int, list[RuleFacts]]) -> dict[int, list[RuleFacts]]:
+    """Of those places at which one gives a course, by a recovered payment."""
+    return {
+        number: left
+        for number, left in found.items()
+        if any(rule.spec.gives_access for rule in left)
+    }
 
 
 def _left_by(chosen: Set[int], own: Sequence[RuleFacts], known: Iterable[RuleFacts]) -> list[int]:

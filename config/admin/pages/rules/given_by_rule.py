@@ -5,20 +5,20 @@ from itertools import islice
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages import many
+from config.admin.pages.rules import keeping
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
 from events.execution.rerun import Rerun
-from events.models import RuleRun
 from events.reports.behind_all_rules import OfRule
 from events.reports.left_behind import (
     MOST,
@@ -138,9 +138,9 @@ def show(request: HttpRequest) -> HttpResponse:
     back = way_back(request) or _origin(found, products)
     kept_runs = kept_by_buyers(number, products)
     if "again" in request.POST:
-        return _tell_again(request, kept_runs, back)
+        return keeping.tell_again(request, kept_runs, back)
     if "keep" in request.POST:
-        return _keep(request, found, back)
+        return keeping.keep(request, found, back, f"{request.path}?{page}")
     if request.method == "POST":
         return _move(request, found, back)
     can = [row.line for row in found.rows if not row.why_not]
@@ -155,8 +155,8 @@ def show(request: HttpRequest) -> HttpResponse:
         **_what_follows(found),
         lists=[_list(say("What will be done"), can), _list(say("Left out"), left_out)],
         chosen=[line.event.pk for line in can],
-        keep=say_count(found.customers, "Let 1 buyer keep it", "Let {number} buyers keep it"),
-        every=[row.event.pk for row in found.rows],
+        keep=keeping.let_keep(found.customers),
+        grants=[grant.pk for grant in found.grants],
         still=found.still[: many.SHOWN],
         others=len(found.still) - many.SHOWN,
         kept_runs=kept_runs,
@@ -219,32 +219,6 @@ def _origin(found: LeftBehind, products: Sequence[int]) -> str:
     return reverse("admin:rules_rule_change", args=[found.rule.pk])
 
 
-def _chosen(request: HttpRequest, found: LeftBehind, field: str) -> list[Behind]:
-    numbers = set(row_ids(request.POST.get(field, "").split(","))[:MOST])
-    return [row for row in found.rows if row.event.pk in numbers]
-
-
-def _keep(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
-    rows = _chosen(request, found, "keepers")
-    moving.keep((row.event, row.grants) for row in rows)
-    text = say_count(
-        LeftBehind(found.rule, rows).customers,
-        "1 buyer keeps {courses}.",
-        "{number} buyers keep {courses}.",
-        courses=listed([*map(brief, LeftBehind(found.rule, rows).courses)], NAMED),
-    )
-    if rows:
-        messages.success(request, text)
-    return HttpResponseRedirect(back)
-
-
-def _tell_again(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> HttpResponse:
-    moving.tell_again((run.event, [run.grant]) for run in runs if run.grant)
-    if runs:
-        messages.success(request, say("Pages tell of them again where no rule gives it."))
-    return HttpResponseRedirect(back)
-
-
 def where_kept(event: int) -> str:
     """Of the page that shows what the buyer of this event keeps, "" where that is nothing."""
     run = kept_of(event)
@@ -256,7 +230,8 @@ def where_kept(event: int) -> str:
 
 
 def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
-    rows = [row for row in _chosen(request, found, "chosen") if not row.why_not]
+    chosen = set(row_ids(request.POST.get("chosen", "").split(","))[:MOST])
+    rows = [row for row in found.rows if row.event.pk in chosen and not row.why_not]
     batch = many.begin(request, _title(found))
     ends_only = "only_end" in request.POST
     purchases = [

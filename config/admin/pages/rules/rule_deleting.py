@@ -58,11 +58,12 @@ def back_from(request: HttpRequest, rule: int) -> HttpResponseRedirect | None:
 def delete(request: HttpRequest, chosen: Collection[int]) -> None:
     """Delete these, and what belongs to them if the button said so; both in one step."""
     too = _too(request, chosen)
-    products = set(Rule.objects.filter(pk__in=chosen).values_list("product", flat=True)) - {None}
+    rules = list(Rule.objects.filter(pk__in=chosen))
+    products = {rule.product_id for rule in rules if rule.product_id}
     changing.delete(Rule.objects.filter(pk__in=[*chosen, *too]))
     if too:
         messages.success(request, _went_too(len(too), several=len(chosen) > 1))
-    if left := left_over.sentence(request, products):
+    if left := left_over.of_rules(request, rules):
         messages.warning(request, left)
     single = len(chosen) == 1
     given = given_by_rule.sentence(*chosen) if single else None
