@@ -17,4 +17,9 @@ class Migration(migrations.Migration):
                 name="run_began",
             ),
         ),
+        migrations.AlterField(
+            model_name="rulerun",
+            name="destination_id",
+            field=models.BigIntegerField(null=True, verbose_name="number"),
+        ),
     ]

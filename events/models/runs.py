@@ -174,7 +174,7 @@ class RuleRun(models.Model):
 
     action = models.CharField(_("action"), max_length=40, choices=actions.choices)
     # None of an action without a course or bundle, which is named by its integration.
-    destination_id = models.BigIntegerField(_("Thinkific ID"), null=True)
+    destination_id = models.BigIntegerField(_("number"), null=True)
     destination_name = models.CharField(_("course or bundle"), max_length=255)
     # "course:501", "bundle:7"; "" of an action that changes no access.
     target = models.CharField(max_length=40)

@@ -773,6 +773,8 @@ def test_the_delete_page_counts_what_stops_and_deletes(boss, world):
     for _ in range(3):
         queued.run(course)
     kept = queued.run(course, status="done")
+    assert "Students keep" not in words(boss.get(page("delete", world.integration)))
+    queued.grant(kept)
     text = words(boss.get(page("delete", world.integration)))
     assert "2 rules are deleted" in text
     assert "3 waiting actions fail" in text

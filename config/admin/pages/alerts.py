@@ -27,7 +27,7 @@ from integrations import audit, secrets
 from integrations.audit import Act
 from integrations.models import Marketplace
 from integrations.notify_url import signature
-from integrations.notify_url.address_check import check_url
+from integrations.notify_url.address_check import check_url, how_it_begins
 from integrations.sentences import joined, say, say_count
 
 SEES = "events.view_rulerun"
@@ -55,7 +55,6 @@ class ChannelForm(forms.Form):
     address = forms.CharField(
         label=_("Address"),
         max_length=500,
-        help_text=_("Of an incoming webhook; it begins with https://."),
         widget=forms.URLInput(attrs={"autocomplete": "off"}),
     )
     enabled = forms.BooleanField(label=pgettext_lazy("switch", "On"), required=False, initial=True)
@@ -76,6 +75,8 @@ class ChannelForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.label_suffix = ""
         self.channel = channel
+        begins = how_it_begins(allow_private=settings.ALLOW_PRIVATE_NOTIFY_URLS)
+        self.fields["address"].help_text = joined([say("Of an incoming webhook."), begins])
         if channel.pk:
             del self.fields["kind"], self.fields["address"]
             self.initial = {

@@ -21,7 +21,7 @@ from config.admin.parts.buttons import page_of
 from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
-from events.reports import backlog
+from events.reports import anybody, backlog
 from events.retention import delete_integration
 from integrations import app_registry, catalog_refresh, credentials
 from integrations.app_registry import APPS
@@ -273,7 +273,7 @@ class IntegrationAdmin(ListAdmin):
                 title=say("Delete {name}?", name=badges.brief(integration)),
                 opts=self.opts,
                 object=integration,
-                has_catalog=_has_catalog(integration),
+                anybody_has=anybody.has_something_at(integration),
                 lines=delete_integration.summarize(integration).lines(),
             )
         if page := ask(request):

@@ -25,7 +25,7 @@ from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
-from events.reports import backfill, subscriptions
+from events.reports import anybody, backfill, subscriptions
 from events.reports.last_run import with_last_run
 from integrations import product_lines
 from integrations.audit import Act
@@ -165,6 +165,11 @@ class ProductAdmin(Audited, ListAdmin):
         """The product, and its rules with it."""
         changing.note_deleted(Rule.objects.filter(product=obj))
         super().delete_model(request, obj)
+
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        rules = context["object"].rules.select_related("destination")
+        told = {"anybody_has": anybody.has_what_rules_are_about(rules)}
+        return super().render_delete_form(request, context | told)
 
     # The page of one product
 

@@ -16,6 +16,7 @@ from config.admin.pages.rules import given_by_rule, left_over
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.params import row_ids
+from events.reports import anybody
 from integrations.sentences import Said, say, say_count
 from rules import changing, leftovers
 from rules.listing import listed
@@ -30,7 +31,9 @@ def context(chosen: Collection[int]) -> dict[str, Any]:
     """What the page that asks says of the rules that belong to these."""
     found = list(leftovers.left_by(set(chosen)))
     number = len(chosen) + len(found)
+    rules = Rule.objects.filter(pk__in=chosen).select_related("destination")
     return {
+        "anybody_has": anybody.has_what_rules_are_about(rules),
         "companions": found,
         "they_belong": _they_belong(len(found), several=len(chosen) > 1),
         "ends": any(rule.spec.ends_access for rule in found),
