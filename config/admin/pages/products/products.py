@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
+from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.products.coverage_meanwhile import said_added
 from config.admin.pages.rules import edited_rule, given_by_rule, left_over, undo_deleting
 from config.admin.parts import badges, batch_links
@@ -155,11 +156,7 @@ class ProductAdmin(Audited, ListAdmin):
             return "0"
         capped = grouped(MOST_SALES) + "+"
         shown = capped if product.sold_lately > MOST_SALES else grouped(product.sold_lately)
-        bought = urlencode(
-            {"product": product.pk, "trigger__exact": Trigger.PRODUCT_PURCHASED, "received": 30}
-        )
-        page = reverse("admin:events_eventlog_changelist")
-        return format_html('<a href="{}?{}">{}</a>', page, bought, shown)
+        return format_html('<a href="{}">{}</a>', sales_of(product.pk), shown)
 
     def delete_model(self, request: HttpRequest, obj: Product) -> None:
         """The product, and its rules with it."""
