@@ -354,7 +354,7 @@ def test_global_rules_that_are_left_over_are_named_where_those_of_products_are(
     text = words(manager.get(overview))
     assert f"4 {OVERVIEW}" in text
     assert f"{LEFT_EVERYWHERE} See, change or delete them" in text
-    left = Rule.objects.first()
+    left = Rule.objects.earliest("pk")
     assert "No rule gives Ink any more. See the global rules" in words(manager.get(page_of(left)))
 
 

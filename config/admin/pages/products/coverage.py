@@ -73,6 +73,9 @@ def _page(
     shown: PageOfRows | None = None,
 ) -> HttpResponse:
     may_add = request.user.has_perm("rules.add_rule")
+    # Who looks at some products alone is told of these.
+    noted = asked.of(rows) if asked.only else rows
+    behind = [] if asked.only else behind_all.by_rule(request, behind_all_rules.everywhere())
     return render(
         request,
         "admin/coverage.html",
@@ -83,10 +86,10 @@ def _page(
         shown=shown,
         options=_options(choices.names) if may_add else "",
         accounts={row.marketplace.pk for row in rows},
-        nothing=sum(row.gives_nothing_to_buyers for row in rows),
-        without_pairs=sum(bool(row.holes) for row in rows),
-        behind=behind_all.by_rule(request, behind_all_rules.everywhere()),
-        left_over=sum(bool(row.left_over) for row in rows),
+        nothing=sum(row.gives_nothing_to_buyers for row in noted),
+        without_pairs=sum(bool(row.holes) for row in noted),
+        behind=behind,
+        left_over=sum(bool(row.left_over) for row in noted),
         undoable=undo_deleting.step(request),
         may_settle=request.user.has_perms(left_over.MAY),
         to_mend=sum(bool(form.row.holes) for form in forms),

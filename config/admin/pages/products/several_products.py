@@ -20,7 +20,7 @@ from integrations import product_lines
 from integrations.models import Marketplace, Product
 from integrations.ordering import by_name
 from integrations.product_lines import Line
-from integrations.sentences import Text, say, say_count
+from integrations.sentences import say, say_count
 
 MOST = 200
 LONGEST = 100_000
@@ -98,7 +98,7 @@ def _saved(
     First to the lines that could not be read.
     """
     back = way_back(request)
-    text: Text = say_count(len(made), "1 product added.", "{number} products added.")
+    text: str = say_count(len(made), "1 product added.", "{number} products added.")
     products = reverse("admin:integrations_product_changelist")
     earlier = row_ids(request.POST.get(ADDED, "").split(","))
     new = coverage_filter.of_products([*earlier, *(product.pk for product in made)])
