@@ -14,8 +14,8 @@ from events.models import AlertMessage
 from integrations.sentences import Text, say
 
 # So many mails are sent at a time. Those that hang take the place of others, and no more.
-AT_ONCE = 4
-_places = threading.BoundedSemaphore(AT_ONCE)
+SENDS_AT_ONCE = 4
+_places = threading.BoundedSemaphore(SENDS_AT_ONCE)
 
 
 def send(message: AlertMessage) -> Sent:

@@ -17,7 +17,7 @@ from integrations.samcart.parser import normalize_type
 
 log = logging.getLogger(__name__)
 BATCH = 50  # deliveries that are parsed with one look at the rules
-AT_ONCE = 16  # that are stored with one commit at most
+STORED_AT_ONCE = 16  # that are stored with one commit at most
 # On SQLite one writer goes at a time: a longer hold starves the webhook (measured).
 HOLD_SECONDS = 0.010
 # Deliveries that the keys of this process do not open, as it has found out and said once.
@@ -121,7 +121,7 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
     0 when another worker is at it.
     """
     done: list[int] = []
-    some = list(islice(readings, AT_ONCE))
+    some = list(islice(readings, STORED_AT_ONCE))
     intake = Intake.of(some)
     began = time.monotonic()
     with transaction.atomic():

@@ -19,7 +19,7 @@ MAX_CALLS = 100
 # What is not about the request: an attempt ends by it.
 NEVER_GOES_ON = frozenset({401, 403, 408, 425, 429})
 # The question whether the site is open follows at once.
-AT_ONCE = timedelta(seconds=5)
+SAME_MOMENT = timedelta(seconds=5)
 # By what a person has an action carried out once more.
 QUEUED = (Act.RUN_RETRIED, Act.RUN_RELEASED, Act.DONE_ANYWAY, Act.RUN_REPEATED)
 BODIES = ("request_body", "response_body")
@@ -76,7 +76,11 @@ def _failed(run: RuleRun, calls: Sequence[ApiCall], by_hand: Sequence[datetime])
     for call, then in zip_longest(calls, calls[1:]):
         if not call.error or not _ends_attempt(run, call, then, by_hand):
             continue
-        if found and found[-1].error == call.error and call.sent_at - found[-1].sent_at < AT_ONCE:
+        if (
+            found
+            and found[-1].error == call.error
+            and call.sent_at - found[-1].sent_at < SAME_MOMENT
+        ):
             found.pop()  # the question whether the site is open was answered alike
         found.append(call)
     return found

@@ -211,7 +211,7 @@ def test_products_are_sorted_by_their_sales(manager):
 def test_the_number_of_sales_leads_to_just_these(db):
     product = factories.ProductFactory.create(name="Ink")
     for number, status in enumerate(("done", "done", "repeat")):
-        sold = event(product=product, order=str(number))
+        sold = event(factories.CustomerFactory.create(), product=product, order=str(number))
         EventLog.objects.filter(pk=sold.pk).update(status=status, received_at=timezone.now())
     manager = signed_in(roles.MANAGER)
     for page in (reverse("admin:integrations_product_changelist"), reverse("admin:coverage")):
@@ -1038,7 +1038,7 @@ def test_several_rules_are_deleted_after_a_page_that_lists_them(manager):
 
 
 def test_of_rules_that_do_not_concern_an_event_all_are_counted_and_some_named(place, monkeypatch):
-    monkeypatch.setattr(simulation, "NAMED", 2)
+    monkeypatch.setattr(simulation, "RULES_NAMED", 2)
     account, gift = place.world.marketplace, product("1048004")
     found = simulation.simulate(account, Trigger.PRODUCT_REFUNDED, product=gift)
     assert len(found.others) == 2

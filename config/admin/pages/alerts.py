@@ -34,7 +34,7 @@ SEES = "events.view_rulerun"
 MAY_SAY = "events.dismiss_eventlog"
 # A person who may connect a receiver of events may also name one of alerts.
 MAY_ADD = "integrations.add_integration"
-SHOWN = 20
+ALERTS_SHOWN = 20
 Kind = AlertChannel.Kind
 
 
@@ -124,7 +124,7 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("Alerts"),
         problems=[_shown(problem) for problem in finding.lasting()],
         channels=[(channel, _where(channel), _of_what(channel)) for channel in mine],
-        told=told.order_by("-created_at")[:SHOWN],
+        told=told.order_by("-created_at")[:ALERTS_SHOWN],
         no_mail_server=not settings.EMAIL_HOST,
         may_add=allowed(request, MAY_ADD),
         may_say=allowed(request, MAY_SAY),

@@ -36,7 +36,7 @@ from rules import leftovers
 from rules.listing import listed
 from rules.models import Rule
 
-NAMED = 3
+COURSES_NAMED = 3
 # So many products an address names: a server reads 4,094 characters of one.
 PRODUCTS = 200
 PERMISSION = "events.by_hand_grant"
@@ -94,7 +94,7 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
 def in_words(found: LeftBehind | OfRule) -> Said:
     """ "2 buyers got Ink and Wash through this rule, and keep it." """
     values: dict[str, object] = {
-        "courses": listed([*map(brief, found.courses)], NAMED),
+        "courses": listed([*map(brief, found.courses)], COURSES_NAMED),
         "more": "+" if found.more else "",
     }
     if found.rule is None:
@@ -157,8 +157,8 @@ def show(request: HttpRequest) -> HttpResponse:
         chosen=[line.event.pk for line in can],
         keep=keeping.let_keep(found.customers),
         grants=[grant.pk for grant in found.grants],
-        still=found.still[: many.SHOWN],
-        others=len(found.still) - many.SHOWN,
+        still=found.still[: many.LINES_SHOWN],
+        others=len(found.still) - many.LINES_SHOWN,
         kept_runs=kept_runs,
         again=say_count(len(kept_runs), "Tell of it again", "Tell of these {number} again"),
         rule=found.rule,
@@ -169,7 +169,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 def _list(title: Said, lines: list[Line]) -> tuple[Said, list[Line], int]:
     """What is shown of these, and how many more there are."""
-    return title, lines[: many.SHOWN], len(lines) - many.SHOWN
+    return title, lines[: many.LINES_SHOWN], len(lines) - many.LINES_SHOWN
 
 
 def _title(found: LeftBehind) -> Said:
@@ -185,7 +185,7 @@ def _title(found: LeftBehind) -> Said:
 def _given(rows: Iterable[Behind]) -> str:
     """The names of what these get instead, "" where that is nothing."""
     names = dict.fromkeys(brief(rule.destination) for row in rows for rule in row.gives)
-    return listed([*names], NAMED)
+    return listed([*names], COURSES_NAMED)
 
 
 def _what_follows(found: LeftBehind) -> dict[str, Said]:
@@ -206,7 +206,7 @@ def _what_follows(found: LeftBehind) -> dict[str, Said]:
         told |= {"only_end": only_end} if found.rule is None else {}
     ends = say(
         "Their access to {courses} ends, unless another purchase gives it.",
-        courses=listed([*map(brief, moved.courses)], NAMED),
+        courses=listed([*map(brief, moved.courses)], COURSES_NAMED),
     )
     return told | {"ends": ends}
 
@@ -262,7 +262,7 @@ def _left_over(product: Product, moved: Iterable[Behind]) -> SafeString | None:
         len(left),
         "1 other rule still names {course}.",
         "{number} other rules still name {course}.",
-        course=listed([*dict.fromkeys(brief(rule.destination) for rule in left)], NAMED),
+        course=listed([*dict.fromkeys(brief(rule.destination) for rule in left)], COURSES_NAMED),
     )
     return format_html('{} <a href="{}">{}</a>', text, page_of(product), say("See them"))
 

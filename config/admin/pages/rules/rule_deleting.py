@@ -24,7 +24,7 @@ from rules.models import Rule
 
 NAMED = 3
 # What the button posts that takes those along, and which ones the page showed.
-TOO, SHOWN = "too", "companion"
+TOO, COMPANION = "too", "companion"
 
 
 def context(chosen: Collection[int]) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _too(request: HttpRequest, chosen: Collection[int]) -> list[int]:
     """Those that the page showed, if they are to go as well and still belong to these."""
     if TOO not in request.POST:
         return []
-    shown = set(row_ids(request.POST.getlist(SHOWN)))
+    shown = set(row_ids(request.POST.getlist(COMPANION)))
     return [rule.pk for rule in leftovers.left_by(set(chosen)) if rule.pk in shown]
 
 
