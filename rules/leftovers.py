@@ -48,7 +48,8 @@ def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[K
     suspects = [rule for rule in own if rule.enabled and _is_companion(rule)]
     if not suspects:
         return []
-    named = _named(chain(own, others))
+    about = {rule.destination_id for rule in suspects}
+    named = _named(rule for rule in chain(own, others) if rule.destination_id in about)
     found = [rule for rule in suspects if rule.destination_id not in named]
     together = Counter(rule.destination_id for rule in found)
     return [rule for rule in found if rule.spec.ends_access or together[rule.destination_id] > 1]

@@ -759,7 +759,7 @@ def test_the_pages_ask_few_questions_however_much_there_is(
         assert boss.get(reverse(LIST)).status_code == 200
     with django_assert_max_num_queries(18):
         assert boss.get(page("change", world.integration)).status_code == 200
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         assert boss.get(page("delete", world.integration)).status_code == 200
 
 
