@@ -31,7 +31,8 @@ class Told:
     """What is said of the buyers of a rule, or with None of all deleted ones.
 
     `page` is where they are moved; posting `grants` to it lets them keep these, by the button
-    `keep`. For who may not do that all three are empty.
+    `keep`. For who may not do that all three are empty; and there is no button where these may not
+    be all, for the page may show others first.
     """
 
     rule: Rule | None
@@ -56,7 +57,7 @@ def by_rule(request: HttpRequest, behind: BehindAll) -> list[Told]:
             if each.rule
             else given_by_rule.address_of(each.products),
             each.grants,
-            keeping.let_keep(each.customers),
+            "" if each.more else keeping.let_keep(each.customers),
         )
         for each in behind.told
     ]
