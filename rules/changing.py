@@ -16,7 +16,9 @@ from rules.models import Rule
 
 # The fields that decide who gets what from a rule.
 LEADS = ("action", "destination", "integration", "product", "trigger")
-AT_ONCE = _("Somebody else changed these rules at the same moment. Look again, then save again.")
+CHANGED_MEANWHILE = _(
+    "Somebody else changed these rules at the same moment. Look again, then save again."
+)
 
 
 @contextmanager
@@ -26,7 +28,7 @@ def all_or_none() -> Iterator[None]:
         with transaction.atomic():
             yield
     except IntegrityError:
-        raise ValidationError(AT_ONCE) from None
+        raise ValidationError(CHANGED_MEANWHILE) from None
 
 
 def add(rule: Rule, *, note: str = "") -> None:

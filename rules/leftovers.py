@@ -1,15 +1,15 @@
-"""Find leftover rules: they end or give back access that no other rule of the product gives."""
+"""Rules that are left over: they end, or give back, what no other rule gives to the same buyers."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from integrations.models import Destination, Product
-from rules import changing, facts, pairing
+from rules import actions, changing, facts, pairing
 from rules.facts import Places, RuleFacts
 from rules.models import Rule
 
@@ -38,48 +38,59 @@ class Leftover:
 
 
 def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[Known]:
-    """Return the leftover rules among a product's `own` rules. `others` may give access, too.
+    """Those that are left over of a product's `own` rules, or of an account's global ones.
 
-    A giving rule that is off still counts, because it may be turned on again. Rules that a person
-    may well want are left out: one that also ends what other products gave, and one that gives a
-    course back and is the only leftover rule of that course.
+    `others` may give something to the same buyers: global rules for a product, and for global
+    rules those of the account's products. A rule that is off speaks for the others of its course:
+    it may be turned on again. Left out is what a person may well mean: to end what other products
+    gave, or alone to give something for a recovered payment.
     """
-    named = _named(chain(own, others))
-    found = [
-        rule
-        for rule in own
-        if rule.enabled and rule.destination_id not in named and _is_companion(rule)
-    ]
+    suspects = [rule for rule in own if rule.enabled and _is_companion(rule)]
+    if not suspects:
+        return []
+    about = {rule.destination_id for rule in suspects}
+    named = _named(rule for rule in chain(own, others) if rule.destination_id in about)
+    found = [rule for rule in suspects if rule.destination_id not in named]
     together = Counter(rule.destination_id for rule in found)
     return [rule for rule in found if rule.spec.ends_access or together[rule.destination_id] > 1]
 
 
-def by_product(places: Places) -> dict[int, list[RuleFacts]]:
-    """Return all leftover rules by product ID, without a query."""
+def by_place(places: Places) -> Places:
+    """All that are left over, by their product, and the global ones by their account. No query."""
     own, everywhere = places
-    found = {
+    of_products = {
         number: of_place(rules, everywhere.get(rules[0].marketplace_id, ()))
         for number, rules in own.items()
     }
-    return {number: left for number, left in found.items() if left}
+    of_accounts = {
+        number: of_place(rules, _of_account(number, own)) for number, rules in everywhere.items()
+    }
+    return _some(of_products), _some(of_accounts)
 
 
-def give_back(left: Iterable[RuleFacts]) -> bool:
-    """Return whether one of these would give access to a later buyer on a recovered payment."""
-    return any(rule.spec.gives_access for rule in left)
+def that_give(places: Places) -> Places:
+    """Those of places at which one of them gives a course to a later buyer. No query."""
+    of_products, of_accounts = by_place(places)
+    return _giving(of_products), _giving(of_accounts)
 
 
-def judged(product: Product, rules: Iterable[Rule]) -> list[Leftover]:
-    """Return the product's leftover rules and how each can be settled.
+def judged(product: Product | None, rules: Iterable[Rule]) -> list[Leftover]:
+    """What is left over for this product, or with None of global rules, and what each can become.
 
-    `rules` are the product's rules and the global rules of its account, on or off.
+    `rules` are those of the product and the global ones of its account, on or off; for global
+    rules those of `concerning_all`.
     """
     rules = list(rules)
-    own = [rule for rule in rules if rule.product_id == product.pk]
-    others = [rule for rule in rules if rule.product_id != product.pk]
+    number = product and product.pk
+    own = [rule for rule in rules if rule.product_id == number]
+    others = [rule for rule in rules if rule.product_id != number]
     given = {rule.destination: None for rule in pairing.given(product, own)}
     # The product's own rules count even when off, because the same rule cannot be added twice.
-    there = {_does(rule, rule.destination_id) for rule in rules if rule.enabled or rule in own}
+    there = {
+        _does(rule, rule.destination_id)
+        for rule in rules
+        if rule in own or (rule.enabled and rule.product_id is None)
+    }
     found = []
     for rule in of_place(own, others):
         fitting = [each for each in given if each is not None and _fits(rule, each)]
@@ -90,6 +101,17 @@ def judged(product: Product, rules: Iterable[Rule]) -> list[Leftover]:
         else:
             found.append(Leftover(rule, doubled=bool(fitting) and not open_))
     return found
+
+
+def concerning_all(account: int) -> QuerySet[Rule]:
+    """The global rules of an account, and what its products' rules give of the same courses."""
+    own = Rule.objects.filter(marketplace=account, product=None)
+    same = Q(
+        marketplace=account,
+        action__in=actions.giving_access(),
+        destination__in=own.exclude(destination=None).values("destination"),
+    )
+    return Rule.objects.filter(Q(marketplace=account, product=None) | same).with_names()
 
 
 def left_by(chosen: Set[int]) -> QuerySet[Rule]:
@@ -106,9 +128,27 @@ def left_by(chosen: Set[int]) -> QuerySet[Rule]:
     for account, shared in everywhere.items():
         if chosen.isdisjoint(rule.pk for rule in shared):
             continue  # global rules stay if only rules of single products are deleted
-        of_products = (rules for rules in own.values() if rules[0].marketplace_id == account)
-        left += _left_by(chosen, shared, chain(shared, *of_products))
+        left += _left_by(chosen, shared, chain(shared, _of_account(account, own)))
     return Rule.objects.filter(pk__in=left).with_names().order_by("product", "pk")
+
+
+def _of_account(account: int, own: Mapping[int, Sequence[RuleFacts]]) -> Iterator[RuleFacts]:
+    """The rules of its products."""
+    of_products = (rules for rules in own.values() if rules[0].marketplace_id == account)
+    return chain.from_iterable(of_products)
+
+
+def _some(found: Mapping[int, list[RuleFacts]]) -> dict[int, list[RuleFacts]]:
+    return {number: left for number, left in found.items() if left}
+
+
+def _giving(found: Mapping[int, list[RuleFacts]]) -> dict[int, list[RuleFacts]]:
+    """Of those places at which one gives a course, by a recovered payment."""
+    return {
+        number: left
+        for number, left in found.items()
+        if any(rule.spec.gives_access for rule in left)
+    }
 
 
 def _left_by(chosen: Set[int], own: Sequence[RuleFacts], known: Iterable[RuleFacts]) -> list[int]:

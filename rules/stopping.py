@@ -8,7 +8,7 @@ from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
 
-NAMED = 3
+PRODUCTS_NAMED = 3
 
 
 def what_stops(rule: Rule) -> list[str]:
@@ -66,7 +66,7 @@ def _left_open(rule: Rule, giving: list[Rule]) -> str:
     about = {"place": giving[0].place, "trigger": trigger.label}
     names = dict.fromkeys(each.product.name for each in giving if each.product)
     if all(each.product for each in giving):
-        about["products"] = listed([*names], NAMED)
+        about["products"] = listed([*names], PRODUCTS_NAMED)
         if trigger in pairing.GIVES_BACK:
             return say(
                 "Nothing gives access to {place} back to buyers of {products} on {trigger} any "

@@ -29,7 +29,7 @@ LINGER_SECONDS = 2.0
 # With more unfinished requests, or more bytes in all, the oldest unfinished one is cut off.
 MAX_UNFINISHED = 500
 MAX_BYTES = 32 * 1024 * 1024
-AT_ONCE = 64 * 1024
+READ_SIZE = 64 * 1024  # bytes
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nContent-Length: 0\r\n"
@@ -99,7 +99,7 @@ class RequestReader(ThreadWorker):
         if conn not in self.unfinished:
             return  # cut off earlier in this round of the loop
         try:
-            data = conn.sock.recv(AT_ONCE)
+            data = conn.sock.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:

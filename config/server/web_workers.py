@@ -19,11 +19,11 @@ from django.conf import settings
 
 from config.server.child import HAND_OVER, TAKE_OVER
 from config.server.request_reader import (
-    AT_ONCE,
     BUSY,
     MAX_BYTES,
     MAX_UNFINISHED,
     READ_SECONDS,
+    READ_SIZE,
     Connection,
     RequestReader,
 )
@@ -133,7 +133,7 @@ class PageWorker(RequestReader):
             time.sleep(PAUSE_SECONDS)
             return
         try:
-            received, files, flags, _ = socket.recv_fds(listener, 4 * AT_ONCE, 1)
+            received, files, flags, _ = socket.recv_fds(listener, 4 * READ_SIZE, 1)
         except OSError:
             return
         if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC) or not files:

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 DELAYS = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 360, 720)]
 # How long a message belongs to the worker that sends it.
 LEASE = timedelta(minutes=2)
-AT_ONCE = 20
+MESSAGES_AT_ONCE = 20
 
 
 def due() -> QuerySet[AlertMessage]:
@@ -44,7 +44,7 @@ def send_due(*, until: float) -> int:
     while time.monotonic() < until:
         # Webhooks first: they must not wait for a mail server that hangs.
         order = "-channel__kind", "next_attempt_at"
-        waiting = list(due().order_by(*order).values_list("pk", flat=True)[:AT_ONCE])
+        waiting = list(due().order_by(*order).values_list("pk", flat=True)[:MESSAGES_AT_ONCE])
         if not waiting:
             break
         for pk in waiting:

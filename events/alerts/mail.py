@@ -14,8 +14,8 @@ from events.models import AlertMessage
 from integrations.sentences import Text, say
 
 # How many mails are sent at a time. A mail that hangs keeps its place, so no more than these hang.
-AT_ONCE = 4
-_places = threading.BoundedSemaphore(AT_ONCE)
+SENDS_AT_ONCE = 4
+_places = threading.BoundedSemaphore(SENDS_AT_ONCE)
 
 
 def send(message: AlertMessage) -> Sent:

@@ -16,9 +16,9 @@ from events.models import Delivery, EventLog
 from integrations.samcart.parser import normalize_type
 
 log = logging.getLogger(__name__)
-BATCH = 50  # deliveries that are parsed together, with the same rules
-AT_ONCE = 16  # most deliveries to store in one commit
-# SQLite has one writer at a time: holding it longer starves the webhook (measured).
+BATCH = 50  # deliveries that are parsed with one look at the rules
+STORED_AT_ONCE = 16  # that are stored with one commit at most
+# On SQLite one writer goes at a time: a longer hold starves the webhook (measured).
 HOLD_SECONDS = 0.010
 # Deliveries that this process has no key for, and has logged once.
 _not_opened: set[int] = set()
@@ -122,7 +122,7 @@ def _store_first(readings: Iterable[Reading], hold: float) -> int:
     Returns the number stored, 0 if another worker is storing.
     """
     done: list[int] = []
-    some = list(islice(readings, AT_ONCE))
+    some = list(islice(readings, STORED_AT_ONCE))
     intake = Intake.of(some)
     began = time.monotonic()
     with transaction.atomic():

@@ -19,7 +19,7 @@ from integrations.audit_values import NOW
 from integrations.sentences import on, say
 
 log = logging.getLogger(__name__)
-AT_ONCE = 100
+DECIDED_AT_ONCE = 100
 PAID_AGAIN = "paid_again"
 
 
@@ -29,7 +29,7 @@ def decide_due() -> int:
         RuleRun.objects.delayed()
         .due()
         .order_by("next_attempt_at", "pk")
-        .values_list("pk", flat=True)[:AT_ONCE]
+        .values_list("pk", flat=True)[:DECIDED_AT_ONCE]
     )
     for pk in ready:
         try:

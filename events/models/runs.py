@@ -174,7 +174,7 @@ class RuleRun(models.Model):
 
     action = models.CharField(_("action"), max_length=40, choices=actions.choices)
     # None for an action without a course or bundle; its name is then that of the integration.
-    destination_id = models.BigIntegerField(_("Thinkific ID"), null=True)
+    destination_id = models.BigIntegerField(_("number"), null=True)
     destination_name = models.CharField(_("course or bundle"), max_length=255)
     # "course:501", "bundle:7"; "" for an action that changes no access.
     target = models.CharField(max_length=40)
@@ -236,6 +236,11 @@ class RuleRun(models.Model):
             models.Index(fields=["-received_at", "-id"], name="run_newest"),
             models.Index(fields=["integration", "-received_at", "-id"], name="run_of_site"),
             models.Index(fields=["rule", "-received_at"], name="run_of_rule"),
+            models.Index(
+                fields=["rule", "-started_at"],
+                condition=Q(started_at__isnull=False),
+                name="run_began",
+            ),
         ]
 
     def __str__(self) -> str:

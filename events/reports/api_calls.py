@@ -19,7 +19,7 @@ MAX_CALLS = 100
 # These statuses are not about the request, so they always end the attempt.
 NEVER_GOES_ON = frozenset({401, 403, 408, 425, 429})
 # After a failed call, the question whether the site is open comes within this time.
-AT_ONCE = timedelta(seconds=5)
+SAME_MOMENT = timedelta(seconds=5)
 # The acts by which a person has an action carried out again.
 QUEUED = (Act.RUN_RETRIED, Act.RUN_RELEASED, Act.DONE_ANYWAY, Act.RUN_REPEATED)
 BODIES = ("request_body", "response_body")
@@ -76,7 +76,11 @@ def _failed(run: RuleRun, calls: Sequence[ApiCall], by_hand: Sequence[datetime])
     for call, then in zip_longest(calls, calls[1:]):
         if not call.error or not _ends_attempt(run, call, then, by_hand):
             continue
-        if found and found[-1].error == call.error and call.sent_at - found[-1].sent_at < AT_ONCE:
+        if (
+            found
+            and found[-1].error == call.error
+            and call.sent_at - found[-1].sent_at < SAME_MOMENT
+        ):
             found.pop()  # the question whether the site is open got the same answer
         found.append(call)
     return found

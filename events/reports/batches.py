@@ -20,7 +20,7 @@ LISTED = 50
 # The acts on an event as one of a batch.
 DONE = (Act.EVENT_RERUN, Act.BUYERS_MOVED, Act.BUYERS_ENDED, Act.BATCH_UNDONE)
 # Customers are named if there are at most this many.
-NAMED = 5
+CUSTOMERS_NAMED = 5
 # What actions with these codes are counted as. Others are counted by their status.
 BY_CODE: dict[str, Text] = {
     "enrolled": pgettext_lazy("actions", "enrolled"),
@@ -82,7 +82,7 @@ def progress(batch: Batch) -> Progress:
     found.pop("", None)
     found[str(REMOVED)] = len(batch.run_ids) - len(states)
     about = runs.filter(customer__isnull=False).values("customer")
-    customers = list(Customer.objects.filter(pk__in=about).order_by("email")[: NAMED + 1])
+    customers = list(Customer.objects.filter(pk__in=about).order_by("email")[: CUSTOMERS_NAMED + 1])
     number_failed = sum(status == Status.FAILED for status, _ in states)
     failed = runs.filter(status=Status.FAILED).select_related("customer", "event", "integration")
     waiting = list(goes_on.select_related("integration")[:LISTED])
@@ -94,7 +94,7 @@ def progress(batch: Batch) -> Progress:
         waits=waits.most_common(3),
         failed=list(failed.order_by("pk")[:LISTED]),
         number_failed=number_failed,
-        customers=customers if len(customers) <= NAMED else (),
+        customers=customers if len(customers) <= CUSTOMERS_NAMED else (),
         waiting=waiting,
     )
 

@@ -69,14 +69,15 @@ _FACTS = (
 class OfRule:
     """Buyers left behind by one rule that gives something else now, or by all deleted ones (None).
 
-    `courses` are the names of what they have, `products` the IDs of what they bought. With `more`
-    there may be others.
+    `courses` are the names of what they have, `products` the numbers of what they bought, `grants`
+    those of what they have. With `more` there may be others.
     """
 
     rule: Rule | None
     customers: int
     courses: Sequence[str]
     products: Sequence[int]
+    grants: Sequence[int]
     more: bool
 
 
@@ -188,7 +189,8 @@ def _with_buyers(places: Sequence[Place]) -> list[_Given]:
 def _told(rule: Rule | None, found: Sequence[_Given], *, more: bool) -> OfRule:
     courses = dict.fromkeys(each.course for each in found)
     products = dict.fromkeys(each.product for each in found if each.product)
-    return OfRule(rule, _customers(found), [*courses], [*products], more)
+    grants = [each.grant for each in found]
+    return OfRule(rule, _customers(found), [*courses], [*products], grants, more)
 
 
 def _customers(found: Sequence[_Given]) -> int:

@@ -39,8 +39,8 @@ class Judged:
 
     `holes` are the triggers on which a recommended rule is missing. `without_access` counts the
     buyers who are owed access and those who paid lately and were given nothing, `paid_for_nothing`
-    only the latter. `sales` counts sales within `promise.LATELY`, looked up only if it gives
-    nothing. `left_over` are the IDs of its rules about what it no longer gives.
+    only the latter. `sales` are those of `promise.LATELY`, looked up only where it gives nothing.
+    `left_over` are the numbers of its rules that are about what is not given any more.
     """
 
     marketplace: Marketplace
@@ -88,7 +88,7 @@ class Coverage(Judged):
 
     @property
     def rules_left_over(self) -> list[Rule]:
-        """Its own rules about what it does not give any more."""
+        """Its own rules about what is not given any more."""
         return [rule for rule in self.rules if rule.pk in self.left_over]
 
     @cached_property
@@ -149,7 +149,7 @@ def judged() -> list[Judged]:
     """Return the same without the rules, which take the most time if there are thousands."""
     products = list(Product.objects.filter(kind=Product.Kind.PRODUCT).defer("created_at"))
     own, everywhere = facts.by_place()
-    left = leftovers.by_product((own, everywhere))
+    left, left_everywhere = leftovers.by_place((own, everywhere))
     nothing = _given_nothing()
     owed, nothing_given = _by_product(nothing | _owed()), _by_product(nothing)
     accounts = Marketplace.objects.in_bulk()
@@ -159,13 +159,12 @@ def judged() -> list[Judged]:
         known = own.get(number, []) + shared
         account = accounts[product.marketplace_id]
         row = _judge(account, product, known, owed[number], nothing_given[number])
-        left_over = frozenset(rule.pk for rule in left.get(number, ()))
-        return replace(row, left_over=left_over) if left_over else row
+        return _with_left_over(row, left.get(number, ()))
 
     found = [
-        _judge(accounts[number], None, rules)
+        _with_left_over(_judge(accounts[number], None, rules), left_everywhere.get(number, ()))
         for number, rules in everywhere.items()
-        if pairing.given(None, rules)
+        if number in left_everywhere or pairing.given(None, rules)
     ]
     found += map(judge, products)
     sales = _sales([row for row in found if row.gives_nothing])
@@ -214,6 +213,11 @@ def _judge(
     return Judged(
         marketplace, product, not gives, any(map(_passes_on, known)), tuple(holes), owed, nothing
     )
+
+
+def _with_left_over(row: Judged, left: Iterable[RuleFacts]) -> Judged:
+    numbers = frozenset(rule.pk for rule in left)
+    return replace(row, left_over=numbers) if numbers else row
 
 
 def _for_what_is_sold(

@@ -13,7 +13,7 @@ from rules.listing import listed
 from rules.models import Rule
 
 # At most this many at once, because each is decided under the lock that the inbox needs too.
-AT_ONCE = 1000
+LINES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The first AT_ONCE of what was chosen. With `more` there are others.
+    """The first LINES_AT_ONCE of what was chosen; `more` says that there are others.
 
     `waiting` are actions of lines that are left out, which may wait for an integration.
     """
@@ -48,20 +48,20 @@ class Look:
 
 def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> Look:
     """What queuing these actions again would do."""
-    reasons = retry_by_hand.reasons(runs[:AT_ONCE], anyway=anyway)
+    reasons = retry_by_hand.reasons(runs[:LINES_AT_ONCE], anyway=anyway)
     lines = [
         Line(run.event, run.customer, f"{run.spec.label}, {run.destination_name}", reasons[run.pk])
-        for run in runs[:AT_ONCE]
+        for run in runs[:LINES_AT_ONCE]
     ]
-    waiting = [run for run in runs[:AT_ONCE] if reasons[run.pk]]
-    return Look(lines, more=len(runs) > AT_ONCE, waiting=waiting)
+    waiting = [run for run in runs[:LINES_AT_ONCE] if reasons[run.pk]]
+    return Look(lines, more=len(runs) > LINES_AT_ONCE, waiting=waiting)
 
 
 def of_dismissal(runs: Sequence[RuleRun]) -> Look:
     """What dismissing these actions would do."""
     can = set(
         RuleRun.objects.dismissible()
-        .filter(pk__in=[r.pk for r in runs[:AT_ONCE]])
+        .filter(pk__in=[r.pk for r in runs[:LINES_AT_ONCE]])
         .values_list("pk", flat=True)
     )
     lines = [
@@ -73,9 +73,9 @@ def of_dismissal(runs: Sequence[RuleRun]) -> Look:
             if run.pk in can
             else say("only what failed, waits for you or ends later can be dismissed"),
         )
-        for run in runs[:AT_ONCE]
+        for run in runs[:LINES_AT_ONCE]
     ]
-    return Look(lines, more=len(runs) > AT_ONCE)
+    return Look(lines, more=len(runs) > LINES_AT_ONCE)
 
 
 def of_review(events: Sequence[EventLog]) -> Look:
@@ -87,17 +87,18 @@ def of_review(events: Sequence[EventLog]) -> Look:
             say("Mark as dealt with"),
             "" if review.needs_a_person(event) else say("it was not left undone"),
         )
-        for event in events[:AT_ONCE]
+        for event in events[:LINES_AT_ONCE]
     ]
-    return Look(lines, more=len(events) > AT_ONCE)
+    return Look(lines, more=len(events) > LINES_AT_ONCE)
 
 
 def of_undo(undos: Sequence[Undo]) -> Look:
     """What undoing a batch would do."""
     lines = [
-        Line(one.event, one.runs[0].customer, _undone(one), one.why_not) for one in undos[:AT_ONCE]
+        Line(one.event, one.runs[0].customer, _undone(one), one.why_not)
+        for one in undos[:LINES_AT_ONCE]
     ]
-    return Look(lines, more=len(undos) > AT_ONCE)
+    return Look(lines, more=len(undos) > LINES_AT_ONCE)
 
 
 def _undone(one: Undo) -> str:
@@ -117,7 +118,7 @@ def _undone(one: Undo) -> str:
 
 def of_rerun(events: Sequence[EventLog]) -> Look:
     """What running the rules again for these events would do."""
-    more, events = len(events) > AT_ONCE, events[:AT_ONCE]
+    more, events = len(events) > LINES_AT_ONCE, events[:LINES_AT_ONCE]
     obstacles, fitting = rerun.obstacles(events), backfill.rules_now(events)
     of_these = RuleRun.objects.filter(event__in=events).order_by("pk")
     of_these = of_these.select_related("event", "integration", "rule__destination")

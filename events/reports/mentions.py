@@ -36,7 +36,7 @@ from integrations.secrets import SecretUnreadable
 
 PAGE = 500
 # One query looks for at most this many texts: SQLite allows no condition of more than 1,000 parts.
-AT_ONCE = 40
+NEEDLES_AT_ONCE = 40
 # Texts in the clear, in which the database itself looks for the addresses.
 LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
     EventLog: ("reason", "author_note", "email_as_sent", "name_as_sent", "custom_fields"),
@@ -98,8 +98,8 @@ def mentions(
 
 def _in_texts(redactor: Redactor, model: Any) -> Iterator[Mention]:
     fields, needles = LOOKED_THROUGH[model], redactor.needles()
-    for at in range(0, len(needles), AT_ONCE):
-        yield from _in_rows(redactor, _holding(model, needles[at : at + AT_ONCE]), fields)
+    for at in range(0, len(needles), NEEDLES_AT_ONCE):
+        yield from _in_rows(redactor, _holding(model, needles[at : at + NEEDLES_AT_ONCE]), fields)
 
 
 def _holding(model: Any, needles: list[str]) -> QuerySet[Any]:

@@ -23,7 +23,7 @@ from rules.triggers import Trigger
 LATELY = timedelta(days=90)
 # At most this many events are looked at, the newest; a preview need not be complete.
 MAX_EVENTS = 400
-NAMED = 10
+PEOPLE_NAMED = 10
 
 
 class Effect(StrEnum):
@@ -60,11 +60,11 @@ class RulePreview:
     people: dict[Effect, list[Customer]]
 
     def sentences(self) -> list[str]:
-        """One for each effect, with up to NAMED names and how many more there are."""
+        """One for each effect, with up to PEOPLE_NAMED names and how many more there are."""
         if not self.events:
             return [say("No event fits it.")]
         said: list[str] = [
-            say(WORDS[effect], people=listed([_name(each) for each in people], NAMED))
+            say(WORDS[effect], people=listed([_name(each) for each in people], PEOPLE_NAMED))
             for effect in Effect
             if (people := self.people.get(effect))
         ]

@@ -29,7 +29,7 @@ from rules.models import Rule
 from rules.triggers import Trigger
 
 # At most this many of the rules that do not concern an event are named.
-NAMED = 50
+RULES_NAMED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class PlannedRun:
 class Simulation:
     """What would happen. The rules in `nearly` and `others` would not run, each with the reason.
 
-    Those in `nearly` are turned off, or are for the same product. `others` has up to NAMED rules.
+    Those of `nearly` are turned off, or for the same product. Up to RULES_NAMED others are named.
     """
 
     runs: list[PlannedRun]
@@ -73,7 +73,7 @@ def simulate(
     # Rules of other products never run. There may be thousands, so only some of them are read.
     concern = Q(product=None) | Q(product=product)
     elsewhere = known.exclude(concern)
-    rules = [*known.filter(concern), *elsewhere[:NAMED]]
+    rules = [*known.filter(concern), *elsewhere[:RULES_NAMED]]
     verdicts = engine.decide(engine.EventFacts(frozenset(triggers), about), rules)
     if event is not None and event.by_hand:
         verdicts = passing_on.never(verdicts)
@@ -88,8 +88,8 @@ def simulate(
             same = product is not None and each.rule.product_id == product.pk
             near = engine.nearly_ran(each.why, same_product=same)
             (nearly if near else others).append((each.rule, str(engine.REASONS[each.why])))
-    number = len(others) + max(0, elsewhere.count() - NAMED)
-    return Simulation(would, nearly, others[:NAMED], number, notes)
+    number = len(others) + max(0, elsewhere.count() - RULES_NAMED)
+    return Simulation(would, nearly, others[:RULES_NAMED], number, notes)
 
 
 def _notes(triggers: set[Trigger], event: EventLog | None, *, without_email: bool) -> Iterator[str]:

@@ -13,7 +13,7 @@ from rules.triggers import Trigger
 # Only this many of a product's newest events count: if it is sold in another way now, they show it.
 LOOKED_AT = 50
 # At most this many products are named.
-NAMED = 5
+PRODUCTS_NAMED = 5
 
 
 def sold_by_subscription(products: Iterable[Product]) -> set[int]:
@@ -45,7 +45,9 @@ def told(products: Iterable[Product]) -> Said:
         ([each for each in products if each.pk not in sold | once], _unknown),
     ]
     return joined(
-        sentence(listed([each.name for each in some], NAMED)) for some, sentence in found if some
+        sentence(listed([each.name for each in some], PRODUCTS_NAMED))
+        for some, sentence in found
+        if some
     )
 
 

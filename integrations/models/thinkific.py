@@ -30,7 +30,7 @@ class Destination(models.Model):
     )
     kind = models.CharField(_("kind"), max_length=6, choices=Kind.choices)
     # Thinkific's `productable_id`, never the product's own ID.
-    external_id = models.BigIntegerField(_("Thinkific ID"))
+    external_id = models.BigIntegerField(_("number"))
     name = models.CharField(max_length=255)
     published = models.BooleanField(default=True)
     private = models.BooleanField(null=True)
@@ -93,7 +93,7 @@ class ProfileField(models.Model):
     """A custom signup field of a site. One that is gone is marked, not deleted."""
 
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="profile_fields")
-    external_id = models.BigIntegerField(_("Thinkific ID"))
+    external_id = models.BigIntegerField(_("number"))
     label = models.CharField(max_length=255)
     # The raw value, because Thinkific does not publish which types exist.
     field_type = models.CharField(max_length=100)

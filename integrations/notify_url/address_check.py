@@ -11,7 +11,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 from integrations.deadline import Addresses, LookUp, look_up
-from integrations.sentences import say
+from integrations.sentences import Said, say
 
 LONGEST = 500  # characters that the database column holds
 LOOK_UP_SECONDS = 5
@@ -43,6 +43,13 @@ PRIVATE = _(
     "{host} is not on the public internet: its address is on this machine or in a private network. "
     "Admit posts there only with ALLOW_PRIVATE_NOTIFY_URLS=true in its settings."
 )
+
+
+def how_it_begins(*, allow_private: bool) -> Said:
+    """What to say of an address before it is entered; `check_url` takes just that."""
+    if allow_private:
+        return say("It begins with https://, or with http://, which this server takes as well.")
+    return say("It begins with https://.")
 
 
 def is_public(address: str) -> bool:

@@ -468,6 +468,10 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
     ("integration", "try_now"): READS,
     ("integration", "send_test"): READS,
     ("integration", "turn_on"): (Act.INTEGRATION_CHANGED, _turn_site_on),
+    ("integration", "turn_off"): (
+        Act.INTEGRATION_CHANGED,
+        lambda here: here.press(here.site, "turn_off"),
+    ),
     ("integration", "note_welcome_emails"): (
         Act.INTEGRATION_CHANGED,
         lambda here: here.press(here.site, "note_welcome_emails"),

@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.staff import roles
-from events.models import RuleRun
+from events.models import Grant, RuleRun
 from integrations.audit import Act
 from integrations.models import AuditEntry, Destination
 from integrations.thinkific import catalog
@@ -102,7 +102,13 @@ def test_who_does_not_set_up_sees_no_button(manager, role):
 def test_what_follows_is_said_before_it_is_pressed(manager):
     course = factories.DestinationFactory.create(unlisted_at=timezone.now())
     page = words(manager.get(address(course)))
-    assert "No rule that is on gives it. Students keep the access they have" in page
+    assert "No rule that is on gives it." in page
+    assert "Students keep" not in page
+    has = queued.grant(queued.run(course, status="done"), state="ended")
+    assert "Students keep" not in words(manager.get(address(course)))
+    Grant.objects.filter(pk=has.pk).update(state="active")
+    page = words(manager.get(address(course)))
+    assert "gives it. Students keep the access they have, and rules that end it go on." in page
     factories.RuleFactory.create(destination=course)
     factories.RuleFactory.create(destination=course, enabled=False)
     queued.run(course)

@@ -189,7 +189,7 @@ def _unseen(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_unseen")
 def test_a_rule_that_another_person_adds_at_once_is_said_and_kept(manager, rule):
     data = answers(rule, trigger=rule.trigger, action=rule.action)
-    assert str(changing.AT_ONCE) in said(add(manager, data))[0]
+    assert str(changing.CHANGED_MEANWHILE) in said(add(manager, data))[0]
     ends = factories.RuleFactory.create(
         marketplace=rule.marketplace,
         product=rule.product,
@@ -198,11 +198,11 @@ def test_a_rule_that_another_person_adds_at_once_is_said_and_kept(manager, rule)
         destination=rule.destination,
     )
     page = press(manager, rule.product, "end_access", pair="product_refunded")
-    assert said(page) == [str(changing.AT_ONCE)]
+    assert said(page) == [str(changing.CHANGED_MEANWHILE)]
     address = reverse("admin:rules_rule_change", args=[ends.pk])
     form = data | {"marketplace": rule.marketplace_id, "enabled": "1", "_save": "1"}
     page = manager.post(address, form, follow=True)
-    assert str(changing.AT_ONCE) in said(page)
+    assert str(changing.CHANGED_MEANWHILE) in said(page)
     # What was chosen stays.
     assert f'value="{rule.trigger}" id="t{rule.trigger}" checked' in page.content.decode()
     other = factories.DestinationFactory.create(integration=rule.integration)
@@ -211,7 +211,9 @@ def test_a_rule_that_another_person_adds_at_once_is_said_and_kept(manager, rule)
     )
     Destination.objects.filter(pk=rule.destination_id).update(gone_at=timezone.now())
     chosen = {"course": rule.destination_id, "rule": rule.pk, "destination": other.pk}
-    assert str(changing.AT_ONCE) in words(manager.post(reverse("admin:another-course"), chosen))
+    assert str(changing.CHANGED_MEANWHILE) in words(
+        manager.post(reverse("admin:another-course"), chosen)
+    )
 
 
 @pytest.mark.usefixtures("_unseen")
@@ -221,7 +223,7 @@ def test_an_undo_that_another_person_was_faster_than_is_said(manager, rule):
         marketplace=rule.marketplace, product=rule.product, destination=rule.destination
     )
     entry = AuditEntry.objects.get(act="rule_deleted")
-    assert said(press(manager, entry, "undo"))[-1] == f"Not undone. {changing.AT_ONCE}"
+    assert said(press(manager, entry, "undo"))[-1] == f"Not undone. {changing.CHANGED_MEANWHILE}"
     assert Rule.objects.count() == 1
 
 

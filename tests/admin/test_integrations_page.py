@@ -23,7 +23,7 @@ from integrations.thinkific.sandbox import Fault
 from integrations.thinkific.site_check import reject_key
 from rules.models import Rule
 from tests.support import factories, queued
-from tests.support.pages import errors, press, said, save_site, signed_in, words
+from tests.support.pages import errors, plain, press, said, save_site, signed_in, words
 
 pytestmark = pytest.mark.first_database
 
@@ -488,6 +488,36 @@ def test_a_new_key_of_a_site_that_is_off_lets_nothing_go_on(boss, world):
     assert "go on now" not in said(answer)[0]
 
 
+def row_menu(client: Client) -> str:
+    """What is behind the menu of the one integration in the list."""
+    page = client.get(reverse(LIST)).content.decode()
+    menus: list[str] = re.findall(r'<div class="sheet".*?</div>', page)
+    return plain(" ".join(menus))
+
+
+def test_the_menu_of_a_row_edits_it_and_turns_it_off_and_on(boss, world):
+    queued.run(world.course())
+    assert row_menu(boss) == (
+        "Refresh Art Academy Turn off Art Academy Edit Art Academy Mapping Art Academy "
+        "Delete Art Academy"
+    )
+    off = press(boss, world.integration, "turn_off", back=reverse(LIST))
+    assert off.request["PATH_INFO"] == reverse(LIST)
+    assert said(off) == [
+        "Art Academy: saved. It is off: its actions wait, and nothing is sent to Thinkific until "
+        "you turn it on again. Nothing is lost. 1 waiting action until then."
+    ]
+    assert not Integration.objects.get().enabled
+    assert "Turn on Art Academy Edit Art Academy" in row_menu(boss)
+    assert said(press(boss, world.integration, "turn_off")) == []
+    press(boss, world.integration, "turn_on", back=reverse(LIST))
+    assert Integration.objects.get().enabled
+
+
+def test_who_only_looks_is_offered_no_edit_in_the_menu_of_a_row(world):
+    assert row_menu(signed_in(roles.VIEWER)) == "Mapping Art Academy"
+
+
 def test_turning_off_and_on_says_what_that_means(boss, world):
     queued.run(world.course())
     off = said(save_site(boss, world.integration, enabled=None))[0]
@@ -729,7 +759,7 @@ def test_the_pages_ask_few_questions_however_much_there_is(
         assert boss.get(reverse(LIST)).status_code == 200
     with django_assert_max_num_queries(18):
         assert boss.get(page("change", world.integration)).status_code == 200
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         assert boss.get(page("delete", world.integration)).status_code == 200
 
 
@@ -743,6 +773,8 @@ def test_the_delete_page_counts_what_stops_and_deletes(boss, world):
     for _ in range(3):
         queued.run(course)
     kept = queued.run(course, status="done")
+    assert "Students keep" not in words(boss.get(page("delete", world.integration)))
+    queued.grant(kept)
     text = words(boss.get(page("delete", world.integration)))
     assert "2 rules are deleted" in text
     assert "3 waiting actions fail" in text

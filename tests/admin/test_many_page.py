@@ -136,7 +136,7 @@ def test_where_nothing_can_be_done_nothing_can_be_pressed(support):
 
 
 def test_more_than_go_at_once_are_said_to_be_there(support, monkeypatch):
-    monkeypatch.setattr(many, "AT_ONCE", 1)
+    monkeypatch.setattr(many, "LINES_AT_ONCE", 1)
     course = factories.DestinationFactory.create()
     runs = [queued.run(course, status="failed") for _ in range(2)]
     look = many.of_retry(runs, anyway=False)

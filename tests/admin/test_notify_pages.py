@@ -93,6 +93,20 @@ def test_an_app_that_nobody_knows_is_asked_for_again_and_nothing_is_saved(manage
     assert not Integration.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("private", "told"),
+    [(False, "It begins with https://."), (True, "It begins with https://, or with http://,")],
+)
+def test_an_address_is_said_to_begin_as_it_is_taken(manager, settings, private, told):
+    settings.ALLOW_PRIVATE_NOTIFY_URLS = private
+    pages = [f"{reverse('admin:integrations_integration_add')}?app=notify_url"]
+    pages.append(reverse("admin:alerts-channel"))
+    for page in pages:
+        assert told in words(manager.get(page))
+        assert ("or with http://" in words(manager.get(page))) == private
+    assert ("must begin with https" in words(save(manager, url="http://127.0.0.1/"))) != private
+
+
 def test_a_notify_url_is_saved_and_its_secret_is_shown_once(manager, receiver):
     answer = save(manager, url=f" {receiver.url} ")
     saved = Integration.objects.get()

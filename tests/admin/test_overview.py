@@ -241,7 +241,7 @@ def test_what_needs_a_person_stands_before_what_is_left_to_set_up(place):
         "Never sent by SamCart",
         "Integrations in need",
         "To set up",
-        "Actions by day",
+        "Actions done and failed, by day",
     ]
     found = [page.index(f" {section} ") for section in sections]
     assert found == sorted(found)

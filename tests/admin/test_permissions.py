@@ -112,6 +112,7 @@ MAY_PRESS: dict[tuple[str, str], set[str]] = {
     ("integration", "refresh"): SETS_UP,
     ("integration", "try_now"): SETS_UP,
     ("integration", "turn_on"): SETS_UP,
+    ("integration", "turn_off"): SETS_UP,
     ("integration", "send_test"): SETS_UP,
     ("integration", "note_welcome_emails"): SETS_UP,
     ("integration", "need_not_be_private"): SETS_UP,

@@ -14,6 +14,7 @@ from config.staff import roles
 from integrations.models import Destination, Product
 from rules import leftovers, pairing
 from rules.models import Rule
+from tests.support import queued
 from tests.support.pages import bulk, press, said, signed_in, words
 from tests.support.world import World
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.first_database
 
 GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
 LEFT = "4 rules here are still about Ink, which no purchase of this product gives any more."
-OVERVIEW = "product has rules left over."
+OVERVIEW = "rules are left over."
 
 
 @pytest.fixture
@@ -87,6 +88,20 @@ def test_the_page_that_asks_names_the_companions_and_what_they_would_go_on_to_do
         assert str(trigger.label) in text
     assert "Later buyers whose payment recovers, or who are restarted, would still get Ink." in text
     assert "Delete all 5 rules Delete only this rule No, keep it" in text
+
+
+def test_students_are_said_to_keep_their_access_only_where_somebody_has_some(manager, wrong):
+    lists = "admin:rules_rule_changelist"
+    product = reverse("admin:integrations_product_delete", args=[wrong.product.pk])
+
+    def asked() -> list[str]:
+        pages = [manager.get(delete_page(wrong)), manager.get(product)]
+        return [words(page) for page in (*pages, bulk(manager, lists, "delete_selected", wrong))]
+
+    keep = "Students keep the access they have."
+    assert [keep in text for text in asked()] == [False, False, False]
+    queued.grant(queued.run(wrong.destination))
+    assert [keep in text for text in asked()] == [True, True, True]
 
 
 def test_deleting_from_a_products_page_leads_back_to_it_and_never_elsewhere(manager, wrong):
@@ -206,7 +221,7 @@ def test_what_is_left_is_said_where_people_look(manager, world, wrong):
     added = manager.get(f"{reverse('admin:new-rule-added')}?rule={new.pk}")
     assert f"{told} See, change or delete them" in words(added)
     overview = words(manager.get(reverse("admin:index")))
-    assert f"1 {OVERVIEW}" in overview
+    assert f"4 {OVERVIEW}" in overview
     assert told in overview
     assert LEFT in words(manager.get(product_page(Product.objects.get())))
     coverage = words(manager.get(reverse("admin:coverage")))
@@ -263,10 +278,10 @@ def test_those_of_many_products_are_settled_at_once(manager, world):
         delete_alone(manager, rule)
         world.rule("product_purchased", GIVES, _faces(world), product=number)
     overview = words(manager.get(reverse("admin:index")))
-    assert "3 products have rules left over." in overview
+    assert f"12 {OVERVIEW}" in overview
     assert "12 rules of Product 77, Product 78 and Product 79 are still about what" in overview
     coverage = words(manager.get(reverse("admin:coverage")))
-    assert "3 products have rules about what they do not give any more. See all of them" in coverage
+    assert "3 rows have rules about what is not given any more. See all of them" in coverage
     done = settle(manager, manager.get(reverse("admin:left-over")), "change")
     assert said(done) == ["12 rules use Faces from now on."]
     assert "No rule is left over" in words(done)
@@ -313,6 +328,72 @@ def test_an_ending_rule_alone_is_named_in_coverage_but_needs_nobody(manager, wor
     world.rule("product_refunded", ENDS, world.course("Ink"), product="77")
     assert "1 rule here is still about Ink" in words(manager.get(reverse("admin:coverage")))
     assert OVERVIEW not in words(manager.get(reverse("admin:index")))
+
+
+LEFT_EVERYWHERE = "4 global rules are still about Ink, which no purchase gives any more."
+
+
+@pytest.fixture
+def wrong_everywhere(world: World) -> Rule:
+    rule = world.rule("product_purchased", GIVES, world.course("Ink"))
+    pairing.add(pairing.companions([rule]))
+    return rule
+
+
+def test_global_rules_that_are_left_over_are_named_where_those_of_products_are(
+    manager, wrong_everywhere
+):
+    coverage, overview = reverse("admin:coverage"), reverse("admin:index")
+    for page in (coverage, overview):
+        assert "still about Ink" not in words(manager.get(page))
+    done = delete_alone(manager, wrong_everywhere)
+    assert f"{LEFT_EVERYWHERE} See, change or delete them" in said(done)
+    assert f"Every product by global rules {LEFT_EVERYWHERE} See them" in words(
+        manager.get(coverage)
+    )
+    text = words(manager.get(overview))
+    assert f"4 {OVERVIEW}" in text
+    assert f"{LEFT_EVERYWHERE} See, change or delete them" in text
+    left = Rule.objects.earliest("pk")
+    assert "No rule gives Ink any more. See the global rules" in words(manager.get(page_of(left)))
+
+
+@pytest.mark.parametrize("asked", ["", "?account={account}"])
+def test_global_rules_that_are_left_over_are_settled_by_the_same_page(
+    manager, wrong_everywhere, asked
+):
+    wrong_everywhere.delete()
+    account = wrong_everywhere.marketplace_id
+    page = manager.get(reverse("admin:left-over") + asked.format(account=account))
+    assert f"Every product {LEFT_EVERYWHERE} On Subscription Recovered" in words(page)
+    done = settle(manager, page, "delete")
+    assert "4 rules deleted." in said(done)
+    assert not Rule.objects.exists()
+    assert done.request["QUERY_STRING"] == "scope__exact=global"
+
+
+def test_global_rules_that_are_left_over_can_be_about_what_a_global_rule_gives(
+    manager, world, wrong_everywhere
+):
+    ends = Rule.objects.get(trigger="product_refunded")
+    Rule.objects.exclude(pk=ends.pk).delete()
+    world.rule("product_purchased", GIVES, world.course("Wash"))
+    # That of a product is no second one.
+    world.rule("product_refunded", ENDS, Destination.objects.get(name="Wash"), product="77")
+    page = manager.get(reverse("admin:left-over"))
+    assert "can be about Wash instead" in words(page)
+    assert "1 rule uses Wash from now on." in said(settle(manager, page, "change"))
+    ends.refresh_from_db()
+    assert str(ends.destination) == "Wash"
+
+
+def test_a_global_rule_about_what_a_product_gives_is_not_left_over(manager, world, wrong):
+    everywhere = world.rule("product_purchased", GIVES, wrong.destination)
+    pairing.add(pairing.companions([everywhere]))
+    everywhere.delete()
+    assert "still about Ink" not in words(manager.get(reverse("admin:coverage")))
+    wrong.delete()
+    assert LEFT_EVERYWHERE in words(manager.get(reverse("admin:coverage")))
 
 
 def test_who_may_not_delete_rules_sees_them_and_no_button(wrong):

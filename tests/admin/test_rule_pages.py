@@ -27,7 +27,7 @@ from rules.actions import ACTIONS
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 from tests.support import browsing, factories, scenery
-from tests.support.pages import bulk, press, said, signed_in, words
+from tests.support.pages import bulk, press, rows, said, signed_in, words
 from tests.support.place import place_for
 from tests.support.queued import event
 
@@ -206,6 +206,18 @@ def test_products_are_sorted_by_their_sales(manager):
     assert back
     by_name = [row.pk for row in manager.get(page).context["cl"].result_list]
     assert by_name == [row.pk for row in manager.get(page + back[1]).context["cl"].result_list]
+
+
+def test_the_number_of_sales_leads_to_just_these(db):
+    product = factories.ProductFactory.create(name="Ink")
+    for number, status in enumerate(("done", "done", "repeat")):
+        sold = event(factories.CustomerFactory.create(), product=product, order=str(number))
+        EventLog.objects.filter(pk=sold.pk).update(status=status, received_at=timezone.now())
+    manager = signed_in(roles.MANAGER)
+    for page in (reverse("admin:integrations_product_changelist"), reverse("admin:coverage")):
+        shown = manager.get(page).content.decode()
+        (link,) = re.findall(r'<a href="([^"]+received=30[^"]*)">2</a>', shown)
+        assert rows(manager.get(html.unescape(link))) == 2
 
 
 @pytest.mark.parametrize(("sales", "shown"), [(0, "0"), (1, "1"), (2, "2"), (3, "2+"), (4, "2+")])
@@ -1026,7 +1038,7 @@ def test_several_rules_are_deleted_after_a_page_that_lists_them(manager):
 
 
 def test_of_rules_that_do_not_concern_an_event_all_are_counted_and_some_named(place, monkeypatch):
-    monkeypatch.setattr(simulation, "NAMED", 2)
+    monkeypatch.setattr(simulation, "RULES_NAMED", 2)
     account, gift = place.world.marketplace, product("1048004")
     found = simulation.simulate(account, Trigger.PRODUCT_REFUNDED, product=gift)
     assert len(found.others) == 2

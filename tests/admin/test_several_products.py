@@ -15,7 +15,7 @@ from integrations import product_lines
 from integrations.audit import Act
 from integrations.models import AuditEntry, Marketplace, Product
 from tests.support import browsing, factories, scenery
-from tests.support.pages import signed_in, words
+from tests.support.pages import said, signed_in, words
 
 pytestmark = pytest.mark.first_database
 
@@ -120,17 +120,48 @@ def test_what_exists_and_what_is_there_twice_is_said_beside_the_line(manager, ac
     assert "Line 2 has the same SamCart ID." in text
 
 
+def test_the_new_products_are_shown_in_coverage_alone(manager, account):
+    factories.ProductFactory.create(marketplace=account, external_id="11", name="Old")
+    for back in ({}, {"back": "/admin/coverage/"}, {"back": "https://example.com/"}):
+        Product.objects.filter(external_id__in=["12", "13"]).delete()
+        shown = manager.get(save(manager, "Yoga, 12\nDrawing, 13", **back).url)
+        assert shown.request["PATH_INFO"] == reverse("admin:coverage")
+        assert said(shown) == ["2 products added."]
+        text = words(shown)
+        assert "Only these 2 products × Remove this filter" in text
+        assert ("Yoga 12" in text, "Drawing 13" in text, "Old 11" in text) == (True, True, False)
+    (every,) = re.findall(r'<a class="chosen" href="([^"]+)"', shown.content.decode())
+    assert every == reverse("admin:coverage")
+    assert "Old 11" in words(manager.get(every))
+
+
+def test_lines_that_could_not_be_read_are_shown_with_the_others_when_they_are_added(manager):
+    first = save(manager, "Yoga, 12\nnothing")
+    assert "1 product added. Choose their courses" in said(first)
+    (added,) = re.findall(r'name="added" value="([^"]+)"', first.content.decode())
+    shown = manager.get(save(manager, "Drawing, 13", added=added).url)
+    assert "Only these 2 products" in words(shown)
+
+
+def test_the_filter_stays_when_the_rules_of_the_new_products_are_entered(manager):
+    address = save(manager, "Yoga, 12").url
+    numbers = Product.objects.get().pk
+    page = manager.get(address).content.decode()
+    assert f'<input type="hidden" name="only" value="{numbers}">' in page
+    done = manager.post(reverse("admin:coverage"), {"only": numbers, "forget": "yes"})
+    assert done.url == address
+
+
 def test_the_person_is_back_where_the_page_was_called_from(manager):
-    assert save(manager, "Yoga, 12", back="/admin/coverage/").url == "/admin/coverage/"
-    products = reverse("admin:integrations_product_changelist")
-    assert save(manager, "Drawing, 13").url == products
-    assert save(manager, "Clay, 14", back="https://example.com/").url == products
-    text = words(manager.get(products))
+    copied = reverse("admin:new-rule")
+    assert save(manager, "Yoga, 12", back=copied).url == copied
+    text = words(manager.get(copied))
     assert "1 product added. Choose their courses" in text
     coverage = manager.get(reverse("admin:coverage")).content.decode()
     called = f"{reverse(PAGE)}?{urlencode({'back': '/admin/coverage/'})}"
     assert called in coverage
     assert 'name="back" value="/admin/coverage/"' in manager.get(called).content.decode()
+    products = reverse("admin:integrations_product_changelist")
     assert reverse(PAGE) in manager.get(products).content.decode()
 
 
@@ -231,5 +262,6 @@ def test_on_a_phone_without_script_lines_are_typed_looked_at_and_saved(place, ad
         page.locator("textarea").fill("Clay, 79")
         page.get_by_role("button", name="Look again").click()
         page.get_by_role("button", name="Save 1 product").click()
-        assert page.url == f"{address}/admin/coverage/"
+        assert page.url.startswith(f"{address}/admin/coverage/?only=")
+        expect(page.get_by_text("Only these 3 products")).to_be_visible()
         expect(page.get_by_role("row").filter(has_text="Clay")).to_be_visible()

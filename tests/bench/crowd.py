@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 ROUNDS = 7
 STATUSES = ["done"] * 94 + ["failed"] * 2 + ["skipped"] * 2 + ["waiting", "held"]
-AT_ONCE = 5000
+ROWS_AT_ONCE = 5000
 PRODUCTS = 1000
 RULES = (
     ("product_purchased", "create_course_enrollment"),
@@ -79,7 +79,7 @@ def fill(events: int) -> None:
             Customer(email=f"buyer{n}@example.com", first_name=f"Dana{n}", last_name="Reyes")
             for n in range(max(1, events * 6 // 10))
         ),
-        batch_size=AT_ONCE,
+        batch_size=ROWS_AT_ONCE,
     )
     SearchTerm.objects.bulk_create(
         (
@@ -87,12 +87,12 @@ def fill(events: int) -> None:
             for each in people
             for term in terms(each.email, each.first_name, each.last_name)
         ),
-        batch_size=AT_ONCE,
+        batch_size=ROWS_AT_ONCE,
     )
     now = timezone.now()
     times = sorted(now - timedelta(seconds=dice.uniform(0, 90 * 86400)) for _ in range(events))
-    for begin in range(0, events, AT_ONCE):
-        part = times[begin : begin + AT_ONCE]
+    for begin in range(0, events, ROWS_AT_ONCE):
+        part = times[begin : begin + ROWS_AT_ONCE]
         deliveries = Delivery.objects.bulk_create(
             Delivery(
                 marketplace=shop,

@@ -220,12 +220,12 @@ def test_a_mail_server_of_one_byte_now_and_then_holds_no_caller_and_few_threads(
 ):
     caplog.set_level(logging.DEBUG)
     message = queued(owner)
-    for _ in range(mail.AT_ONCE + 2):
+    for _ in range(mail.SENDS_AT_ONCE + 2):
         with pytest.raises(NotSent, match="did not answer in time") as error:
             delivery.send(message)
         assert error.value.code == "mail_timeout"
     hanging = [thread for thread in threading.enumerate() if thread.name == "mail"]
-    assert len(hanging) <= mail.AT_ONCE
+    assert len(hanging) <= mail.SENDS_AT_ONCE
     assert "do-not-show" not in caplog.text
 
 

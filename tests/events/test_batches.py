@@ -9,7 +9,7 @@ from tests.support.samcart import changed
 
 
 def test_a_rule_that_is_deleted_after_it_was_read_sets_no_delivery_aside(real_shop, monkeypatch):
-    monkeypatch.setattr(inbox, "AT_ONCE", 1)
+    monkeypatch.setattr(inbox, "STORED_AT_ONCE", 1)
     rule, other = real_shop.rule(), real_shop.rule()
     for number in range(2):
         body = changed("10_product", customer__email=f"buyer{number}@example.com", order__id=number)
@@ -26,7 +26,7 @@ def test_a_rule_that_is_deleted_after_it_was_read_sets_no_delivery_aside(real_sh
 def test_a_delivery_of_the_same_moment_parts_repeats_in_a_batch_too(
     real_shop, monkeypatch, at_once
 ):
-    monkeypatch.setattr(inbox, "AT_ONCE", at_once)
+    monkeypatch.setattr(inbox, "STORED_AT_ONCE", at_once)
     monkeypatch.setattr(inbox, "HOLD_SECONDS", 10.0)
     real_shop.rule()
     body = changed("10_product", customer__email="dana@example.com")

@@ -27,14 +27,14 @@ from integrations import audit, secrets
 from integrations.audit import Act
 from integrations.models import Marketplace
 from integrations.notify_url import signature
-from integrations.notify_url.address_check import check_url
+from integrations.notify_url.address_check import check_url, how_it_begins
 from integrations.sentences import joined, say, say_count
 
 SEES = "events.view_rulerun"
 MAY_SAY = "events.dismiss_eventlog"
 # A person who may connect a receiver of events may also name one of alerts.
 MAY_ADD = "integrations.add_integration"
-SHOWN = 20
+ALERTS_SHOWN = 20
 Kind = AlertChannel.Kind
 
 
@@ -55,7 +55,6 @@ class ChannelForm(forms.Form):
     address = forms.CharField(
         label=_("Address"),
         max_length=500,
-        help_text=_("Of an incoming webhook; it begins with https://."),
         widget=forms.URLInput(attrs={"autocomplete": "off"}),
     )
     enabled = forms.BooleanField(label=pgettext_lazy("switch", "On"), required=False, initial=True)
@@ -76,6 +75,8 @@ class ChannelForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.label_suffix = ""
         self.channel = channel
+        begins = how_it_begins(allow_private=settings.ALLOW_PRIVATE_NOTIFY_URLS)
+        self.fields["address"].help_text = joined([say("Of an incoming webhook."), begins])
         if channel.pk:
             del self.fields["kind"], self.fields["address"]
             self.initial = {
@@ -123,7 +124,7 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("Alerts"),
         problems=[_shown(problem) for problem in finding.lasting()],
         channels=[(channel, _where(channel), _of_what(channel)) for channel in mine],
-        told=told.order_by("-created_at")[:SHOWN],
+        told=told.order_by("-created_at")[:ALERTS_SHOWN],
         no_mail_server=not settings.EMAIL_HOST,
         may_add=allowed(request, MAY_ADD),
         may_say=allowed(request, MAY_SAY),

@@ -27,7 +27,7 @@ from integrations.sentences import Text, say
 
 PER_PAGE = 100
 # How many one press of the button queues; it can be pressed again.
-AT_ONCE = 500
+REPAIRED_AT_ONCE = 500
 CHANGES = "events.retry_rulerun"
 # What a person should know and do about each kind.
 ADVICE = {
@@ -89,7 +89,7 @@ def show(request: HttpRequest) -> HttpResponse:
         left_out=last.left_out if last else [],
         gave_nothing=promise.unfulfilled().order_by().values("customer").distinct().count(),
         not_in=NOT_IN,
-        at_once=AT_ONCE,
+        at_once=REPAIRED_AT_ONCE,
         may_change=request.user.has_perm(CHANGES),
     )
 
@@ -141,9 +141,11 @@ def enroll(request: HttpRequest) -> HttpResponse:
     kind = request.POST.get("kind", "")
     findings = comparison.to_approve(last).filter(kind=kind)
     if "all" not in request.POST:
-        findings = findings.filter(pk__in=row_ids(request.POST.getlist("finding")[:AT_ONCE]))
+        findings = findings.filter(
+            pk__in=row_ids(request.POST.getlist("finding")[:REPAIRED_AT_ONCE])
+        )
     batch = many.begin(request, say("Enroll again: {site}", site=site))
-    queued, left = comparison.enroll_again(findings, at_most=AT_ONCE, batch=batch)
+    queued, left = comparison.enroll_again(findings, at_most=REPAIRED_AT_ONCE, batch=batch)
     nobody = say("Nobody was selected, so nobody was enrolled.")
     text = retried_sentence(queued, left) if queued or left else nobody
     return many.done(request, batch, left, text, _address(site, kind))

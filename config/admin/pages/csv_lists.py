@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from config.admin.pages.log.actions import ActionAdmin
 from config.admin.pages.log.log import LogAdmin
-from config.admin.pages.products.coverage import name_of, named_like
+from config.admin.pages.products.coverage_filter import Filter, name_of
 from config.admin.parts import csv_file
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page
@@ -213,7 +213,7 @@ def _coverage_file(request: HttpRequest) -> HttpResponseBase:
         raise PermissionDenied
     if page := ask(request):
         return page
-    rows = named_like(coverage(), word(request.GET.get("q")))
+    rows = Filter.read(request.GET).of(coverage())
     _record(request, COVERAGE, len(rows))
     return _file(request, COVERAGE, COVERAGE.lines(rows))
 

@@ -22,7 +22,7 @@ from events.execution import rerun, retry_by_hand, undo_batch
 from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
 from events.reports import batches, many, review
-from events.reports.many import AT_ONCE, Line, Look
+from events.reports.many import LINES_AT_ONCE, Line, Look
 from integrations.sentences import Said, say
 
 Row = TypeVar("Row", RuleRun, EventLog)
@@ -43,7 +43,7 @@ PERMISSIONS = {
     DEAL: "events.dismiss_eventlog",
 }
 UNDOES = "events.by_hand_grant"
-SHOWN = 200
+LINES_SHOWN = 200
 # A row's number: the next rows of the list are those after it.
 AFTER = "after"
 # The chosen bulk action of a list, kept for its next rows.
@@ -54,7 +54,7 @@ KNOWN_ACTION = re.compile(r"[a-z_]{1,40}")
 def look_at_runs(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> HttpResponse:
     """Show what doing this for these actions would change."""
     with_facts = _next(request, runs).select_related("event", "customer", "integration")
-    chosen = list(with_facts[: AT_ONCE + 1])
+    chosen = list(with_facts[: LINES_AT_ONCE + 1])
     if what == DISMISS:
         return _look(request, what, many.of_dismissal(chosen), chosen)
     return _look(request, what, many.of_retry(chosen, anyway=what == ANYWAY), chosen)
@@ -101,7 +101,9 @@ def look_at_events(
     request: HttpRequest, events: QuerySet[EventLog], what: str = RERUN
 ) -> HttpResponse:
     """Show what doing this for these events would change."""
-    chosen = list(_next(request, events).select_related("customer", "delivery")[: AT_ONCE + 1])
+    chosen = list(
+        _next(request, events).select_related("customer", "delivery")[: LINES_AT_ONCE + 1]
+    )
     found = many.of_review(chosen) if what == DEAL else many.of_rerun(chosen)
     return _look(request, what, found, chosen)
 
@@ -128,19 +130,19 @@ def _look(
         number=len(found.done),
         lists=lists(found),
         waiting=found.waiting,
-        chosen=[each.pk for each in chosen[:AT_ONCE]],
-        at_once=AT_ONCE,
+        chosen=[each.pk for each in chosen[:LINES_AT_ONCE]],
+        at_once=LINES_AT_ONCE,
         back=request.get_full_path(),
         action=_action(request.POST) if goes_on else "",
-        after=chosen[AT_ONCE - 1].pk if goes_on else "",
+        after=chosen[LINES_AT_ONCE - 1].pk if goes_on else "",
     )
 
 
 def lists(found: Look) -> list[tuple[Said, list[Line], int]]:
     """Return what the preview shows: a heading, its lines, and how many lines more there are."""
     return [
-        (say("What will be done"), found.done[:SHOWN], len(found.done) - SHOWN),
-        (say("Left out"), found.left_out[:SHOWN], len(found.left_out) - SHOWN),
+        (say("What will be done"), found.done[:LINES_SHOWN], len(found.done) - LINES_SHOWN),
+        (say("Left out"), found.left_out[:LINES_SHOWN], len(found.left_out) - LINES_SHOWN),
     ]
 
 
@@ -155,7 +157,7 @@ def _doing(what: str) -> Page:
 
     @require_POST
     def do(request: HttpRequest) -> HttpResponse:
-        numbers = row_ids(request.POST.get("chosen", "").split(","))[:AT_ONCE]
+        numbers = row_ids(request.POST.get("chosen", "").split(","))[:LINES_AT_ONCE]
         back = way_back(request)
         events = EventLog.objects.filter(pk__in=numbers).order_by("received_at", "pk")
         runs = RuleRun.objects.filter(pk__in=numbers).order_by("received_at", "pk")

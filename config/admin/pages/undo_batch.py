@@ -24,7 +24,7 @@ from integrations.sentences import Said, joined, say, say_count
 from rules.models import Rule
 
 # How many rules are named.
-NAMED = 3
+RULES_NAMED = 3
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -60,8 +60,8 @@ def _what_follows(undos: Sequence[Undo], *, may_see: bool) -> dict[str, Any]:
         ),
         "more": found.more,
         "lists": many.lists(found),
-        "chosen": [one.number for one in undos[: looks.AT_ONCE] if not one.why_not],
-        "at_once": looks.AT_ONCE,
+        "chosen": [one.number for one in undos[: looks.LINES_AT_ONCE] if not one.why_not],
+        "at_once": looks.LINES_AT_ONCE,
     }
 
 
@@ -70,7 +70,7 @@ def _stay_on(undos: Sequence[Undo], *, may_see: bool) -> list[SafeString | Said]
     runs = [run.pk for one in undos for run in one.gave if not one.why_not]
     rules = Rule.objects.filter(runs__in=runs, enabled=True).with_names().distinct()
     told: list[SafeString | Said] = []
-    for rule in rules.order_by("pk")[:NAMED]:
+    for rule in rules.order_by("pk")[:RULES_NAMED]:
         text = say(
             "The rule stays on: a later buyer still gets {course}.", course=brief(rule.destination)
         )
@@ -80,7 +80,7 @@ def _stay_on(undos: Sequence[Undo], *, may_see: bool) -> list[SafeString | Said]
 
 
 def _undo(request: HttpRequest, batch: Batch, back: str) -> HttpResponse:
-    chosen = row_ids(request.POST.get("chosen", "").split(","))[: looks.AT_ONCE]
+    chosen = row_ids(request.POST.get("chosen", "").split(","))[: looks.LINES_AT_ONCE]
     new = many.begin(request, say("Undo: {what}", what=batch.title))
     came = undo_batch.undo(batch, set(chosen), new)
     return many.done(request, new, came.left, _what_came(came, new), back)

@@ -12,7 +12,7 @@ from events.reports import serializers
 from integrations.samcart.parser import normalize_email
 
 # Related rows are read for this many events at a time: SQLite limits the values in one query.
-AT_ONCE = 200
+FETCHED_AT_ONCE = 200
 
 
 class Command(BaseCommand):
@@ -52,7 +52,7 @@ def newest(limit: int, *, email: str | None, order: str | None) -> list[EventLog
     read = events.prefetch_related("runs__integration", "runs__customer").order_by(
         "-received_at", "-pk"
     )
-    found: list[EventLog | Delivery] = list(read[:limit].iterator(AT_ONCE))
+    found: list[EventLog | Delivery] = list(read[:limit].iterator(FETCHED_AT_ONCE))
     if not email and not order:
         unread = Delivery.objects.filter(state=Delivery.State.NEW, events=None).defer("sealed_body")
         found += unread.order_by("-received_at", "-pk")[:limit]

@@ -132,6 +132,12 @@ def turned_on(request: HttpRequest, integration: Integration, waiting: int) -> N
         messages.success(request, joined([on, _goes_on(integration, waiting)]))
 
 
+def turned_off(request: HttpRequest, integration: Integration, waiting: int) -> None:
+    """After it was turned off by its button."""
+    done = say("{name}: saved.", name=integration)
+    messages.success(request, joined([done, _off(integration, waiting)]))
+
+
 def _goes_on(integration: Integration, waiting: int) -> str:
     """Return what goes on now; "" if the key is refused, because then nothing does."""
     works = integration.connection != Connection.REFUSED

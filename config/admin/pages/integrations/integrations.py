@@ -21,7 +21,7 @@ from config.admin.parts.buttons import page_of
 from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
-from events.reports import backlog
+from events.reports import anybody, backlog
 from events.retention import delete_integration
 from integrations import app_registry, catalog_refresh, credentials
 from integrations.app_registry import APPS
@@ -131,8 +131,11 @@ class IntegrationAdmin(ListAdmin):
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, Integration)
-        mapping = (f"{page_of(thing)}#mapping", "", say("Mapping"))
-        links: list[tuple[str, str, str]] = [mapping] if _has_catalog(thing) else []
+        links: list[tuple[str, str, str]] = []
+        if self.has_change_permission(request, thing):
+            links.append((page_of(thing), "", say("Edit")))
+        if _has_catalog(thing):
+            links.append((f"{page_of(thing)}#mapping", "", say("Mapping")))
         if self.has_delete_permission(request, thing):
             page = reverse("admin:integrations_integration_delete", args=[thing.pk])
             links.append((page, "danger", say("Delete")))
@@ -176,6 +179,14 @@ class IntegrationAdmin(ListAdmin):
         integration.enabled = True
         credentials.save(integration)
         integration_messages.turned_on(request, integration, waiting)
+
+    def turn_off(self, request: HttpRequest, integration: Integration) -> None:
+        """Send nothing for it until it is turned on again; its actions wait."""
+        if not integration.enabled:
+            return
+        integration.enabled = False
+        credentials.save(integration)
+        integration_messages.turned_off(request, integration, backlog.waiting(integration))
 
     def note_welcome_emails(self, request: HttpRequest, integration: Integration) -> None:
         """Note that they are on in Thinkific, which Admit cannot see."""
@@ -264,7 +275,7 @@ class IntegrationAdmin(ListAdmin):
                 title=say("Delete {name}?", name=badges.brief(integration)),
                 opts=self.opts,
                 object=integration,
-                has_catalog=_has_catalog(integration),
+                anybody_has=anybody.has_something_at(integration),
                 lines=delete_integration.summarize(integration).lines(),
             )
         if page := ask(request):

@@ -41,7 +41,6 @@ class NotifyForm(forms.ModelForm):
         label=_("Address"),
         max_length=LONGEST_ADDRESS,
         widget=forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off"}),
-        help_text=_("Where Admit posts what SamCart sends. It begins with https://."),
         error_messages={"required": _("Enter the address of the receiver.")},
     )
 
@@ -57,6 +56,12 @@ class NotifyForm(forms.ModelForm):
                 "Nothing is lost: they go out when you turn it on again."
             ),
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        begins = address_check.how_it_begins(allow_private=settings.ALLOW_PRIVATE_NOTIFY_URLS)
+        where = say("Where Admit posts what SamCart sends.")
+        self.fields["url"].help_text = joined([where, begins])
 
     def clean_url(self) -> str:
         url: str = self.cleaned_data["url"].strip()

@@ -34,7 +34,7 @@ LATE = timedelta(hours=1)
 # The permission to see bodies word for word, here and in the templates.
 RAW = "events.view_delivery"
 NO_RULE = EventLog.Status.NO_RULE
-NAMED = 3
+RULES_NAMED = 3
 
 
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
@@ -154,8 +154,8 @@ def rerun_sentence(done: Rerun) -> SafeString:
     about = say_count(
         number, "The rule that fits is turned off:", "The rules that fit are turned off:"
     )
-    links = format_html_join(", ", '<a href="{}">{}</a>', map(_link, done.off[:NAMED]))
-    more = "" if number <= NAMED else f" +{number - NAMED}"
+    links = format_html_join(", ", '<a href="{}">{}</a>', map(_link, done.off[:RULES_NAMED]))
+    more = "" if number <= RULES_NAMED else f" +{number - RULES_NAMED}"
     return format_html("{} {} {}{}", done.sentence(), about, links, more)
 
 

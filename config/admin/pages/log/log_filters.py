@@ -1,11 +1,13 @@
 """The filters of the log: by result, trigger, product and site."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.changelist import COUNTED
@@ -22,6 +24,8 @@ PAID_NOTHING = "paid_nothing"
 # Events that a person made, which have no delivery of SamCart.
 BY_HAND = "by_hand"
 NOT_IN = "not_in"
+# What SamCart sent once more is left out.
+FIRST = "first"
 # Filters that list buyers to enroll, for whom the page offers one button.
 NOT_YET_IN = {NOT_IN, PAID_NOTHING}
 # A part of a product's name, as typed into the chip.
@@ -37,6 +41,7 @@ class ResultFilter(CountedFilter):
         return [
             (NOT_IN, say("Paid and not in")),
             (PAID_NOTHING, say("Paid, nothing given")),
+            (FIRST, say("Without repeats")),
             *((each.value, str(each.label)) for each in EventLog.Status),
         ]
 
@@ -45,7 +50,20 @@ class ResultFilter(CountedFilter):
             return queryset.filter(review.GAVE_NOTHING)
         if self.value() == NOT_IN:
             return queryset.filter(pk__in=promise.not_in())
+        if self.value() == FIRST:
+            return queryset.exclude(status=EventLog.Status.REPEAT)
         return queryset.filter(status=self.value()) if self.value() else queryset
+
+
+def sales_of(product: int) -> str:
+    """The address of the log with the sales of 30 days that pages count of a product."""
+    asked = {
+        ProductFilter.parameter_name: product,
+        TriggerFilter.parameter_name: Trigger.PRODUCT_PURCHASED.value,
+        ResultFilter.parameter_name: FIRST,
+        "received": 30,
+    }
+    return f"{reverse('admin:events_eventlog_changelist')}?{urlencode(asked)}"
 
 
 class TriggerFilter(admin.SimpleListFilter):

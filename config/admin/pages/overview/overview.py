@@ -59,7 +59,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     accounts = list(Marketplace.objects.order_by(by_name()))
     rules = facts_of_rules.by_place()
     tasks = overview_checklist.tasks(sites, accounts, rules)
-    giving = left_over.of_products_that_give(rules)
+    left_giving, says_left = left_over.that_give(request, rules)
     path = overview_checklist.path(tasks)
     in_line = backlog.in_line()
     behind = behind_all_rules.everywhere()
@@ -75,7 +75,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
         to_set_up=sum(not task.done for task in tasks),
         behind=behind_all.in_one_sentence(behind),
-        left_over=len(giving),
+        left_over=left_giving,
     )
     return render(
         request,
@@ -88,7 +88,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
         behind=behind_all.by_rule(request, behind),
-        left_over=left_over.sentence(request, giving[: left_over.SHOWN]) if giving else "",
+        left_over=says_left,
         **_nothing_given(nothing),
         **_never_sent(missing),
         left=overview_headline.not_carried_out(dashboard.unread(), in_line.waiting),

@@ -30,8 +30,8 @@ class Facts:
     held: int = 0
     not_in: int = 0  # buyers who paid
     not_understood: int = 0  # events
-    behind: str = ""  # sentence: buyers have what no rule gives any more
-    left_over: int = 0  # products with rules that are left over
+    behind: str = ""  # that buyers have what no rule gives any more
+    left_over: int = 0  # rules of places where one still gives what was to be given no more
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens
@@ -222,9 +222,7 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
         )
         yield text, "attention"
     if n := facts.left_over:
-        text = say_count(
-            n, "1 product has rules left over.", "{number} products have rules left over."
-        )
+        text = say_count(n, "1 rule is left over.", "{number} rules are left over.")
         yield text, "attention"
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -16,6 +14,7 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from config.admin.pages.products.coverage_filter import Filter
 from config.admin.pages.products.coverage_form import Choices, CoverageForm
 from config.admin.pages.products.coverage_meanwhile import overtaken, said_added
 from config.admin.pages.rules import backfill, behind_all, left_over, undo_deleting
@@ -30,8 +29,6 @@ from rules.models import Rule
 # Each row sends up to seven fields, and Django takes a thousand.
 ROWS = 30
 EVERY = "every"
-LONGEST_WORD = 100
-Row = TypeVar("Row", bound=Judged)
 # The buttons of the preview: add the rules, go back to what was entered, or forget it.
 LOOKED, CHANGE, FORGET = "looked", "change", "forget"
 # The button that ticks the courses suggested by name; it adds nothing.
@@ -48,13 +45,13 @@ def show(request: HttpRequest) -> HttpResponse:
         return _save(request)
     if LOOK in request.GET:
         return _look(request)
-    word = params.word(request.GET.get("q"), LONGEST_WORD)
+    asked = Filter.read(request.GET)
     rows = judged()
-    found = named_like(rows, word)
+    found = asked.of(rows)
     shown = Paginator(found, ROWS).get_page(params.page_number(request.GET.get("p")))
     choices = Choices()
     forms = _fresh(with_rules(list(shown)), choices)
-    return _page(request, rows, forms, choices, word=word, shown=shown)
+    return _page(request, rows, forms, choices, asked=asked, shown=shown)
 
 
 def _fresh(rows: list[Coverage], choices: Choices) -> list[CoverageForm]:
@@ -71,24 +68,27 @@ def _page(
     forms: list[CoverageForm],
     choices: Choices,
     *,
-    word: str,
+    asked: Filter,
     shown: PageOfRows | None = None,
 ) -> HttpResponse:
     may_add = request.user.has_perm("rules.add_rule")
+    # Who looks at some products alone is told of these.
+    noted = asked.of(rows) if asked.only else rows
+    behind = [] if asked.only else behind_all.by_rule(request, behind_all_rules.everywhere())
     return render(
         request,
         "admin/coverage.html",
         title=say("Coverage"),
-        q=word,
+        asked=asked,
         any=bool(rows),
         forms=forms,
         shown=shown,
         options=_options(choices.names) if may_add else "",
         accounts={row.marketplace.pk for row in rows},
-        nothing=sum(row.gives_nothing_to_buyers for row in rows),
-        without_pairs=sum(bool(row.holes) for row in rows),
-        behind=behind_all.by_rule(request, behind_all_rules.everywhere()),
-        left_over=sum(bool(row.left_over) for row in rows),
+        nothing=sum(row.gives_nothing_to_buyers for row in noted),
+        without_pairs=sum(bool(row.holes) for row in noted),
+        behind=behind,
+        left_over=sum(bool(row.left_over) for row in noted),
         undoable=undo_deleting.step(request),
         may_settle=request.user.has_perms(left_over.MAY),
         to_mend=sum(bool(form.row.holes) for form in forms),
@@ -107,15 +107,15 @@ def _save(request: HttpRequest) -> HttpResponse:
     """
     if not request.user.has_perm("rules.add_rule"):
         raise PermissionDenied
-    word = params.word(request.POST.get("q"), LONGEST_WORD)
+    asked = Filter.read(request.POST)
     if FORGET in request.POST:
         request.session.pop(KEPT, None)
-        return _again(word)
+        return HttpResponseRedirect(asked.address)
     forms, choices = _read(request.POST)
     if TICK in request.POST:
         for form in forms:
             form.entered = list(dict.fromkeys([*form.entered, *form.suggested]))
-        return _page(request, judged(), forms, choices, word=word)
+        return _page(request, judged(), forms, choices, asked=asked)
     mend = "missing" in request.POST
     wanted = _wanted(forms, request.POST)
     if CHANGE not in request.POST and not mend and (page := overtaken(request, wanted)):
@@ -133,20 +133,20 @@ def _save(request: HttpRequest) -> HttpResponse:
             # `missing` does not save what was entered in rows, so it stays.
             forms, choices = _read(request.POST) if mend else ([], choices)
             if not any(form.is_touched for form in forms):
-                return _again(word)
+                return HttpResponseRedirect(asked.address)
     forms.sort(key=lambda form: not form.errors)
     text = say("What was entered is not saved yet.")
     if forms and forms[0].errors:
         text = joined([text, say("The rows that need a change are at the top.")])
     messages.warning(request, text)
-    return _page(request, judged(), forms, choices, word=word)
+    return _page(request, judged(), forms, choices, asked=asked)
 
 
 def _look(request: HttpRequest) -> HttpResponse:
     """The preview: the rules as they would be added."""
     kept = request.session.get(KEPT)
     if not kept or not request.user.has_perm("rules.add_rule"):
-        return _again("")
+        return HttpResponseRedirect(Filter().address)
     given = MultiValueDict(kept)
     forms, _ = _read(given)
     mend = "missing" in given
@@ -155,7 +155,7 @@ def _look(request: HttpRequest) -> HttpResponse:
         del request.session[KEPT]
         text = say("What was entered cannot be added any more: rules have changed meanwhile.")
         messages.warning(request, text)
-        return _again("")
+        return HttpResponseRedirect(Filter().address)
     return render(
         request,
         "admin/coverage_look.html",
@@ -183,11 +183,6 @@ def _effects(rules: list[Rule]) -> list[Said]:
         else:
             found.append(say("{trigger}: gives access to {courses}", **facts))
     return found
-
-
-def _again(word: str) -> HttpResponseRedirect:
-    query = f"?{urlencode({'q': word})}" if word else ""
-    return HttpResponseRedirect(reverse("admin:coverage") + query)
 
 
 def _read(given: MultiValueDict[str, str]) -> tuple[list[CoverageForm], Choices]:
@@ -278,15 +273,6 @@ def _options(names: Iterable[str]) -> SafeString:
     """Return the options behind the fields. Not in the template, because there may be thousands."""
     options = (f'<option value="{escape(name)}"></option>' for name in names)
     return mark_safe("".join(options))  # noqa: S308 - each escaped
-
-
-def named_like(rows: Iterable[Row], word: str) -> list[Row]:
-    """Return the rows whose name contains this word."""
-    return [row for row in rows if word.casefold() in name_of(row).casefold()]
-
-
-def name_of(row: Judged) -> str:
-    return say("Every product") if row.product is None else row.product.name
 
 
 PAGES = [Page("coverage/", "coverage", show, "rules.view_rule")]

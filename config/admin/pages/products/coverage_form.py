@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.rules import left_over
 from config.admin.parts import badges
 from events.reports.coverage import Coverage, State
@@ -159,6 +160,11 @@ class CoverageForm:
         """The rule that can be run for buyers who paid and got nothing."""
         giving = [*self.row.given, *self.row.given_everywhere]
         return giving[0] if giving and self.row.paid_for_nothing else None
+
+    @property
+    def sales_page(self) -> str:
+        """Where the sales that are counted stand."""
+        return sales_of(self.row.product.pk) if self.row.product else ""
 
     @property
     def left_over(self) -> Said:

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
+from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.products.coverage_meanwhile import said_added
 from config.admin.pages.rules import edited_rule, given_by_rule, left_over, undo_deleting
 from config.admin.parts import badges, batch_links
@@ -25,7 +26,7 @@ from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
-from events.reports import backfill, subscriptions
+from events.reports import anybody, backfill, subscriptions
 from events.reports.last_run import with_last_run
 from integrations import product_lines
 from integrations.audit import Act
@@ -155,16 +156,17 @@ class ProductAdmin(Audited, ListAdmin):
             return "0"
         capped = grouped(MOST_SALES) + "+"
         shown = capped if product.sold_lately > MOST_SALES else grouped(product.sold_lately)
-        bought = urlencode(
-            {"product": product.pk, "trigger__exact": Trigger.PRODUCT_PURCHASED, "received": 30}
-        )
-        page = reverse("admin:events_eventlog_changelist")
-        return format_html('<a href="{}?{}">{}</a>', page, bought, shown)
+        return format_html('<a href="{}">{}</a>', sales_of(product.pk), shown)
 
     def delete_model(self, request: HttpRequest, obj: Product) -> None:
         """Delete the product, and its rules with it."""
         changing.note_deleted(Rule.objects.filter(product=obj))
         super().delete_model(request, obj)
+
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        rules = context["object"].rules.select_related("destination")
+        told = {"anybody_has": anybody.has_what_rules_are_about(rules)}
+        return super().render_delete_form(request, context | told)
 
     # The page of one product
 

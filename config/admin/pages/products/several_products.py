@@ -12,10 +12,12 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
+from config.admin.pages.products import coverage_filter
 from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
+from config.admin.parts.params import row_ids
 from integrations import product_lines
-from integrations.models import Marketplace
+from integrations.models import Marketplace, Product
 from integrations.ordering import by_name
 from integrations.product_lines import Line
 from integrations.sentences import say, say_count
@@ -24,6 +26,8 @@ MOST = 200
 LONGEST = 100_000
 # The button that saves, and the field with a digest of what the page showed before.
 SAVE, SEEN = "save", "seen"
+# The products that were added while other lines could not be read.
+ADDED = "added"
 
 
 class LinesForm(forms.Form):
@@ -80,33 +84,41 @@ def show(request: HttpRequest) -> HttpResponse:
         except IntegrityError:
             lines = form.read()  # the first event of one of them came meanwhile
         else:
-            return _saved(request, form, lines, len(made))
+            return _saved(request, form, lines, made)
     text = say("Nothing is saved yet: this has changed since you looked. Look again, then save.")
     messages.warning(request, text)
     return _page(request, form, lines)
 
 
-def _saved(request: HttpRequest, form: LinesForm, lines: list[Line], made: int) -> HttpResponse:
-    """Lead back to where the person came from, but first to lines that could not be read."""
+def _saved(
+    request: HttpRequest, form: LinesForm, lines: list[Line], made: list[Product]
+) -> HttpResponse:
+    """To the new ones in Coverage, or back to where the person came from.
+
+    First to the lines that could not be read.
+    """
     back = way_back(request)
-    text = say_count(made, "1 product added.", "{number} products added.")
-    coverage = reverse("admin:coverage")
-    if back or not allowed(request, "rules.view_rule"):
-        messages.success(request, text)
-    else:
-        link = say("Choose their courses")
-        messages.success(request, format_html('{} <a href="{}">{}</a>', text, coverage, link))
+    text: str = say_count(len(made), "1 product added.", "{number} products added.")
+    products = reverse("admin:integrations_product_changelist")
+    earlier = row_ids(request.POST.get(ADDED, "").split(","))
+    new = coverage_filter.of_products([*earlier, *(product.pk for product in made)])
+    theirs = new.address if allowed(request, "rules.view_rule") else ""
+    to_coverage = not back or back.partition("?")[0] == reverse("admin:coverage")
     left = [line for line in lines if line.problem]
+    if theirs and (left or not to_coverage):
+        link = say("Choose their courses")
+        text = format_html('{} <a href="{}">{}</a>', text, theirs, link)
+    messages.success(request, text)
     if not left:
-        return HttpResponseRedirect(back or reverse("admin:integrations_product_changelist"))
+        return HttpResponseRedirect((to_coverage and theirs) or back or products)
     typed = "\n".join(line.text for line in left)
     again = LinesForm({"marketplace": form.cleaned_data["marketplace"].pk, "lines": typed})
     again.is_valid()
-    return _page(request, again, again.read(), saved=True)
+    return _page(request, again, again.read(), added=new.numbers)
 
 
 def _page(
-    request: HttpRequest, form: LinesForm, lines: list[Line], *, saved: bool = False
+    request: HttpRequest, form: LinesForm, lines: list[Line], *, added: str = ""
 ) -> HttpResponse:
     return render(
         request,
@@ -119,7 +131,7 @@ def _page(
         known=sum(line.known is not None for line in lines),
         unread=sum(bool(line.problem) for line in lines),
         seen=_digest(lines),
-        saved=saved,
+        added=added or request.POST.get(ADDED, ""),
         back=way_back(request),
     )
 

@@ -23,7 +23,7 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in, word
 from events.execution import gone_destinations, retry_by_hand
 from events.models import RuleRun
-from events.reports.many import AT_ONCE
+from events.reports.many import LINES_AT_ONCE
 from integrations.models import Destination
 from integrations.ordering import by_name
 from integrations.sentences import joined, say, say_count
@@ -88,7 +88,7 @@ def label(run: RuleRun) -> str:
     """Return the label of the link to this page, with the number of actions that it retries."""
     gone = gone_destinations.given_by(run).first()
     failed = gone_destinations.failed_by(gone) if gone else RuleRun.objects.none()
-    number = failed.order_by()[:AT_ONCE].count()
+    number = failed.order_by()[:LINES_AT_ONCE].count()
     if number <= 1 or (gone and gone.by_hand):
         return choose_another(gone)
     if run.spec.target == Destination.Kind.COURSE:
@@ -150,7 +150,7 @@ def _failed(request: HttpRequest, gone: Destination, rules: list[Rule]) -> list[
     runs = gone_destinations.failed_by(gone).filter(rule__isnull=False)
     # If no rule uses it any more, a retry gives what the action's rule gives now.
     runs = runs.filter(rule__in=rules) if rules else runs
-    return list(runs.order_by("received_at", "pk")[:AT_ONCE])
+    return list(runs.order_by("received_at", "pk")[:LINES_AT_ONCE])
 
 
 def _others(gone: Destination) -> QuerySet[Destination]:

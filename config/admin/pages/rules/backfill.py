@@ -110,7 +110,7 @@ def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
     products = {rule.product_id for rule in giving if rule.product_id}
     if kept := given_by_rule.of_deleted_rules(request, products):
         messages.warning(request, kept)
-    if left := left_over.sentence(request, products):
+    if left := left_over.of_rules(request, giving):
         messages.warning(request, left)
     if not giving or not request.user.has_perm("events.rerun_eventlog"):
         return

@@ -18,7 +18,7 @@ from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import NumberOf, ReadOnly
 from config.admin.parts.filters import IntegrationFilter
 from events.execution import gone_destinations
-from events.reports import backlog
+from events.reports import anybody, backlog
 from integrations import app_registry
 from integrations.models import Destination, Integration
 from integrations.ordering import by_name
@@ -55,7 +55,8 @@ def _what_follows(destination: Destination) -> str:
                 more="+" if runs >= backlog.MAX_COUNT else "",
             )
         )
-    sentences.append(say("Students keep the access they have, and rules that end it go on."))
+    if anybody.has_any_of([destination]):
+        sentences.append(say("Students keep the access they have, and rules that end it go on."))
     if destination.listed:
         sentences.append(
             say(

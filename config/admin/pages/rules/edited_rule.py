@@ -23,21 +23,27 @@ LOOKED_AT = 5
 
 
 def beside(rule: Rule) -> SafeString | None:
-    """Return that rules of its product name what none gives any more, for the rule's own page.
+    """That rules of its product, or global ones, name what none gives any more, for its own page.
 
     None if there are none: the sentence is shown as long as it is true.
     """
-    if rule.product is None:
-        return None
-    known = Rule.objects.concerning(rule.product)
-    found = [each.rule for each in leftovers.judged(rule.product, known)]
+    product = rule.product
+    known = (
+        Rule.objects.concerning(product)
+        if product
+        else leftovers.concerning_all(rule.marketplace_id)
+    )
+    found = [each.rule for each in leftovers.judged(product, known)]
     if not found:
         return None
-    if rule in found:
+    if rule not in found:
+        text = _names(found)
+    elif product:
         text = say("No rule of this product gives {course} any more.", course=rule.destination)
     else:
-        text = _names(found)
-    return _with_link(text, rule, say("See the product"))
+        text = say("No rule gives {course} any more.", course=rule.destination)
+    label = say("See the product") if product else say("See the global rules")
+    return _with_link(text, rule, label)
 
 
 def kept_by_buyers(rules: Iterable[Rule]) -> list[tuple[Rule, SafeString]]:

@@ -5,20 +5,20 @@ from itertools import islice
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages import many
+from config.admin.pages.rules import keeping
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
 from events.execution.rerun import Rerun
-from events.models import RuleRun
 from events.reports.behind_all_rules import OfRule
 from events.reports.left_behind import (
     MOST,
@@ -36,7 +36,7 @@ from rules import leftovers
 from rules.listing import listed
 from rules.models import Rule
 
-NAMED = 3
+COURSES_NAMED = 3
 # How many products an address may name: a server reads 4,094 characters of one.
 PRODUCTS = 200
 PERMISSION = "events.by_hand_grant"
@@ -94,7 +94,7 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
 def in_words(found: LeftBehind | OfRule) -> Said:
     """Return a sentence such as: 2 buyers got Ink and Wash through this rule, and keep it."""
     values: dict[str, object] = {
-        "courses": listed([*map(brief, found.courses)], NAMED),
+        "courses": listed([*map(brief, found.courses)], COURSES_NAMED),
         "more": "+" if found.more else "",
     }
     if found.rule is None:
@@ -138,9 +138,9 @@ def show(request: HttpRequest) -> HttpResponse:
     back = way_back(request) or _origin(found, products)
     kept_runs = kept_by_buyers(number, products)
     if "again" in request.POST:
-        return _tell_again(request, kept_runs, back)
+        return keeping.tell_again(request, kept_runs, back)
     if "keep" in request.POST:
-        return _keep(request, found, back)
+        return keeping.keep(request, found, back, f"{request.path}?{page}")
     if request.method == "POST":
         return _move(request, found, back)
     can = [row.line for row in found.rows if not row.why_not]
@@ -155,10 +155,10 @@ def show(request: HttpRequest) -> HttpResponse:
         **_what_follows(found),
         lists=[_list(say("What will be done"), can), _list(say("Left out"), left_out)],
         chosen=[line.event.pk for line in can],
-        keep=say_count(found.customers, "Let 1 buyer keep it", "Let {number} buyers keep it"),
-        every=[row.event.pk for row in found.rows],
-        still=found.still[: many.SHOWN],
-        others=len(found.still) - many.SHOWN,
+        keep=keeping.let_keep(found.customers),
+        grants=[grant.pk for grant in found.grants],
+        still=found.still[: many.LINES_SHOWN],
+        others=len(found.still) - many.LINES_SHOWN,
         kept_runs=kept_runs,
         again=say_count(len(kept_runs), "Tell of it again", "Tell of these {number} again"),
         rule=found.rule,
@@ -169,7 +169,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 def _list(title: Said, lines: list[Line]) -> tuple[Said, list[Line], int]:
     """Return the heading, the lines that are shown, and how many more there are."""
-    return title, lines[: many.SHOWN], len(lines) - many.SHOWN
+    return title, lines[: many.LINES_SHOWN], len(lines) - many.LINES_SHOWN
 
 
 def _title(found: LeftBehind) -> Said:
@@ -185,7 +185,7 @@ def _title(found: LeftBehind) -> Said:
 def _given(rows: Iterable[Behind]) -> str:
     """Return the names of what these buyers get instead, "" for nothing."""
     names = dict.fromkeys(brief(rule.destination) for row in rows for rule in row.gives)
-    return listed([*names], NAMED)
+    return listed([*names], COURSES_NAMED)
 
 
 def _what_follows(found: LeftBehind) -> dict[str, Said]:
@@ -207,7 +207,7 @@ def _what_follows(found: LeftBehind) -> dict[str, Said]:
         told |= {"only_end": only_end} if found.rule is None else {}
     ends = say(
         "Their access to {courses} ends, unless another purchase gives it.",
-        courses=listed([*map(brief, moved.courses)], NAMED),
+        courses=listed([*map(brief, moved.courses)], COURSES_NAMED),
     )
     return told | {"ends": ends}
 
@@ -218,32 +218,6 @@ def _origin(found: LeftBehind, products: Sequence[int]) -> str:
     if found.rule is None:
         return reverse("admin:rules_rule_changelist")
     return reverse("admin:rules_rule_change", args=[found.rule.pk])
-
-
-def _chosen(request: HttpRequest, found: LeftBehind, field: str) -> list[Behind]:
-    numbers = set(row_ids(request.POST.get(field, "").split(","))[:MOST])
-    return [row for row in found.rows if row.event.pk in numbers]
-
-
-def _keep(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
-    rows = _chosen(request, found, "keepers")
-    moving.keep((row.event, row.grants) for row in rows)
-    text = say_count(
-        LeftBehind(found.rule, rows).customers,
-        "1 buyer keeps {courses}.",
-        "{number} buyers keep {courses}.",
-        courses=listed([*map(brief, LeftBehind(found.rule, rows).courses)], NAMED),
-    )
-    if rows:
-        messages.success(request, text)
-    return HttpResponseRedirect(back)
-
-
-def _tell_again(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> HttpResponse:
-    moving.tell_again((run.event, [run.grant]) for run in runs if run.grant)
-    if runs:
-        messages.success(request, say("Pages tell of them again where no rule gives it."))
-    return HttpResponseRedirect(back)
 
 
 def where_kept(event: int) -> str:
@@ -257,7 +231,8 @@ def where_kept(event: int) -> str:
 
 
 def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
-    rows = [row for row in _chosen(request, found, "chosen") if not row.why_not]
+    chosen = set(row_ids(request.POST.get("chosen", "").split(","))[:MOST])
+    rows = [row for row in found.rows if row.event.pk in chosen and not row.why_not]
     batch = many.begin(request, _title(found))
     ends_only = "only_end" in request.POST
     purchases = [
@@ -288,7 +263,7 @@ def _left_over(product: Product, moved: Iterable[Behind]) -> SafeString | None:
         len(left),
         "1 other rule still names {course}.",
         "{number} other rules still name {course}.",
-        course=listed([*dict.fromkeys(brief(rule.destination) for rule in left)], NAMED),
+        course=listed([*dict.fromkeys(brief(rule.destination) for rule in left)], COURSES_NAMED),
     )
     return format_html('{} <a href="{}">{}</a>', text, page_of(product), say("See them"))
 

@@ -1,8 +1,9 @@
-"""Rules that are left over: what they are about, for one or many products, and settling them."""
+"""Rules that are left over: what they are about, of products and global ones, and their end."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -29,9 +30,10 @@ from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
 
-NAMED = 3
+# So many names stand in a sentence.
+NAMES = 3
 # How many products the page shows, and its address may name.
-SHOWN = 50
+PRODUCTS_SHOWN = 50
 EDITS, DELETES = "rules.change_rule", "rules.delete_rule"
 # The permissions for all that the page offers.
 MAY = (EDITS, DELETES)
@@ -39,14 +41,23 @@ MAY = (EDITS, DELETES)
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The rules of one product that are left over."""
+    """Those of one product, or with None the global ones of an account."""
 
-    product: Product
+    product: Product | None
     leftovers: list[Leftover]
 
     @property
     def rules(self) -> list[Rule]:
         return [each.rule for each in self.leftovers]
+
+    @property
+    def name(self) -> str:
+        return brief(self.product.name) if self.product else say("Every product")
+
+    @property
+    def page(self) -> str:
+        """Where the rules of this place are."""
+        return page_of(self.product) if self.product else _global_rules()
 
     @property
     def text(self) -> Said:
@@ -72,7 +83,17 @@ class Group:
 
 
 def in_words(rules: Sequence[Rule]) -> Said:
-    """Return a sentence: 4 rules here are still about Ink, which no purchase gives any more."""
+    """ "4 rules here are still about Ink, which no purchase of this product gives any more."
+
+    Of one product, or of an account's global rules.
+    """
+    if rules[0].product_id is None:
+        return say_count(
+            len(rules),
+            "1 global rule is still about {courses}, which no purchase gives any more.",
+            "{number} global rules are still about {courses}, which no purchase gives any more.",
+            courses=_courses(rules),
+        )
     return say_count(
         len(rules),
         "1 rule here is still about {courses}, which no purchase of this product gives any more.",
@@ -82,66 +103,89 @@ def in_words(rules: Sequence[Rule]) -> Said:
     )
 
 
-def groups(products: Collection[int]) -> list[Group]:
-    """Return the groups of these products, sorted by name; takes two queries."""
-    if not products:
-        return []
-    own: dict[int, list[Rule]] = defaultdict(list)
-    everywhere: dict[int, list[Rule]] = defaultdict(list)
-    rules = Rule.objects.filter(Q(product__in=products) | Q(product=None))
-    for rule in rules.with_names().order_by("pk"):
-        (own[rule.product_id] if rule.product_id else everywhere[rule.marketplace_id]).append(rule)
-    rows = Product.objects.filter(pk__in=own).order_by(by_name(), "pk")
+def groups(products: Collection[int], accounts: Collection[int] = ()) -> list[Group]:
+    """The global ones of these accounts, then those of these products, by name.
+
+    Two queries for all products, and one for each account.
+    """
     found = [
-        Group(row, leftovers.judged(row, own[row.pk] + everywhere[row.marketplace_id]))
-        for row in rows
+        Group(None, leftovers.judged(None, leftovers.concerning_all(account).order_by("pk")))
+        for account in accounts
     ]
+    if products:
+        own: dict[int, list[Rule]] = defaultdict(list)
+        everywhere: dict[int, list[Rule]] = defaultdict(list)
+        rules = Rule.objects.filter(Q(product__in=products) | Q(product=None))
+        for rule in rules.with_names().order_by("pk"):
+            place = own[rule.product_id] if rule.product_id else everywhere[rule.marketplace_id]
+            place.append(rule)
+        rows = Product.objects.filter(pk__in=own).order_by(by_name(), "pk")
+        found += [
+            Group(row, leftovers.judged(row, own[row.pk] + everywhere[row.marketplace_id]))
+            for row in rows
+        ]
     return [group for group in found if group.leftovers]
 
 
-def sentence(request: HttpRequest, products: Collection[int]) -> SafeString | None:
-    """Return how many rules of these products are left over, with a link; None for none."""
-    found = groups(products)
+def of_rules(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
+    """The sentence about the places of these rules: their products, or all products."""
+    rules = list(rules)
+    products = {rule.product_id for rule in rules if rule.product_id}
+    accounts = {rule.marketplace_id for rule in rules if not rule.product_id}
+    return sentence(request, groups(products, accounts))
+
+
+def sentence(request: HttpRequest, found: Sequence[Group]) -> SafeString | None:
+    """How many rules of these are left over, with the way to them; None for none."""
     if not found:
         return None
     number = sum(len(group.leftovers) for group in found)
-    if len(found) == 1:
+    if len(found) > 1:
+        text = say(
+            "{number} rules of {products} are still about what these products do not give any "
+            "more.",
+            number=number,
+            products=listed([group.name for group in found], NAMES),
+        )
+    elif found[0].product is None:
+        text = found[0].text
+    else:
         text = say_count(
             number,
             "1 rule of {product} is still about {courses}, which no purchase of it gives any more.",
             "{number} rules of {product} are still about {courses}, which no purchase of it gives "
             "any more.",
-            product=brief(found[0].product.name),
+            product=found[0].name,
             courses=_courses(found[0].rules),
-        )
-    else:
-        text = say(
-            "{number} rules of {products} are still about what these products do not give any "
-            "more.",
-            number=number,
-            products=listed([brief(group.product.name) for group in found], NAMED),
         )
     if not request.user.has_perms(MAY):
         return format_html("{}", text)
-    page = address(group.product.pk for group in found)
+    page = address(found)
     return format_html('{} <a href="{}">{}</a>', text, page, say("See, change or delete them"))
 
 
-def of_products_that_give(places: Places) -> list[int]:
-    """Return the products with left-over rules that give a course to later buyers.
+def that_give(request: HttpRequest, places: Places) -> tuple[int, SafeString | None]:
+    """How many rules are left over where one gives a course to later buyers, and the sentence.
 
-    Takes no query.
+    No query where there is none.
     """
-    return [
-        number for number, left in leftovers.by_product(places).items() if leftovers.give_back(left)
-    ]
+    of_products, of_accounts = leftovers.that_give(places)
+    number = sum(map(len, chain(of_products.values(), of_accounts.values())))
+    found = groups([*of_products][:PRODUCTS_SHOWN], of_accounts)
+    return number, sentence(request, found)
 
 
-def address(products: Iterable[int] = (), *, back: str = "") -> str:
-    """Return the address of the page, for these products or for all."""
-    asked = [("product", str(product)) for product in products][:SHOWN]
+def address(found: Iterable[Group] = (), *, back: str = "") -> str:
+    """Of the page, for these or for all."""
+    asked = [_asked(group) for group in found][:PRODUCTS_SHOWN]
     asked += [(BACK, back)] if back else []
     return f"{reverse('admin:left-over')}{'?' if asked else ''}{urlencode(asked)}"
+
+
+def _asked(group: Group) -> tuple[str, str]:
+    if group.product is None:
+        return "account", str(group.rules[0].marketplace_id)
+    return "product", str(group.product.pk)
 
 
 def buttons(found: Sequence[Group]) -> dict[str, Said | str]:
@@ -154,7 +198,7 @@ def buttons(found: Sequence[Group]) -> dict[str, Said | str]:
         len(changed),
         "Change 1 rule to {courses}",
         "Change {number} rules to {courses}",
-        courses=listed(names, NAMED),
+        courses=listed(names, NAMES),
     )
     if changed and doubled:
         change = say_count(
@@ -168,20 +212,23 @@ def show(request: HttpRequest) -> HttpResponse:
     """Show the rules of each `product`, or of all, by GET. A POST settles those that were shown."""
     if request.method == "POST":
         return _settle(request)
-    asked = row_ids(request.GET.getlist("product"))[:SHOWN]
-    numbers = asked or list(leftovers.by_product(facts.by_place()))
+    products = row_ids(request.GET.getlist("product"))[:PRODUCTS_SHOWN]
+    accounts = row_ids(request.GET.getlist("account"))[:PRODUCTS_SHOWN]
+    if not products and not accounts:
+        products, accounts = map(list, leftovers.by_place(facts.by_place()))
     # Sorted by name before the cut, because only so many are shown.
-    rows = Product.objects.filter(pk__in=numbers).order_by(by_name(), "pk")
-    found = groups(list(rows.values_list("pk", flat=True)[:SHOWN]))
-    shown = [group.product.pk for group in found]
-    edited = Rule.objects.filter(product__in=shown).with_names()
+    rows = Product.objects.filter(pk__in=products).order_by(by_name(), "pk")
+    found = groups(list(rows.values_list("pk", flat=True)[:PRODUCTS_SHOWN]), accounts)
+    shown = [group.product.pk for group in found if group.product]
+    of_these = Q(product__in=shown) | Q(product=None, marketplace__in=accounts)
+    edited = Rule.objects.filter(of_these).with_names()
     may_move = allowed(request, given_by_rule.PERMISSION)
     return render(
         request,
         "admin/left_over.html",
         title=say("Rules left over"),
         **context(request, found),
-        more=max(0, len(numbers) - SHOWN),
+        more=max(0, len(products) - PRODUCTS_SHOWN),
         kept_by_buyers=edited_rule.kept_by_buyers(edited) if may_move else [],
         kept_by_deleted=given_by_rule.of_deleted_rules(request, shown),
         undoable=undo_deleting.step(request),
@@ -200,12 +247,13 @@ def _settle(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     sent = {key for keys in request.POST.getlist("left") for key in keys.split(",")}
     numbers = row_ids(key.partition("-")[0] for key in sent)
-    rules = Rule.objects.filter(pk__in=numbers, product__isnull=False)
-    found = groups(set(rules.values_list("product", flat=True)))
+    rules = list(Rule.objects.filter(pk__in=numbers))
+    products = {rule.product_id for rule in rules if rule.product_id}
+    found = groups(products, {rule.marketplace_id for rule in rules if not rule.product_id})
     chosen = [each for group in found for each in group.leftovers if each.key in sent]
     back = way_back(request)
     if not back:
-        back = page_of(found[0].product) if len(found) == 1 else reverse("admin:left-over")
+        back = found[0].page if len(found) == 1 else reverse("admin:left-over")
     try:
         text = _done(chosen, delete="delete" in request.POST)
     except ValidationError as error:
@@ -233,7 +281,7 @@ def _done(chosen: Sequence[Leftover], *, delete: bool) -> Said | str:
         changed,
         "1 rule uses {name} from now on.",
         "{number} rules use {name} from now on.",
-        name=listed([*dict.fromkeys(names)], NAMED),
+        name=listed([*dict.fromkeys(names)], NAMES),
     )
     return joined(filter(None, [text, _deleted(doubled)]))
 
@@ -242,8 +290,12 @@ def _deleted(number: int) -> Said | str:
     return say_count(number, "1 rule deleted.", "{number} rules deleted.") if number else ""
 
 
+def _global_rules() -> str:
+    return f"{reverse('admin:rules_rule_changelist')}?scope__exact=global"
+
+
 def _courses(rules: Iterable[Rule]) -> Said:
-    return listed([*dict.fromkeys(brief(rule.destination) for rule in rules)], NAMED)
+    return listed([*dict.fromkeys(brief(rule.destination) for rule in rules)], NAMES)
 
 
 PAGES = [Page("left-over/", "left-over", show, EDITS)]

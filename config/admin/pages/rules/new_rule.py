@@ -144,7 +144,7 @@ def added(request: HttpRequest) -> HttpResponse:
         products=[_together(rules, before) for rules in by_product.values()],
         more=before.more,
         kept_by_deleted=given_by_rule.of_deleted_rules(request, products),
-        left_over=left_over.sentence(request, {r.product_id for r in made if r.product_id}),
+        left_over=left_over.of_rules(request, made),
     )
 
 

@@ -16,6 +16,7 @@ from config.admin.pages.rules import given_by_rule, left_over
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.params import row_ids
+from events.reports import anybody
 from integrations.sentences import Said, say, say_count
 from rules import changing, leftovers
 from rules.listing import listed
@@ -23,14 +24,16 @@ from rules.models import Rule
 
 NAMED = 3
 # Posted by the button that also deletes those, and the field with those that the page showed.
-TOO, SHOWN = "too", "companion"
+TOO, COMPANION = "too", "companion"
 
 
 def context(chosen: Collection[int]) -> dict[str, Any]:
     """Return what the page that asks says about the rules that belong to these."""
     found = list(leftovers.left_by(set(chosen)))
     number = len(chosen) + len(found)
+    rules = Rule.objects.filter(pk__in=chosen).select_related("destination")
     return {
+        "anybody_has": anybody.has_what_rules_are_about(rules),
         "companions": found,
         "they_belong": _they_belong(len(found), several=len(chosen) > 1),
         "ends": any(rule.spec.ends_access for rule in found),
@@ -58,11 +61,12 @@ def back_from(request: HttpRequest, rule: int) -> HttpResponseRedirect | None:
 def delete(request: HttpRequest, chosen: Collection[int]) -> None:
     """Delete these rules, and those that belong to them if the button said so, in one step."""
     too = _too(request, chosen)
-    products = set(Rule.objects.filter(pk__in=chosen).values_list("product", flat=True)) - {None}
+    rules = list(Rule.objects.filter(pk__in=chosen))
+    products = {rule.product_id for rule in rules if rule.product_id}
     changing.delete(Rule.objects.filter(pk__in=[*chosen, *too]))
     if too:
         messages.success(request, _went_too(len(too), several=len(chosen) > 1))
-    if left := left_over.sentence(request, products):
+    if left := left_over.of_rules(request, rules):
         messages.warning(request, left)
     single = len(chosen) == 1
     given = given_by_rule.sentence(*chosen) if single else None
@@ -130,7 +134,7 @@ def _too(request: HttpRequest, chosen: Collection[int]) -> list[int]:
     """Return the rules that the page showed, if they should go too and still belong to these."""
     if TOO not in request.POST:
         return []
-    shown = set(row_ids(request.POST.getlist(SHOWN)))
+    shown = set(row_ids(request.POST.getlist(COMPANION)))
     return [rule.pk for rule in leftovers.left_by(set(chosen)) if rule.pk in shown]
 
 

@@ -22,7 +22,7 @@ from rules.triggers import Category, Trigger
 MAX_PRODUCTS = 100
 # How many rules are made at once, not counting those that end access and give it back.
 MAX_RULES = 100
-NAMED = 5
+THINGS_NAMED = 5
 NOT_CHOSEN = "…"
 CONNECTED = Integration.Connection.CONNECTED
 ENDS_ALL = _(
@@ -264,4 +264,4 @@ def _days(text: str) -> int:
 
 
 def _named(things: list[Any]) -> str:
-    return listed([badges.brief(thing.name) for thing in things], NAMED)
+    return listed([badges.brief(thing.name) for thing in things], THINGS_NAMED)

@@ -155,7 +155,7 @@ class RuleAdmin(Audited, ListAdmin):
         try:
             return super().change_view(request, object_id, *args, **kwargs)
         except IntegrityError:  # although the form found nothing wrong
-            self.message_user(request, changing.AT_ONCE, messages.WARNING)
+            self.message_user(request, changing.CHANGED_MEANWHILE, messages.WARNING)
             return HttpResponseRedirect(_again(request))
 
     def render_change_form(

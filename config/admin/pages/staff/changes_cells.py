@@ -13,7 +13,7 @@ from integrations.models import AuditEntry
 from integrations.sentences import say
 
 # The list shows this many values of an entry; its page has all of them.
-SHOWN = 4
+LINES_SHOWN = 4
 
 
 def named_with_customer(entry: Any) -> SafeString | str:
@@ -36,7 +36,7 @@ def products(line: list[Any]) -> list[str]:
 def difference(entry: AuditEntry) -> SafeString | str:
     """Return what was changed, as much of it as the list shows."""
     lines = [] if is_of_row(entry) else [str(line) for line in differences(entry)]
-    shown = [*lines[:SHOWN], *(["…"] if len(lines) > SHOWN else [])]
+    shown = [*lines[:LINES_SHOWN], *(["…"] if len(lines) > LINES_SHOWN else [])]
     if entry.note and (entry.before is None or entry.after is None):
         shown.append(badges.brief(entry.note))
     parts = ((badges.breakable(line),) for line in shown)
