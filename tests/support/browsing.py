@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,15 +30,29 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """The system's Chromium, headless; playwright brings none that could be fetched."""
+    with chromiums() as running:
+        yield running()
+
+
+@contextlib.contextmanager
+def chromiums() -> Iterator[Callable[[], Browser]]:
+    """Gives one Chromium to all who ask, and another one once that has ended by itself."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         raise RuntimeError("Chromium is not here: sudo apt-get install chromium")
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=program, args=QUIET)
+        started: list[Browser] = []
+
+        def running() -> Browser:
+            if not started or not started[-1].is_connected():
+                started.append(play.chromium.launch(executable_path=program, args=QUIET))
+            return started[-1]
+
         try:
-            yield browser
+            yield running
         finally:
-            browser.close()
+            for each in started:
+                each.close()
 
 
 @contextlib.contextmanager
