@@ -3,7 +3,7 @@
 import gc
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -182,10 +182,19 @@ def address(place: Any) -> Iterator[str]:
         yield found
 
 
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    """A Chromium for one test."""
+@pytest.fixture(scope="session")
+def browsers() -> Iterator[Callable[[], Any]]:
+    """Gives the Chromium of this process, whose start takes as long as many a test in it."""
     from tests.support import browsing  # Playwright takes a second to import
 
-    with browsing.chromium() as found:
-        yield found
+    with browsing.chromiums() as running:
+        yield running
+
+
+@pytest.fixture
+def browser(browsers: Callable[[], Any]) -> Iterator[Any]:
+    """A Chromium without any window of another test, so without its cookies."""
+    found = browsers()
+    yield found
+    for left in found.contexts:
+        left.close()

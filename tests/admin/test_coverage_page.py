@@ -526,6 +526,7 @@ def test_several_courses_are_typed_for_one_product(walk: Page):
     walk.locator(".menu-side").get_by_role("link", name="Coverage").click()
     fields = walk.get_by_label("bundle for Ceramics for Beginners")
     expect(fields).to_have_count(1)
+    walk.wait_for_load_state("load")  # its script adds the second one
     fields.first.fill("charcoal for beginners")
     fields.first.press("Tab")
     expect(fields).to_have_count(2)

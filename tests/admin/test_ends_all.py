@@ -105,7 +105,7 @@ def test_someone_who_only_looks_sees_it_where_a_rule_ends_access(place):
 def test_the_page_shows_it_only_while_the_chosen_action_ends_access(place, address, browser):
     with browsing.window(browser, browsing.LOOKS[0]) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.goto(address + page_of(refund_rule()))
         tick = page.get_by_label("End it even if something else gave it")
         expect(tick).to_be_visible()

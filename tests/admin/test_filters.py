@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from config.admin.parts import filters
 from config.staff import roles
 from events.models import EventLog
-from tests.support import browsing, factories, scenery
+from tests.support import browsing, factories
 from tests.support.pages import signed_in
 from tests.support.queued import event
 
@@ -67,7 +67,7 @@ def page(place, address, browser) -> Iterator[Page]:
     """Somebody with a phone, who has signed in."""
     with browsing.window(browser, browsing.Look((360, 740), script=False)) as context:
         found = context.new_page()
-        browsing.sign_in(found, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(found, address, place.people["Owner"])
         yield found
 
 

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from events.models import EventLog
-from tests.support import browsing, scenery
+from tests.support import browsing
 
 pytestmark = pytest.mark.browser
 
@@ -14,7 +14,7 @@ def test_what_was_entered_stays_while_courses_are_found_as_one_types(
 ):
     with browsing.window(browser, browsing.LOOKS[0]) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.goto(f"{address}/admin/give-to-anyone/")
         page.get_by_label("E-mail").fill("friend@example.com")
         page.get_by_label("Perspective").check()

@@ -1,9 +1,9 @@
 """That tests.support.fitting sees what does not fit, and lets pass what does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.support import browsing, fitting
 
@@ -23,8 +23,8 @@ CUT = "overflow: hidden; text-overflow: ellipsis; white-space: nowrap"
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with browsing.chromium() as browser, browsing.window(browser, browsing.Look()) as context:
+def page(browsers: Callable[[], Browser]) -> Iterator[Page]:
+    with browsing.window(browsers(), browsing.Look()) as context:
         yield context.new_page()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support import browsing, scenery
+from tests.support import browsing
 
 pytestmark = pytest.mark.browser
 LOG = "/admin/events/eventlog/"
@@ -17,7 +17,7 @@ def page(place, address, browser) -> Iterator[Page]:
     """Somebody who has signed in, and whose clock the test moves."""
     with browsing.window(browser, browsing.LOOKS[0]) as context:
         found = context.new_page()
-        browsing.sign_in(found, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(found, address, place.people["Owner"])
         found.clock.install()
         yield found
 

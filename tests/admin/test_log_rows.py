@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from tests.support import browsing, crowd, scenery
+from tests.support import browsing, crowd
 
 pytestmark = pytest.mark.browser
 HEIGHTS = """() => [...document.querySelectorAll("#result_list tbody tr")].map(
@@ -17,7 +17,7 @@ def test_rows_of_a_wide_log_are_of_one_height_and_whole_on_hover_and_for_the_key
     crowd.fill(place)
     with browsing.window(browser, browsing.LOOKS[0]) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.goto(f"{address}{reverse('admin:events_eventlog_changelist')}")
         heights = page.evaluate(HEIGHTS)
         assert max(heights) - min(heights) <= 1

@@ -237,12 +237,12 @@ def test_in_a_browser_both_values_stand_side_by_side_and_mine_is_saved(
     where = f"{address}{reverse('admin:rules_rule_change', args=[rule.pk])}"
     with browsing.window(browser, browsing.Look(script=False)) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Manager"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Manager"])
         page.goto(where)
         page.get_by_label("On", exact=True).uncheck()
         with browsing.window(browser, browsing.LOOKS[0]) as elsewhere:
             theirs = elsewhere.new_page()
-            browsing.sign_in(theirs, address, place.people["Owner"], scenery.PASSWORD)
+            browsing.let_in(theirs, address, place.people["Owner"])
             theirs.goto(where)
             theirs.locator("#part-when summary").click()
             theirs.get_by_label("Subscription Charged").check()

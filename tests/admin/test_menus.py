@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support import browsing, crowd, scenery
+from tests.support import browsing, crowd
 
 pytestmark = pytest.mark.browser
 LOG = "/admin/events/eventlog/"
@@ -29,7 +29,7 @@ def page(place, address, browser) -> Iterator[Page]:
     """Somebody who has signed in."""
     with browsing.window(browser, browsing.LOOKS[0]) as context:
         found = context.new_page()
-        browsing.sign_in(found, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(found, address, place.people["Owner"])
         yield found
 
 
@@ -106,7 +106,7 @@ def test_the_menu_of_the_last_row_is_whole_at_every_width(
     crowd.fill(place)
     with browsing.window(browser, browsing.Look(script=script)) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.goto(address + path)
         button = page.locator("#result_list .row-menu > button").last
         menu = page.locator("#result_list .row-menu > .sheet").last

@@ -55,7 +55,7 @@ def test_the_first_line_changes_with_the_message(
     again = RuleRun.objects.filter(pk=failed.pk)
     with browsing.window(browser, browsing.LOOKS[0]) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.clock.install()
         page.goto(address + page_of(failed))
         at = button_address(failed, "retry")

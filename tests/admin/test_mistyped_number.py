@@ -17,7 +17,7 @@ from events.models import RuleRun
 from integrations.models import Customer, Destination, Product
 from integrations.thinkific import catalog
 from rules.models import Rule
-from tests.support import browsing, queued, scenery
+from tests.support import browsing, queued
 from tests.support.pages import said, signed_in, words
 from tests.support.world import World
 
@@ -302,7 +302,7 @@ def test_the_question_is_answered_with_and_without_script(
     product = Product.objects.earliest("pk")
     with browsing.window(browser, browsing.Look(script=script)) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         chosen = f"product={product.pk}&integration={course.integration_id}"
         page.goto(f"{address}{reverse(NEW_RULE)}?{chosen}&trigger=subscription_charged")
         page.locator("#by-number > summary").click()

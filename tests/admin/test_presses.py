@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from config.admin.parts.buttons import address as button_address
 from events.models import RuleRun
 from integrations.models import Product
-from tests.support import browsing, scenery
+from tests.support import browsing
 
 pytestmark = pytest.mark.browser
 
@@ -24,7 +24,7 @@ def page(place, address, browser) -> Iterator[Page]:
     """Somebody who has signed in."""
     with browsing.window(browser, HIGH) as context:
         found = context.new_page()
-        browsing.sign_in(found, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(found, address, place.people["Owner"])
         yield found
 
 

@@ -6,7 +6,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.models import RuleRun
 from integrations.models import Customer
-from tests.support import browsing, scenery
+from tests.support import browsing
 from tests.support.pages import signed_in, words
 
 
@@ -27,7 +27,7 @@ def test_what_is_printed_has_the_facts_and_nothing_to_press(place, address, brow
     customer = Customer.objects.filter(runs__status="done").latest("pk")
     with browsing.window(browser, browsing.Look(browsing.WIDE)) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.goto(address + reverse("admin:integrations_customer_change", args=[customer.pk]))
         assert page.locator("[data-print]").is_visible()
         page.locator("[data-print]").evaluate("button => { button.hidden = true }")

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from config.admin.parts.buttons import address as button_address
 from events.models import Batch, EventLog, RuleRun
 from integrations.models import Customer
-from tests.support import browsing, scenery
+from tests.support import browsing
 
 pytestmark = pytest.mark.browser
 
@@ -22,7 +22,7 @@ def test_the_page_of_a_batch_follows_it_and_ends_with_what_came_of_it(
     RuleRun.objects.filter(pk__in=batch.run_ids).update(status="waiting")
     with browsing.window(browser, browsing.LOOKS[0]) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.clock.install()
         page.goto(f"{address}/admin/many/?number={batch.pk}")
         expect(page.get_by_text("0 of 2 done.")).to_be_visible()
@@ -55,7 +55,7 @@ def test_a_customers_page_is_printed_and_copied_from_while_it_follows_an_action(
     RuleRun.objects.filter(customer=customer, code="enrolled").update(status="running")
     with browsing.window(browser, browsing.LOOKS[0]) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.clock.install()
         page.goto(address + reverse("admin:integrations_customer_change", args=[customer.pk]))
         page.evaluate("() => { window.print = () => { document.title = 'printed' } }")
@@ -77,7 +77,7 @@ def test_what_is_typed_on_an_events_page_stays_while_it_follows_an_action(
     EventLog.objects.filter(pk=event.pk).update(customer=None)
     with browsing.window(browser, browsing.LOOKS[0]) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.clock.install()
         page.goto(address + reverse("admin:events_eventlog_change", args=[event.pk]))
         page.locator("#id_email").fill("dana@example.com")
@@ -96,7 +96,7 @@ def test_a_retry_that_fails_again_says_so_where_it_was_pressed(
     failed.update(status="failed", code="rejected", message="No such student.")
     with browsing.window(browser, browsing.LOOKS[0]) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.clock.install()
         page.goto(address + reverse(f"admin:{where}"))
         page.locator(f"[formaction='{button_address(run, 'retry')}']").first.click()

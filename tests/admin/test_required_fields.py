@@ -44,6 +44,6 @@ STARS = """[...document.querySelectorAll("main label.required")]
 def test_the_mark_is_seen(place, address, browser, path: str):
     with browsing.window(browser, browsing.Look()) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.goto(address + path)
         assert set(page.evaluate(STARS)) == {'" *"'}

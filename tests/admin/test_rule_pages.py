@@ -26,7 +26,7 @@ from rules import copying, pairing
 from rules.actions import ACTIONS
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
-from tests.support import browsing, factories, scenery
+from tests.support import browsing, factories
 from tests.support.pages import bulk, press, rows, said, signed_in, words
 from tests.support.place import place_for
 from tests.support.queued import event
@@ -657,7 +657,7 @@ def test_on_a_phone_the_button_that_adds_the_rule_is_in_view_after_a_choice(
     look = next(each for each in browsing.LOOKS if each.size == browsing.NARROW)
     with browsing.window(browser, look) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.goto(f"{address}{reverse('admin:new-rule')}?product={product('1048004').pk}")
         page.get_by_label("Course Two").check()
         button = page.get_by_role("button", name="Add the rule and what is ticked")

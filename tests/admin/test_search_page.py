@@ -134,7 +134,7 @@ def test_a_search_costs_few_queries_and_reads_no_table_of_customers(shop):
 def test_a_slash_goes_to_the_search_and_a_question_mark_shows_the_keys(place, address, browser):
     with browsing.window(browser, browsing.Look(browsing.WIDE)) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Owner"])
         page.goto(f"{address}/admin/help/")
         page.keyboard.press("?")
         assert page.locator("#find-keys").is_visible()

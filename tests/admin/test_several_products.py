@@ -14,7 +14,7 @@ from config.staff import roles
 from integrations import product_lines
 from integrations.audit import Act
 from integrations.models import AuditEntry, Marketplace, Product
-from tests.support import browsing, factories, scenery
+from tests.support import browsing, factories
 from tests.support.pages import said, signed_in, words
 
 pytestmark = pytest.mark.first_database
@@ -250,7 +250,7 @@ def test_after_a_product_the_form_of_the_next_one_keeps_account_and_way_back(man
 def test_on_a_phone_without_script_lines_are_typed_looked_at_and_saved(place, address, browser):
     with browsing.window(browser, browsing.Look(browsing.NARROW, script=False)) as context:
         page = context.new_page()
-        browsing.sign_in(page, address, place.people["Manager"], scenery.PASSWORD)
+        browsing.let_in(page, address, place.people["Manager"])
         page.goto(f"{address}/admin/coverage/")
         page.get_by_role("link", name="Add several products").click()
         page.locator("textarea").fill("Yoga\t77\nno number\nDrawing, 78\nTaken, 1048001")

@@ -14,6 +14,11 @@ from tests.support.pages import client_of
 
 pytestmark = [pytest.mark.first_database]
 
+# "de el reembolso", "el hace 5 min", "seleccionado/s".
+PUT_TOGETHER = re.compile(
+    r"\b(de|a) el [a-z]|\b(el|desde|de|hasta) hace \d|\w/(s|a|as|os)\b|\w\((s|es|a|as)\)"
+)
+
 
 def reader(place: scenery.Scenery, language: str) -> Client:
     """The browser of the owner, who reads this language."""
@@ -29,19 +34,23 @@ def place(place: scenery.Scenery) -> scenery.Scenery:
     return place
 
 
-def test_no_page_has_english_on_it_for_a_reader_of_spanish(place):
+def test_no_page_has_english_or_a_sentence_put_together_wrong_for_a_reader_of_spanish(place):
     known = english.names()
-    pages: dict[str, list[str]] = {}
+    readers = [reader(place, language) for language in ("en", "es")]
+    faults: list[str] = []
     for path in PAGES:
         address = screenshots.fill(path)
-        seen = [reader(place, each).get(address, follow=True) for each in ("en", "es")]
+        seen = [each.get(address, follow=True) for each in readers]
         assert [each.status_code for each in seen] == [200, 200], path
         first, second = (each.content.decode() for each in seen)
         assert '<html lang="es"' in second, path
-        found = english.left(first, second, known)
-        if found:
-            pages[path] = found
-    assert not pages, "\n".join(f"{path}\n  " + "\n  ".join(pages[path]) for path in pages)
+        faults += [f"{path} is in English: {text}" for text in english.left(first, second, known)]
+        faults += [
+            f"{path} is put together wrong: {text}"
+            for text in english.texts(second)
+            if PUT_TOGETHER.search(text)
+        ]
+    assert not faults, "\n".join(faults)
 
 
 def test_triggers_are_also_called_as_samcart_calls_them(place):
@@ -103,22 +112,6 @@ def test_what_runs_is_compiled_from_what_is_edited():
 def test_spanish_has_one_word_for_each_thing(word, other):
     found = [text for each in english.catalog() for text in each.translated]
     assert not [text for text in found if re.search(other, text, re.IGNORECASE)], f"say {word!r}"
-
-
-# "de el reembolso", "el hace 5 min", "seleccionado/s".
-PUT_TOGETHER = re.compile(
-    r"\b(de|a) el [a-z]|\b(el|desde|de|hasta) hace \d|\w/(s|a|as|os)\b|\w\((s|es|a|as)\)"
-)
-
-
-def test_no_sentence_on_a_page_is_put_together_wrong(place):
-    found: dict[str, list[str]] = {}
-    for path in PAGES:
-        page = reader(place, "es").get(screenshots.fill(path), follow=True).content.decode()
-        wrong = [text for text in english.texts(page) if PUT_TOGETHER.search(text)]
-        if wrong:
-            found[path] = wrong
-    assert not found
 
 
 def test_what_djangos_script_says_of_rows_fits_all_of_them(place):

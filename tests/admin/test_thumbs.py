@@ -1,9 +1,9 @@
 """That tests.support.thumbs sees what a thumb would miss, and lets pass what it hits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.support import browsing, thumbs
 
@@ -13,9 +13,9 @@ HIDDEN = "style='clip-path: inset(50%); position: absolute'"
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
+def page(browsers: Callable[[], Browser]) -> Iterator[Page]:
     look = browsing.Look(browsing.NARROW)
-    with browsing.chromium() as browser, browsing.window(browser, look) as context:
+    with browsing.window(browsers(), look) as context:
         yield context.new_page()
 
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,15 +30,29 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """The system's Chromium, headless; playwright brings none that could be fetched."""
+    with chromiums() as running:
+        yield running()
+
+
+@contextlib.contextmanager
+def chromiums() -> Iterator[Callable[[], Browser]]:
+    """Gives one Chromium to all who ask, and another one once that has ended by itself."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         raise RuntimeError("Chromium is not here: sudo apt-get install chromium")
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=program, args=QUIET)
+        started: list[Browser] = []
+
+        def running() -> Browser:
+            if not started or not started[-1].is_connected():
+                started.append(play.chromium.launch(executable_path=program, args=QUIET))
+            return started[-1]
+
         try:
-            yield browser
+            yield running
         finally:
-            browser.close()
+            for each in started:
+                each.close()
 
 
 @contextlib.contextmanager
@@ -104,6 +118,17 @@ def sign_in(page: Page, address: str, user: str, password: str) -> None:
     page.fill("#id_password", password)
     page.click("#login-form [type=submit]")
     page.wait_for_load_state("load")
+
+
+def let_in(page: Page, address: str, user: str) -> None:
+    """As `sign_in`, for tests that begin on a page of their own: its two pages are not opened."""
+    from django.contrib.auth import get_user_model
+
+    from tests.support.pages import client_of
+
+    client = client_of(get_user_model().objects.get(username=user))
+    session = client.cookies["sessionid"]
+    page.context.add_cookies([{"name": session.key, "value": session.value, "url": address}])
 
 
 def overflow(page: Page) -> int:
