@@ -22,7 +22,7 @@
       document.dispatchEvent(new Event("swapped"));
     } else {
       clearInterval(timer);
-      location.reload(); // what came of it
+      Fresh.reload(); // what came of it
     }
   };
   let timer = 0;
