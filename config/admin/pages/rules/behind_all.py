@@ -31,11 +31,11 @@ def by_rule(request: HttpRequest, behind: BehindAll) -> list[tuple[Rule | None, 
     Who may not move them is told, too, but without the way there.
     """
     may_move = allowed(request, given_by_rule.PERMISSION)
-    found = []
+    found, back = [], request.get_full_path()
     for each in behind.told:
-        page = given_by_rule.address_of(each.products[: given_by_rule.PRODUCTS])
+        page = given_by_rule.address_of(each.products, back=back)
         if each.rule:
-            page = given_by_rule.address(each.rule.pk)
+            page = given_by_rule.address(each.rule.pk, back=back)
         link = format_html(' <a href="{}">{}</a>', page, say("See who")) if may_move else ""
         found.append((each.rule, format_html("{}{}", given_by_rule.in_words(each), link)))
     return found

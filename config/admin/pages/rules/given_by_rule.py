@@ -12,8 +12,9 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages import many
+from config.admin.pages.rules import given_parts
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import page_of, way_back
+from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
@@ -29,28 +30,28 @@ from events.reports.left_behind import (
     left_behind,
 )
 from events.reports.left_behind import kept as kept_by_buyers
-from events.reports.many import Line
 from integrations.models import Product
-from integrations.sentences import Said, say, say_count
+from integrations.sentences import Said, joined, say, say_count
 from rules import leftovers
 from rules.listing import listed
 from rules.models import Rule
 
 NAMED = 3
-# So many products an address names: a server reads 4,094 characters of one.
-PRODUCTS = 200
 PERMISSION = "events.by_hand_grant"
 
 
-def sentence(rule: int) -> SafeString | None:
+def sentence(rule: int, *, back: str = "") -> SafeString | None:
     """How many buyers have what the rule of this number gave and no rule gives now.
 
-    With the way to the page that moves them; None where there are none. Ask after the change.
+    With the way to the page that moves them, and `back`; None where there are none. Ask after the
+    change.
     """
-    return with_link(left_behind(rule), address(rule))
+    return with_link(left_behind(rule), address(rule, back=back))
 
 
-def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeString | None:
+def of_deleted_rules(
+    request: HttpRequest, products: Collection[int], *, back: str = ""
+) -> SafeString | None:
     """The same of all that deleted rules gave to buyers of these products.
 
     None also for who may not move them.
@@ -58,7 +59,7 @@ def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeStr
     if not products or not allowed(request, PERMISSION):
         return None
     found = by_deleted_rules(products)
-    return with_link(found, address_of(products))
+    return with_link(found, address_of(products, back=back))
 
 
 def with_link(found: LeftBehind, page: str) -> SafeString | None:
@@ -88,11 +89,19 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
         "{number}{more} buyers have access by this rule, and keep it until you end it.",
         more="+" if found.more else "",
     )
-    return format_html('{} <a href="{}">{}</a>', text, address(rule.pk), say("See who"))
+    page = address(rule.pk, back=request.get_full_path())
+    return format_html('{} <a href="{}">{}</a>', text, page, say("See who"))
 
 
 def in_words(found: LeftBehind | OfRule) -> Said:
-    """ "2 buyers got Ink and Wash through this rule, and keep it." """
+    """ "2 buyers got Ink and Wash through this rule, and keep it."
+
+    And for how many of them the purchase was taken back since.
+    """
+    return joined([_who_keeps_it(found), given_parts.taken_back(found.taken_back)])
+
+
+def _who_keeps_it(found: LeftBehind | OfRule) -> Said:
     values: dict[str, object] = {
         "courses": listed([*map(brief, found.courses)], NAMED),
         "more": "+" if found.more else "",
@@ -112,18 +121,19 @@ def in_words(found: LeftBehind | OfRule) -> Said:
     )
 
 
-def address(rule: int) -> str:
+def address(rule: int, *, back: str = "") -> str:
     """Of the page below, for the rule of this number."""
-    return f"{reverse('admin:given-by-rule')}?rule={rule}"
+    return f"{reverse('admin:given-by-rule')}?{urlencode({'rule': rule} | _way(back))}"
 
 
-def address_of(products: Iterable[int]) -> str:
+def address_of(products: Iterable[int], *, back: str = "") -> str:
     """Of the page for what deleted rules gave to buyers of these products."""
-    return f"{reverse('admin:given-by-rule')}?{_query(products)}"
+    asked = [("product", str(product)) for product in islice(products, given_parts.PRODUCTS)]
+    return f"{reverse('admin:given-by-rule')}?{urlencode([*asked, *_way(back).items()])}"
 
 
-def _query(products: Iterable[int]) -> str:
-    return urlencode([("product", product) for product in islice(products, PRODUCTS)])
+def _way(back: str) -> dict[str, str]:
+    return {BACK: back} if back else {}
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -131,11 +141,11 @@ def show(request: HttpRequest) -> HttpResponse:
 
     That is of one `rule`, or of the deleted rules of each `product`.
     """
-    products = row_ids(request.GET.getlist("product"))[:PRODUCTS]
+    products = row_ids(request.GET.getlist("product"))[: given_parts.PRODUCTS]
     number = row_id(request.GET.get("rule")) or 0
-    page = _query(products) if products else f"rule={number}"
     found = by_deleted_rules(products) if products else left_behind(number)
     back = way_back(request) or _origin(found, products)
+    here = address_of(products) if products else address(number)
     kept_runs = kept_by_buyers(number, products)
     if "again" in request.POST:
         return _tell_again(request, kept_runs, back)
@@ -143,72 +153,13 @@ def show(request: HttpRequest) -> HttpResponse:
         return _keep(request, found, back)
     if request.method == "POST":
         return _move(request, found, back)
-    can = [row.line for row in found.rows if not row.why_not]
-    left_out = [row.line for row in found.rows if row.why_not]
     return render(
         request,
         "admin/many/given.html",
-        title=_title(found),
-        form_action=f"{request.path}?{page}",
-        more=found.more,
-        number=len(can),
-        **_what_follows(found),
-        lists=[_list(say("What will be done"), can), _list(say("Left out"), left_out)],
-        chosen=[line.event.pk for line in can],
-        keep=say_count(found.customers, "Let 1 buyer keep it", "Let {number} buyers keep it"),
-        every=[row.event.pk for row in found.rows],
-        still=found.still[: many.SHOWN],
-        others=len(found.still) - many.SHOWN,
-        kept_runs=kept_runs,
-        again=say_count(len(kept_runs), "Tell of it again", "Tell of these {number} again"),
-        rule=found.rule,
-        at_once=MOST,
+        **given_parts.context(request, found, kept_runs),
+        form_action=here,
         back=back,
     )
-
-
-def _list(title: Said, lines: list[Line]) -> tuple[Said, list[Line], int]:
-    """What is shown of these, and how many more there are."""
-    return title, lines[: many.SHOWN], len(lines) - many.SHOWN
-
-
-def _title(found: LeftBehind) -> Said:
-    if courses := _given(found.rows):
-        return say("Move buyers to {courses}", courses=courses)
-    if found.rule is None:
-        return say("End what a deleted rule gave")
-    if not found.rows:
-        return say("Who has it by this rule")
-    return say("End what the rule gave before")
-
-
-def _given(rows: Iterable[Behind]) -> str:
-    """The names of what these get instead, "" where that is nothing."""
-    names = dict.fromkeys(brief(rule.destination) for row in rows for rule in row.gives)
-    return listed([*names], NAMED)
-
-
-def _what_follows(found: LeftBehind) -> dict[str, Said]:
-    """What the buttons say, and what those who can be moved lose by it."""
-    rows = [row for row in found.rows if not row.why_not]
-    moved = LeftBehind(found.rule, rows)
-    only_end = say_count(moved.customers, "End it for 1 buyer", "End it for {number} buyers")
-    told = {"label": only_end}
-    if courses := _given(rows):
-        move = say_count(
-            moved.customers,
-            "Move 1 buyer to {courses}",
-            "Move {number} buyers to {courses}",
-            courses=courses,
-        )
-        told = {"label": move}
-        # Whether an edited rule fits its earlier buyers, too, is no question.
-        told |= {"only_end": only_end} if found.rule is None else {}
-    ends = say(
-        "Their access to {courses} ends, unless another purchase gives it.",
-        courses=listed([*map(brief, moved.courses)], NAMED),
-    )
-    return told | {"ends": ends}
 
 
 def _origin(found: LeftBehind, products: Sequence[int]) -> str:
@@ -257,7 +208,7 @@ def where_kept(event: int) -> str:
 
 def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     rows = [row for row in _chosen(request, found, "chosen") if not row.why_not]
-    batch = many.begin(request, _title(found))
+    batch = many.begin(request, given_parts.title(found))
     ends_only = "only_end" in request.POST
     purchases = [
         (row.event, [grant.pk for grant in row.grants], () if ends_only else row.gives)
@@ -269,8 +220,9 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     product = found.rule.product if found.rule else None
     if product is None:
         return many.done(request, batch, left, text, back)
-    # That page says what else is left to be done after the rule was changed.
-    answer = many.done(request, batch, left, text, page_of(product))
+    # The product's page says what else is left to be done after the rule was changed.
+    from_rule = found.rule is not None and back == page_of(found.rule)
+    answer = many.done(request, batch, left, text, page_of(product) if from_rule else back)
     if others := _left_over(product, rows):
         messages.warning(request, others)
     return answer
