@@ -152,7 +152,7 @@ def as_sent(event: EventLog) -> SafeString:
     name, address = (breakable(brief(each)) for each in (event.name_as_sent, event.email_as_sent))
     if name and address:
         return format_html('{} <span class="soft line">{}</span>', name, address)
-    return name or address or format_html("–")
+    return name or address or format_html("{}", "–")
 
 
 def destination(found: Destination | None) -> str:
