@@ -38,6 +38,8 @@ register.filter("outside", badges.outside)
 register.filter("rule_line", badges.rule_line)
 register.filter("run_line", badges.run_line)
 register.filter("person", badges.person)
+register.filter("whose", badges.whose)
+register.filter("as_sent", badges.as_sent)
 register.filter("who", audit.shown_who)
 
 

@@ -30,7 +30,8 @@ GIVING_BACK = {
     Trigger.SUBSCRIPTION_RESTARTED,
 }
 
-_READ = ("customer", "product", "trigger", "order_id", "subscription_id", "received_at")
+# What is read of an event to tell.
+READ = ("customer", "product", "trigger", "order_id", "subscription_id", "received_at")
 
 
 def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
@@ -49,7 +50,7 @@ def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
         since = min(each.received_at for each in asked)
         later = EventLog.objects.filter(customer__in=customers, received_at__gte=since)
         later = later.of(*ENDING, *GIVING_BACK).order_by("received_at", "pk")
-        for event in later.only(*_READ):
+        for event in later.only(*READ):
             of_customer[event.customer_id].append(event)
     found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}
     return {pk: ending for pk, ending in found.items() if ending is not None}

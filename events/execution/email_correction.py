@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from events.access import decisions, history
 from events.access.lock import lock
-from events.access.whose import STUDENT_EMAIL
+from events.access.whose import QUOTED, STUDENT_EMAIL
 from events.deciding.planning import WITHDRAWN, must_be_held
 from events.deciding.reading import read
 from events.models import Delivery, EventLog, RuleRun
@@ -47,6 +47,15 @@ def _next(runs: RuleRunQuerySet) -> list[RuleRun]:
             of_whom.setdefault((of_student, field), []).append(run)
     first = min(of_whom, key=lambda whom: whom[0], default=None)  # the oldest wins a tie
     return of_whom[first] if first else []
+
+
+def sent(run: RuleRun) -> str:
+    """The address that came for a failed action and cannot be used, "" where none is known."""
+    address = run.event.email_as_sent
+    # An order may name several students, and the event keeps one address.
+    if run.code == STUDENT_EMAIL and address[:QUOTED] not in run.message:
+        return ""
+    return address
 
 
 def give_email(event: EventLog, text: str, *, by: str, asked_for: str = "") -> int:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
@@ -44,9 +44,14 @@ class BackfillCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What running a rule for earlier events would do. With `more` there are further events."""
+    """What running a rule for earlier events would do; `more` than these are waiting for it.
+
+    For those of `undone` it would run as well, but a person undid what was given: they are asked
+    for alone.
+    """
 
     run: list[BackfillCandidate]
+    undone: list[BackfillCandidate]
     left_out: list[BackfillCandidate]
     more: bool
 
@@ -55,14 +60,8 @@ class Preview:
         return len(_customers(each.event for each in self.run))
 
     @property
-    def owed(self) -> "Preview":
-        """The same without events for which a person undid what was given: they are no alarm."""
-        return replace(self, run=[row for row in self.run if row.event.undone_at is None])
-
-    @property
-    def undone(self) -> int:
-        """For how many customers a person undid what was given."""
-        return len(_customers(row.event for row in self.run if row.event.undone_at))
+    def customers_undone(self) -> int:
+        return len(_customers(each.event for each in self.undone))
 
     @property
     def only(self) -> int | None:
@@ -97,12 +96,15 @@ def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[Ev
 def preview(*rules: Rule, product: Product | None = None) -> Preview:
     """Return for whom the rules would run now and for whom not. Changes nothing.
 
-    Looks at the newest MAX_EVENTS events, with a handful of queries however many rules there are.
+    Looks at the newest MAX_EVENTS events, with a handful of queries however many rules there are;
+    what a person has undone comes last.
     """
     found = matched_nothing(*rules, product=product)
     found = found.select_related("customer", "product", "delivery")
     # The bodies may be large, and are not needed here.
-    events = list(found.defer("delivery__sealed_body", "delivery__query")[: MAX_EVENTS + 1])
+    found = found.defer("delivery__sealed_body", "delivery__query")
+    events = list(found.filter(undone_at=None)[: MAX_EVENTS + 1])
+    events += found.filter(undone_at__isnull=False)[: MAX_EVENTS + 1 - len(events)]
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
     fitting = rules_now(events)
     obstacles = rerun.obstacles(events)
@@ -118,8 +120,12 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
             why_not = say("has {courses} already", courses=_names(grants))
         note = joined([_has(grants), HOLDS_TOO]) if grants else _undone(event)
         rows.append(BackfillCandidate(event, fit, why_not, "" if why_not else note))
+    can = [row for row in rows if not row.why_not]
     return Preview(
-        [row for row in rows if not row.why_not], [row for row in rows if row.why_not], more
+        [row for row in can if row.event.undone_at is None],
+        [row for row in can if row.event.undone_at],
+        [row for row in rows if row.why_not],
+        more,
     )
 
 

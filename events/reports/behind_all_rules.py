@@ -1,12 +1,14 @@
 """Buyers who have what no rule gives any more, of all rules at once. Pages show them unasked."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
 from django.db.models import Q, QuerySet
 
+from events.deciding import revocations
+from events.models import EventLog
 from events.reports import left_behind
 from events.reports.left_behind import MOST
 from integrations.models import Product
@@ -54,6 +56,7 @@ _LEADS = (
 _FACTS = (
     "pk",
     "grant",
+    "event",
     "rule",
     "grant__customer",
     "grant__name",
@@ -69,8 +72,9 @@ _FACTS = (
 class OfRule:
     """Buyers left behind by one rule that gives something else now, or by all deleted ones (None).
 
-    `courses` are the names of what they have, `products` the numbers of what they bought, `grants`
-    those of what they have. With `more` there may be others.
+    `courses` are the names of what they have, `products` the IDs of what they bought, `grants` the
+    IDs of what they have by it; `taken_back` is how many were refunded or canceled since. With
+    `more` there may be others.
     """
 
     rule: Rule | None
@@ -78,6 +82,7 @@ class OfRule:
     courses: Sequence[str]
     products: Sequence[int]
     grants: Sequence[int]
+    taken_back: int
     more: bool
 
 
@@ -99,6 +104,7 @@ class _Given:
     """What a buyer has, by the last action that gave it; `product` is that of its event."""
 
     grant: int
+    event: int
     rule: int | None
     customer: int
     course: str
@@ -119,8 +125,14 @@ def everywhere() -> BehindAll:
         of_rule[given.rule].append(given)
     numbers = sorted(number for number in of_rule if number is not None)[:MOST_RULES]
     rules = Rule.objects.with_names().in_bulk(numbers) if numbers else {}
-    told = [_told(None, of_rule[None], more=more)] if None in of_rule else []
-    told += [_told(rules[each], of_rule[each], more=more) for each in numbers if each in rules]
+    bought = EventLog.objects.filter(pk__in={given.event for given in found})
+    ended = revocations.ended_since(bought.only(*revocations.READ)) if found else {}
+    shown = {number: of_rule[number] for number in (None, *numbers) if number in of_rule}
+    told = [
+        _told(rules.get(number), given, ended, more=more)
+        for number, given in shown.items()
+        if number is None or number in rules
+    ]
     return BehindAll(told, [each.grant for each in found], _customers(found), more)
 
 
@@ -186,11 +198,14 @@ def _with_buyers(places: Sequence[Place]) -> list[_Given]:
     return [given for given in found.values() if given.grant not in due]
 
 
-def _told(rule: Rule | None, found: Sequence[_Given], *, more: bool) -> OfRule:
+def _told(
+    rule: Rule | None, found: Sequence[_Given], ended: Container[int], *, more: bool
+) -> OfRule:
     courses = dict.fromkeys(each.course for each in found)
     products = dict.fromkeys(each.product for each in found if each.product)
+    taken_back = _customers([each for each in found if each.event in ended])
     grants = [each.grant for each in found]
-    return OfRule(rule, _customers(found), [*courses], [*products], grants, more)
+    return OfRule(rule, _customers(found), [*courses], [*products], grants, taken_back, more)
 
 
 def _customers(found: Sequence[_Given]) -> int:

@@ -274,13 +274,11 @@ def _number(row: Judged) -> int | None:
 def _owed() -> set[tuple[int | None, int | None]]:
     """Return (product ID, student ID) for owed access that the student has in no other way."""
     owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by()
-    rows = list(owed.values_list("product", "customer", "integration", "target").distinct())
-    has = promise.access_of({customer for _, customer, *_ in rows})
-    return {
-        (product, customer)
-        for product, customer, integration, target in rows
-        if (customer, integration, target) not in has
-    }
+    rows = list(owed.values_list("pk", "product", "customer", "integration", "target"))
+    has = promise.access_of({customer for _, _, customer, *_ in rows})
+    rows = [row for row in rows if row[2:] not in has]
+    unpaid = promise.not_paid_for([grant for grant, *_ in rows])
+    return {(product, customer) for grant, product, customer, *_ in rows if grant not in unpaid}
 
 
 def _given_nothing() -> set[tuple[int | None, int | None]]:

@@ -100,7 +100,7 @@ def needing_somebody(most: int = 10) -> list[RuleRun]:
     rows: list[RuleRun] = []
     for status in (Status.FAILED, Status.HELD):
         runs = RuleRun.objects.filter(status=status).order_by("-received_at")
-        rows += runs.select_related("customer", "integration")[:most]
+        rows += runs.select_related("customer", "event", "integration")[:most]
     return sorted(rows, key=lambda run: run.received_at, reverse=True)[:most]
 
 

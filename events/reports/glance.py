@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
-from events.reports import backfill, pending_endings
+from events.reports import backfill, pending_endings, standing
 from events.reports.standing import Standing
 from integrations.models import Customer
 from integrations.sentences import Said, joined, on, say, say_count
@@ -83,11 +83,12 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
             open_[_place(grant)].append(grant)
     ends = _ends(open_, numbers)
     parts = {(who, site, part) for (who, site, _), rows in open_.items() for part in rows[0].parts}
-    not_in = {
-        grant.customer_id
-        for grant in grants
-        if grant.source == Grant.Source.PURCHASE and _place(grant) not in parts
-    } | _gave_nothing(numbers)
+    bought = [grant for grant in grants if grant.source == Grant.Source.PURCHASE]
+    missing = [grant for grant in bought if _place(grant) not in parts]
+    unpaid = standing.taken_back(missing)
+    not_in = {grant.customer_id for grant in missing if grant.pk not in unpaid} | _gave_nothing(
+        numbers
+    )
     last = _last_purchases(numbers)
     targets: dict[int, list[Place]] = defaultdict(list)
     for place in open_:

@@ -13,7 +13,7 @@ from events.models.runs import RuleRunQuerySet
 from events.reports import backfill
 from events.reports.many import Line
 from integrations.models import Customer
-from integrations.sentences import say
+from integrations.sentences import joined, say
 from rules import actions
 from rules.listing import listed
 from rules.models import Rule
@@ -26,13 +26,15 @@ MOST = 500
 class Behind:
     """A purchase, by its event, with the grants that a rule gave it and no rule gives any more.
 
-    `gives` are the rules that give the purchase something instead.
+    `gives` are the rules by which the purchase is to get something instead; `ending` is what
+    refunded or canceled it since, though the access stayed.
     """
 
     event: EventLog
     grants: Sequence[Grant]
     gives: Sequence[Rule] = ()
     why_not: str = ""
+    ending: EventLog | None = None
 
     @property
     def gets(self) -> str:
@@ -47,6 +49,8 @@ class Behind:
             what = say("Give {new}, end {old}", new=self.gets, old=old)
         else:
             what = say("End {old}", old=old)
+        if self.ending is not None:
+            what = joined([what, revocations.sentence(self.ending)], by="; ")
         return Line(self.event, self.grants[0].customer, what, self.why_not)
 
 
@@ -66,6 +70,11 @@ class LeftBehind:
     @property
     def customers(self) -> int:
         return len({grant.customer_id for grant in self.grants})
+
+    @property
+    def taken_back(self) -> int:
+        """How many of these customers were refunded or canceled since."""
+        return len({row.grants[0].customer_id for row in self.rows if row.ending})
 
     @property
     def grants(self) -> list[Grant]:
@@ -137,12 +146,14 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
         pk: _gives_instead(each, rule, fitting.get(pk, ()), ran) for pk, each in events.items()
     }
     obstacles = rerun.obstacles(list(events.values())) if events else {}
+    endings = revocations.ended_since(events.values())
     rows = [
         Behind(
             each,
             list(of_event[pk].values()),
             gives[pk],
             _why_not(rule, obstacles.get(pk, "") if gives[pk] else ""),
+            endings.get(pk),
         )
         for pk, each in events.items()
     ]

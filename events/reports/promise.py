@@ -1,6 +1,6 @@
 """The promise: everybody who paid is in. How many bought lately, and who is not in."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
-from events.reports import backfill, batches, review
+from events.reports import backfill, batches, review, standing
 from integrations.models import Integration, ThinkificUser
 from rules import actions
 from rules.triggers import Trigger
@@ -103,27 +103,38 @@ def _undone(since: datetime) -> list[EventLog]:
 def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     """Return (event ID, customer ID) for what is on its way, and for what is paid and not given.
 
-    Each query reads at most `most` rows, the newest.
+    At most so many of each kind, the newest. What was refunded or canceled since is neither.
     """
     goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
     refused = Q(integration__connection=Integration.Connection.REFUSED)
     closed = refused | Q(integration__enabled=False)
     lately = Q(decided_at__gt=timezone.now() - MOMENT) & Exists(goes_on) & ~closed
     found: tuple[Rows, Rows] = ([], [])
-    rows: list[tuple[int | None, int, int, int, str]] = []
+    rows: list[tuple[int, int | None, int, int, int, str]] = []
     for grants in (Grant.objects.owed(), _lost()):
         waits = grants.filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
         waits = waits.annotate(late=Case(When(lately, Value(0)), default=Value(1)))
-        rows += waits.values_list("event", "late", "customer", "integration", "target")[:most]
-    has = access_of({customer for _, _, customer, *_ in rows})
-    for event, late, customer, integration, target in rows:
-        if (customer, integration, target) not in has:  # else another purchase gives it
+        rows += waits.values_list("pk", "event", "late", "customer", "integration", "target")[:most]
+    has = access_of({customer for _, _, _, customer, *_ in rows})
+    rows = [row for row in rows if row[3:] not in has]  # else another purchase gives it
+    unpaid = not_paid_for([grant for grant, *_ in rows])
+    for grant, event, late, customer, *_ in rows:
+        if grant not in unpaid:
             found[late].append((event, customer))
     # A buyer without a usable e-mail address has no grant, so these are found by their runs.
     nobodys = RuleRun.objects.without_email().filter(action__in=actions.giving_access())
     found[1].extend(nobodys.order_by("-received_at").values_list("event", "customer")[:most])
     found[1].extend(gave_nothing.order_by("-received_at").values_list("pk", "customer")[:most])
     return found
+
+
+def not_paid_for(grants: Sequence[int]) -> Collection[int]:
+    """Those of these grants, by number, that were refunded or canceled since and are open still.
+
+    That is looked up for the first backfill.MAX_EVENTS of them.
+    """
+    some = Grant.objects.filter(pk__in=grants[: backfill.MAX_EVENTS])
+    return standing.taken_back(list(some)) if grants else ()
 
 
 def access_of(students: Collection[int]) -> set[tuple[int, int, str]]:

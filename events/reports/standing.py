@@ -136,7 +136,7 @@ def standings(customer: Customer) -> list[Standing]:
             newest.setdefault((course.integration_id, course.target), course)
     several = len({_site(each) for each in newest.values()}) > 1
     asked = Grant.objects.filter(pk__in=[row.pk for row in grants])
-    lost, unpaid = set(asked.lost().values_list("pk", flat=True)), _unpaid(grants)
+    lost, unpaid = set(asked.lost().values_list("pk", flat=True)), taken_back(grants)
     found = []
     for last in sorted(newest.values(), key=_moment, reverse=True):
         name = last.name if isinstance(last, Grant) else last.destination_name
@@ -243,7 +243,7 @@ def _runs(customer: Customer) -> list[RuleRun]:
     return list(runs.order_by("-received_at", "-pk")[:MAX_ROWS])[::-1]
 
 
-def _unpaid(grants: Sequence[Grant]) -> dict[int, EventLog]:
+def taken_back(grants: Sequence[Grant]) -> dict[int, EventLog]:
     """Return {grant ID: its refund or cancellation} for grants that are still active."""
     asked = [row for row in grants if row.is_active and Sale.of(row).is_named]
     events = EventLog.objects.filter(

@@ -272,6 +272,19 @@ def test_who_may_not_move_buyers_is_not_led_to_those_of_a_deleted_rule(world, ru
     assert "given-by-rule" not in page
 
 
+def test_who_has_a_course_by_a_rule_and_was_refunded_is_marked_where_they_are_seen(
+    manager, world, rule
+):
+    ending().delete()
+    for number in (1, 2):
+        world.sell(product__id=77, customer__email=f"b{number}@example.com", order__id=number)
+    world.sell("20_product", product__id=77, customer__email="b1@example.com", order__id=1)
+    world.settle()
+    text = words(manager.get(reverse("admin:given-by-rule"), {"rule": rule.pk}))
+    assert len(re.findall(r"order 1 Order 1 was refunded on \d", text)) == 1
+    assert "Order 2 was refunded" not in text
+
+
 def test_the_rules_page_says_what_still_names_the_old_course_for_as_long_as_one_does(
     manager, world, rule
 ):

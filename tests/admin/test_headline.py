@@ -19,7 +19,7 @@ from events.access.ledger import Change
 from events.execution import retry_by_hand
 from events.models import Canary, EventLog, Grant, RuleRun, Worker
 from events.receiving import disk
-from events.reports import backlog, review
+from events.reports import backlog, coverage, promise, review
 from events.reports.backlog import InLine
 from events.reports.dashboard import EventCounts
 from integrations import rate_limit
@@ -316,6 +316,26 @@ def test_what_is_only_held_is_not_said_to_be_nothing(db, client: Client, admin_u
     assert "?status__exact=held" in shown
 
 
+def test_who_was_refunded_before_anything_was_given_is_owed_nothing_anywhere(shop: World):
+    Rule.objects.exclude(trigger="product_purchased").delete()
+    buy(shop, 1)
+    Grant.objects.update(decided_at=timezone.now() - timedelta(minutes=3))
+    RuleRun.objects.update(status="failed", code="rejected", message="Refused.")
+    pages = [reverse(f"admin:{each}") for each in ("index", "integrations_customer_changelist")]
+    manager = signed_in(roles.MANAGER)
+
+    def told() -> tuple[bool, bool, int, list[int]]:
+        overview, customers = (words(manager.get(page)) for page in pages)
+        without = sum(row.without_access for row in coverage.judged())
+        return "not in." in overview, "not in" in customers, without, promise.not_in()
+
+    bought = EventLog.objects.get()
+    assert told() == (True, True, 1, [bought.pk])
+    shop.sell("20_product", customer__email="dana@example.com", order__id=1, product__id=77)
+    assert Grant.objects.owed().count() == 1
+    assert told() == (False, False, 0, [])
+
+
 # What no rule gives any more
 
 
@@ -376,6 +396,58 @@ def page_of_the_buyers() -> str:
         signed_in(roles.MANAGER).get(reverse("admin:index")).content.decode(),
     )
     return html.unescape(address)
+
+
+@pytest.mark.parametrize("place", ["admin:index", "admin:coverage"])
+def test_the_buyers_who_are_seen_lead_back_to_where_the_person_came_from(shop: World, place: str):
+    wrong_rule_deleted(shop)
+    manager, home = signed_in(roles.MANAGER), reverse(place)
+    shown = manager.get(home).content.decode()
+    (address,) = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', shown)
+    page = manager.get(html.unescape(address)).content.decode()
+    assert f'<p class="way"><a href="{home}">' in page
+    assert f'<a class="button" href="{home}">Cancel' in page
+    ((chosen, back),) = re.findall(
+        r'name="chosen" value="([^"]+)"><input type="hidden" name="back" value="([^"]+)"', page
+    )
+    ends = {"chosen": chosen, "back": back}
+    done = manager.post(html.unescape(address), ends, follow=True).content.decode()
+    assert f'<p class="way"><a href="{home}">Back' in done
+
+
+def test_the_way_back_from_the_buyers_leads_to_no_other_site(shop: World):
+    rule = wrong_rule_deleted(shop)
+    address = f"{reverse('admin:given-by-rule')}?product={rule.product_id}&back="
+    for evil in ("https://evil.example/", "//evil.example/", "javascript:alert(1)"):
+        page = signed_in(roles.MANAGER).get(address + evil).content.decode()
+        assert "evil.example" not in page
+        assert "javascript:" not in page
+
+
+def test_who_was_refunded_and_kept_what_no_rule_gives_is_marked(shop: World):
+    wrong_rule_deleted(shop)
+    shop.sell("20_product", customer__email="dana@example.com", order__id=1, product__id=77)
+    shop.settle()
+    told = "The purchase of 1 buyer was refunded or canceled since."
+    assert f"{TELLS} {told} See who" in pages_that_tell()
+    page = words(signed_in(roles.MANAGER).get(page_of_the_buyers()))
+    assert f"unless another purchase gives it. {told} End it for 1 buyer" in page
+    assert re.search(r"End Course Two; order 1 was refunded on \d", page)
+
+
+def test_buyers_of_a_deleted_rule_are_given_another_course_by_a_new_rule(shop: World):
+    rule = wrong_rule_deleted(shop)
+    manager = signed_in(roles.MANAGER)
+    before = manager.get(page_of_the_buyers())
+    assert "Give them another course" in words(before)
+    (where,) = re.findall(r'class="button" href="([^"]*/new-rule/[^"]*)"', before.content.decode())
+    draft = manager.get(html.unescape(where)).context["draft"]
+    assert [each.pk for each in draft.products] == [rule.product_id]
+    assert draft.trigger.value == "product_purchased"
+    shop.rule("product_purchased", GIVES, shop.course("Faces"), product="77")
+    after = words(manager.get(page_of_the_buyers()))
+    assert "Move 1 buyer to Faces" in after
+    assert "Give them another course" not in after
 
 
 def moved(shop: World, rule: Rule) -> None:

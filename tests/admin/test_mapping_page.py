@@ -225,6 +225,16 @@ def test_a_site_without_text_fields_says_what_to_do(boss, world):
     assert "has no signup field of type Text." in plain(look(boss, world.integration))
 
 
+def test_where_the_key_is_refused_it_is_called_the_trouble_and_not_a_refresh_the_help(boss, world):
+    Integration.objects.update(connection="refused")
+    section = look(boss, world.integration)
+    told = "The signup fields of this school cannot be read until Thinkific takes the key."
+    assert f"{told} Enter the key" in plain(section)
+    assert '<a class="button small" href="#id_secret">' in section
+    assert "Press Refresh" not in plain(section)
+    assert "do/refresh" not in section
+
+
 def test_who_may_only_look_sees_the_mappings_and_no_form(boss, world, fields):
     save(boss, world.integration, ("A", fields["Company"]))
     vera = signed_in(roles.VIEWER)

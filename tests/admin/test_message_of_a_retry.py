@@ -65,3 +65,32 @@ def test_the_first_line_changes_with_the_message(
         page.clock.run_for(6_000)
         expect(page.locator("main")).to_contain_text(STILL_NONE)
         expect(page.locator("main")).not_to_contain_text("1 queued.")
+
+
+@pytest.mark.browser
+@PAGES
+def test_what_came_of_it_is_still_said_once_the_page_was_loaded_again(
+    place, address: str, browser: Browser, failed: RuleRun, page_of: Page
+):
+    again = RuleRun.objects.filter(pk=failed.pk)
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.sign_in(page, address, place.people["Owner"], scenery.PASSWORD)
+        page.clock.install()
+        page.goto(address + page_of(failed))
+        at = button_address(failed, "retry")
+        page.locator(f"[formaction='{at}'], [action='{at}'] button").first.click()
+        message = page.locator(".messagelist li")
+        expect(message).to_contain_text("1 queued.")
+        page.evaluate("document.body.dataset.before = 'yes'")
+        again.update(status="failed", message=STILL_NONE)
+        page.clock.run_for(6_000)
+        if page.locator("#progress").count():  # else it changes nothing but the message
+            expect(page.locator("body[data-before]")).to_have_count(0)
+        expect(message).to_have_count(1)
+        page.clock.run_for(6_000)
+        expect(message).to_contain_text("Retry: 1 failed.")
+        expect(message).to_contain_text(STILL_NONE)
+        page.reload()
+        expect(page.locator("main h1")).to_be_visible()
+        expect(message).to_have_count(0)

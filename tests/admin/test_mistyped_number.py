@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.http import QueryDict
 from django.test import Client
@@ -230,6 +231,33 @@ def test_what_failed_and_was_dismissed_is_told_as_before(world, manager):
 def _customer() -> str:
     customer = Customer.objects.get(email=DANA)
     return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+
+def test_what_was_typed_and_ticked_stays_when_the_courses_are_read_again(world, manager):
+    wrong = mistyped(world, DANA)
+    rule = wrong.rules.get()
+    kept = world.rule("subscription_recovered", "create_course_enrollment", wrong)
+    world.course("New since")
+    Destination.objects.filter(name="New since").delete()
+    sent = correction(wrong, "98765x", rule=[kept.pk], refresh="1", back="/admin/")
+    page = manager.post(reverse(ANOTHER), sent)
+    shown = page.content.decode()
+    assert 'id="number" value="98765x"' in shown
+    assert 'id="by-number" checked' in shown
+    assert f'id="r{kept.pk}" checked' in shown
+    assert f'id="r{rule.pk}" checked' not in shown
+    assert '<a href="/admin/">Back</a>' in shown
+    assert "Art Academy: refreshed." in words(page)
+    assert "New since" in words(page)
+    assert {each.destination for each in Rule.objects.all()} == {wrong}
+
+
+def test_who_may_not_set_up_has_nothing_read_again_from_a_correction(world):
+    wrong = mistyped(world, DANA)
+    client = signed_in(roles.MANAGER)
+    Permission.objects.get(codename="change_integration").group_set.clear()
+    assert "Not there?" not in words(client.get(reverse(ANOTHER), {"course": wrong.pk}))
+    assert client.post(reverse(ANOTHER), correction(wrong, refresh="1")).status_code == 403
 
 
 def test_the_mistyped_entry_goes_with_the_correction_and_that_is_said(world, manager):

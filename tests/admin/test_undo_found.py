@@ -13,8 +13,8 @@ from config.staff import roles
 from events.alerts import finding
 from events.alerts.problems import Code
 from events.models import Batch, EventLog
-from events.reports import coverage
-from integrations.models import AuditEntry, Customer, Product
+from events.reports import backfill, coverage
+from integrations.models import AuditEntry, Customer, Destination, Product
 from integrations.models.audit import AuditUnlock
 from rules import pairing
 from rules.models import Rule
@@ -163,7 +163,8 @@ def test_what_was_undone_is_offered_again_quietly(manager, world, ran):
     text = words(manager.get(page_of(Product.objects.get())))
     assert "Access for 2 buyers was undone. The rule still fits. See them" in text
     earlier = words(manager.get(reverse("admin:earlier"), {"rule": ran.pk}))
-    assert "Enroll these 2 customers now" in earlier
+    assert "Nobody else is left to enroll." in earlier
+    assert "Enroll these 2 customers after all" in earlier
     assert "What was given for it was undone on " in earlier
     event = EventLog.objects.earliest("pk")
     assert "A rule still fits it. Run the rules again for this event" in words(
@@ -173,6 +174,44 @@ def test_what_was_undone_is_offered_again_quietly(manager, world, ran):
     world.settle()
     overview = words(manager.get(reverse("admin:index")))
     assert re.search(r"1 buyer of this week is in\. person \d+ undid access for 1 buyer", overview)
+
+
+def test_who_was_undone_is_enrolled_only_by_a_button_of_its_own(manager, world, ran):
+    undo(world, manager)
+    Rule.objects.update(enabled=False)
+    world.sell("10_product", customer__email="new@example.com", order__id=1199)
+    Rule.objects.update(enabled=True)
+    earlier = words(manager.get(reverse("admin:earlier"), {"rule": ran.pk}))
+    assert "Enroll this customer now" in earlier
+    above, below = earlier.split("Undone by a person")
+    assert "new@example.com" in above
+    assert "b0@example.com" not in above
+    assert "The button above leaves these out" in below
+    assert "Enroll these 2 customers after all" in below
+    done = manager.post(reverse("admin:earlier"), {"rule": ran.pk}, follow=True)
+    assert said(done) == ["1 action queued."]
+    world.settle()
+    course = Destination.objects.get(name="Ink")
+    assert world.access("new@example.com", course)
+    assert not world.access("b0@example.com", course)
+    asked = {"rule": ran.pk, "undone": "1"}
+    assert said(manager.post(reverse("admin:earlier"), asked, follow=True)) == ["2 actions queued."]
+    world.settle()
+    assert world.access("b0@example.com", course)
+
+
+def test_the_newest_of_those_who_are_owed_hide_behind_nobody_who_was_undone(
+    manager, world, ran, monkeypatch
+):
+    Rule.objects.update(enabled=False)
+    world.sell("10_product", customer__email="old@example.com", order__id=1100)
+    Rule.objects.update(enabled=True)
+    EventLog.objects.filter(order_id="1100").update(received_at="2026-01-02T12:00:00Z")
+    undo(world, manager)
+    monkeypatch.setattr(backfill, "MAX_EVENTS", 1)
+    found = backfill.preview(ran)
+    assert [row.event.order_id for row in found.run] == ["1100"]
+    assert (found.customers, found.customers_undone, found.more) == (1, 0, True)
 
 
 def test_the_page_of_a_batch_says_that_it_was_undone_and_offers_no_second_undo(manager, world, ran):

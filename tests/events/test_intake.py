@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from events.deciding import inbox
 from events.execution import email_correction
-from events.models import Delivery, EventLog, RuleRun
+from events.models import Batch, Delivery, EventLog, RuleRun
 from events.receiving import addresses
 from integrations import credentials
 from integrations.models import Customer
@@ -254,6 +254,30 @@ def test_a_person_gives_a_failed_event_the_right_address_and_it_runs(world, clie
     assert event.email_given_by == admin_user.get_username()
     (row,) = world.school.enrollments
     assert (row.user.email, row.active) == ("mia@example.com", True)
+
+
+def test_what_was_sent_in_place_of_an_address_is_shown_and_what_is_wrong_with_it(
+    world, client, admin_user
+):
+    client.force_login(admin_user)
+    event = _failed(world, customer__email='mia"<b>@@example.com')
+    run = RuleRun.objects.get()
+    batch = Batch.objects.create(title="Retry", started_by="Mia", run_ids=[run.pk])
+    places = (
+        reverse("admin:index"),
+        reverse("admin:events_rulerun_changelist"),
+        reverse("admin:events_rulerun_change", args=[run.pk]),
+        f"{reverse('admin:batch')}?number={batch.pk}",
+        reverse("admin:events_eventlog_change", args=[event.pk]),
+    )
+    for place in places:
+        shown = client.get(place)
+        assert 'Dana Example mia"<b>@@example.com' in words(shown), place
+        assert "<b>@@" not in shown.content.decode()
+    form = client.get(places[-1]).content.decode().partition('id="give-email"')[2]
+    assert 'value="mia&quot;&lt;b&gt;@@example.com" aria-invalid="true"' in form
+    error = form.partition('id="wrong-email">')[2].partition("</ul>")[0]
+    assert "needs exactly one" in error
 
 
 @pytest.mark.parametrize("text", ["", "mia", "mia@@example.com", "mi\u200ba@example.com"])

@@ -254,6 +254,9 @@ def test_a_person_gives_the_students_address_and_the_payer_stays(world, course, 
     page = admin_client.get(reverse("admin:events_eventlog_change", args=[event.pk]))
     assert "The student's e-mail address cannot be used." in words(page)
     assert "<b>student" not in page.content.decode()
+    form = page.content.decode().partition('id="give-email"')[2]
+    assert 'value="&lt;b&gt;student&lt;/b&gt;"' in form
+    assert "The custom field" in form.partition('id="wrong-email">')[2]
     (text,) = said(press(admin_client, event, "give_email", email="Student@example.com"))
     assert text == "Saved. 1 action is carried out for this address now."
     world.settle()

@@ -56,7 +56,7 @@ def test_buyers_that_a_rule_was_run_for_lose_what_it_gave_and_are_offered_again(
     assert not world.access("b0@example.com", ink)
     assert not world.access("b1@example.com", ink)
     assert set(Grant.objects.values_list("state", flat=True)) == {"waived"}
-    assert (promise.not_in(), len(backfill.preview(rule).run)) == ([], 2)
+    assert (promise.not_in(), len(backfill.preview(rule).undone)) == ([], 2)
     assert undo_batch.look(batch)[0].why_not == "the access has ended since"
 
 
@@ -76,7 +76,7 @@ def test_undoing_what_held_a_course_as_well_leaves_it_open_by_the_first_purchase
     world.settle()
     assert late.runs.order_by("-pk")[0].code == "kept"
     assert world.access(DANA, ink)
-    assert [each.event.pk for each in backfill.preview(made).run] == [late.pk]
+    assert [each.event.pk for each in backfill.preview(made).undone] == [late.pk]
     world.sell("20_product", customer__email=DANA, order__id=1184, product__id=1048001)
     world.settle()
     assert not world.access(DANA, ink)

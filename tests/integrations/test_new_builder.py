@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.reports import simulation
-from integrations.models import Customer, Destination, Product
+from integrations.models import Customer, Destination, Integration, Product
 from integrations.thinkific import catalog, student_check
 from integrations.thinkific.sandbox import Course, Switches
 from rules.models import Rule
@@ -148,6 +148,15 @@ def test_before_the_first_refresh_nobody_says_that_nothing_is_listed(world: Worl
     assert EMPTY not in text
     assert "What Art Academy has is not read yet: press Refresh below." in text
     assert "Enter a course by its number" in text
+
+
+def test_a_refused_key_is_called_the_reason_why_nothing_is_read(world: World, manager: Client):
+    Integration.objects.update(connection="refused")
+    page = step(manager, world)
+    told = "What Art Academy has cannot be read until Thinkific takes the key. Enter the key"
+    assert told in words(page)
+    where = reverse("admin:integrations_integration_change", args=[world.integration.pk])
+    assert f'href="{where}#id_secret"' in page.content.decode()
 
 
 # Half the way: some are listed, and some are not

@@ -144,6 +144,19 @@ def person(customer: Customer) -> SafeString:
     return format_html('<a href="{}">{}</a> <span class="soft line">{}</span>', page, name, address)
 
 
+def whose(run: RuleRun) -> SafeString:
+    """Whom an action is for; where no usable address names anybody, what was sent."""
+    return person(run.customer) if run.customer else as_sent(run.event)
+
+
+def as_sent(event: EventLog) -> SafeString:
+    """The name and the address that cannot be used, as they came; "–" where there are none."""
+    name, address = (breakable(brief(each)) for each in (event.name_as_sent, event.email_as_sent))
+    if name and address:
+        return format_html('{} <span class="soft line">{}</span>', name, address)
+    return name or address or format_html("{}", "–")
+
+
 def destination(found: Destination | None) -> str:
     """Return the name of a course or bundle, and anything special: "Course Two (entered by hand)".
 

@@ -12,7 +12,9 @@ for (const part of document.querySelectorAll("[data-follow]")) {
     part.dataset.shown = then.innerHTML;
     part.replaceChildren(document.importNode(then.content, true));
     message.classList.toggle("error", Boolean(then.dataset.failed));
-    if (!then.dataset.running) document.dispatchEvent(new Event("over")); // see progress.js
+    if (then.dataset.running) return;
+    delete part.dataset.follow;
+    document.dispatchEvent(new Event("over")); // see progress.js
   };
   setTimeout(look, 1500);
   const timer = setInterval(look, 5000);

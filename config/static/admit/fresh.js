@@ -35,7 +35,29 @@ const Fresh = (() => {
   // Whether the page is visible, and nothing is pressed or selected on it.
   const idle = () => !pressed && !document.hidden && getSelection().isCollapsed;
 
+  // The server says a message once; so that what is said stays, this keeps it over a reload.
+  const reload = () => {
+    const said = document.querySelector(".messagelist")?.innerHTML;
+    history.replaceState({ ...history.state, said }, "");
+    location.reload();
+  };
+  const sayAgain = () => {
+    const { said, ...state } = history.state ?? {};
+    if (!said) return;
+    history.replaceState(state, "");
+    let list = document.querySelector(".messagelist");
+    if (!list) {
+      list = document.createElement("ul");
+      list.className = "messagelist";
+      document.getElementById("content")?.before(list);
+    }
+    const before = new DOMParser().parseFromString(said, "text/html").querySelectorAll("li");
+    list.prepend(...[...before].map((each) => document.adoptNode(each)));
+  };
+  sayAgain();
+
   return {
+    reload,
     // For something a person did: the page of this address, null if there is none.
     page: async (address, options) => {
       const found = await read(address, options);

@@ -23,7 +23,7 @@
       document.dispatchEvent(new Event("swapped"));
     } else {
       clearInterval(timer);
-      location.reload(); // shows the results
+      Fresh.reload(); // what came of it
     }
   };
   let timer = 0;

@@ -4,7 +4,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
@@ -24,16 +23,14 @@ from config.admin.parts.params import row_in
 from events.access.by_hand import Author
 from events.access.ledger import Judgment
 from events.models import RuleRun
-from integrations import app_registry, catalog_refresh
+from integrations import app_registry
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import say
 from rules.actions import read_target
 
 PERMISSION = "events.by_hand_grant"
-# The permission to read courses and bundles again from here, and the name of that button.
-SETS_UP, REFRESH = "integrations.change_integration", "refresh"
-# The button that looks for a course or bundle.
-FIND = "find"
+# The buttons that look for a course or bundle, and have them read again.
+FIND, REFRESH = "find", "refresh"
 
 
 def _page_of_form(form: type[ByHandForm]) -> Page:
@@ -87,16 +84,9 @@ def _look_again(request: HttpRequest, form: GiveForm) -> HttpResponse:
     The form keeps what was entered.
     """
     if REFRESH in request.POST:
-        _read_again(request)
+        sites = Integration.objects.filter(app__in=app_registry.with_catalog())
+        integration_messages.read_again(request, sites)
     return _page(request, form)
-
-
-def _read_again(request: HttpRequest) -> None:
-    if not request.user.has_perm(SETS_UP):
-        raise PermissionDenied
-    sites = list(Integration.objects.filter(app__in=app_registry.with_catalog()))
-    for site, outcome in zip(sites, catalog_refresh.refresh_all(sites), strict=True):
-        integration_messages.refreshed(request, site, outcome)
 
 
 def _page(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:

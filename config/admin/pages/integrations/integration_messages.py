@@ -1,9 +1,11 @@
 """Messages about integrations: before there is one, and after one was saved or refreshed."""
 
 import math
+from collections.abc import Iterable
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -12,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges
 from events.reports import backlog
-from integrations import app_registry, rate_limit
+from integrations import app_registry, catalog_refresh, rate_limit
 from integrations.catalog_refresh import RefreshOutcome
 from integrations.models import CallBudget, Destination, Integration, SiteAnswer
 from integrations.sentences import Said, joined, say, say_count
@@ -36,6 +38,15 @@ OLD_ONE_ENDS = _(
     "The old secret ends at once. A receiver that checks signatures refuses messages until it has "
     "the new one; Admit sends them again by itself."
 )
+
+
+def read_again(request: HttpRequest, sites: Iterable[Integration]) -> None:
+    """Read the catalogs of these now, and say how that ended. Raises PermissionDenied."""
+    if not request.user.has_perm("integrations.change_integration"):
+        raise PermissionDenied
+    sites = list(sites)
+    for site, outcome in zip(sites, catalog_refresh.refresh_all(sites), strict=True):
+        refreshed(request, site, outcome)
 
 
 def refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOutcome) -> None:

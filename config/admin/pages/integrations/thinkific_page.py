@@ -28,9 +28,9 @@ MAX_UNLISTED = 200
 # How many seconds a person waits for a site that just did not answer the check of its key.
 AFTER_TRYING = 2.0
 UNTRIED = _(
-    "Thinkific is slow, so the new key was saved without being tried first. It is being tried now: "
-    "open this page again in a minute. Should the key be refused, it says so, and you enter "
-    "another one here."
+    "The new key was saved before Thinkific said whether it takes it. It is being tried now: open "
+    "this page again in a minute. Should the key be refused, it says so, and you enter another one "
+    "here."
 )
 
 

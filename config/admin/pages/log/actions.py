@@ -111,8 +111,8 @@ class ActionAdmin(ReadOnly):
         return format_html('{} <span class="soft line">{}</span>', badges.run_line(run), below)
 
     @admin.display(description=_("Customer"))
-    def who(self, run: RuleRun) -> SafeString | str:
-        return badges.person(run.customer) if run.customer else "–"
+    def who(self, run: RuleRun) -> SafeString:
+        return badges.whose(run)
 
     @admin.display(description=_("Result"))
     def result(self, run: RuleRun) -> SafeString:

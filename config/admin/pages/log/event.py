@@ -40,6 +40,7 @@ RULES_NAMED = 3
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """Return all that the page shows. Strangers' texts are cut there, and escaped."""
     runs, since = list(event.runs.all()), _since(event)
+    asked = email_correction.asked(event) if request.user.has_perm("events.rerun_eventlog") else []
     badges.note_had([event])
     return {
         "runs": runs,
@@ -63,9 +64,8 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         and event.delivery is not None
         and not event.delivery.address_trigger
         and request.user.has_perm("rules.add_namedtype"),
-        "asked": email_correction.asked(event)
-        if request.user.has_perm("events.rerun_eventlog")
-        else [],
+        "asked": asked,
+        "wrong_email": email_correction.sent(asked[0]) if asked else "",
         "placed_before": _placed_before(event),
         "failed": any(run.status == RunStatus.FAILED for run in runs),
     }

@@ -187,8 +187,7 @@ class ProductAdmin(Audited, ListAdmin):
         to_change = {each.rule.trigger for each in left if each.instead}
         open_ = [each for each in holes if each not in to_change]
         rule_now = next(filter(backfill.gives_now, rules + everywhere), None)
-        earlier = backfill.preview(rule_now, product=product) if rule_now else None
-        before = earlier.owed if earlier else None
+        before = backfill.preview(rule_now, product=product) if rule_now else None
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
         badges.note_had(newest)
@@ -207,7 +206,7 @@ class ProductAdmin(Audited, ListAdmin):
             "pairs": pairing.by_trigger(_companions(rules)),
             "rule_now": rule_now,
             "before": before,
-            "undone_before": earlier.undone if earlier else 0,
+            "undone_before": before.customers_undone if before else 0,
             "why_before": _why_before(rule_now, before),
             "ran_before": batch_links.of_rules(request, rules),
             "events": newest,

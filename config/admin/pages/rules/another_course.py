@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages import many
+from config.admin.pages.integrations import integration_messages
 from config.admin.pages.rules.by_number_form import USE, ByNumberForm
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
@@ -33,8 +34,8 @@ from rules.models import Rule
 
 EDITS, RETRIES = "rules.change_rule", "events.retry_rulerun"
 MOST = 50
-
-
+# The buttons that change nothing yet: what was entered stays.
+FIND, REFRESH = "find", "refresh"
 # The choice to enter the right number instead of choosing another course.
 BY_NUMBER = "by_number"
 # On a request: all courses that are gone, read once for the rows of its page.
@@ -61,6 +62,9 @@ class Form:
 def show(request: HttpRequest) -> HttpResponse:
     """Show the rules and failed actions of a course that is gone, and change what they give."""
     asked = request.POST if request.method == "POST" else request.GET
+    named = _named(asked.get("course"), asked.get("action"))
+    if named and REFRESH in request.POST:
+        integration_messages.read_again(request, [named.integration])
     gone = _gone(asked.get("course"), asked.get("action"))
     if gone is None:
         messages.info(request, _there_again(asked.get("course"), asked.get("action")))
@@ -71,7 +75,7 @@ def show(request: HttpRequest) -> HttpResponse:
     form = Form(rules, None, not any(rule.enabled for rule in rules), "" if gone.by_hand else None)
     if request.method == "POST":
         form = _read(request, gone, rules)
-        if "find" not in request.POST:
+        if not {FIND, REFRESH} & set(request.POST):
             _save(form, gone)
             if not (form.error or form.wrong):
                 return _retry(request, gone, form, failed_runs)
@@ -262,8 +266,6 @@ def _page(
     if form.chosen is not None and form.number is None and form.chosen not in found:
         found.insert(0, form.chosen)
     of_rule = Counter(run.rule_id for run in failed)
-    back = way_back(request)
-    here = {"course": gone.pk} | ({BACK: back} if back else {})
     return render(
         request,
         "admin/another_course.html",
@@ -279,8 +281,8 @@ def _page(
         more=more,
         most=MOST,
         q=like,
-        back=back,
-        here=f"{reverse('admin:another-course')}?{urlencode(here)}",
+        typed=request.POST.get("number", ""),
+        back=way_back(request),
     )
 
 

@@ -28,10 +28,15 @@ from rules.models import Rule
 
 # Rules saved at once can be as many as a page's rows times their courses.
 MOST_RULES = 500
+# The button for those for whom a person undid what was given.
+UNDONE = "undone"
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """Show the list by GET, of each `rule` and perhaps of a `product`. A POST enrolls."""
+    """The list by GET, of one or several `rule` and maybe of a `product`; by POST it is done.
+
+    For those whom a person had undone it is done by a button of their own.
+    """
     asked = request.POST if request.method == "POST" else request.GET
     numbers = row_ids(asked.getlist("rule"))[:MOST_RULES]
     rules = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
@@ -41,11 +46,12 @@ def show(request: HttpRequest) -> HttpResponse:
     product = row_in(Product.objects.all(), asked.get("product"))
     preview = backfill.preview(*rules, product=product)
     if request.method == "POST":
+        chosen = preview.undone if UNDONE in request.POST else preview.run
         batch = many.begin(request, _title_of_batch(rules))
-        came = rerun([each.event for each in preview.run], batch=batch)
+        came = rerun([each.event for each in chosen], batch=batch)
         if came.queued:
             _record(rules, came, batch)
-        text = came.sentence() if preview.run else say("Nothing was queued: nobody is left.")
+        text = came.sentence() if chosen else say("Nothing was queued: nobody is left.")
         back = address(rules, product, back=way_back(request))
         return many.done(request, batch, came.left, text, back)
     gives = all(rule.gives_on_purchase for rule in rules)

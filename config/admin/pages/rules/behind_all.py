@@ -28,11 +28,11 @@ def in_one_sentence(behind: BehindAll) -> Said | str:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is said of the buyers of a rule, or with None of all deleted ones.
+    """What a page says about the buyers of a rule, or of all deleted rules (None).
 
-    `page` is where they are moved; posting `grants` to it lets them keep these, by the button
-    `keep`. For who may not do that all three are empty; and there is no button where these may not
-    be all, for the page may show others first.
+    `page` moves them; posting `grants` to it, with the button `keep`, lets them keep what they
+    have. All three are empty for a person who may not do that. There is no button either if there
+    may be more buyers, because the page may show others first.
     """
 
     rule: Rule | None
@@ -43,19 +43,20 @@ class Told:
 
 
 def by_rule(request: HttpRequest, behind: BehindAll) -> list[Told]:
-    """A line for each rule, and for None, which are all that were deleted.
+    """Return a line for each rule; a `rule` of None stands for all deleted rules.
 
-    Who may not move the buyers is told, too, but without the way there.
+    A person who may not move these buyers gets no link.
     """
     if not allowed(request, given_by_rule.PERMISSION):
         return [Told(each.rule, given_by_rule.in_words(each)) for each in behind.told]
+    back = request.get_full_path()
     return [
         Told(
             each.rule,
             given_by_rule.in_words(each),
-            given_by_rule.address(each.rule.pk)
+            given_by_rule.address(each.rule.pk, back=back)
             if each.rule
-            else given_by_rule.address_of(each.products),
+            else given_by_rule.address_of(each.products, back=back),
             each.grants,
             "" if each.more else keeping.let_keep(each.customers),
         )

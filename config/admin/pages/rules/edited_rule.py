@@ -46,7 +46,7 @@ def beside(rule: Rule) -> SafeString | None:
     return _with_link(text, rule, label)
 
 
-def kept_by_buyers(rules: Iterable[Rule]) -> list[tuple[Rule, SafeString]]:
+def kept_by_buyers(rules: Iterable[Rule], *, back: str = "") -> list[tuple[Rule, SafeString]]:
     """Return the rules that lead elsewhere since an edit, with who has what each gave before."""
     numbers = {str(rule.pk): rule for rule in rules}
     entries = AuditEntry.objects.filter(
@@ -57,7 +57,7 @@ def kept_by_buyers(rules: Iterable[Rule]) -> list[tuple[Rule, SafeString]]:
     )
     last = entries.order_by().values("number").annotate(last=Max("pk")).order_by("-last")
     edited = list(last.values_list("number", flat=True)[:LOOKED_AT])
-    told = [(numbers[each], given_by_rule.sentence(int(each))) for each in edited]
+    told = [(numbers[each], given_by_rule.sentence(int(each), back=back)) for each in edited]
     return [(rule, sentence) for rule, sentence in told if sentence]
 
 

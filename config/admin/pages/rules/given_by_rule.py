@@ -12,9 +12,9 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages import many
-from config.admin.pages.rules import keeping
+from config.admin.pages.rules import given_parts, keeping
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import page_of, way_back
+from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
@@ -29,28 +29,28 @@ from events.reports.left_behind import (
     left_behind,
 )
 from events.reports.left_behind import kept as kept_by_buyers
-from events.reports.many import Line
 from integrations.models import Product
-from integrations.sentences import Said, say, say_count
+from integrations.sentences import Said, joined, say, say_count
 from rules import leftovers
 from rules.listing import listed
 from rules.models import Rule
 
 COURSES_NAMED = 3
-# How many products an address may name: a server reads 4,094 characters of one.
-PRODUCTS = 200
 PERMISSION = "events.by_hand_grant"
 
 
-def sentence(rule: int) -> SafeString | None:
+def sentence(rule: int, *, back: str = "") -> SafeString | None:
     """Return how many buyers have what this rule gave and no rule gives now, with a link.
 
-    The link leads to the page that moves them. None if there are none. Call it after the change.
+    The link leads to the page that moves them, and from there `back`. None if there are none. Call
+    it after the change.
     """
-    return with_link(left_behind(rule), address(rule))
+    return with_link(left_behind(rule), address(rule, back=back))
 
 
-def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeString | None:
+def of_deleted_rules(
+    request: HttpRequest, products: Collection[int], *, back: str = ""
+) -> SafeString | None:
     """Return the same for all that deleted rules gave to buyers of these products.
 
     None also for a person who may not move them.
@@ -58,7 +58,7 @@ def of_deleted_rules(request: HttpRequest, products: Collection[int]) -> SafeStr
     if not products or not allowed(request, PERMISSION):
         return None
     found = by_deleted_rules(products)
-    return with_link(found, address_of(products))
+    return with_link(found, address_of(products, back=back))
 
 
 def with_link(found: LeftBehind, page: str) -> SafeString | None:
@@ -88,11 +88,19 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
         "{number}{more} buyers have access by this rule, and keep it until you end it.",
         more="+" if found.more else "",
     )
-    return format_html('{} <a href="{}">{}</a>', text, address(rule.pk), say("See who"))
+    page = address(rule.pk, back=request.get_full_path())
+    return format_html('{} <a href="{}">{}</a>', text, page, say("See who"))
 
 
 def in_words(found: LeftBehind | OfRule) -> Said:
-    """Return a sentence such as: 2 buyers got Ink and Wash through this rule, and keep it."""
+    """Return a sentence such as: 2 buyers got Ink and Wash through this rule, and keep it.
+
+    It adds how many of them were refunded or canceled since.
+    """
+    return joined([_who_keeps_it(found), given_parts.taken_back(found.taken_back)])
+
+
+def _who_keeps_it(found: LeftBehind | OfRule) -> Said:
     values: dict[str, object] = {
         "courses": listed([*map(brief, found.courses)], COURSES_NAMED),
         "more": "+" if found.more else "",
@@ -112,18 +120,19 @@ def in_words(found: LeftBehind | OfRule) -> Said:
     )
 
 
-def address(rule: int) -> str:
+def address(rule: int, *, back: str = "") -> str:
     """Return the address of the page below, for the rule of this number."""
-    return f"{reverse('admin:given-by-rule')}?rule={rule}"
+    return f"{reverse('admin:given-by-rule')}?{urlencode({'rule': rule} | _way(back))}"
 
 
-def address_of(products: Iterable[int]) -> str:
+def address_of(products: Iterable[int], *, back: str = "") -> str:
     """Return the address of the page for what deleted rules gave to buyers of these products."""
-    return f"{reverse('admin:given-by-rule')}?{_query(products)}"
+    asked = [("product", str(product)) for product in islice(products, given_parts.PRODUCTS)]
+    return f"{reverse('admin:given-by-rule')}?{urlencode([*asked, *_way(back).items()])}"
 
 
-def _query(products: Iterable[int]) -> str:
-    return urlencode([("product", product) for product in islice(products, PRODUCTS)])
+def _way(back: str) -> dict[str, str]:
+    return {BACK: back} if back else {}
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -131,85 +140,25 @@ def show(request: HttpRequest) -> HttpResponse:
 
     For one `rule`, or for the deleted rules of each `product`.
     """
-    products = row_ids(request.GET.getlist("product"))[:PRODUCTS]
+    products = row_ids(request.GET.getlist("product"))[: given_parts.PRODUCTS]
     number = row_id(request.GET.get("rule")) or 0
-    page = _query(products) if products else f"rule={number}"
     found = by_deleted_rules(products) if products else left_behind(number)
     back = way_back(request) or _origin(found, products)
+    here = address_of(products) if products else address(number)
     kept_runs = kept_by_buyers(number, products)
     if "again" in request.POST:
         return keeping.tell_again(request, kept_runs, back)
     if "keep" in request.POST:
-        return keeping.keep(request, found, back, f"{request.path}?{page}")
+        return keeping.keep(request, found, back, here)
     if request.method == "POST":
         return _move(request, found, back)
-    can = [row.line for row in found.rows if not row.why_not]
-    left_out = [row.line for row in found.rows if row.why_not]
     return render(
         request,
         "admin/many/given.html",
-        title=_title(found),
-        form_action=f"{request.path}?{page}",
-        more=found.more,
-        number=len(can),
-        **_what_follows(found),
-        lists=[_list(say("What will be done"), can), _list(say("Left out"), left_out)],
-        chosen=[line.event.pk for line in can],
-        keep=keeping.let_keep(found.customers),
-        grants=[grant.pk for grant in found.grants],
-        still=found.still[: many.LINES_SHOWN],
-        others=len(found.still) - many.LINES_SHOWN,
-        kept_runs=kept_runs,
-        again=say_count(len(kept_runs), "Tell of it again", "Tell of these {number} again"),
-        rule=found.rule,
-        at_once=MOST,
+        **given_parts.context(request, found, kept_runs),
+        form_action=here,
         back=back,
     )
-
-
-def _list(title: Said, lines: list[Line]) -> tuple[Said, list[Line], int]:
-    """Return the heading, the lines that are shown, and how many more there are."""
-    return title, lines[: many.LINES_SHOWN], len(lines) - many.LINES_SHOWN
-
-
-def _title(found: LeftBehind) -> Said:
-    if courses := _given(found.rows):
-        return say("Move buyers to {courses}", courses=courses)
-    if found.rule is None:
-        return say("End what a deleted rule gave")
-    if not found.rows:
-        return say("Who has it by this rule")
-    return say("End what the rule gave before")
-
-
-def _given(rows: Iterable[Behind]) -> str:
-    """Return the names of what these buyers get instead, "" for nothing."""
-    names = dict.fromkeys(brief(rule.destination) for row in rows for rule in row.gives)
-    return listed([*names], COURSES_NAMED)
-
-
-def _what_follows(found: LeftBehind) -> dict[str, Said]:
-    """Return the labels of the buttons, and what buyers who can be moved lose."""
-    rows = [row for row in found.rows if not row.why_not]
-    moved = LeftBehind(found.rule, rows)
-    only_end = say_count(moved.customers, "End it for 1 buyer", "End it for {number} buyers")
-    told = {"label": only_end}
-    if courses := _given(rows):
-        move = say_count(
-            moved.customers,
-            "Move 1 buyer to {courses}",
-            "Move {number} buyers to {courses}",
-            courses=courses,
-        )
-        told = {"label": move}
-        # An edited rule fits its earlier buyers, so only a deleted one offers to end access and
-        # give nothing.
-        told |= {"only_end": only_end} if found.rule is None else {}
-    ends = say(
-        "Their access to {courses} ends, unless another purchase gives it.",
-        courses=listed([*map(brief, moved.courses)], COURSES_NAMED),
-    )
-    return told | {"ends": ends}
 
 
 def _origin(found: LeftBehind, products: Sequence[int]) -> str:
@@ -233,7 +182,7 @@ def where_kept(event: int) -> str:
 def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     chosen = set(row_ids(request.POST.get("chosen", "").split(","))[:MOST])
     rows = [row for row in found.rows if row.event.pk in chosen and not row.why_not]
-    batch = many.begin(request, _title(found))
+    batch = many.begin(request, given_parts.title(found))
     ends_only = "only_end" in request.POST
     purchases = [
         (row.event, [grant.pk for grant in row.grants], () if ends_only else row.gives)
@@ -246,7 +195,8 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     if product is None:
         return many.done(request, batch, left, text, back)
     # The product's page says what else is left to do after the rule was changed.
-    answer = many.done(request, batch, left, text, page_of(product))
+    from_rule = found.rule is not None and back == page_of(found.rule)
+    answer = many.done(request, batch, left, text, page_of(product) if from_rule else back)
     if others := _left_over(product, rows):
         messages.warning(request, others)
     return answer

@@ -222,15 +222,15 @@ def show(request: HttpRequest) -> HttpResponse:
     shown = [group.product.pk for group in found if group.product]
     of_these = Q(product__in=shown) | Q(product=None, marketplace__in=accounts)
     edited = Rule.objects.filter(of_these).with_names()
-    may_move = allowed(request, given_by_rule.PERMISSION)
+    may_move, here = allowed(request, given_by_rule.PERMISSION), request.get_full_path()
     return render(
         request,
         "admin/left_over.html",
         title=say("Rules left over"),
         **context(request, found),
         more=max(0, len(products) - PRODUCTS_SHOWN),
-        kept_by_buyers=edited_rule.kept_by_buyers(edited) if may_move else [],
-        kept_by_deleted=given_by_rule.of_deleted_rules(request, shown),
+        kept_by_buyers=edited_rule.kept_by_buyers(edited, back=here) if may_move else [],
+        kept_by_deleted=given_by_rule.of_deleted_rules(request, shown, back=here),
         undoable=undo_deleting.step(request),
         back=way_back(request),
     )

@@ -1,0 +1,123 @@
+"""What the page says of those who have access by a rule: who gets and loses what, and how many."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from config.admin.menu import allowed
+from config.admin.pages.many import LINES_SHOWN
+from config.admin.pages.rules import keeping
+from config.admin.parts.badges import brief
+from events.deciding import revocations
+from events.models import EventLog, RuleRun
+from events.reports.left_behind import MOST, Behind, LeftBehind
+from events.reports.many import Line
+from integrations.sentences import Said, joined, say, say_count
+from rules.listing import listed
+from rules.triggers import Trigger
+
+COURSES_NAMED = 3
+ADDS = "rules.add_rule"
+# How many products an address may name: a server reads 4,094 characters of one.
+PRODUCTS = 200
+
+
+def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) -> dict[str, Any]:
+    """Return what the template shows of these buyers; `kept` is what others may keep."""
+    can = [row.line for row in found.rows if not row.why_not]
+    left_out = [row.line for row in found.rows if row.why_not]
+    still = found.still[:LINES_SHOWN]
+    endings = revocations.ended_since(run.event for run in still)
+    return {
+        "title": title(found),
+        "more": found.more,
+        "number": len(can),
+        **_what_follows(found),
+        "lists": [_list(say("What will be done"), can), _list(say("Left out"), left_out)],
+        "chosen": [line.event.pk for line in can],
+        "keep": keeping.let_keep(found.customers),
+        "grants": [grant.pk for grant in found.grants],
+        "still": [(run, _why(endings.get(run.event_id))) for run in still],
+        "others": len(found.still) - LINES_SHOWN,
+        "kept_runs": kept,
+        "again": say_count(len(kept), "Tell of it again", "Tell of these {number} again"),
+        "rule": found.rule,
+        "at_once": MOST,
+        "another": _another_course(found) if allowed(request, ADDS) else "",
+    }
+
+
+def taken_back(customers: int) -> Said | str:
+    """Return how many were refunded or canceled and still have it, "" for none."""
+    if not customers:
+        return ""
+    return say_count(
+        customers,
+        "The purchase of 1 buyer was refunded or canceled since.",
+        "The purchases of {number} buyers were refunded or canceled since.",
+    )
+
+
+def _why(ending: EventLog | None) -> Said | str:
+    return revocations.sentence(ending) if ending else ""
+
+
+def _another_course(found: LeftBehind) -> str:
+    """Return where to make a rule by which they can be moved; "" if they can be moved already."""
+    rows = [row for row in found.rows if not row.why_not]
+    products = dict.fromkeys(row.event.product_id for row in rows if row.event.product_id)
+    if _given(found.rows) or not products:
+        return ""
+    triggers = {row.event.trigger for row in rows}
+    trigger = triggers.pop() if len(triggers) == 1 else Trigger.PRODUCT_PURCHASED.value
+    asked = [("product", str(product)) for product in [*products][:PRODUCTS]]
+    return f"{reverse('admin:new-rule')}?{urlencode([*asked, ('trigger', trigger)])}"
+
+
+def _list(title: Said, lines: list[Line]) -> tuple[Said, list[Line], int]:
+    """Return the heading, the lines that are shown, and how many more there are."""
+    return title, lines[:LINES_SHOWN], len(lines) - LINES_SHOWN
+
+
+def title(found: LeftBehind) -> Said:
+    """Return the title of the page and of the batch that it starts."""
+    if courses := _given(found.rows):
+        return say("Move buyers to {courses}", courses=courses)
+    if found.rule is None:
+        return say("End what a deleted rule gave")
+    if not found.rows:
+        return say("Who has it by this rule")
+    return say("End what the rule gave before")
+
+
+def _given(rows: Iterable[Behind]) -> str:
+    """Return the names of what these buyers get instead, "" for nothing."""
+    names = dict.fromkeys(brief(rule.destination) for row in rows for rule in row.gives)
+    return listed([*names], COURSES_NAMED)
+
+
+def _what_follows(found: LeftBehind) -> dict[str, Said]:
+    """Return the labels of the buttons, and what buyers who can be moved lose."""
+    rows = [row for row in found.rows if not row.why_not]
+    moved = LeftBehind(found.rule, rows)
+    only_end = say_count(moved.customers, "End it for 1 buyer", "End it for {number} buyers")
+    told = {"label": only_end}
+    if courses := _given(rows):
+        move = say_count(
+            moved.customers,
+            "Move 1 buyer to {courses}",
+            "Move {number} buyers to {courses}",
+            courses=courses,
+        )
+        told = {"label": move}
+        # An edited rule fits its earlier buyers, so only a deleted one offers to end access and
+        # give nothing.
+        told |= {"only_end": only_end} if found.rule is None else {}
+    ends = say(
+        "Their access to {courses} ends, unless another purchase gives it.",
+        courses=listed([*map(brief, moved.courses)], COURSES_NAMED),
+    )
+    return told | {"ends": joined([ends, taken_back(moved.taken_back)])}
