@@ -46,7 +46,7 @@ def visible(text: str) -> str:
 def fold(text: str) -> str:
     """The text as it is compared: without case, accents, ligatures and widths, in any script."""
     if text.isascii() and text.isprintable():  # as most are, and lists are sorted by it
-        return text.strip().lower().translate(_PLAIN)
+        return text.strip().lower().replace("`", "'")  # of _PLAIN, all that is in ASCII
     folded = unicodedata.normalize("NFKD", visible(text)).casefold()
     # Folding the case can bring accents back together.
     folded = unicodedata.normalize("NFKD", folded)

@@ -33,6 +33,7 @@ def gettext_noop(text: str) -> str:
     return text
 
 
+ENGLISH = "en"
 # Translated as patterns: Spanish writes "23 nov".
 DAY, YEAR = gettext_noop("j M"), gettext_noop("j M Y")
 MINUTE, FULL = gettext_noop("j M H:i"), gettext_noop("j M H:i T")
@@ -105,6 +106,8 @@ def _made(source: Source) -> Said:
 def _english(text: Text) -> str:
     if isinstance(text, str):
         return text
+    if get_language() == ENGLISH:  # else another one is put aside, which takes long
+        return str(text)
     with override(None):
         return str(text)
 
