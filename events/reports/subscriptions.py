@@ -18,11 +18,14 @@ NAMED = 5
 
 def sold_by_subscription(products: Iterable[Product]) -> set[int]:
     """The numbers of those of these products that were seen with a subscription lately."""
+    numbers = [product.pk for product in products]
+    if not numbers:
+        return set()
     newest = EventLog.objects.filter(product=OuterRef(OuterRef("pk"))).order_by("-received_at")
     tells = ~Q(subscription_id="") | Q(trigger__startswith="subscription_")
     seen = EventLog.objects.filter(tells, pk__in=newest.values("pk")[:LOOKED_AT])
     # Not in the condition: PostgreSQL might make that a join, and look at the events of all.
-    sold = Product.objects.filter(pk__in=[product.pk for product in products])
+    sold = Product.objects.filter(pk__in=numbers)
     return {pk for pk, is_sold in sold.values_list("pk", Exists(seen)) if is_sold}
 
 
