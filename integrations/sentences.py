@@ -36,6 +36,7 @@ def gettext_noop(text: str) -> str:
     return text
 
 
+ENGLISH = "en"
 # Date patterns. They are translated, because Spanish writes "23 nov".
 DAY, YEAR = gettext_noop("j M"), gettext_noop("j M Y")
 MINUTE, FULL = gettext_noop("j M H:i"), gettext_noop("j M H:i T")
@@ -108,6 +109,8 @@ def _made(source: Source) -> Said:
 def _english(text: Text) -> str:
     if isinstance(text, str):
         return text
+    if get_language() == ENGLISH:  # else another one is put aside, which takes long
+        return str(text)
     with override(None):
         return str(text)
 

@@ -125,18 +125,18 @@ def for_person(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _line(request: HttpRequest, entry: Entry) -> dict[str, Any]:
+    address = reverse(entry.url)
     return {
         "label": entry.label,
         "icon": entry.icon,
-        "url": reverse(entry.url) + entry.query,
-        "here": _is_here(request, entry),
+        "url": address + entry.query,
+        "here": _is_here(request, entry, address),
         "failed": _failed() if entry.counts_failed else "",
     }
 
 
-def _is_here(request: HttpRequest, entry: Entry) -> bool:
+def _is_here(request: HttpRequest, entry: Entry, address: str) -> bool:
     """Return whether the open page is this entry's, and not that of an entry for a part of it."""
-    address = reverse(entry.url)
     if entry.url == "admin:index":
         return request.path == address
     if not request.path.startswith(address):
@@ -144,7 +144,7 @@ def _is_here(request: HttpRequest, entry: Entry) -> bool:
     if entry.query:
         return all(request.GET.get(k) == v for k, v in parse_qsl(entry.query.lstrip("?")))
     same = (each for _, entries in MENU for each in entries if each.url == entry.url)
-    return not any(_is_here(request, each) for each in same if each.query)
+    return not any(_is_here(request, each, address) for each in same if each.query)
 
 
 def _failed() -> str:

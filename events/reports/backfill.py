@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from events.access import sentences, whose
@@ -130,12 +131,12 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
 
 
 def may_be_settled() -> QuerySet[EventLog]:
-    """Return the events that may be settled: their customer has something, or had something end.
-
-    It is a quick filter before the slower `settled`, because most customers have neither.
-    """
+    """The events whose customer has something, or had it end since: of most neither is so."""
     same = {"customer": OuterRef("customer")}
-    ended = Exists(EventLog.objects.filter(**same).of(*revocations.ENDING))
+    later = EventLog.objects.filter(**same, received_at__gte=OuterRef("received_at"))
+    # As `revocations` has it: of two products one ends nothing of the other.
+    about = Q(product=Coalesce(OuterRef("product"), "product")) | Q(product=None)
+    ended = Exists(later.filter(about).of(*revocations.ENDING))
     return EventLog.objects.filter(ended | Exists(Grant.objects.seen().filter(**same)))
 
 

@@ -1,7 +1,7 @@
 """How far a batch is, and what came of it."""
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.utils.text import capfirst
@@ -19,6 +19,8 @@ Status = RuleRun.Status
 LISTED = 50
 # The acts on an event as one of a batch.
 DONE = (Act.EVENT_RERUN, Act.BUYERS_MOVED, Act.BUYERS_ENDED, Act.BATCH_UNDONE)
+# By the number of the event, the newest first.
+Done = Mapping[int, Sequence[AuditEntry]]
 # Customers are named if there are at most this many.
 CUSTOMERS_NAMED = 5
 # What actions with these codes are counted as. Others are counted by their status.
@@ -128,17 +130,27 @@ def undone_lately(events: Collection[EventLog]) -> Said | str:
     )
 
 
-def undone(event: int, name: str = "") -> AuditEntry | None:
-    """Return who undid a batch for this event; None if an undo was not the last act on it.
+def done_to(events: Collection[int]) -> Done:
+    """What was done to each of these events as one of several, the newest first. One query."""
+    entries = AuditEntry.objects.filter(
+        act__in=DONE,
+        kind=EventLog._meta.model_name,
+        number__in={str(event) for event in events},
+    )
+    found: dict[int, list[AuditEntry]] = defaultdict(list)
+    for entry in entries.order_by("-pk") if events else ():
+        found[int(entry.number)].append(entry)
+    return found
+
+
+def undone(event: int, done: Done, name: str = "") -> AuditEntry | None:
+    """Who undid what was `done` to this event; None where that was not the last.
 
     With `name` only acts count that ended access to this course or bundle.
     """
-    entries = AuditEntry.objects.filter(
-        act__in=DONE, kind=EventLog._meta.model_name, number=str(event)
-    )
     ended = (
         entry
-        for entry in entries.order_by("-pk")[:LISTED]
+        for entry in done.get(event, ())
         if not name or name in (entry.before or {}).get("access", [])
     )
     last = next(ended, None)

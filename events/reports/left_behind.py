@@ -4,11 +4,13 @@ from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Coalesce
 
 from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
+from events.models.event_log import ACCOUNT
 from events.models.runs import RuleRunQuerySet
 from events.reports import backfill
 from events.reports.many import Line
@@ -193,12 +195,15 @@ def _gave(number: int) -> list[RuleRun]:
 def _given_now() -> Exists:
     """Whether a rule that is on would give, for the action's event, what the action gave."""
     place = Q(product=None) | Q(product=OuterRef("event__product"))
-    same = Rule.objects.filter(
+    # Among those of the product: an account or a site may have thousands, and by the columns
+    # themselves SQLite would walk through all of these.
+    rules = Rule.objects.alias(account=ACCOUNT, site=Coalesce("integration", 0))
+    same = rules.filter(
         place,
         enabled=True,
-        marketplace=OuterRef("event__marketplace"),
+        account=OuterRef("event__marketplace"),
         trigger=OuterRef("event__trigger"),
-        integration=OuterRef("integration"),
+        site=OuterRef("integration"),
         action=OuterRef("action"),
         destination__external_id=OuterRef("destination_id"),
     )

@@ -89,7 +89,8 @@ def unfulfilled() -> QuerySet[EventLog]:
     purchases = review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY)
     newest = purchases.order_by("-received_at", "-pk")[: backfill.MAX_EVENTS]
     likely = backfill.may_be_settled().filter(pk__in=newest.values("pk"))
-    return purchases.exclude(pk__in=backfill.settled(list(likely.only(*_SETTLED_BY))))
+    events = list(likely.only(*_SETTLED_BY))
+    return purchases.exclude(pk__in=backfill.settled(events)) if events else purchases
 
 
 def _undone(since: datetime) -> list[EventLog]:

@@ -22,10 +22,11 @@ def that_gave_nothing(
     By event ID, `back` has the event that ended a purchase since, and `had` what gives it already.
     """
     now = backfill.rules_now(events)
+    done = batches.done_to([each.pk for each in events if each.pk not in back])
     return [
         _had_already(each, had[each.pk])
         if each.pk in had and each.pk not in back
-        else _gave_nothing(each, back.get(each.pk), now.get(each.pk, []))
+        else _gave_nothing(each, back.get(each.pk), now.get(each.pk, []), done)
         for each in events
     ]
 
@@ -39,11 +40,13 @@ def _had_already(event: EventLog, has: Said) -> Sentence:
     return Sentence(QUIET, joined([text, more]), Code.HAD_ALREADY, enroll=event.pk)
 
 
-def _gave_nothing(event: EventLog, back: EventLog | None, now: list[Rule]) -> Sentence:
+def _gave_nothing(
+    event: EventLog, back: EventLog | None, now: list[Rule], done: batches.Done
+) -> Sentence:
     """Say why it gave nothing. The event `back` ended it since; the rules in `now` fit it now."""
     facts = facts_of(event)
     rule = next(filter(backfill.gives_now, now), None)
-    if back is None and (undone := batches.undone(event.pk)):
+    if back is None and (undone := batches.undone(event.pk, done)):
         return _undone(event, undone, rule)
     if back is None and rule is not None:
         text = say("Paid for {product}{order} and got nothing.", **facts)

@@ -18,11 +18,14 @@ PRODUCTS_NAMED = 5
 
 def sold_by_subscription(products: Iterable[Product]) -> set[int]:
     """Return the IDs of the products that were seen with a subscription lately."""
+    numbers = [product.pk for product in products]
+    if not numbers:
+        return set()
     newest = EventLog.objects.filter(product=OuterRef(OuterRef("pk"))).order_by("-received_at")
     tells = ~Q(subscription_id="") | Q(trigger__startswith="subscription_")
     seen = EventLog.objects.filter(tells, pk__in=newest.values("pk")[:LOOKED_AT])
     # Not as a condition, which PostgreSQL might turn into a join that reads all events.
-    sold = Product.objects.filter(pk__in=[product.pk for product in products])
+    sold = Product.objects.filter(pk__in=numbers)
     return {pk for pk, is_sold in sold.values_list("pk", Exists(seen)) if is_sold}
 
 

@@ -61,7 +61,9 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     found = standings(customer)
     undecided = [each.undecided for each in found]
     waiting = wait_reasons.reasons([run for run in undecided if run is not None])
-    return [(each, _sentence(each, waiting)) for each in found]
+    endings = [run.event_id for each in found for run in each.runs if run.spec.ends_access]
+    done_to = batches.done_to(endings)
+    return [(each, _sentence(each, waiting, done_to)) for each in found]
 
 
 def called(customer: Customer) -> str:
@@ -76,7 +78,7 @@ def besides(run: RuleRun) -> Sentence:
     return of_open_action(run, Code.BESIDES, BESIDES, what, run.destination_name, reason)
 
 
-def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
+def _sentence(about: Standing, waiting: Mapping[int, str], done_to: batches.Done) -> Sentence:
     name, run = called(about.customer), about.undecided
     if about.pending and not about.grants:
         return pending_endings.lines(about)[0]  # of access from before Admit
@@ -87,10 +89,10 @@ def _sentence(about: Standing, waiting: Mapping[int, str]) -> Sentence:
     if about.given:
         return _owed(name, about)
     if about.given_up is not None:
-        return _was_done(about.given_up, {"name": name, "course": about.name})
+        return _was_done(about.given_up, {"name": name, "course": about.name}, done_to)
     if about.ended is not None and about.ended.opened_at:
         return _ended(name, about, about.ended)
-    return _never_given(name, about)
+    return _never_given(name, about, done_to)
 
 
 def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Sentence:
@@ -222,7 +224,7 @@ def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:
     return (about.customer.pk, found) if found else None
 
 
-def _never_given(name: str, about: Standing) -> Sentence:
+def _never_given(name: str, about: Standing, done_to: batches.Done) -> Sentence:
     """Return the sentence for what was never opened, or has no grant any more."""
     done = [run for run in about.runs if run.status == Status.DONE]
     run = (done or about.runs or (None,))[-1]
@@ -246,13 +248,13 @@ def _never_given(name: str, about: Standing) -> Sentence:
         text = say("{name}: {course} was not given.", **facts)
         text = joined([text, run.message if run else ""])
         return Sentence(QUIET, text, Code.NOT_GIVEN, run=run.pk if run else None)
-    return _was_done(run, facts)
+    return _was_done(run, facts, done_to)
 
 
-def _was_done(run: RuleRun, facts: dict[str, str]) -> Sentence:
+def _was_done(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sentence:
     """Say what an action did that has no grant any more, or a waived one."""
     if is_waived(run):
-        return Sentence(QUIET, _how_it_was_replaced(run, facts), Code.REPLACED, run=run.pk)
+        return Sentence(QUIET, _how_it_was_replaced(run, facts, done_to), Code.REPLACED, run=run.pk)
     if run.spec.ends_access and run.code in CLOSED:
         cause = happening(run)
         text = say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
@@ -273,9 +275,9 @@ def _was_done(run: RuleRun, facts: dict[str, str]) -> Sentence:
     return Sentence(WAIT, text, Code.NOT_CONNECTED, run=run.pk)
 
 
-def _how_it_was_replaced(run: RuleRun, facts: dict[str, str]) -> Said:
+def _how_it_was_replaced(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Said:
     """Say how a person ended what a rule had given, by this action."""
-    if entry := batches.undone(run.event_id, run.destination_name):
+    if entry := batches.undone(run.event_id, done_to, run.destination_name):
         return say(
             "{name} has no access to {course}: {person} undid on {day} what had given it.",
             person=entry.who,

@@ -91,8 +91,12 @@ def test_many_events_are_asked_for_in_one_query(dana, django_assert_num_queries)
 def test_of_buyers_of_whom_nothing_else_is_known_nothing_more_is_asked(
     db, django_assert_num_queries
 ):
+    ink, faces = factories.ProductFactory.create_batch(2)
     for at in range(3):
-        event(factories.CustomerFactory.create(), at=at, gave_nothing=True)
+        buyer = factories.CustomerFactory.create()
+        event(buyer, at=at, trigger="product_refunded", product=ink)
+        event(buyer, at=at + 1, gave_nothing=True, product=ink)
+        event(buyer, at=at + 2, trigger="product_refunded", product=faces)
     with django_assert_num_queries(1):
         owed = promise.unfulfilled()
     assert owed.count() == 3

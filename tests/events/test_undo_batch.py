@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from events.access import by_hand, holdings
@@ -14,6 +16,7 @@ from events.queue import wake
 from events.reports import backfill, customer_access, promise
 from events.reports.left_behind import left_behind
 from integrations import audit
+from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule
 from tests.support import queued
@@ -299,6 +302,25 @@ def test_the_page_says_that_it_was_undone_though_the_first_purchase_was_refunded
     (line, *_) = customer_access.describe(Customer.objects.get()).lines
     assert "refund" not in str(line.text)
     assert "undid" in str(line.text)
+
+
+def test_who_undid_what_for_a_customer_is_asked_once_however_much_it_was(world, ink):
+    events = [
+        world.sell(customer__email=DANA, order__id=1180 + each, product__id=77 + each)
+        for each in range(3)
+    ]
+    for each in range(3):
+        world.rule("product_purchased", GIVES, ink, product=str(77 + each))
+    batch = Batch.objects.create(title="For earlier buyers", started_by="Mia")
+    rerun(events, batch=batch)
+    world.settle()
+    undo(batch)
+    world.settle()
+    with CaptureQueriesContext(connection) as asked:
+        lines = customer_access.describe(Customer.objects.get()).lines
+    assert sum("undid" in str(line.text) for line in lines) == 4
+    of_batches = [sql for sql in asked if f"'{Act.BATCH_UNDONE}'" in sql["sql"]]
+    assert len(of_batches) == 2  # of the course, and of the purchases
 
 
 def test_buyers_who_are_enrolled_again_after_an_undo_can_be_undone_again(world, ink):

@@ -5,10 +5,12 @@ from typing import Any, ClassVar, Self
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import IntegerField, Model, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -22,6 +24,8 @@ from config.admin.parts.params import page_number, row_ids, word
 from integrations.sentences import Text, grouped, say
 
 COUNTED = 1000
+# Where the number of a row stands in the address that is made for all of them.
+ROW = "the-row"
 CHOOSE = [("", _("Choose…"))]
 
 
@@ -65,18 +69,21 @@ class NumberOf(Subquery):
 
 
 class RowList(ChangeList):
-    """Django's list, but the filters that each row's link keeps are put together only once.
+    """Django's, but the address to which its rows lead is put together once for all of them.
 
-    Django resolves each link before it adds the same query to every one.
+    Django makes each by itself, and looks it up among all addresses before it adds the filters.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._kept = f"?{self.preserved_filters}" if self.preserved_filters else ""
+        page = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[ROW])
+        kept = f"?{self.preserved_filters}" if self.preserved_filters else ""
+        self._before, _, after = page.partition(ROW)
+        self._after = after + kept
         self.preserved_filters = ""
 
     def url_for_result(self, result: Model) -> str:
-        return super().url_for_result(result) + self._kept
+        return f"{self._before}{quote(result.pk)}{self._after}"
 
 
 class ListAdmin(Buttons):

@@ -24,6 +24,7 @@ from config.admin.pages.log.action_buttons import (
 from config.admin.pages.log.action_list import RunList, StatusFilter
 from config.admin.pages.rules import another_course
 from config.admin.parts import badges
+from config.admin.parts.buttons import page_of
 from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
 from events.execution import (
@@ -75,12 +76,11 @@ class ActionAdmin(ReadOnly):
         site = run.integration
         if site is None or not request.user.has_perm("integrations.change_integration"):
             return []
-        page = reverse("admin:integrations_integration_change", args=[site.pk])
         if was_not_taken(run):
-            return [(page, "", say("Edit the address"))]
+            return [(page_of(site), "", say("Edit the address"))]
         waits = run.status == Status.WAITING and not run.spec.passes_on
         if waits and site.enabled and site.connection == site.Connection.REFUSED:
-            return [(f"{page}#id_secret", "", say("Enter the key"))]
+            return [(f"{page_of(site)}#id_secret", "", say("Enter the key"))]
         return []
 
     def _correction(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
