@@ -3,7 +3,7 @@
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, Min, OuterRef, Q
 
 from events.access.ledger import Sale
 from events.deciding import revocations
@@ -20,6 +20,8 @@ from rules.models import Rule
 
 # So many accesses are looked at, the newest; the others follow when these are moved.
 MOST = 500
+# So many are told who have something by rules that are deleted together.
+MOST_OF_SEVERAL = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,16 @@ def kept(number: int, products: Collection[int]) -> list[RuleRun]:
     if products:
         return list(runs.filter(rule=None, event__product__in=products)[:MOST])
     return [*runs.filter(rule=number)[:MOST], *rule_history.of_deleted(number, runs)[:MOST]]
+
+
+def who_has_it_by(rules: Collection[int]) -> list[tuple[int, int]]:
+    """(rule, customer) for each who has what a rule of these numbers gave, the first ones first.
+
+    One query. At most one more than MOST_OF_SEVERAL.
+    """
+    pairs = still_open().filter(rule__in=rules).values_list("rule", "grant__customer")
+    first = pairs.annotate(first=Min("pk")).order_by("first")[: MOST_OF_SEVERAL + 1]
+    return [(rule, customer) for rule, customer, _ in first]
 
 
 def kept_of(event: int) -> RuleRun | None:

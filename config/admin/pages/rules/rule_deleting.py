@@ -1,6 +1,7 @@
 """Deleting rules, or turning them off: what belongs to them goes with them, or is named."""
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,10 +13,13 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.admin.pages.rules import given_by_rule, left_over
+from config.admin.menu import allowed
+from config.admin.pages.rules import given_by_rule, left_over, undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.params import row_ids
+from events.reports import left_behind
+from integrations.models import Customer
 from integrations.sentences import Said, say, say_count
 from rules import changing, leftovers
 from rules.listing import listed
@@ -56,10 +60,16 @@ def back_from(request: HttpRequest, rule: int) -> HttpResponseRedirect | None:
 
 
 def delete(request: HttpRequest, chosen: Collection[int]) -> None:
-    """Delete these, and what belongs to them if the button said so; both in one step."""
-    too = _too(request, chosen)
+    """Delete these, and what belongs to them if the button said so; both in one step.
+
+    Where the address says that it undoes what added them, the audit says so, too.
+    """
+    too, added = _too(request, chosen), undo_offers.asked(request)
     products = set(Rule.objects.filter(pk__in=chosen).values_list("product", flat=True)) - {None}
-    changing.delete(Rule.objects.filter(pk__in=[*chosen, *too]))
+    changing.delete(
+        Rule.objects.filter(pk__in=[*chosen, *too]),
+        undoes=undo_offers.taken_back(added) if added else None,
+    )
     if too:
         messages.success(request, _went_too(len(too), several=len(chosen) > 1))
     if left := left_over.sentence(request, products):
@@ -68,14 +78,52 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
     given = given_by_rule.sentence(*chosen) if single else None
     if given := given or given_by_rule.of_deleted_rules(request, products):
         messages.warning(request, given)
+    if added and (others := undo_offers.with_it(added)):
+        link = undo_offers.address(added, back=way_back(request))
+        messages.warning(request, format_html('{} <a href="{}">{}</a>', others[0], link, others[1]))
 
 
-def ask(page: Any, chosen: QuerySet[Rule]) -> Any:
-    """Django's page that asks before these are deleted, with what belongs to them."""
+def ask(request: HttpRequest, page: Any, chosen: QuerySet[Rule]) -> Any:
+    """Django's page that asks before these are deleted: with what belongs to them, and buyers."""
     if isinstance(page, TemplateResponse):
-        told = context(list(chosen.values_list("pk", flat=True)))
+        rules = list(chosen)
+        told = context([rule.pk for rule in rules])
+        told |= {"queryset": rules, "kept": _buyers(request, rules)}
         page.context_data = (page.context_data or {}) | told
     return page
+
+
+def _buyers(request: HttpRequest, rules: Sequence[Any]) -> Said | str:
+    """How many have access by these rules; each rule gets, as `buyers`, who that is by it.
+
+    "" where nobody has, and for who may not end it for them.
+    """
+    if not allowed(request, given_by_rule.PERMISSION):
+        return ""
+    has: dict[int, list[int]] = defaultdict(list)
+    for rule, customer in left_behind.who_has_it_by([rule.pk for rule in rules]):
+        has[rule].append(customer)
+    named = Customer.objects.in_bulk({pk for each in has.values() for pk in each[:NAMED]})
+    emails = {pk: brief(customer.readable_email) for pk, customer in named.items()}
+    for rule in rules:
+        if mine := has.get(rule.pk):
+            names = [emails.get(pk, "") for pk in mine]
+            who = {"who": listed(names, NAMED)}
+            rule.buyers = say_count(
+                len(mine),
+                "1 buyer has access by it: {who}.",
+                "{number} buyers have access by it: {who}.",
+                **who,
+            )
+    if not has:
+        return ""
+    more = sum(map(len, has.values())) > left_behind.MOST_OF_SEVERAL
+    return say_count(
+        len({pk for each in has.values() for pk in each}),
+        "1 buyer has access by these rules, and keeps it until you end it.",
+        "{number}{more} buyers have access by these rules, and keep it until you end it.",
+        more="+" if more else "",
+    )
 
 
 def stay_on(chosen: Collection[int]) -> SafeString | None:
