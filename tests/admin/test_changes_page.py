@@ -185,6 +185,16 @@ def test_the_pages_of_a_rule_and_an_integration_say_who_changed_it_last(manager,
         assert text in words(manager.get(page))
 
 
+def test_of_a_replaced_key_it_says_that_and_nothing_of_the_old_one(manager, rule):
+    site, before = rule.integration, stored(rule.integration)
+    site.set_secret("a-secret-of-which-nothing-is-shown")
+    with acting(lambda: ADA):
+        entry = record_change(Act.KEY_REPLACED, site, before)
+    assert "Key: replaced" in words(manager.get(LIST))
+    page = words(manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk])))
+    assert "Key – replaced" in page
+
+
 # Undo
 
 

@@ -65,8 +65,12 @@ def places(rule: Rule) -> list[str]:
 
 
 def test_what_was_done_for_several_is_found_again_from_all_that_it_is_about(manager, ran):
-    link = f'"{reverse("admin:batch")}?number={Batch.objects.get().pk}"'
-    assert [link in manager.get(place).content.decode() for place in places(ran)] == [True] * 6
+    for place in places(ran):
+        page = manager.get(place).content.decode()
+        (link, *_) = re.findall(rf'href="({reverse("admin:batch")}[?]number=[^"]+)"', page)
+        batch = manager.get(html.unescape(link))
+        assert batch.context["batch"] == Batch.objects.get()
+        assert f'<a href="{place}">Back</a>' in batch.content.decode()
     assert "Ran for 2 earlier buyers on " in words(manager.get(page_of(ran)))
 
 
@@ -196,6 +200,35 @@ def test_after_an_undo_pages_say_who_undid_it_and_the_rule_that_stays_is_named(m
     assert re.search(r"undid on [^.]+ what had given it\.", text)
     assert re.search(r"undid on [^.]+ what was given for .+ A rule still fits it\.", text)
     assert "a person ended it after its rule had changed" not in text
+
+
+def test_of_many_rules_that_stay_on_after_an_undo_the_others_are_counted(world, manager):
+    world.sell("10_product")
+    rules = [
+        world.rule("product_purchased", GIVES, world.course(f"Ink {number}"), product="1048001")
+        for number in range(5)
+    ]
+    manager.post(reverse("admin:earlier"), {"rule": [rule.pk for rule in rules]})
+    world.settle()
+    text = words(undo(world, manager))
+    assert text.count("The rule stays on: a later buyer still gets Ink") == 3
+    assert "2 other rules that gave it stay on, too." in text
+
+
+def test_a_batch_is_undone_from_its_page_after_its_product_was_deleted(world, manager, ran):
+    page = reverse("admin:integrations_product_delete", args=[Product.objects.get().pk])
+    manager.post(page, {"post": "yes"})
+    assert not Rule.objects.exists()
+    look = undo(world, manager)
+    assert "Undo it for 2 purchases" in words(look)
+    assert "The rule stays on" not in words(look)
+    course = ran.destination
+    assert not any(world.access(f"b{each}@example.com", course) for each in range(2))
+    for place in (reverse(CHANGES), page_of(EventLog.objects.earliest("pk"))):
+        assert "See what came of it" in words(manager.get(place))
+    text = words(manager.get(page_of(Customer.objects.earliest("pk"))))
+    assert "undid on" in text
+    assert "for something" not in text
 
 
 # Rules that were deleted in one step

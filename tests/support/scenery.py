@@ -253,7 +253,12 @@ def _sent(
 
 def _changes(scenery: Scenery) -> None:
     """What the owner did lately: a rule was changed, a key was replaced."""
-    audit.record(Act.KEY_REPLACED, scenery.world.integration, after={"sealed_secret": "replaced"})
+    audit.record(
+        Act.KEY_REPLACED,
+        scenery.world.integration,
+        before={},
+        after={"sealed_secret": "replaced"},
+    )
     owner = audit.Actor(scenery.people["Owner"], "203.0.113.9", "/admin/rules/rule/1/change/")
     with audit.acting(lambda: owner):
         rule = Rule.objects.filter(enabled=True).order_by("pk")[0]

@@ -141,10 +141,10 @@ class ChangesAdmin(ReadOnly):
         found = {changes_cells.difference(each) for each in entry.line}
         same = found.pop() if len(found) == 1 else NOTHING
         several = len(entry.line) > 1
-        if not several and entry.batch is None:
+        if not several and not entry.batch:
             return same
         parts = [same] if same != NOTHING else []
-        parts += [batch_links.link(entry.batch)] if entry.batch is not None else []
+        parts += [entry.batch] if entry.batch else []
         shown = format_html_join(mark_safe("<br>"), "{}", ((part,) for part in parts))
         return format_html(
             "<div>{}{}</div>", shown, changes_cells.fold(entry.line) if several else ""
@@ -163,7 +163,9 @@ class ChangesAdmin(ReadOnly):
             "differences": differences(entry),
             "kind": kind_of(entry),
             "subject_url": page_of(entry),
-            "batch": next(map(batch_links.link, batch_links.there(request, [entry])), ""),
+            "batch": [
+                batch_links.link(request, number) for number in batch_links.there(request, [entry])
+            ],
             "undone": bool(undoing.undone([entry])),
             "with_it": undo_offers.with_it(entry),
             "with_it_page": self._page_of_step(request, entry),

@@ -155,13 +155,13 @@ def _note_customers(entries: Iterable[Any]) -> None:
 
 
 def _note_batches(request: HttpRequest, lines: Iterable[Any]) -> None:
-    """As `batch`: the number of what came of all of the line, if this person may see it."""
+    """As `batch`: the way to what came of all of the line, "" if this person may not see it."""
     lines = list(lines)
     known = batch_links.there(request, chain.from_iterable(line.line for line in lines))
     for each in lines:
         numbers = {batch_links.number_of(entry) for entry in each.line}
         number = numbers.pop() if len(numbers) == 1 else None
-        each.batch = number if number in known else None
+        each.batch = batch_links.link(request, number) if number in known else ""
 
 
 def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
