@@ -190,6 +190,7 @@ def test_of_a_replaced_key_it_says_that_and_nothing_of_the_old_one(manager, rule
     site.set_secret("a-secret-of-which-nothing-is-shown")
     with acting(lambda: ADA):
         entry = record_change(Act.KEY_REPLACED, site, before)
+    assert entry is not None
     assert "Key: replaced" in words(manager.get(LIST))
     page = words(manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk])))
     assert "Key – replaced" in page

@@ -274,7 +274,7 @@ def _changes(scenery: Scenery) -> None:
 def _of_no_use(like: Rule) -> list[Rule]:
     """New rules for the same product and course."""
     triggers = "subscription_charged", "subscription_restarted"
-    same = {"marketplace": like.marketplace, "product": like.product}
+    same: dict[str, Any] = {"marketplace": like.marketplace, "product": like.product}
     same |= {"integration": like.integration, "destination": like.destination}
     return [factories.RuleFactory.create(**same, trigger=trigger) for trigger in triggers]
 
