@@ -498,6 +498,9 @@ def test_only_what_the_page_showed_is_deleted(manager, rule):
     shown = [each.number for each in entries[:3]]
     manager.post(address, {"post": "yes", "_selected_action": [*shown, rule.pk]}, follow=True)
     assert set(Rule.objects.all()) == {rule, Rule.objects.get(pk=int(entries[3].number))}
+    nothing = manager.post(way(manager.get(LIST), "Delete the other one"), {"post": "yes"})
+    assert said(manager.get(nothing["Location"])) == ["Nothing was left to undo."]
+    assert Rule.objects.count() == 2
 
 
 def test_who_may_not_delete_rules_undoes_no_adding(manager, rule):

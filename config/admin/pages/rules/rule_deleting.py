@@ -19,6 +19,7 @@ from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.params import row_ids
 from events.reports import left_behind
+from integrations.audit import Act
 from integrations.models import Customer
 from integrations.sentences import Said, say, say_count
 from rules import changing, leftovers
@@ -64,7 +65,7 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
 
     Where the address says that it undoes what added them, the audit says so, too.
     """
-    too, added = _too(request, chosen), undo_offers.asked(request)
+    too, added = _too(request, chosen), undo_offers.asked(request, Act.RULE_ADDED)
     products = set(Rule.objects.filter(pk__in=chosen).values_list("product", flat=True)) - {None}
     changing.delete(
         Rule.objects.filter(pk__in=[*chosen, *too]),
@@ -86,9 +87,10 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
 def ask(request: HttpRequest, page: Any, chosen: QuerySet[Rule]) -> Any:
     """Django's page that asks before these are deleted: with what belongs to them, and buyers."""
     if isinstance(page, TemplateResponse):
-        rules = list(chosen)
-        told = context([rule.pk for rule in rules])
-        told |= {"queryset": rules, "kept": _buyers(request, rules)}
+        rules: list[Any] = list(chosen)
+        told = context([rule.pk for rule in rules]) | {"kept": _buyers(request, rules)}
+        # Not all of very many are shown.
+        told["queryset"] = sorted(rules, key=lambda rule: not hasattr(rule, "buyers"))
         page.context_data = (page.context_data or {}) | told
     return page
 

@@ -223,6 +223,7 @@ class RuleAdmin(Audited, ListAdmin):
         rule: Rule = context["object"]
         told = {"stops": stopping.what_stops(rule), "kept": given_by_rule.kept(request, rule)}
         told |= rule_deleting.context([rule.pk]) | {"back": way_back(request)}
+        told |= {"from_changes": undo_offers.asked(request, Act.RULE_ADDED) is not None}
         return super().render_delete_form(request, context | told)
 
     @admin.action(description=_("Delete"), permissions=["delete"])

@@ -60,10 +60,9 @@ def may(request: HttpRequest, entry: AuditEntry) -> bool:
     return entry.act in NEEDED and request.user.has_perms([EDITS, NEEDED[Act(entry.act)]])
 
 
-def asked(request: HttpRequest) -> AuditEntry | None:
-    """The entry that the address names, of a rule that was added or deleted."""
-    entries = AuditEntry.objects.filter(act__in=NEEDED)
-    return row_in(entries, request.GET.get(UNDOES))
+def asked(request: HttpRequest, *acts: Act) -> AuditEntry | None:
+    """The entry of one of these acts that the address names."""
+    return row_in(AuditEntry.objects.filter(act__in=acts), request.GET.get(UNDOES))
 
 
 def taken_back(entry: AuditEntry) -> dict[int, int]:

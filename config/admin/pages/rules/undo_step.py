@@ -21,8 +21,10 @@ from integrations.sentences import say, say_count
 from rules import undoing
 from rules.models import Rule
 
-# So many are shown, and looked at whether they can come back.
-SHOWN = 50
+SHOWN = 200
+# Of so many it is looked at whether they can come back: it takes a dozen queries each. The button
+# looks at all.
+LOOKED_AT = 10
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -30,7 +32,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
     Those that were added are deleted by the page that asks before any rules are.
     """
-    entry = undo_offers.asked(request)
+    entry = undo_offers.asked(request, *undo_offers.NEEDED)
     back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
     if entry is None:
         return _nothing_left(request, back)
@@ -44,7 +46,7 @@ def show(request: HttpRequest) -> HttpResponse:
         return _delete(request, [int(each.number) for each in left], len(step), back)
     if request.method == "POST":
         return _restore(request, entry, back)
-    reasons = (undoing.why_not(each) for each in left[:SHOWN])
+    reasons = (undoing.why_not(each) for each in left[:LOOKED_AT])
     title = say_count(len(left), "Bring back 1 rule?", "Bring back {number} rules?")
     return render(
         request,
@@ -70,6 +72,8 @@ def _delete(request: HttpRequest, left: Sequence[int], of: int, back: str) -> Ht
     numbers = set(left)
     if request.method == "POST":
         numbers &= set(row_ids(request.POST.getlist(ACTION_CHECKBOX_NAME)))
+    if not numbers:
+        return _nothing_left(request, back)
     rules = Rule.objects.filter(pk__in=numbers).with_names().order_by("product", "pk")
     every: Any = admin.site.get_model_admin(Rule)
     page = every.delete_selected(request, rules)
