@@ -140,14 +140,16 @@ def record_each(
     rows: Iterable[Model],
     before: Callable[[Any], Values | None] = lambda row: None,
     after: Callable[[Any], Values | None] = lambda row: None,
-    undoes: int | None = None,
+    undoes: Mapping[int, int] | None = None,
 ) -> None:
     """Add an entry for each row, in one query. `before` and `after` return its values.
 
-    `undoes` is the number of the entry that this undoes.
+    `undoes` has, by the row's number, the number of the entry that is taken back by this.
     """
+    taken_back = undoes or {}
     entries = [
-        _entry(act, row, before=before(row), after=after(row), undoes=undoes) for row in rows
+        _entry(act, row, before=before(row), after=after(row), undoes=taken_back.get(row.pk))
+        for row in rows
     ]
     for entry in AuditEntry.objects.bulk_create(entries, batch_size=BATCH):
         _log(entry)
@@ -158,7 +160,9 @@ def record_added(act: Act, rows: Iterable[Model]) -> None:
     record_each(act, rows, after=lambda row: whole(values(row)))
 
 
-def record_deleted(act: Act, rows: Iterable[Model], *, undoes: int | None = None) -> None:
+def record_deleted(
+    act: Act, rows: Iterable[Model], *, undoes: Mapping[int, int] | None = None
+) -> None:
     """Add an entry for each row that is about to be deleted, with its values."""
     record_each(act, rows, before=lambda row: whole(values(row)), undoes=undoes)
 

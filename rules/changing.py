@@ -1,6 +1,6 @@
 """Change rules. Every change, from a page or a file, leaves an audit entry."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -81,16 +81,17 @@ def give_instead(rules: Iterable[Rule], destination: Destination, *, on: bool) -
             audit.record_change(Act.RULE_CHANGED, rule, before)
 
 
-def note_deleted(rules: QuerySet[Rule], *, undoes: int | None = None) -> None:
-    """Record the deletion of these rules, just before they or their owner are deleted.
+def note_deleted(rules: QuerySet[Rule], *, undoes: Mapping[int, int] | None = None) -> None:
+    """Record that these are about to go, by themselves or with what they belong to.
 
-    `undoes` is the pk of the audit entry that the deletion undoes, if any.
+    `undoes` has, by the number of a rule, that of the entry which is taken back by it.
     """
     known = rules.select_related("marketplace", "product", "integration", "destination")
     audit.record_deleted(Act.RULE_DELETED, known, undoes=undoes)
 
 
-def delete(rules: QuerySet[Rule], *, undoes: int | None = None) -> None:
+def delete(rules: QuerySet[Rule], *, undoes: Mapping[int, int] | None = None) -> None:
+    """Delete these; `undoes` as above."""
     with transaction.atomic():
         note_deleted(rules, undoes=undoes)
         rules.delete()

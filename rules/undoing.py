@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Max
 from django.utils.translation import gettext_lazy as _
 
 from integrations import audit
@@ -45,27 +45,20 @@ def of_step(entry: AuditEntry) -> list[AuditEntry]:
     return [each for each in about_then.order_by("pk") if each.at == entry.at]
 
 
-def added_with(entry: AuditEntry) -> QuerySet[Rule]:
-    """Return the other rules that were added in the same step for the same product, or globally."""
-    numbers = [int(each.number) for each in of_step(entry) if each != entry]
-    rule = Rule.objects.filter(pk=int(entry.number)).first()
-    if rule is None:
-        return Rule.objects.none()
-    return Rule.objects.filter(
-        pk__in=numbers, marketplace=rule.marketplace_id, product=rule.product_id
-    )
+def left(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
+    """Those of these additions and deletions by which their rule stands as it does now.
 
-
-def still_gone(entry: AuditEntry) -> list[AuditEntry]:
-    """Return the entries of rules that were deleted in this step and do not exist again.
-
-    A rule that was restored and deleted again belongs to that later step.
+    What was deleted is not there again, and what was added is there and was not changed since.
     """
-    entries = of_step(entry)
+    entries = list(entries)
     last = newest(entries)
-    there = Rule.objects.filter(pk__in=[int(each.number) for each in entries])
-    known = set(there.values_list("pk", flat=True))
-    return [each for each in entries if each.pk in last and int(each.number) not in known]
+    rules = Rule.objects.filter(pk__in=[int(each.number) for each in entries if each.pk in last])
+    there = set(rules.values_list("pk", flat=True))
+    return [
+        each
+        for each in entries
+        if each.pk in last and (int(each.number) in there) == (each.act == Act.RULE_ADDED)
+    ]
 
 
 def newest(entries: Iterable[AuditEntry]) -> set[int]:
@@ -84,15 +77,14 @@ def undo_deleting(entry: AuditEntry) -> list[Rule]:
     Restores all or none. Raises ValueError with a sentence if one cannot be restored.
     """
     with transaction.atomic():
-        back = [undo(each) for each in still_gone(entry)]
-    return [rule for rule in back if rule is not None]
+        return [undo(each) for each in left(of_step(entry))]
 
 
-def undo(entry: AuditEntry) -> Rule | None:
+def undo(entry: AuditEntry) -> Rule:
     """Restore the rule to what it was before this change, and record that as a new change.
 
-    Returns the rule, or None if it did not exist before and was deleted. Raises ValueError with a
-    sentence if the change cannot be undone.
+    Raises ValueError with a sentence where the change cannot be undone. For a change or a
+    deletion: a rule that was added is deleted as any other, by the page that asks about it.
     """
     if reason := why_not(entry):
         raise ValueError(reason)
@@ -118,15 +110,13 @@ def undone(entries: Iterable[AuditEntry]) -> set[int]:
     return found & rules.keys()
 
 
-def _undo(entry: AuditEntry) -> Rule | None:
+def _undo(entry: AuditEntry) -> Rule:
     with changing.all_or_none():
         # Lock the rule before reading it: somebody else may be editing it right now.
         list(Rule.objects.select_for_update().filter(pk=entry.number))
         now = audit.stored(Rule(pk=int(entry.number)))
         rule = _before(entry)
-        if rule is None:
-            changing.delete(Rule.objects.filter(pk=entry.number), undoes=entry.pk)
-            return None
+        assert rule is not None, "a rule that was added is deleted"
         is_new = rule._state.adding
         rule.save(force_insert=is_new)
         act = Act.RULE_ADDED if is_new else Act.RULE_CHANGED

@@ -17,6 +17,7 @@ from config.admin.pages.rules import (
     new_rule,
     rules,
     simulate,
+    undo_step,
 )
 from config.admin.pages.staff import changes, groups, people
 from config.admin.parts.page import Page
@@ -30,6 +31,7 @@ PAGES: list[Page] = [
     *backfill.PAGES,
     *given_by_rule.PAGES,
     *left_over.PAGES,
+    *undo_step.PAGES,
     *many.PAGES,
     *undo_batch.PAGES,
     *by_hand.PAGES,

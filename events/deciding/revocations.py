@@ -70,9 +70,16 @@ def _ended(event: EventLog, others: list[EventLog]) -> EventLog | None:
             continue
         if other.trigger in ENDING and _about_the_same(event, other):
             ending = other
-        elif other.trigger in GIVING_BACK and other.product_id == event.product_id:
+        elif other.trigger in GIVING_BACK and _gives_back(event, other):
             ending = None
     return ending
+
+
+def _gives_back(event: EventLog, other: EventLog) -> bool:
+    """Whether it is about the same product; where that was deleted, about the same purchase."""
+    if event.product_id is None:
+        return _about_the_same(event, other)
+    return other.product_id == event.product_id
 
 
 def _about_the_same(event: EventLog, other: EventLog) -> bool:

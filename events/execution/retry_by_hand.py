@@ -17,6 +17,7 @@ from events.execution import gone_destinations, messages
 from events.models import Batch, EventLog, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import BRAKED, DELAYED, DISMISSED, UNDECIDED
+from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
 from integrations.sentences import joined, say, say_count
@@ -95,14 +96,13 @@ def _queue_all(
     left: dict[str, int] = {}
     for run in runs:
         reason = reasons[run.pk]
-        if not reason and not _queue(run, anyway=anyway, as_now=as_now, act=act or _act(run)):
+        doing = act or _act(run)
+        if not reason and not _queue(run, anyway=anyway, as_now=as_now, act=doing, batch=batch):
             reason = say("it has just changed")
         if reason:
             left[reason] = left.get(reason, 0) + 1
         else:
             queued += 1
-            if batch is not None:
-                batch.run_ids.append(run.pk)
     return queued, left
 
 
@@ -169,13 +169,25 @@ def retried_sentence(queued: int, left: dict[str, int]) -> str:
     return joined([joined([queued_, *others], by=", "), "."], by="")
 
 
-def _queue(run: RuleRun, *, anyway: bool, as_now: bool = False, act: Act) -> bool:
+def _queue(
+    run: RuleRun,
+    *,
+    anyway: bool,
+    as_now: bool = False,
+    act: Act,
+    batch: Batch | None = None,
+) -> bool:
+    """Whether it was queued; its batch is saved with it, so that nothing is done unknown to it."""
     with transaction.atomic():
         lock()
         same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=run.status)
         if (found := same.first()) is None:
             return False
         run = found  # somebody may have changed it since it was looked at
+        if batch is not None:
+            batch.run_ids.append(run.pk)
+            batch.save()
+            wake.wake()
         audit.record(act, run)
         if run.status == Status.WAITING:
             return bool(same.update(next_attempt_at=Now()))

@@ -119,4 +119,10 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
 
 def facts_of(event: EventLog) -> dict[str, object]:
     """The product and the order, for a sentence."""
-    return {"product": event.product or say("something"), "order": of_order(event)}
+    return {"product": event.product or _kept_name(event), "order": of_order(event)}
+
+
+def _kept_name(event: EventLog) -> str:
+    """The name of a product that was deleted since, as what the event gave has it."""
+    named = event.runs.exclude(grant=None).exclude(grant__product_name="")
+    return named.values_list("grant__product_name", flat=True).first() or say("something")

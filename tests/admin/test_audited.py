@@ -351,12 +351,7 @@ def _undo(here: Place) -> None:
 def _undo_step(here: Place) -> None:
     page = reverse("admin:rules_rule_delete", args=[here.rule.pk])
     here.client.post(page, {"post": "yes"})
-    here.press(AuditEntry.objects.latest("pk"), "undo_step")
-
-
-def _undo_adding(here: Place) -> None:
-    _coverage(here)
-    here.press(AuditEntry.objects.latest("pk"), "undo_adding")
+    here.client.post(f"{reverse('admin:undo-step')}?undoes={AuditEntry.objects.latest('pk').pk}")
 
 
 def _ask_thinkific(here: Place) -> None:
@@ -404,6 +399,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "another-course": (Act.RULE_CHANGED, _another_course),
     "earlier": (Act.BUYERS_ENROLLED, _earlier),
     "left-over": (Act.RULE_CHANGED, _left_over),
+    "undo-step": (Act.RULE_ADDED, _undo_step),
     "give-to-anyone": (Act.ACCESS_GIVEN, _give_to_anyone),
     "given-by-rule": (Act.BUYERS_ENDED, _given_by_rule),
     "give-access": (Act.ACCESS_GIVEN, _give_access),
@@ -546,8 +542,6 @@ PRESSED: dict[tuple[str, str], str | tuple[Act, Way]] = {
         lambda here: here.press(_somebody(here, on=False), "switch_on"),
     ),
     ("auditentry", "undo"): (Act.RULE_CHANGED, _undo),
-    ("auditentry", "undo_step"): (Act.RULE_ADDED, _undo_step),
-    ("auditentry", "undo_adding"): (Act.RULE_DELETED, _undo_adding),
 }
 
 

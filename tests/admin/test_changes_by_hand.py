@@ -83,6 +83,20 @@ def test_a_changed_day_is_told_as_that_and_not_as_a_second_gift(world, manager, 
     assert ending.customer == dana
 
 
+def test_the_reason_that_a_person_wrote_is_told_also_of_a_changed_day(world, manager, dana, course):
+    by_hand.give(dana, course, MIA, in_days(9))
+    by_hand.give(dana, course, Author("mia@example.com", "Ill for a week"), in_days(20))
+    end(dana)
+    for act, reason in [
+        ("access_given", "Lost her receipt"),
+        ("last_day_changed", "Ill for a week"),
+        ("access_ended", "Lost her receipt"),
+    ]:
+        in_list, page = told(manager, act)
+        assert reason in in_list
+        assert f"Note {reason}" in page
+
+
 def test_another_day_for_what_a_person_ends_is_a_changed_day_too(world, manager, dana, course):
     by_hand.give(dana, course, MIA)
     world.settle()

@@ -1,16 +1,19 @@
 """The page Changes, what a rule's page says of its last change, and Undo."""
 
+import html
 import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
 from integrations.audit import Act, Actor, Subject, acting, record, record_change, stored
+from integrations.audit_values import values, whole
 from integrations.models import AuditEntry, Destination, Integration
-from rules import changing, pairing
+from rules import changing, pairing, undoing
 from rules.models import Rule
 from rules.triggers import Trigger
 from tests.support import factories, queued
@@ -182,6 +185,17 @@ def test_the_pages_of_a_rule_and_an_integration_say_who_changed_it_last(manager,
         assert text in words(manager.get(page))
 
 
+def test_of_a_replaced_key_it_says_that_and_nothing_of_the_old_one(manager, rule):
+    site, before = rule.integration, stored(rule.integration)
+    site.set_secret("a-secret-of-which-nothing-is-shown")
+    with acting(lambda: ADA):
+        entry = record_change(Act.KEY_REPLACED, site, before)
+    assert entry is not None
+    assert "Key: replaced" in words(manager.get(LIST))
+    page = words(manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk])))
+    assert "Key – replaced" in page
+
+
 # Undo
 
 
@@ -280,7 +294,7 @@ def test_a_deletion_can_be_undone_on_the_page_that_follows(manager, rule):
     page = reverse("admin:rules_rule_delete", args=[rule.pk])
     answer = manager.post(page, {"post": "yes"}, follow=True)
     entry = AuditEntry.objects.latest("pk")
-    undo = reverse("admin:integrations_auditentry_do_undo_step", args=[entry.pk])
+    undo = f"{reverse('admin:undo-step')}?undoes={entry.pk}"
     assert f'action="{undo}"' in answer.content.decode()
     link = reverse("admin:integrations_auditentry_change", args=[entry.pk])
     assert 'type="submit"' in manager.get(link).content.decode()
@@ -362,26 +376,142 @@ def test_a_rule_that_was_added_is_deleted_by_undo(manager, rule):
     rule.pk = None
     rule._state.adding = True
     entry = add(rule)
-    texts = said(press(manager, entry, "undo"))
-    assert texts == ["Undone: the rule is deleted. Access that it gave stays."]
+    asks = press(manager, entry, "undo")
+    assert Rule.objects.exists()
+    assert "From the next event on, this stops:" in words(asks)
+    manager.post(asks.request["PATH_INFO"] + "?" + asks.request["QUERY_STRING"], {"post": "yes"})
     assert not Rule.objects.exists()
+    assert AuditEntry.objects.latest("pk").undoes == entry.pk
 
 
-def test_the_button_says_that_the_rule_is_deleted_and_then_which_ones_of_that_step_are_left(
-    manager, rule
-):
+def added(client: Client, rule: Rule) -> list[AuditEntry]:
+    """What Changes keeps of the rule's four companions, which were added in one step."""
+    with acting(lambda: ADA):
+        pairing.add(pairing.companions([rule]))
+    return list(AuditEntry.objects.filter(act=Act.RULE_ADDED).order_by("pk"))
+
+
+def way(page: Any, label: str) -> str:
+    """The address of the link with this label."""
+    text = page.content.decode()
+    (found,) = re.findall(rf'<a href="([^"]+)" class="button[^"]*">{re.escape(label)}<', text)
+    return html.unescape(found)
+
+
+def test_undoing_an_added_rule_asks_as_deleting_it_does_and_leads_back_to_changes(manager, world):
+    rule, _ = sold_by(world)
+    rule_entry = record(Act.RULE_ADDED, rule, after=whole(values(rule)))
     pairing.add(pairing.companions([rule]))
-    entry, *_ = entries = AuditEntry.objects.filter(act=Act.RULE_ADDED)
-    assert len(entries) == 4
-    page = words(manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk])))
-    assert "Undo: delete this rule This deletes the rule. Access that it gave stays." in page
-    answer = press(manager, entry, "undo_adding")
-    assert "3 rules that were added with it are still there. See the rules" in said(answer)
-    assert Rule.objects.count() == 4
+    for page in (LIST, reverse("admin:integrations_auditentry_change", args=[rule_entry.pk])):
+        asked = {"number": rule.pk, "kind": "rule"} if page == LIST else {}
+        shown = manager.get(page, asked)
+        address = way(shown, "Undo" if page == LIST else "Undo: delete this rule")
+        assert address.startswith(reverse("admin:rules_rule_delete", args=[rule.pk]))
+        asks = manager.get(address)
+        text = words(asks)
+        assert "These 4 rules belong to it, and would go on:" in text
+        assert "2 buyers have access by this rule, and keep it until you end it." in text
+        assert "Delete all 5 rules Delete only this rule" in text
+        (keeps,) = re.findall(r'href="([^"]+)" class="button">No, keep it', asks.content.decode())
+        assert html.unescape(keeps) == shown.wsgi_request.get_full_path()
+    companions = re.findall(r'name="companion" value="(\d+)"', asks.content.decode())
+    after = manager.post(
+        way(manager.get(LIST, {"number": rule.pk, "kind": "rule"}), "Undo"),
+        {"post": "yes", "too": "1", "companion": companions},
+        follow=True,
+    )
+    assert after.request["PATH_INFO"] == LIST
+    assert not Rule.objects.exists()
+    assert undoing.undone([rule_entry]) == {rule_entry.pk}
+
+
+def test_after_one_of_several_added_rules_went_the_others_are_named_with_the_way(manager, rule):
+    entry, *_ = added(manager, rule)
+    page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    assert "3 rules added with it are still there. Undo all 4" in words(manager.get(page))
+    done = manager.post(
+        way(manager.get(page), "Undo: delete this rule"), {"post": "yes"}, follow=True
+    )
+    assert "3 rules added with it are still there. Delete the other 3" in said(done)
+    (line,) = manager.get(LIST, {"act": "rule_added"}).context["cl"].result_list
+    assert line.left == 3
+    assert "Delete the other 3" in words(manager.get(LIST))
     switched = switch_off(rule)
     assert "Undo this change" in words(
         manager.get(reverse("admin:integrations_auditentry_change", args=[switched.pk]))
     )
+
+
+def test_rules_that_were_added_in_one_step_are_shown_with_their_buyers_and_then_go(manager, world):
+    world.rule("product_purchased", "create_course_enrollment", world.course("Ink"), "1048002")
+    kept = Rule.objects.get()
+    course, other = world.course("Ink and Wash"), world.course("Drawing Faces")
+    same = {"marketplace": kept.marketplace, "integration": kept.integration}
+    product = factories.ProductFactory.create(marketplace=kept.marketplace, external_id="1048001")
+    same |= {"product": product}
+    rules = [factories.RuleFactory.build(**same, destination=each) for each in (course, other)]
+    with acting(lambda: ADA):
+        changing.add_all(rules)
+    pairing.add(pairing.companions([rules[0]]))
+    for number in (1, 2, 3, 4):
+        world.sell("10_product", customer__email=f"p{number}@example.com", order__id=number)
+    world.settle()
+    address = way(manager.get(LIST), "Undo all 2")
+    text = words(manager.get(address))
+    assert "Delete 2 rules?" in text
+    who = "p1@example.com, p2@example.com, p3@example.com and 1 more"
+    assert text.count(f"4 buyers have access by it: {who}.") == 2
+    assert "4 buyers have access by these rules, and keep it until you end it." in text
+    assert "These 4 rules belong to them, and would go on:" in text
+    assert Rule.objects.count() == 7
+    after = press_yes(manager, address)
+    assert after.request["PATH_INFO"] == LIST
+    assert list(Rule.objects.all()) == [kept]
+    assert any("See them and end it" in text for text in said(after))
+    line = manager.get(LIST, {"act": "rule_added"}).context["cl"].result_list[-1]
+    assert (line.undone, line.left) == (True, 0)
+
+
+def press_yes(client: Client, address: str) -> Any:
+    """Look at the page that asks, and press its red button."""
+    page = client.get(address).content.decode()
+    names = ("_selected_action", "companion")
+    sent = {name: re.findall(rf'name="{name}" value="(\d+)"', page) for name in names}
+    return client.post(address, sent | {"post": "yes", "too": "1"}, follow=True)
+
+
+def test_what_was_changed_since_it_was_added_with_others_stays_and_is_told(manager, rule):
+    _, *others = added(manager, rule)
+    changed = Rule.objects.get(pk=int(others[0].number))
+    switch_off(changed)
+    address = way(manager.get(LIST), "Delete the other 3")
+    text = words(manager.get(address))
+    assert "1 rule of that step was changed or deleted since: it stays as it is." in text
+    press_yes(manager, address)
+    assert set(Rule.objects.all()) == {rule, changed}
+    assert said(manager.get(address, follow=True)) == ["Nothing was left to undo."]
+
+
+def test_only_what_the_page_showed_is_deleted(manager, rule):
+    entries = added(manager, rule)
+    address = way(manager.get(LIST), "Undo all 4")
+    shown = [each.number for each in entries[:3]]
+    manager.post(address, {"post": "yes", "_selected_action": [*shown, rule.pk]}, follow=True)
+    assert set(Rule.objects.all()) == {rule, Rule.objects.get(pk=int(entries[3].number))}
+    nothing = manager.post(way(manager.get(LIST), "Delete the other one"), {"post": "yes"})
+    assert said(manager.get(nothing["Location"])) == ["Nothing was left to undo."]
+    assert Rule.objects.count() == 2
+
+
+def test_who_may_not_delete_rules_undoes_no_adding(manager, rule):
+    entry, *_ = added(manager, rule)
+    Permission.objects.get(codename="delete_rule").group_set.clear()
+    client = client_of(person(roles.MANAGER))
+    Permission.objects.get(codename="delete_rule").group_set.clear()
+    assert "Undo all" not in words(client.get(LIST))
+    page = f"{reverse('admin:undo-step')}?undoes={entry.pk}"
+    assert [client.get(page).status_code, client.post(page).status_code] == [403, 403]
+    assert press(client, entry, "undo").status_code == 403
 
 
 def test_an_added_rule_that_was_changed_since_is_not_undone(manager, rule):
@@ -465,5 +595,5 @@ def test_what_was_undone_is_marked_until_its_undoing_is_undone(manager, rule):
                 trigger="subscription_recovered",
             )
         )
-    press(manager, AuditEntry.objects.latest("pk"), "undo_adding")
+    press_yes(manager, way(manager.get(LIST, {"act": "rule_added"}), "Undo"))
     assert marked()[:2] == [False, True]

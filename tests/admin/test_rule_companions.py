@@ -74,7 +74,7 @@ def settle(client: Client, page: Any, how: str, **more: str) -> Any:
 
 
 def undo(client: Client, page: Any) -> Any:
-    address = re.findall(r'action="([^"]+/do/undo_step/)"', shown(page))[0]
+    address = re.findall(r'action="(/admin/undo-step/[^"]+)"', shown(page))[0]
     return client.post(address, follow=True)
 
 

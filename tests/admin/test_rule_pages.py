@@ -927,7 +927,7 @@ def test_what_is_deleted_can_be_undone_for_a_minute(manager, monkeypatch):
     before = audit.values(rule)
     delete = reverse("admin:rules_rule_delete", args=[rule.pk])
     page = manager.post(delete, {"post": "yes"}, follow=True)
-    (undo,) = re.findall(r'action="([^"]+/do/undo_step/)"', page.content.decode())
+    (undo,) = re.findall(r'action="(/admin/undo-step/[^"]+)"', page.content.decode())
     assert "Deleted a moment ago" not in words(
         signed_in(roles.MANAGER).get(page.request["PATH_INFO"])
     )
@@ -936,7 +936,7 @@ def test_what_is_deleted_can_be_undone_for_a_minute(manager, monkeypatch):
     assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
     manager.post(delete, {"post": "yes"})
     assert "Deleted a moment ago" in words(manager.get(page.request["PATH_INFO"]))
-    monkeypatch.setattr("config.admin.pages.rules.undo_deleting.OFFERED", timedelta(0))
+    monkeypatch.setattr("config.admin.pages.rules.undo_offers.OFFERED", timedelta(0))
     assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
 
 

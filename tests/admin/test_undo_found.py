@@ -1,5 +1,6 @@
 """What was done for several at once, and what was deleted at once, is found and undone later."""
 
+import html
 import re
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from integrations.models import AuditEntry, Customer, Destination, Product
 from integrations.models.audit import AuditUnlock
 from rules import pairing
 from rules.models import Rule
-from tests.support.pages import press, said, signed_in, words
+from tests.support.pages import plain, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -64,8 +65,12 @@ def places(rule: Rule) -> list[str]:
 
 
 def test_what_was_done_for_several_is_found_again_from_all_that_it_is_about(manager, ran):
-    link = f'"{reverse("admin:batch")}?number={Batch.objects.get().pk}"'
-    assert [link in manager.get(place).content.decode() for place in places(ran)] == [True] * 6
+    for place in places(ran):
+        page = manager.get(place).content.decode()
+        (link, *_) = re.findall(rf'href="({reverse("admin:batch")}[?]number=[^"]+)"', page)
+        batch = manager.get(html.unescape(link))
+        assert batch.context["batch"] == Batch.objects.get()
+        assert f'<a href="{place}">Back</a>' in batch.content.decode()
     assert "Ran for 2 earlier buyers on " in words(manager.get(page_of(ran)))
 
 
@@ -236,7 +241,45 @@ def test_after_an_undo_pages_say_who_undid_it_and_the_rule_that_stays_is_named(m
     assert "a person ended it after its rule had changed" not in text
 
 
+def test_of_many_rules_that_stay_on_after_an_undo_the_others_are_counted(world, manager):
+    world.sell("10_product")
+    rules = [
+        world.rule("product_purchased", GIVES, world.course(f"Ink {number}"), product="1048001")
+        for number in range(5)
+    ]
+    manager.post(reverse("admin:earlier"), {"rule": [rule.pk for rule in rules]})
+    world.settle()
+    text = words(undo(world, manager))
+    assert text.count("The rule stays on: a later buyer still gets Ink") == 3
+    assert "2 other rules that gave it stay on, too." in text
+
+
+def test_a_batch_is_undone_from_its_page_after_its_product_was_deleted(world, manager, ran):
+    page = reverse("admin:integrations_product_delete", args=[Product.objects.get().pk])
+    manager.post(page, {"post": "yes"})
+    assert not Rule.objects.exists()
+    look = undo(world, manager)
+    assert "Undo it for 2 purchases" in words(look)
+    assert "The rule stays on" not in words(look)
+    course = ran.destination
+    assert not any(world.access(f"b{each}@example.com", course) for each in range(2))
+    for place in (reverse(CHANGES), page_of(EventLog.objects.earliest("pk"))):
+        assert "See what came of it" in words(manager.get(place))
+    text = words(manager.get(page_of(Customer.objects.earliest("pk"))))
+    assert "undid on" in text
+    assert "for something" not in text
+
+
 # Rules that were deleted in one step
+
+
+def undo_page(entry: AuditEntry) -> str:
+    return f"{reverse('admin:undo-step')}?undoes={entry.pk}"
+
+
+def undo_step(client: Client, entry: AuditEntry) -> Any:
+    """Press the button of the page that shows what is undone."""
+    return client.post(undo_page(entry), follow=True)
 
 
 @pytest.fixture
@@ -263,34 +306,43 @@ def slowly(deleted: list[AuditEntry]) -> list[AuditEntry]:
 
 def test_a_line_of_rules_that_were_deleted_together_brings_all_of_them_back(manager, deleted):
     product = deleted[0].before["product"]["name"]
-    text = words(manager.get(reverse(CHANGES)))
+    page = manager.get(reverse(CHANGES)).content.decode()
+    text = plain(page)
     assert f"Deleted a rule, 5 times {product}" in text
     assert "Undo all 5" in text
-    back = press(manager, deleted[-1], "undo_step")
+    (address,) = re.findall(r'<a href="([^"]+)" class="button[^>]+>Undo all 5', page)
+    look = manager.get(html.unescape(address))
+    assert "Bring back 5 rules?" in words(look)
+    for entry in deleted:
+        assert str(entry.name) in words(look)
+    assert not Rule.objects.exists()
+    back = manager.post(html.unescape(address), follow=True)
+    assert back.request["PATH_INFO"] == reverse(CHANGES)
     assert said(back) == ["Undone: 5 rules are back."]
     assert Rule.objects.count() == 5
-    assert "Undo all" not in words(manager.get(reverse(CHANGES)))
+    added, gone, *_ = manager.get(reverse(CHANGES)).context["cl"].result_list
+    assert (added.left, gone.left, gone.undone) == (5, 0, True)  # and they can be deleted again
 
 
 def test_one_of_them_says_that_the_others_are_still_gone_and_brings_them_back(manager, deleted):
     told = said(press(manager, deleted[0], "undo"))
     assert any(text.startswith("4 rules deleted with it are still gone.") for text in told)
     text = words(manager.get(page_of(deleted[0])))
-    assert "4 rules deleted with it are still gone. Restore them too" in text
+    assert "4 rules deleted with it are still gone. Restore the other 4" in text
     assert "Restore the other 4" in words(manager.get(reverse(CHANGES)))
-    press(manager, deleted[0], "undo_step")
+    undo_step(manager, deleted[0])
     assert Rule.objects.count() == 5
     assert "still gone" not in words(manager.get(page_of(deleted[0])))
 
 
 def test_the_page_of_one_of_them_brings_all_back_at_once(manager, deleted):
     text = words(manager.get(page_of(deleted[2])))
-    assert "4 rules deleted with it are still gone. Restore all 5" in text
+    assert "4 rules deleted with it are still gone. Undo all 5" in text
 
 
 def test_a_deletion_that_took_long_is_one_step(manager, slowly):
     assert "Undo all 5" in words(manager.get(reverse(CHANGES)))
-    press(manager, slowly[0], "undo_step")
+    undo_step(manager, slowly[0])
     assert Rule.objects.count() == 5
 
 
@@ -309,22 +361,24 @@ def test_what_was_restored_and_deleted_again_does_not_keep_the_others_from_comin
     press(manager, deleted[0], "undo")
     number = deleted[0].number
     manager.post(reverse("admin:rules_rule_delete", args=[number]), {"post": "yes"})
-    back = press(manager, deleted[1], "undo_step")
+    back = undo_step(manager, deleted[1])
     assert said(back)[-1] == "Undone: 4 rules are back."
 
 
 def test_who_may_not_add_rules_brings_none_back(manager, deleted):
     client = signed_in(roles.MANAGER)
     Permission.objects.get(codename="add_rule").group_set.clear()
-    button = reverse("admin:integrations_auditentry_do_undo_step", args=[deleted[0].pk])
-    assert client.post(button).status_code == 403
+    assert client.post(undo_page(deleted[0])).status_code == 403
     assert not Rule.objects.exists()
 
 
 def test_a_step_whose_product_was_deleted_is_refused_in_words(manager, deleted):
     Product.objects.all().delete()
+    look = words(manager.get(undo_page(deleted[0])))
+    assert "This cannot be undone." in look
+    assert "is not there any more, so the rule cannot be as before. Back" in look
     before = AuditEntry.objects.count()
-    told = said(press(manager, deleted[0], "undo_step"))[-1]
+    told = said(undo_step(manager, deleted[0]))[-1]
     assert told.startswith("Not undone. ")
     assert "is not there any more, so the rule cannot be as before." in told
     assert not Rule.objects.exists()
@@ -333,8 +387,8 @@ def test_a_step_whose_product_was_deleted_is_refused_in_words(manager, deleted):
 
 
 def test_a_step_that_was_undone_is_not_undone_twice(manager, deleted):
-    press(manager, deleted[0], "undo_step")
-    told = said(press(manager, deleted[0], "undo_step"))[-1]
+    undo_step(manager, deleted[0])
+    told = said(undo_step(manager, deleted[0]))[-1]
     assert told == "Nothing was left to undo."
     assert Rule.objects.count() == 5
 
@@ -349,7 +403,7 @@ def test_a_page_offers_to_undo_the_last_deletion_that_is_about_it(manager, world
         if product != "79":
             manager.post(reverse("admin:rules_rule_delete", args=[rule.pk]), {"post": "yes"})
     bars = [
-        manager.get(page).content.decode().count("/do/undo_step/")
+        manager.get(page).content.decode().count("/admin/undo-step/")
         for page in (
             reverse("admin:rules_rule_changelist"),
             page_of(Product.objects.get(external_id="77")),

@@ -9,7 +9,10 @@ from django.db import connection
 from django.utils import timezone
 
 from events.execution import due_work, results, retry_by_hand
-from events.models import RuleRun
+from events.models import Batch, RuleRun
+from events.queue import wake
+from integrations import audit
+from integrations.audit import Act
 from integrations.errors import OutOfTime, Retry
 from integrations.thinkific.calls import Get
 from integrations.thinkific.sandbox.faults import Fault
@@ -356,3 +359,21 @@ def test_what_has_not_been_tried_yet_goes_on_by_itself(world: World):
     world.sell("10_product")
     run = RuleRun.objects.get()
     assert retry_by_hand.retry([run]) == (0, {"goes on by itself": 1})
+
+
+def test_what_was_retried_before_a_request_died_is_in_its_batch_and_wakes_a_worker(db, monkeypatch):
+    course = factories.DestinationFactory.create()
+    first, last = (queued.run(course, status="failed", order=str(order)) for order in (1, 2))
+    record = audit.record
+
+    def die(act: Act, about: RuleRun) -> None:
+        if about == last:
+            raise RuntimeError("The server was stopped.")
+        record(act, about)
+
+    monkeypatch.setattr(audit, "record", die)
+    with pytest.raises(RuntimeError):
+        retry_by_hand.retry([first, last], batch=Batch(title="Retry", started_by="Mia"))
+    assert Batch.objects.get().run_ids == [first.pk]
+    assert [queued.again(run).status for run in (first, last)] == ["waiting", "failed"]
+    assert wake.queued()

@@ -17,7 +17,7 @@ from events.reports import backfill, customer_access, promise
 from events.reports.left_behind import left_behind
 from integrations import audit
 from integrations.audit import Act
-from integrations.models import AuditEntry, Customer, Destination
+from integrations.models import AuditEntry, Customer, Destination, Product
 from rules.models import Rule
 from tests.support import queued
 from tests.support.world import World
@@ -208,6 +208,45 @@ def test_two_who_press_at_once_undo_it_once(world, ink):
     world.settle()
     assert not world.access("b0@example.com", ink)
     assert AuditEntry.objects.filter(act="batch_undone").count() == 1
+
+
+# After the product was deleted
+
+
+def test_buyers_that_a_rule_was_run_for_lose_it_also_once_the_product_is_deleted(world, ink):
+    _, batch = enrolled_late(world, ink)
+    world.settle()
+    name = Product.objects.get().name
+    Product.objects.all().delete()
+    assert undo(batch) == {}
+    world.settle()
+    assert not world.access("b0@example.com", ink)
+    assert promise.not_in() == []
+    lines = customer_access.describe(Customer.objects.earliest("pk")).lines
+    assert any(f"what was given for {name} (order 1180)." in str(line.text) for line in lines)
+
+
+def test_who_was_moved_is_moved_back_once_the_product_is_deleted_and_a_refund_ends_it(
+    world, ink, faces, moved
+):
+    _, event, batch = moved
+    Product.objects.all().delete()
+    assert undo(batch) == {}
+    world.settle()
+    assert (world.access(DANA, ink), world.access(DANA, faces)) == (True, False)
+    world.rule("product_refunded", ENDS, ink)
+    world.sell("20_product", order__id=event.order_id)
+    world.settle()
+    assert not world.access(DANA, ink)
+
+
+def test_what_is_bought_of_another_deleted_product_does_not_take_a_refund_back(world, moved):
+    _, event, batch = moved
+    world.sell("20_product", order__id=event.order_id)
+    world.sell("10_product", order__id=77, product__id=77)
+    Product.objects.all().delete()
+    (one,) = undo_batch.look(batch)
+    assert one.why_not.startswith(f"order {event.order_id} was refunded on ")
 
 
 # What was given and what was ended of one purchase, on two events of it

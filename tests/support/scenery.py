@@ -252,13 +252,31 @@ def _sent(
 
 
 def _changes(scenery: Scenery) -> None:
-    """What the owner did lately: a rule was changed, a key was replaced."""
-    audit.record(Act.KEY_REPLACED, scenery.world.integration, after={"sealed_secret": "replaced"})
+    """What was done lately: a key was replaced, rules were added, deleted and changed."""
+    audit.record(
+        Act.KEY_REPLACED,
+        scenery.world.integration,
+        before={},
+        after={"sealed_secret": "replaced"},
+    )
+    with audit.acting(lambda: audit.Actor("lee@example.com", "203.0.113.7", "/admin/coverage/")):
+        of_club = Rule.objects.filter(product__external_id="1048002")
+        audit.record_added(Act.RULE_ADDED, of_club)
+        like = Rule.objects.filter(product__external_id="1048001").order_by("pk")[0]
+        changing.delete(Rule.objects.filter(pk__in=[each.pk for each in _of_no_use(like)]))
     owner = audit.Actor(scenery.people["Owner"], "203.0.113.9", "/admin/rules/rule/1/change/")
     with audit.acting(lambda: owner):
         rule = Rule.objects.filter(enabled=True).order_by("pk")[0]
         changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
         changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
+
+
+def _of_no_use(like: Rule) -> list[Rule]:
+    """New rules for the same product and course."""
+    triggers = "subscription_charged", "subscription_restarted"
+    same: dict[str, Any] = {"marketplace": like.marketplace, "product": like.product}
+    same |= {"integration": like.integration, "destination": like.destination}
+    return [factories.RuleFactory.create(**same, trigger=trigger) for trigger in triggers]
 
 
 def _people(scenery: Scenery) -> None:

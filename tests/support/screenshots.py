@@ -54,6 +54,8 @@ def fill(path: str) -> str:
         "message": "events.RuleRun",
         "notify": "rules.Rule",
         "change": "integrations.AuditEntry",
+        "added": "integrations.AuditEntry",
+        "deleted": "integrations.AuditEntry",
     }
     passing_on = {"action": "send_http_post"}
     only: dict[str, dict[str, Any]] = {
@@ -61,6 +63,8 @@ def fill(path: str) -> str:
         "receiver": {"app": "notify_url"},
         "message": passing_on,
         "notify": passing_on,
+        "added": {"act": "rule_added"},
+        "deleted": {"act": "rule_deleted"},
     }
 
     def number(match: re.Match[str]) -> str:

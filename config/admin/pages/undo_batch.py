@@ -68,14 +68,23 @@ def _what_follows(undos: Sequence[Undo], *, may_see: bool) -> dict[str, Any]:
 def _stay_on(undos: Sequence[Undo], *, may_see: bool) -> list[SafeString | Said]:
     """Return that rules which gave it still do so for later buyers, with a link to each."""
     runs = [run.pk for one in undos for run in one.gave if not one.why_not]
-    rules = Rule.objects.filter(runs__in=runs, enabled=True).with_names().distinct()
+    found = Rule.objects.filter(runs__in=runs, enabled=True).with_names().distinct()
+    rules = list(found.order_by("pk"))
     told: list[SafeString | Said] = []
-    for rule in rules.order_by("pk")[:RULES_NAMED]:
+    for rule in rules[:RULES_NAMED]:
         text = say(
             "The rule stays on: a later buyer still gets {course}.", course=brief(rule.destination)
         )
         link = format_html('<a href="{}">{}</a>', page_of(rule), say("See the rule"))
         told.append(format_html("{} {}", text, link) if may_see else text)
+    if (others := len(rules) - RULES_NAMED) > 0:
+        told.append(
+            say_count(
+                others,
+                "1 other rule that gave it stays on, too.",
+                "{number} other rules that gave it stay on, too.",
+            )
+        )
     return told
 
 

@@ -1,6 +1,7 @@
 """Links from what was done for several rows at once to the page of its results."""
 
 from collections.abc import Collection, Iterable
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -9,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.parts import badges
+from config.admin.parts.buttons import BACK
 from events.models import Batch, EventLog
 from events.reports.batches import DONE
 from integrations.audit import Act
@@ -37,9 +39,10 @@ def there(request: HttpRequest, entries: Iterable[AuditEntry]) -> dict[int, Batc
     return Batch.objects.in_bulk(list(numbers))
 
 
-def link(number: int) -> SafeString:
-    """Return a link: "See what came of it"."""
-    page = f"{reverse('admin:batch')}?number={number}"
+def link(request: HttpRequest, number: int) -> SafeString:
+    """ "See what came of it"; that page leads back to this one."""
+    asked = {"number": number, BACK: request.get_full_path()}
+    page = f"{reverse('admin:batch')}?{urlencode(asked)}"
     return format_html('<a href="{}">{}</a>', page, say("See what came of it"))
 
 
@@ -63,7 +66,7 @@ def of_rules(request: HttpRequest, rules: Collection[Rule]) -> SafeString | None
         "Ran for {number} earlier buyers on {day}.",
         day=on(newest.at),
     )
-    return format_html("{} {}", text, link(next(iter(found))))
+    return format_html("{} {}", text, link(request, next(iter(found))))
 
 
 def of_events(request: HttpRequest, events: Iterable[EventLog]) -> dict[int, list[SafeString]]:
@@ -78,6 +81,6 @@ def of_events(request: HttpRequest, events: Iterable[EventLog]) -> dict[int, lis
         if batch is not None:
             # The title may be a sentence, such as that of a rule.
             title = badges.brief(batch.title).removesuffix(".")
-            facts = badges.when(entry.at), title, link(batch.pk)
+            facts = badges.when(entry.at), title, link(request, batch.pk)
             found.setdefault(int(entry.number), []).append(format_html("{} {}. {}", *facts))
     return found

@@ -66,7 +66,10 @@ MOMENTS = {"ends": YEAR, "until": FULL}
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A line. `before` and `after` are "–" for no value, None if none was kept."""
+    """A line; `before` or `after` is "–" where there was no value, None where none was kept.
+
+    Of a secret none ever is.
+    """
 
     label: str
     before: str | None
@@ -88,12 +91,17 @@ def differences(entry: AuditEntry) -> list[Difference]:
         Difference(
             _label(model, name),
             *(
-                None if side is None else _words(model, name, side)
+                None if side is None or _is_secret(name, side, sides) else _words(model, name, side)
                 for side in _numbered(name, sides)
             ),
         )
         for name in names
     ]
+
+
+def _is_secret(name: str, side: Values, sides: Sequence[Values | None]) -> bool:
+    """Whether this side lacks the value because it is a secret, which was replaced."""
+    return name not in side and any(each and each.get(name) == REPLACED for each in sides)
 
 
 def is_of_row(entry: AuditEntry) -> bool:

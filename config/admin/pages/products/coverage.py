@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from config.admin.pages.products.coverage_filter import Filter
 from config.admin.pages.products.coverage_form import Choices, CoverageForm
 from config.admin.pages.products.coverage_meanwhile import overtaken, said_added
-from config.admin.pages.rules import backfill, behind_all, left_over, undo_deleting
+from config.admin.pages.rules import backfill, behind_all, left_over, undo_offers
 from config.admin.parts import badges, meanwhile, params
 from config.admin.parts.page import Page, render
 from events.reports import behind_all_rules, subscriptions
@@ -89,7 +89,7 @@ def _page(
         without_pairs=sum(bool(row.holes) for row in noted),
         behind=behind,
         left_over=sum(bool(row.left_over) for row in noted),
-        undoable=undo_deleting.step(request),
+        undoable=undo_offers.step(request),
         may_settle=request.user.has_perms(left_over.MAY),
         to_mend=sum(bool(form.row.holes) for form in forms),
         every=EVERY,

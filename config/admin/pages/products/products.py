@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.menu import allowed
 from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.products.coverage_meanwhile import said_added
-from config.admin.pages.rules import edited_rule, given_by_rule, left_over, undo_deleting
+from config.admin.pages.rules import edited_rule, given_by_rule, left_over, undo_offers
 from config.admin.parts import badges, batch_links
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
@@ -200,7 +200,7 @@ class ProductAdmin(Audited, ListAdmin):
             "not_given_back": [trigger.label for trigger in open_ if trigger in pairing.GIVES_BACK],
             "open": open_,
             **left_over.context(request, [left_over.Group(product, left)] if left else []),
-            "undoable": undo_deleting.step(request, product),
+            "undoable": undo_offers.step(request, product),
             "kept_by_buyers": edited_rule.kept_by_buyers(rules) if may_move else [],
             "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
             "pairs": pairing.by_trigger(_companions(rules)),

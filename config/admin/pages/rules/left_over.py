@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import edited_rule, given_by_rule, undo_deleting
+from config.admin.pages.rules import edited_rule, given_by_rule, undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.page import Page, render
@@ -231,7 +231,7 @@ def show(request: HttpRequest) -> HttpResponse:
         more=max(0, len(products) - PRODUCTS_SHOWN),
         kept_by_buyers=edited_rule.kept_by_buyers(edited, back=here) if may_move else [],
         kept_by_deleted=given_by_rule.of_deleted_rules(request, shown, back=here),
-        undoable=undo_deleting.step(request),
+        undoable=undo_offers.step(request),
         back=way_back(request),
     )
 

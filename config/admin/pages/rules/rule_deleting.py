@@ -1,6 +1,7 @@
 """Deleting rules, or turning them off: rules that belong to them are deleted too, or named."""
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,17 +13,21 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.admin.pages.rules import given_by_rule, left_over
+from config.admin.menu import allowed
+from config.admin.pages.rules import given_by_rule, left_over, undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.params import row_ids
-from events.reports import anybody
+from events.reports import anybody, left_behind
+from integrations.audit import Act
+from integrations.models import Customer
 from integrations.sentences import Said, say, say_count
 from rules import changing, leftovers
 from rules.listing import listed
 from rules.models import Rule
 
-NAMED = 3
+# How many buyers or courses a sentence names.
+NAMES_SHOWN = 3
 # Posted by the button that also deletes those, and the field with those that the page showed.
 TOO, COMPANION = "too", "companion"
 
@@ -59,11 +64,17 @@ def back_from(request: HttpRequest, rule: int) -> HttpResponseRedirect | None:
 
 
 def delete(request: HttpRequest, chosen: Collection[int]) -> None:
-    """Delete these rules, and those that belong to them if the button said so, in one step."""
-    too = _too(request, chosen)
+    """Delete these rules, and those that belong to them if the button said so, in one step.
+
+    If the address says that this undoes an entry that added them, the audit says so, too.
+    """
+    too, added = _too(request, chosen), undo_offers.asked(request, Act.RULE_ADDED)
     rules = list(Rule.objects.filter(pk__in=chosen))
     products = {rule.product_id for rule in rules if rule.product_id}
-    changing.delete(Rule.objects.filter(pk__in=[*chosen, *too]))
+    changing.delete(
+        Rule.objects.filter(pk__in=[*chosen, *too]),
+        undoes=undo_offers.taken_back(added) if added else None,
+    )
     if too:
         messages.success(request, _went_too(len(too), several=len(chosen) > 1))
     if left := left_over.of_rules(request, rules):
@@ -72,14 +83,53 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
     given = given_by_rule.sentence(*chosen) if single else None
     if given := given or given_by_rule.of_deleted_rules(request, products):
         messages.warning(request, given)
+    if added and (others := undo_offers.with_it(added)):
+        link = undo_offers.address(added, back=way_back(request))
+        messages.warning(request, format_html('{} <a href="{}">{}</a>', others[0], link, others[1]))
 
 
-def ask(page: Any, chosen: QuerySet[Rule]) -> Any:
-    """Add to Django's page that asks before deleting what belongs to these rules."""
+def ask(request: HttpRequest, page: Any, chosen: QuerySet[Rule]) -> Any:
+    """Add to Django's page that asks before deleting what belongs to these rules, and buyers."""
     if isinstance(page, TemplateResponse):
-        told = context(list(chosen.values_list("pk", flat=True)))
+        rules: list[Any] = list(chosen)
+        told = context([rule.pk for rule in rules]) | {"kept": _buyers(request, rules)}
+        # Not all of very many are shown.
+        told["queryset"] = sorted(rules, key=lambda rule: not hasattr(rule, "buyers"))
         page.context_data = (page.context_data or {}) | told
     return page
+
+
+def _buyers(request: HttpRequest, rules: Sequence[Any]) -> Said | str:
+    """Return how many buyers have access by these rules, and set `buyers` of each rule to names.
+
+    "" if nobody has, or if the person may not end it for them.
+    """
+    if not allowed(request, given_by_rule.PERMISSION):
+        return ""
+    has: dict[int, list[int]] = defaultdict(list)
+    for rule, customer in left_behind.who_has_it_by([rule.pk for rule in rules]):
+        has[rule].append(customer)
+    named = Customer.objects.in_bulk({pk for each in has.values() for pk in each[:NAMES_SHOWN]})
+    emails = {pk: brief(customer.readable_email) for pk, customer in named.items()}
+    for rule in rules:
+        if mine := has.get(rule.pk):
+            names = [emails.get(pk, "") for pk in mine]
+            who = {"who": listed(names, NAMES_SHOWN)}
+            rule.buyers = say_count(
+                len(mine),
+                "1 buyer has access by it: {who}.",
+                "{number} buyers have access by it: {who}.",
+                **who,
+            )
+    if not has:
+        return ""
+    more = sum(map(len, has.values())) > left_behind.MOST_OF_SEVERAL
+    return say_count(
+        len({pk for each in has.values() for pk in each}),
+        "1 buyer has access by these rules, and keeps it until you end it.",
+        "{number}{more} buyers have access by these rules, and keep it until you end it.",
+        more="+" if more else "",
+    )
 
 
 def stay_on(chosen: Collection[int]) -> SafeString | None:
@@ -146,5 +196,5 @@ def _what_they_do(found: Collection[Rule]) -> Said | str:
     names = dict.fromkeys(brief(rule.destination) for rule in giving)
     return say(
         "Later buyers whose payment recovers, or who are restarted, would still get {courses}.",
-        courses=listed([*names], NAMED),
+        courses=listed([*names], NAMES_SHOWN),
     )

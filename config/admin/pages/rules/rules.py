@@ -22,7 +22,7 @@ from config.admin.pages.rules import (
     given_by_rule,
     rule_deleting,
     rule_parts,
-    undo_deleting,
+    undo_offers,
 )
 from config.admin.pages.rules.rule_draft import Draft, answers_of
 from config.admin.pages.rules.rule_form import BY_NUMBER, RuleForm
@@ -121,7 +121,7 @@ class RuleAdmin(Audited, ListAdmin):
         told = {
             "title": say("Global rules") if only_global else say("All rules"),
             "only_global": only_global,
-            "undoable": undo_deleting.step(request),
+            "undoable": undo_offers.step(request),
         }
         page = super().changelist_view(request, told | (extra_context or {}))
         if isinstance(page, TemplateResponse) and (shown := (page.context_data or {}).get("cl")):
@@ -221,13 +221,15 @@ class RuleAdmin(Audited, ListAdmin):
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         rule: Rule = context["object"]
-        told = {"stops": stopping.what_stops(rule), "kept": given_by_rule.kept(request, rule)}
-        told |= rule_deleting.context([rule.pk])
+        told: dict[str, Any] = {"stops": stopping.what_stops(rule)}
+        told |= {"kept": given_by_rule.kept(request, rule)}
+        told |= rule_deleting.context([rule.pk]) | {"back": way_back(request)}
+        told |= {"from_changes": undo_offers.asked(request, Act.RULE_ADDED) is not None}
         return super().render_delete_form(request, context | told)
 
     @admin.action(description=_("Delete"), permissions=["delete"])
     def delete_selected(self, request: HttpRequest, chosen: QuerySet[Rule]) -> Any:
-        return rule_deleting.ask(delete_selected(self, request, chosen), chosen)
+        return rule_deleting.ask(request, delete_selected(self, request, chosen), chosen)
 
     # Columns
 

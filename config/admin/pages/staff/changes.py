@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import given_by_rule, undo_deleting
+from config.admin.pages.rules import given_by_rule, undo_offers
 from config.admin.pages.staff import changes_cells
 from config.admin.pages.staff.changes_list import (
     ActFilter,
@@ -25,8 +25,7 @@ from config.admin.pages.staff.changes_list import (
     WhoFilter,
 )
 from config.admin.parts import badges, batch_links
-from config.admin.parts.buttons import Button, go_back
-from config.admin.parts.buttons import page_of as page_of_row
+from config.admin.parts.buttons import Button, way_back
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import (
     NOTHING,
@@ -39,7 +38,7 @@ from events.execution import rule_history
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import OBJECT, Said, say, say_count
+from integrations.sentences import OBJECT, say
 from rules import undoing
 from rules.listing import listed
 
@@ -69,22 +68,6 @@ class ChangesAdmin(ReadOnly):
             _("Undo this change"),
             "rules.change_rule",
             fits=lambda entry: entry.act != Act.RULE_ADDED and _can_undo(entry),
-        ),
-        Button(
-            "undo_step",
-            _("Undo"),
-            "rules.change_rule",
-            fits=lambda line: line.left > 0,
-            on_page=False,
-            called=lambda line: _undo_of(line),
-        ),
-        Button(
-            "undo_adding",
-            _("Undo: delete this rule"),
-            "rules.delete_rule",
-            fits=lambda entry: entry.act == Act.RULE_ADDED and _can_undo(entry),
-            in_row=False,
-            confirm=lambda entry: _("This deletes the rule. Access that it gave stays."),
         ),
     )
 
@@ -128,25 +111,40 @@ class ChangesAdmin(ReadOnly):
         return changes_cells.named_with_customer(entry)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """Return a link to the page that asks before deleting a rule, or to what a buyer keeps."""
+        """To the page that shows what is undone, or to what a buyer keeps."""
         entry: Any = thing
         if entry.act == Act.BUYERS_KEPT and allowed(request, given_by_rule.PERMISSION):
             page = given_by_rule.where_kept(int(entry.number))
             return [(page, "", say("See what is kept"))] if page else []
-        may = request.user.has_perms(["rules.change_rule", "rules.delete_rule"])
-        if entry.act != Act.RULE_ADDED or not may or not _can_undo(entry):
+        if not undo_offers.may(request, entry):
             return []
-        return [(page_of_row(entry), "", say("Undo"))]
+        here = request.get_full_path()
+        if entry.left:
+            label = undo_offers.label(entry.act, entry.left, whole=entry.all_left)
+            return [(undo_offers.address(entry, back=here), "", label)]
+        if entry.act != Act.RULE_ADDED or not _can_undo(entry):
+            return []
+        return [(undo_offers.address_of_one(entry, back=here), "", say("Undo"))]
+
+    def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
+        """To the page that asks before the rule is deleted that was added."""
+        assert isinstance(thing, AuditEntry)
+        if thing.act != Act.RULE_ADDED or not undo_offers.may(request, thing):
+            return []
+        if not _can_undo(thing):
+            return []
+        page = undo_offers.address_of_one(thing, back=request.get_full_path())
+        return [(page, "", say("Undo: delete this rule"))]
 
     @admin.display(description=_("Change"))
     def difference(self, entry: Any) -> SafeString | str:
         found = {changes_cells.difference(each) for each in entry.line}
         same = found.pop() if len(found) == 1 else NOTHING
         several = len(entry.line) > 1
-        if not several and entry.batch is None:
+        if not several and not entry.batch:
             return same
         parts = [same] if same != NOTHING else []
-        parts += [batch_links.link(entry.batch)] if entry.batch is not None else []
+        parts += [entry.batch] if entry.batch else []
         shown = format_html_join(mark_safe("<br>"), "{}", ((part,) for part in parts))
         return format_html(
             "<div>{}{}</div>", shown, changes_cells.fold(entry.line) if several else ""
@@ -165,82 +163,44 @@ class ChangesAdmin(ReadOnly):
             "differences": differences(entry),
             "kind": kind_of(entry),
             "subject_url": page_of(entry),
-            "batch": next(map(batch_links.link, batch_links.there(request, [entry])), ""),
+            "batch": [
+                batch_links.link(request, number) for number in batch_links.there(request, [entry])
+            ],
             "undone": bool(undoing.undone([entry])),
-            "gone_with": undo_deleting.gone_with(entry),
+            "with_it": undo_offers.with_it(entry),
+            "with_it_page": self._page_of_step(request, entry),
             "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDONE else "",
         }
         return super().render_change_form(request, context | told, *args, **kwargs)
 
-    def undo_adding(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
-        """Delete a rule that was added, and say which rules of that step are left."""
-        if entry.act != Act.RULE_ADDED:
-            return None
-        others = list(undoing.added_with(entry))
-        answer = self.undo(request, entry)
-        if answer and others:
-            text = say_count(
-                len(others),
-                "1 rule that was added with it is still there.",
-                "{number} rules that were added with it are still there.",
-            )
-            page = f"{reverse('admin:rules_rule_changelist')}?scope__exact=global"
-            if product := others[0].product_id:
-                page = reverse("admin:integrations_product_change", args=[product])
-            link = format_html('<a href="{}">{}</a>', page, say("See the rules"))
-            self.message_user(request, format_html("{} {}", text, link), messages.WARNING)
-        return answer
+    def _page_of_step(self, request: HttpRequest, entry: AuditEntry) -> str:
+        """Of what undoes all of its step, "" for who may not."""
+        back = request.get_full_path()
+        return undo_offers.address(entry, back=back) if undo_offers.may(request, entry) else ""
 
     def undo(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
-        """Make the rule what it was before this change."""
-        needed = {Act.RULE_DELETED: "rules.add_rule", Act.RULE_ADDED: "rules.delete_rule"}
-        if entry.act in needed and not request.user.has_perm(needed[Act(entry.act)]):
+        """Make the rule what it was before this change; one that was added is asked about first."""
+        if entry.act in undo_offers.NEEDED and not undo_offers.may(request, entry):
             raise PermissionDenied
+        if entry.act == Act.RULE_ADDED and _can_undo(entry):
+            page = undo_offers.address_of_one(entry, back=way_back(request))
+            return HttpResponseRedirect(page)
         try:
             rule = undoing.undo(entry)
         except ValueError as error:
-            self._not_undone(request, error)
+            text = say("Not undone. {why}", why=error)
+            self.message_user(request, text, messages.WARNING)
             return None
-        if rule is not None and entry.act == Act.RULE_DELETED:
+        if entry.act == Act.RULE_DELETED:
             rule_history.give_back(rule)
-            if gone := undo_deleting.gone_with(entry):
-                link = format_html('<a href="{}">{}</a>', page_of_row(entry), gone[1])
-                self.message_user(request, format_html("{} {}", gone[0], link), messages.WARNING)
+            if found := undo_offers.with_it(entry):
+                link = format_html('<a href="{}">{}</a>', undo_offers.address(entry), found[1])
+                self.message_user(request, format_html("{} {}", found[0], link), messages.WARNING)
         if given := given_by_rule.sentence(int(entry.number)):
             self.message_user(request, given, messages.WARNING)
-        if rule is None:
-            text = say("Undone: the rule is deleted. Access that it gave stays.")
-            self.message_user(request, text)
-            return HttpResponseRedirect(reverse("admin:rules_rule_changelist"))
         text = say("Undone. The rule is as it was before: {rule}", rule=rule.in_words())
         self.message_user(request, text)
         return HttpResponseRedirect(reverse("admin:rules_rule_change", args=[rule.pk]))
-
-    def _not_undone(self, request: HttpRequest, why: ValueError) -> None:
-        self.message_user(request, say("Not undone. {why}", why=why), messages.WARNING)
-
-    def undo_step(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
-        """Restore all rules that were deleted in its step, and stay on the person's page."""
-        if entry.act != Act.RULE_DELETED:
-            return None
-        if not request.user.has_perm("rules.add_rule"):
-            raise PermissionDenied
-        try:
-            rules = undoing.undo_deleting(entry)
-        except ValueError as error:
-            self._not_undone(request, error)
-        else:
-            if not rules:
-                text = say("Nothing was left to undo.")
-                self.message_user(request, text, messages.WARNING)
-                return go_back(request, reverse("admin:rules_rule_changelist"))
-            for rule in rules:
-                rule_history.give_back(rule)
-            text = say_count(
-                len(rules), "Undone: 1 rule is back.", "Undone: {number} rules are back."
-            )
-            self.message_user(request, text)
-        return go_back(request, reverse("admin:rules_rule_changelist"))
 
 
 def _named(part: str) -> Q:
@@ -262,9 +222,3 @@ def _can_undo(entry: Any) -> bool:
     if hasattr(entry, "undoable"):  # a line of the list
         return bool(entry.undoable)
     return entry.act in undoing.UNDONE and not undoing.why_not(entry)
-
-
-def _undo_of(line: Any) -> Said:
-    if line.all_left:
-        return say("Undo all {number}", number=line.left)
-    return say_count(line.left, "Restore the other one", "Restore the other {number}")

@@ -37,7 +37,7 @@ def difference(entry: AuditEntry) -> SafeString | str:
     """Return what was changed, as much of it as the list shows."""
     lines = [] if is_of_row(entry) else [str(line) for line in differences(entry)]
     shown = [*lines[:LINES_SHOWN], *(["…"] if len(lines) > LINES_SHOWN else [])]
-    if entry.note and (entry.before is None or entry.after is None):
+    if entry.note and not entry.undoes:
         shown.append(badges.brief(entry.note))
     parts = ((badges.breakable(line),) for line in shown)
     return format_html_join(mark_safe("<br>"), "{}", parts) or NOTHING

@@ -1,6 +1,6 @@
 """The list of changes: its filters, and which entries form one line."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -155,32 +155,37 @@ def _note_customers(entries: Iterable[Any]) -> None:
 
 
 def _note_batches(request: HttpRequest, lines: Iterable[Any]) -> None:
-    """Set `batch` to the number of the batch of all of a line, if this person may see it."""
+    """As `batch`: the way to what came of all of the line, "" if this person may not see it."""
     lines = list(lines)
     known = batch_links.there(request, chain.from_iterable(line.line for line in lines))
     for each in lines:
         numbers = {batch_links.number_of(entry) for entry in each.line}
         number = numbers.pop() if len(numbers) == 1 else None
-        each.batch = number if number in known else None
+        each.batch = batch_links.link(request, number) if number in known else ""
 
 
 def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
     """Set what of each line can be undone.
 
-    `undoable`: it is one entry, the newest of its rule; pressing Undo looks closer. `left`, for
-    rules deleted in one step: how many rules of the step can come back, including those that a
-    search left out, and `all_left` if all of them can. `undone`: all of the line was undone.
+    As `left` of a line of rules that were added or deleted in one step: how many of the step,
+    which a search may have narrowed, can be undone; `all_left` if all of it can. And as `undone`
+    of a line whether all of it was undone.
     """
     lines = list(lines)
     entries = [entry for line in lines for entry in line.line]
     undone, last = undoing.undone(entries), undoing.newest(entries)
+    steps = {each.pk: undoing.of_step(each) for each in lines if _is_step(each, last)}
+    left = {entry.pk for entry in undoing.left(chain.from_iterable(steps.values()))}
     for each in lines:
-        several = len(each.line) > 1
-        each.undoable = not several and each.pk in last
-        of_one = each.step is not None or len({entry.at for entry in each.line}) == 1
-        some_left = of_one and any(entry.pk in last for entry in each.line)
-        looks = several and each.act == Act.RULE_DELETED and some_left
-        step = undoing.of_step(each) if looks else []
-        gone = undoing.still_gone(each) if looks else []
-        each.left, each.all_left = len(gone), len(gone) == len(step)
+        step = steps.get(each.pk, ())
+        each.undoable = len(each.line) == 1 and each.pk in last
+        each.left = len([entry for entry in step if entry.pk in left])
+        each.all_left = each.left == len(step)
         each.undone = all(entry.pk in undone for entry in each.line)
+
+
+def _is_step(line: Any, last: Container[int]) -> bool:
+    """Whether several rules were added or deleted by it at once, of which some may stand so."""
+    at_once = line.step is not None or len({entry.at for entry in line.line}) == 1
+    several = len(line.line) > 1 and line.act in {Act.RULE_ADDED, Act.RULE_DELETED}
+    return several and at_once and any(entry.pk in last for entry in line.line)

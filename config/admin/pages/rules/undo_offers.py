@@ -1,0 +1,134 @@
+"""What pages offer to undo of what one step added or deleted; for a minute where it was done."""
+
+from datetime import timedelta
+from itertools import groupby
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from config.admin.parts.badges import legible
+from config.admin.parts.buttons import BACK
+from config.admin.parts.params import row_in
+from integrations.audit import Act
+from integrations.models import AuditEntry, Product
+from integrations.sentences import Said, say, say_count
+from rules import undoing
+from rules.models import Rule
+
+# So long after a deletion a page offers to undo it; Changes does so later too.
+OFFERED = timedelta(minutes=1)
+STEPS = 5
+EDITS, ADDS, DELETES = "rules.change_rule", "rules.add_rule", "rules.delete_rule"
+# What is needed beside EDITS, by what was done.
+NEEDED = {Act.RULE_DELETED: ADDS, Act.RULE_ADDED: DELETES}
+# In an address: the number of an entry of the step that is undone.
+UNDOES = "undoes"
+
+
+def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEntry, Said] | None:
+    """What this person deleted last, a moment ago, and can have back: an entry of it, in words.
+
+    On the page of a `product` that is what was about it.
+    """
+    if not request.user.has_perms([EDITS, ADDS]):
+        return None
+    lately = AuditEntry.objects.filter(
+        act=Act.RULE_DELETED,
+        who=request.user.get_username(),
+        at__gte=timezone.now() - OFFERED,
+    ).order_by("-pk")
+    entries = list(lately)
+    there = Rule.objects.filter(pk__in=[int(entry.number) for entry in entries]) if entries else ()
+    known = {str(rule.pk) for rule in there}
+    left = [entry for entry in entries if entry.number not in known]
+    found = [list(step) for _, step in groupby(left, _mark)]
+    if product is not None:
+        found = [step for step in found if any(_is_about(each, product) for each in step)]
+    undoable = (step for step in found[:STEPS] if not undoing.why_not(step[0]))
+    return next(((step[0], _in_words(step)) for step in undoable), None)
+
+
+def _mark(entry: AuditEntry) -> tuple[object, str]:
+    """By which the entries of a step are known."""
+    return entry.step or entry.at, entry.place
+
+
+def may(request: HttpRequest, entry: AuditEntry) -> bool:
+    """Whether this person may undo that rules were added, or deleted."""
+    return entry.act in NEEDED and request.user.has_perms([EDITS, NEEDED[Act(entry.act)]])
+
+
+def asked(request: HttpRequest, *acts: Act) -> AuditEntry | None:
+    """The entry of one of these acts that the address names."""
+    return row_in(AuditEntry.objects.filter(act__in=acts), request.GET.get(UNDOES))
+
+
+def taken_back(entry: AuditEntry) -> dict[int, int]:
+    """{rule: entry} of what the step of this entry has left as it was by it."""
+    return {int(each.number): each.pk for each in undoing.left(undoing.of_step(entry))}
+
+
+def address(entry: AuditEntry, back: str = "") -> str:
+    """Of the page that shows what is undone of the whole step of this entry."""
+    return _undoing(reverse("admin:undo-step"), entry, back)
+
+
+def address_of_one(entry: AuditEntry, back: str) -> str:
+    """Of the page that asks before the rule is deleted that was added by this entry."""
+    return _undoing(reverse("admin:rules_rule_delete", args=[entry.number]), entry, back)
+
+
+def _undoing(page: str, entry: AuditEntry, back: str) -> str:
+    return f"{page}?{urlencode({UNDOES: entry.pk} | ({BACK: back} if back else {}))}"
+
+
+def label(act: str, left: int, *, whole: bool) -> Said:
+    """What the way to that page is called, where so many of a step are `left`, or all of it."""
+    if whole:
+        return say("Undo all {number}", number=left)
+    if act == Act.RULE_ADDED:
+        return say_count(left, "Delete the other one", "Delete the other {number}")
+    return say_count(left, "Restore the other one", "Restore the other {number}")
+
+
+def with_it(entry: AuditEntry) -> tuple[Said, Said] | None:
+    """How many rules of its step are there, or gone, beside its own, and what undoes them.
+
+    None where none is.
+    """
+    if entry.act not in NEEDED:
+        return None
+    step = undoing.of_step(entry)
+    left = undoing.left(step)
+    others = len([each for each in left if each != entry])
+    if not others:
+        return None
+    if entry.act == Act.RULE_ADDED:
+        text = say_count(
+            others,
+            "1 rule added with it is still there.",
+            "{number} rules added with it are still there.",
+        )
+    else:
+        text = say_count(
+            others,
+            "1 rule deleted with it is still gone.",
+            "{number} rules deleted with it are still gone.",
+        )
+    return text, label(entry.act, len(left), whole=entry in left)
+
+
+def _is_about(entry: AuditEntry, product: Product) -> bool:
+    kept = (entry.before or {}).get("product")
+    return isinstance(kept, dict) and kept.get("number") == product.pk
+
+
+def _in_words(step: list[AuditEntry]) -> Said:
+    return say_count(
+        len(step),
+        "Deleted a moment ago: {rule}",
+        "Deleted a moment ago: {number} rules, among them {rule}",
+        rule=legible(step[-1].name, 300),
+    )
