@@ -1,29 +1,40 @@
-"""Undo the last change of a rule, using the values that its audit entry kept."""
+"""Undo the last change of a rule or the deletion of a product, by what the audit entry kept."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from integrations import audit
 from integrations.audit import Act
-from integrations.models import AuditEntry
+from integrations.models import AuditEntry, Product
 from integrations.sentences import joined, say
-from rules import changing
+from rules import changing, product_undoing
 from rules.models import Rule
 
 UNDONE = {Act.RULE_ADDED, Act.RULE_CHANGED, Act.RULE_DELETED}
+UNDOABLE = {*UNDONE, Act.PRODUCT_DELETED}
 # A request never takes longer than this, so all entries of one step lie within it.
 LONGEST_STEP = timedelta(minutes=10)
 CHANGED_SINCE = _("The rule was changed since. Undo the later change first, or edit the rule.")
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What `undo_deleting` brought back."""
+
+    products: list[Product]
+    rules: list[Rule]
+
+
 def why_not(entry: AuditEntry) -> str:
     """Return why this change cannot be undone, or "" if it can."""
+    if entry.act == Act.PRODUCT_DELETED:
+        return _why_not_product(entry)
     try:
         _before(entry)
     except ValueError as error:
@@ -32,13 +43,17 @@ def why_not(entry: AuditEntry) -> str:
 
 
 def of_step(entry: AuditEntry) -> list[AuditEntry]:
-    """Return the entries of the same act in the same step, including this one."""
-    same = AuditEntry.objects.filter(
-        act=entry.act, kind=entry.kind, who=entry.who, place=entry.place
-    )
+    """Return the entries of the same act in the same step, including this one.
+
+    For a product's deletion, return the entries of the rules that were deleted with it.
+    """
+    same = AuditEntry.objects.filter(who=entry.who, place=entry.place)
+    if entry.act == Act.PRODUCT_DELETED:
+        deleted = _in_step(same.filter(act=Act.RULE_DELETED), entry)
+        return [each for each in deleted if product_undoing.number_in(each) == int(entry.number)]
+    same = same.filter(act=entry.act, kind=entry.kind)
     if entry.step is not None:
-        around = same.filter(at__range=(entry.at - LONGEST_STEP, entry.at + LONGEST_STEP))
-        return list(around.filter(step=entry.step).order_by("pk"))
+        return _in_step(same, entry)
     # SQLite compares times as text, and stored times have fewer digits than query parameters. So
     # the query takes a wider range, and Python picks the exact time.
     about_then = same.filter(at__gt=entry.at - timedelta(milliseconds=1), at__lte=entry.at)
@@ -46,9 +61,9 @@ def of_step(entry: AuditEntry) -> list[AuditEntry]:
 
 
 def left(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
-    """Those of these additions and deletions by which their rule stands as it does now.
+    """Return those of these additions and deletions whose rule still is as they left it.
 
-    What was deleted is not there again, and what was added is there and was not changed since.
+    A deleted rule does not exist again; an added rule exists and was not changed since.
     """
     entries = list(entries)
     last = newest(entries)
@@ -71,20 +86,30 @@ def newest(entries: Iterable[AuditEntry]) -> set[int]:
     return set(last.values_list("last", flat=True)) if numbers else set()
 
 
-def undo_deleting(entry: AuditEntry) -> list[Rule]:
-    """Restore all rules that were deleted in this step and do not exist again.
+def undo_deleting(entry: AuditEntry) -> Restored:
+    """Restore all rules that were deleted in this step and do not exist again, and their products.
 
     Restores all or none. Raises ValueError with a sentence if one cannot be restored.
     """
-    with transaction.atomic():
-        return [undo(each) for each in left(of_step(entry))]
+    if entry.act == Act.PRODUCT_DELETED and (reason := why_not(entry)):
+        raise ValueError(reason)
+    gone = left(of_step(entry))
+    numbers = [product_undoing.number_in(each) for each in [entry, *gone]]
+    try:
+        with changing.all_or_none():
+            products = product_undoing.restore_all(each for each in numbers if each is not None)
+            rules = [undo(each) for each in gone]
+    except ValidationError as error:
+        raise ValueError(" ".join(error.messages)) from None
+    return Restored(products, rules)
 
 
 def undo(entry: AuditEntry) -> Rule:
     """Restore the rule to what it was before this change, and record that as a new change.
 
-    Raises ValueError with a sentence where the change cannot be undone. For a change or a
-    deletion: a rule that was added is deleted as any other, by the page that asks about it.
+    A deleted product that the rule was for is restored, too. `entry` is a change or a deletion: an
+    added rule is deleted like any other, by the page that asks first. Raises ValueError with a
+    sentence if the change cannot be undone.
     """
     if reason := why_not(entry):
         raise ValueError(reason)
@@ -96,18 +121,19 @@ def undo(entry: AuditEntry) -> Rule:
 
 def undone(entries: Iterable[AuditEntry]) -> set[int]:
     """Return the pks of the given changes that were undone, unless that undo was undone, too."""
-    rules = {each.pk: each.number for each in entries if each.act in UNDONE}
-    if not rules:
+    subjects = {each.pk: (each.kind, each.number) for each in entries if each.act in UNDOABLE}
+    if not subjects:
         return set()
+    kinds, numbers = zip(*subjects.values(), strict=True)
     later = AuditEntry.objects.filter(
-        kind=Rule._meta.model_name, number__in=set(rules.values()), pk__gt=min(rules)
+        kind__in=set(kinds), number__in=set(numbers), pk__gt=min(subjects)
     )
     found: set[int] = set()
     undoings = later.filter(undoes__isnull=False).order_by("-pk")
     for number, change in undoings.values_list("pk", "undoes"):
         if number not in found and change is not None:
             found.add(change)
-    return found & rules.keys()
+    return found & subjects.keys()
 
 
 def _undo(entry: AuditEntry) -> Rule:
@@ -117,6 +143,8 @@ def _undo(entry: AuditEntry) -> Rule:
         now = audit.stored(Rule(pk=int(entry.number)))
         rule = _before(entry)
         assert rule is not None, "a rule that was added is deleted"
+        if rule.product is not None and rule.product._state.adding:
+            product_undoing.restore(rule.product)
         is_new = rule._state.adding
         rule.save(force_insert=is_new)
         act = Act.RULE_ADDED if is_new else Act.RULE_CHANGED
@@ -149,8 +177,9 @@ def _before(entry: AuditEntry) -> Rule | None:
         setattr(rule, name, _as_it_was(name, value))
     if rule.destination and rule.is_gone:
         raise ValueError(joined([rule.destination.missing, say("Choose another course for it.")]))
+    is_missing = rule.product is not None and rule.product._state.adding
     try:
-        rule.full_clean()
+        rule.full_clean(exclude={"product"} if is_missing else None)
     except ValidationError as error:
         raise ValueError(" ".join(error.messages)) from None
     return rule
@@ -167,11 +196,17 @@ def _plain(value: Any) -> Any:
 
 
 def _as_it_was(name: str, value: Any) -> Any:
-    """Return the value for the rule's field. Raises ValueError if the related row is gone."""
+    """Return the value for the rule's field. Raises ValueError if the related row is gone.
+
+    A product that was deleted is returned unsaved.
+    """
     if not isinstance(value, dict):
         return value
     field: Any = Rule._meta.get_field(name)
-    found = field.related_model._default_manager.filter(pk=value["number"]).first()
+    if field.related_model is Product:
+        found = product_undoing.known(value["number"])
+    else:
+        found = field.related_model._default_manager.filter(pk=value["number"]).first()
     if found is None:
         raise ValueError(
             say(
@@ -180,3 +215,20 @@ def _as_it_was(name: str, value: Any) -> Any:
             )
         )
     return found
+
+
+def _why_not_product(entry: AuditEntry) -> str:
+    product = product_undoing.known(int(entry.number))
+    if product is None:
+        account = (entry.before or {}).get("marketplace") or {}
+        return say("{name} is not there any more.", name=account.get("name", ""))
+    if product._state.adding or left(of_step(entry)):
+        return ""
+    return say("{name} is there again.", name=product.name)
+
+
+def _in_step(among: QuerySet[AuditEntry], entry: AuditEntry) -> list[AuditEntry]:
+    if entry.step is None:
+        return []
+    around = among.filter(at__range=(entry.at - LONGEST_STEP, entry.at + LONGEST_STEP))
+    return list(around.filter(step=entry.step).order_by("pk"))

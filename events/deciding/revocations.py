@@ -1,7 +1,7 @@
 """What was paid for and then taken back: refunded or canceled, and not given back since."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.utils.translation import gettext_lazy as _
 
@@ -34,22 +34,25 @@ GIVING_BACK = {
 READ = ("customer", "product", "trigger", "order_id", "subscription_id", "received_at")
 
 
-def ended_since(events: Iterable[EventLog]) -> dict[int, EventLog]:
+def ended_since(
+    events: Iterable[EventLog], *, by: Collection[str] = tuple(ENDING)
+) -> dict[int, EventLog]:
     """Return the later event that refunded or canceled each of these, by pk, if there is one.
 
-    It is of the same customer and product, and of the same order or subscription where both name
-    one. What was bought again or given back since counts as paid for.
+    `by` are the triggers that count. It is of the same customer and product, and of the same order
+    or subscription where both name one. What was bought again or given back since counts as paid
+    for.
     """
     asked = [event for event in events if event.customer_id and event.pk]
     endings = EventLog.objects.filter(customer__in={each.customer_id for each in asked})
-    endings = endings.of(*ENDING)
+    endings = endings.of(*by)
     # Most customers have no ending, so nothing more of theirs is read.
     customers = set(endings.values_list("customer", flat=True)) if asked else set()
     of_customer: dict[int | None, list[EventLog]] = defaultdict(list)
     if customers:
         since = min(each.received_at for each in asked)
         later = EventLog.objects.filter(customer__in=customers, received_at__gte=since)
-        later = later.of(*ENDING, *GIVING_BACK).order_by("received_at", "pk")
+        later = later.of(*by, *GIVING_BACK).order_by("received_at", "pk")
         for event in later.only(*READ):
             of_customer[event.customer_id].append(event)
     found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}

@@ -24,6 +24,7 @@ from rules.models import Rule
 Status = RuleRun.Status
 _Purchase = tuple[EventLog, Collection[int], tuple[LineItem, RuleBook] | None, Collection[Rule]]
 CHANGED = _("As the rule has changed: {action}, {course} on {site}")
+REFUNDED = _("As it was refunded: {action}, {course} on {site}")
 DELETED = _("As the rule was deleted: {action}, {course} on {site}")
 
 
@@ -35,7 +36,7 @@ def move(
 ) -> dict[str, int]:
     """Give what these rules now give for each purchase, and end the grants of these numbers.
 
-    `why`, CHANGED or DELETED, says what became of the rule that gave them. The batch gets the IDs
+    `why`, CHANGED, DELETED or REFUNDED, says for what reason. The batch gets the IDs
     of what was queued, and is saved with each purchase. Returns for how many purchases nothing was
     ended, by reason.
     """

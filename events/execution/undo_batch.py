@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.utils.translation import gettext_lazy as _
 
@@ -63,10 +64,10 @@ def look(batch: Batch) -> list[Undo]:
 
     It takes a handful of queries, however many purchases there are, and changes nothing.
     """
-    return _look(batch.new_ids)
+    return _look(batch.new_ids, batch.started_at)
 
 
-def _look(purchases: Sequence[Sequence[int]]) -> list[Undo]:
+def _look(purchases: Sequence[Sequence[int]], since: datetime) -> list[Undo]:
     numbers = [number for each in purchases for number in each]
     of_batch = RuleRun.objects.filter(pk__in=numbers).exclude(target="")
     named = of_batch.select_related("event__customer", "customer", "grant__integration")
@@ -78,7 +79,8 @@ def _look(purchases: Sequence[Sequence[int]]) -> list[Undo]:
     taken_back = revocations.ended_since(events)
     for one in undos:
         by = (taken_back.get(run.event_id) for run in one.runs if one.ended)
-        if ending := next(filter(None, by), None):
+        # What was refunded before is no reason: the batch may have ended access because of it.
+        if ending := next((each for each in by if each and each.received_at > since), None):
             one.why_not = revocations.sentence(ending)
         else:
             reasons = (_changed(run, one, acts) for run in [*one.gave, *one.ended])
@@ -165,7 +167,7 @@ def undo(batch: Batch, chosen: Collection[int], new: Batch) -> Rerun:
     queued: list[RuleRun] = []
 
     def one(seen: Undo) -> str:
-        now = next(iter(_look([[run.pk for run in seen.runs]])), None)
+        now = next(iter(_look([[run.pk for run in seen.runs]], batch.started_at)), None)
         if now is None or now.why_not:
             return now.why_not if now else say("it has just changed")
         queued.extend(_undo(now, new))

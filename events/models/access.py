@@ -26,6 +26,10 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         """Grants that give access now."""
         return self.filter(state=Grant.State.ACTIVE)
 
+    def customers(self, most: int) -> int:
+        """How many students have these, counted to `most`."""
+        return self.order_by().values("customer").distinct()[:most].count()
+
     def owed(self) -> "GrantQuerySet":
         """Active grants that were not seen in Thinkific yet."""
         return self.filter(state=_word(Grant.State.ACTIVE), seen_at=None)

@@ -167,6 +167,12 @@ class EventLog(models.Model):
                 condition=Q(gave_nothing=True, trigger="product_purchased", dealt_with_at=None),
                 name="event_gave_nothing",
             ),
+            # Refunds after which a buyer may still have access.
+            models.Index(
+                fields=["trigger", "-received_at", "-id"],
+                condition=Q(gave_nothing=True, trigger="product_refunded"),
+                name="event_ended_nothing",
+            ),
         ]
 
     def __str__(self) -> str:

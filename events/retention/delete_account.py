@@ -11,7 +11,7 @@ from events.retention.batches import in_batches
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import Marketplace
-from integrations.sentences import say, say_count
+from integrations.sentences import Said, say, say_count
 from rules import changing
 
 # Rows in one transaction: on SQLite nothing can be received while it lasts.
@@ -22,36 +22,65 @@ SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DeletionSummary:
-    """What is deleted with an account; no count is above backlog.MAX_COUNT."""
+    """What goes with an account; no count is above backlog.MAX_COUNT.
+
+    `unread` are what it sent and nobody has read yet, `buyers` those who keep access.
+    """
 
     rules: int
     products: int
     events: int
     names: int
+    unread: int
+    buyers: int
 
     def lines(self) -> list[str]:
         """Return the counts in words, such as "3 rules" or "10,000+ events", without zeros."""
-        rules, products, events, names = map(
-            backlog.capped, (self.rules, self.products, self.events, self.names)
+        rules, products, events, names, unread = map(
+            backlog.capped, (self.rules, self.products, self.events, self.names, self.unread)
         )
         lines = (
             rules and say_count(self.rules, "1 rule", "{number} rules", number=rules),
             products
             and say_count(self.products, "1 product", "{number} products", number=products),
             events and say_count(self.events, "1 event", "{number} events", number=events),
+            unread
+            and say_count(
+                self.unread,
+                "1 delivery that was not read yet",
+                "{number} deliveries that were not read yet",
+                number=unread,
+            ),
             names and say_count(self.names, "1 named type", "{number} named types", number=names),
         )
         return [str(line) for line in lines if line]
+
+    @property
+    def kept(self) -> Said | str:
+        """That buyers keep access which nothing ends any more, "" for none."""
+        return (
+            say_count(
+                self.buyers,
+                "1 buyer keeps access, and no refund or cancellation ends it any more.",
+                "{number} buyers keep access, and no refund or cancellation ends it any more.",
+                number=backlog.capped(self.buyers),
+            )
+            if self.buyers
+            else ""
+        )
 
 
 def summarize(marketplace: Marketplace) -> DeletionSummary:
     """Return what deleting the account would delete."""
     most = backlog.MAX_COUNT
+    unread = Delivery.objects.filter(marketplace=marketplace, state=Delivery.State.NEW)
     return DeletionSummary(
         rules=marketplace.rules.order_by()[:most].count(),
         products=marketplace.products.order_by()[:most].count(),
         events=EventLog.objects.filter(marketplace=marketplace).order_by()[:most].count(),
         names=marketplace.named_types.order_by()[:most].count(),
+        unread=unread.order_by()[:most].count(),
+        buyers=Grant.objects.filter(marketplace=marketplace).active().customers(most),
     )
 
 

@@ -52,18 +52,21 @@ def stand_in_name(kind: str, external_id: str) -> str:
 
 class ProductQuerySet(models.QuerySet["Product"]):
     def named(self, marketplace_id: int, kind: str, external_id: str, name: str) -> "Product":
-        """Return the product with this SamCart ID, creating or renaming it if needed.
+        """Return the product with this SamCart ID, creating it if needed.
 
+        `name` is what SamCart calls it; it becomes the product's name unless a person changed that.
         An empty `name` renames nothing.
         """
         key = {"marketplace_id": marketplace_id, "kind": kind, "external_id": external_id}
         product = self.filter(**key).first()
         if product is None:
-            told = {"name": name or stand_in_name(kind, external_id)}
+            told = {"name": name or stand_in_name(kind, external_id), "samcart_name": name}
             product = self.get_or_create(**key, defaults=told)[0]
-        if name and product.name != name:
-            product.name = name
-            product.save(update_fields=["name"])
+        if name and product.samcart_name != name:
+            if product.has_samcart_name:
+                product.name = name
+            product.samcart_name = name
+            product.save(update_fields=["name", "samcart_name"])
         return product
 
 
@@ -80,6 +83,8 @@ class Product(models.Model):
     kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.PRODUCT)
     external_id = models.CharField(_("SamCart ID"), max_length=64)
     name = models.CharField(_("name"), max_length=255)
+    # As SamCart last sent it, "" until it does. `name` follows it until a person changes `name`.
+    samcart_name = models.CharField(max_length=255, blank=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = ProductQuerySet.as_manager()
@@ -96,6 +101,11 @@ class Product(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def has_samcart_name(self) -> bool:
+        """Whether SamCart's next name for it replaces `name`."""
+        return self.samcart_name in ("", self.name)
 
 
 class Customer(models.Model):

@@ -168,6 +168,15 @@ def _given_by_rule(here: Place) -> None:
     here.client.post(f"{address}?rule={number}", {"chosen": event.pk})
 
 
+def _refunded(here: Place) -> None:
+    Rule.objects.all().delete()
+    here.shop.rule(destination=here.course)
+    here.shop.sell()
+    event = EventLog.objects.latest("pk")
+    here.shop.sell("20_product")
+    here.post("refunded", chosen=event.pk)
+
+
 def _give_access(here: Place) -> None:
     here.post(
         "give-access", customer=here.customer.pk, destination=here.course.pk, reason="A gift."
@@ -402,6 +411,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "undo-step": (Act.RULE_ADDED, _undo_step),
     "give-to-anyone": (Act.ACCESS_GIVEN, _give_to_anyone),
     "given-by-rule": (Act.BUYERS_ENDED, _given_by_rule),
+    "refunded": (Act.BUYERS_ENDED, _refunded),
     "give-access": (Act.ACCESS_GIVEN, _give_access),
     "end-access": (Act.ACCESS_ENDED, _end_access),
     "change-last-day": (Act.LAST_DAY_CHANGED, _change_last_day),

@@ -63,6 +63,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "another-course": SETS_UP,
     "earlier": HELPS,
     "given-by-rule": HELPS,
+    "refunded": HELPS,
     "left-over": SETS_UP,
     "undo-step": SETS_UP,
     "give-access": HELPS,

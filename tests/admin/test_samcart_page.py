@@ -392,7 +392,10 @@ def test_who_has_access_keeps_it_when_the_account_is_deleted(boss, shop, monkeyp
         product = factories.ProductFactory.create(marketplace=shop.marketplace)
         same: dict[str, Any] = {"integration": runs[0].integration, "target": "course:501"}
         queued.grant(run, product=product, marketplace=shop.marketplace, **same)
-    boss.post(place("-delete", shop.marketplace.pk))
+    path = place("-delete", shop.marketplace.pk)
+    kept = "2 buyers keep access, and no refund or cancellation ends it any more."
+    assert kept in words(boss.get(path))
+    boss.post(path)
     for grant in Grant.objects.active():
         assert (grant.marketplace, grant.product, grant.event) == (None, None, None)
     assert list(Grant.objects.values_list("order_id", flat=True)) == ["7", "7"]
@@ -412,6 +415,13 @@ def test_an_account_with_too_much_to_delete_at_once_is_deleted_by_another_press(
     boss.post(path)
     assert not Marketplace.objects.exists()
     assert not EventLog.objects.exists()
+
+
+def test_what_was_not_read_yet_is_counted_too(boss, shop):
+    shop.post({"type": "Order"})
+    assert "1 delivery that was not read yet" in words(
+        boss.get(place("-delete", shop.marketplace.pk))
+    )
 
 
 def test_counts_of_what_goes_end_at_a_limit(shop, monkeypatch):

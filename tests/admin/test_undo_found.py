@@ -255,8 +255,8 @@ def test_of_many_rules_that_stay_on_after_an_undo_the_others_are_counted(world, 
 
 
 def test_a_batch_is_undone_from_its_page_after_its_product_was_deleted(world, manager, ran):
-    page = reverse("admin:integrations_product_delete", args=[Product.objects.get().pk])
-    manager.post(page, {"post": "yes"})
+    # Deleting the row itself stands for an older Admit, which deleted products that had been sold.
+    Product.objects.get().delete()
     assert not Rule.objects.exists()
     look = undo(world, manager)
     assert "Undo it for 2 purchases" in words(look)

@@ -554,7 +554,7 @@ NAMES_NOBODY = labels(
     integrations.FieldMapping: samcart_field
     integrations.Integration: name sealed_secret secret_ending site student_field url
     integrations.Marketplace: name source
-    integrations.Product: external_id name
+    integrations.Product: external_id name samcart_name
     integrations.ProfileField: field_type label
     integrations.WebhookSecret: digest sealed
     rules.NamedType: type

@@ -547,6 +547,18 @@ def test_products_and_customers_are_renamed_by_what_comes_later(shop):
     assert (event.product, event.customer) == (Product.objects.get(), person)
 
 
+def test_a_name_that_a_person_gave_a_product_outlives_what_samcart_calls_it(shop):
+    shop.sell("10_product", minutes=0)
+    Product.objects.update(name="Mine")
+    shop.sell("10_product", minutes=30)
+    shop.sell(changed("10_product", product__name="New Name"), minutes=60)
+    product = Product.objects.get()
+    assert (product.name, product.samcart_name) == ("Mine", "New Name")
+    Product.objects.update(name="New Name")
+    shop.sell(changed("10_product", product__name="Newer Name"), minutes=90)
+    assert Product.objects.get().name == "Newer Name"
+
+
 def test_a_product_without_a_name_has_its_number_for_one_until_it_is_named(shop):
     shop.sell(changed("10_product", product__name=None), minutes=0)
     assert Product.objects.get().name == "Product 1048001"

@@ -46,6 +46,7 @@ PAGES = [
     "/admin/given-by-rule/?rule={rule}",
     "/admin/given-by-rule/?rule=0",
     "/admin/given-by-rule/?product={product}",
+    "/admin/refunded/",
     "/admin/left-over/",
     "/admin/left-over/?product={product}",
     "/admin/left-over/?account={marketplace}",

@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges
-from config.admin.parts.buttons import Buttons
+from config.admin.parts.buttons import Buttons, go_back
 from config.admin.parts.params import page_number, row_ids, word
 from integrations.sentences import Text, grouped, say
 
@@ -186,7 +186,10 @@ class ListAdmin(Buttons):
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
     ) -> HttpResponse | None:
-        """Run an action for the ticked rows; refuse all of them if one is not a row's number."""
+        """An action for the ticked rows; refuses them all when one of them cannot be a row.
+
+        When it is done the person is back on the page that asked for it, which may be another one.
+        """
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if len(row_ids(ticked)) != len(ticked):
             text = say(
@@ -194,7 +197,10 @@ class ListAdmin(Buttons):
             )
             self.message_user(request, text, messages.WARNING)
             return None
-        return super().response_action(request, queryset, *args, **kwargs)
+        here = request.get_full_path()
+        answer = super().response_action(request, queryset, *args, **kwargs)
+        is_done = answer is not None and answer.headers.get("Location") == here
+        return go_back(request, here) if is_done else answer
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -113,12 +113,14 @@ def delete(request: HttpRequest, account: int) -> HttpResponse:
     """A page that counts what goes; its button deletes."""
     found = get_object_or_404(Marketplace, pk=account)
     if request.method != "POST":
+        summary = delete_account.summarize(found)
         return render(
             request,
             "admin/samcart/delete.html",
             title=say("Delete {name}?", name=found),
             account=found,
-            lines=delete_account.summarize(found).lines(),
+            lines=summary.lines(),
+            kept=summary.kept,
         )
     if not delete_account.delete(found):
         text = say(

@@ -28,6 +28,7 @@ from events.reports import (
     days,
     promise,
     queue,
+    refunded,
     trigger_coverage,
 )
 from integrations import app_registry, credentials
@@ -62,7 +63,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     left_giving, says_left = left_over.that_give(request, rules)
     path = overview_checklist.path(tasks)
     in_line = backlog.in_line()
-    behind = behind_all_rules.everywhere()
+    behind, refunds = behind_all_rules.everywhere(), refunded.still_in()
     nothing = promise.unfulfilled()
     kept = promise.promise(nothing, behind=behind.grants)
     missing = {account: trigger_coverage.missing(account) for account in accounts}
@@ -74,7 +75,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
         to_set_up=sum(not task.done for task in tasks),
-        behind=behind_all.in_one_sentence(behind),
+        behind=behind_all.in_one_sentence(behind, refunds),
         left_over=left_giving,
     )
     return render(
@@ -87,7 +88,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         **_figures(facts, _period(request), in_line),
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
-        behind=behind_all.by_rule(request, behind),
+        behind=behind_all.by_rule(request, behind, refunds),
         left_over=says_left,
         **_nothing_given(nothing),
         **_never_sent(missing),

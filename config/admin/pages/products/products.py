@@ -4,9 +4,9 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
@@ -17,7 +17,9 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
 from config.admin.pages.log.log_filters import sales_of
+from config.admin.pages.products import product_deleting
 from config.admin.pages.products.coverage_meanwhile import said_added
+from config.admin.pages.products.product_form import ProductForm
 from config.admin.pages.rules import edited_rule, given_by_rule, left_over, undo_offers
 from config.admin.parts import badges, batch_links
 from config.admin.parts.audited import Acts, Audited
@@ -26,11 +28,10 @@ from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
-from events.reports import anybody, backfill, subscriptions
+from events.reports import backfill, product_use, subscriptions
 from events.reports.last_run import with_last_run
-from integrations import product_lines
 from integrations.audit import Act
-from integrations.models import Marketplace, Product
+from integrations.models import Product
 from integrations.ordering import by_name
 from integrations.sentences import grouped, joined, say, say_count
 from rules import changing, copying, leftovers, pairing
@@ -41,39 +42,6 @@ COUNTED = 1000
 # The highest number of sales that is counted, because the list can be sorted by them.
 MOST_SALES = 10_000
 SHOWN_EVENTS = 10
-
-
-class ProductForm(forms.ModelForm):
-    class Meta:
-        model = Product
-        fields = ("external_id", "name", "marketplace", "kind")
-        labels = {"marketplace": _("SamCart account")}
-        help_texts = {
-            "external_id": _("In SamCart open the product; its ID is in the page's address."),
-            "name": _("The first event brings SamCart's own name."),
-            "kind": _("A course of SamCart's own Courses app is not a product."),
-        }
-        error_messages = {
-            NON_FIELD_ERRORS: {"unique_together": _("Another product has this SamCart ID already.")}
-        }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.pk or "kind" not in self.fields:
-            return
-        # A new product is asked only for what Admit cannot know.
-        accounts = list(Marketplace.objects.order_by("pk")[:2])
-        self.initial.setdefault("marketplace", accounts[0] if accounts else None)
-        self.fields["kind"].widget = forms.HiddenInput()
-        if len(accounts) == 1:
-            self.fields["marketplace"].widget = forms.HiddenInput()
-
-    def clean_external_id(self) -> str:
-        """Return the ID as SamCart's events carry it."""
-        try:
-            return product_lines.samcart_id(self.cleaned_data["external_id"])
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from None
 
 
 @admin.register(Product)
@@ -158,15 +126,27 @@ class ProductAdmin(Audited, ListAdmin):
         shown = capped if product.sold_lately > MOST_SALES else grouped(product.sold_lately)
         return format_html('<a href="{}">{}</a>', sales_of(product.pk), shown)
 
+    # Deleting
+
+    def delete_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Only of a product without a history; a sale that comes in meanwhile waits."""
+        with transaction.atomic():
+            product = self.get_object(request, object_id)
+            if product is not None and self.has_delete_permission(request, product):
+                if request.method == "POST":
+                    Product.objects.select_for_update().filter(pk=product.pk).first()
+                use = product_use.of_product(product)
+                if use is not None:
+                    return product_deleting.refused(request, product, use)
+            return super().delete_view(request, object_id, *args, **kwargs)
+
     def delete_model(self, request: HttpRequest, obj: Product) -> None:
         """Delete the product, and its rules with it."""
         changing.note_deleted(Rule.objects.filter(product=obj))
         super().delete_model(request, obj)
 
-    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-        rules = context["object"].rules.select_related("destination")
-        told = {"anybody_has": anybody.has_what_rules_are_about(rules)}
-        return super().render_delete_form(request, context | told)
+    def response_delete(self, request: HttpRequest, name: str, number: int) -> HttpResponse:
+        return product_deleting.say_deleted(request, name, number)
 
     # The page of one product
 

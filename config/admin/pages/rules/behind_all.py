@@ -4,17 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.http import HttpRequest
+from django.urls import reverse
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import given_by_rule, keeping
+from config.admin.pages.rules import given_by_rule, keeping, refunded
 from events.reports.behind_all_rules import BehindAll
 from events.reports.dashboard import format_count
-from integrations.sentences import Said, say_count
+from events.reports.refunded import Refunded
+from integrations.sentences import Said, joined, say_count
 from rules.models import Rule
 
 
-def in_one_sentence(behind: BehindAll) -> Said | str:
-    """Return how many buyers that are, "" for none."""
+def in_one_sentence(behind: BehindAll, refunds: Sequence[Refunded] = ()) -> Said | str:
+    """Return how many buyers that are, and how many were refunded; "" for none."""
+    return joined([_of_rules(behind), refunded.in_words(refunds)])
+
+
+def _of_rules(behind: BehindAll) -> Said | str:
     if not behind.customers:
         return ""
     return say_count(
@@ -36,21 +42,27 @@ class Told:
     """
 
     rule: Rule | None
-    text: Said
+    text: Said | str
     page: str = ""
     grants: Sequence[int] = ()
     keep: Said | str = ""
 
 
-def by_rule(request: HttpRequest, behind: BehindAll) -> list[Told]:
+def by_rule(
+    request: HttpRequest, behind: BehindAll, refunds: Sequence[Refunded] = ()
+) -> list[Told]:
     """Return a line for each rule; a `rule` of None stands for all deleted rules.
 
-    A person who may not move these buyers gets no link.
+    One more line is about buyers who were refunded and still have access. A person who may not
+    move these buyers gets no links.
     """
-    if not allowed(request, given_by_rule.PERMISSION):
-        return [Told(each.rule, given_by_rule.in_words(each)) for each in behind.told]
-    back = request.get_full_path()
-    return [
+    may_move, back = allowed(request, given_by_rule.PERMISSION), request.get_full_path()
+    page = reverse("admin:refunded") if may_move else ""
+    of_refunds = [Told(None, refunded.in_words(refunds), page)] if refunds else []
+    if not may_move:
+        told = [Told(each.rule, given_by_rule.in_words(each)) for each in behind.told]
+        return [*told, *of_refunds]
+    told = [
         Told(
             each.rule,
             given_by_rule.in_words(each),
@@ -62,3 +74,4 @@ def by_rule(request: HttpRequest, behind: BehindAll) -> list[Told]:
         )
         for each in behind.told
     ]
+    return [*told, *of_refunds]

@@ -89,13 +89,16 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
 
 
 def ask(request: HttpRequest, page: Any, chosen: QuerySet[Rule]) -> Any:
-    """Add to Django's page that asks before deleting what belongs to these rules, and buyers."""
+    """Add to Django's page that asks before deleting what belongs to these rules, and buyers.
+
+    It also gets the way back of the page that led to it.
+    """
     if isinstance(page, TemplateResponse):
         rules: list[Any] = list(chosen)
         told = context([rule.pk for rule in rules]) | {"kept": _buyers(request, rules)}
         # Not all of very many are shown.
         told["queryset"] = sorted(rules, key=lambda rule: not hasattr(rule, "buyers"))
-        page.context_data = (page.context_data or {}) | told
+        page.context_data = (page.context_data or {}) | told | {"back": way_back(request)}
     return page
 
 

@@ -14,7 +14,7 @@ from config.admin.parts.params import row_in
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, say, say_count
-from rules import undoing
+from rules import product_undoing, undoing
 from rules.models import Rule
 
 # So long after a deletion a page offers to undo it; Changes does so later too.
@@ -22,7 +22,9 @@ OFFERED = timedelta(minutes=1)
 STEPS = 5
 EDITS, ADDS, DELETES = "rules.change_rule", "rules.add_rule", "rules.delete_rule"
 # What is needed beside EDITS, by what was done.
-NEEDED = {Act.RULE_DELETED: ADDS, Act.RULE_ADDED: DELETES}
+NEEDED = {Act.RULE_DELETED: ADDS, Act.RULE_ADDED: DELETES, Act.PRODUCT_DELETED: ADDS}
+ADDS_PRODUCTS = "integrations.add_product"
+OF_RULES = {Act.RULE_DELETED, Act.RULE_ADDED}
 # In an address: the number of an entry of the step that is undone.
 UNDOES = "undoes"
 
@@ -56,8 +58,14 @@ def _mark(entry: AuditEntry) -> tuple[object, str]:
 
 
 def may(request: HttpRequest, entry: AuditEntry) -> bool:
-    """Whether this person may undo that rules were added, or deleted."""
-    return entry.act in NEEDED and request.user.has_perms([EDITS, NEEDED[Act(entry.act)]])
+    """Return whether this person may undo that rules were added, or rules or a product deleted."""
+    if entry.act not in NEEDED:
+        return False
+    wanted = [EDITS, NEEDED[Act(entry.act)]]
+    product = product_undoing.number_in(entry) if entry.act != Act.RULE_ADDED else None
+    if product is not None and product_undoing.is_missing(product):
+        wanted.append(ADDS_PRODUCTS)
+    return request.user.has_perms(wanted)
 
 
 def asked(request: HttpRequest, *acts: Act) -> AuditEntry | None:
@@ -98,7 +106,7 @@ def with_it(entry: AuditEntry) -> tuple[Said, Said] | None:
 
     None where none is.
     """
-    if entry.act not in NEEDED:
+    if entry.act not in OF_RULES:
         return None
     step = undoing.of_step(entry)
     left = undoing.left(step)

@@ -11,14 +11,16 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from config.admin.pages.rules import undo_offers
+from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
 from events.execution import rule_history
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import say, say_count
+from integrations.sentences import Said, say, say_count
 from rules import undoing
+from rules.listing import listed
 from rules.models import Rule
 
 SHOWN = 200
@@ -32,7 +34,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
     Those that were added are deleted by the page that asks before any rules are.
     """
-    entry = undo_offers.asked(request, *undo_offers.NEEDED)
+    entry = undo_offers.asked(request, *undo_offers.OF_RULES)
     back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
     if entry is None:
         return _nothing_left(request, back)
@@ -45,7 +47,7 @@ def show(request: HttpRequest) -> HttpResponse:
     if entry.act == Act.RULE_ADDED:
         return _delete(request, [int(each.number) for each in left], len(step), back)
     if request.method == "POST":
-        return _restore(request, entry, back)
+        return restore(request, entry, back)
     reasons = (undoing.why_not(each) for each in left[:LOOKED_AT])
     title = say_count(len(left), "Bring back 1 rule?", "Bring back {number} rules?")
     return render(
@@ -89,18 +91,33 @@ def _delete(request: HttpRequest, left: Sequence[int], of: int, back: str) -> Ht
     return page
 
 
-def _restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
-    """Bring back all rules that were deleted in the step and are not there again."""
+def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
+    """Bring back what was deleted in the step and does not exist again, and lead to `back`."""
     try:
-        rules = undoing.undo_deleting(entry)
+        restored = undoing.undo_deleting(entry)
     except ValueError as error:
         messages.warning(request, say("Not undone. {why}", why=error))
         return HttpResponseRedirect(back)
-    for rule in rules:
+    for rule in restored.rules:
         rule_history.give_back(rule)
-    text = say_count(len(rules), "Undone: 1 rule is back.", "Undone: {number} rules are back.")
-    messages.success(request, text)
+    messages.success(request, _restored(restored))
     return HttpResponseRedirect(back)
+
+
+def _restored(found: undoing.Restored) -> Said:
+    """Return a sentence such as: Undone: Ink Club and 5 rules are back."""
+    number = len(found.rules)
+    if not found.products:
+        return say_count(number, "Undone: 1 rule is back.", "Undone: {number} rules are back.")
+    products = listed([brief(product.name) for product in found.products])
+    if not number:
+        return say("Undone: {products} is back.", products=products)
+    return say_count(
+        number,
+        "Undone: {products} and 1 rule are back.",
+        "Undone: {products} and {number} rules are back.",
+        products=products,
+    )
 
 
 PAGES = [Page("undo-step/", "undo-step", show, undo_offers.EDITS)]

@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import given_by_rule, undo_offers
+from config.admin.pages.rules import given_by_rule, undo_offers, undo_step
 from config.admin.pages.staff import changes_cells
 from config.admin.pages.staff.changes_list import (
     ActFilter,
@@ -169,7 +169,7 @@ class ChangesAdmin(ReadOnly):
             "undone": bool(undoing.undone([entry])),
             "with_it": undo_offers.with_it(entry),
             "with_it_page": self._page_of_step(request, entry),
-            "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDONE else "",
+            "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDOABLE else "",
         }
         return super().render_change_form(request, context | told, *args, **kwargs)
 
@@ -179,9 +179,15 @@ class ChangesAdmin(ReadOnly):
         return undo_offers.address(entry, back=back) if undo_offers.may(request, entry) else ""
 
     def undo(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
-        """Make the rule what it was before this change; one that was added is asked about first."""
+        """Make the rule what it was before this change, or bring back a product with its rules.
+
+        An added rule is deleted by the page that asks first.
+        """
         if entry.act in undo_offers.NEEDED and not undo_offers.may(request, entry):
             raise PermissionDenied
+        if entry.act == Act.PRODUCT_DELETED:
+            back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
+            return undo_step.restore(request, entry, back)
         if entry.act == Act.RULE_ADDED and _can_undo(entry):
             page = undo_offers.address_of_one(entry, back=way_back(request))
             return HttpResponseRedirect(page)
@@ -221,4 +227,4 @@ def _named(part: str) -> Q:
 def _can_undo(entry: Any) -> bool:
     if hasattr(entry, "undoable"):  # a line of the list
         return bool(entry.undoable)
-    return entry.act in undoing.UNDONE and not undoing.why_not(entry)
+    return entry.act in undoing.UNDOABLE and not undoing.why_not(entry)

@@ -178,7 +178,8 @@ def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
     left = {entry.pk for entry in undoing.left(chain.from_iterable(steps.values()))}
     for each in lines:
         step = steps.get(each.pk, ())
-        each.undoable = len(each.line) == 1 and each.pk in last
+        alone = len(each.line) == 1
+        each.undoable = alone and (each.pk in last or _is_product_gone(each, undone))
         each.left = len([entry for entry in step if entry.pk in left])
         each.all_left = each.left == len(step)
         each.undone = all(entry.pk in undone for entry in each.line)
@@ -189,3 +190,7 @@ def _is_step(line: Any, last: Container[int]) -> bool:
     at_once = line.step is not None or len({entry.at for entry in line.line}) == 1
     several = len(line.line) > 1 and line.act in {Act.RULE_ADDED, Act.RULE_DELETED}
     return several and at_once and any(entry.pk in last for entry in line.line)
+
+
+def _is_product_gone(entry: AuditEntry, undone: set[int]) -> bool:
+    return entry.act == Act.PRODUCT_DELETED and entry.pk not in undone

@@ -1,0 +1,53 @@
+"""Deleting a product: one with a history stays, and its page offers what can be done instead."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+
+from config.admin.menu import allowed
+from config.admin.parts.badges import brief
+from config.admin.parts.buttons import page_of
+from config.admin.parts.page import render
+from events.reports.product_use import Use
+from integrations.audit import Act
+from integrations.models import AuditEntry, Product
+from integrations.sentences import joined, say, say_count
+from rules.models import Rule
+
+
+def refused(request: HttpRequest, product: Product, use: Use) -> HttpResponse:
+    """The page in place of the one that asks: why it stays, and what to do with its rules."""
+    rules = list(Rule.objects.filter(product=product).with_names().order_by("pk"))
+    on = [rule for rule in rules if rule.enabled]
+    number, are_on = len(rules), len(on)
+    return render(
+        request,
+        "admin/integrations/product/refused.html",
+        title=say("{name} cannot be deleted", name=brief(product.name)),
+        product=product,
+        use=use,
+        rules=rules,
+        on=on,
+        ends=use.buyers and any(rule.spec.ends_access for rule in on),
+        delete=say_count(number, "Delete its rule", "Delete its {number} rules"),
+        turn_off=say_count(are_on, "Turn its rule off", "Turn its {number} rules off"),
+        back=page_of(product),
+    )
+
+
+def say_deleted(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Say that the product of this number is gone, with the way to the undo, on the list."""
+    text = say("{name} is deleted.", name=brief(name))
+    kind = Product._meta.model_name
+    entries = AuditEntry.objects.filter(kind=kind, number=str(number), act=Act.PRODUCT_DELETED)
+    entry = entries.order_by("-pk").first()
+    if entry is None or not allowed(request, "integrations.view_auditentry"):
+        messages.success(request, text)
+    else:
+        back = say("You can have it back under Changes.")
+        shown = format_html(
+            '{} <a href="{}">{}</a>', joined([text, back]), page_of(entry), say("See the change")
+        )
+        messages.success(request, shown)
+    return HttpResponseRedirect(reverse("admin:integrations_product_changelist"))

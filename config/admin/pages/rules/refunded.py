@@ -1,0 +1,127 @@
+"""Who was refunded and still has the course: end it for them, or let them keep it."""
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from config.admin.menu import allowed
+from config.admin.pages import many
+from config.admin.pages.rules.given_by_rule import PERMISSION
+from config.admin.parts.badges import brief
+from config.admin.parts.buttons import way_back
+from config.admin.parts.page import Page, render
+from config.admin.parts.params import row_ids
+from events.execution import moving
+from events.execution.rerun import Rerun
+from events.models import RuleRun
+from events.reports import refunded
+from events.reports.refunded import Refunded
+from integrations.models import Destination
+from integrations.sentences import Said, say, say_count
+from rules.listing import listed
+from rules.models import Rule
+from rules.triggers import Trigger
+
+NAMED = 3
+
+
+def in_words(found: Sequence[Refunded]) -> Said | str:
+    """ "2 buyers were refunded and still have Ink: no rule ended it."; "" for none."""
+    customers = {grant.customer_id for each in found for grant in each.grants}
+    names = dict.fromkeys(brief(grant.name) for each in found for grant in each.grants)
+    if not customers:
+        return ""
+    return say_count(
+        len(customers),
+        "1 buyer was refunded and still has {courses}: no rule ended it.",
+        "{number} buyers were refunded and still have {courses}: no rule ended it.",
+        courses=listed([*names], NAMED),
+    )
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """Who they are by GET; by POST the `chosen` lose it, or keep it."""
+    back = way_back(request) or reverse("admin:index")
+    if "again" in request.POST:
+        kept = refunded.still_in(kept=True)
+        moving.tell_again((each.event, each.grants) for each in kept)
+        return HttpResponseRedirect(request.get_full_path())
+    found = refunded.still_in()
+    if request.method == "POST":
+        numbers = set(row_ids(request.POST.getlist("chosen")))
+        chosen = [each for each in found if each.event.pk in numbers]
+        return _settle(request, chosen, back)
+    may_add = allowed(request, "rules.add_rule")
+    return render(
+        request,
+        "admin/refunded.html",
+        title=say("Refunded, and still in"),
+        told=in_words(found),
+        found=[(each.event.pk, each.line) for each in found],
+        missing=_missing_rules(found) if may_add else [],
+        kept=refunded.still_in(kept=True),
+        back=back,
+    )
+
+
+def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> HttpResponse:
+    if not chosen:
+        messages.warning(request, say("Nobody was chosen, so nothing was changed."))
+        return HttpResponseRedirect(request.get_full_path())
+    if "keep" in request.POST:
+        moving.keep((each.event, each.grants) for each in chosen)
+        customers = {grant.customer_id for each in chosen for grant in each.grants}
+        text = say_count(len(customers), "1 buyer keeps it.", "{number} buyers keep it.")
+        messages.success(request, text)
+        return HttpResponseRedirect(request.get_full_path())
+    batch = many.begin(request, say("End what was refunded"))
+    purchases = [(each.event, [grant.pk for grant in each.grants], ()) for each in chosen]
+    left = moving.move(purchases, batch, why=moving.REFUNDED)
+    return many.done(request, batch, left, Rerun(len(batch.run_ids), left).sentence(), back)
+
+
+def _missing_rules(found: Iterable[Refunded]) -> list[tuple[str, Said]]:
+    """The page New rule, filled in, for each product and course whose refund ends nothing."""
+    runs = {
+        (run.event.product_id, run.integration_id, run.target): run
+        for each in found
+        for run in each.runs
+    }
+    links = []
+    for run in runs.values():
+        if (link := _new_rule(run)) is not None:
+            links.append(link)
+    return links
+
+
+def _new_rule(run: RuleRun) -> tuple[str, Said] | None:
+    """None where the course or the product is gone, or a rule is there by now."""
+    kind, _, number = run.target.partition(":")
+    course = Destination.objects.filter(
+        integration=run.integration_id, kind=kind, external_id=number, gone_at=None
+    ).first()
+    product = run.event.product
+    if course is None or product is None:
+        return None
+    rules = Rule.objects.concerning(product).filter(enabled=True, destination=course)
+    if rules.filter(trigger=Trigger.PRODUCT_REFUNDED, action=run.spec.opposite).exists():
+        return None
+    asked = {
+        "product": product.pk,
+        "trigger": Trigger.PRODUCT_REFUNDED.value,
+        "integration": run.integration_id,
+        "action": run.spec.opposite,
+        "destination": course.pk,
+    }
+    text = say(
+        "New rule: a refund of {product} ends {course}",
+        product=brief(product.name),
+        course=brief(course.name),
+    )
+    return f"{reverse('admin:new-rule')}?{urlencode(asked)}", text
+
+
+PAGES = [Page("refunded/", "refunded", show, PERMISSION)]

@@ -1,0 +1,120 @@
+"""Who was refunded and still has what the purchase gave, because no rule ended it.
+
+Cancellations are left out: SamCart does not say whether the paid time is over when it sends one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.expressions import RawSQL
+
+from events.access.ledger import Sale
+from events.deciding import revocations
+from events.models import EventLog, Grant, RuleRun
+from events.reports import left_behind
+from events.reports.many import Line
+from integrations.sentences import say
+from rules.listing import listed
+from rules.triggers import Trigger
+
+# So many refunds that ended nothing are looked at, the newest.
+MOST = 500
+# Written into the statement, so that SQLite knows that the index `event_ended_nothing` holds it.
+_REFUNDED = RawSQL(f"'{Trigger.PRODUCT_REFUNDED.value}'", ())  # noqa: S611 - our word
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """A purchase that was refunded, by the `event` that gave it, with what its buyer still has."""
+
+    event: EventLog
+    refund: EventLog
+    runs: Sequence[RuleRun]
+
+    @property
+    def grants(self) -> list[Grant]:
+        return [run.grant for run in self.runs if run.grant]
+
+    @property
+    def line(self) -> Line:
+        """As a page shows it."""
+        old = listed([grant.name for grant in self.grants])
+        why = revocations.sentence(self.refund)
+        return Line(self.event, self.grants[0].customer, say("{old}: {why}", old=old, why=why))
+
+
+def still_in(*, kept: bool = False) -> list[Refunded]:
+    """Return them, the newest first; with `kept` those whom a person lets keep it.
+
+    One query where there are none. What another purchase gives the buyer as well is not in it.
+    """
+    refunds = list(_refunds(kept=kept))
+    if not refunds:
+        return []
+    grants = [
+        grant
+        for grant in _grants(kept=kept).filter(_of_sales(refunds))
+        if any(_ended(grant, refund) for refund in refunds)
+    ]
+    alone = {grant.pk for grant in grants} - _given_besides(grants)
+    runs = (
+        left_behind.still_open()
+        .filter(grant__in=alone)
+        .select_related(
+            "rule",
+            "event__product",
+            "integration",
+            "event__customer",
+            "event__delivery",
+            "grant__customer",
+        )
+    )
+    newest = {run.grant_id: run for run in runs.order_by("received_at", "pk")}
+    of_event: dict[int, list[RuleRun]] = {}
+    for run in newest.values():
+        of_event.setdefault(run.event_id, []).append(run)
+    events = {run.event_id: run.event for run in newest.values()}
+    ended = revocations.ended_since(events.values(), by=[Trigger.PRODUCT_REFUNDED])
+    found = [Refunded(events[pk], ended[pk], of_event[pk]) for pk in events if pk in ended]
+    return sorted(found, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
+
+
+def _refunds(*, kept: bool) -> list[EventLog]:
+    """The newest refunds that ended nothing, of purchases with open access."""
+    ended_nothing = EventLog.objects.filter(trigger=_REFUNDED, gave_nothing=True)
+    newest = ended_nothing.order_by("-received_at", "-pk")[:MOST]
+    same = {name: OuterRef(name) for name in ("marketplace", "product")}
+    of_order = Q(order_id=OuterRef("order_id")) & ~Q(order_id="")
+    of_subscription = Q(subscription_id=OuterRef("subscription_id")) & ~Q(subscription_id="")
+    open_ = _grants(kept=kept).filter(of_order | of_subscription, **same)
+    return list(EventLog.objects.filter(Exists(open_), pk__in=newest.values("pk")))
+
+
+def _grants(*, kept: bool) -> QuerySet[Grant]:
+    bought = Grant.objects.active().filter(source=Grant.Source.PURCHASE)
+    return bought.filter(kept_at__isnull=not kept)
+
+
+def _of_sales(refunds: Sequence[EventLog]) -> Q:
+    orders = {each.order_id for each in refunds} - {""}
+    subscriptions = {each.subscription_id for each in refunds} - {""}
+    return Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
+
+
+def _ended(grant: Grant, refund: EventLog) -> bool:
+    """Whether the refund is of the grant's purchase, and nothing decided about it since."""
+    return Sale.of(grant).is_same(Sale.of(refund)) and grant.decided_at <= refund.received_at
+
+
+def _given_besides(grants: Sequence[Grant]) -> set[int]:
+    """The numbers of those of these that the student has by something else as well."""
+    numbers = {grant.pk for grant in grants}
+    others = Grant.objects.active().filter(customer__in={each.customer_id for each in grants})
+    has = {
+        (each.customer_id, each.integration_id, each.target)
+        for each in others.exclude(pk__in=numbers)
+    }
+    return {
+        each.pk for each in grants if (each.customer_id, each.integration_id, each.target) in has
+    }

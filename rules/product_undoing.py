@@ -1,0 +1,61 @@
+"""Find a product that was deleted, by what the audit kept of it, or bring it back."""
+
+from collections.abc import Iterable
+
+from integrations import audit
+from integrations.audit import Act
+from integrations.models import AuditEntry, Marketplace, Product
+
+
+def known(number: int) -> Product | None:
+    """Return the product that has or had this number.
+
+    If it was deleted, that is the product which has its SamCart ID now. If there is none either,
+    it is the product as it was, not saved. None if nothing is known, or its account is gone.
+    """
+    there = Product.objects.filter(pk=number).first()
+    entry = None if there else _deletion(number)
+    if entry is None:
+        return there
+    kept = entry.before or {}
+    account = Marketplace.objects.filter(pk=kept["marketplace"]["number"]).first()
+    key = {"marketplace": account, "kind": kept["kind"], "external_id": kept["external_id"]}
+    if account is None:
+        return None
+    return Product.objects.filter(**key).first() or Product(pk=number, name=kept["name"], **key)
+
+
+def is_missing(number: int) -> bool:
+    """Return whether the product was deleted, is not there again, and can be brought back."""
+    product = known(number)
+    return product is not None and product._state.adding
+
+
+def restore(product: Product) -> None:
+    """Save a product that `known` returned unsaved, and record it as the undo of its deletion."""
+    entry = _deletion(product.pk)
+    product.save(force_insert=True)
+    undoes = entry.pk if entry else None
+    audit.record_difference(Act.PRODUCT_ADDED, product, {}, audit.values(product), undoes=undoes)
+
+
+def restore_all(numbers: Iterable[int]) -> list[Product]:
+    """Bring back those of these products that are missing; return them."""
+    found = [known(number) for number in dict.fromkeys(numbers)]
+    missing = [product for product in found if product is not None and product._state.adding]
+    for product in missing:
+        restore(product)
+    return missing
+
+
+def number_in(entry: AuditEntry) -> int | None:
+    """Return the number of the product that a deleted rule was for, or that was deleted."""
+    if entry.act == Act.PRODUCT_DELETED:
+        return int(entry.number)
+    kept = (entry.before or {}).get("product")
+    return int(kept["number"]) if isinstance(kept, dict) else None
+
+
+def _deletion(number: int) -> AuditEntry | None:
+    entries = AuditEntry.objects.filter(kind=Product._meta.model_name, number=str(number))
+    return entries.filter(act=Act.PRODUCT_DELETED).order_by("-pk").first()

@@ -1,0 +1,143 @@
+"""Who was refunded and still has the course, because no rule ended it, is told and dealt with."""
+
+import html
+import re
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from config.staff import roles
+from events.models import Batch, Grant
+from events.reports import refunded
+from integrations.models import AuditEntry, Destination
+from tests.support.pages import said, signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+
+GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
+SOLD = "1048001"
+PAGE = "admin:refunded"
+TOLD = "2 buyers were refunded and still have Ink: no rule ended it."
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+@pytest.fixture
+def ink(world: World) -> Destination:
+    course = world.course("Ink")
+    world.rule("product_purchased", GIVES, course, product=SOLD)
+    return course
+
+
+def email(number: int) -> str:
+    return f"b{number}@example.com"
+
+
+def sell(world: World, number: int, name: str = "10_product", trigger: str = "") -> None:
+    world.sell(name, trigger, customer__email=email(number), order__id=1180 + number)
+    world.settle()
+
+
+@pytest.fixture
+def still_in(world: World, ink: Destination) -> Destination:
+    """Three bought, and two of them were refunded."""
+    for number in range(3):
+        sell(world, number)
+    for number in range(2):
+        sell(world, number, "20_product")
+    return ink
+
+
+def test_the_overview_tells_of_them_and_leads_to_their_page(manager, still_in):
+    page = manager.get(reverse("admin:index"))
+    assert f"{TOLD} See who" in words(page)
+    assert reverse(PAGE) in page.content.decode()
+    listed = words(manager.get(reverse(PAGE)))
+    assert [email(number) in listed for number in range(3)] == [True, True, False]
+    assert "Ink: order 1180 was refunded on" in listed
+
+
+def test_the_chosen_lose_it_and_that_can_be_undone(manager, world, still_in):
+    first = refunded.still_in()[-1]
+    assert first.grants[0].customer.email == email(0)
+    manager.post(reverse(PAGE), {"chosen": first.event.pk})
+    world.settle()
+    assert [world.access(email(number), still_in) for number in range(3)] == [False, True, True]
+    assert AuditEntry.objects.get(act="buyers_ended").number == str(first.event.pk)
+    assert "paid and is not in" not in words(manager.get(reverse("admin:index")))
+    undo = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"
+    chosen = re.findall(r'name="chosen" value="([^"]+)"', manager.get(undo).content.decode())
+    manager.post(undo, {"chosen": chosen})
+    world.settle()
+    assert world.access(email(0), still_in)
+    assert len(refunded.still_in()) == 2
+
+
+def test_who_may_keep_it_is_not_told_of_until_somebody_wants_that(manager, still_in):
+    every = [each.event.pk for each in refunded.still_in()]
+    page = manager.post(reverse(PAGE), {"chosen": every, "keep": "1"}, follow=True)
+    assert said(page) == ["2 buyers keep it."]
+    assert "Kept, because somebody said so" in words(page)
+    assert AuditEntry.objects.filter(act="buyers_kept").count() == 2
+    assert "were refunded" not in words(manager.get(reverse("admin:index")))
+    manager.post(reverse(PAGE), {"again": "1"})
+    assert TOLD in words(manager.get(reverse("admin:index")))
+
+
+def test_the_page_offers_the_rule_that_ends_it_next_time(manager, world, still_in):
+    page = manager.get(reverse(PAGE)).content.decode()
+    (address,) = re.findall(
+        r'href="([^"]+)">New rule: a refund of Example Course One ends Ink', page
+    )
+    filled_in = words(manager.get(html.unescape(address)))
+    assert "is refunded, end the customer's access to Ink on Art Academy." in filled_in
+    world.rule("product_refunded", ENDS, still_in, product=SOLD)
+    assert "New rule: a refund" not in words(manager.get(reverse(PAGE)))
+
+
+def test_nobody_is_told_of_whose_access_a_rule_ended_or_something_else_gives(world, ink):
+    sell(world, 0)
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    sell(world, 0, "20_product")
+    assert refunded.still_in() == []
+
+
+def test_who_bought_the_course_twice_has_it_rightly(world, ink):
+    sell(world, 0)
+    world.sell(customer__email=email(0), order__id=2000)
+    world.settle()
+    sell(world, 0, "20_product")
+    assert Grant.objects.active().count() == 2
+    assert refunded.still_in() == []
+
+
+def test_who_was_refunded_in_part_or_canceled_is_not_told_of(world, ink):
+    sell(world, 0)
+    sell(world, 0, "21_product")
+    sell(world, 0, "10_product", "subscription_canceled")
+    assert refunded.still_in() == []
+
+
+def test_who_bought_the_same_order_again_after_the_refund_is_not_told_of(world, still_in):
+    sell(world, 0, "10_product", "subscription_restarted")
+    assert [each.grants[0].customer.email for each in refunded.still_in()] == [email(1)]
+
+
+def test_where_there_are_none_it_takes_one_question(world, ink):
+    sell(world, 0)
+    with CaptureQueriesContext(connection) as asked:
+        assert refunded.still_in() == []
+    assert len(asked) == 1
+
+
+def test_nothing_is_done_where_nobody_was_chosen(manager, still_in):
+    page = manager.post(reverse(PAGE), follow=True)
+    assert said(page) == ["Nobody was chosen, so nothing was changed."]
+    assert Grant.objects.active().count() == 3
