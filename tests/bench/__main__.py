@@ -84,8 +84,8 @@ def _place(*, postgresql: bool, quick: bool) -> Iterator[Bench]:
             found = postgres.binaries()
             if found is None:
                 raise BenchError(f"There is no PostgreSQL here. {postgres.HOW_TO_INSTALL}")
-            # As on a server set up by default: a delivery, and the floor's body, must be on the disk before it
-            # is acknowledged.
+            # As on a server set up by default: a delivery, and the floor's body, must be
+            # on the disk before it is acknowledged.
             durable = postgres.server(
                 found, fsync="on", full_page_writes="on", synchronous_commit="on"
             )

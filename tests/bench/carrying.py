@@ -36,7 +36,7 @@ def measure(bench: Bench, school: School) -> list[Figure]:
         )
 
     for turn in range(rounds):
-        # A drain takes so long that the machine may change meanwhile, so measure floors on both sides.
+        # A drain takes long, and the machine may change meanwhile: measure floors on both sides.
         before = floors()
         per_second, per_run = drain(bench, f"drain{turn}", count)
         after = floors()
@@ -81,7 +81,7 @@ def drain(bench: Bench, name: str, count: int, first: int = 0) -> tuple[float, f
 
 
 def _await_calls(school: School, expected: int) -> list[dict[str, Any]]:
-    """Return all calls once enough have come and no more follow. Looks rarely: each look costs time."""
+    """Return all calls once enough have come and no more follow. Each look costs time."""
     until = time.monotonic() + GIVE_UP_SECONDS
     last = 0.0
     while time.monotonic() < until:

@@ -16,7 +16,7 @@ MEGABYTES = 300
 
 
 def measure(bench: Bench, school: School) -> list[Figure]:
-    """Measure single purchases at random moments, next to a POST and a call made one after the other."""
+    """Measure single purchases at random moments; the floor is a POST and then a call."""
     count, watch = (10, 3.0) if bench.quick else (40, 10.0)
     database = bench.database("idle") | school.environment
     path = bench.call("tests.bench.scene", "0", env=database).strip()
@@ -29,9 +29,7 @@ def measure(bench: Bench, school: School) -> list[Figure]:
         sent, floors = [], []
         for number in range(5_000_000, 5_000_000 + count):
             floors.append(_floor(school, floor_port, number))
-            time.sleep(
-                random.uniform(0.5, 1.0)
-            )  # An irregular interval, so that no poll can keep time with it.
+            time.sleep(random.uniform(0.5, 1.0))  # Irregular, so that no poll keeps time with it.
             sent.append(_post(port, path, number))
         time.sleep(REST_SECONDS)
     arrived = _arrivals(school)
@@ -56,7 +54,7 @@ def _post(port: int, path: str, number: int) -> tuple[int, float]:
 
 
 def _floor(school: School, port: int, number: int) -> float:
-    """Measure from the POST to the bare server until a call that we make ourselves right after it."""
+    """Measure from the POST to the bare server until our own call right after it."""
     with wire.Line(school.port) as line:
         _, at = _post(port, bare.PATH, number)
         line.ask(wire.post("/api/public/v1/users", b"{}"))

@@ -20,7 +20,7 @@ def tree(root: int) -> list[int]:
 
 
 def cpu_seconds(root: int) -> float:
-    """Return the processor time that the living processes of the tree have used so far, in seconds."""
+    """Return the processor seconds that the tree's living processes have used so far."""
     ticks = sum(int(fields[11]) + int(fields[12]) for p in tree(root) if (fields := _stat(p)))
     return ticks / os.sysconf("SC_CLK_TCK")
 

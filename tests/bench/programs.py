@@ -107,7 +107,7 @@ class Bench:
 
     @contextlib.contextmanager
     def up(self, *words: str, env: Environment, port: int = 0) -> Iterator[int]:
-        """Run `manage.py up` and wait until its web server, if any, answers; yield its process ID."""
+        """Run `manage.py up` until its web server, if any, answers; yield its process ID."""
         bind = ["--bind", f"127.0.0.1:{port}"] if port else ["--no-web"]
         with self.running("manage", "up", *bind, *words, env=env) as process:
             if port:
@@ -174,7 +174,7 @@ class School:
         return str(schools[0]["key"])
 
     def calls(self, last: int = 0) -> list[dict[str, Any]]:
-        """Return the calls it got, in order; `at` is in seconds of this machine's monotonic clock."""
+        """Return the calls it got, in order; `at` is in seconds of the monotonic clock."""
         few = f"?last={last}" if last else ""
         found: list[dict[str, Any]] = json.loads(ask(self.port, "GET", f"/_sandbox/calls{few}"))[
             "calls"

@@ -94,7 +94,7 @@ class World(Account):
         )
 
     def sell(self, name: str = "10_product", trigger: str = "", **changes: Any) -> EventLog:
-        """Post a sample body with changes such as customer__email="x@y.z"; return its first event."""
+        """Post a sample body with changes such as customer__email="x@y.z"; return its event."""
         assert self.post(changed(name, **changes), trigger).status_code == 200
         self.read()
         return EventLog.objects.order_by("pk").last()  # type: ignore[return-value]
