@@ -1,4 +1,4 @@
-"""Fixtures of every test; their settings are in tests/settings.py."""
+"""Fixtures for all tests; tests/settings.py has their settings."""
 
 import gc
 import os
@@ -20,7 +20,7 @@ DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors, for many tests wait for programs that they started."""
+    """Return one more than the number of processors: many tests wait for programs they started."""
     return (os.cpu_count() or 1) + 1
 
 
@@ -33,10 +33,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with slow programs, and leave out what the second database does not need.
+    """Run tests with slow programs first, and drop what the second database need not repeat.
 
-    Who waits for a program leaves the processors to the other processes, as long as these have
-    tests to run. Those that use the database in this process stay in the order of pytest-django.
+    Tests that wait for a program leave the processors to the other processes while those still have
+    tests to run. Tests that use the database in this process keep pytest-django's order.
     """
     items.sort(key=lambda item: _uses_database(item) or not item.get_closest_marker("slow"))
     if config.getoption("--second-database"):
@@ -44,9 +44,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage less often, and never among what is loaded, which stays.
+    """Collect garbage less often, and never look at objects that were loaded before the tests.
 
-    With the usual thresholds a seventh of the tests' processor time goes into looking.
+    With the usual thresholds a seventh of the tests' processor time goes into garbage collection.
     """
     gc.collect()
     gc.freeze()
@@ -54,11 +54,11 @@ def pytest_collection_finish() -> None:
 
 
 def _keep_what_a_database_decides(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep what may come out differently on a second database.
+    """Keep only tests whose result may differ on a second database.
 
-    So goes what is marked as decided by something else, or as told in another way there too.
-    pytest-django lets no test without one of these come near the database, so that what is left
-    out does the same whatever DATABASE_URL names. What starts a program on it has a marker.
+    This drops tests marked as independent of the database, or as covered there in another way.
+    pytest-django lets no test without a database marker near the database, so a dropped test does
+    the same whatever DATABASE_URL names. Tests that start a program on the database have a marker.
     """
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
@@ -73,21 +73,21 @@ def _keep_what_a_database_decides(config: pytest.Config, items: list[pytest.Item
 
 
 def _uses_database(item: pytest.Item) -> bool:
-    """Whether the test itself does, and not only programs that it starts."""
+    """Return whether the test itself uses the database, not only programs that it starts."""
     asks = DATABASE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
     return bool(asks) or item.get_closest_marker("django_db") is not None
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _once_for_all_processes(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What tests.support.prepared holds is made by one of the processes, for all of them."""
+    """Let one process make what tests.support.prepared holds, for all processes."""
     own = tmp_path_factory.getbasetemp()
     prepared.shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
-    """On SQLite the file below is the database; PostgreSQL's has still to be made and dropped."""
+    """Keep SQLite's file, set up below; PostgreSQL's database must still be made and dropped."""
     return _on_sqlite()
 
 
@@ -97,9 +97,9 @@ def django_db_modify_db_settings(
     _once_for_all_processes: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """Begin with a copy of a database after `migrate`, so that there is nothing left to migrate.
+    """Start from a copy of a migrated database, so that no migration is left to run.
 
-    SQLite in a file, as in production: threads with connections of their own need one.
+    SQLite uses a file, as in production, because threads with their own connections need one.
     """
     from django.conf import settings
 
@@ -108,7 +108,7 @@ def django_db_modify_db_settings(
     if _on_sqlite():
         test["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
         shutil.copy(live.migrated_file(), test["NAME"])
-        # Nothing here outlives the machine. The processes of tests.support.live write as in
+        # Nothing here survives the machine. The processes of tests.support.live write as in
         # production.
         options = database["OPTIONS"]
         options["init_command"] = options["init_command"].replace("=FULL", "=OFF")
@@ -124,7 +124,7 @@ def _on_sqlite() -> bool:
 
 @pytest.fixture(autouse=True)
 def _nothing_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No try of a password is counted from before, each log line is told at once, in English."""
+    """Forget password tries of other tests, write each log line at once, and use English."""
     from django.conf import settings
     from django.utils import translation
 
@@ -140,7 +140,7 @@ def _nothing_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sandbox(settings) -> Iterator[Sandbox]:
-    """The stand-in of Thinkific on a port of its own, without any school yet."""
+    """A stand-in for Thinkific on its own port, without a school yet."""
     with Sandbox() as running:
         settings.THINKIFIC_API_URL = running.url
         yield running
@@ -154,7 +154,7 @@ def shop(db: None) -> shops.Shop:
 
 @pytest.fixture
 def real_shop(transactional_db: None) -> shops.Shop:
-    """As `shop`, in transactions that really commit or fail, for threads to see."""
+    """Like `shop`, but in transactions that commit or fail, so that threads can see them."""
     return shops.build()
 
 
@@ -175,7 +175,7 @@ def place(sandbox: Sandbox, transactional_db: None, settings: Any) -> Any:
 
 @pytest.fixture
 def address(place: Any) -> Iterator[str]:
-    """Where the pages of `place` are served."""
+    """The address that serves the pages of `place`."""
     from tests.support import browsing
 
     with browsing.serving() as found:

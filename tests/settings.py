@@ -1,4 +1,4 @@
-"""Admit's settings as tests run it; no .env is read, and no address but loopback is called."""
+"""Admit's settings for tests: they read no .env, and call no address but loopback."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ os.environ.update(
         "THINKIFIC_CALLS_PER_MINUTE": "0",
         "ERASED_FILE": f"{tempfile.gettempdir()}/admit-tests-erased-{os.getpid()}.jsonl",
         "BACKUP_DIR": f"{tempfile.gettempdir()}/admit-tests-backups-{os.getpid()}",
-        # Made when something is spooled, which no test does without a folder of its own.
+        # Created when something is spooled; every test that spools sets its own folder.
         "SPOOL_DIR": f"{tempfile.gettempdir()}/admit-tests-spool-{os.getpid()}",
     }
 )
@@ -24,11 +24,11 @@ for name in ("REDIS_URL", "DEBUG", "TIME_ZONE", "RETRY_DELAYS", "LEASE_SECONDS")
 from config.settings import *  # noqa: E402, F403 - the environment comes first
 from config.settings import INSTALLED_APPS as APPS_OF_ADMIT  # noqa: E402
 
-# For its command `flush`, which empties the database after a test in real transactions.
+# Its command `flush` empties the database after a test in real transactions.
 INSTALLED_APPS = ["tests.support", *APPS_OF_ADMIT]
 # Every test client starts the middleware, which would look for all static files each time.
 WHITENOISE_AUTOREFRESH = True
 # Each test asks /readyz of another installation.
 READY_SECONDS = 0.0
-# Made to take long, which a test that signs in need not wait for.
+# Real hashing is slow on purpose; tests that sign in need not wait for it.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

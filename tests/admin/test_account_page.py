@@ -1,4 +1,4 @@
-"""My account: each person sees all times in the time zone that this person chose."""
+"""My account: each person sees all times in the time zone of their choice."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Log, event, actions, customers and overview, as their readers use them."""
+"""Log, event, actions, customers and Overview, as people use them."""
 
 from datetime import timedelta
 

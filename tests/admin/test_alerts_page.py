@@ -1,4 +1,4 @@
-"""The Alerts page: what is wrong, and how the person who looks is told of it."""
+"""The Alerts page: what is wrong, and how the signed-in person is notified of it."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Bulk for all that a list finds, on every page: by a look, a thousand at a time."""
+"""Bulk actions on everything that a list finds, on every page, a thousand rows at a time."""
 
 import re
 from html import unescape

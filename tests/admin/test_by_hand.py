@@ -1,4 +1,4 @@
-"""What Support does by hand on a customer's page, as it looks there and in the log."""
+"""What Support does by hand on a customer's page, and how that page and the log show it."""
 
 import re
 from datetime import date, timedelta

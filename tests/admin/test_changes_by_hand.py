@@ -1,4 +1,4 @@
-"""What Changes and the customer's page tell of access by hand: which course, and which days."""
+"""What Changes and the customer's page say about access by hand: which course, which days."""
 
 from datetime import date, timedelta
 from typing import Any

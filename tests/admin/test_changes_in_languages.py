@@ -1,4 +1,4 @@
-"""The page Changes shows and finds what it says in the language of who reads it."""
+"""The page Changes shows and finds its sentences in the reader's language."""
 
 import pytest
 from django.urls import reverse

@@ -1,4 +1,4 @@
-"""The page Changes, what a rule's page says of its last change, and Undo."""
+"""The page Changes, what a rule's page says about its last change, and Undo."""
 
 import html
 import re

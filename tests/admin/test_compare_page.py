@@ -1,4 +1,4 @@
-"""Compare with Thinkific: what the page says, and what its buttons do, as each role."""
+"""Compare with Thinkific: what the page says, and what its buttons do for each role."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Before what a thief of a session would do, the password or a code is asked for once more."""
+"""Actions useful to a thief of a session ask for the password or a code once more."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""The coverage page: what it shows to each role, and many products set up with one Save."""
+"""The Coverage page: what each role sees, and many products set up with one Save."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""Lists as CSV files: all of it as filtered, safe to open, by permission, and in the audit."""
+"""Lists as CSV files: complete, filtered, safe to open, by permission, and in the audit."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""An ending that waits for its day: listed on its own, ended now, or dropped."""
+"""An ending that waits for its day: listed separately, ended now, or dropped."""
 
 from datetime import timedelta
 

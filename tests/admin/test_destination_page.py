@@ -1,4 +1,4 @@
-"""The page of a course or bundle: what it tells, and what a person says of it."""
+"""The page of a course or bundle: what it shows, and what a person can say about it."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""What an edited rule leaves to be done is said until it is done, and done from the same page."""
+"""After a rule was edited, pages say what is left to do, and offer to do it, until it is done."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""The tick of a rule that ends all access: in the guided form, on its own page, and in lists."""
+"""The check box of a rule that ends all access: in the guided form, on its page, in lists."""
 
 from typing import Any
 

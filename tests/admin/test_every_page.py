@@ -1,4 +1,4 @@
-"""Every page in a real Chromium: sound, legible, narrow enough, in reach of the keyboard."""
+"""Every page in a real Chromium: works, legible, narrow enough, usable by keyboard."""
 
 import re
 from pathlib import Path

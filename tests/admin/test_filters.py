@@ -1,4 +1,4 @@
-"""The filters of lists: how many rows are behind each result, and one row of them on a phone."""
+"""The filters of lists: the number of rows of each result, and the filter row on a phone."""
 
 import re
 from collections.abc import Iterator

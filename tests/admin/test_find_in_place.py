@@ -1,4 +1,4 @@
-"""A course is found while access is given, without losing what was entered, in a real Chromium."""
+"""Finding a course while giving access keeps what was entered, in a real Chromium."""
 
 import pytest
 from playwright.sync_api import Browser, expect

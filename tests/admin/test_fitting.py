@@ -1,4 +1,4 @@
-"""That tests.support.fitting sees what does not fit, and lets pass what does."""
+"""tests.support.fitting finds what does not fit, and accepts what does."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""The overview is calm only where nothing needs a person, and promises only what will happen."""
+"""The Overview is calm only when nothing needs a person, and promises only what will happen."""
 
 import html
 import itertools

@@ -1,4 +1,4 @@
-"""Help: seven questions, each with an answer that leads to its place."""
+"""Help: seven questions, each with an answer that links to the right page."""
 
 import re
 

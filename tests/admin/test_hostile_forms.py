@@ -1,4 +1,4 @@
-"""Odd values in addresses and forms, rows that go away meanwhile, and two people at once."""
+"""Odd values in addresses and forms, rows that disappear meanwhile, two people at once."""
 
 from typing import Any, cast
 

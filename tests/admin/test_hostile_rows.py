@@ -1,4 +1,4 @@
-"""HTML in every text that strangers, Thinkific or colleagues have written stays text."""
+"""HTML in text written by strangers, Thinkific or colleagues is shown as text."""
 
 from typing import Any
 

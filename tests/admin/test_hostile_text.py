@@ -1,4 +1,4 @@
-"""What strangers send neither runs nor breaks a page, in whichever field it comes."""
+"""What strangers send neither runs as code nor breaks a page, in any field."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The letter to a customer: by a template that the owner edits, with fields and a preview."""
+"""The letter to a customer: a template that the owner edits, with fields and a preview."""
 
 from importlib import import_module
 from pathlib import Path

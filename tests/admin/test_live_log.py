@@ -1,4 +1,4 @@
-"""The log brings new rows by itself, in a real Chromium, and they can be ticked too."""
+"""The log shows new rows by itself, in a real Chromium, and they can be ticked too."""
 
 from collections.abc import Iterator
 

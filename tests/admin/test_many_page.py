@@ -1,4 +1,4 @@
-"""For many: a look first, then how far it is, then what came of it."""
+"""Actions on many rows: first a preview, then progress, then the results."""
 
 import re
 from datetime import timedelta

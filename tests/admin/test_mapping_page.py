@@ -1,4 +1,4 @@
-"""The mapping of SamCart's custom fields to Thinkific's signup fields, in the page of a site."""
+"""The mapping of SamCart's custom fields to Thinkific's signup fields, on a site's page."""
 
 import html
 import re

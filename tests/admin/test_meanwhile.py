@@ -1,4 +1,4 @@
-"""Two people edit one thing: the second one is told, keeps what she typed, and decides."""
+"""Two people edit one thing: the second is told, keeps their entries, and decides."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""The menus of lists and of the header, in a real Chromium: they close, and stay closed."""
+"""The menus of lists and of the header close, and stay closed, in a real Chromium."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A number entered by hand that is mistyped: it is asked about, corrected, and told of once."""
+"""A mistyped number entered by hand: Admit asks about it, corrects it, and reports it once."""
 
 import re
 from typing import Any

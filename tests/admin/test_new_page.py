@@ -1,4 +1,4 @@
-"""A new page needs a line in the registry and one in the menu: no other page knows of it."""
+"""A new page needs a line in the registry and one in the menu; no other page changes."""
 
 import re
 from collections.abc import Iterator

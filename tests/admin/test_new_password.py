@@ -1,4 +1,4 @@
-"""Signing in by an e-mail in any capitals, and a new password for the only owner."""
+"""Signing in with an e-mail in any case, and a new password for the only owner."""
 
 from io import StringIO
 from typing import Any

@@ -1,4 +1,4 @@
-"""The pages of Notify URLs: connecting, testing and mending a receiver, and its rules."""
+"""The pages of Notify URLs: connecting, testing and repairing a receiver, and its rules."""
 
 from collections.abc import Iterator
 from datetime import timedelta

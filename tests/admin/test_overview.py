@@ -1,4 +1,4 @@
-"""The checklist of the overview is ticked only for what really holds."""
+"""The checklist of the Overview ticks only what is really true."""
 
 import re
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""People: one-time links, roles, and an owner who always stays."""
+"""People: one-time links, roles, and at least one owner at all times."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""Who may open which page and press which button: one table, complete by construction."""
+"""One table of who may open which page and press which button; it must be complete."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One person's data on the customer's page: who may download it, and erase it, and what is said."""
+"""One person's data on the customer's page: who may download or erase it, and the messages."""
 
 import json
 from pathlib import Path

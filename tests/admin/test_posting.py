@@ -1,4 +1,4 @@
-"""Who only looks changes nothing, whatever is posted to whichever address."""
+"""A Viewer changes nothing, whatever they post to whichever address."""
 
 import re
 from collections.abc import Iterator

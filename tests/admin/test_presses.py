@@ -1,4 +1,4 @@
-"""A press is never lost: nothing moves or goes between its two halves, in a real Chromium."""
+"""A press is never lost: nothing moves between press and release, in a real Chromium."""
 
 import re
 from collections.abc import Callable, Iterator

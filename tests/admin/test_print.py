@@ -1,4 +1,4 @@
-"""A customer's page prints as one clean sheet: what was bought, given and sent to Thinkific."""
+"""A customer's page prints as one clean sheet: purchases, access, and calls to Thinkific."""
 
 import pytest
 from django.urls import reverse

@@ -1,4 +1,4 @@
-"""How far something is shows by itself, in a real Chromium."""
+"""Progress shows by itself, in a real Chromium."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Who lacks something is helped at once, where the person who helps stands."""
+"""Buyers who lack something can be helped on the page that names them."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The queue as it stands: looked at by owners, changed by nobody."""
+"""The queue page: owners can look at it, and nobody can change it."""
 
 from datetime import timedelta
 from typing import Any

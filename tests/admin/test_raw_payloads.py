@@ -1,4 +1,4 @@
-"""What was sent word for word is shown to those alone who have the permission for it."""
+"""Only people with the permission see what was sent word for word."""
 
 import django.apps
 import pytest

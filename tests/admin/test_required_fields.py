@@ -1,4 +1,4 @@
-"""What must be filled in is marked in the same way on every page."""
+"""Required fields are marked in the same way on every page."""
 
 import re
 

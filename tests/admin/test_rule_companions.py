@@ -1,4 +1,4 @@
-"""A wrong rule goes with what belongs to it, and what stays of that is said where people look."""
+"""Deleting a wrong rule offers to delete its companions; pages name those that remain."""
 
 import html
 import re

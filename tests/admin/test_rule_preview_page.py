@@ -1,4 +1,4 @@
-"""What a rule would have done lately stands under its sentence before it is saved."""
+"""Before a rule is saved, its page shows what it would have done lately."""
 
 import pytest
 from django.urls import reverse

@@ -1,4 +1,4 @@
-"""The SamCart page: the address is shown on request alone, and what SamCart must send is said."""
+"""The SamCart page shows the address only on request, and says what SamCart must send."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""One search: each kind that the person may see, exact hits first, in a few queries."""
+"""One search: every kind that the person may see, exact hits first, in a few queries."""
 
 import re
 

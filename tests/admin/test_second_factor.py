@@ -1,4 +1,4 @@
-"""The second factor: set up, asked for after the password, recovered, and taken away."""
+"""The second factor: set up, asked for after the password, recovered, and removed."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Sessions: their two ends, the list of them, and how they are ended from elsewhere."""
+"""Sessions: their two time limits, their list, and how to end them from elsewhere."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Several products at once: what lines make, a look first, and what cannot be read stays."""
+"""Several products at once: what lines make, a preview, and lines that cannot be read."""
 
 import re
 from typing import Any

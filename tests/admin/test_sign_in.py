@@ -1,4 +1,4 @@
-"""Tries of passwords are counted and refused before one is hashed."""
+"""Password tries are counted, and refused before a password is hashed."""
 
 import ipaddress
 import logging

@@ -1,4 +1,4 @@
-"""Each person reads the pages in the chosen language, and no English is left on them."""
+"""Each person reads the pages in their language, and no English is left on them."""
 
 import re
 from gettext import GNUTranslations

@@ -1,4 +1,4 @@
-"""That tests.support.thumbs sees what a thumb would miss, and lets pass what it hits."""
+"""tests.support.thumbs finds what a thumb would miss, and accepts what it hits."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""What waits for an integration that is off: what would then happen, and the button, in place."""
+"""What waits for an integration that is turned off, what would happen, and the button for it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What was done for several at once, and what was deleted at once, is found and undone later."""
+"""What was done or deleted for several at once can be found and undone later."""
 
 import html
 import re

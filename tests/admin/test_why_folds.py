@@ -1,4 +1,4 @@
-"""Why and Simulate show what ran and what nearly ran; all other rules are folded."""
+"""Why and Simulate show rules that ran or nearly ran, and fold all others."""
 
 import re
 

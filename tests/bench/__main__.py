@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: measures Admit next to its floors and prints a Markdown table."""
+"""`python -m tests.bench` measures Admit next to its floors and prints a Markdown table."""
 
 import argparse
 import contextlib
@@ -61,7 +61,7 @@ def main() -> int:
                 continue
             with _place(postgresql=name == "PostgreSQL", quick=asked.quick) as bench:
                 found = f"\n## {name}\n\n{_report(bench, parts)}\n"
-            # At once, for what comes next may fail.
+            # At once, because the next part may fail.
             print(found, flush=True)
             document += found
             if asked.write:
@@ -84,8 +84,8 @@ def _place(*, postgresql: bool, quick: bool) -> Iterator[Bench]:
             found = postgres.binaries()
             if found is None:
                 raise BenchError(f"There is no PostgreSQL here. {postgres.HOW_TO_INSTALL}")
-            # As a server is set up by itself: a delivery must be on the disk before it is
-            # acknowledged, and so must the floor's.
+            # As on a server set up by default: a delivery, and the floor's body, must be
+            # on the disk before it is acknowledged.
             durable = postgres.server(
                 found, fsync="on", full_page_writes="on", synchronous_commit="on"
             )

@@ -1,4 +1,4 @@
-"""The floor of receiving: one INSERT of the body's bytes, then 200. No less keeps an event."""
+"""The floor of receiving: one INSERT of the body, then 200, the least that keeps an event."""
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
@@ -13,7 +13,7 @@ _COLUMNS = {
 
 
 def make_table() -> None:
-    """The only table of the floor."""
+    """Make the floor's only table."""
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE bare ({_COLUMNS[connection.vendor]})")
 
@@ -22,7 +22,7 @@ def keep(request: HttpRequest) -> HttpResponse:
     """Store the body, in autocommit."""
     with connection.cursor() as cursor:
         cursor.execute(INSERT, [request.read()])
-    # With its length known the answer is not sent in chunks, which would cost the floor a write.
+    # With a known length the answer is not sent in chunks, which would cost the floor a write.
     return HttpResponse(b"Stored.\n", headers={"Content-Length": "8"})
 
 

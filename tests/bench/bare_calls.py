@@ -1,8 +1,9 @@
 """The floor of carrying out: `python -m tests.bench.bare_calls FIRST SECONDS COMMITS`.
 
-One process that makes the calls of a run (create a user, enroll the user) through `requests`
-with keep-alive, after so many commits of one small INSERT each, and prints how many pairs of
-calls it made per second. No less carries out a run; Admit also reads, decides and remembers.
+One process makes the calls of a run (create a user, enroll the user) through `requests` with
+keep-alive. Before each pair of calls it makes that many commits of one small INSERT each. It
+prints how many pairs of calls it made per second. No run can cost less; Admit also reads, decides
+and records.
 """
 
 import json
@@ -39,13 +40,13 @@ def main() -> None:
 
 
 def commit() -> None:
-    """One row, in a transaction as Admit opens it."""
+    """Insert one row, in a transaction as Admit opens it."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(bare.INSERT, [b"x" * 500])
 
 
 def enroll(session: requests.Session, email: str) -> None:
-    """The two calls for a new buyer."""
+    """Make the two calls for a new buyer."""
     person = {"first_name": "Dana", "last_name": "Example", "email": email}
     user = _post(session, "/users", person)
     _post(session, "/enrollments", {"course_id": 501, "user_id": user})

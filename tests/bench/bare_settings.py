@@ -1,4 +1,4 @@
-"""Settings of the floor: Admit's database and web server, and nothing else of it."""
+"""Settings of the floor: Admit's database and web server, and nothing else."""
 
 from config.settings import *  # noqa: F403 - the web server reads some of them
 

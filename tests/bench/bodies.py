@@ -10,12 +10,12 @@ PRODUCT = str(_SAMPLE["product"]["id"])
 
 
 def email(number: int) -> str:
-    """The address of the buyer with this number."""
+    """Return the address of the buyer with this number."""
     return f"buyer{number}@example.com"
 
 
 def purchase(number: int) -> bytes:
-    """The body of the purchase with this number; no two are alike."""
+    """Return the body of the purchase with this number; no two are the same."""
     customer = _SAMPLE["customer"] | {"email": email(number), "customer_id": 21_000_000 + number}
     order = _SAMPLE["order"] | {"id": 23_300_000 + number}
     product = _SAMPLE["product"] | {"transaction_id": f"ch_{number}"}

@@ -10,19 +10,19 @@ from typing import Any
 from tests.bench.figures import Figure, compare
 from tests.bench.programs import Bench, BenchError, School
 
-# Commits of one run: before each of its two calls, at its end, and its share in those of the
-# inbox and of the claim, which serve several runs each. Counted: 3.4 on PostgreSQL, and on SQLite,
-# where threads share them, 2.4 on a slow disk and 2.8 without one.
+# Commits of one run: before each of its two calls, at its end, and its share in those of the inbox
+# and of the claim, which serve several runs each. Counted: 3.4 on PostgreSQL; on SQLite, where
+# threads share them, 2.4 on a slow disk and 2.8 without one.
 COMMITS = 3
 CALLS = 2
 SHARE = 0.5
 PER_SECOND = 150
-WORKERS = 1  # the default of WORKER_PROCESSES
+WORKERS = 1  # The default of WORKER_PROCESSES.
 GIVE_UP_SECONDS = 120.0
 
 
 def measure(bench: Bench, school: School) -> list[Figure]:
-    """New buyers of one course, all of them waiting when the worker starts."""
+    """Measure new buyers of one course, who all wait when the worker starts."""
     rounds, count, seconds = (1, 200, 1.0) if bench.quick else (3, 1000, 2.0)
     subject, bare, floor, calls = [], [], [], []
     empty = bench.database("bare_calls") | school.environment | {"BENCH_KEY": school.key}
@@ -36,7 +36,7 @@ def measure(bench: Bench, school: School) -> list[Figure]:
         )
 
     for turn in range(rounds):
-        # A drain takes long enough for the machine to change meanwhile: floors on both sides.
+        # A drain takes long, and the machine may change meanwhile: measure floors on both sides.
         before = floors()
         per_second, per_run = drain(bench, f"drain{turn}", count)
         after = floors()
@@ -64,7 +64,7 @@ def measure(bench: Bench, school: School) -> list[Figure]:
 
 
 def drain(bench: Bench, name: str, count: int, first: int = 0) -> tuple[float, float]:
-    """Runs per second from the first to the last call, and calls per run.
+    """Return runs per second from the first to the last call, and calls per run.
 
     `first` is the number of the first buyer, who must be new to the database of this name.
     """
@@ -81,7 +81,7 @@ def drain(bench: Bench, name: str, count: int, first: int = 0) -> tuple[float, f
 
 
 def _await_calls(school: School, expected: int) -> list[dict[str, Any]]:
-    """All calls, once so many have come and no more follow. Few looks, for each costs time."""
+    """Return all calls once enough have come and no more follow. Each look costs time."""
     until = time.monotonic() + GIVE_UP_SECONDS
     last = 0.0
     while time.monotonic() < until:
@@ -96,7 +96,7 @@ def _await_calls(school: School, expected: int) -> list[dict[str, Any]]:
 
 
 def pairs(bench: Bench, env: dict[str, str], first: int, seconds: float, *, commits: int) -> float:
-    """Pairs of calls per second that as many processes make as the cluster has workers."""
+    """Return pairs of calls per second, made by as many processes as the cluster has workers."""
     with contextlib.ExitStack() as stack:
         running = [
             stack.enter_context(

@@ -1,6 +1,6 @@
-"""A shop with a long history, and how fast its pages open: `python -m tests.bench.crowd EVENTS`.
+"""Makes a shop with a long history and times its pages: `python -m tests.bench.crowd EVENTS`.
 
-It sells a thousand products and has five rules for each.
+The shop sells a thousand products and has five rules for each.
 
 Fills the database of DATABASE_URL, opens each page a few times with Django's test client, and
 prints {page: [median seconds, queries]} as JSON.
@@ -28,12 +28,12 @@ RULES = (
     ("subscription_recovered", "create_course_enrollment"),
     ("subscription_restarted", "create_course_enrollment"),
 )
-# So many products or rules at most does a page take at once.
+# A page takes at most this many products or rules at once.
 MANY = 100
 
 
 def fill(events: int) -> None:
-    """So many events of ninety days, and half as many runs again; always the same ones."""
+    """Add this many events of ninety days, and half as many runs again; always the same ones."""
     from django.utils import timezone
 
     from events.models import Delivery, EventLog, RuleRun
@@ -146,7 +146,7 @@ def fill(events: int) -> None:
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """The pages that are opened, by name."""
+    """Return the pages to open, by name."""
     from django.urls import reverse
 
     from events.models import EventLog, RuleRun
@@ -219,7 +219,7 @@ def main() -> None:
 
     call_command("migrate", verbosity=0)
     fill(int(sys.argv[1]))
-    if connection.vendor == "postgresql":  # which does so by itself; SQLite never does
+    if connection.vendor == "postgresql":  # Autovacuum does this by itself; SQLite never does.
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
     client = Client(headers={"host": "127.0.0.1"})
@@ -230,7 +230,7 @@ def main() -> None:
             answer = client.get(path)
         if answer.status_code not in {200, 302}:
             raise SystemExit(f"{path} answered {answer.status_code}")
-        queries = len(asked)  # the next request forgets them
+        queries = len(asked)  # The next request forgets them.
         took = []
         for _ in range(ROUNDS):
             begun = time.perf_counter()

@@ -18,7 +18,7 @@ _PACKAGES = ("Django", "django-q2", "gunicorn", "requests", "psycopg")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. `met` is None where there is nothing to reach."""
+    """One line of the table. `met` is None if there is no target."""
 
     what: str
     admit: str
@@ -31,7 +31,7 @@ class Figure:
 def compare(
     what: str, subject: Sequence[float], floor: Sequence[float], *, at_least: float | None = None
 ) -> Figure:
-    """Medians of rounds that were measured in turn; the ratio is the median of each round's."""
+    """Return medians of alternating rounds; the ratio is the median of the rounds' ratios."""
     ratios = [one / other for one, other in zip(subject, floor, strict=True)]
     spread = f" ({min(ratios):.2f}-{max(ratios):.2f})" if len(ratios) > 1 else ""
     return Figure(
@@ -45,7 +45,7 @@ def compare(
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Markdown, padded so that it can be read as it stands."""
+    """Return Markdown, padded so that its source is readable."""
     rows = [("measured", "Admit", "floor", "ratio", "to reach", "")]
     rows += [(f.what, f.admit, f.floor, f.ratio, f.target, _MET[f.met]) for f in figures]
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
@@ -64,12 +64,12 @@ _MET = {None: "", True: "met", False: "NOT MET"}
 
 
 def load() -> float:
-    """How many programs, ours and others, wanted a core at once in the last minute."""
+    """Return how many programs, ours and others, wanted a core at once in the last minute."""
     return os.getloadavg()[0]
 
 
 def conditions(*, database: str, took: float, load_before: float) -> str:
-    """Machine, versions and command, as lines of Markdown."""
+    """Return machine, versions and command, as lines of Markdown."""
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     command = " ".join(["python -m tests.bench", *sys.argv[1:]])
     return "\n".join(
@@ -84,7 +84,7 @@ def conditions(*, database: str, took: float, load_before: float) -> str:
 
 
 def sqlite() -> str:
-    """The name and version of the database that comes with Python."""
+    """Return the name and version of the database that comes with Python."""
     return f"SQLite {sqlite3.sqlite_version}"
 
 

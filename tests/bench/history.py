@@ -1,6 +1,7 @@
-"""Whether receiving and carrying out slow down after years: the same shop without and with a past.
+"""Measures whether years of history slow down receiving and carrying out.
 
-Measured in turn, so that the ratio tells of the history and not of the machine.
+The same shop is measured alternately with and without a past, so that the ratio shows the history
+and not the machine.
 """
 
 import contextlib
@@ -12,12 +13,12 @@ from tests.bench.receiving import WARM_UP_SECONDS, Numbers
 from tests.support.postgres import free_port
 
 EVENTS = 1_000_000
-# Times that a figure may change by.
+# The factor by which a figure may change.
 CHANGE = 1.3
 
 
 def measure(bench: Bench, school: School) -> list[Figure]:
-    """The `floor` of these is Admit itself with an empty database."""
+    """Measure; the `floor` of these figures is Admit itself with an empty database."""
     events = EVENTS // 20 if bench.quick else EVENTS
     rounds, seconds, count = (1, 1.5, 200) if bench.quick else (3, 3.0, 600)
     old, new = (bench.database(name) | school.environment for name in ("old", "new"))
@@ -28,7 +29,7 @@ def measure(bench: Bench, school: School) -> list[Figure]:
     for turn in range(rounds):
         for name, found in zip(("old", "new"), drains, strict=True):
             found.append(carrying.drain(bench, name, count, turn * count)[0])
-    # Only now, for it leaves purchases that nobody carries out.
+    # Last, because it leaves purchases that nobody carries out.
     rates = _receiving(bench, old, new, rounds, seconds)
     return [
         compare(f"{what} after {events:,} events, to none", *both, at_least=1 / CHANGE)

@@ -1,4 +1,4 @@
-"""How soon the first call goes out when nothing else is to do, and what waiting costs."""
+"""Measures how soon the first call goes out when Admit is idle, and what waiting costs."""
 
 import random
 import time
@@ -16,7 +16,7 @@ MEGABYTES = 300
 
 
 def measure(bench: Bench, school: School) -> list[Figure]:
-    """Single purchases at random moments, next to a POST and a call made one after the other."""
+    """Measure single purchases at random moments; the floor is a POST and then a call."""
     count, watch = (10, 3.0) if bench.quick else (40, 10.0)
     database = bench.database("idle") | school.environment
     path = bench.call("tests.bench.scene", "0", env=database).strip()
@@ -29,7 +29,7 @@ def measure(bench: Bench, school: School) -> list[Figure]:
         sent, floors = [], []
         for number in range(5_000_000, 5_000_000 + count):
             floors.append(_floor(school, floor_port, number))
-            time.sleep(random.uniform(0.5, 1.0))  # no beat that a poll could keep
+            time.sleep(random.uniform(0.5, 1.0))  # Irregular, so that no poll keeps time with it.
             sent.append(_post(port, path, number))
         time.sleep(REST_SECONDS)
     arrived = _arrivals(school)
@@ -54,7 +54,7 @@ def _post(port: int, path: str, number: int) -> tuple[int, float]:
 
 
 def _floor(school: School, port: int, number: int) -> float:
-    """From the POST to the bare server until a call that we make ourselves right after it."""
+    """Measure from the POST to the bare server until our own call right after it."""
     with wire.Line(school.port) as line:
         _, at = _post(port, bare.PATH, number)
         line.ask(wire.post("/api/public/v1/users", b"{}"))
@@ -62,7 +62,7 @@ def _floor(school: School, port: int, number: int) -> float:
 
 
 def _arrivals(school: School) -> dict[str, float]:
-    """The moment of the call that creates each buyer, by e-mail."""
+    """Return the moment of the call that creates each buyer, by e-mail."""
     found: dict[str, float] = {}
     for call in school.calls():
         email = (call["body"] or {}).get("email")
@@ -72,7 +72,7 @@ def _arrivals(school: School) -> dict[str, float]:
 
 
 def _cost(root: int, seconds: float) -> tuple[float, int]:
-    """Share of a core over so many seconds, and bytes."""
+    """Return the share of a core over that many seconds, and bytes of memory."""
     if not processes.AVAILABLE:
         return 0.0, 0
     start, before = time.monotonic(), processes.cpu_seconds(root)

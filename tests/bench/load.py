@@ -1,7 +1,7 @@
-"""The load generator, a process of its own: `python -m tests.bench.load PORT PATH ...`.
+"""The load generator, a separate process: `python -m tests.bench.load PORT PATH ...`.
 
-Keeps so many connections busy for so many seconds, or until so many POSTs were sent, every body
-distinct, and prints as JSON what came of it. Only answers with status 200 count.
+Keeps that many connections busy for that many seconds, or until that many POSTs were sent, each
+with a different body, and prints the result as JSON. Only answers with status 200 count.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> None:
 def saturate(
     lines: list[wire.Line], path: str, seconds: float, number: int, end: int | None = None
 ) -> dict[str, float | int]:
-    """One request under way on every line until time is up or number `end` is reached."""
+    """Keep one request under way on every line until time is up or number `end` is reached."""
     took: list[float] = []
     refused = 0
     begun: dict[wire.Line, float] = {}
@@ -55,7 +55,7 @@ def saturate(
             answer = line.receive()
             if answer is None:
                 continue
-            # Taken off before the line may get another socket.
+            # Removed before the line may get another socket.
             ready.unregister(key.fd)
             now = time.monotonic()
             if wire.status(answer) == 200:

@@ -1,4 +1,4 @@
-"""How fast the admin's pages open when there is much to show."""
+"""Measures how fast the admin's pages open when there is much to show."""
 
 import json
 
@@ -10,7 +10,7 @@ SECONDS = 0.15
 
 
 def measure(bench: Bench, school: School) -> list[Figure]:
-    """The median of a few requests of each page, in the server alone."""
+    """Return the median of a few requests of each page, in the server alone."""
     events = EVENTS // 10 if bench.quick else EVENTS
     env = bench.database("pages") | school.environment
     found = json.loads(bench.call("tests.bench.crowd", str(events), env=env))

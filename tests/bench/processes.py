@@ -8,7 +8,7 @@ AVAILABLE = (PROC / "self" / "smaps_rollup").exists()
 
 
 def tree(root: int) -> list[int]:
-    """The process and all that descend from it."""
+    """Return the process and all its descendants."""
     parents: dict[int, list[int]] = {}
     for folder in PROC.iterdir():
         if folder.name.isdigit() and (fields := _stat(int(folder.name))):
@@ -20,18 +20,18 @@ def tree(root: int) -> list[int]:
 
 
 def cpu_seconds(root: int) -> float:
-    """Time on a core that the living processes of the tree have used so far."""
+    """Return the processor seconds that the tree's living processes have used so far."""
     ticks = sum(int(fields[11]) + int(fields[12]) for p in tree(root) if (fields := _stat(p)))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def memory(root: int) -> int:
-    """Bytes of the tree; memory that several processes share is counted once."""
+    """Return the tree's memory in bytes; memory that processes share is counted once."""
     return sum(_proportional(process) for process in tree(root))
 
 
 def _stat(process: int) -> list[str]:
-    """The fields after the name: state, parent, ...; none when the process has ended."""
+    """Return the fields after the name: state, parent, ...; empty when the process has ended."""
     try:
         return (PROC / str(process) / "stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""The programs of a benchmark: on loopback, in one temporary folder, and ended by their ids."""
+"""The programs of a benchmark: on loopback, in one temporary folder, and ended by their IDs."""
 
 import base64
 import contextlib
@@ -23,7 +23,7 @@ from config.server import child
 from tests.support.postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a program needs of the caller's environment; Admit's settings must not come along.
+# What a program needs of the caller's environment; Admit's settings must not be passed on.
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 Environment = Mapping[str, str]
 NOTHING: Environment = MappingProxyType({})
@@ -37,7 +37,7 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where all of it happens: a folder, keys of its own, and PostgreSQL's URL if it is used."""
+    """Where a benchmark runs: a folder, its own keys, and PostgreSQL's URL if it is used."""
 
     folder: Path
     environment: dict[str, str]
@@ -62,7 +62,7 @@ class Bench:
         return "postgresql" if self.postgres else "sqlite"
 
     def database(self, name: str) -> dict[str, str]:
-        """The address of a database of that name, made when it is not there yet."""
+        """Return the address of a database of that name; make it if it does not exist."""
         if not self.postgres:
             return {"DATABASE_URL": f"sqlite:///{self.folder}/{name}.sqlite3"}
         with psycopg.connect(self.postgres, autocommit=True) as connection:
@@ -72,7 +72,7 @@ class Bench:
         return {"DATABASE_URL": urlunsplit(urlsplit(self.postgres)._replace(path=f"/{name}"))}
 
     def call(self, *words: str, env: Environment = NOTHING, patience: float = 300.0) -> str:
-        """Run a module of ours to its end; what it printed. Raises BenchError."""
+        """Run one of our modules to its end; return what it printed. Raises BenchError."""
         with self.running(*words, env=env, output=subprocess.PIPE) as process:
             out, _ = process.communicate(timeout=patience)
         if process.returncode != 0:
@@ -87,7 +87,7 @@ class Bench:
         output: int | None = None,
         keep: tuple[int, ...] = (),
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """`python -m words...` until the block ends; it writes to a log in the folder."""
+        """Run `python -m words...` until the block ends; it writes to a log in the folder."""
         with (self.folder / f"{words[0]}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *words],
@@ -107,7 +107,7 @@ class Bench:
 
     @contextlib.contextmanager
     def up(self, *words: str, env: Environment, port: int = 0) -> Iterator[int]:
-        """`manage.py up`, answering when it has a web server; its process id."""
+        """Run `manage.py up` until its web server, if any, answers; yield its process ID."""
         bind = ["--bind", f"127.0.0.1:{port}"] if port else ["--no-web"]
         with self.running("manage", "up", *bind, *words, env=env) as process:
             if port:
@@ -116,7 +116,7 @@ class Bench:
 
     @contextlib.contextmanager
     def bare(self, port: int, *, env: Environment) -> Iterator[int]:
-        """The floor's web server: the very program that `up` starts, with other settings."""
+        """Run the floor's web server: the same program that `up` starts, with other settings."""
         ours, leash = os.pipe()
         env = {
             **env,
@@ -134,14 +134,14 @@ class Bench:
 
     @contextlib.contextmanager
     def sandbox(self) -> Iterator["School"]:
-        """The stand-in for Thinkific as a process of its own."""
+        """Run the stand-in for Thinkific as a separate process."""
         port = free_port()
         with self.running("manage", "sandbox", "--port", str(port)) as process:
             self._await_answer(process, port, "/_sandbox/switches")
             yield School(port)
 
     def told(self, program: str) -> str:
-        """The last line that a program wrote."""
+        """Return the last line that a program wrote."""
         lines = (self.folder / f"{program}.log").read_text(errors="replace").split("\n")
         return next((line for line in reversed(lines) if line.strip()), "it said nothing")
 
@@ -174,7 +174,7 @@ class School:
         return str(schools[0]["key"])
 
     def calls(self, last: int = 0) -> list[dict[str, Any]]:
-        """What it was asked, in order; `at` is in seconds of this machine's monotonic clock."""
+        """Return the calls it got, in order; `at` is in seconds of the monotonic clock."""
         few = f"?last={last}" if last else ""
         found: list[dict[str, Any]] = json.loads(ask(self.port, "GET", f"/_sandbox/calls{few}"))[
             "calls"
@@ -186,7 +186,7 @@ class School:
 
 
 def ask(port: int, method: str, path: str) -> bytes:
-    """One request on a connection of its own; the body of the answer."""
+    """Make one request on a new connection; return the body of the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request(method, path)
@@ -196,7 +196,7 @@ def ask(port: int, method: str, path: str) -> bytes:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Politely, for `up` then ends its children itself; by force when that takes too long."""
+    """End it politely, so that `up` ends its children itself; by force when that takes too long."""
     if process.poll() is None:
         process.terminate()
     try:
@@ -207,7 +207,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         raise
     finally:
-        # Whatever it left behind in its session; the children of `up` are on a leash besides.
+        # End what it left behind in its session; the children of `up` also die with it.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

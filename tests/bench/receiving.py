@@ -1,4 +1,4 @@
-"""How many POSTs per second are stored and acknowledged, against one bare INSERT each."""
+"""Measures how many POSTs per second are stored and acknowledged, against one bare INSERT each."""
 
 import contextlib
 import json
@@ -13,12 +13,12 @@ CONNECTIONS = 16
 WARM_UP_SECONDS = 0.5
 BURST = 10_000
 BURST_SECONDS = 120.0
-# Of the floor's POSTs per second; a prototype had 0.72 and 0.4.
+# Share of the floor's POSTs per second; a prototype had 0.72 and 0.4.
 SHARE = {"sqlite": 0.7, "postgresql": 0.5}
 
 
 def measure(bench: Bench, school: School) -> list[Figure]:
-    """The web server alone, and beside a worker that carries out what comes in."""
+    """Measure the web server alone, and beside a worker that carries out what comes in."""
     rounds, seconds = (1, 1.5) if bench.quick else (5, 3.0)
     alone, busy, floors = [], [], []
     with contextlib.ExitStack() as stack:
@@ -74,7 +74,7 @@ class Numbers:
 def with_worker(
     bench: Bench, school: School, numbers: Numbers, name: str, seconds: float
 ) -> dict[str, float]:
-    """A round in a database of its own, for what is left to do would disturb the next one."""
+    """Run a round in a new database, because unfinished work would disturb the next round."""
     database = bench.database(name) | school.environment
     path = bench.call("tests.bench.scene", "0", env=database).strip()
     port = free_port()
@@ -84,7 +84,7 @@ def with_worker(
 
 
 def burst(bench: Bench, school: School, numbers: Numbers) -> dict[str, float]:
-    """Many POSTs as fast as they are answered, while what came in is carried out."""
+    """Send many POSTs as fast as they are answered, while a worker carries them out."""
     database = bench.database("burst") | school.environment
     path = bench.call("tests.bench.scene", "0", env=database).strip()
     port = free_port()

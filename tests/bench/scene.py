@@ -1,8 +1,8 @@
-"""A shop with one rule, connected to the sandbox's school: `python -m tests.bench.scene COUNT`.
+"""Makes a shop with one rule, connected to the sandbox: `python -m tests.bench.scene COUNT`.
 
-Makes the tables of the database in DATABASE_URL and the shop when they are not there yet, sends
-so many purchases through the real webhook view, the first of the buyer with number FIRST (0) if
-that is given as well, and prints the path of the webhook.
+Makes the tables of the database in DATABASE_URL and the shop if they do not exist, and sends COUNT
+purchases through the real webhook view. The first one is by the buyer with number FIRST (default
+0), if that is given too. Prints the path of the webhook.
 """
 
 import os
@@ -14,7 +14,7 @@ SECRET = "bench-hook-secret-that-only-benchmarks-know"
 
 
 def build() -> None:
-    """A purchase enrolls in the school's first course."""
+    """Build the shop; a purchase enrolls in the school's first course."""
     from integrations import credentials
     from integrations.models import Destination, Integration, Marketplace, Product
     from integrations.thinkific import catalog

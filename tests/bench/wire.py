@@ -31,7 +31,7 @@ class Line:
         self._open().sendall(request)
 
     def receive(self) -> bytes | None:
-        """Read once what has come; the whole answer when it is complete, else None.
+        """Read once; return the answer when it is complete, else None.
 
         Raises ConnectionError when the server ended the connection inside an answer.
         """
@@ -48,7 +48,7 @@ class Line:
         return answer
 
     def ask(self, request: bytes) -> bytes:
-        """Send a request and wait for the whole answer."""
+        """Send a request and wait for the complete answer."""
         self.send(request)
         while (answer := self.receive()) is None:
             pass
@@ -62,7 +62,7 @@ class Line:
 
 
 def post(path: str, body: bytes, headers: str = "") -> bytes:
-    """A POST of JSON as it goes over the wire."""
+    """Return a POST of JSON as it goes over the wire."""
     return (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"{headers}Content-Length: {len(body)}\r\n\r\n"
@@ -70,12 +70,12 @@ def post(path: str, body: bytes, headers: str = "") -> bytes:
 
 
 def status(answer: bytes) -> int:
-    """The status of an answer."""
+    """Return the status of an answer."""
     return int(answer[9:12])
 
 
 def content(answer: bytes) -> bytes:
-    """The body of an answer that was not sent in chunks."""
+    """Return the body of an answer that was not sent in chunks."""
     return answer.partition(b"\r\n\r\n")[2]
 
 

@@ -1,4 +1,4 @@
-"""Who holds which course at the end: the stories of tests/stories, told to Admit and a sandbox.
+"""Who holds which course at the end: plays tests/stories with Admit and a sandbox.
 
 Each is told twice: with Admit at work after every step, and only at the end, from the newest action
 to the oldest. What is open in Thinkific must be the same.

@@ -1,4 +1,4 @@
-"""Beginning again: what a retry or a rerun does, and whom it leaves out."""
+"""What a retry or a rerun does, and whom it leaves out."""
 
 import pytest
 from cryptography.fernet import Fernet

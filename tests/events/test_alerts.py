@@ -1,4 +1,4 @@
-"""What is wrong now, the alerts about it, and the messages, as a mail server gets them."""
+"""What is wrong now, the alerts about it, and the messages as a mail server gets them."""
 
 import email
 import email.policy

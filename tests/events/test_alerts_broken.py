@@ -1,4 +1,4 @@
-"""Alerts where something else is wrong too: other versions, gone people, bad servers."""
+"""Alerts when something else is wrong too: other versions, missing people, bad servers."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What waits: counted to a bound, told with the time that it takes."""
+"""What waits is counted up to a limit, and shown with the time that it takes."""
 
 import pytest
 from django.utils import timezone

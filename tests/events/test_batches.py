@@ -1,4 +1,4 @@
-"""Many deliveries in one transaction of the inbox do what each would do alone."""
+"""Many deliveries in one transaction of the inbox have the same result as one by one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Access from before Admit: what a school had given is kept beside what is bought later."""
+"""Access from before Admit: what a school gave is kept beside later purchases."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

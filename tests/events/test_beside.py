@@ -1,4 +1,4 @@
-"""What a worker does beside its buyers: it is asked once a second whether there is something."""
+"""The worker's side jobs: once a second it asks whether there is something to do."""
 
 from datetime import datetime, timedelta
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""A bundle and its courses are one access: whichever of them gave it, and whichever ended it."""
+"""A bundle and its courses are one access, whichever of them gave or ended it."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a person does by hand with access, carried out against the sandbox."""
+"""Access that a person gives, ends or moves by hand, carried out against the sandbox."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Access by hand until a day, and access that a person ends on a day."""
+"""Access given by hand until a day, and access that a person ends on a day."""
 
 from datetime import date, datetime, timedelta
 from io import StringIO

@@ -1,4 +1,4 @@
-"""The canary: from the public address to a worker, and at which step it broke."""
+"""The canary: from the public address to a worker, and the step at which it broke."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The commands that tell and try things: trigger, status, events, retry."""
+"""The commands that report and try things: trigger, status, events, retry."""
 
 import json
 import time

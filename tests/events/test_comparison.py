@@ -1,4 +1,4 @@
-"""What an enrollment comes to beside the ledger, without a database."""
+"""Compares an enrollment with the ledger, without a database."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

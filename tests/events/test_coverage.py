@@ -1,4 +1,4 @@
-"""What each product gives, what ends that and gives it back, and what is missing."""
+"""What each product gives, what ends it and gives it back, and what is missing."""
 
 from datetime import timedelta
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""What a person decides on later than its event came: released, retried, or done anyway."""
+"""Events that a person decides on later: released, retried, or done anyway."""
 
 from datetime import timedelta
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Deciding: one verdict for every rule, and runs that carry all that they will do."""
+"""Deciding: one verdict for every rule, and runs that contain everything they will do."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Deleting an integration: what stops is counted, and the history stays."""
+"""Deleting an integration: pages count what stops, and the history stays."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The ballast: held while there is room, given up when a disk is full, and made again."""
+"""The ballast: kept while there is room, given up when a disk is full, and made again."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""Who bought before there was a rule is named, and enrolled when a person says so."""
+"""Admit names people who bought before there was a rule, and enrolls them on request."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""A missed order that a person enters, decided by the rules and carried out against the sandbox."""
+"""A missed order that a person enters; rules decide on it, against the sandbox."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One person's data: all of it is exported, and after erasing it is found nowhere."""
+"""One person's data: all of it is exported, and none is found after erasing."""
 
 import io
 import json

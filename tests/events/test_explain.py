@@ -1,4 +1,4 @@
-"""Why somebody has a course or has not is read from the grants, and said the same everywhere."""
+"""Why a person has a course or not is read from the grants, and the same everywhere."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the list of customers tells of each, and the line of totals on a customer's page."""
+"""What the list of customers says about each, and the totals on a customer's page."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What SamCart was heard to send, and what rules wait for in vain."""
+"""What SamCart has sent, and what rules wait for in vain."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What is older than the ledger becomes grants, and nobody loses access by it."""
+"""Events older than the ledger become grants, and nobody loses access by that."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

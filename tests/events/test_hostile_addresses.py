@@ -1,4 +1,4 @@
-"""Whatever stands in the address or the form of a page, what comes is a page, never our fault."""
+"""Any value in the address or form of a page gets a page, never a server error."""
 
 from urllib.parse import urlencode
 

@@ -1,4 +1,4 @@
-"""What Admit asks for each event costs the same however long its history is: no walk, ever."""
+"""Queries made for each event cost the same however long the history is: no scans."""
 
 import re
 from collections.abc import Iterator

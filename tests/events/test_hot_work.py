@@ -1,4 +1,4 @@
-"""What Admit does for each event, and its first page, cost the same however long its history is."""
+"""The work for each event, and its first page, cost the same however long the history is."""
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext

@@ -1,4 +1,4 @@
-"""Housekeeping: what is too old goes, little by little, and what is still needed stays."""
+"""Housekeeping: old rows are removed little by little, and what is still needed stays."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Reading what came in: every delivery explained, each once, in order, and none in the way."""
+"""Reading deliveries: each is explained once, in order, and none blocks the others."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""What comes in is read as its sender meant it: addresses, bodies, e-mails, statuses, times."""
+"""Deliveries are read as SamCart meant them: addresses, bodies, e-mails, statuses, times."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What is written about actions is kept for readers of each language."""
+"""What is written about actions can be read in each language."""
 
 import pytest
 from django.utils import translation

@@ -1,4 +1,4 @@
-"""The ledger's rule without a database: what each change does to the grants of one purchase."""
+"""The ledger's rules without a database: how each change affects the grants of a purchase."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta

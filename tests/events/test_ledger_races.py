@@ -1,4 +1,4 @@
-"""Two at once, or something gone at the wrong moment: the faults that such ledgers are known for.
+"""Two workers at once, or something deleted at the wrong moment: known faults of ledgers.
 
 The last test lets two workers meet at every point. CI takes the same 200 buyers each time, and
 60 of them on PostgreSQL. The long form takes 10,000 new ones:

@@ -1,4 +1,4 @@
-"""The worker's loop: many runs with one commit, what breaks it, and what a stopped worker sends."""
+"""The worker's loop: many runs in one commit, what breaks it, and what a stopped worker sends."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

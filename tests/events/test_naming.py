@@ -1,4 +1,4 @@
-"""A type that nobody knew is given its trigger once, and what waited is carried out."""
+"""A person names an unknown type's trigger once, and the waiting events are carried out."""
 
 import pytest
 from django_q.models import OrmQ

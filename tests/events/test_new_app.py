@@ -1,4 +1,4 @@
-"""What Admit knows of an app is in its spec: a new one needs a spec, a client and an action."""
+"""Admit knows an app by its spec: a new app needs a spec, a client and an action."""
 
 from collections.abc import Generator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Deliveries of another source than SamCart: its reader is all that Admit needs."""
+"""Deliveries of a source other than SamCart: Admit needs only a reader for it."""
 
 import pytest
 

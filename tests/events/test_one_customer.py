@@ -1,4 +1,4 @@
-"""One customer's odd answers never stop another one's course, and end only her own action."""
+"""Odd answers about one customer end only that customer's action, never anybody else's."""
 
 from collections.abc import Iterator
 from dataclasses import replace

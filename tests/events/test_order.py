@@ -1,4 +1,4 @@
-"""Order for one customer and site, and what is due when a run begins."""
+"""The order of actions for one customer and site, and what is due when a run begins."""
 
 import itertools
 import re

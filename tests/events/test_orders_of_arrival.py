@@ -1,4 +1,4 @@
-"""In whatever order events come, and whatever fails on the way, access follows what was paid.
+"""Access follows what was paid, in whatever order events come and whatever fails.
 
 Stories of deliveries, repeats, late arrivals, crashes, lost answers and retries are told to
 the engine and to a small model. In the end a student has a course in Thinkific if and only if a

@@ -1,4 +1,4 @@
-"""A rule that passes on what SamCart sent gives nobody access, and every report knows that."""
+"""A rule that passes on what SamCart sent gives no access, and every report knows that."""
 
 import json
 from io import StringIO

@@ -1,4 +1,4 @@
-"""Endings that wait: for their day, or for a person where there are too many of them at once."""
+"""Endings that wait: for their day, or for a person if there are too many at once."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The dead-man ping: it is sent while all is well, and holds nothing up."""
+"""The dead-man ping is sent while all is well, and delays nothing."""
 
 from collections.abc import Iterator
 from datetime import timedelta

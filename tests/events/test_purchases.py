@@ -1,4 +1,4 @@
-"""Which purchase an event is about, and what it changes there whatever else came between."""
+"""Which purchase an event is about, and what it changes, whatever else came between."""
 
 from typing import Any
 

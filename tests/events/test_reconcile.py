@@ -1,4 +1,4 @@
-"""Comparing with Thinkific: schools that answer over real sockets, and what is done about it."""
+"""Comparing with Thinkific: schools answer over real sockets, and buyers are enrolled."""
 
 import json
 from datetime import UTC, datetime, timedelta

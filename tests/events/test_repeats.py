@@ -1,4 +1,4 @@
-"""Repeats: linked and not run only when all four conditions hold, and never for good."""
+"""Repeats are linked and not run only if all four conditions hold, and never for good."""
 
 import pytest
 

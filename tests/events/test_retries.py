@@ -1,4 +1,4 @@
-"""Retries: what is tried again, when, how often, and what is given up at once."""
+"""Retries: what is retried, when and how often, and what fails at once."""
 
 import time
 from collections.abc import Iterator

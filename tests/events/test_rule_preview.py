@@ -1,4 +1,4 @@
-"""What a rule would have done with the last 90 days, by name, before it is saved."""
+"""What a rule would have done in the last 90 days, by name, before it is saved."""
 
 from datetime import timedelta
 from typing import Any, cast

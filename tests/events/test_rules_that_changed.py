@@ -1,4 +1,4 @@
-"""A rule that leads to another course now: who bought before gets what it gives now."""
+"""A rule now leads to another course: earlier buyers get what it gives now."""
 
 from datetime import timedelta
 from typing import Any

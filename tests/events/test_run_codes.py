@@ -1,4 +1,4 @@
-"""Each run tells by a code why it stands so: for scripts, and whatever the words are."""
+"""Each run explains its state by a code, for scripts, whatever the words are."""
 
 from collections.abc import Callable
 

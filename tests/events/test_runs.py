@@ -1,4 +1,4 @@
-"""Claim, act, finish: leases, crashes, what was deleted meanwhile, and the event's status."""
+"""Claim, carry out, finish: leases, crashes, rows deleted meanwhile, and the event's status."""
 
 import os
 import subprocess

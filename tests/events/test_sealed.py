@@ -1,4 +1,4 @@
-"""What SamCart sent and what was said to a site is sealed at rest, old rows little by little."""
+"""What SamCart sent and what a site answered is sealed at rest; old rows follow over time."""
 
 import io
 import json

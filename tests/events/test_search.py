@@ -1,4 +1,4 @@
-"""Who searches, finds: by any spelling of an e-mail or a name, on every database."""
+"""Search finds people by any spelling of an e-mail or a name, on every database."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which silence of a shop is unusual. Pure: times in, a judgment out."""
+"""When a shop's silence is unusual. Pure functions: times in, a judgment out."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo

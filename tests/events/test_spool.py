@@ -1,4 +1,4 @@
-"""The spool: no database, no 404 and no 503, but the event on the disk, and in its place later."""
+"""The spool: without a database, events go to disk and later to their place in order."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""`manage.py status --check`, for cron and Nagios: nothing and 0, or sentences and 1."""
+"""`manage.py status --check` for cron and Nagios: nothing and 0, or sentences and 1."""
 
 import json
 from datetime import timedelta

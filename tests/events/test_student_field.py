@@ -1,4 +1,4 @@
-"""An order may name the student in a custom field: then the payer is another person."""
+"""An order may name the student in a custom field; the payer is then another person."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What strangers can cause at will is counted, and told once a minute."""
+"""Log lines that strangers can cause at will are counted, and written once a minute."""
 
 import pytest
 

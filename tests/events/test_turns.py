@@ -1,4 +1,4 @@
-"""Turns of the worker's loop in which one thing goes wrong: the others go on."""
+"""If one thing goes wrong in a turn of the worker's loop, the other runs go on."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The pipe that makes the cluster look for a wake-up, and how it looks without one."""
+"""The pipe that makes the cluster look for a wake-up, and how it works without one."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The door: what each request is answered, what is kept of it, and what the log may tell."""
+"""The webhook: what it answers, what it keeps, and what the log may say."""
 
 import contextlib
 import http.client

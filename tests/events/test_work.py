@@ -1,4 +1,4 @@
-"""The task, its wake-ups, and the tick: draining, ending in time, stopping, staying alive."""
+"""The task, its wake-ups, and the tick: emptying the queue, ending in time, stopping."""
 
 import signal
 import time

@@ -1,5 +1,5 @@
-"""Faults on purpose: `manage.py up` is killed, stopped and starved, and must lose nothing.
+"""Deliberate faults: `manage.py up` is killed, stopped and starved, and must lose nothing.
 
-`python -m tests.faults` prints what each fault cost; `checker` says what counts as lost or as
+`python -m tests.faults` prints the results of each fault; `checker` defines what counts as lost or
 done twice.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: lets each fault happen and prints a Markdown table."""
+"""`python -m tests.faults` runs each fault and prints a Markdown table."""
 
 import argparse
 import contextlib
@@ -77,7 +77,7 @@ def main() -> int:
         with contextlib.ExitStack() as stack:
             for result in _strike_all(_places(asked, stack), asked):
                 results.append(result)
-                if asked.write:  # after each line, for all of them take long
+                if asked.write:  # After each line, because all of them take long.
                     asked.write.write_text(table(results) + "\n", encoding="utf-8")
     except postgres.StartError as error:
         print(f"The faults stopped: {error}", file=sys.stderr)
@@ -96,7 +96,7 @@ def _places(asked: argparse.Namespace, stack: contextlib.ExitStack) -> list[Plac
     folder = postgres.binaries()
     if folder is None:
         raise postgres.StartError(f"There is no PostgreSQL here. {postgres.HOW_TO_INSTALL}")
-    # It is stopped hard: what it has said to be committed must be there again.
+    # It is stopped hard: everything that it reported as committed must be there again.
     server = stack.enter_context(postgres.server(folder, synchronous_commit="on"))
     return [*places, Place(server.url, server)]
 

@@ -1,7 +1,7 @@
-"""Who has which course at the end: in the school, by Admit's ledger, and by what was bought.
+"""Who has which course at the end: in the school, in Admit's ledger, and by what was bought.
 
-All three must say the same: a customer has a managed course in Thinkific if and only if a grant
-is active, and a grant is active if and only if a purchase that stands gives it.
+All three must agree: a customer has a managed course in Thinkific if and only if a grant is
+active, and a grant is active if and only if a standing purchase gives it.
 """
 
 from collections import defaultdict
@@ -15,11 +15,11 @@ from tests.support.access_model import Event, Model
 
 PRODUCTS = list(shop.GIVES)
 KINDS = {"Order": "purchased", "Refund": "refunded", "Cancel": "canceled"}
-Place = tuple[str, int]  # e-mail and course
+Place = tuple[str, int]  # E-mail and course.
 
 
 def granted(database: Database) -> dict[str, set[Place]]:
-    """Site by site, the courses that an active grant gives."""
+    """Return for each site the courses that an active grant gives."""
     found: dict[str, set[Place]] = defaultdict(set)
     for site, email, target in database.ask(
         "SELECT integrations_integration.site, integrations_customer.email, target"
@@ -33,9 +33,9 @@ def granted(database: Database) -> dict[str, set[Place]]:
 
 
 def wrong(school: School, sales: Sequence[Sale], granted: Collection[Place]) -> list[str]:
-    """A sentence for each course of a customer about which the three differ.
+    """Return a sentence for each course of a customer about which the three disagree.
 
-    Of one whose POST had no good answer we do not know whether it was stored: there only school
+    If a customer's POST had no good answer, we do not know whether it was stored, so only school
     and ledger are compared.
     """
     bought: dict[str, list[Sale]] = defaultdict(list)
@@ -68,7 +68,7 @@ def _differs(email: str, sales: Sequence[Sale], has: set[int]) -> list[str]:
 
 
 def _due(sales: Sequence[Sale]) -> set[int]:
-    """The courses of one customer by a model that knows nothing but these sales, in this order."""
+    """Return one customer's courses by a model that knows only these sales, in this order."""
     model = Model(tuple(frozenset(shop.GIVES[product]) for product in PRODUCTS))
     for at, sale in enumerate(sales):
         model.take(Event(at, KINDS[sale.kind], 0, PRODUCTS.index(sale.product), sale.order))

@@ -1,6 +1,6 @@
 """Faults of Thinkific, each at every call of a purchase and of a refund, through the real `up`.
 
-Each fault has a school of its own, for some of them pause the whole site.
+Each fault has its own school, because some faults pause the whole site.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def _limit(**headers: str) -> dict[str, Any]:
 
 
 def _kinds() -> dict[str, dict[str, Any]]:
-    """A fault by the name of its school. Times are told again, because they go by the clock."""
+    """Return each fault by the name of its school. Call it again each time: it contains times."""
     soon, past = time.time() + 40, time.time() - 3600
     kinds = _statuses(400, 404, 408, 422, 500, 501, 502, 503, 504, *range(520, 531))
     for applied in (False, True):
@@ -75,7 +75,7 @@ def _kinds() -> dict[str, dict[str, Any]]:
 
 
 def every_answer(stage: Stage) -> float:
-    """All of them at once, then refunds for two of three, then whatever a person must retry."""
+    """Strike with all faults at once, refund two of three, then retry what a person must retry."""
     names = list(_kinds())
     stage.open_schools(names)
     stage.up("--workers", "4")
@@ -103,7 +103,7 @@ def every_answer(stage: Stage) -> float:
 
 
 def drips(stage: Stage) -> float:
-    """With the default settings: whatever drips, or says nothing, ends after 20 s."""
+    """With default settings, an answer that drips or never comes ends after 20 s."""
     kinds = ["drip_status_line", "drip_headers", "drip_body", "black_hole"]
     stage.up()
     for kind in kinds:
@@ -121,7 +121,7 @@ def drips(stage: Stage) -> float:
 
 
 def away(stage: Stage) -> float:
-    """Connections are refused, then taken by nobody."""
+    """Thinkific refuses connections, then accepts none."""
     stage.up()
     with stage.trading(every=0.2, sellers=4):
         time.sleep(1)
@@ -138,7 +138,7 @@ def away(stage: Stage) -> float:
 
 
 def certificate(stage: Stage) -> float:
-    """Thinkific's certificate is vouched for by nobody whom we know, then by one whom we do."""
+    """An unknown authority signs Thinkific's certificate, then one that Admit trusts."""
     folders = [stage.admit.folder / name for name in ("known", "unknown")]
     for folder in folders:
         folder.mkdir()
@@ -156,7 +156,7 @@ def certificate(stage: Stage) -> float:
 
 
 def no_such_name(stage: Stage) -> float:
-    """The name of Thinkific's API leads nowhere, until the setting is put right."""
+    """The name of Thinkific's API does not resolve until the setting is corrected."""
     running = stage.up(THINKIFIC_API_URL="https://thinkific.invalid/api/public/v1")
     stage.sell(5)
     live.until(lambda: _told(stage, "could not be looked up"), what="a failed look-up")
@@ -168,13 +168,13 @@ def no_such_name(stage: Stage) -> float:
 
 
 def _told(stage: Stage, words: str) -> int:
-    """How many calls ended so."""
+    """Return how many calls ended in this way."""
     sql = f"SELECT count(*) FROM integrations_apicall WHERE error LIKE '%{words}%'"  # noqa: S608
     return stage.database.number(sql)
 
 
 def _pass_on(stage: Stage, peer: wire.Peer) -> None:
-    """Each request as it is to the stand-in, which speaks no TLS."""
+    """Pass each request unchanged to the stand-in, which does not speak TLS."""
     while request := peer.read():
         there = http.client.HTTPConnection("127.0.0.1", stage.sandbox.port, timeout=10)
         with contextlib.closing(there):
@@ -186,14 +186,14 @@ def _pass_on(stage: Stage, peer: wire.Peer) -> None:
 
 
 def _buyers(stage: Stage, school: str) -> list[Sale]:
-    """Some who are new, and one who was a student before."""
+    """Sell to new buyers and to one who was a student before."""
     bought = stage.sell(NEW_BUYERS + 1, school=school, known=1)
     assert all(sale.acknowledged for sale in bought)
     return bought
 
 
 def _retry(stage: Stage) -> int:
-    """What a definite refusal has ended is for a person; how many runs those were."""
+    """Retry what a definite refusal ended, which is a person's job; return the number of runs."""
     failed = stage.database.number("SELECT count(*) FROM events_rulerun WHERE status = 'failed'")
     # A retry may meet the next fault of its school.
     for _ in POINTS:
@@ -205,7 +205,7 @@ def _retry(stage: Stage) -> int:
 
 @contextlib.contextmanager
 def _taken_by_nobody(port: int) -> Iterator[None]:
-    """A listener whose queue is full: whoever connects gets no answer at all."""
+    """A listener with a full queue: whoever connects gets no answer at all."""
     with contextlib.ExitStack() as closing:
         listener = closing.enter_context(socket.socket())
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -223,8 +223,8 @@ FAULTS = [
         "answers",
         "every fault of Thinkific at every call",
         every_answer,
-        # No process dies here. On a busy machine a start takes longer than a few seconds, and an
-        # action of several calls longer than a short lease leaves it.
+        # No process dies here. On a busy machine a start takes more than a few seconds, and
+        # an action of several calls outlasts a short lease.
         env={"HEARTBEAT_TIMEOUT": "60", "LEASE_SECONDS": "12"},
     ),
     Fault("drips", "answers that drip or never come, at the default deadline", drips, env=DEFAULTS),

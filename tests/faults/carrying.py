@@ -15,7 +15,7 @@ of_enrollment = partial(Answer, method="POST", path="^/enrollments$")
 
 
 def before_the_call(stage: Stage) -> float:
-    """The user is made and the enrollment waits for its slot, noted as about to be sent."""
+    """The user exists and the enrollment waits for its slot, with its intent recorded."""
     pool = stage.pool(stage.up())
     _wait_for_a_slot(stage)
     for pid in pool.workers:
@@ -25,26 +25,26 @@ def before_the_call(stage: Stage) -> float:
 
 
 def stopped_before_the_call(stage: Stage) -> float:
-    """A machine stands still right before a call, until another one has made it."""
+    """A machine stops right before a call, until another machine has made it."""
     return _stop_a_machine(
         stage, _wait_for_a_slot, woke="late call not made", ended="ended before its late call"
     )
 
 
 def after_sending(stage: Stage) -> float:
-    """The call is on its way, and Thinkific has not done it yet; it never does."""
+    """The call was sent, and Thinkific never carries it out."""
     stage.sandbox.faults.add(of_enrollment("black_hole"))
     return _kill_the_caller(stage, "black_hole")
 
 
 def before_the_answer(stage: Stage) -> float:
-    """Thinkific has done it, and its answer has not arrived."""
+    """Thinkific has carried out the call, but its answer has not arrived."""
     stage.sandbox.faults.add(of_enrollment("black_hole", applied=True))
     return _kill_the_caller(stage, "black_hole")
 
 
 def before_the_commit(stage: Stage) -> float:
-    """The answer has arrived, and what it said could not be written down."""
+    """The answer has arrived, but its result could not be written."""
     pool = stage.pool(stage.up())
     stage.sandbox.faults.add(of_enrollment("delay", delay=1.0, applied=True))
     stage.sell(4)
@@ -59,21 +59,21 @@ def before_the_commit(stage: Stage) -> float:
 
 
 def worker_stopped(stage: Stage) -> float:
-    """A worker stands still for longer than its lease, and goes on when another did its work."""
+    """A worker stops for longer than its lease, and goes on after another did its work."""
     pool = stage.pool(stage.up())
     _hold_one(stage)
     return _stand_still(stage, [stage.caller(pool)])
 
 
 def machine_stopped(stage: Stage) -> float:
-    """A whole machine stands still for longer than its leases, and then goes on."""
+    """A whole machine stops for longer than its leases, and then goes on."""
     return _stop_a_machine(
         stage, _hold_one, woke="late write refused", ended="ended before its late write"
     )
 
 
 def stopped_in_a_transaction(stage: Stage) -> float:
-    """A machine stands still in the middle of a write, with the locks that this has taken."""
+    """A machine stops in the middle of a write and keeps its locks."""
     stopped = stage.up("--no-web")
     stage.up("--no-worker")
     with stage.trading(every=0.1, sellers=4):
@@ -86,7 +86,7 @@ def stopped_in_a_transaction(stage: Stage) -> float:
 
 
 def _stopped_writing(stage: Stage, processes: list[int]) -> bool:
-    """Stop them, and let them go on where none of them was in the middle of a write."""
+    """Stop them; let them go on if none of them was in the middle of a write."""
     for pid in processes:
         os.kill(pid, signal.SIGSTOP)
     time.sleep(0.3)
@@ -103,7 +103,7 @@ def _stopped_writing(stage: Stage, processes: list[int]) -> bool:
 
 
 def random_kills(stage: Stage) -> float:
-    """Workers of two machines killed at random while there is plenty to do."""
+    """Workers of two machines are killed at random while there is plenty to do."""
     machines = [stage.up(), stage.up("--no-web")]
     stage.sandbox.switches.latency = 0.05
     kills = 20 if stage.long else 4
@@ -126,14 +126,14 @@ def _kill_the_caller(stage: Stage, kind: str) -> float:
 
 
 def _wait_for_a_slot(stage: Stage) -> None:
-    """A purchase whose user is made, and whose enrollment waits, noted as about to be sent."""
+    """Sell one product; the user is made, the enrollment waits, and its intent is recorded."""
     stage.sell(1)
     live.until(lambda: any(call.status for call in stage.sandbox.calls), what="the first call")
     time.sleep(0.1)
 
 
 def _goes_on(stage: Stage) -> float:
-    """What was begun is ended, and what comes after is done as well."""
+    """Check that unfinished work is finished, and that new work is done as well."""
     stage.mended()
     stage.trade(4)
     return stage.heal()
@@ -148,19 +148,19 @@ def _hold_one(stage: Stage) -> None:
 def _stop_a_machine(
     stage: Stage, begin: Callable[[Stage], None], *, woke: str, ended: str
 ) -> float:
-    """Stop a machine in the middle of what `begin` begins, until another one has done it."""
+    """Stop a machine in the middle of what `begin` starts, until another machine has done it."""
     stopped = stage.up("--no-web")
     stage.up("--no-worker")
     begin(stage)
     stage.up("--no-web")
     seconds = _stand_still(stage, [stopped.pid, *(each.pid for each in live.tree(stopped.pid))])
-    refused = "lease_lost" in stopped.output()  # on a busy machine it may be ended before that
+    refused = "lease_lost" in stopped.output()  # On a busy machine it may finish before that.
     stage.notes.append(woke if refused else ended)
     return seconds
 
 
 def _stand_still(stage: Stage, processes: list[int]) -> float:
-    # On SQLite one that stood still in the middle of a write would keep all others from writing.
+    # On SQLite, a machine stopped in the middle of a write would block all other writers.
     with stage.database.held("events_rulerun"):
         for pid in processes:
             os.kill(pid, signal.SIGSTOP)
@@ -169,7 +169,7 @@ def _stand_still(stage: Stage, processes: list[int]) -> float:
 
 
 def _woken(stage: Stage, processes: list[int]) -> float:
-    """Others do all work that there is, and then those that stood still go on."""
+    """Let others do all the work, and then continue the stopped processes."""
     seconds = stage.heal()
     for pid in reversed(processes):
         os.kill(pid, signal.SIGCONT)
@@ -179,7 +179,7 @@ def _woken(stage: Stage, processes: list[int]) -> float:
     return seconds
 
 
-# So few have no burst: the second call waits three seconds for its slot.
+# With so few calls there is no burst: the second call waits three seconds for its slot.
 FEW_SLOTS = {"THINKIFIC_CALLS_PER_MINUTE": "20", "LEASE_SECONDS": "30"}
 FAULTS = [
     Fault("before-the-call", "worker killed before a call", before_the_call, env=FEW_SLOTS),
@@ -187,7 +187,7 @@ FAULTS = [
         "stopped-before-the-call",
         "machine stopped right before a call for longer than its lease, then continued",
         stopped_before_the_call,
-        # The watchdog would end the machine that woke up before it could call.
+        # Otherwise the watchdog would end the woken machine before it could call.
         env=FEW_SLOTS | {"HEARTBEAT_TIMEOUT": "120"},
     ),
     Fault("after-sending", "worker killed after sending a call", after_sending),
@@ -208,7 +208,7 @@ FAULTS = [
         "machine-stopped",
         "machine stopped for longer than its leases, then continued",
         machine_stopped,
-        # The watchdog would end the machine that woke up before it could write.
+        # Otherwise the watchdog would end the woken machine before it could write.
         env={"HEARTBEAT_TIMEOUT": "60"},
         short=True,
     ),

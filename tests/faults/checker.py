@@ -1,7 +1,7 @@
-"""What counts: nothing that was acknowledged is lost, and nothing is done twice.
+"""Checks that nothing acknowledged is lost and that nothing is done twice.
 
-It looks at five things and trusts none of them alone: the answers that SamCart got, the events
-and runs that Admit tells of, its ledger, the enrollments in the school, and every call that the
+It compares five things and trusts none of them alone: the answers that SamCart got, the events
+and runs that Admit reports, its ledger, the enrollments in the school, and every call that the
 school got.
 """
 
@@ -18,26 +18,26 @@ from tests.faults.stage import Sale, Stage, strays
 from tests.support import live
 from tests.support.receiver import Receiver
 
-# After the last run has ended, this long nothing may be called any more.
+# After the last run has ended, there must be no call for this many seconds.
 QUIET_SECONDS = 1.5
-# A cluster that hangs is killed after its task's limit and a grace of 15 s: 75 by default.
+# A cluster that hangs is killed after its task's limit and a grace of 15 s: 75 s by default.
 STOP_SECONDS = 150.0
-# Wake-ups that may lie in the queue of an idle installation: one that waits, and one that runs.
+# Wake-ups in the queue of an idle installation: at most one that waits and one that runs.
 WAKE_UPS = 2
-# What each line must have, so that the equality of ledger and Thinkific means something.
+# Each line must have these, so that comparing the ledger with Thinkific means something.
 DEMANDED = {
     ("Refund", shop.CLASS),
     ("Cancel", shop.PATH),
     ("Order", shop.KIT),
     ("Order", shop.PATH),
 }
-# The path of the call that creates it, e-mail or user, and the course where the path names none.
+# The path of the creating call, e-mail or user, and the course if the path names none.
 Made = tuple[str, str, int]
 
 
 @dataclass(slots=True)
 class Found:
-    """Sentences about what is wrong; none when all is well."""
+    """Sentences about what is wrong; empty when all is well."""
 
     acknowledged: int = 0
     lost: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Found:
 
 
 def check(stage: Stage) -> Found:
-    """Look at a stage whose work has ended, then stop it and look what is left of it."""
+    """Check a stage whose work has ended, then stop it and check what is left of it."""
     found = Found(sum(sale.acknowledged for sale in stage.sales))
     _events(stage, found)
     granted = access.granted(stage.database)
@@ -69,7 +69,7 @@ def check(stage: Stage) -> Found:
 
 
 def _events(stage: Stage, found: Found) -> None:
-    """Each acknowledged delivery has its event, carried out; none has two."""
+    """Check that each acknowledged delivery has one event, which was carried out."""
     told = stage.admit.events("--limit", "1000000")
     events: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for event in told:
@@ -91,7 +91,7 @@ def _events(stage: Stage, found: Found) -> None:
 
 
 def _messages(receiver: Receiver, sales: list[Sale], found: Found) -> None:
-    """Each acknowledged sale has reached the receiver. Under one id it may come again."""
+    """Check that each acknowledged sale reached the receiver, under one ID, possibly repeatedly."""
     ids: dict[tuple[str, int], set[str]] = defaultdict(set)
     for message, number in zip(receiver.requests, receiver.verified(), strict=True):
         body = message.json()
@@ -105,16 +105,16 @@ def _messages(receiver: Receiver, sales: list[Sale], found: Found) -> None:
 
 
 def _ends(sales: int) -> set[str]:
-    """How an event of a customer with so many may end: of several, not each has work to do."""
+    """Return how an event of a customer with this many sales may end; some have nothing to do."""
     return {"done"} if sales == 1 else {"done", "skipped"}
 
 
 def done_twice(school: School, calls: list[RecordedCall]) -> list[str]:
-    """Creating calls that were sent although one before had done it already, or was about to.
+    """Return creating calls sent although an earlier call had succeeded or was about to.
 
-    Whether its answer had arrived does not matter. One thing alone excuses a second call: that
-    Admit had looked in between, and the first had not been carried out yet. A POST for an e-mail
-    that the school had before us is no second one, for Admit could not know of it.
+    It does not matter whether the earlier call's answer had arrived. Only one thing excuses a
+    second call: Admit looked in between, and the first had not been carried out yet. A POST for an
+    e-mail that the school knew before Admit is no second one, because Admit could not know that.
     """
     creating: dict[Made, list[RecordedCall]] = defaultdict(list)
     looks: dict[tuple[str, str], list[RecordedCall]] = defaultdict(list)
@@ -135,7 +135,7 @@ def done_twice(school: School, calls: list[RecordedCall]) -> list[str]:
 
 
 def _made(call: RecordedCall) -> Made | None:
-    """What the call creates; None for one that creates nothing."""
+    """Return what the call creates, None if nothing."""
     body = call.body or {}
     if call.path == "/users":
         return call.path, str(body["email"]).lower(), 0
@@ -145,7 +145,7 @@ def _made(call: RecordedCall) -> Made | None:
 
 
 def _ended(school: School, call: RecordedCall) -> Iterator[Made]:
-    """What may be created again after this change of one enrollment, or of those of a bundle."""
+    """Return what may be created again after this change of one enrollment, or of a bundle's."""
     if call.path.startswith("/enrollments/"):
         row = school.rows_by_id[int(call.path.rpartition("/")[2])]
         user, courses = str(row.user_id), {row.course_id}
@@ -161,13 +161,13 @@ def _ended(school: School, call: RecordedCall) -> Iterator[Made]:
 
 
 def _was_absent(first: RecordedCall, looks: list[RecordedCall]) -> bool:
-    """Whether Admit looked after this call was sent and before the school carried it out."""
+    """Return whether Admit looked between this call and the moment the school carried it out."""
     assert first.done_at is not None
     return any(first.at < look.at and (look.done_at or look.at) < first.done_at for look in looks)
 
 
 def _was_done(call: RecordedCall) -> bool:
-    """Whether the school carried it out, sooner or later, and did not refuse."""
+    """Return whether the school carried it out, sooner or later, without refusing."""
     return call.done is not None and call.done < 300
 
 
@@ -177,7 +177,7 @@ def _quiet(stage: Stage, found: Found) -> None:
     late = stage.sandbox.calls[before:]
     found.stray += [f"{call.method} {call.path} after the end" for call in late]
     queued = "SELECT count(*) FROM django_q_ormq"
-    # One whose worker died comes again after the queue's retry, 10/3 of a lease.
+    # If a task's worker died, it comes again after the queue's retry, 10/3 of a lease.
     patience = 20 + 3.4 * float(stage.admit.env["LEASE_SECONDS"])
     try:
         live.until(lambda: stage.database.number(queued) <= WAKE_UPS, seconds=patience)

@@ -1,4 +1,4 @@
-"""Faults of django-q2's cluster, and of all that `manage.py up` starts."""
+"""Faults of django-q2's cluster, and of everything that `manage.py up` starts."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tests.faults.stage import Crew, Stage
 from tests.support import live
 
 ROLES: dict[str, Callable[[Crew], tuple[int, ...]]] = {
-    # One of them waits for work and holds the queue's semaphore: it never comes back.
+    # A worker that waits for work holds the queue's semaphore, which is never released.
     "idle-workers": lambda pool: pool.workers,
     "pusher": lambda pool: (pool.pusher,),
     "monitor": lambda pool: (pool.monitor,),
@@ -23,7 +23,7 @@ ROLES: dict[str, Callable[[Crew], tuple[int, ...]]] = {
 
 def _killed(role: str) -> Callable[[Stage], float]:
     def strike(stage: Stage) -> float:
-        """Heals by its own watchdog: the healthy cluster beside it proves nothing for it."""
+        """The cluster must heal by its own watchdog; a healthy one beside it proves nothing."""
         wounded = stage.up()
         stage.up("--no-web")
         stage.trade(5)
@@ -33,7 +33,7 @@ def _killed(role: str) -> Callable[[Stage], float]:
         killed = datetime.now(UTC)
         stage.mended()
         stage.trade(5)
-        # What the dead one left behind may show life for a second or two.
+        # What the dead process left behind may show life for a second or two.
         alive = killed + timedelta(seconds=3)
         seconds = stage.heal(also=lambda: stage.seen_at(wounded) > alive)
         stage.pool(wounded)
@@ -43,7 +43,7 @@ def _killed(role: str) -> Callable[[Stage], float]:
 
 
 def two_machines(stage: Stage) -> float:
-    """Two clusters on one database: each run is carried out by one of them."""
+    """Two clusters run on one database, and only one of them carries out each run."""
     stage.up("--no-worker")
     stage.up("--no-web")
     stage.up("--no-web")
@@ -53,7 +53,7 @@ def two_machines(stage: Stage) -> float:
 
 
 def queue_emptied(stage: Stage) -> float:
-    """All wake-ups vanish, again and again."""
+    """All wake-ups are deleted, again and again."""
     stage.up()
     until = time.monotonic() + (10 if stage.long else 3)
     with stage.trading(every=0.1, sellers=4):
@@ -76,7 +76,7 @@ def key_changed(stage: Stage) -> float:
 
 
 def told_to_stop(stage: Stage) -> float:
-    """SIGTERM in the middle of it all, then the next start."""
+    """`up` gets SIGTERM while it works, then starts again."""
     stage.sandbox.switches.latency = 0.05
     for _ in range(6 if stage.long else 2):
         running = stage.up()
@@ -89,7 +89,7 @@ def told_to_stop(stage: Stage) -> float:
 
 
 def all_killed(stage: Stage) -> float:
-    """`up` itself is killed in the middle, as the kernel does it when memory is short."""
+    """`up` itself is killed while it works, as the kernel does when memory is short."""
     stage.sandbox.switches.latency = 0.05
     for _ in range(6 if stage.long else 2):
         running = stage.up()

@@ -1,4 +1,4 @@
-"""The database of a stage, looked at and held up from outside."""
+"""Looks at the database of a stage, and blocks it, from outside."""
 
 import contextlib
 import sqlite3
@@ -13,7 +13,7 @@ from tests.support.postgres import Server
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the databases of stages are made: SQLite files when there is no server's URL."""
+    """Where the databases of stages are made: SQLite files if there is no server URL."""
 
     url: str = ""
     server: Server | None = None
@@ -25,7 +25,7 @@ class Place:
 
 @dataclass
 class Database:
-    """SQLite or PostgreSQL by its URL; `server` is there when it may be killed."""
+    """SQLite or PostgreSQL by its URL; `server` is set when it may be killed."""
 
     url: str
     server: Server | None = None
@@ -35,7 +35,7 @@ class Database:
         return self.url.startswith("sqlite")
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of one statement, on a connection of its own; what it changes is kept."""
+        """Return the rows of one statement, on a new connection; its changes are kept."""
         with self._connected() as connection:
             cursor = connection.execute(sql)
             rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
@@ -43,12 +43,12 @@ class Database:
             return rows
 
     def number(self, sql: str) -> int:
-        """The only value of the only row."""
+        """Return the only value of the only row."""
         return int(self.ask(sql)[0][0])
 
     @contextlib.contextmanager
     def held(self, table: str) -> Iterator[None]:
-        """Nobody else can write: into the table, or on SQLite at all."""
+        """Block other writers: for this table, or on SQLite for everything."""
         with self._connected() as connection:
             if self.is_sqlite:
                 connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""A fault, what came of it, and the table that tells."""
+"""A fault, its result, and the table that shows it."""
 
 import tempfile
 import zlib
@@ -15,7 +15,7 @@ from tests.faults.stage import Stage, stage
 class Fault:
     """`strike` starts what is needed, breaks it and mends it; it returns the seconds to heal.
 
-    `short`: it is quick enough for every run of the tests. `only`: the database it is about.
+    `short`: quick enough for every run of the tests. `only`: the database that it concerns.
     """
 
     name: str
@@ -26,13 +26,13 @@ class Fault:
     only: str = ""
 
     def meets(self, place: Place) -> bool:
-        """Whether it can be had on that database."""
+        """Return whether the fault applies to that database."""
         return self.only in ("", place.name)
 
 
 @dataclass(frozen=True, slots=True)
 class FaultResult:
-    """What came of one fault on one database: a line of the table."""
+    """The result of one fault on one database: a line of the table."""
 
     what: str
     database: str
@@ -53,7 +53,7 @@ class FaultResult:
 
 
 def strike(fault: Fault, place: Place, *, seed: int, long: bool) -> FaultResult:
-    """Let one fault happen on a stage of its own, and check what came of it."""
+    """Let one fault happen on a new stage, and check the result."""
     with tempfile.TemporaryDirectory(prefix="admit-faults-") as folder:
         own_seed = seed ^ zlib.crc32(fault.name.encode())
         with stage(Path(folder), place, seed=own_seed, long=long, env=fault.env) as here:
@@ -76,14 +76,14 @@ def strike(fault: Fault, place: Place, *, seed: int, long: bool) -> FaultResult:
 
 
 def _said(here: Stage) -> str:
-    """The last lines that each program wrote."""
+    """Return the last lines that each program wrote."""
     return "\n".join(
         line for each in here.admit.running for line in each.output().splitlines()[-12:]
     )
 
 
 def table(results: Sequence[FaultResult]) -> str:
-    """Markdown."""
+    """Return the results as Markdown."""
     rows = [
         ("fault", "database", "acknowledged", "lost", "twice", "healed after s", "verdict"),
         ("---", "---", "---:", "---:", "---:", "---:", "---"),

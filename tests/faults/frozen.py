@@ -1,4 +1,4 @@
-"""A worker that stands still in the middle of a write to SQLite, which lets in one writer alone."""
+"""A worker stops in the middle of a write to SQLite, which allows only one writer."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def frozen_in_a_write(stage: Stage) -> float:
 
 
 def _frozen(stage: Stage, workers: tuple[int, ...]) -> int:
-    """Stop one that writes at this moment; 0 when none of them does."""
+    """Stop a worker that is writing at this moment; return its ID, 0 if none is."""
     database = stage.database.url.removeprefix("sqlite:///")
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""What Thinkific, or something in front of it, refuses of one customer for good."""
+"""What Thinkific, or something in front of it, permanently refuses for one customer."""
 
 import time
 from collections.abc import Callable
@@ -17,18 +17,18 @@ PAGE = "<html><head><title>403 Forbidden</title></head><body>Blocked</body></htm
 
 
 def denied(user: int) -> Answer:
-    """403 to whatever names this student."""
+    """Answer 403 to everything that names this student."""
     about = rf'^{user}$|"user_id": {user}\b'
     return Answer("status", status=403, times=None, about=about, body={"error": "Forbidden"})
 
 
 def firewall(user: int) -> Answer:
-    """A web page with 403 to whatever holds this student's address."""
+    """Answer with a web page and 403 to everything that contains this student's address."""
     return Answer("status", status=403, times=None, about=REFUSED, body=PAGE)
 
 
 def not_found(user: int) -> Answer:
-    """404 to each enrollment of this student."""
+    """Answer 404 to each enrollment of this student."""
     about = rf'"user_id": {user}\b'
     return Answer(
         "status", status=404, times=None, method="POST", path="^/enrollments$", about=about
@@ -36,7 +36,7 @@ def not_found(user: int) -> Answer:
 
 
 def refuse(answer: Callable[[int], Answer], stage: Stage) -> float:
-    """One is refused for good, and everybody else is let in; then it is mended and retried."""
+    """One buyer is always refused and all others are let in; then it is mended and retried."""
     school = stage.school()
     user = school.add_user(REFUSED)
     stage.sandbox.faults.add(answer(user.id))

@@ -1,4 +1,4 @@
-"""Faults while messages are posted: each sale reaches the receiver, under one id."""
+"""Faults while messages are posted: each sale reaches the receiver, under one ID."""
 
 import os
 import signal
@@ -59,7 +59,7 @@ def random_kills(stage: Stage) -> float:
 
 
 def _goes_on(stage: Stage) -> float:
-    """What was begun is ended, and what comes after is done as well."""
+    """Check that unfinished work is finished, and that new work is done as well."""
     stage.mended()
     stage.trade(4)
     return stage.heal()

@@ -1,6 +1,6 @@
-"""What others do to PostgreSQL: a public benchmark of queues has these faults.
+"""What other programs do to PostgreSQL; a public benchmark of queues has these faults.
 
-Each line says how many sales a second were acknowledged, and how many actions came to their end.
+Each line shows how many sales a second were acknowledged, and how many actions finished.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ TABLES = ("events_delivery", "events_eventlog", "events_rulerun", "events_grant"
 
 
 def backends_killed(stage: Stage) -> float:
-    """One connection after the other is ended by the server, whoever holds it."""
+    """The server ends one connection after the other, whoever holds it."""
     running = stage.up()
     with stage.trading(every=0.2, sellers=4):
         _measure(stage, "before", 5)
@@ -35,7 +35,7 @@ def backends_killed(stage: Stage) -> float:
 
 
 def connections_used_up(stage: Stage) -> float:
-    """Others hold every connection that the server has, and Admit loses its own."""
+    """Others hold every connection of the server, and Admit loses its own."""
     running = stage.up()
     with stage.trading(every=0.2, sellers=4):
         _measure(stage, "before", 5)
@@ -49,7 +49,7 @@ def connections_used_up(stage: Stage) -> float:
 
 
 def idle_transaction(stage: Stage) -> float:
-    """A transaction that never ends keeps old rows alive, and a table that is not ours locked."""
+    """A transaction that never ends keeps old rows alive, and locks a table that is not ours."""
     return _all_the_time(stage, _idle_in_transaction)
 
 
@@ -59,7 +59,7 @@ def long_readers(stage: Stage) -> float:
 
 
 def _all_the_time(stage: Stage, harm: Callable[[Stage], AbstractContextManager[None]]) -> float:
-    """The harm goes on from before the start until all work is done."""
+    """Do the harm from before the start until all work is done."""
     with harm(stage):
         stage.up()
         with stage.trading(every=0.2, sellers=4):
@@ -73,7 +73,7 @@ def _all_the_time(stage: Stage, harm: Callable[[Stage], AbstractContextManager[N
 
 
 def _measure(stage: Stage, when: str, seconds: float) -> None:
-    """Note what a second of this time brought."""
+    """Record what each second of this time achieved."""
     began, sold, done = time.monotonic(), len(stage.sales), _done(stage)
     time.sleep(seconds)
     done = _done(stage) - done
@@ -83,7 +83,7 @@ def _measure(stage: Stage, when: str, seconds: float) -> None:
 
 
 def _done(stage: Stage) -> int:
-    """How many actions are at their end. The server may end this connection as well."""
+    """Return how many actions are finished. The server may end this connection too."""
     for _ in range(50):
         with contextlib.suppress(psycopg.OperationalError):
             return stage.database.number(
@@ -105,7 +105,7 @@ def _killing(stage: Stage) -> Iterator[None]:
 
     def kill() -> None:
         nonlocal ended
-        # In another database, so that it does not end itself.
+        # Connect to another database, so that it does not end its own connection.
         with _connected(stage, "postgres") as connection:
             while not over.wait(1 / KILLS_PER_SECOND):
                 ended += len(_end_connections(stage, connection, "ORDER BY random() LIMIT 1"))
@@ -126,7 +126,7 @@ def _holding_every_connection(stage: Stage) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         first = held.enter_context(_connected(stage, "postgres"))
         others = _take_all(stage, held)
-        for _ in range(5):  # one that Admit got again in between is ended with the next look
+        for _ in range(5):  # A connection that Admit got in between is ended at the next look.
             _end_connections(stage, first, "")
             others += _take_all(stage, held)
         stage.notes.append(f"{others} connections of others")
@@ -134,7 +134,7 @@ def _holding_every_connection(stage: Stage) -> Iterator[None]:
 
 
 def _take_all(stage: Stage, held: contextlib.ExitStack) -> int:
-    """Take connections until the server has none left; how many those were."""
+    """Take connections until the server has none left; return their number."""
     taken = 0
     with contextlib.suppress(psycopg.OperationalError):
         while True:
@@ -198,7 +198,7 @@ def _reading(stage: Stage) -> Iterator[None]:
 def _connected(
     stage: Stage, database: str = ""
 ) -> "AbstractContextManager[psycopg.Connection[tuple[object, ...]]]":
-    """A connection of others, to the stage's database or another one of its server."""
+    """Open another program's connection, to the stage's database or another one of its server."""
     url = stage.database.url
     address = f"{url.rpartition('/')[0]}/{database}" if database else url
     return contextlib.closing(psycopg.connect(address, autocommit=True, connect_timeout=5))

@@ -17,23 +17,23 @@ from tests.faults.stage import STILL_SECONDS, Stage
 from tests.support import live, postgres
 from tests.support.postgres import Server
 
-# Every so many kills it is not a worker of the web server but its main process.
+# Every this many kills, the main process of the web server is killed instead of a worker.
 MAIN_TOO = 5
 
 
 def web_killed(stage: Stage) -> float:
-    """SIGKILL at random moments under a burst, to a worker or to the main process."""
+    """Kill a worker or the main process with SIGKILL at random moments during a burst."""
     kills, sales, gap = (25, 1500, 2.0) if stage.long else (5, 60, 0.8)
     running = stage.up()
     with stage.trading(every=0.05):
         for killed in range(kills):
             time.sleep(stage.dice.uniform(0.05, gap))
-            # One that has just been started is left alone until it serves: it may pause for long.
+            # Leave a newly started process alone until it serves, which may take long.
             main, *workers = live.until(partial(_web, running), what="a web server")
             victim = main if killed % MAIN_TOO == MAIN_TOO - 1 else stage.dice.choice(workers)
             os.kill(victim, signal.SIGKILL)
         stage.mended()
-        # On a machine that is slow or busy it is fewer.
+        # A slow or busy machine reaches fewer kills.
         with contextlib.suppress(AssertionError):
             live.until(lambda: len(stage.sales) >= sales, seconds=STILL_SECONDS)
     stage.notes.append(f"{kills} kills")
@@ -41,7 +41,7 @@ def web_killed(stage: Stage) -> float:
 
 
 def _web(running: live.Running) -> list[int]:
-    """The main process and its workers; nothing while there is no worker."""
+    """Return the main process and its workers; nothing while there is no worker."""
     main = running.program("web")
     workers = [each.pid for each in live.children(main)]
     return [main, *workers] if workers else []
@@ -60,7 +60,7 @@ def database_held(stage: Stage) -> float:
 
 
 def postgres_killed(stage: Stage) -> float:
-    """PostgreSQL stops without a word, stays away for a while, and recovers."""
+    """PostgreSQL stops without warning, stays away for a while, and recovers."""
     server = stage.database.server
     assert server is not None
     running = stage.up()
@@ -77,7 +77,7 @@ def postgres_killed(stage: Stage) -> float:
 
 
 def postgres_frozen(stage: Stage) -> float:
-    """PostgreSQL answers nothing and closes nothing, and meanwhile web server and cluster die."""
+    """PostgreSQL answers nothing and closes nothing while web server and cluster die."""
     server = stage.database.server
     assert server is not None
     running = stage.up()
@@ -95,7 +95,7 @@ def postgres_frozen(stage: Stage) -> float:
         stage.mended()
         thawed = datetime.now(UTC)
         time.sleep(1)
-    # A cluster that nobody had noted would show no life, and be taken for a silent one.
+    # A cluster that nobody had recorded would show no life and count as silent.
     seconds = stage.heal(also=lambda: stage.seen_at(running) > thawed)
     assert "cluster_silent" not in running.output(), "the cluster was started again"
     with _frozen(server):
@@ -111,10 +111,10 @@ def _serves(stage: Stage, before: int) -> bool:
 
 @contextlib.contextmanager
 def _frozen(server: Server) -> Iterator[None]:
-    """The server keeps its port and its connections, and does nothing."""
+    """Freeze the server: it keeps its port and its connections but does nothing."""
     assert server.process is not None
     main = server.process.pid
-    # The main process first: then no other is started.
+    # Freeze the main process first, so that it starts no other process.
     os.kill(main, signal.SIGSTOP)
     stopped = [main, *(each.pid for each in live.tree(main))]
     try:
@@ -127,7 +127,7 @@ def _frozen(server: Server) -> Iterator[None]:
 
 
 def disk_full(stage: Stage) -> float:
-    """The disk of SQLite's file is full for a while, and the spool lies on another one."""
+    """The disk of SQLite's file is full for a while; the spool is on another disk."""
     disk = _small_disk(stage)
     seconds = _full_for_a_while(stage, disk)
     refused = [sale for sale in stage.sales if not sale.acknowledged]
@@ -136,7 +136,7 @@ def disk_full(stage: Stage) -> float:
 
 
 def postgres_disk_full(stage: Stage) -> float:
-    """The disk of PostgreSQL is full for a while; a server that gave up is started again."""
+    """PostgreSQL's disk is full for a while; a server that gave up is started again."""
     disk = Path(tempfile.mkdtemp(prefix="admit-disk-"))
     stage.after.callback(disk.rmdir)
     _mount(stage, disk, size="200m")
@@ -163,7 +163,7 @@ def postgres_disk_full(stage: Stage) -> float:
 
 
 def disks_full(stage: Stage) -> float:
-    """The spool lies on the full disk as well: what cannot be kept must not be acknowledged."""
+    """The spool is on the full disk too: what cannot be kept must not be acknowledged."""
     disk = _small_disk(stage)
     stage.admit.env["SPOOL_DIR"] = str(disk / "spool")
     seconds = _full_for_a_while(stage, disk)
@@ -185,7 +185,7 @@ def _full_for_a_while(stage: Stage, disk: Path) -> float:
 
 
 def _all_are_taken(stage: Stage, seconds: float) -> None:
-    """The spool takes what the database cannot."""
+    """Check that the spool takes what the database cannot."""
     taken, posted = _while_it_lasts(stage, seconds)
     assert taken == posted > 0, f"{taken} of {posted} were acknowledged"
 
@@ -205,7 +205,7 @@ def _small_disk(stage: Stage) -> Path:
     _mount(stage, disk, size="16m")
     shutil.copy(stage.database.url.removeprefix("sqlite:///"), disk / "live.sqlite3")
     stage.admit.database = stage.database.url = f"sqlite:///{disk}/live.sqlite3"
-    # Less room than /readyz asks for.
+    # Less free space than /readyz asks for.
     stage.admit.env["READY_FREE_MB"] = "1"
     return disk
 
@@ -226,7 +226,7 @@ def _fill(file: Path) -> None:
 
 
 def may_mount() -> bool:
-    """Whether this user may make the small disk that `disk_full` fills."""
+    """Return whether this user may mount the small disk that `disk_full` fills."""
     return os.geteuid() == 0 and shutil.which("mount") is not None
 
 

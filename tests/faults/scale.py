@@ -1,4 +1,4 @@
-"""Scale by settings alone: PostgreSQL, Redis and several machines, which share each site's budget.
+"""Scales by settings alone: PostgreSQL, Redis and several machines share each site's budget.
 
 Three schools have plenty to do at once: one answers at once, one takes two seconds for each
 call, and at the third one customer has far more events than all others.
@@ -14,13 +14,13 @@ from tests.faults.stage import Stage
 from tests.support import live, redis_server
 
 MACHINES = 3
-CALLS = 110  # a minute and site, as Admit is set; Thinkific allows 120
+CALLS = 110  # Calls a minute for each site, as Admit is set; Thinkific allows 120.
 WATCHED_SECONDS = 120.0
-# Those who start together need a moment until each knows what is due.
+# Machines that start together need a moment until each knows what is due.
 START_SECONDS = 5.0
-# How much of the budget must be used; and where other programs take the processors away.
+# The share of the budget that must be used; the second if other programs use the processors.
 ASKED, ASKED_BESIDE_OTHERS = 0.95, 0.80
-# More programs than this want each processor then.
+# More programs than this for each processor count as busy.
 BUSY = 3.0
 BUYERS = 150
 HOT_EVENTS = 150
@@ -28,7 +28,7 @@ COLD_BUYERS = 20
 
 
 def machines(stage: Stage) -> float:
-    """Watch the calls of all for two minutes; then let the rest come to its end."""
+    """Watch the calls of all machines for two minutes; then let them finish the rest."""
     stage.admit.env["REDIS_URL"] = stage.after.enter_context(
         redis_server.running(stage.admit.folder)
     )
@@ -54,16 +54,16 @@ def machines(stage: Stage) -> float:
     used = {school: _weigh(stage, school, start) for school in ("quick", "slow", "hot")}
     asked = _asked(stage)
     in_time = any("who bought once" in note for note in stage.notes)
-    seconds = stage.heal()  # first of all, for what is left undone would count as lost
+    seconds = stage.heal()  # Before the assertions, because unfinished work would count as lost.
     for school, share in used.items():
-        # One customer's events go one at a time, and then there may be no other work.
+        # One customer's events go one at a time, and sometimes nothing else is left to do.
         assert share >= asked or school == "hot", f"only {share:.1%} of {school} were used"
     assert in_time, "the hot customer held them up"
     return seconds
 
 
 def _asked(stage: Stage) -> float:
-    """The share of the budget that must be used on this machine, as busy as it was."""
+    """Return the share of the budget that must be used on this machine at its current load."""
     load = os.getloadavg()[0]
     stage.notes.append(f"load {load:.0f}")
     return ASKED_BESIDE_OTHERS if load > BUSY * (os.cpu_count() or 1) else ASKED
@@ -80,7 +80,7 @@ def _note_when_done(stage: Stage, emails: Sequence[str]) -> None:
 
 
 def _weigh(stage: Stage, school: str, start: float) -> float:
-    """No minute with more calls than allowed, none refused; the share that was used."""
+    """Check that no minute exceeds the limit and no call was refused; return the share used."""
     calls = [call for call in stage.sandbox.calls if call.school == school]
     refused = sum(call.status == 429 for call in calls)
     sent = [call.at for call in calls]

@@ -1,7 +1,7 @@
 """What customers do while something fails: whole stories, so that the ledger has much to decide.
 
 Two products give one course, and a third gives a bundle with that course in it. People buy them
-side by side and one after the other, get their money back, cancel, and buy again. The rules are
+together and one after the other, get their money back, cancel, and buy again. The rules are
 those of `tests.support.live`.
 """
 
@@ -16,24 +16,24 @@ TRIGGERS = {
     "Refund": "product_refunded",
     "Cancel": "subscription_canceled",
 }
-# Each product's courses, and the rules of it that run for each event.
+# Each product's courses, and how many of its rules run for each event.
 BUNDLED = (COURSE, COURSE + 1, COURSE + 2)
 GIVES = {CLASS: {COURSE}, KIT: {COURSE}, PATH: set(BUNDLED)}
 RULES = {CLASS: 1, KIT: 1, PATH: 2}
-# By which name the ledger knows each of them.
+# The name by which the ledger knows each course.
 PARTS = {f"course:{COURSE}": {COURSE}, f"bundle:{BUNDLE}": GIVES[PATH]}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One message of SamCart. The purchase is one of the story's, by its number."""
+    """One message of SamCart. `purchase` is the number of one of the story's purchases."""
 
     kind: str
     product: int
     purchase: int = 1
 
 
-# The first four have one of everything.
+# The first four stories have one of everything.
 STORIES: tuple[tuple[Step, ...], ...] = (
     # Two products give the course, and one of them is refunded.
     (Step("Order", CLASS), Step("Order", KIT, 2), Step("Refund", CLASS)),
@@ -64,7 +64,7 @@ STORIES: tuple[tuple[Step, ...], ...] = (
 
 
 def add_school(sandbox: Sandbox, name: str) -> School:
-    """A school that has what the products give."""
+    """Return a school that has what the products give."""
     school = sandbox.add_school(name)
     courses = [school.add_course(f"Course {each}", course_id=each) for each in BUNDLED]
     school.add_bundle("The Painter's Path", courses, bundle_id=BUNDLE)
@@ -72,7 +72,7 @@ def add_school(sandbox: Sandbox, name: str) -> School:
 
 
 def rules_of_access(account: str, integration: str) -> list[dict[str, object]]:
-    """Entries of a configuration file: what `tests.support.live` makes for the first school."""
+    """Return rules for a configuration file, as `tests.support.live` makes for the first school."""
     return [
         {
             "marketplace": account,
@@ -91,7 +91,7 @@ def rules_of_access(account: str, integration: str) -> list[dict[str, object]]:
 
 
 def rules_of_messages(account: str, integration: str) -> list[dict[str, object]]:
-    """Entries of a configuration file: each sale is passed on."""
+    """Return rules for a configuration file that pass each sale on."""
     return [
         {
             "marketplace": account,

@@ -1,4 +1,4 @@
-"""A soak: the shop trades for long, nothing fails, and a line a minute says what Admit holds."""
+"""A soak: the shop trades for a long time without faults; each minute prints what Admit holds."""
 
 import contextlib
 import sys
@@ -10,14 +10,14 @@ from tests.faults.fault import Fault
 from tests.faults.stage import Stage
 from tests.support import live
 
-LONGEST = 24 * 60  # minutes
+LONGEST = 24 * 60  # Minutes.
 ROWS = ("delivery", "eventlog", "rulerun", "grant")
 # Sales a second, two or three for each customer.
 SELLERS, EVERY = 4, 1.0
 
 
 def of(minutes: int) -> Fault:
-    """A soak of so many minutes as a line of the table."""
+    """Return a soak of this many minutes as a line of the table."""
 
     def strike(stage: Stage) -> float:
         running = stage.up()
@@ -35,14 +35,14 @@ def of(minutes: int) -> Fault:
 
 
 def _held(main: int) -> str:
-    """Memory of its own and open files of each process, in the order of their start."""
+    """Return own memory and open files of each process, in the order of their start."""
     return " ".join(
         f"{_megabytes(pid)}/{_files(pid)}" for pid in [main, *(p.pid for p in live.tree(main))]
     )
 
 
 def _megabytes(pid: int) -> int:
-    """The proportional set size."""
+    """Return the proportional set size in megabytes."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
             if line.startswith("Pss:"):

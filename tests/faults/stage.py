@@ -21,25 +21,25 @@ from tests.support import live
 from tests.support.live import Installation, Process, Running
 from tests.support.receiver import Receiver
 
-# A call may take 1.3 s and a task 4 s; what a dead worker had begun is taken up after 6 s.
+# A call may take 1.3 s and a task 4 s; a dead worker's work is taken up after 6 s.
 SETTINGS = {
     "LEASE_SECONDS": "6",
     "HEARTBEAT_TIMEOUT": "6",
     "RETRY_DELAYS": ",".join(["0.2", "0.5", *["1"] * 18]),
     "WEB_CONCURRENCY": "2",
-    "WORKER_PROCESSES": "2",  # on SQLite too, where one is the default
+    "WORKER_PROCESSES": "2",  # On SQLite too, where the default is one.
     "ALLOW_PRIVATE_NOTIFY_URLS": "true",
     # More is refunded here in a minute than elsewhere in a month, and no person releases it.
     "ENDINGS_AN_HOUR": "0",
 }
-# What is mended may take long on a busy machine, but for so long it may not stand still.
+# Healing may take long on a busy machine, but it may stand still no longer than this.
 STILL_SECONDS = 180.0
 SELLERS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """One POST of SamCart and its answer; `status` None: there was none."""
+    """One POST of SamCart and its answer; `status` is None if there was no answer."""
 
     order: int
     email: str
@@ -59,7 +59,7 @@ class Sale:
 
 @dataclass
 class Stage:
-    """One fault's own database, stand-in and processes. `long` asks for much, not for little."""
+    """One fault's database, stand-in and processes. `long` asks for a lot instead of a little."""
 
     admit: Installation
     database: Database
@@ -70,9 +70,9 @@ class Stage:
     notes: list[str] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=lambda: {"acme": live.HOOK_SECRET})
     mended_at: float = 0.0
-    # To which each sale is passed on, where a fault is about that.
+    # Where each sale is passed on, if the fault is about that.
     receiver: Receiver | None = None
-    # What is to be undone when every program has ended.
+    # Undone when every program has ended.
     after: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _orders: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     _stories: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -83,7 +83,7 @@ class Stage:
         return self.admit.up(*words, **env)
 
     def pool(self, running: Running) -> "Crew":
-        """The processes of its cluster, once all of them are there."""
+        """Return the processes of its cluster, once all of them are there."""
 
         def whole() -> Crew | None:
             main = running.program("cluster")
@@ -97,7 +97,7 @@ class Stage:
         return found
 
     def seen_at(self, running: Running) -> datetime:
-        """When a cluster of this `up` last showed life."""
+        """Return when a cluster of this `up` last showed life."""
         name = f"%-{running.pid}-%"
         sql = f"SELECT max(seen_at) FROM events_worker WHERE name LIKE '{name}'"  # noqa: S608
         seen = self.database.ask(sql)[0][0]
@@ -106,7 +106,7 @@ class Stage:
         return seen or datetime.min.replace(tzinfo=UTC)
 
     def caller(self, pool: "Crew") -> int:
-        """The worker that is connected to the stand-in, as soon as one is."""
+        """Return the worker that is connected to the stand-in, as soon as one is."""
 
         def find() -> int:
             return next(
@@ -120,19 +120,19 @@ class Stage:
     def sell(
         self, count: int, *, school: str = "acme", known: int = 0, sellers: int = SELLERS
     ) -> list[Sale]:
-        """So many people buy, several at once; the school knows the first `known` already."""
+        """Sell to this many people, several at once; the school already knows the first `known`."""
         buyers = [(f"buyer{number}@example.com", number) for number in self._next(count)]
         for email, _ in buyers[:known]:
             self.school(school).add_user(email)
         return self._post_all(buyers, "Order", school, sellers)
 
     def buy_again(self, email: str, times: int, *, school: str = "acme") -> list[Sale]:
-        """One person buys so many times, one order after the other."""
+        """Let one person buy this many times, one order after the other."""
         orders = self._next(times)
         return self._post_all([(email, order) for order in orders], "Order", school, SELLERS)
 
     def refund(self, sales: list[Sale], *, sellers: int = SELLERS) -> list[Sale]:
-        """These get their money back, each of a purchase that was acknowledged."""
+        """Refund each acknowledged purchase of these people."""
         return [
             refunded
             for school in {sale.school for sale in sales}
@@ -145,20 +145,20 @@ class Stage:
         ]
 
     def trade(self, customers: int = len(shop.STORIES), *, school: str = "acme") -> list[Sale]:
-        """So many people come, several at once; each has a story, and does one thing at a time."""
+        """Let this many people come, several at once; each follows a story, one step at a time."""
         with ThreadPoolExecutor(SELLERS) as tills:
             stories = tills.map(lambda _: list(self._story(school)), range(customers))
             return [sale for story in stories for sale in story]
 
     @contextlib.contextmanager
     def trading(self, *, every: float = 0.0, sellers: int = SELLERS) -> Iterator[None]:
-        """People come as to `trade`, one after the other at each seller, while the block lasts."""
+        """Let people come as in `trade`, one after the other at each seller, during the block."""
         over = threading.Event()
 
         def go_on() -> None:
             while not over.is_set():
                 for sale in self._story("acme"):
-                    # A till that is not served does not try without a pause.
+                    # A till that gets no answer pauses before it tries again.
                     if over.wait(every if sale.acknowledged else every + 0.1):
                         return
 
@@ -173,7 +173,7 @@ class Stage:
                 thread.join()
 
     def _story(self, school: str) -> Iterator[Sale]:
-        """The next story, by someone who was never here."""
+        """Play the next story, by a new customer."""
         story = shop.STORIES[next(self._stories) % len(shop.STORIES)]
         numbers = {step.purchase for step in story}
         orders = dict(zip(sorted(numbers), self._next(len(numbers)), strict=True))
@@ -207,11 +207,11 @@ class Stage:
         return self.sandbox.schools[name]
 
     def struck(self, kind: str) -> bool:
-        """Whether a fault of that kind has struck."""
+        """Return whether a fault of that kind has struck."""
         return any(fault.kind == kind for fault in self.sandbox.faults.fired)
 
     def open_schools(self, names: list[str]) -> None:
-        """More schools, each with an account at SamCart and with rules of its own."""
+        """Add schools, each with its own SamCart account and rules."""
         document: dict[str, list[Mapping[str, object]]] = {
             "marketplaces": [],
             "integrations": [],
@@ -230,7 +230,7 @@ class Stage:
         self.sandbox.clear_calls()
 
     def open_receiver(self) -> Receiver:
-        """A receiver to which each sale is passed on."""
+        """Add a receiver to which each sale is passed on."""
         secret = signature.new_secret()
         self.receiver = self.after.enter_context(Receiver(secret))
         connected = {"name": "My CRM", "app": "notify_url", "url": self.receiver.url}
@@ -240,18 +240,18 @@ class Stage:
 
     def _configure(self, document: Mapping[str, object]) -> None:
         file = self.admit.folder / "more.yaml"
-        file.write_text(json.dumps(document))  # JSON is YAML
+        file.write_text(json.dumps(document))  # JSON is valid YAML.
         ended = self.admit.manage("apply_config", str(file))
         assert ended.returncode == 0, ended.stderr
 
     # The end
 
     def mended(self) -> None:
-        """From now on it heals: nothing is out of order any more."""
+        """Start measuring the healing time: nothing is broken any more."""
         self.mended_at = time.monotonic()
 
     def open_work(self) -> int:
-        """How many acknowledged deliveries and runs have not come to their end."""
+        """Return how many acknowledged deliveries and runs are not finished."""
         acknowledged = sum(sale.acknowledged for sale in self.sales)
         (stored, unread, runs) = self.database.ask(
             "SELECT (SELECT count(*) FROM events_delivery),"
@@ -261,7 +261,7 @@ class Stage:
         return int(max(0, acknowledged - stored) + unread + runs)
 
     def heal(self, also: Callable[[], object] = lambda: True) -> float:
-        """Wait until all work is at its end and `also` holds; the seconds since it was mended."""
+        """Wait until all work is finished and `also` holds; return the seconds since `mended`."""
         moved = time.monotonic()
         start = self.mended_at or moved
         least = left = self.open_work()
@@ -277,7 +277,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """A cluster of django-q2 by process ids: two workers, monitor and pusher under a sentinel."""
+    """A django-q2 cluster by process IDs: two workers, monitor and pusher under a sentinel."""
 
     main: int
     sentinel: int
@@ -297,7 +297,7 @@ class Crew:
 
 
 def strays(admit: Installation) -> list[Process]:
-    """Whatever still runs of an installation that was stopped."""
+    """Return whatever still runs of an installation that was stopped."""
     return live.started_with(f"ADMIT_ENV_FILE={admit.folder / '.env'}")
 
 
@@ -305,7 +305,7 @@ def strays(admit: Installation) -> list[Process]:
 def stage(
     folder: Path, place: Place, *, seed: int, long: bool = False, env: Mapping[str, str]
 ) -> Iterator[Stage]:
-    """A new one, on SQLite or on the server of `place`."""
+    """Make a new stage, on SQLite or on the server of `place`."""
     with contextlib.ExitStack() as after, live.school() as (sandbox, _):
         settings = SETTINGS | {"THINKIFIC_API_URL": sandbox.url} | dict(env)
         opened = live.on_server(folder, place.url) if place.url else live.installation(folder)

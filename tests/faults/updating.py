@@ -1,4 +1,4 @@
-"""An update while SamCart's POSTs come in: not one of them may be lost or refused."""
+"""An update while SamCart's POSTs come in: none of them may be lost or refused."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from tests.support import live, next_release
 
 
 def updated(stage: Stage) -> float:
-    """A new release is put in place, and `up` is told to start again with it."""
+    """A new release is put in place, and `up` is told to restart with it."""
     marker = stage.admit.folder / "next-release"
     env = {
         "DJANGO_SETTINGS_MODULE": "tests.support.next_release.settings",

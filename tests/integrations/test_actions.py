@@ -1,4 +1,4 @@
-"""The four actions against the stand-in: right, idempotent, and with no call too many.
+"""The four actions against the stand-in: right, idempotent, and without extra calls.
 
 Each row of CASES is a situation, the exact calls it takes ("|" parts attempts) and what the log
 says. The table of calls in docs/design.md is made of these rows.

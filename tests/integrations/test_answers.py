@@ -1,4 +1,4 @@
-"""The first line of a customer's page is true of what the school really holds."""
+"""The first line of a customer's page matches what the school really holds."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Whatever is posted to the webhook is kept, read and explained, and breaks nothing.
+"""Any body posted to the webhook is kept, read and explained, and breaks nothing.
 
 CI takes the same 1,980 bodies each time, a third of them on PostgreSQL. The long form takes 20,000
 new ones:

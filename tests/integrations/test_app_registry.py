@@ -1,4 +1,4 @@
-"""No app lacks a part: each has a spec, a page, an action, and a client that sends."""
+"""Every app is complete: a spec, a page, an action, and a client that sends."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The audit: entries that are only added, with what differs and without secrets."""
+"""The audit: entries are only added, show what differs, and hold no secrets."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""An answer is believed as far as it says something: what is not found, and what succeeded."""
+"""How far Admit believes an answer: what is not found, and what succeeded."""
 
 from typing import Any
 

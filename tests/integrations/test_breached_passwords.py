@@ -1,4 +1,4 @@
-"""Breached passwords are asked for by five characters, and a service that is ill blocks nobody."""
+"""The check for breached passwords sends five characters; its faults block nobody."""
 
 import hashlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The site's budget: no minute holds more calls than allowed, and little less."""
+"""The site's budget: no minute holds more calls than allowed, and only a few less."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""What the Thinkific client sends, how it reads answers, and what it keeps to itself."""
+"""What the Thinkific client sends, how it reads answers, and what it keeps secret."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Every fault of the wire ends in time, in bounded memory, and as an error with a reaction."""
+"""Every network fault ends in time, in bounded memory, and as an error Admit handles."""
 
 import functools
 import gzip

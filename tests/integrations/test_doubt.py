@@ -1,4 +1,4 @@
-"""Lost answers and crashes: what may have been done is read before anything is sent again."""
+"""After lost answers and crashes, Admit reads what may have been done before it sends again."""
 
 import os
 import signal

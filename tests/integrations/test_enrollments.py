@@ -1,4 +1,4 @@
-"""What the actions send, what they make of odd answers, and what has gone from the site."""
+"""What the actions send, how they read odd answers, and what is gone from the site."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

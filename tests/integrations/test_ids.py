@@ -1,4 +1,4 @@
-"""Thinkific's file calls ids "number": whole, with a point, or text, they are the same id."""
+"""Thinkific's OpenAPI file gives IDs as "number": 1, 1.0 and "1" are the same ID."""
 
 import pytest
 

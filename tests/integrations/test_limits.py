@@ -1,4 +1,4 @@
-"""How long a site is left alone after a 429."""
+"""How long Admit leaves a site alone after a 429."""
 
 from datetime import UTC, datetime
 

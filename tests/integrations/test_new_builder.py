@@ -1,4 +1,4 @@
-"""A school whose courses Thinkific does not list: it sells, refunds and sells again."""
+"""A school whose courses Thinkific does not list sells, refunds and sells again."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""A new switch or fault of the sandbox is known at once to those who ask for it over the wire."""
+"""A new switch or fault of the sandbox is available over the wire at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which addresses Admit posts to: at saving, and again whenever it connects."""
+"""Which addresses Admit posts to, checked when saving and at each connection."""
 
 import socket
 

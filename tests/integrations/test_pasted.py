@@ -1,4 +1,4 @@
-"""The number of a course or bundle, from all that people paste."""
+"""The number of a course or bundle, read from whatever people paste."""
 
 import pytest
 

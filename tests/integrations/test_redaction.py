@@ -1,4 +1,4 @@
-"""Taking a person out of JSON and of the sentences that are kept as JSON."""
+"""Takes a person out of JSON and out of sentences that are kept as JSON."""
 
 import json
 

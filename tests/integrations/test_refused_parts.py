@@ -1,4 +1,4 @@
-"""What Thinkific refuses of a buyer's e-mail, names and signup fields, and what that may cost."""
+"""Which e-mails, names and signup fields Thinkific refuses, and how many calls that costs."""
 
 from typing import Any
 

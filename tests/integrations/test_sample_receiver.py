@@ -1,4 +1,4 @@
-"""The receiver of the demo takes what Admit signs, shows it, and takes nothing else."""
+"""The demo's receiver accepts and shows what Admit signs, and nothing else."""
 
 import socket
 from datetime import UTC, datetime

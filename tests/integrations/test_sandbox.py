@@ -1,4 +1,4 @@
-"""The sandbox answers as Thinkific's documents say: every shape held against its OpenAPI file."""
+"""The sandbox answers as Thinkific documents; each shape is checked with its OpenAPI file."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""`manage.py sandbox` as a person runs it: a process of its own, ended by a signal."""
+"""`manage.py sandbox` as a person runs it: a separate process, ended by a signal."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Each fault of the sandbox as it shows at the wire."""
+"""Each fault of the sandbox as it appears on the wire."""
 
 import gzip
 import json

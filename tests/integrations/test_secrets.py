@@ -1,4 +1,4 @@
-"""Secrets at rest and on their way: sealed in the database, told by nobody."""
+"""Secrets at rest and in transit: sealed in the database, and never shown or logged."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Sentences are kept by what they are made of: each reader gets the own language and time zone."""
+"""Sentences are kept as text and facts, so each reader gets their language and time zone."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Steps without a server: which calls they make, and what they learn, answer by answer."""
+"""Steps without a server: which calls they make, and what they learn from each answer."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What Admit knows of an action is in its spec: a new one needs a spec and a function."""
+"""Admit knows an action by its spec: a new action needs a spec and a function."""
 
 import re
 from dataclasses import replace

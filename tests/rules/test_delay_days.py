@@ -1,4 +1,4 @@
-"""A rule that ends access some days later: what it says, where it fits, and how it is written."""
+"""A rule that ends access some days later: its sentence, where it is valid, how it is written."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""A rule that ends access whatever gave it: what it says, where it fits, and what it does."""
+"""A rule that ends access whatever gave it: its sentence, where it is valid, what it does."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""Names in a row, as each language joins them."""
+"""Joins names into a list, as each language does."""
 
 import pytest
 from django.utils import translation

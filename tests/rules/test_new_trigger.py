@@ -1,4 +1,4 @@
-"""A new trigger, added to a copy of Admit in just the places that its recipe names.
+"""A new trigger, added to a copy of Admit in only the places that its recipe names.
 
 An enumeration takes no member from outside, so nothing less than the source can be changed.
 """

@@ -1,4 +1,4 @@
-"""Rules without a course or bundle: what fits together, and what they are no part of."""
+"""Rules without a course or bundle: which parts fit together, and what leaves them out."""
 
 from typing import Any
 

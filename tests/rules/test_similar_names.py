@@ -1,4 +1,4 @@
-"""Which course is suggested for a product: one whose name shares most of its words."""
+"""The course suggested for a product is one whose name shares most of its words."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which trigger an address or a raw type names."""
+"""Which trigger an address or a raw type stands for."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Each command that changes something leaves an entry, or says here why it leaves none."""
+"""Each command that changes something leaves an audit entry, or a reason is given here."""
 
 import contextlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A backup made while rows are written comes back whole, and nothing else passes for one."""
+"""A backup made while rows are written restores completely; other files are refused."""
 
 import io
 import json

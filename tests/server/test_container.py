@@ -1,4 +1,4 @@
-"""Dockerfile, compose.yaml and the unit of systemd, tried as far as no engine is needed."""
+"""Checks Dockerfile, compose.yaml and the systemd unit as far as possible without an engine."""
 
 import json
 import re

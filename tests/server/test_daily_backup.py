@@ -1,4 +1,4 @@
-"""`up` makes a backup each day, and makes up for one that was missed."""
+"""`up` makes a backup each day, and catches up on one that was missed."""
 
 import json
 from datetime import UTC, datetime, time, timedelta

@@ -1,4 +1,4 @@
-"""`manage.py demo`: it tells its story, touches nothing real and leaves nothing behind."""
+"""`manage.py demo` shows its story, touches nothing real and leaves nothing behind."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""Settings of production: Django's own check of them, cookies, redirects, passwords."""
+"""Production settings: Django's own check of them, cookies, redirects, passwords."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The documents name files that exist, and their links lead somewhere."""
+"""The documents name only files that exist, and their links work."""
 
 import re
 from pathlib import Path

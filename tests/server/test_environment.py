@@ -1,4 +1,4 @@
-"""Settings: whatever is missing or malformed stops the start with a sentence that names it."""
+"""A missing or malformed setting stops the start with a sentence that names it."""
 
 import os
 import subprocess

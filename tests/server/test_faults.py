@@ -1,4 +1,4 @@
-"""Whatever dies: nothing acknowledged is lost or done twice. `make faults` has many more."""
+"""Whatever dies, nothing acknowledged is lost or done twice. `make faults` has many more."""
 
 import os
 import subprocess

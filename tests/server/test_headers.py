@@ -1,4 +1,4 @@
-"""What every answer tells a browser, whoever asks and however it went."""
+"""The headers of every answer, whoever asks and whatever the result."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""/healthz and /readyz, as a load balancer or a monitor asks them."""
+"""/healthz and /readyz, as a load balancer or a monitor calls them."""
 
 import contextlib
 import shutil

@@ -1,4 +1,4 @@
-"""Receivers that are ill, beside a healthy one and a school: real workers, real sockets."""
+"""Faulty receivers beside a healthy one and a school: real workers, real sockets."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Where a request ends, told from its bytes as they arrive."""
+"""Finds where a request ends from its bytes as they arrive."""
 
 import pytest
 

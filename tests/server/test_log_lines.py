@@ -1,4 +1,4 @@
-"""Log lines in both formats: the request that they are about, and nothing secret."""
+"""Log lines in both formats: the request that caused them, and nothing secret."""
 
 import json
 import logging

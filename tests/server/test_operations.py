@@ -1,4 +1,4 @@
-"""docs/operations.md is true: its alarms are those of the code, its backups can be restored."""
+"""docs/operations.md is true: its alarms match the code, and its backups can be restored."""
 
 import os
 import re

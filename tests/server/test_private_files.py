@@ -1,4 +1,4 @@
-"""Nobody but the user that runs Admit can read what it writes."""
+"""Only the user that runs Admit can read the files that it writes."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""The proxy files of docs/, tried with the real programs where these are installed."""
+"""The proxy files of docs/, tested with the real programs where these are installed."""
 
 import contextlib
 import http.client

@@ -1,4 +1,4 @@
-"""With REDIS_URL the wake-ups travel through Redis, and the rows stay the queue."""
+"""With REDIS_URL wake-ups travel through Redis, and the rows remain the queue."""
 
 import os
 from collections.abc import Iterator

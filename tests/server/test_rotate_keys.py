@@ -1,4 +1,4 @@
-"""`manage.py rotate_keys`: stored secrets move to the first encryption key."""
+"""`manage.py rotate_keys` seals stored secrets again with the first encryption key."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""docs/security.md names each requirement of OWASP ASVS 5.0 of level 1 or 2, and no other."""
+"""docs/security.md names exactly the requirements of OWASP ASVS 5.0 of levels 1 and 2."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""`manage.py setup`: the first run of a real installation, and the `.env` it keeps."""
+"""`manage.py setup`: the first run of a real installation, and the `.env` that it writes."""
 
 import os
 import pty

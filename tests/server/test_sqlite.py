@@ -1,4 +1,4 @@
-"""Writers of SQLite wait for each other: not longer than they must, and not for ever."""
+"""Writers of SQLite wait for each other no longer than needed, and not forever."""
 
 import os
 import signal

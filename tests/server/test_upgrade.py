@@ -1,4 +1,4 @@
-"""An installation of the first release goes forward with all that it holds."""
+"""An installation of the first release upgrades with all of its data."""
 
 import json
 from collections.abc import Callable, Generator, Iterator

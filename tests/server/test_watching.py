@@ -1,4 +1,4 @@
-"""`manage.py up` as somebody watches it: log, metrics, ping, canary and ballast of a real one."""
+"""`manage.py up` as a monitor sees it: log, metrics, ping, canary and ballast."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The web processes: the webhook's own, and the one for the pages, as a stranger meets them."""
+"""The web processes for the webhook and for the pages, as a stranger meets them."""
 
 import contextlib
 import http.client

@@ -1,1 +1,1 @@
-"""What tests share: the world they run in, programs they start, pages they open."""
+"""What tests share: the world they run in, programs they start and pages they open."""

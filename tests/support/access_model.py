@@ -1,7 +1,7 @@
-"""Who should be in which course at the end: a model of events alone, without the engine.
+"""A model that knows only events, without the engine: who should have which course at the end.
 
-Of each purchase, the event that was received last decides; but Product Purchased gives nothing
-once the purchase was ended. A student has a course as long as any purchase of theirs gives it.
+For each purchase, the event received last decides. The exception: Product Purchased gives nothing
+once the purchase has ended. A student has a course while any of their purchases gives it.
 """
 
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ Purchase = tuple[int, int, int]  # person, order and product
 
 @dataclass(frozen=True, order=True)
 class Event:
-    """`at` is in milliseconds and every event's own; the rest says what was sent.
+    """`at` is in milliseconds and unique; the other fields say what was sent.
 
-    `other`: under the person's other address. `renewed`: with the number of a later order, and
-    the subscription of the first one.
+    `other`: sent with the person's other address. `renewed`: sent with the number of a later order
+    and the subscription of the first one.
     """
 
     at: int
@@ -38,18 +38,18 @@ class Event:
 
 @dataclass
 class Model:
-    """`courses` are those that each product gives."""
+    """`courses` maps each product to the courses that it gives."""
 
     courses: tuple[frozenset[int], ...]
     read: dict[Purchase, list[Event]] = field(default_factory=dict)
 
     def take(self, event: Event) -> None:
-        """The event is read: it may be long after later ones were."""
+        """Read the event, possibly long after events that were received later."""
         if event.kind in GIVES | ENDS:
             self.read.setdefault(event.purchase, []).append(event)
 
     def access(self, email: str, course: int) -> bool:
-        """Whether the student with this address is to have the course."""
+        """Return whether the student with this address should have the course."""
         return any(
             events[0].email == email and self._gives(events)
             for purchase, events in self.read.items()

@@ -1,7 +1,7 @@
-"""POSTs that no one would think of: bytes, JSON, and samples of `payloads/` gone wrong.
+"""POSTs that nobody would think of: bytes, JSON, and damaged samples of `payloads/`.
 
-Each drawn number picks a place in a sample or a value from a list, so that a body costs
-Hypothesis few choices and a batch of them fits into one example.
+Each drawn number picks a place in a sample or a value from a list, so a body costs Hypothesis
+few choices and a batch of bodies fits into one example.
 """
 
 import json
@@ -32,10 +32,10 @@ class Pairs(list[tuple[str, Any]]):
 
 
 class Raw(str):
-    """What stands in a JSON text as it is, be it JSON or not."""
+    """Text that is put into JSON as it is, whether or not it is valid JSON."""
 
 
-# In the place of any value: odd numbers, texts that databases refuse, other shapes, no JSON.
+# Replacements for any value: odd numbers, texts that databases refuse, other shapes, no JSON.
 ODD = [
     *("null", "true", "false", "0", "-1", "1.5", "1e2", "-0.0", "1e999", "1e16", "1e-400"),
     *("NaN", "Infinity", "-Infinity", "9" * 19, "9" * 64, "9" * 101, "9" * 5_000, "01", "0x1"),
@@ -56,7 +56,7 @@ KEYS = [
     *("status", "subscription_id", "transaction_id", "custom_fields", "upsell_custom_fields"),
     *("customer_id", "refund_transaction_id", "slug", "value", "", "0", "\0", "\ud800", "x" * 400),
 ]
-# None stands for the header that is not sent. What gunicorn refuses by itself is not here.
+# None means that the header is not sent. Headers that gunicorn refuses are left out.
 CONTENT_TYPES = [
     *("application/json", FORM, "", "text/plain", "application/json; charset=utf-16"),
     *("multipart/form-data; boundary=x", "multipart/form-data", FORM + "; charset=latin-1"),
@@ -90,7 +90,7 @@ Change = tuple[int, int, int]
 
 
 def written(value: Any, *, escaped: bool) -> str:
-    """The value as a JSON text, doubled keys and raw parts included."""
+    """Return the value as a JSON text, including doubled keys and raw parts."""
     match value:
         case Raw():
             return str(value)
@@ -107,7 +107,7 @@ def written(value: Any, *, escaped: bool) -> str:
 
 
 def changed(value: Any, changes: list[Change]) -> Any:
-    """A copy of a sample with a key dropped, doubled or renamed, or a value put in its place."""
+    """Return a copy of a sample with a key dropped, doubled or renamed, or a value replaced."""
     value = _copy(value)
     for kind, where, what in changes:
         objects = list(_objects(value))
@@ -168,7 +168,7 @@ def _objects(value: Any) -> list[Pairs]:
 
 
 def form(value: Any, name: str = "") -> str:
-    """The value as PHP would write it into a form."""
+    """Return the value as PHP would write it into a form."""
     if isinstance(value, Pairs):
         parts = [(f"{name}[{key}]" if name else key, each) for key, each in value]
     elif isinstance(value, list):
@@ -183,7 +183,7 @@ def _quoted(text: str) -> str:
 
 
 def encoded(text: str, encoding: str) -> bytes:
-    """The text's bytes; what an encoding lacks becomes "?", but half characters stay in UTF-8."""
+    """Encode the text; characters that the encoding lacks become "?"; UTF-8 keeps surrogates."""
     return text.encode(encoding, "surrogatepass" if encoding == "utf-8" else "replace")
 
 

@@ -1,4 +1,4 @@
-"""A real Chromium on our pages: for browser tests and screenshots. Loopback only."""
+"""A real Chromium on Admit's pages, for browser tests and screenshots. Loopback only."""
 
 import contextlib
 import os
@@ -57,7 +57,7 @@ def chromiums() -> Iterator[Callable[[], Browser]]:
 
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
-    """Our pages on a port of their own, served from this process; the address without slash."""
+    """Serve the pages from this process on a free port; yield the address without a final slash."""
     from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 
     from config.wsgi import application
@@ -80,7 +80,7 @@ def serving() -> Iterator[str]:
 
 @dataclass
 class Look:
-    """How a page is looked at."""
+    """How to look at a page: window size, light or dark, with or without scripts."""
 
     size: tuple[int, int] = WIDE
     dark: bool = False
@@ -96,7 +96,7 @@ LOOKS = [Look(size, dark) for size in (WIDE, NARROW) for dark in (False, True)]
 
 @contextlib.contextmanager
 def window(browser: Browser, look: Look, time_zone: str = "UTC") -> Iterator[BrowserContext]:
-    """A window of its own, with cookies of its own, on a machine in this time zone."""
+    """Open a separate window with its own cookies, on a machine in this time zone."""
     width, height = look.size
     context = browser.new_context(
         viewport={"width": width, "height": height},
@@ -132,7 +132,7 @@ def let_in(page: Page, address: str, user: str) -> None:
 
 
 def overflow(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
+    """Return by how many pixels the page is wider than its window."""
     wide: int = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )

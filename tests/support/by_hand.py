@@ -1,4 +1,4 @@
-"""A worker that goes on by hand, so that two of them meet at any point, the same each time."""
+"""A worker that a test advances step by step, so two workers can meet at any chosen point."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from events.models import RuleRun
 
 
 class HeldCalls(Senders[Conversation]):
-    """Calls that are sent on demand, in the order in which they were handed out."""
+    """Holds calls and sends them on demand, in the order in which they were handed out."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -28,16 +28,16 @@ class HeldCalls(Senders[Conversation]):
         return found
 
     def let_go(self, number: int) -> None:
-        """Send so many calls and wait for their answers, which the loop has not heard yet."""
+        """Send that many calls and wait for their answers, without telling the loop yet."""
         for _ in range(min(number, len(self.held))):
             self._carry_out(*self.held.pop(0))
             self.answered.append(self._replies.get())
 
 
 class Worker:
-    """A loop whose turn is taken apart, so that another worker may come between any two moments.
+    """A loop whose turn is split, so that another worker can run between any two steps.
 
-    `at_most` is how many runs it claims, and how many calls it sends, in one moment.
+    `at_most` limits the runs that it claims and the calls that it sends in one step.
     """
 
     def __init__(self, at_most: int = 16) -> None:
@@ -57,18 +57,18 @@ class Worker:
         )
 
     def step(self) -> None:
-        """Go through one moment."""
+        """Run one step."""
         self.moments[self._next]()
         self._next = (self._next + 1) % len(self.moments)
 
     def finish(self) -> None:
-        """Go on until nothing is under way and nothing is due."""
+        """Run steps until nothing is under way and nothing is due."""
         while not self.is_idle or RuleRun.objects.due().exists():
             self.step()
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way here."""
+        """Return whether this worker has nothing under way."""
         return not (self.loop.here or self.loop.claimed)
 
     def _claim(self) -> None:

@@ -1,4 +1,4 @@
-"""Full lists and the longest real names, laid over a scenery: for measuring what fits."""
+"""Full lists and the longest real names, added to a scenery to measure what fits on a page."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -34,7 +34,7 @@ PERSON = ("Maximiliana Alexandra", "Konstantinopoulou-Schwarzenberger")
 
 
 def fill(place: Scenery) -> None:
-    """Rename what there is, and repeat it until each list is full."""
+    """Rename what is there, and repeat it until each list is full."""
     _rename()
     _events()
     for number in range(ROWS):
@@ -75,7 +75,7 @@ def _rename() -> None:
 
 
 def _events() -> None:
-    """Each of the newest events and what was done for it, again and again, ever earlier."""
+    """Copy the newest events and their runs again and again, each copy further in the past."""
     newest = list(EventLog.objects.order_by("-pk")[:10])
     for number in range(ROWS):
         event = newest[number % len(newest)]
@@ -102,7 +102,7 @@ def _people() -> None:
 
 
 def _rules() -> None:
-    """For every product, and for the one that gives, a rule of each trigger that may have one."""
+    """Add a rule of each possible trigger, for every product and for the product that gives."""
     giving = Rule.objects.exclude(product=None).latest("product")
     for trigger in Trigger:
         for product in (giving.product, None):

@@ -1,4 +1,4 @@
-"""The address of the database of a test, for the programs that it starts."""
+"""The address of a test's database, for programs that the test starts."""
 
 import os
 from urllib.parse import urlsplit
@@ -7,7 +7,7 @@ from django.db import connection
 
 
 def database_url() -> str:
-    """The test's own database, as the DATABASE_URL of another program."""
+    """Return the test's own database as a DATABASE_URL for another program."""
     name = connection.settings_dict["NAME"]
     if connection.vendor == "sqlite":
         return f"sqlite:///{name}"

@@ -1,7 +1,7 @@
-"""How the database is emptied after a test in real transactions: as Django does it, but quicker.
+"""Empties the database after a test in real transactions, as Django does but faster.
 
 Django empties every table and then makes content types and permissions again, which costs more
-than most tests do. Here they stay, as long as they are those that Django made.
+than most tests do. This module keeps them while they are the ones that Django made.
 """
 
 from typing import Any
@@ -14,18 +14,18 @@ from integrations import audit
 from integrations.models import AuditEntry
 
 KEPT = {ContentType._meta.db_table, Permission._meta.db_table}
-# The content types and permissions that Django has made last.
+# The content types and permissions that Django made last.
 made: list[tuple[Any, ...]] = []
 
 
 def is_enough() -> bool:
-    """Whether content types and permissions may stay."""
+    """Return whether content types and permissions may stay."""
     return bool(made) and _kept() == made
 
 
 def empty() -> None:
     """Empty all other tables."""
-    # Whoever refers to whom: foreign keys are looked at when all tables are empty.
+    # All tables at once, because foreign keys are checked when all are empty.
     with transaction.atomic(), connection.cursor() as cursor:
         empty_audit()
         for table in tables():
@@ -33,19 +33,19 @@ def empty() -> None:
 
 
 def empty_audit() -> None:
-    """Delete the audit entries, which the database refuses without being asked in its way."""
+    """Delete the audit entries after unlocking them; the database refuses it otherwise."""
     if found := list(AuditEntry.objects.values_list("pk", flat=True)):
         with transaction.atomic():
             audit.remove(found)
 
 
 def remember() -> None:
-    """Take what is there for what Django made."""
+    """Remember the present rows as those that Django made."""
     made[:] = _kept()
 
 
 def tables() -> list[str]:
-    """The tables of all models but those whose rows stay."""
+    """Return the tables of all models except those whose rows stay."""
     names = connection.introspection.django_table_names(only_existing=True)
     return sorted(set(names) - KEPT)
 

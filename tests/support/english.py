@@ -1,7 +1,7 @@
-"""Finds what is still English on a page in another language.
+"""Finds text that is still English on a page in another language.
 
-By two looks: for words that only the English side of the catalog has, and for texts that are the
-same in both languages although they are neither names nor translated so.
+It looks for words that occur only on the English side of the catalog, and for texts that are the
+same in both languages although they are neither names nor translated that way.
 """
 
 import io
@@ -22,7 +22,7 @@ from django.utils.translation import templatize
 
 from integrations.models import ApiCall
 
-# What people and shops are called; nobody translates that.
+# Names of people and shops, which nobody translates.
 NAMES = {
     "integrations.Integration": ("name", "site", "url"),
     "integrations.Destination": ("name",),
@@ -39,7 +39,7 @@ NAMES = {
     "integrations.ApiCall": ("url",),
     "auth.User": ("username", "first_name", "last_name"),
 }
-# Said in every language.
+# The same in every language.
 EVERYWHERE = {
     *("admit", "samcart", "thinkific", "slack", "caddy", "nginx", "redis", "postgresql", "sqlite"),
     *(
@@ -70,7 +70,7 @@ PLACEHOLDER = re.compile(r"\{\w*\}|%\(\w+\)[sd]|<[^>]+>|&\w+;")
 
 
 class _Texts(HTMLParser):
-    """Collects each text that a person reads or hears."""
+    """Collects every text that a person reads or hears."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class _Texts(HTMLParser):
 
 
 def texts(page: str) -> list[str]:
-    """What can be read on a page, piece by piece."""
+    """Return the texts of a page, piece by piece."""
     parser = _Texts()
     parser.feed(page.replace("<wbr>", ""))
     found = (" ".join(text.split()).removesuffix(" · Admit") for text in parser.found)
@@ -105,7 +105,7 @@ def texts(page: str) -> list[str]:
 
 
 def names() -> re.Pattern[str]:
-    """The names that this database holds, the longest first."""
+    """Return the names that this database holds, longest first."""
     found = {"nobody-has-this"}  # who is searched for
     for label, columns in NAMES.items():
         for row in apps.get_model(label)._default_manager.values_list(*columns):
@@ -117,7 +117,7 @@ def names() -> re.Pattern[str]:
 
 
 def left(english: str, other: str, known: re.Pattern[str]) -> list[str]:
-    """The texts of the `other` page that are English still; both are the same page's HTML."""
+    """Return the texts of the `other` page that are still English; both arguments are HTML."""
     same = set(texts(english))
     found = []
     for text in dict.fromkeys(texts(other)):
@@ -128,7 +128,7 @@ def left(english: str, other: str, known: re.Pattern[str]) -> list[str]:
 
 
 def words_left(text: str, known: re.Pattern[str]) -> set[str]:
-    """The words of a sentence in another language that only English ones have."""
+    """Return the words of a foreign sentence that occur only in English sentences."""
     return _words(text, known) & only_english()
 
 
@@ -138,13 +138,13 @@ def _words(text: str, known: re.Pattern[str]) -> set[str]:
 
 
 def file(language: str) -> Path:
-    """The translations into this language, as a person edits them."""
+    """Return the file of translations into this language, as people edit it."""
     return Path(settings.LOCALE_PATHS[0]) / language / "LC_MESSAGES" / "django.po"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A sentence of the catalog in English and translated, in one form or in two."""
+    """A sentence of the catalog, in English and translated, with one form or two."""
 
     context: str | None
     english: tuple[str, ...]
@@ -153,7 +153,7 @@ class Message:
 
 @cache
 def catalog(language: str = "es") -> list[Message]:
-    """Every sentence with its translation; "" where that is missing or only guessed."""
+    """Return every sentence with its translation, "" if that is missing or fuzzy."""
     with file(language).open("rb") as opened:
         read = read_po(opened, locale=language)
     found = []
@@ -168,7 +168,7 @@ def catalog(language: str = "es") -> list[Message]:
 
 @cache
 def only_english() -> frozenset[str]:
-    """The words that English sentences have and no translation."""
+    """Return the words that occur in English sentences but in no translation."""
     sides: tuple[set[str], set[str]] = (set(), set())
     for message in catalog():
         for side, found in zip(sides, (message.english, message.translated), strict=True):
@@ -180,7 +180,7 @@ def only_english() -> frozenset[str]:
 
 @cache
 def kept_so(text: str) -> bool:
-    """Whether a translation keeps these words: "Error", the names of SamCart's own buttons."""
+    """Return whether a translation keeps these words: "Error", names of SamCart's own buttons."""
     both = (zip(each.english, each.translated, strict=True) for each in catalog())
     pairs = ((unescape(one), unescape(other)) for each in both for one, other in each)
     return any(text in one and text in other for one, other in pairs)
@@ -200,7 +200,7 @@ FOLDERS = ("config", "events", "integrations", "rules", "templates")
 
 
 def source() -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
-    """Each sentence that the source marks for translation, as (file, context, English forms)."""
+    """Return each sentence marked for translation as (file, context, English forms)."""
     root = Path(settings.BASE_DIR)
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*")):
@@ -208,7 +208,7 @@ def source() -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
                 continue
             text = path.read_text()
             if path.suffix != ".py":
-                # Its lines are indented as those of the template, which Python does not like.
+                # Its lines are indented like the template's, which Python does not accept.
                 made = templatize(text, origin=str(path)).splitlines()
                 text = "\n".join(line.strip() for line in made)
             lines = io.BytesIO(text.encode())

@@ -1,4 +1,4 @@
-"""The address of every page of the admin, and of some as they look in other states."""
+"""The address of every admin page, and of some pages in several states."""
 
 _BEGUN = "product={product}&integration={integration}&action=create_course_enrollment"
 NEW_RULE = [
@@ -113,7 +113,7 @@ PAGES = [
     "/admin/password_change/",
     "/admin/password_change/done/",
 ]
-# What only a crowd fills.
+# Pages that only a crowd fills.
 CROWDED = [
     "/admin/?days=90",
     "/admin/rules/rule/",
@@ -123,8 +123,8 @@ CROWDED = [
     "/admin/integrations/customer/?q=maximiliana",
     "/admin/integrations/product/{product:giving}/change/",
 ]
-# Where the first button of the page is pressed: an answer about a customer, the address for
-# SamCart, and forms left empty.
+# Pages whose first button is pressed: an answer about a customer, the address for SamCart, and
+# forms left empty.
 SAYING = [
     "/admin/samcart/",
     "/admin/integrations/customer/{customer}/change/",

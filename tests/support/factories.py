@@ -1,4 +1,4 @@
-"""Rows for tests, as few as possible and each valid on its own."""
+"""Makes rows for tests, as few as possible and each valid by itself."""
 
 from typing import Any
 
@@ -119,7 +119,7 @@ class RuleFactory(factory.django.DjangoModelFactory):
 
 
 def connected(school_name: str, **facts) -> Integration:
-    """An integration as the admin would save it."""
+    """Return an integration as the admin would save it."""
     integration = Integration(name=facts.pop("name", "Art Academy"), site=school_name, **facts)
     credentials.save(integration, KEY)
     return integration

@@ -1,15 +1,15 @@
-// What does not fit the window of the page that is open, a sentence each. See fitting.py.
+// Returns a sentence for each thing on the open page that does not fit its window. See fitting.py.
 () => {
-  // Between blanks, dashes and slashes, where every browser may begin a line.
+  // Text between spaces, dashes and slashes, where every browser may break a line.
   const WORD = /[^\s\u00ad\u200b\/?…–—-]+/g;
-  // In one piece for good reason, as a key or what was sent is: it may break anywhere.
+  // Text without spaces, such as a key or a sent body, may break anywhere.
   const MARKED = "code, pre, .break-anywhere";
   const FIELD = /^(INPUT|SELECT|TEXTAREA)$/;
   const wide = document.documentElement.clientWidth;
   const range = document.createRange();
   const pen = document.createElement("canvas").getContext("2d");
   const found = new Set();
-  // Where each element was as the page opened, and those that hold a fold.
+  // Where each element was when the page opened, and the elements that contain a fold.
   const places = new Map();
   const holders = new Set();
   let opened = false;
@@ -41,12 +41,12 @@
     if (down && /hidden|clip/.test(style.overflowY)) tell("is cut off below", element);
   };
 
-  // What is cut with an ellipsis, and whole in a title.
+  // Text cut with an ellipsis is allowed if a title shows all of it.
   const isWholeOnHover = (element, style) =>
     style.textOverflow === "ellipsis" &&
     (element.closest("[title]") ?? element.querySelector("[title]")) !== null;
 
-  // Of a field that is empty, and of a cell of a card what its column is called.
+  // The placeholder of an empty field, or the column name of a card's cell.
   const measureHint = (element, style) => {
     const pads = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
     pen.font = style.font;
@@ -65,10 +65,10 @@
   const walk = (element, box, out) => {
     const style = getComputedStyle(element);
     if (style.display === "none" || element.matches("script, style, template, option")) return;
-    // For screen readers alone.
+    // Only for screen readers.
     if (style.clipPath === "inset(50%)" || style.clip === "rect(0px, 0px, 0px, 0px)") return;
     const own = element.getBoundingClientRect();
-    // To open folds changes nothing within what has none and is where it was, and as wide.
+    // Opening folds changes nothing in an element that contains no fold and did not move or resize.
     const before = places.get(element);
     const settled = before && before.left === own.left && before.width === own.width;
     if (opened && settled && !holders.has(element)) return;
@@ -76,7 +76,7 @@
     const field = FIELD.test(element.tagName);
     if (own.width && own.height && style.visibility !== "hidden") {
       const leaves = own.right > wide + 0.5 || own.left < -0.5;
-      // Once is enough, not each part of it too.
+      // Report it once, and not again for each part of it.
       if (leaves && !out) tell("is out of the window", element);
       out ||= leaves;
       const measured = !field && style.display !== "inline" && !isWholeOnHover(element, style);
@@ -108,14 +108,14 @@
 
   const asItOpens = measure();
   if (!document.querySelector("main :is(details, [popover])")) return asItOpens;
-  // The folds of the page and the menus around it; each would shut the others of its name.
+  // The folds of the page and the menus around it. Each would close the others of its name.
   const folds = [...document.querySelectorAll("details")].map((fold) => [fold, fold.name, fold.open]);
   for (const [fold] of folds) {
     for (let each = fold; each; each = each.parentElement) holders.add(each);
     fold.removeAttribute("name");
     fold.open = true;
   }
-  // Each would close the one before it.
+  // Each menu would close the one before it.
   const menus = [...document.querySelectorAll("[popover]")];
   for (const menu of menus) {
     for (let each = menu; each; each = each.parentElement) holders.add(each);

@@ -1,7 +1,7 @@
-"""Does a page fit its window? Measured in the browser, word by word and box by box.
+"""Measures in the browser whether a page fits its window, word by word and box by box.
 
-No word may be broken but after a dash or slash and where a <wbr> allows it; none may leave the
-box around it; and nothing may be cut off, or leave the window.
+A word may break only after a dash or slash or at a <wbr>. No word may leave its box, and nothing
+may be cut off or leave the window.
 """
 
 from pathlib import Path
@@ -14,9 +14,9 @@ MEASURE = Path(__file__).with_suffix(".js").read_text()
 
 
 def misfits(page: Page, widths: tuple[int, ...] = WIDTHS) -> list[str]:
-    """What does not fit at these widths: as the page opens, and with every fold of it open."""
+    """Return what does not fit at these widths, with all folds closed and with all open."""
     found: dict[str, list[str]] = {}
-    # As page.set_viewport_size() does it, but for waiting until the page is drawn.
+    # Like page.set_viewport_size(), but without waiting until the page is drawn.
     devtools = page.context.new_cdp_session(page)
     screen = {"height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
     for width in widths:

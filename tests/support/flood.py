@@ -1,7 +1,7 @@
 """What a stranger can do to the web server: `python -m tests.support.flood PORT HOOK_PATH`.
 
-64 connections try passwords; 50 more send a byte at a time, to a page and to the webhook. It
-ends with its standard input, and after a minute by itself.
+64 connections try passwords; 50 more send one byte at a time, to a page and to the webhook. The
+program ends when its standard input closes, or after a minute.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _over = threading.Event()
 
 
 def try_password(port: int) -> None:
-    """One try, each for another account."""
+    """Try one password, each time for another account."""
     token = "x" * 32
     form = {
         "csrfmiddlewaretoken": token,
@@ -40,7 +40,7 @@ def try_password(port: int) -> None:
 
 
 def send_slowly(port: int, begin: bytes) -> None:
-    """A request of which a byte comes five times a second, until it is cut off."""
+    """Send a request slowly, five bytes a second, until the server cuts it off."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
         line.sendall(begin)
         while not _over.wait(0.2):

@@ -1,6 +1,6 @@
-"""POSTs to the application as gunicorn hands them over.
+"""POSTs to the application the way gunicorn passes them on.
 
-Django's test client makes the request object itself, and that may fail as well.
+Django's test client builds the request object itself, so it cannot show failures in building it.
 """
 
 import io
@@ -12,7 +12,7 @@ from config.wsgi import application
 
 
 def post(path: str, body: bytes, *, content_type: str = "", query: str = "") -> str:
-    """The answer's status line; `path` is percent-encoded, headers are Latin-1 as in WSGI."""
+    """POST and return the status line. `path` is percent-encoded, headers are Latin-1 (WSGI)."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),

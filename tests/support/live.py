@@ -1,9 +1,9 @@
-"""Admit as people run it: `manage.py` in processes of its own, with a database of its own.
+"""Admit as people run it: `manage.py` in separate processes, with a separate database.
 
     with live.installation(tmp_path) as admit, Sandbox() as sandbox: ...
 
 `python -m tests.support.live` fills the database that the environment names: a shop, a connected
-school and two rules. A finished one is copied for each test, for migrations take their time.
+school and two rules. Because migrations take long, a finished database is copied for each test.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ ROOT = Path(__file__).resolve().parents[2]
 HOOK_SECRET = "live-hook-secret-that-only-tests-know"
 ENCRYPTION_KEY = "bGl2ZS1saXZlLWxpdmUtbGl2ZS1saXZlLWxpdmUtMTI="
 COURSE = 501
-# What gives the course as well: a product of the seeded rules, and its bundle.
+# Another product that gives the course, and its bundle.
 BUNDLE_PRODUCT, BUNDLE = 1048003, 801
-# Generous, for two cores may be shared by many: no test waits so long when all is well.
+# Generous, because two cores may be shared by many; a test never waits this long when all is well.
 PATIENCE = 60.0
 
 
 def until(holds: Callable[[], Any], *, seconds: float = PATIENCE, what: str = "") -> Any:
-    """What `holds` returns as soon as that is true; fails after `seconds`."""
+    """Return what `holds` returns as soon as that is true; fail after `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = holds()
@@ -53,19 +53,19 @@ def until(holds: Callable[[], Any], *, seconds: float = PATIENCE, what: str = ""
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process by its id and the time it was started at, so that no other is taken for it."""
+    """A process, known by its ID and its start time, so that no other is mistaken for it."""
 
     pid: int
     started: str
 
     def alive(self) -> bool:
-        """Whether it still runs; one that only waits to be reaped does not."""
+        """Return whether it still runs; a process that only waits to be reaped does not."""
         found = _stat(self.pid)
         return found is not None and found[0] not in "ZX" and found[2] == self.started
 
 
 def _stat(pid: int) -> tuple[str, int, str] | None:
-    """State, parent and start time, from Linux' /proc."""
+    """Return state, parent and start time, from Linux's /proc."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -75,7 +75,7 @@ def _stat(pid: int) -> tuple[str, int, str] | None:
 
 
 def children(pid: int) -> list[Process]:
-    """The direct children, oldest first."""
+    """Return the direct children, oldest first."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         stat = _stat(int(folder.name))
@@ -85,13 +85,13 @@ def children(pid: int) -> list[Process]:
 
 
 def tree(pid: int) -> list[Process]:
-    """Every process below this one."""
+    """Return every process below this one."""
     below = children(pid)
     return below + [process for child in below for process in tree(child.pid)]
 
 
 def started_with(variable: str) -> list[Process]:
-    """Every process that has "NAME=value" in its environment, wherever it ended up."""
+    """Return every process with "NAME=value" in its environment, wherever it ended up."""
     found = []
     for file in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):  # it is gone, or not ours
@@ -103,7 +103,7 @@ def started_with(variable: str) -> list[Process]:
 
 
 def connected_to(pid: int, port: int) -> bool:
-    """Whether a process has a connection to this port of 127.0.0.1."""
+    """Return whether a process has a connection to this port of 127.0.0.1."""
     try:
         table = Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]
         files = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
@@ -116,7 +116,7 @@ def connected_to(pid: int, port: int) -> bool:
 
 @dataclass
 class Running:
-    """A started command. What it writes, both streams, goes to `log`."""
+    """A started command; its output, both streams, goes to `log`."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
@@ -129,7 +129,7 @@ class Running:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def program(self, name: str) -> int:
-        """The id of `up`'s child "web" or "cluster" once it is there."""
+        """Return the ID of `up`'s child "web" or "cluster", once it is there."""
 
         def find() -> int:
             for child in children(self.pid):
@@ -142,7 +142,7 @@ class Running:
         return int(until(find, what=f"{name} of {self.log}"))
 
     def terminate(self, *, seconds: float = PATIENCE) -> int:
-        """SIGTERM as systemd sends it; the exit code."""
+        """Send SIGTERM as systemd does; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
@@ -163,7 +163,7 @@ class Installation:
         return f"http://127.0.0.1:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """What every command gets; a `bare` one must find the rest in its .env."""
+        """Return what every command gets; with `bare`, it must find the rest in its .env."""
         own = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -186,7 +186,7 @@ class Installation:
         return own | ({} if self.bare else settings) | self.env
 
     def manage(self, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
-        """A command from start to end."""
+        """Run a command to its end."""
         return subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), *arguments],
             cwd=ROOT,
@@ -199,7 +199,7 @@ class Installation:
         )
 
     def start(self, *arguments: str, **env: str) -> Running:
-        """A command that goes on; it is ended with the installation at the latest."""
+        """Start a command that keeps running; it ends with the installation at the latest."""
         log = self.folder / f"{arguments[0]}-{len(self.running)}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
@@ -209,14 +209,14 @@ class Installation:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                # A group of its own: what is meant for the tests alone does not reach it.
+                # A separate process group, so signals meant for the tests do not reach it.
                 start_new_session=True,
             )
         self.running.append(Running(process, log))
         return self.running[-1]
 
     def up(self, *arguments: str, **env: str) -> Running:
-        """`manage.py up` with its web server and cluster at work."""
+        """Start `manage.py up` and wait until its web server and cluster work."""
         running = self.start("up", "--bind", f"127.0.0.1:{self.port}", *arguments, **env)
         try:
             if "--no-web" not in arguments:
@@ -229,7 +229,7 @@ class Installation:
     def request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> tuple[int, str]:
-        """Status and text; raises OSError when nothing answers."""
+        """Return status and text; raises OSError when nothing answers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request(method, path, body, dict(headers or {}))
@@ -239,7 +239,7 @@ class Installation:
             connection.close()
 
     def ready(self) -> bool:
-        """Whether /readyz says so."""
+        """Return whether /readyz says that it is ready."""
         try:
             return self.request("GET", "/readyz")[0] == 200
         except (OSError, http.client.HTTPException):
@@ -254,7 +254,7 @@ class Installation:
         product: int = 1048001,
         secret: str = "",
     ) -> int:
-        """POST a sale as SamCart does; the status of the answer. Each person has an order."""
+        """POST a sale as SamCart does; return the answer's status. Each person has one order."""
         body = {
             "type": kind,
             "customer": {"first_name": "Dana", "last_name": "Example", "email": email},
@@ -266,7 +266,7 @@ class Installation:
         return self.request("POST", path, json.dumps(body).encode(), kinds)[0]
 
     def end(self) -> None:
-        """Leave nothing behind, whatever a failed test has left: orphans are found as well."""
+        """End everything, also orphans that a failed test left behind."""
         for running in self.running:
             if running.process.poll() is None:
                 running.process.kill()
@@ -282,7 +282,7 @@ class Installation:
         until(kill_rest, what=f"the end of all processes of {self.folder}")
 
     def events(self, *arguments: str) -> list[dict[str, Any]]:
-        """`manage.py events --json`."""
+        """Return what `manage.py events --json` prints."""
         ended = self.manage("events", "--json", *arguments)
         assert ended.returncode == 0, ended.stderr
         return [json.loads(line) for line in ended.stdout.splitlines()]
@@ -292,7 +292,7 @@ class Installation:
 def installation(
     folder: Path, *, seeded: bool = True, bare: bool = False, **env: str
 ) -> Iterator[Installation]:
-    """One with a database of its own: SQLite, filled as `python -m tests.support.live` does."""
+    """An installation with its own SQLite database, filled like `python -m tests.support.live`."""
     file = folder / "live.sqlite3"
     if seeded:
         shutil.copy(prepared.file("seed", _seed, migrated_file()), file)
@@ -305,7 +305,7 @@ def installation(
 
 @contextlib.contextmanager
 def on_server(folder: Path, server: str, **env: str) -> Iterator[Installation]:
-    """The same with a new database on the PostgreSQL server of the URL `server`."""
+    """The same, with a new database on the PostgreSQL server of the URL `server`."""
     name = f"live_{secrets.token_hex(6)}"
     seed = prepared.database("seed", _seed, server, migrated_database(server))
     with psycopg.connect(server, autocommit=True) as connection:
@@ -320,20 +320,20 @@ def on_server(folder: Path, server: str, **env: str) -> Iterator[Installation]:
 
 @contextlib.contextmanager
 def school() -> Iterator[tuple[Sandbox, School]]:
-    """The sample school on a port of its own."""
+    """Serve the sample school on a free port."""
     with Sandbox() as sandbox:
         yield sandbox, add_sample_school(sandbox)
 
 
 def has_access(place: School, email: str) -> bool:
-    """Whether the person is enrolled in the course of the seeded rules."""
+    """Return whether the person is enrolled in the course of the seeded rules."""
     row = place.enrollment(email, COURSE)
     return row is not None and row.active
 
 
 @contextlib.contextmanager
 def working() -> Iterator[None]:
-    """What the worker does, in a thread of this process, for servers of this process."""
+    """Do the worker's job in a thread of this process, for servers of this process."""
     from django.db import connections
 
     from events.deciding import inbox
@@ -361,12 +361,12 @@ def working() -> Iterator[None]:
 
 
 def migrated_file() -> Path:
-    """An SQLite database after `migrate`, to be copied."""
+    """Return an SQLite database after `migrate`, for copying."""
     return prepared.file("migrated", _migrate)
 
 
 def migrated_database(server: str) -> str:
-    """The name of one on the PostgreSQL server of this URL."""
+    """Return the name of a migrated database on the PostgreSQL server of this URL."""
     return prepared.database("migrated", _migrate, server)
 
 
@@ -427,7 +427,7 @@ def _fill() -> None:
             action=Action(f"{verb}_bundle_enrollment"),
             destination=bundle,
         )
-    # The last one to close takes the write-ahead log into the file, which is then copied.
+    # The last connection to close moves the write-ahead log into the file, which is then copied.
     connections.close_all()
 
 

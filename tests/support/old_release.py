@@ -18,9 +18,9 @@ OURS = {"admit", "events", "integrations", "rules"}
 
 @contextmanager
 def database(folder: Path, *state: tuple[str, str]) -> Iterator[Any]:
-    """The registry of models as of these migrations, and a database that has no later ones of ours.
+    """Return the models as of these migrations, on a database without later migrations of ours.
 
-    Everything in this process uses that database meanwhile. The usual one stays as it is.
+    Meanwhile everything in this process uses that database. The usual one stays as it is.
     """
     with _empty(folder):
         executor = MigrationExecutor(connection)
@@ -30,7 +30,7 @@ def database(folder: Path, *state: tuple[str, str]) -> Iterator[Any]:
 
 
 def upgrade() -> Any:
-    """Migrate to today; the registry of models as of the last migration."""
+    """Migrate to the newest version; return the models as of the last migration."""
     executor = MigrationExecutor(connection)
     return executor.migrate(executor.loader.graph.leaf_nodes()).apps
 
@@ -64,5 +64,5 @@ def _in_place_of_the_usual(name: str) -> Iterator[None]:
 def _use(name: str) -> None:
     connection.close()
     connection.settings_dict["NAME"] = name
-    # It remembers the numbers of the other database.
+    # It remembers IDs of the other database.
     ContentType.objects.clear_cache()

@@ -23,7 +23,7 @@ CUSTOMERS = "admin:integrations_customer_changelist"
 
 
 def person(role: str = "", **facts: Any) -> User:
-    """A new person who may sign in and has this role, if any."""
+    """Add a person who may sign in, with this role if one is given."""
     roles.grant(django.apps.apps)
     name = f"person {User.objects.count() + 1}"
     made = User.objects.create_user(name, is_staff=True, **facts)
@@ -32,7 +32,7 @@ def person(role: str = "", **facts: Any) -> User:
 
 
 def client_of(someone: User) -> Client:
-    """The browser of a person who has just signed in."""
+    """Return the browser of a person who has just signed in."""
     client = Client()
     client.force_login(someone)
     confirmed(client)
@@ -40,7 +40,7 @@ def client_of(someone: User) -> Client:
 
 
 def confirmed(client: Client) -> None:
-    """As if the password had been given a moment ago."""
+    """Act as if the person had just given the password again."""
     request = HttpRequest()
     request.session = client.session
     confirmation.note(request)
@@ -48,7 +48,7 @@ def confirmed(client: Client) -> None:
 
 
 def signed_in(role: str = "", **facts: Any) -> Client:
-    """The browser of a new person with this role, who has signed in."""
+    """Return the browser of a new, signed-in person with this role."""
     return client_of(person(role, **facts))
 
 
@@ -56,20 +56,20 @@ def signed_in(role: str = "", **facts: Any) -> Client:
 
 
 def press(client: Client, thing: Any, button: str, **data: Any) -> Any:
-    """Press a button of this thing; the page that follows."""
+    """Press a button of this object; return the page that follows."""
     meta = thing._meta
     name = f"admin:{meta.app_label}_{meta.model_name}_do_{button}"
     return client.post(reverse(name, args=[thing.pk]), data, follow=True)
 
 
 def bulk(client: Client, page: str, action: str, *chosen: Any) -> Any:
-    """Tick rows of a list and run an action on them; the page that follows."""
+    """Tick rows of a list and run an action on them; return the page that follows."""
     data = {"action": action, "_selected_action": [each.pk for each in chosen]}
     return client.post(reverse(page), data, follow=True)
 
 
 def save_site(client: Client, integration: Integration | None = None, **changes: Any) -> Any:
-    """Fill in the form of a new or of this integration, and press Save."""
+    """Fill in the form of a new or existing integration and press Save."""
     data = {"app": "thinkific", "name": "Art Academy", "site": "acme", "secret": ""}
     data |= {"enabled": "on", "field_mappings-TOTAL_FORMS": "0"}
     data |= {"field_mappings-INITIAL_FORMS": "0"} | changes
@@ -85,19 +85,19 @@ def save_site(client: Client, integration: Integration | None = None, **changes:
 
 
 def plain(page: str) -> str:
-    """The text of a page or of a part of it, as it is read."""
+    """Return the text of a page or a part of it, as people read it."""
     text = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.DOTALL)
     text = text.replace("<wbr>", "")
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
 def words(answer: Any) -> str:
-    """The text of a page, as it is read."""
+    """Return the text of a page, as people read it."""
     return plain(answer.content.decode())
 
 
 def said(answer: Any) -> list[str]:
-    """The messages that the page shows, without their tags and what they follow."""
+    """Return the messages that the page shows, without their tags and without what follows them."""
     found = re.findall(r'<ul class="messagelist">(.*?)</ul>', answer.content.decode(), re.DOTALL)
     lines = re.findall(r"<li[^>]*>(.*?)</li>", "".join(found), re.DOTALL)
     lines = [re.sub(r"(<span data-follow=.*)<a .*?</a></span>", r"\1", line) for line in lines]
@@ -105,13 +105,13 @@ def said(answer: Any) -> list[str]:
 
 
 def errors(answer: Any) -> str:
-    """What the page says is wrong with the form."""
+    """Return what the page says is wrong with the form."""
     found = re.findall(r'<ul class="errorlist.*?</ul>', answer.content.decode(), re.DOTALL)
     return plain(" ".join(found))
 
 
 def rows(answer: Any) -> int:
-    """How many rows of a list can be ticked."""
+    """Return how many rows of a list can be ticked."""
     page: str = answer.content.decode()
     return page.count('class="action-select"')
 
@@ -120,7 +120,7 @@ def rows(answer: Any) -> int:
 
 
 def named_addresses(patterns: Iterable[Any], way: str = "") -> Iterator[tuple[str, str]]:
-    """The name and route of each address of the admin that has a name."""
+    """Return the name and route of each named address of the admin."""
     for each in patterns:
         if hasattr(each, "url_patterns"):
             yield from named_addresses(each.url_patterns, way + str(each.pattern))

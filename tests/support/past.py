@@ -1,9 +1,9 @@
-"""A long history beside what is there already: `python -m tests.support.past EVENTS`.
+"""Adds a long history to what is there already: `python -m tests.support.past EVENTS`.
 
-Fills the database of DATABASE_URL with so many old events of three years, their deliveries,
-buyers, actions, grants and exchanges, by statements that the database carries out itself. All of
-it is over: nothing waits, so that what is measured afterwards does the same work as without it.
-With `--unread` the events are older than the ledger, which reads them first.
+Fills the database of DATABASE_URL with that many events of the last three years, and their
+deliveries, buyers, actions, grants and exchanges, by statements that the database runs itself.
+All of it is finished: nothing waits, so whatever is measured afterwards does the same work as
+without it. With `--unread` the events are older than the ledger, which reads them first.
 """
 
 import os
@@ -12,7 +12,7 @@ import sys
 from django.db import connection
 
 YEARS_SECONDS = 3 * 365 * 86_400
-# Buyers come back: of ten events six are of different people.
+# Buyers come back: ten events belong to six different people.
 OF_TEN = 6
 _AGO = {
     "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f000', 'now', '-' || ({seconds}) || ' seconds')",
@@ -27,7 +27,7 @@ _STATUS = (
     "CASE WHEN i %% 50 = 7 THEN 'failed' WHEN i %% 50 = 11 THEN 'skipped'"
     " WHEN i %% 200 = 13 THEN 'held' ELSE 'done' END"
 )
-# Of ten events one is the refund of the fifth.
+# Every tenth event is the refund of the event five before it.
 _TRIGGER = "CASE i %% 10 WHEN 0 THEN 'product_refunded' ELSE 'product_purchased' END"
 _ACTION = "CASE i %% 10 WHEN 0 THEN 'expire_course_enrollment' ELSE 'create_course_enrollment' END"
 _CODE = "CASE i %% 10 WHEN 0 THEN 'ended' ELSE 'enrolled' END"
@@ -37,9 +37,9 @@ _HELD = "i %% 200 = 13"
 
 
 def fill(events: int, *, read: bool = True) -> None:
-    """Old events of the first account, and runs of its first rule at the first site.
+    """Add old events of the first account, with runs of its first rule at the first site.
 
-    Their grants too, or not `read`: then the ledger has yet to read them.
+    It adds their grants too; without `read`, the ledger still has to read the events.
     """
     people = max(1, events * OF_TEN // 10)
     first = {table: _newest(table) + 1 for table in NUMBERED}
@@ -170,12 +170,12 @@ def fill(events: int, *, read: bool = True) -> None:
                 cursor.execute(
                     f"SELECT SETVAL(PG_GET_SERIAL_SEQUENCE('{table}', 'id'), MAX(id)) FROM {table}"
                 )
-            # As its autovacuum does. On SQLite nobody makes statistics.
+            # Autovacuum does the same. SQLite never collects statistics by itself.
             cursor.execute("ANALYZE")
 
 
 def _insert_grants(events: int, grant: str, buyer: str, event: str, at: str) -> None:
-    """What the purchases gave, as far as they were carried out and not refunded."""
+    """Add what the purchases gave, if they were carried out and not refunded."""
     refunded = "i %% 10 = 5"
     _insert(
         "events_grant",
@@ -216,7 +216,7 @@ TABLES = (*NUMBERED, "integrations_searchterm")
 
 
 def _insert(table: str, count: int, *, where: str = "TRUE", **columns: str) -> None:
-    """Rows numbered by `i` from 1, each column an expression of it."""
+    """Insert rows numbered by `i` from 1, with an SQL expression of it for each column."""
     names, values = ", ".join(f'"{name}"' for name in columns), ", ".join(columns.values())
     with connection.cursor() as cursor:
         cursor.execute(

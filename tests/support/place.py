@@ -1,4 +1,4 @@
-"""Where the actions are tested: a site with three courses, one buyer, and what is known of her."""
+"""Where actions are tested: a site with three courses, one buyer, and what is known about her."""
 
 import itertools
 import re
@@ -23,7 +23,7 @@ _orders = itertools.count(1)
 
 @dataclass
 class Place:
-    """A world with three courses and, for bundle cases, a bundle of them that is sold."""
+    """A world with three courses and, for bundles, a bundle of them that is sold."""
 
     world: World
     courses: list[Destination]
@@ -31,11 +31,11 @@ class Place:
     order: int = field(default_factory=lambda: next(_orders))
 
     def on_site(self, email: str = EMAIL, **facts: Any) -> User:
-        """A user of the site whom Admit has never met."""
+        """Add a user of the site whom Admit has never met."""
         return self.world.school.add_user(email, **facts)
 
     def known(self, email: str = EMAIL, **facts: Any) -> User:
-        """A user of the site whom Admit remembers."""
+        """Add a user of the site whom Admit remembers."""
         user = self.on_site(email, **facts)
         customer, _ = Customer.objects.get_or_create(email=EMAIL, email_as_sent=EMAIL)
         ThinkificUser.objects.create(
@@ -44,7 +44,7 @@ class Place:
         return user
 
     def enroll(self, user: User, *numbers: int, **facts: Any) -> Enrollment:
-        """Put the user into these of the three courses (all that are sold, when none)."""
+        """Enroll the user in these of the three courses; by default in all that are sold."""
         inside = [self.courses[number] for number in numbers] or self.inside()
         for each in inside:
             course = self.world.school.courses[each.external_id]
@@ -52,16 +52,16 @@ class Place:
         return row
 
     def inside(self) -> list[Destination]:
-        """The courses that the sold thing consists of."""
+        """Return the courses that the sold course or bundle consists of."""
         return self.courses if self.sold.kind == "bundle" else self.courses[:1]
 
     def buy(self, name: str = "10_product", **changes: Any) -> RuleRun:
-        """A purchase by an order of its own, and the run after its first attempt."""
+        """Buy with a new order; return the run after its first attempt."""
         self.order = next(_orders)
         return self._sell(name, **changes)
 
     def refund(self, **changes: Any) -> RuleRun:
-        """The refund of what was bought last, and the run after its first attempt."""
+        """Refund the last purchase; return the run after its first attempt."""
         return self._sell("20_product", **changes)
 
     def _sell(self, name: str, **changes: Any) -> RuleRun:
@@ -69,7 +69,7 @@ class Place:
         return self.world.settle()[-1]
 
     def attempts(self, run: RuleRun, most: int = 3) -> RuleRun:
-        """Let the run try again until it ends."""
+        """Let the run retry until it ends."""
         for _ in range(most):
             run.refresh_from_db()
             if run.status != "waiting":
@@ -82,7 +82,7 @@ class Place:
         return self.world.school.enrollment(email, course.external_id)
 
     def has_access(self, course: Destination) -> bool:
-        """Full access, now and without an end."""
+        """Return whether the buyer has full access now, without an end date."""
         row = self.row(course)
         if row is None or not row.active or row.activated_at is None:
             return False
@@ -90,13 +90,13 @@ class Place:
         return begun and (row.expiry_date is None or row.expiry_date.year >= 2090)
 
     def calls(self) -> list[str]:
-        """The calls since the last time they were asked for, ids left out."""
+        """Return the calls since the last time this was asked, without IDs."""
         found = [re.sub(r"/\d+", "/*", call) for call in self.world.calls()]
         self.world.sandbox.clear_calls()
         return found
 
     def sent(self, call: str) -> list[dict[str, Any]]:
-        """The bodies of these calls, such as "POST /users" or "PUT /enrollments/*"."""
+        """Return the bodies of these calls, such as "POST /users" or "PUT /enrollments/*"."""
         method, path = call.split()
         return [
             each.body or {}
@@ -119,6 +119,6 @@ def place_for(world: World, kind: str) -> Place:
 
 
 def shortened(calls: list[str]) -> str:
-    """ "GET /bundles/*/enrollments" -> "GET bundle enrollments" and the like."""
+    """Shorten a path: "GET /bundles/*/enrollments" becomes "GET bundle enrollments", and so on."""
     text = ", ".join(calls).replace("/bundles/*/enrollments", "bundle enrollments")
     return text.replace("/bundles/*", "bundle").replace("/*", "").replace("/", "")

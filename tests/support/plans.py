@@ -1,4 +1,4 @@
-"""What the database would do for each statement, and whether it walks through a long history."""
+"""Finds statements whose query plan walks through a long history."""
 
 import itertools
 import re
@@ -15,13 +15,13 @@ from tests.support.world import World
 
 BEGINNINGS = ("SELECT", "UPDATE", "DELETE", "WITH")
 EVENTS = 20_000
-# So many rows that were looked at for nothing are a part of the history.
+# A plan that looked at this many rows for nothing read a part of the history.
 MANY = EVENTS // 20
 
 
 @dataclass
 class Plans:
-    """What the database would do for each statement, taken down just before it does it."""
+    """Records the database's plan for each statement, just before the statement runs."""
 
     asked: dict[str, str] = field(default_factory=dict)
 
@@ -29,13 +29,13 @@ class Plans:
         self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
     ) -> Any:
         if sql not in self.asked and sql.lstrip().startswith(BEGINNINGS):
-            self.asked[sql] = ""  # so that this very statement is not explained
+            self.asked[sql] = ""  # Without this, the EXPLAIN itself would be explained.
             kept = type(context["cursor"].cursor).__name__ == "ServerBindingCursor"
             self.asked[sql] = _kept_plan(sql, params) if kept else _plan(sql, params)
         return execute(sql, params, many, context)
 
     def walks(self) -> list[str]:
-        """Plans that go through the whole of a table that grows with history."""
+        """Return plans that read the whole of a table that grows with history."""
         return [
             f"{sql}\n{plan}\n"
             for sql, plan in self.asked.items()
@@ -43,7 +43,7 @@ class Plans:
         ]
 
     def gathered(self) -> list[str]:
-        """Plans that fetch a long history and sort it, where only its newest rows are wanted."""
+        """Return plans that fetch and sort a long history where only its newest rows are wanted."""
         return [
             f"{sql}\n{plan}\n"
             for sql, plan in self.asked.items()
@@ -53,7 +53,7 @@ class Plans:
         ]
 
     def by_other_than_customers(self) -> list[str]:
-        """Plans that look for what concerns some customers among that of all others too."""
+        """Return plans that search all customers' rows for those of a few customers."""
         return [
             f"{sql}\n{plan}\n"
             for sql, plan in self.asked.items()
@@ -75,7 +75,7 @@ def _plan(sql: str, params: Any) -> str:
 
 
 def _explain(sql: str) -> str:
-    # What only asks can be carried out as well, which tells what it looked at.
+    # A query can also be run, which shows what it looked at.
     return (
         "EXPLAIN (ANALYZE, TIMING OFF)"
         if sql.lstrip().startswith(("SELECT", "WITH"))
@@ -84,7 +84,7 @@ def _explain(sql: str) -> str:
 
 
 def _kept_plan(sql: str, params: Any) -> str:
-    """What PostgreSQL does once it has kept the plan, made without knowing what is given."""
+    """Return PostgreSQL's plan when it is kept and made without knowing the parameters."""
     numbers = itertools.count(1)
     numbered = re.sub(r"%(?:[(]\w+[)])?s", lambda mark: f"${next(numbers)}", sql)
     marks = re.findall(r"%(?:[(]\w+[)])?s", sql)
@@ -107,14 +107,14 @@ def _walks(line: str, sql: str) -> bool:
     scan = re.match(r"[ ->]*(?:SCAN|(?:Parallel )?Seq Scan on) (\w+)", line)
     if scan is None:
         return False
-    # PostgreSQL tells how many rows it went through: a scan that a LIMIT ends early is none.
+    # PostgreSQL reports how many rows it read: a scan that a LIMIT ends early does not count.
     read = re.search(r"actual rows=(\d+) loops=(\d+)", line)
     if read and int(read[1]) * int(read[2]) <= MANY:
         return False
     aliases = re.findall(r'"(\w+)" ([A-Z]\w*\d)\b', sql)  # SQLite tells these alone
     table = {alias: name for name, alias in aliases}.get(scan[1], scan[1])
-    # SQLite says SCAN as well of what is read in its order up to a LIMIT, and of an index that
-    # holds only what is open.
+    # SQLite also says SCAN for a read in order up to a LIMIT, and for an index that holds only
+    # open rows.
     by = re.search(r" USING (?:COVERING )?INDEX (\w+)", line)
     ends = " LIMIT " in sql and (by or " WHERE " not in sql)
     return table in past.TABLES and not (ends or (by and by[1] in _partial()))
@@ -134,7 +134,7 @@ def explained() -> Iterator[Plans]:
 
 
 def live_for_long(world: World) -> None:
-    """Two rules and a long history."""
+    """Add two rules and a long history."""
     course = world.course()
     world.rule("product_purchased", "create_course_enrollment", course)
     world.rule("product_refunded", "expire_course_enrollment", course)

@@ -1,10 +1,10 @@
-"""A PostgreSQL of its own for one command: made, used and removed.
+"""A temporary PostgreSQL server for one command.
 
     python -m tests.support.postgres run -- python -m pytest
 
 The command finds the server's address in DATABASE_URL. The cluster lives in a temporary folder,
 listens on 127.0.0.1 only, and is stopped and removed however the command ends; our exit code is
-the command's. Without PostgreSQL on this machine the command is skipped with a loud sentence and
+the command's. Without PostgreSQL on this machine the command is skipped with a clear message and
 exit code 0, or with CI=true refused with exit code 1.
 """
 
@@ -41,7 +41,7 @@ HOW_TO_INSTALL = (
     "Install it with `sudo apt-get install postgresql` (Debian, Ubuntu) or "
     "`brew install postgresql` (macOS)."
 )
-# The data are thrown away, so nothing waits for the disk.
+# The data is thrown away, so nothing waits for the disk.
 OPTIONS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -58,14 +58,14 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whom the server runs as: numbers for subprocess, None for ourselves."""
+    """The user that the server runs as: IDs for subprocess, None for our own user."""
 
     user: int | None = None
     group: int | None = None
 
 
 def binaries() -> Path | None:
-    """The folder that holds initdb and postgres: on PATH, else the newest of FOLDERS."""
+    """Return the folder that holds initdb and postgres: on PATH, else the newest of FOLDERS."""
     folders = [Path(found).parent for found in [shutil.which("initdb")] if found]
     for pattern in FOLDERS:
         matches = Path("/").glob(pattern.removeprefix("/"))
@@ -77,13 +77,13 @@ def binaries() -> Path | None:
 
 
 def version(folder: Path) -> tuple[int, ...]:
-    """The numbers in a folder's name, so that 15 comes after 9."""
+    """Return the numbers in a folder's name, so that 15 sorts after 9."""
     digits = "".join(letter if letter.isdigit() else " " for letter in str(folder))
     return tuple(int(word) for word in digits.split())
 
 
 def owner() -> Owner:
-    """PostgreSQL refuses to run as root: then it runs as its own user, else as nobody."""
+    """Return the user to run as. PostgreSQL refuses root: then its own user, else nobody."""
     if os.geteuid() != 0:
         return Owner()
     for name in ("postgres", "nobody"):
@@ -95,7 +95,7 @@ def owner() -> Owner:
 
 @dataclass
 class Server:
-    """A server with an empty database, which may be killed and started again."""
+    """A server with an empty database, which a test may kill and start again."""
 
     folder: Path
     home: Path
@@ -114,7 +114,7 @@ class Server:
         return f"{self.address}/{NAME}"
 
     def start(self) -> None:
-        """Return once it takes connections. Raises StartError."""
+        """Return once the server accepts connections. Raises StartError."""
         given = {**self.options, "port": str(self.port), "unix_socket_directories": str(self.home)}
         words = [word for name, value in given.items() for word in ("-c", f"{name}={value}")]
         command = [str(self.folder / "postgres"), "-D", str(self.home / "data"), *words]
@@ -122,7 +122,7 @@ class Server:
         await_start(self.process, f"{self.address}/postgres", home=self.home)
 
     def kill(self) -> None:
-        """Stop at once, without a word to anybody: the next start recovers from the log."""
+        """Stop the server at once, without a shutdown; the next start recovers from its log."""
         assert self.process is not None
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(STOP_SECONDS)
@@ -130,7 +130,7 @@ class Server:
 
 @contextlib.contextmanager
 def server(folder: Path, *, where: Path | None = None, **options: str) -> Iterator[Server]:
-    """A running server with these settings besides OPTIONS; `where` its data lie, if not anywhere.
+    """Run a server with these settings besides OPTIONS; `where` may name a folder for its data.
 
     Raises StartError when it cannot be made or started.
     """
@@ -155,7 +155,7 @@ def server(folder: Path, *, where: Path | None = None, **options: str) -> Iterat
 
 @contextlib.contextmanager
 def cluster(folder: Path) -> Iterator[str]:
-    """A running server, as the URL of its empty database. Raises StartError."""
+    """Run a server; yield the URL of its empty database. Raises StartError."""
     with server(folder) as running:
         yield running.url
 
@@ -165,7 +165,7 @@ def create(folder: Path, home: Path, who: Owner, *, password: str) -> None:
     secret = home / "password"
     secret.write_text(password, encoding="ascii")
     give(secret, who)
-    # Sorted by bytes as SQLite does, while upper and lower know more letters than ASCII's.
+    # Sort by bytes, as SQLite does, but let upper and lower know letters beyond ASCII.
     letters = "C.UTF-8" if sys.platform == "linux" else "en_US.UTF-8"
     command = [
         str(folder / "initdb"),
@@ -185,7 +185,7 @@ def create(folder: Path, home: Path, who: Owner, *, password: str) -> None:
 
 @contextlib.contextmanager
 def program(command: list[str], *, home: Path, who: Owner) -> Iterator[subprocess.Popen[bytes]]:
-    """A program of PostgreSQL that writes to the log in `home` and ends with the block."""
+    """Run a program of PostgreSQL until the block ends; it writes to the log in `home`."""
     process = begin(command, home=home, who=who)
     try:
         yield process
@@ -205,31 +205,31 @@ def begin(command: list[str], *, home: Path, who: Owner) -> "subprocess.Popen[by
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            # Ctrl-C in the terminal is for the command; the server outlives it by a moment.
+            # Ctrl-C in the terminal is meant for the command; the server outlives it by a moment.
             start_new_session=True,
         )
 
 
 def give(path: Path, who: Owner) -> None:
-    """Make the server's user the owner, for it reads and writes nothing else."""
+    """Make the server's user the owner, because the server reads and writes nothing else."""
     if who.user is not None and who.group is not None:
         os.chown(path, who.user, who.group)
 
 
 def told(home: Path) -> str:
-    """What PostgreSQL's programs have written so far."""
+    """Return what PostgreSQL's programs have written so far."""
     return (home / "log").read_text(encoding="utf-8", errors="replace")
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on at this moment."""
+    """Return a TCP port of 127.0.0.1 that nothing listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def await_start(process: subprocess.Popen[bytes], url: str, *, home: Path) -> None:
-    """Return once it takes connections; StartError with the log if that takes too long."""
+    """Return once the server accepts connections; raises StartError with the log after too long."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -241,7 +241,7 @@ def await_start(process: subprocess.Popen[bytes], url: str, *, home: Path) -> No
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server: politely (it closes its connections itself), then by force."""
+    """End the server: first politely, so that it closes its connections, then by force."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         if process.poll() is not None:
             return
@@ -251,7 +251,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def run(command: list[str], url: str) -> int:
-    """Run the command with DATABASE_URL set; its exit code, 128 + n when signal n ended it."""
+    """Run the command with DATABASE_URL set; return its exit code, or 128 + n after signal n."""
     try:
         process = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": url})
     except OSError as error:
@@ -259,8 +259,8 @@ def run(command: list[str], url: str) -> int:
     try:
         code = process.wait()
     except KeyboardInterrupt:
-        # A second Ctrl-C must not cut the cleaning short. The terminal sent the first to the
-        # command as well, which now writes its last lines.
+        # A second Ctrl-C must not interrupt the cleanup. The terminal sent the first one to the
+        # command too, which now writes its last lines.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
@@ -277,7 +277,7 @@ def run(command: list[str], url: str) -> int:
 
 
 def leave(number: int, _frame: FrameType | None) -> None:
-    """Turn the first signal into an orderly end; a second one must not cut the cleaning short."""
+    """Turn the first signal into an orderly end; a second one must not interrupt the cleanup."""
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)

@@ -1,6 +1,6 @@
-"""Databases that are made once for all processes of a test run, which each then copy.
+"""Databases that are made once per test run; each process copies them.
 
-Migrations take seconds, and so does what is done after them.
+Migrations take seconds, and so does the work after them.
 """
 
 import atexit
@@ -17,19 +17,19 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-# What makes a database, given its URL. Its processes have ended when it returns.
+# Makes a database, given its URL. Its processes have ended when it returns.
 Maker = Callable[[str], None]
-# A folder of all processes of a test run.
+# A folder shared by all processes of a test run.
 shared: Path | None = None
 
 
 @cache
 def file(name: str, make: Maker, begin: Path | None = None) -> Path:
-    """The SQLite file of this name; the first that asks makes it, from a copy of `begin`."""
+    """Return the SQLite file of this name; the first caller makes it from a copy of `begin`."""
     found = _folder() / f"{name}.sqlite3"
     with _alone(name):
         if not found.exists():
-            # Under its name only once it is whole, its write-ahead log included.
+            # It gets its name only when it is complete, including its write-ahead log.
             half = found.with_stem(f"{name}-half")
             if begin is not None:
                 shutil.copy(begin, half)
@@ -41,9 +41,9 @@ def file(name: str, make: Maker, begin: Path | None = None) -> Path:
 
 
 def database(name: str, make: Maker, server: str, begin: str = "template1") -> str:
-    """The same as the name of a database on the PostgreSQL server of this URL.
+    """Return the name of such a database on the PostgreSQL server of this URL.
 
-    The process that made it drops it at its end; who needs it afterwards makes it again.
+    The process that made it drops it when it ends; whoever needs it after that makes it again.
     """
     run = hashlib.sha256(str(_folder()).encode()).hexdigest()[:12]
     found = f"admit_{name}_{run}"
@@ -58,7 +58,7 @@ def database(name: str, make: Maker, server: str, begin: str = "template1") -> s
 
 
 def drop(server: str, name: str) -> None:
-    """Drop a database of the server, if both are there."""
+    """Drop a database of the server, if both exist."""
     with (
         contextlib.suppress(psycopg.OperationalError),  # the server has gone
         psycopg.connect(server, autocommit=True) as connection,
@@ -67,7 +67,7 @@ def drop(server: str, name: str) -> None:
 
 
 def on(server: str, name: str) -> str:
-    """The URL of that database there."""
+    """Return the URL of that database on the server."""
     return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
 
 

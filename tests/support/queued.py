@@ -1,4 +1,4 @@
-"""Runs as the inbox would leave them, and several workers at once, without a cluster."""
+"""Makes runs as the inbox would leave them, and runs several workers at once without a cluster."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ START = timezone.now() - timedelta(days=1)
 
 
 def event(customer: Customer | None, *, at: float = 0, order: str = "", **facts: Any) -> EventLog:
-    """An event received `at` seconds after START, with a delivery that was read."""
+    """Add an event received `at` seconds after START, with a delivery that was read."""
     marketplace, _ = Marketplace.objects.get_or_create(name="Main shop")
     received = START + timedelta(seconds=at)
     delivery = Delivery.objects.create(
@@ -59,7 +59,7 @@ def run(
     of: EventLog | None = None,
     **facts: Any,
 ) -> RuleRun:
-    """A run that is due now; by default for a customer and an event of its own."""
+    """Add a run that is due now; by default for a new customer and event."""
     customer = customer or (of and of.customer) or factories.CustomerFactory.create()
     of = of or event(customer, at=at, order=order, trigger=trigger)
     facts.setdefault("action", Action.CREATE_COURSE_ENROLLMENT)
@@ -79,7 +79,7 @@ def run(
 
 
 def grant(of: RuleRun, *, days: float = 0, **facts: Any) -> Grant:
-    """The active grant of a giving run, decided so many days ago, and not seen in Thinkific."""
+    """Add the active grant of a giving run, decided some days ago and not seen in Thinkific."""
     assert of.customer is not None
     assert of.integration is not None
     at = timezone.now() - timedelta(days=days)
@@ -105,40 +105,40 @@ def grant(of: RuleRun, *, days: float = 0, **facts: Any) -> Grant:
 
 
 def again(found: RuleRun) -> RuleRun:
-    """The run as it is stored now, with nothing of it in memory."""
+    """Return the run as it is stored now, without anything from memory."""
     return RuleRun.objects.get(pk=found.pk)
 
 
 def let_lapse(*found: RuleRun) -> None:
-    """Let the lease of these runs run out, as if their worker had died."""
+    """Let the lease of these runs end, as if their worker had died."""
     past = Now() - timedelta(seconds=1)
     RuleRun.objects.filter(pk__in=[each.pk for each in found]).update(lease_until=past)
 
 
 def end_pause(integration: Integration) -> None:
-    """Let the site's pause be over now; it stays paused until it was asked."""
+    """End the site's pause now; the site stays paused until it was asked."""
     CallBudget.objects.filter(pk=integration.pk).update(blocked_until=0)
 
 
 def claim(limit: int, **how: Any) -> list[RuleRun]:
-    """Up to so many due runs, claimed as a worker does; see `claims`."""
+    """Claim up to that many due runs, as a worker does; see `claims`."""
     return [run for runs_of_site in claims(limit, **how) for run in runs_of_site]
 
 
 def loop(*, until: float = float("inf")) -> Loop:
-    """A worker's loop that claims nothing by itself; its calls may start until then."""
+    """Return a worker's loop that claims nothing by itself; its calls may start until then."""
     return Loop(Senders(16), claim_until=0.0, call_until=until)
 
 
 def carry_out(*claimed: RuleRun, until: float = float("inf")) -> None:
-    """Carry out runs that were claimed, as a worker does."""
+    """Carry out claimed runs, as a worker does."""
     worker = loop(until=until)
     worker.claimed += claimed
     worker.finish()
 
 
 def work() -> int:
-    """Ask the sites whose pause is over, claim and carry out once; how many runs that were."""
+    """Ask sites whose pause is over, claim and carry out once; return the number of runs."""
     for site in due_work.sites_to_ask():
         ask(site)
     claimed = claim(8)
@@ -148,14 +148,14 @@ def work() -> int:
 
 
 def ask(site: Integration) -> None:
-    """Ask a paused site whether it is open, if its pause is over and no one else is asking."""
+    """Ask a paused site whether it is open, if its pause is over and nobody else is asking."""
     worker = loop()
     worker.ask_paused(site)
     worker.finish()
 
 
 def drain() -> int:
-    """Ask, claim and carry out until nothing is due; how many attempts that took."""
+    """Ask, claim and carry out until nothing is due; return the number of attempts."""
     attempts = 0
     while done := work():
         attempts += done
@@ -163,7 +163,7 @@ def drain() -> int:
 
 
 def at_once(*jobs: Callable[[], T]) -> list[T]:
-    """What the jobs return, each done in a thread and connection of its own, begun together."""
+    """Run the jobs at once, each in its own thread and connection; return their results."""
     barrier = Barrier(len(jobs))
 
     def alone(job: Callable[[], T]) -> T:
@@ -180,7 +180,7 @@ def at_once(*jobs: Callable[[], T]) -> list[T]:
 
 @contextmanager
 def log_lines() -> Iterator[list[str]]:
-    """What goes to standard error meanwhile, line by line as `manage.py up` writes it."""
+    """Collect the lines that go to standard error, as `manage.py up` writes them."""
     lines: list[str] = []
 
     class Kept(logging.Handler):
@@ -198,7 +198,7 @@ def log_lines() -> Iterator[list[str]]:
 
 @contextmanager
 def nothing_personal() -> Iterator[list[str]]:
-    """As `log_lines`; fails when a line told an e-mail, a name or a key."""
+    """Like `log_lines`, but fail if a line contains an e-mail, a name or a key."""
     with log_lines() as lines:
         yield lines
     told = [line for line in lines if any(word in line for word in ("@", "Dana", factories.KEY))]

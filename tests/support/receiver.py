@@ -19,7 +19,7 @@ Behavior = Callable[[Peer], None]
 def answers(
     status: int, headers: Mapping[str, str] | None = None, body: str | bytes = b""
 ) -> Behavior:
-    """Answers each message with the same."""
+    """Answer each message in the same way."""
     return lambda peer: peer.answer(status, body, headers)
 
 
@@ -28,12 +28,12 @@ gone = answers(410)
 
 
 def redirects(to: str, status: int = 302) -> Behavior:
-    """Sends each message elsewhere."""
+    """Redirect each message elsewhere."""
     return answers(status, {"Location": to})
 
 
 def sends(data: bytes) -> Behavior:
-    """Sends these bytes for an answer, and closes the connection."""
+    """Send these bytes as the answer, and close the connection."""
 
     def behave(peer: Peer) -> None:
         peer.send(data)
@@ -43,7 +43,7 @@ def sends(data: bytes) -> Behavior:
 
 
 def drips(begun: bytes, data: bytes) -> Behavior:
-    """Sends the first bytes at once, and then drips the others, one by one without end."""
+    """Send the first bytes at once, then drip the others one by one without end."""
 
     def behave(peer: Peer) -> None:
         peer.send(begun)
@@ -53,28 +53,28 @@ def drips(begun: bytes, data: bytes) -> Behavior:
 
 
 def silent(peer: Peer) -> None:
-    """Takes the message and never answers."""
+    """Take the message and never answer."""
     peer.wait()
 
 
 def drips_headers(status: int = 200) -> Behavior:
-    """Sends a status, and headers that never end."""
+    """Send a status, and headers that never end."""
     return drips(f"HTTP/1.1 {status} OK\r\n".encode(), b"X-A: b\r\n")
 
 
 def drips_body(status: int = 200) -> Behavior:
-    """Sends status and headers, and a body that never ends."""
+    """Send status and headers, and a body that never ends."""
     return drips(head(status, {"Connection": "close"}), b"x")
 
 
 def never_stops(peer: Peer) -> None:
-    """Answers 200 and then sends as much as is taken, without end."""
+    """Answer 200, then send without end as much as the client takes."""
     peer.send(head(200, {"Connection": "close"}))
     peer.flood(b"x" * 65536)
 
 
 class Receiver(Wire):
-    """Takes messages and behaves as `behavior` says, which may be changed while it serves."""
+    """Takes messages and behaves as `behavior` says; tests may change that while it serves."""
 
     def __init__(
         self,
@@ -87,13 +87,13 @@ class Receiver(Wire):
         super().__init__(self._serve_messages, tls=tls)
         self.secret = secret
         self.behavior = behavior
-        self.most_at_once = 0  # messages that were under way at the same time
+        self.most_at_once = 0  # The most messages that were under way at the same time.
         self._under_way = 0
         self._lock = threading.Lock()
         self.url += path
 
     def verified(self) -> list[str]:
-        """The ids of all messages so far, in their order; raises for a signature that is wrong."""
+        """Return the IDs of all messages so far, in order; raises if a signature is wrong."""
         for request in self.requests:
             webhook = Webhook(self.secret)
             webhook.verify(request.body, request.headers, json_parse=False)

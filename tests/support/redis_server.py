@@ -1,4 +1,4 @@
-"""A Redis server of its own for a test: made, used and ended."""
+"""A temporary Redis server for a test."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ SERVER = shutil.which("redis-server")
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[str]:
-    """The address of a server on loopback that keeps nothing. Raises OSError without Redis."""
+    """Run a server on loopback that stores nothing; yield its URL. Raises OSError without Redis."""
     port = free_port()
     command = [SERVER or "redis-server", "--port", str(port), "--bind", "127.0.0.1"]
     command += ["--save", "", "--dir", os.fspath(folder)]

@@ -1,4 +1,4 @@
-"""A school in the sandbox and plain calls to it, for the tests of the sandbox itself."""
+"""A school in the sandbox and plain calls to it, for tests of the sandbox itself."""
 
 import contextlib
 import socket
@@ -16,7 +16,7 @@ TOKEN = "a-bearer-token-that-is-longer-than-an-api-key"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A sandbox with the school `acme`: two courses and a bundle of both."""
+    """A sandbox with the school `acme`, which has two courses and a bundle of both."""
 
     sandbox: Sandbox
     school: School
@@ -33,7 +33,7 @@ class Place:
         json: Any = None,
         timeout: float = 5,
     ) -> requests.Response:
-        """One call with the right key, on a connection of its own."""
+        """Make one call with the right key, on a new connection."""
         return requests.request(
             method,
             self.sandbox.url + path,
@@ -51,7 +51,7 @@ class Place:
         return self.call("PUT", path, json=body)
 
     def items(self, path: str, query: dict[str, Any]) -> list[dict[str, Any]]:
-        """The rows of a list."""
+        """Return the rows of a list."""
         items: list[dict[str, Any]] = self.call("GET", path, query=query).json()["items"]
         return items
 
@@ -67,13 +67,13 @@ def opened() -> Iterator[Place]:
 
 @contextlib.contextmanager
 def connected(sandbox: Sandbox, *, timeout: float = 5) -> Iterator[socket.socket]:
-    """A bare connection to the sandbox."""
+    """Open a bare connection to the sandbox."""
     with socket.create_connection((sandbox.host, sandbox.port), timeout=timeout) as sock:
         yield sock
 
 
 def request_bytes(place: Place, method: str, path: str, body: bytes = b"") -> bytes:
-    """A request as it goes over the wire."""
+    """Return a request as bytes, as it goes over the wire."""
     head = (
         f"{method} /api/public/v1{path} HTTP/1.1\r\nHost: sandbox\r\n"
         f"X-Auth-API-Key: {place.school.key}\r\nX-Auth-Subdomain: acme\r\n"

@@ -1,4 +1,4 @@
-"""A shop and a school as they look after some weeks: for browser tests and screenshots.
+"""A shop and a school as they look after some weeks, for browser tests and screenshots.
 
 Everything comes in through the real webhook and is carried out against the sandbox.
 """
@@ -62,7 +62,7 @@ class Scenery:
     orders: Any = field(default_factory=lambda: itertools.count(1183))
 
     def sell(self, product: str, person: int, name: str = "10_product", **changes: Any) -> EventLog:
-        """A sale event of the sample `name` for this product and person."""
+        """Send an event of the sample `name` for this product and person."""
         first, last = PEOPLE[person % len(PEOPLE)]
         email = f"{first}.{last}@example.com".lower().replace("ë", "e").replace("á", "a")
         about = {
@@ -77,7 +77,7 @@ class Scenery:
 
 
 def build(sandbox: Sandbox) -> Scenery:
-    """Everything that a page can show, at least once."""
+    """Build everything that a page can show, at least once."""
     scenery = Scenery(world.build(sandbox))
     _school(scenery.world)
     _rules(scenery.world)
@@ -155,7 +155,7 @@ def _past(scenery: Scenery) -> None:
     scenery.sell("1048002", 1, "30_subscription")
     place.settle()
     _spread_over_days()
-    # From here on: today.
+    # From here on, everything happens today.
     place.school.add_user("owner@example.com", roles=["site_admin"])
     scenery.sell("1048001", 4)
     scenery.sell("1048001", 4, customer__email="owner@example.com")
@@ -177,12 +177,12 @@ def _past(scenery: Scenery) -> None:
 
 
 def _only_global_off(place: world.World) -> None:
-    """Without the rule for every product, a purchase of the gift card gives nothing."""
+    """Turn off the rules for every product, so that a purchase of the gift card gives nothing."""
     Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=False)
 
 
 def _spread_over_days() -> None:
-    """Move what there is into the past, two a day."""
+    """Move what is there into the past, two a day."""
     for number, delivery in enumerate(Delivery.objects.order_by("-pk")):
         back = timedelta(hours=12 * number + 11)
         for rows in (
@@ -196,7 +196,7 @@ def _spread_over_days() -> None:
 
 
 def add_receiver(place: world.World) -> Integration:
-    """A Notify URL that took one message, has one to wait for, and wants no more of them."""
+    """Add a Notify URL with three messages: taken, waiting, and refused for good."""
     receiver: Integration = factories.ReceiverFactory.create(
         name="My CRM", site="crm.example.com", secret_ending="Yw8=", connection="connected"
     )
@@ -220,7 +220,7 @@ def add_receiver(place: world.World) -> Integration:
 def _sent(
     rule: Rule, event: EventLog, status: int | None, state: str, code: str, message: str
 ) -> None:
-    """What came of posting this event to the receiver of the rule."""
+    """Record the result of posting this event to the receiver of the rule."""
     over = state != "waiting"
     run = RuleRun.objects.create(
         event=event,
@@ -297,7 +297,7 @@ def _people(scenery: Scenery) -> None:
 
 
 def ending_answers(**changes: Any) -> dict[str, Any]:
-    """Those of the page of a new rule that ends access to Course Two on a refund."""
+    """Return the form data of a new rule that ends access to Course Two on a refund."""
     found = {
         "product": Product.objects.get(external_id="1048004").pk,
         "integration": Integration.objects.get(name="Art Academy").pk,

@@ -1,4 +1,4 @@
-"""A shop without a school: enough for all that happens before anything is carried out."""
+"""A shop without a school, enough for everything that happens before actions are carried out."""
 
 import contextlib
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Shop(Account):
     integration: Integration
 
     def receive(self, body: Any, *, minutes: float = 0, **how: Any) -> Delivery:
-        """The delivery of a POST, received so many minutes after the start and not yet read."""
+        """Return the unread delivery of a POST, received that many minutes after the start."""
         assert self.post(body, **how).status_code == 200
         delivery = Delivery.objects.order_by("pk").last()
         assert delivery is not None
@@ -33,14 +33,14 @@ class Shop(Account):
         return delivery
 
     def sell(self, body: Any = "10_product", *, minutes: float = 0, **how: Any) -> EventLog:
-        """The first event of a POST that is read at once; a text is the name of a sample."""
+        """POST and read at once; return the first event. A text is the name of a sample."""
         sent = payload(body) if isinstance(body, str) else body
         delivery = self.receive(sent, minutes=minutes, **how)
         inbox.process()
         return delivery.events.get(line=0)
 
     def rule(self, trigger: str = "product_purchased", product: str = "", **facts: Any) -> Rule:
-        """A rule for one product by its SamCart id, or for every product."""
+        """Add a rule for one product by its SamCart ID, or for every product."""
         if "destination" not in facts:
             facts.setdefault("destination__integration", self.integration)
         found = product and Product.objects.named(self.marketplace.pk, "product", product, "")
@@ -53,13 +53,13 @@ class Shop(Account):
 
 
 def product_of(event: EventLog) -> Product:
-    """What was sold."""
+    """Return what was sold."""
     assert event.product is not None
     return event.product
 
 
 def build() -> Shop:
-    """A SamCart account with one address and one site, and no rule yet."""
+    """Build a SamCart account with one address and one site, without rules."""
     marketplace = Marketplace.objects.create(name="Main shop")
     integration = factories.IntegrationFactory(name="Art Academy", site="acme")
     return Shop(
@@ -70,7 +70,7 @@ def build() -> Shop:
 
 
 def another(shop: Shop) -> Shop:
-    """A second SamCart account beside it, with an address of its own and the same site."""
+    """Add a second SamCart account, with its own address and the same site."""
     marketplace = Marketplace.objects.create(name="Second shop")
     return Shop(
         marketplace=marketplace,
@@ -81,7 +81,7 @@ def another(shop: Shop) -> Shop:
 
 @contextlib.contextmanager
 def refusing(table: str, when: str = "1 = 1") -> Iterator[None]:
-    """The database itself refuses new rows of the table, quoting a customer as databases do."""
+    """Make the database refuse new rows of the table, and quote a customer, as databases do."""
     text = "refused: dana@example.com"
     make = {
         "sqlite": [

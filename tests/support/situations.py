@@ -1,4 +1,4 @@
-"""What Admit and the site may know of a buyer before anything is bought or refunded."""
+"""What Admit and the site may know of a buyer before a purchase or refund."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +30,7 @@ def on_site_among_look_alikes(place: Place) -> None:
 
 
 def spelt_alike(place: Place) -> None:
-    """SamCart and the site have the same capitals."""
+    """SamCart and the site use the same capital letters."""
     place.on_site("Dana@Example.com")
     factories.CustomerFactory(email=EMAIL, email_as_sent="Dana@Example.com")
 
@@ -123,7 +123,7 @@ def courses_unknown_enrolled(place: Place) -> None:
 
 
 def a_course_has_left(place: Place) -> None:
-    """The site took a course out of the bundle, and the catalog has not heard of it."""
+    """The site took a course out of the bundle, and the catalog does not know that yet."""
     (bundle,) = place.world.school.bundles.values()
     bundle.courses.pop()
     place.courses.pop()

@@ -1,7 +1,7 @@
-"""The scenery of tests.support.scenery, built by a process once and put back for its later tests.
+"""The scenery of tests.support.scenery, built once in a process and restored for later tests.
 
-All of it comes in through the real webhook, which takes most of a second. What that left in the
-database and in the school is kept in copies, and each later test begins with those.
+All of it comes in through the real webhook, which takes most of a second. Copies of what that left
+in the database and in the school are kept, and each later test begins with them.
 """
 
 import copy
@@ -20,7 +20,7 @@ from tests.support import emptying, factories
 from tests.support.scenery import Scenery, build
 from tests.support.world import World
 
-# Pages tell how long ago something was, so what is kept must not grow old.
+# Pages show how long ago something was, so the copies must not grow old.
 FRESH_SECONDS = 90
 # Neither can be copied: the lock, and the switches that a school shares with its sandbox.
 OF_EACH_SCHOOL = {"lock", "switches", "_ids"}
@@ -28,7 +28,7 @@ OF_EACH_SCHOOL = {"lock", "switches", "_ids"}
 
 @dataclass
 class Kept:
-    """What was built: rows in tables of their own, the school, and where to find all that."""
+    """What was built: copies of the rows in separate tables, the school, and where they are."""
 
     at: float
     made: list[tuple[Any, ...]]
@@ -43,7 +43,7 @@ class Kept:
     secret: str
 
     def usable(self) -> bool:
-        """Whether it is fresh, and the permissions that its people have are still the same."""
+        """Return whether the copy is fresh and the permissions of its people are still the same."""
         return time.monotonic() < self.at + FRESH_SECONDS and self.made == emptying.made
 
 
@@ -51,7 +51,7 @@ _kept: list[Kept] = []
 
 
 def scenery(sandbox: Sandbox) -> Scenery:
-    """What `build` returns, and everything as it leaves it."""
+    """Return what `build` returns, in the state in which `build` leaves it."""
     if _kept and _kept[0].usable():
         return _put_back(_kept[0], sandbox)
     at = time.monotonic()
@@ -112,7 +112,7 @@ def _counting(ids: dict[str, int]) -> "dict[str, itertools.count[int]]":
 
 
 def _copy_tables() -> dict[str, str]:
-    """The columns of each table that was copied to one called kept_..., which no model has."""
+    """Copy each table to one called kept_..., which no model has; return the columns of each."""
     columns = {}
     with transaction.atomic(), connection.cursor() as cursor:
         for table in emptying.tables():

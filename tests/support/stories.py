@@ -1,4 +1,4 @@
-"""What may happen to a shop and its school, as data: what arrives, what goes wrong, who works."""
+"""What may happen to a shop and its school, as data: what arrives, what fails, who works."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.support.access_model import Event
 
-# The sample of each kind. The last two have no rule, as most shops have none.
+# The sample of each kind. The last two have no rule, as in most shops.
 SAMPLES = {
     "purchased": "12_product",
     "refunded": "20_product",
@@ -18,8 +18,8 @@ SAMPLES = {
     "charged": "31_subscription",
     "charge_failed": "32_subscription",
 }
-# Minutes since the one before. A negative one was received earlier and comes late: it waited
-# on disk while the database was away.
+# Minutes since the previous delivery. A negative one was received earlier and comes late, because
+# it waited on disk while the database was away.
 GAPS = [0, 0, 0, 1, 4, 11, -3]
 # What the next call of that method meets; `applied`: its work is done anyway.
 FAULTS: list[dict[str, Any]] = [
@@ -38,11 +38,11 @@ FAULTS: list[dict[str, Any]] = [
         ("GET", ""),
     )
     for applied in (False, True)
-    # Thinkific has no refusal that did its work.
+    # Thinkific never does the work of a call that it refuses.
     if not (applied and more == {"status": 400})
 ]
 
-# What only a live school can tell, each point both ways.
+# What only a live school can tell us; tests try each point both ways.
 BEHAVIORS: list[tuple[str, Any]] = [
     ("bundle_rows", "members"),
     ("bundle_rows", "courses"),
@@ -62,7 +62,7 @@ REFUSED = {"kind": "status", "method": "POST", "path": "^/users$", "applied": Fa
 
 @dataclass(frozen=True)
 class Deliver:
-    """A delivery is received; a repeat is one that is equal to an earlier one."""
+    """A delivery is received; a repeat equals an earlier one."""
 
     kind: str
     person: int
@@ -73,14 +73,14 @@ class Deliver:
     renewed: bool = False
 
     def event(self, at: int) -> Event:
-        # What no rule fits names no student.
+        # An event that no rule matches names no student.
         other = self.other and self.kind != "charge_failed"
         return Event(at, self.kind, self.person, self.product, self.order, other, self.renewed)
 
 
 @dataclass(frozen=True)
 class Again:
-    """The same body as that of an earlier delivery."""
+    """The body of an earlier delivery comes again."""
 
     which: int
     gap: int
@@ -93,7 +93,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Die:
-    """As `Work`, but the worker dies before its n-th statement on the database from now."""
+    """Like `Work`, but the worker dies before its n-th database statement from now."""
 
     statement: int
 
@@ -119,12 +119,12 @@ class Behave:
 
 @dataclass(frozen=True)
 class Wait:
-    """Whatever waits for its time has reached it."""
+    """The time of everything that waits has come."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """A person retries all that failed."""
+    """A person retries everything that failed."""
 
 
 Step = Deliver | Again | Work | Die | Oversleep | Meet | Behave | Wait | Retry
@@ -132,7 +132,7 @@ Step = Deliver | Again | Work | Die | Oversleep | Meet | Behave | Wait | Retry
 DELIVER = st.builds(
     Deliver,
     st.sampled_from(list(SAMPLES)),
-    # Mostly one person and few purchases, for strangers do not meet in any course.
+    # Mostly one person and few purchases, because only then do they share courses.
     st.sampled_from([0] * 6 + [1]),
     st.sampled_from([0, 0, 0, 1, 1, 2, 2, 3]),
     st.sampled_from([0] * 4 + [1]),
@@ -140,7 +140,7 @@ DELIVER = st.builds(
     st.sampled_from([False] * 9 + [True]),
     st.sampled_from([False] * 3 + [True]),
 )
-# Most of a story is what arrives.
+# Most of a story is deliveries.
 STEPS: st.SearchStrategy[Step] = st.one_of(
     *[DELIVER] * 4,
     st.builds(Again, st.integers(0, 5), st.sampled_from(GAPS)),
@@ -154,7 +154,7 @@ STORIES = st.lists(STEPS, min_size=12, max_size=24)
 
 
 def _told(*steps: str | Step) -> list[Step]:
-    """A story in short: a word is a delivery of one person at once, "refunded 2" of product 2."""
+    """Write a story in short: a word is one person's delivery, "refunded 2" is about product 2."""
     return [_delivery(each) if isinstance(each, str) else each for each in steps]
 
 
@@ -163,14 +163,14 @@ def _delivery(words: str) -> Deliver:
     return Deliver(kind, 0, int(product), 0, 0)
 
 
-# What is rare in drawn stories and worth telling each time.
+# Rare in drawn stories, but worth running each time.
 KNOWN = [
     _told("purchased", "canceled", "restarted", "delinquent"),
     _told("purchased", Work(), "canceled", "delinquent", Work(), "recovered"),
     _told(Meet(FAULTS.index(REFUSED)), "purchased", Work(), "refunded", Work(), Retry(), Work()),
     _told("refunded", Work(), Deliver("purchased", 0, 0, 0, -3), Work()),
     _told("purchased", Again(0, 4), Deliver("refunded", 0, 0, 0, -3), Again(0, 0), Work()),
-    # One course by two purchases, and one of them is taken back.
+    # Two purchases give one course, and one of them is refunded.
     _told("purchased", "purchased 1", Work(), "refunded 1", Work()),
     _told("purchased", "purchased 2", Work(), "refunded 2", Work(), "refunded", Work()),
     _told("purchased 2", "purchased 1", "refunded 2", Work(), "refunded 1", Die(20), Work()),

@@ -19,13 +19,13 @@ SAMPLES = {
     "is restarted": "35_subscription",
 }
 
-# In which the buyer enters the e-mail of another student.
+# In this field the buyer enters another student's e-mail.
 STUDENT_FIELD = "Student e-mail"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A product of an order; `status` as SamCart reports it, "" when it does not."""
+    """A product of an order; `status` as SamCart reports it, "" if it does not."""
 
     product_id: str
     name: str
@@ -35,9 +35,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """What a body says; `student` is what was entered for one, "" where nothing was.
+    """What a body says; `student` is the e-mail entered for one, "" if none was.
 
-    `without` has what it does not name: product, order, subscription, date.
+    `without` lists what the body does not name: product, order, subscription, date.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Sale:
 
 
 def body_of(sale: Sale) -> dict[str, Any]:
-    """The body, in the shape that SamCart uses for one line or for several."""
+    """Return the body, in SamCart's shape for one line or for several."""
     body = payload(SAMPLES[sale.kind])
     body["customer"] |= {
         "first_name": sale.first_name,

@@ -1,4 +1,4 @@
-"""The orders of a story: from a sentence such as "order 1183 is refunded" to what SamCart sends."""
+"""Turns a sentence of a story, such as "order 1183 is refunded", into what SamCart sends."""
 
 import re
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from typing import Any
 from tests.support.story_bodies import Line, Sale, body_of
 from tests.support.storybook import StoryError, email_of, one_of
 
-# So long before Admit was connected the shop sold already.
+# The shop sold for this long before Admit was connected.
 BEFORE_ADMIT = timedelta(days=200)
-# How a thing happened: each may be said with any sentence.
+# How a thing happened; each of these may be added to any sentence.
 MANNERS = {
     "soon": r"(?P<how>a minute later), (?P<rest>.+)",
     "late": r"(?P<rest>.+), (?P<how>which comes late)",
@@ -25,7 +25,7 @@ MANNERS = {
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order of SamCart; `products` has the transaction of each."""
+    """An order of SamCart; `products` has the transaction of each product."""
 
     number: str
     who: str
@@ -35,7 +35,7 @@ class Order:
 
 
 def manner_of(text: str) -> tuple[str, dict[str, str]]:
-    """The sentence without what is said of its manner, and that by the names of MANNERS."""
+    """Split the sentence from how it happened; the latter by the names of MANNERS."""
     for name, pattern in MANNERS.items():
         if match := re.fullmatch(pattern, text):
             sentence, manner = manner_of(match["rest"])
@@ -44,7 +44,7 @@ def manner_of(text: str) -> tuple[str, dict[str, str]]:
 
 
 class Orders:
-    """The orders so far. `products` has the SamCart id of each product by its name."""
+    """The orders so far. `products` maps names to SamCart IDs."""
 
     def __init__(self, products: dict[str, str]) -> None:
         self._ids = products
@@ -52,7 +52,7 @@ class Orders:
         self._people: dict[str, int] = {}
 
     def body(self, sentence: str, manner: dict[str, str], now: datetime) -> dict[str, Any] | None:
-        """What SamCart sends; None when the sentence is about no order. Raises StoryError."""
+        """Return what SamCart sends, None if the sentence is about no order. Raises StoryError."""
         for pattern, of_order in SENTENCES.items():
             if match := re.fullmatch(pattern, sentence):
                 return body_of(of_order(self, match.groupdict(), manner, now))

@@ -31,12 +31,12 @@ from tests.support.storybook import (
 from tests.support.world import World
 
 MIA = by_hand.Author("mia@example.com", "The customer asked for it")
-# The days of a story, from today.
+# The days of a story, counted from today.
 DAYS = {"a day": timedelta(days=10), "a later day": timedelta(days=20)}
 
 
 class Stage:
-    """Courses, bundles and products by name. `product_ids` are those in SamCart."""
+    """Courses, bundles and products by name. `product_ids` are their IDs in SamCart."""
 
     def __init__(self, world: World, facts: ShopFacts) -> None:
         self.world = world
@@ -53,7 +53,7 @@ class Stage:
     # People at Admit
 
     def set_student_field(self) -> None:
-        """The school enrolls whom the buyer names."""
+        """Let the school enroll the person whom the buyer names."""
         self.world.integration.student_field = STUDENT_FIELD
         self.world.integration.save()
 
@@ -160,7 +160,7 @@ class Stage:
         )
 
     def _facts(self, rule: ShopRule) -> dict[str, Any]:
-        """What distinguishes a rule from the others, as fields of the row."""
+        """Return the fields that distinguish a rule from the others."""
         one_of(rule.happening, HAPPENINGS, f"no rule is for {rule.happening}.")
         found = self._target(rule.target)
         deed = {"give": "create", "end": "expire"}[rule.verb]
@@ -185,7 +185,7 @@ class Stage:
 
 
 _TARGET = r"(?P<verb>give|end)s (?P<target>.+) when (?P<happening>.+)"
-# What is done in Admit when its inbox is read, and what when all is carried out.
+# What Admit does when its inbox is read, and when everything is carried out.
 WHEN_READ: dict[str, Callable[..., None]] = {
     rf"from now on (?P<product>.+) no longer {_TARGET}": Stage.drop_rule,
     rf"from now on (?P<product>.+?) {_TARGET}": Stage.add_rule,

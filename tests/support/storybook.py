@@ -1,4 +1,4 @@
-"""The stories of tests/stories/*.yaml as data; how they are written is in the README there."""
+"""The stories of tests/stories/*.yaml as data. The README there explains how to write them."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -17,7 +17,7 @@ ANYTHING = "…"
 ONLY_AT_THE_END = "only at the end"
 WHATEVER = " whatever gave it"
 VERBS = ("give", "end")
-# How the rules of a story name their triggers.
+# The names of triggers in the rules of a story.
 HAPPENINGS = {
     "purchased": Trigger.PRODUCT_PURCHASED,
     "refunded": Trigger.PRODUCT_REFUNDED,
@@ -32,7 +32,7 @@ HAPPENINGS = {
 
 
 class StoryError(Exception):
-    """What is wrong in a story, and where, as a sentence."""
+    """Says what is wrong in a story, and where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ShopRule:
     happening: str
     verb: str
     target: str
-    ends_all: bool = False  # whatever gave it
+    ends_all: bool = False  # Ends it whatever gave it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class ShopFacts:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What happens, and the codes of the actions that come of it; None when nothing is said."""
+    """What happens, and the codes of the resulting actions; None if the story names none."""
 
     text: str
     codes: tuple[str, ...] | None
@@ -66,24 +66,24 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What happens in a shop, and at the end the open courses and what Admit says of them."""
+    """What happens in a shop, the courses that are open at the end, and what Admit says of them."""
 
     name: str
     where: str  # 'refunds.yaml, line 12, "The second refund ..."'
     shop: ShopFacts
     steps: tuple[Step, ...]
-    in_thinkific: dict[str, frozenset[str]]  # by e-mail address, of those with an open course
-    says: tuple[str, ...]  # the sentence on each course of each customer, ANYTHING in it
+    in_thinkific: dict[str, frozenset[str]]  # By e-mail address; only people with an open course.
+    says: tuple[str, ...]  # The sentence on each course of each customer; ANYTHING may stand in it.
     only_at_the_end: bool
 
 
 def all_stories() -> list[Story]:
-    """The stories of every file. Raises StoryError."""
+    """Return the stories of every file. Raises StoryError."""
     return [story for file in sorted(STORIES.glob("*.yaml")) for story in read(file)]
 
 
 def read(file: Path) -> list[Story]:
-    """The stories of a file. Raises StoryError with a sentence on what to mend."""
+    """Return the stories of a file. Raises StoryError with a sentence on how to mend it."""
     try:
         whole = _Part(document.load(file.read_bytes()), file.name)
     except Faulty as error:
@@ -100,24 +100,24 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def email_of(who: str) -> str:
-    """The address of "Dana", or the address itself."""
+    """Return the address of "Dana", or the address itself."""
     return who if "@" in who else f"{who.lower()}@example.com"
 
 
 def fits(written: str, said: str) -> bool:
-    """Whether Admit says what is written, where ANYTHING stands for any words."""
+    """Return whether Admit says what is written; ANYTHING stands for any words."""
     return re.fullmatch(".*".join(map(re.escape, written.split(ANYTHING))), said) is not None
 
 
 def one_of(name: str, known: Collection[str], sentence: str) -> None:
-    """Raises StoryError with the sentence and what there is, for a name that is none of these."""
+    """Check the name; raise StoryError with the sentence and the known names if it is unknown."""
     if name not in known:
         raise StoryError(f"{sentence} There are: {', '.join(known)}.")
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A mapping of the file and where it is."""
+    """A mapping of the file and its position."""
 
     entry: Entry
     where: str
@@ -220,7 +220,7 @@ def _sentences(told: _Part) -> Iterator[str]:
     found = told.entry["Admit says"]
     for each in found if isinstance(found, list) else [None]:
         if isinstance(each, Entry) and len(each) == 1:
-            (begin,) = each  # what stands before a colon
+            (begin,) = each  # What stands before a colon.
             yield f"{begin}: {_Part(each, told.where).text(begin)}"
         elif isinstance(each, str):
             yield each

@@ -1,4 +1,4 @@
-"""Tells a story to Admit: SamCart posts, people change things, Admit works, Thinkific is asked."""
+"""Plays a story: SamCart posts, people change things, Admit works, Thinkific is asked."""
 
 import re
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from tests.support.story_stage import WHEN_DONE, WHEN_READ, Stage
 from tests.support.storybook import Story, StoryError, email_of, names
 from tests.support.world import World
 
-# Admit was connected so long ago; from then on a thing happens each hour.
+# Admit was connected this long ago; from then on something happens each hour.
 CONNECTED = timedelta(days=60)
 MOST_ATTEMPTS = 3
 
 
 class Works(StrEnum):
-    """When Admit carries out what is to be done. Where people change things, it has done it all."""
+    """When Admit carries out its work. Before people change things, it has finished everything."""
 
     EACH_TIME = "after each step"
     AT_THE_END = "only at the end"
@@ -33,17 +33,17 @@ class Works(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a story ended; `codes` has those of the actions of each step."""
+    """How a story ended; `codes` has the codes of each step's actions."""
 
     codes: list[tuple[str, ...]]
-    in_thinkific: dict[str, frozenset[str]]  # by e-mail address, of those with an open course
-    says: list[str]  # the sentence on each course of each customer
+    in_thinkific: dict[str, frozenset[str]]  # By e-mail address; only people with an open course.
+    says: list[str]  # The sentence on each course of each customer.
     unfinished: list[str]
     transcript: str
 
 
 class Storyteller:
-    """Tells one story, once."""
+    """Plays one story, once."""
 
     def __init__(self, world: World, story: Story, works: Works) -> None:
         self._world, self._story, self._works = world, story, works
@@ -51,12 +51,12 @@ class Storyteller:
         Marketplace.objects.filter(pk=world.marketplace.pk).update(created_at=self._now)
         self._stage = Stage(world, story.shop)
         self._orders = Orders(self._stage.product_ids)
-        self._deliveries: dict[int, Delivery] = {}  # by the number of the step
+        self._deliveries: dict[int, Delivery] = {}  # By the number of the step.
         self._late: list[tuple[int, dict[str, Any], datetime]] = []
         self._last: dict[str, Any] = {}
 
     def tell(self) -> End:
-        """Tell it to its end. Raises StoryError for a sentence without a meaning."""
+        """Play the story to its end. Raises StoryError for a sentence without a meaning."""
         for number, step in enumerate(self._story.steps):
             try:
                 self._take(number, step.text)
@@ -107,7 +107,7 @@ class Storyteller:
             self._change(sentence)
 
     def _look(self, email: str, held: frozenset[str]) -> None:
-        """Compare with Thinkific on the way, where Admit is at work all the time."""
+        """Compare with Thinkific on the way, if Admit works all the time."""
         if self._works is Works.EACH_TIME:
             assert self._in_thinkific().get(email, frozenset()) == held
 
@@ -122,7 +122,7 @@ class Storyteller:
         raise StoryError("no story can say this. README.md has what it can say.")
 
     def _catch_up(self) -> None:
-        """What people do, they do today: the rest of the story follows it."""
+        """People act today: from their first act on, the rest of the story happens today too."""
         self._now, self._gap = timezone.now(), timedelta(milliseconds=1)
 
     def _post(self, number: int, body: dict[str, Any], received_at: datetime) -> None:
@@ -133,7 +133,7 @@ class Storyteller:
         self._deliveries[number] = delivery
 
     def _work(self) -> None:
-        """Read what there is and carry it out, and what waits for its time as well."""
+        """Read what came in and carry it out, including what waits for its time."""
         self._world.read()
         if self._works is Works.BACKWARDS:
             self._carry_out_backwards()
@@ -143,7 +143,7 @@ class Storyteller:
                 self._world.later()
 
     def _carry_out_backwards(self) -> None:
-        """Let the newest of what waits be due alone, one after the other."""
+        """Carry out waiting runs one by one, the newest first."""
         waiting = RuleRun.objects.decided().filter(status="waiting")
         for pk in list(waiting.order_by("-received_at", "-pk").values_list("pk", flat=True)):
             waiting.exclude(pk=pk).update(next_attempt_at=Now() + timedelta(days=1))
@@ -159,7 +159,7 @@ class Storyteller:
         }
 
     def _came(self, number: int) -> list[tuple[str, str]]:
-        """Code and sentence of each action of a step, or how its event stands without any."""
+        """Return code and sentence of each action of a step, else how its event stands."""
         found: list[tuple[str, str]] = []
         delivery = self._deliveries.get(number)
         for event in EventLog.objects.filter(delivery=delivery).order_by("line"):

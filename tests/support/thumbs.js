@@ -1,4 +1,4 @@
-// What of the page that is open a thumb would miss, a sentence each. See thumbs.py.
+// Returns a sentence for each target on the open page that a thumb would miss. See thumbs.py.
 () => {
   const SIDE = 44, ALONE = 24;
   const pressed = "a[href], button, summary, select, textarea, input:not([type=hidden])";
@@ -8,13 +8,13 @@
     const box = element.getBoundingClientRect();
     const seen = element.checkVisibility({ visibilityProperty: true }) && box.width && box.height;
     if (!seen || box.right <= 0 || box.bottom <= 0) return true;
-    // For screen readers alone, or within what is.
+    // Only for screen readers, or inside such an element.
     for (let each = element; each; each = each.parentElement) {
       if (getComputedStyle(each).clipPath === "inset(50%)") return true;
     }
     return false;
   };
-  // A link within a text is as high as its line, as WCAG 2.5.5 lets it be.
+  // A link within a text is as high as its line, which WCAG 2.5.5 allows.
   const inText = (element) => getComputedStyle(element).display === "inline";
   const fits = (element, side) => {
     const box = element.getBoundingClientRect();

@@ -1,7 +1,7 @@
-"""Does a thumb hit what there is to press? Measured in the browser, button by button.
+"""Measures in the browser whether a thumb can hit each button and link.
 
-What is pressed is at least 44 pixels high and wide, but for links within a text; a tick box without
-words of its own, such as that of a row, is at least 24.
+Every target is at least 44 pixels high and wide, except links within a text; a check box without
+its own label, such as that of a row, is at least 24.
 """
 
 from pathlib import Path
@@ -12,6 +12,6 @@ MEASURE = Path(__file__).with_suffix(".js").read_text()
 
 
 def missed(page: Page) -> list[str]:
-    """What is too small, as the page opens and with every fold of it open."""
+    """Return what is too small, with all folds closed and with all open."""
     found: list[str] = page.evaluate(MEASURE)
     return [f"is too small for a thumb: {each}" for each in found]

@@ -1,4 +1,4 @@
-"""Bodies that nothing can be read from, by a short sentence that says what is wrong with each."""
+"""Bodies that cannot be read, by a short sentence that says what is wrong with each."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ def _order(**changes: object) -> bytes:
 
 
 UNREADABLE: dict[str, bytes] = {
-    # no text
+    # Not text.
     "it is empty": b"",
     "it holds only blanks": b" \r\n\t ",
     "it holds only a byte order mark": b"\xef\xbb\xbf",
@@ -30,7 +30,7 @@ UNREADABLE: dict[str, bytes] = {
     "it is gzip and broken off": gzip.compress(_order())[:-20],
     "it is gzip of more than 1 MiB": gzip.compress(b" " * 5_000_000),
     "it is deflate of more than 1 MiB": zlib.compress(b" " * 5_000_000),
-    # no JSON
+    # Not JSON.
     "it is plain text": b"Thank you for your order",
     "it is HTML": b'<!doctype html><html lang="en"><title>502</title></html>',
     "it is XML": b'<?xml version="1.0"?><order id="1"/>',
@@ -48,7 +48,7 @@ UNREADABLE: dict[str, bytes] = {
     "it is nested 65 deep": b'{"x":' + b"[" * 64 + b"]" * 64 + b"}",
     "it is nested 100,000 deep": b"[" * 100_000 + b"]" * 100_000,
     "it is nested deep and never closed": b'{"x":' * 200_000,
-    # no object
+    # Not an object.
     "it is a list of two": b'[{"type": "Order"}, {"type": "Order"}]',
     "it is a list in a list": b'[[{"type": "Order"}]]',
     "it is a text in a text": b'"\\"Order\\""',
@@ -57,7 +57,7 @@ UNREADABLE: dict[str, bytes] = {
     "it is a number": b"42",
     "it is null": b"null",
     "it is true": b"true",
-    # no form that means anything
+    # Not a meaningful form.
     "it is a form of other fields": b"name=Dana&colour=red",
     "it is a form with broken JSON in its field": b"payload=%7B%22type%22%3A",
     "it is a form of 2,001 fields": b"type=Order" + b"&a=1" * 2_000,
@@ -65,7 +65,7 @@ UNREADABLE: dict[str, bytes] = {
     "it is a form nested 65 deep": b"type" + b"[a]" * 65 + b"=1",
     "it is a form that names the type twice": b"type=Order&type=Refund",
     "it is a form that gives the customer twice": b"customer=1&customer[email]=dana@example.com",
-    # doubled keys
+    # Doubled keys.
     "it names the type twice": b'{"type": "Order", "type": "Refund"}',
     "it names the product twice": b'{"product": {"id": 1}, "product": {"id": 2}}',
     "it names the products twice": b'{"products": [{"id": 1}], "products": []}',
@@ -75,7 +75,7 @@ UNREADABLE: dict[str, bytes] = {
     "it names the order twice": b'{"order": {"id": 1}, "order": {"id": 2}}',
     "it names the order id twice": b'{"order": {"id": 1, "id": 2}}',
     "it names the course twice": b'{"course": {"id": 1}, "course": {"id": 2}}',
-    # parts of a wrong kind
+    # Parts of a wrong type.
     "its type is a number": _order(type=7),
     "its type is an object": _order(type={"name": "Order"}),
     "its type holds half a character": _order(type="Order\ud800"),
@@ -93,7 +93,7 @@ UNREADABLE: dict[str, bytes] = {
     "it has 300 products on two lines": _order(
         products=[{"id": ",".join(f"{line}{n}" for n in range(100, 250))} for line in "12"]
     ),
-    # ids that are none
+    # Invalid IDs.
     "its product id is true": _order(product={"id": True}),
     "its product id is false": _order(product={"id": False}),
     "its product id is negative": _order(product={"id": -1048001}),

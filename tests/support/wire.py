@@ -1,6 +1,6 @@
-"""Servers on raw sockets, for the faults that no well-behaved HTTP server can show, and a client.
+"""A client, and servers on raw sockets for faults that no well-behaved HTTP server can show.
 
-A script is a function that gets each connection as a `Peer` and does with it what it likes:
+A script is a function that gets each connection as a `Peer` and does whatever it likes with it:
 
     def script(peer):
         while peer.read():
@@ -34,16 +34,16 @@ from integrations.thinkific.client import Client, Exchange
 
 KEY = "0123456789abcdef0123456789abcdef"
 
-_ASK_AGAIN = 0.01  # seconds between two looks whether the server is to stop
-_SLOW_CLIENT = 5.0  # seconds that sending waits for a client that does not read
-_LONGEST_LIFE = 30.0  # no script outlives this, whatever it waits for
+_ASK_AGAIN = 0.01  # Seconds between two checks whether the server should stop.
+_SLOW_CLIENT = 5.0  # Seconds that sending waits for a client that does not read.
+_LONGEST_LIFE = 30.0  # No script runs longer than this, whatever it waits for.
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     method: str
     target: str
-    headers: dict[str, str]  # names in lower case
+    headers: dict[str, str]  # Names in lower case.
     body: bytes
 
     def json(self) -> Any:
@@ -51,7 +51,7 @@ class Request:
 
 
 class WatchedClient(Client):
-    """A client that notes its exchanges."""
+    """A client that records its exchanges."""
 
     def __init__(self, address: str, **options: Any) -> None:
         self.exchanges: list[Exchange] = []
@@ -75,7 +75,7 @@ class Peer:
         self._buffer = b""
 
     def read(self) -> Request | None:
-        """The next whole request, noted in `server.requests`; None when the client has gone."""
+        """Return the next complete request, or None if the client has gone; record it."""
         while b"\r\n\r\n" not in self._buffer:
             if not self._receive():
                 return None
@@ -103,12 +103,12 @@ class Peer:
     def answer(
         self, status: int, body: str | bytes = b"", headers: Mapping[str, str] | None = None
     ) -> None:
-        """A whole answer with its length."""
+        """Send a complete answer with its length."""
         data = body.encode() if isinstance(body, str) else body
         self.send(head(status, {"Content-Length": str(len(data)), **(headers or {})}) + data)
 
     def drip(self, data: bytes, every: float = 0.05) -> None:
-        """Byte by byte, over and over, until the client goes or the server stops."""
+        """Send byte by byte, over and over, until the client goes or the server stops."""
         while True:
             for byte in data:
                 self.send(bytes([byte]))
@@ -116,7 +116,7 @@ class Peer:
                     return
 
     def flood(self, data: bytes) -> None:
-        """The same data without end, until the client goes or the server stops."""
+        """Send the same data without end, until the client goes or the server stops."""
         while not self.server.stopping.is_set():
             self.send(data)
 
@@ -126,7 +126,7 @@ class Peer:
         self.sock.close()
 
     def wait(self, seconds: float = _LONGEST_LIFE) -> None:
-        """Say nothing until the server stops."""
+        """Send nothing until the server stops."""
         self.server.stopping.wait(seconds)
 
     def _receive(self) -> bool:
@@ -142,7 +142,7 @@ class Peer:
 class Wire:
     """A server on 127.0.0.1 that runs a script for each connection, each in its own thread.
 
-    `tls` may be put in place of another while it serves.
+    `tls` may be replaced while it serves.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class Wire:
 
     def _serve(self, sock: socket.socket) -> None:
         sock.settimeout(_SLOW_CLIENT)
-        with ExitStack() as closing, suppress(OSError):  # the client may go at any moment
+        with ExitStack() as closing, suppress(OSError):  # The client may leave at any moment.
             closing.callback(sock.close)
             if self.tls is not None:
                 sock = self.tls.wrap_socket(sock, server_side=True)
@@ -194,7 +194,7 @@ class Wire:
 
 
 def head(status: int, headers: Mapping[str, str]) -> bytes:
-    """Status line and headers with the empty line after them."""
+    """Return the status line and headers, with the empty line after them."""
     lines = [f"HTTP/1.1 {status} Whatever", *(f"{name}: {text}" for name, text in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
@@ -202,7 +202,7 @@ def head(status: int, headers: Mapping[str, str]) -> bytes:
 def always(
     status: int, body: str | bytes = b"", headers: Mapping[str, str] | None = None
 ) -> Callable[[Peer], None]:
-    """A script that answers every request on every connection with the same."""
+    """Return a script that gives the same answer to every request on every connection."""
 
     def script(peer: Peer) -> None:
         while peer.read():
@@ -215,7 +215,7 @@ T = TypeVar("T")
 
 
 def in_a_new_thread(work: Callable[[], T]) -> T:
-    """The result of `work` in a thread, and so with connections, of its own."""
+    """Run `work` in a new thread, so with new connections; return its result."""
     results: list[T] = []
     thread = threading.Thread(target=lambda: results.append(work()))
     thread.start()
@@ -224,7 +224,7 @@ def in_a_new_thread(work: Callable[[], T]) -> T:
 
 
 def side_by_side(names: Collection[T], check: Callable[[T], object]) -> None:
-    """Check each of them in a thread of its own, at once, for each of them lasts.
+    """Check all of them at once, each in its own thread, because each takes long.
 
     Raises what one of them raised, with its name.
     """
@@ -241,16 +241,16 @@ def side_by_side(names: Collection[T], check: Callable[[T], object]) -> None:
 
 
 def closed_port() -> int:
-    """A port on which nothing listens."""
+    """Return a port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def certificate(folder: Path, *, days: int = 1) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS context, and the file of the authority that vouches for it.
+    """Return a server's TLS context, and the file of the authority that signed its certificate.
 
-    It is for 127.0.0.1 and admit.example.com. With negative `days` the certificate has expired.
+    The certificate is for 127.0.0.1 and admit.example.com. With negative `days` it has expired.
     """
     now = datetime.now(UTC)
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))

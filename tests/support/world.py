@@ -31,12 +31,12 @@ class World(Account):
     integration: Integration
 
     def course(self, name: str = "Course Two", **facts: Any) -> Destination:
-        """A course in the school, known to Admit."""
+        """Add a course to the school, known to Admit."""
         course = self.school.add_course(name, **facts)
         return self._known("course", course.id)
 
     def bundle(self, *courses: Destination, name: str = "All of it") -> Destination:
-        """A bundle of these courses, known to Admit."""
+        """Add a bundle of these courses, known to Admit."""
         inside = [self.school.courses[course.external_id] for course in courses]
         return self._known("bundle", self.school.add_bundle(name, inside).id)
 
@@ -48,7 +48,7 @@ class World(Account):
         product: str | None = None,
         **facts: Any,
     ) -> Rule:
-        """A rule, for one product by its SamCart id or for every product."""
+        """Add a rule, for one product by its SamCart ID or for every product."""
         found = product and Product.objects.named(self.marketplace.pk, "product", product, "")
         rule = Rule(
             marketplace=self.marketplace,
@@ -65,7 +65,7 @@ class World(Account):
         return rule
 
     def receiver(self, url: str, secret: str, name: str = "My CRM") -> Integration:
-        """A Notify URL with this address and signing secret, connected to Admit."""
+        """Connect a Notify URL with this address and signing secret to Admit."""
         site = urlsplit(url).hostname or ""
         row = Integration(name=name, app=Integration.App.NOTIFY_URL, site=site, url=url)
         credentials.save(row, secret)
@@ -78,7 +78,7 @@ class World(Account):
         product: str | None = None,
         **facts: Any,
     ) -> Rule:
-        """A rule that posts to a Notify URL, for one product by its SamCart id or for every one."""
+        """Add a rule that posts to a Notify URL, for one product by its SamCart ID or for all."""
         found = product and Product.objects.named(self.marketplace.pk, "product", product, "")
         return cast(
             Rule,
@@ -94,7 +94,7 @@ class World(Account):
         )
 
     def sell(self, name: str = "10_product", trigger: str = "", **changes: Any) -> EventLog:
-        """Send a sample body with changes such as customer__email="x@y.z"; the first event."""
+        """Post a sample body with changes such as customer__email="x@y.z"; return its event."""
         assert self.post(changed(name, **changes), trigger).status_code == 200
         self.read()
         return EventLog.objects.order_by("pk").last()  # type: ignore[return-value]
@@ -104,25 +104,25 @@ class World(Account):
         inbox.process()
 
     def settle(self) -> list[RuleRun]:
-        """Carry out what is due now, in order; every run there is, oldest first."""
+        """Carry out what is due now, in order; return all runs, oldest first."""
         self.read()
         recovery.revive()
         queued.drain()
         return list(RuleRun.objects.order_by("pk"))
 
     def later(self) -> list[RuleRun]:
-        """As `settle`, when all that waits has come due, but for delayed endings."""
+        """Like `settle`, after everything that waits has come due, except delayed endings."""
         RuleRun.objects.decided().filter(status="waiting").update(
             next_attempt_at=Now() - timedelta(seconds=1)
         )
         return self.settle()
 
     def calls(self) -> list[str]:
-        """What the school was asked, as "POST /users", in order."""
+        """Return what the school was asked, as "POST /users", in order."""
         return [f"{call.method} {call.path}" for call in self.sandbox.calls]
 
     def access(self, email: str, course: Destination) -> bool:
-        """Whether the person has full access to the course now."""
+        """Return whether the person has full access to the course now."""
         row = self.school.enrollment(email, course.external_id)
         return row is not None and row.active
 
@@ -133,7 +133,7 @@ class World(Account):
 
 
 def build(sandbox: Sandbox) -> World:
-    """An account and a connected school, with nothing in them yet."""
+    """Build an account and a connected, empty school."""
     school = sandbox.add_school("acme", key=factories.KEY)
     marketplace = Marketplace.objects.create(name="Main shop")
     return World(

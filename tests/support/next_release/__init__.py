@@ -1,6 +1,6 @@
-"""A release after this one, which lacks nothing but a migration that takes its time.
+"""The release after this one, which differs only in a slow migration.
 
-It is there once the file that the variable MARKER names is.
+It counts as installed once the file named by the variable MARKER exists.
 """
 
 MARKER = "ADMIT_NEXT_RELEASE"

@@ -1,4 +1,4 @@
-"""Admit's settings, and the app of the next release once that is in place."""
+"""Admit's settings, plus the app of the next release once that is installed."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`flush` as Django calls it after a test in real transactions, but quicker where that can be."""
+"""`flush` as Django calls it after a test in real transactions, but faster where possible."""
 
 from typing import Any
 
