@@ -43,11 +43,14 @@ def test_each_event_is_compared_with_its_own_purchase_alone(monkeypatch):
         event(grant.customer, at=2 * each, order=f"later{each}", **paid)
         ended = {"subscription_id": f"s{each}", "trigger": "subscription_canceled"}
         event(grant.customer, at=2 * each + 1, order=f"o{each}", **ended)
-    asked = []
+    asked: list[Sale] = []
     is_same = Sale.is_same
-    monkeypatch.setattr(
-        Sale, "is_same", lambda one, other: asked.append(one) or is_same(one, other)
-    )
+
+    def note(one: Sale, other: Sale) -> bool:
+        asked.append(one)
+        return is_same(one, other)
+
+    monkeypatch.setattr(Sale, "is_same", note)
     found = standing.taken_back(grants)
     assert {pk: ending.order_id for pk, ending in found.items()} == {
         grant.pk: grant.order_id for grant in grants
@@ -58,7 +61,7 @@ def test_each_event_is_compared_with_its_own_purchase_alone(monkeypatch):
 @pytest.mark.parametrize("names", [{"order_id": "7"}, {"subscription_id": "7"}])
 def test_an_order_is_never_taken_for_a_subscription_of_that_number(names):
     grant = bought(1, **names)
-    other = {"order": "7"} if "subscription_id" in names else {"subscription_id": "7"}
+    other: Any = {"order": "7"} if "subscription_id" in names else {"subscription_id": "7"}
     event(grant.customer, trigger="product_refunded", **other)
     assert standing.taken_back([grant]) == {}
     event(grant.customer, at=1, trigger="product_refunded", order="7", subscription_id="7")
