@@ -46,9 +46,9 @@ def of_step(entry: AuditEntry) -> list[AuditEntry]:
 
 
 def left(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
-    """Those of these additions and deletions by which their rule stands as it does now.
+    """Return which of these additions and deletions are the last change of their rule.
 
-    What was deleted is not there again, and what was added is there and was not changed since.
+    A deleted rule is not there again; an added one is still there.
     """
     entries = list(entries)
     last = newest(entries)
