@@ -38,7 +38,7 @@ class Leftover:
 
 
 def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[Known]:
-    """Those that are left over of a product's `own` rules, or of an account's global ones.
+    """Return which of a product's `own` rules, or of an account's global ones, are left over.
 
     `others` may give something to the same buyers: global rules for a product, and for global
     rules those of the account's products. A rule that is off speaks for the others of its course:
@@ -56,7 +56,7 @@ def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[K
 
 
 def by_place(places: Places) -> Places:
-    """All that are left over, by their product, and the global ones by their account. No query."""
+    """Return all leftover rules, by product, and the global ones by account. No query."""
     own, everywhere = places
     of_products = {
         number: of_place(rules, everywhere.get(rules[0].marketplace_id, ()))
@@ -69,7 +69,7 @@ def by_place(places: Places) -> Places:
 
 
 def that_give(places: Places) -> Places:
-    """Those of places at which one of them gives a course to a later buyer. No query."""
+    """Return the leftover rules of places where one still gives a course. No query."""
     of_products, of_accounts = by_place(places)
     return _giving(of_products), _giving(of_accounts)
 
@@ -143,7 +143,7 @@ def _some(found: Mapping[int, list[RuleFacts]]) -> dict[int, list[RuleFacts]]:
 
 
 def _giving(found: Mapping[int, list[RuleFacts]]) -> dict[int, list[RuleFacts]]:
-    """Of those places at which one gives a course, by a recovered payment."""
+    """Return the places where one of these rules gives a course, by a recovered payment."""
     return {
         number: left
         for number, left in found.items()

@@ -61,9 +61,9 @@ def of_step(entry: AuditEntry) -> list[AuditEntry]:
 
 
 def left(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
-    """Return those of these additions and deletions whose rule still is as they left it.
+    """Return which of these additions and deletions are the last change of their rule.
 
-    A deleted rule does not exist again; an added rule exists and was not changed since.
+    A deleted rule is not there again; an added one is still there.
     """
     entries = list(entries)
     last = newest(entries)

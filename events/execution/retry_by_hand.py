@@ -177,7 +177,7 @@ def _queue(
     act: Act,
     batch: Batch | None = None,
 ) -> bool:
-    """Whether it was queued; its batch is saved with it, so that nothing is done unknown to it."""
+    """Queue this run. Return whether it could be; the batch is saved in the same transaction."""
     with transaction.atomic():
         lock()
         same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=run.status)
@@ -185,9 +185,7 @@ def _queue(
             return False
         run = found  # somebody may have changed it since it was looked at
         if batch is not None:
-            batch.run_ids.append(run.pk)
-            batch.save()
-            wake.wake()
+            _note_in(batch, run)
         audit.record(act, run)
         if run.status == Status.WAITING:
             return bool(same.update(next_attempt_at=Now()))
@@ -211,6 +209,13 @@ def _queue(
         run.save()
         refresh_event(run.event_id)
     return True
+
+
+def _note_in(batch: Batch, run: RuleRun) -> None:
+    """Save the run in the batch, and wake a worker: the request may end before the next run."""
+    batch.run_ids.append(run.pk)
+    batch.save()
+    wake.wake()
 
 
 def _settled(run: RuleRun, *, anyway: bool) -> Settled:

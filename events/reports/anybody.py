@@ -1,11 +1,17 @@
-"""Whether anybody has access: pages say that it stays only where somebody has some."""
+"""Whether anybody has access, and who by which rule: pages say it before something is deleted."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+from django.db.models import Min
 
 from events.models import Grant
+from events.reports.left_behind import still_open
 from integrations.models import Destination, Integration
 from rules.models import Rule
+
+# At most this many buyers are counted who have access by rules that are deleted together.
+MOST_OF_SEVERAL = 5000
 
 
 def has_any_of(destinations: Iterable[Destination | None]) -> bool:
@@ -28,3 +34,13 @@ def has_what_rules_are_about(rules: Iterable[Rule]) -> bool:
 def has_something_at(integration: Integration) -> bool:
     """Whether somebody has anything of this integration."""
     return Grant.objects.active().filter(integration=integration).exists()
+
+
+def who_has_it_by(rules: Collection[int]) -> list[tuple[int, int]]:
+    """Return (rule, customer) for each buyer who still has what one of these rules gave.
+
+    Takes one query. The earliest come first; at most MOST_OF_SEVERAL + 1.
+    """
+    pairs = still_open().filter(rule__in=rules).values_list("rule", "grant__customer")
+    first = pairs.annotate(first=Min("pk")).order_by("first")[: MOST_OF_SEVERAL + 1]
+    return [(rule, customer) for rule, customer, _ in first]

@@ -264,7 +264,9 @@ def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
         events = events.filter(product__in=numbers).of(Trigger.PRODUCT_PURCHASED)
     else:
         events = events.filter(trigger=Trigger.PRODUCT_PURCHASED)
-    return Counter(dict(events.order_by().values_list("product").annotate(Count("pk"))))
+    found = Counter(dict(events.order_by().values_list("product").annotate(Count("pk"))))
+    del found[None]  # of deleted products, but None stands for every product
+    return found
 
 
 def _number(row: Judged) -> int | None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Exists, Min, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce
 
 from events.access.ledger import Sale
@@ -22,8 +22,6 @@ from rules.models import Rule
 
 # At most this many accesses are looked at, the newest; the others follow when these are moved.
 MOST = 500
-# At most this many buyers are counted who have access by rules that are deleted together.
-MOST_OF_SEVERAL = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +115,6 @@ def kept(number: int, products: Collection[int]) -> list[RuleRun]:
     if products:
         return list(runs.filter(rule=None, event__product__in=products)[:MOST])
     return [*runs.filter(rule=number)[:MOST], *rule_history.of_deleted(number, runs)[:MOST]]
-
-
-def who_has_it_by(rules: Collection[int]) -> list[tuple[int, int]]:
-    """Return (rule, customer) for each buyer who still has what one of these rules gave.
-
-    Takes one query. The earliest come first; at most MOST_OF_SEVERAL + 1.
-    """
-    pairs = still_open().filter(rule__in=rules).values_list("rule", "grant__customer")
-    first = pairs.annotate(first=Min("pk")).order_by("first")[: MOST_OF_SEVERAL + 1]
-    return [(rule, customer) for rule, customer, _ in first]
 
 
 def kept_of(event: int) -> RuleRun | None:

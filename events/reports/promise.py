@@ -130,9 +130,9 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
 
 
 def not_paid_for(grants: Sequence[int]) -> Collection[int]:
-    """Those of these grants, by number, that were refunded or canceled since and are open still.
+    """Return the IDs of those grants that are still open, but were refunded or canceled since.
 
-    That is looked up for the first backfill.MAX_EVENTS of them.
+    Only the first backfill.MAX_EVENTS of them are looked up.
     """
     some = Grant.objects.filter(pk__in=grants[: backfill.MAX_EVENTS])
     return standing.taken_back(list(some)) if grants else ()

@@ -245,18 +245,28 @@ def _runs(customer: Customer) -> list[RuleRun]:
 
 def taken_back(grants: Sequence[Grant]) -> dict[int, EventLog]:
     """Return {grant ID: its refund or cancellation} for grants that are still active."""
-    asked = [row for row in grants if row.is_active and Sale.of(row).is_named]
+    of_purchase: dict[tuple[str, str], list[Grant]] = defaultdict(list)
+    for row in grants:
+        for name in _names(row) if row.is_active else ():
+            of_purchase[name].append(row)
     events = EventLog.objects.filter(
-        Q(order_id__in={row.order_id for row in asked} - {""})
-        | Q(subscription_id__in={row.subscription_id for row in asked} - {""})
+        Q(order_id__in={number for kind, number in of_purchase if kind == "order"})
+        | Q(subscription_id__in={number for kind, number in of_purchase if kind == "subscription"})
     ).exclude(status=EventLog.Status.REPEAT)
+    events = events.of(*revocations.ENDING, *revocations.GIVING_BACK)
     events = events.order_by("received_at", "pk").defer("verdicts", "custom_fields", "reason")
     found: dict[int, EventLog] = {}
-    for event in events if asked else ():
-        for row in asked:
+    for event in events if of_purchase else ():
+        for row in (row for name in _names(event) for row in of_purchase.get(name, ())):
             if event.received_at > row.decided_at and Sale.of(event).is_same(Sale.of(row)):
                 if event.trigger in revocations.ENDING:
                     found[row.pk] = event
-                elif event.trigger in revocations.GIVING_BACK:
+                else:
                     found.pop(row.pk, None)
     return found
+
+
+def _names(source: EventLog | Grant) -> list[tuple[str, str]]:
+    """Return the order and the subscription that it names, each with its kind."""
+    both = [("order", source.order_id), ("subscription", source.subscription_id)]
+    return [(kind, number) for kind, number in both if number]

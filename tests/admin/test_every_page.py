@@ -19,6 +19,8 @@ from tests.support.pages import named_addresses
 
 pytestmark = pytest.mark.browser
 
+# Pages lead there if nobody is signed in, and nothing is wrong with that page.
+LOGIN = "/admin/login/"
 # Opened before or after somebody is signed in; and the stock list of an app, which is not there.
 # The hits are a part of a page, and test_search_page looks at them there.
 ELSEWHERE = {"login", "logout", "app_list", "search-hits"}
@@ -164,7 +166,7 @@ def test_every_page_is_sound_fits_its_window_and_has_no_barriers(
         said = complaints(page)
         faults = []
         if part == 0:  # before anybody is signed in
-            page.goto(f"{address}/admin/login/")
+            page.goto(address + LOGIN)
             faults += of_page("login", page, said)
         browsing.let_in(page, address, place.people["Owner"])
         for path in PAGES[part::PARTS]:
@@ -172,6 +174,7 @@ def test_every_page_is_sound_fits_its_window_and_has_no_barriers(
             answer = page.goto(address + screenshots.fill(path))
             assert answer
             assert answer.status == 200, path
+            assert LOGIN not in page.url, path
             faults += of_page(path, page, said)
     assert not faults, "\n".join(faults)
 
@@ -195,6 +198,7 @@ def misfits(page: Page, url: str) -> list[str]:
         answer = page.goto(url)
         assert answer
         assert (answer.status, answer.headers["content-language"]) == (200, language), url
+        assert (LOGIN in page.url) is (LOGIN in url), url
         found += [f"{url} in {language} {fault}" for fault in fitting.misfits(page, widths)]
     return found
 
@@ -203,7 +207,7 @@ def misfits(page: Page, url: str) -> list[str]:
 def test_no_word_is_broken_and_nothing_is_cut_off(crowded, address, browser, part: int):
     with browsing.window(browser, browsing.Look()) as context:
         page = context.new_page()
-        faults = misfits(page, f"{address}/admin/login/") if part == 0 else []
+        faults = misfits(page, address + LOGIN) if part == 0 else []
         browsing.let_in(page, address, crowded.people["Owner"])
         for path in [*PAGES, *CROWDED][part::PARTS]:
             faults += misfits(page, address + screenshots.fill(path))
@@ -240,4 +244,5 @@ def test_every_page_opens_without_script(place, address, browser):
         for path in PAGES:
             answer = context.request.get(address + screenshots.fill(path))
             assert answer.status == 200, path
+            assert LOGIN not in answer.url, path
             assert answer.text().count("<h1") == 1, path

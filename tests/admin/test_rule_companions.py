@@ -11,10 +11,11 @@ from django.urls import reverse
 
 from config.admin.parts.buttons import page_of
 from config.staff import roles
+from events.reports import coverage as reports
 from integrations.models import Destination, Product
 from rules import leftovers, pairing
 from rules.models import Rule
-from tests.support import queued
+from tests.support import factories, queued
 from tests.support.pages import bulk, press, said, signed_in, words
 from tests.support.world import World
 
@@ -355,6 +356,21 @@ def test_global_rules_that_are_left_over_are_named_where_those_of_products_are(
     assert f"{LEFT_EVERYWHERE} See, change or delete them" in text
     left = Rule.objects.earliest("pk")
     assert "No rule gives Ink any more. See the global rules" in words(manager.get(page_of(left)))
+
+
+def test_sales_of_deleted_products_are_not_those_of_every_product(
+    world, wrong_everywhere, monkeypatch
+):
+    monkeypatch.setattr(reports, "MANY", 0)
+    world.sell("10_product")
+    wrong_everywhere.delete()
+    Product.objects.all().delete()
+    factories.ProductFactory.create(marketplace=wrong_everywhere.marketplace)
+    everywhere, _ = reports.judged()
+    assert everywhere.product is None
+    assert everywhere.left_over
+    assert not everywhere.gives_nothing_to_buyers
+    assert [row.sales for row in reports.coverage()] == [0, 0]
 
 
 @pytest.mark.parametrize("asked", ["", "?account={account}"])

@@ -145,7 +145,7 @@ def person(customer: Customer) -> SafeString:
 
 
 def whose(run: RuleRun) -> SafeString:
-    """Whom an action is for; where no usable address names anybody, what was sent."""
+    """Show whom an action is for, or what was sent if no usable address names anybody."""
     return person(run.customer) if run.customer else as_sent(run.event)
 
 

@@ -35,8 +35,7 @@ class Button:
     `style` is "", "primary" or "danger". `fits` says for which rows it is shown; posting it for
     another row does no harm, because the service behind it checks again. `on_page` and `in_row` say
     where it is shown, and `last` puts it behind a page's links. `confirm` returns sentences to read
-    before the button can be pressed, on pages only. `called` returns a label for a row, if that
-    depends on it.
+    before the button can be pressed, on pages only.
     """
 
     name: str
@@ -48,10 +47,6 @@ class Button:
     in_row: bool = True
     confirm: Callable[[Any], Text] | None = None
     last: bool = False
-    called: Callable[[Any], Text] | None = None
-
-    def label_for(self, thing: Any) -> Text:
-        return self.called(thing) if self.called else self.label
 
 
 class Buttons(admin.ModelAdmin):
@@ -104,10 +99,7 @@ class Buttons(admin.ModelAdmin):
             " ",
             '<button type="submit" class="button small {}" formaction="{}" formnovalidate>{}'
             '<span class="visually-hidden"> {}</span></button>',
-            (
-                (button.style, address(thing, button.name), button.label_for(thing), name)
-                for button in shown
-            ),
+            ((button.style, address(thing, button.name), button.label, name) for button in shown),
         )
         links = format_html_join(
             " ",

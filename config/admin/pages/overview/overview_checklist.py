@@ -274,10 +274,7 @@ def _missing_rules(product: Product, missing: list[Trigger]) -> Task:
 
 
 def _global_hole(account: int, known: list[RuleFacts]) -> tuple[str, str] | None:
-    """Return what to say of the first rule that global rules lack, and where to add it.
-
-    None if they lack none.
-    """
+    """Return what to say of the first rule that global rules lack, if any, and where to add it."""
     holes = pairing.holes(None, known, subscription=subscriptions.any_sold())
     if not holes:
         return None

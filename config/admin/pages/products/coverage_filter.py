@@ -26,12 +26,12 @@ class Filter:
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> Self:
-        """As the address or the form has it."""
+        """Return the filter that the address or the form names."""
         only = params.row_ids(given.get("only", "").split(","))[:MOST]
         return cls(params.word(given.get("q"), LONGEST_WORD), tuple(only))
 
     def of(self, rows: Iterable[Row]) -> list[Row]:
-        """Those of these rows that are shown."""
+        """Return the rows that it shows."""
         only, word = set(self.only), self.word.casefold()
         return [
             row
@@ -47,7 +47,7 @@ class Filter:
 
     @property
     def query(self) -> str:
-        """As the address has it, "" for all rows."""
+        """The filter as the query of an address; "" for all rows."""
         asked = {"q": self.word, "only": self.numbers}
         # A comma is one where a query stands.
         return urlencode({name: value for name, value in asked.items() if value}, safe=",")
@@ -58,7 +58,7 @@ class Filter:
 
     @property
     def chip(self) -> Said | str:
-        """What the chip says that takes the products off, "" where there are none."""
+        """The label of the chip that removes the products from the filter; "" without any."""
         if not self.only:
             return ""
         return say_count(len(self.only), "Only this 1 product", "Only these {number} products")

@@ -41,7 +41,7 @@ MAY = (EDITS, DELETES)
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Those of one product, or with None the global ones of an account."""
+    """The leftover rules of one product, or with None the global ones of an account."""
 
     product: Product | None
     leftovers: list[Leftover]
@@ -176,7 +176,7 @@ def that_give(request: HttpRequest, places: Places) -> tuple[int, SafeString | N
 
 
 def address(found: Iterable[Group] = (), *, back: str = "") -> str:
-    """Of the page, for these or for all."""
+    """Return the address of the page, for these groups or for all."""
     asked = [_asked(group) for group in found][:PRODUCTS_SHOWN]
     asked += [(BACK, back)] if back else []
     return f"{reverse('admin:left-over')}{'?' if asked else ''}{urlencode(asked)}"
@@ -238,8 +238,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 def context(request: HttpRequest, found: Sequence[Group]) -> dict[str, object]:
     """Return what a page's part for settling these rules needs."""
-    may = request.user.has_perms(MAY)
-    return {"left_over": found, "may_settle": may, "settle": buttons(found)}
+    return {"left_over": found, "may_settle": request.user.has_perms(MAY), "settle": buttons(found)}
 
 
 def _settle(request: HttpRequest) -> HttpResponse:

@@ -18,7 +18,7 @@ from config.admin.pages.rules import given_by_rule, left_over, undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.params import row_ids
-from events.reports import anybody, left_behind
+from events.reports import anybody
 from integrations.audit import Act
 from integrations.models import Customer
 from integrations.sentences import Said, say, say_count
@@ -110,7 +110,7 @@ def _buyers(request: HttpRequest, rules: Sequence[Any]) -> Said | str:
     if not allowed(request, given_by_rule.PERMISSION):
         return ""
     has: dict[int, list[int]] = defaultdict(list)
-    for rule, customer in left_behind.who_has_it_by([rule.pk for rule in rules]):
+    for rule, customer in anybody.who_has_it_by([rule.pk for rule in rules]):
         has[rule].append(customer)
     named = Customer.objects.in_bulk({pk for each in has.values() for pk in each[:NAMES_SHOWN]})
     emails = {pk: brief(customer.readable_email) for pk, customer in named.items()}
@@ -126,7 +126,7 @@ def _buyers(request: HttpRequest, rules: Sequence[Any]) -> Said | str:
             )
     if not has:
         return ""
-    more = sum(map(len, has.values())) > left_behind.MOST_OF_SEVERAL
+    more = sum(map(len, has.values())) > anybody.MOST_OF_SEVERAL
     return say_count(
         len({pk for each in has.values() for pk in each}),
         "1 buyer has access by these rules, and keeps it until you end it.",

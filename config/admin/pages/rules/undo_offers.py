@@ -53,7 +53,7 @@ def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEnt
 
 
 def _mark(entry: AuditEntry) -> tuple[object, str]:
-    """By which the entries of a step are known."""
+    """Return what the entries of one step have in common."""
     return entry.step or entry.at, entry.place
 
 
@@ -79,12 +79,12 @@ def taken_back(entry: AuditEntry) -> dict[int, int]:
 
 
 def address(entry: AuditEntry, back: str = "") -> str:
-    """Of the page that shows what is undone of the whole step of this entry."""
+    """Return the address of the page that undoes the whole step of this entry."""
     return _undoing(reverse("admin:undo-step"), entry, back)
 
 
 def address_of_one(entry: AuditEntry, back: str) -> str:
-    """Of the page that asks before the rule is deleted that was added by this entry."""
+    """Return the address of the page that asks before this entry's added rule is deleted."""
     return _undoing(reverse("admin:rules_rule_delete", args=[entry.number]), entry, back)
 
 

@@ -30,9 +30,9 @@ LOOKED_AT = 10
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The rules of the step that are there still, or gone, by GET; by POST that is undone.
+    """Show by GET the step's rules that can be brought back or deleted; undo it by POST.
 
-    Those that were added are deleted by the page that asks before any rules are.
+    Rules that were added are deleted by the same page as any others.
     """
     entry = undo_offers.asked(request, *undo_offers.OF_RULES)
     back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
@@ -70,7 +70,10 @@ def _nothing_left(request: HttpRequest, back: str) -> HttpResponse:
 
 
 def _delete(request: HttpRequest, left: Sequence[int], of: int, back: str) -> HttpResponse:
-    """Those of `left`, of so many, that are there still; by POST those that were shown."""
+    """Ask before the added rules that are left are deleted; by POST delete those that were shown.
+
+    The step added `of` rules.
+    """
     numbers = set(left)
     if request.method == "POST":
         numbers &= set(row_ids(request.POST.getlist(ACTION_CHECKBOX_NAME)))

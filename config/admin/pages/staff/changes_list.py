@@ -186,7 +186,7 @@ def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
 
 
 def _is_step(line: Any, last: Container[int]) -> bool:
-    """Whether several rules were added or deleted by it at once, of which some may stand so."""
+    """Whether it added or deleted several rules at once, and some have not changed since."""
     at_once = line.step is not None or len({entry.at for entry in line.line}) == 1
     several = len(line.line) > 1 and line.act in {Act.RULE_ADDED, Act.RULE_DELETED}
     return several and at_once and any(entry.pk in last for entry in line.line)

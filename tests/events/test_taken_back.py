@@ -1,0 +1,68 @@
+"""Which open access was refunded or canceled since: the work grows with the buyers, not faster."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from events.access.ledger import Sale
+from events.models import Grant
+from events.reports import standing
+from integrations.models import Customer, Integration, Marketplace
+from tests.support.queued import START, event
+
+pytestmark = pytest.mark.django_db
+NUMBER = 20
+
+
+def bought(number: int, **facts: Any) -> Grant:
+    customer, _ = Customer.objects.get_or_create(email=f"buyer{number}@example.com")
+    site, _ = Integration.objects.get_or_create(name="School", app="thinkific", site="school")
+    shop, _ = Marketplace.objects.get_or_create(name="Main shop")
+    return Grant.objects.create(
+        customer=customer,
+        integration=site,
+        target="course:1",
+        name="Ink",
+        source=Grant.Source.PURCHASE,
+        state=Grant.State.ACTIVE,
+        marketplace=shop,
+        decided_at=START - timedelta(days=1),
+        opened_at=timezone.now(),
+        **facts,
+    )
+
+
+def test_each_event_is_compared_with_its_own_purchase_alone(monkeypatch):
+    grants = [
+        bought(each, order_id=f"o{each}", subscription_id=f"s{each}") for each in range(NUMBER)
+    ]
+    for each, grant in enumerate(grants):
+        paid = {"subscription_id": f"s{each}", "trigger": "subscription_charged"}
+        event(grant.customer, at=2 * each, order=f"later{each}", **paid)
+        ended = {"subscription_id": f"s{each}", "trigger": "subscription_canceled"}
+        event(grant.customer, at=2 * each + 1, order=f"o{each}", **ended)
+    asked: list[Sale] = []
+    is_same = Sale.is_same
+
+    def note(one: Sale, other: Sale) -> bool:
+        asked.append(one)
+        return is_same(one, other)
+
+    monkeypatch.setattr(Sale, "is_same", note)
+    found = standing.taken_back(grants)
+    assert {pk: ending.order_id for pk, ending in found.items()} == {
+        grant.pk: grant.order_id for grant in grants
+    }
+    assert len(asked) <= 2 * NUMBER
+
+
+@pytest.mark.parametrize("names", [{"order_id": "7"}, {"subscription_id": "7"}])
+def test_an_order_is_never_taken_for_a_subscription_of_that_number(names):
+    grant = bought(1, **names)
+    other: Any = {"order": "7"} if "subscription_id" in names else {"subscription_id": "7"}
+    event(grant.customer, trigger="product_refunded", **other)
+    assert standing.taken_back([grant]) == {}
+    event(grant.customer, at=1, trigger="product_refunded", order="7", subscription_id="7")
+    assert set(standing.taken_back([grant])) == {grant.pk}
