@@ -12,7 +12,8 @@ from rules.models import Rule, Scope
 from rules.triggers import Trigger
 from tests.support import factories
 
-pytestmark = pytest.mark.django_db
+# Which parts of a rule fit together is decided without a query.
+pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
 
 
 @pytest.fixture
