@@ -12,8 +12,7 @@ from rules.models import Rule, Scope
 from rules.triggers import Trigger
 from tests.support import factories
 
-# Which parts of a rule fit together is decided without a query.
-pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
