@@ -16,11 +16,11 @@ MEASURE = Path(__file__).with_suffix(".js").read_text()
 def misfits(page: Page, widths: tuple[int, ...] = WIDTHS) -> list[str]:
     """What does not fit at these widths: as the page opens, and with every fold of it open."""
     found: dict[str, list[str]] = {}
-    # What cannot be seen need not be drawn at each width, and is where it would be.
-    page.evaluate("document.documentElement.style.opacity = 0")
     # As page.set_viewport_size() does it, but for waiting until the page is drawn.
     devtools = page.context.new_cdp_session(page)
     screen = {"height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
+    # What is transparent keeps its place, but need not be drawn at each width.
+    page.evaluate("document.documentElement.style.opacity = 0")
     for width in widths:
         devtools.send("Emulation.setDeviceMetricsOverride", {"width": width, **screen})
         for fault in page.evaluate(MEASURE):
