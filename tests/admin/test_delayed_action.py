@@ -13,6 +13,9 @@ from rules.actions import Action
 from tests.support import factories, queued
 from tests.support.pages import press, said, signed_in, words
 
+# Buttons and words; which endings wait, test_pending.py tries on each database.
+pytestmark = pytest.mark.first_database
+
 LIST = reverse("admin:events_rulerun_changelist")
 
 

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import resolve
 from playwright.sync_api import Page, Request
 
-from tests.support import browsing, crowd, fitting, scenery, screenshots, thumbs
+from tests.support import browsing, contrast, crowd, fitting, scenery, screenshots, thumbs
 from tests.support.every_page import CROWDED, PAGES, SAYING
 from tests.support.pages import named_addresses
 
@@ -29,8 +29,6 @@ ELSEWHERE = {"login", "logout", "app_list", "search-hits"}
 LESS = {"resultTypes": ["violations"], "preload": False}
 TAGS = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 ALL_RULES = {"runOnly": TAGS, **LESS}
-# The colors are all that dark differs in.
-COLOR_RULES = {"runOnly": {"type": "rule", "values": ["color-contrast"]}, **LESS}
 # What a rule for the dark declares.
 DARK = re.compile(
     r"""(?:html\[data-theme="dark"\]|prefers-color-scheme: dark\) \{\s*:root) \{([^}]*)\}"""
@@ -97,8 +95,9 @@ def of_page(path: str, page: Page, said: list[str]) -> list[str]:
         faults += [f"has an empty cell: {cell}" for cell in page.evaluate(EMPTY_CELLS)]
         if width == browsing.NARROW[0]:
             faults += thumbs.missed(page)
+        # The colors are all that dark differs in: what is behind each text, light has told.
         page.emulate_media(color_scheme="dark")
-        faults += [f"in the dark: {fault}" for fault in barriers(page, COLOR_RULES)]
+        faults += [f"in the dark: {fault}" for fault in contrast.too_pale(page)]
         page.emulate_media(color_scheme="light")
         found += [f"at {width} px: {fault}" for fault in faults]
     width, height = browsing.WIDE

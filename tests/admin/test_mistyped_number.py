@@ -22,6 +22,9 @@ from tests.support import browsing, queued
 from tests.support.pages import said, signed_in, words
 from tests.support.world import World
 
+# A form asks, and what became of the buyer is told in words.
+pytestmark = pytest.mark.first_database
+
 DANA = "dana@example.com"
 NEW_RULE, ANOTHER = "admin:new-rule", "admin:another-course"
 

@@ -19,6 +19,9 @@ from config.staff import roles
 from events.models import Delivery
 from tests.support.pages import signed_in, words
 
+# Decided by a registry in the code.
+pytestmark = pytest.mark.first_database
+
 PAGE, LIST = "admin:tide-table", "admin:events_delivery_changelist"
 
 

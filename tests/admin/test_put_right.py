@@ -14,6 +14,9 @@ from integrations.thinkific.sandbox.faults import Fault
 from tests.support.pages import CUSTOMERS, said, signed_in, words
 from tests.support.world import World
 
+# Forms and what they say; who gets what, the stories try on each database.
+pytestmark = pytest.mark.first_database
+
 FRIEND = "friend@example.com"
 
 

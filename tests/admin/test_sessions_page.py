@@ -21,6 +21,9 @@ from integrations.models import Act, AuditEntry
 from integrations.secrets import digest
 from tests.support.pages import client_of, person, press, said, words
 
+# A session ends by the clock and by a form.
+pytestmark = pytest.mark.first_database
+
 HOUR, DAY = 3600, 24 * 3600
 PAGE, LOG = "/admin/sessions/", "/admin/events/eventlog/"
 PASSWORD = "correct horse battery staple"

@@ -13,6 +13,9 @@ from config.staff import sign_in
 from config.staff.sign_in import TooManyTries, Tries, client_address
 from events.receiving import grouped_log
 
+# Tries are counted in memory.
+pytestmark = pytest.mark.first_database
+
 PASSWORD = "correct horse battery staple"
 TELLERS = {"config.admin.site", "config.staff.sign_in_events"}
 FOR_ACCOUNT = "Too many tries for this account. Try again in"

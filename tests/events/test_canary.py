@@ -111,6 +111,7 @@ def test_the_step_that_is_broken_is_named(shop, settings, caplog, broken, step):
     assert shop.secret not in f"{line.getMessage()} {vars(line)}"
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(
     ("status", "step", "detail"),
     [

@@ -104,12 +104,14 @@ def test_trigger_sends_a_purchase_waits_and_says_what_came_of_it(served):
     assert served.access("me@example.com", course)
 
 
+@pytest.mark.first_database
 def test_trigger_takes_an_order_and_a_hyphen_for_an_underscore(served):
     said = run("trigger", "subscription-canceled", "--product", "77", "--order", "23300011")
     assert "Subscription Canceled of Product 77" in said
     assert "(order 23300011): No rule." in said
 
 
+@pytest.mark.first_database
 def test_every_trigger_can_be_sent_and_is_read_as_itself(served):
     for trigger in Trigger:
         said = run("trigger", trigger.value, "--product", "77")
@@ -136,6 +138,7 @@ def test_trigger_sends_any_text_as_product(served, product: str, says: str):
     assert says in run("trigger", "product_purchased", "--product", product)
 
 
+@pytest.mark.first_database
 def test_trigger_ends_with_1_when_the_action_failed(served):
     served.rule("product_purchased", "create_course_enrollment", served.course())
     served.sandbox.faults.add(Fault("status", status=422))
@@ -156,6 +159,7 @@ def test_trigger_does_not_wait_for_what_takes_long(served):
     assert "It goes on by itself" in said
 
 
+@pytest.mark.first_database
 def test_trigger_takes_the_whole_address(served, live_server, settings):
     settings.PUBLIC_URL = "https://elsewhere.example.com"
     address = f"{live_server.url}/hooks/samcart/{served.secret}"
@@ -163,6 +167,7 @@ def test_trigger_takes_the_whole_address(served, live_server, settings):
     assert "No rule" in run("trigger", "product_refunded", "--product", "7", "--url", address)
 
 
+@pytest.mark.first_database
 def test_trigger_says_that_no_worker_runs(world, live_server, monkeypatch):
     monkeypatch.setattr(trigger_command, "WAIT_SECONDS", 0.2)
     code, said = refused("trigger", "product_purchased", "--product=7", f"--url={live_server.url}")
@@ -171,6 +176,7 @@ def test_trigger_says_that_no_worker_runs(world, live_server, monkeypatch):
     assert Delivery.objects.count() == 1
 
 
+@pytest.mark.first_database
 def test_an_unknown_trigger_ends_with_2_and_lists_the_known(db):
     code, said = refused("trigger", "product_bought", "--product", "7")
     assert code == 2
@@ -178,6 +184,7 @@ def test_an_unknown_trigger_ends_with_2_and_lists_the_known(db):
     assert all(name in said for name in Trigger.values)
 
 
+@pytest.mark.first_database
 def test_trigger_says_that_nobody_answers(world):
     port = closed_port()
     code, said = refused(
@@ -190,6 +197,7 @@ def test_trigger_says_that_nobody_answers(world):
     )
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(
     "url",
     [
@@ -209,6 +217,7 @@ def test_an_address_that_is_none_ends_with_2(world, url: str):
     assert said.startswith("--url takes an address such as http://127.0.0.1:8000; not ")
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(
     ("script", "says"),
     [
@@ -225,6 +234,7 @@ def test_trigger_says_that_somebody_else_answers(world, script, says: str):
     assert "<h1>" not in said
 
 
+@pytest.mark.first_database
 def test_trigger_repeats_what_the_webhook_says(world, live_server):
     address = f"{live_server.url}/hooks/samcart/a-secret-that-nobody-knows-at-all"
     code, said = refused("trigger", "product_purchased", "--product=7", f"--url={address}")

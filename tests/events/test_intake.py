@@ -51,6 +51,7 @@ def test_a_trigger_of_nothing_but_signs_is_none(pasted):
     assert addresses.trigger_in(pasted) == ""
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(
     "end", ["%20", "%0A", "%0D%0A", "%22", "%E2%80%9D", ".", "%2C", "%20/", "/%20/", "//", "./"]
 )
@@ -75,6 +76,7 @@ def test_a_trigger_keeps_its_word_without_what_was_pasted_behind_it(shop):
     assert Delivery.objects.get().address_trigger == "course_started"
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(
     ("protocol", "headers", "status"),
     [
@@ -99,6 +101,7 @@ def _raw_deflate(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(
     ("name", "content_type", "order"),
     [
@@ -386,6 +389,7 @@ def _placed(age: timedelta) -> str:
     return (timezone.now() - age).isoformat()
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(
     ("age", "late"),
     [(timedelta(minutes=59), ""), (timedelta(days=3, minutes=1), "placed 3\xa0days before")],

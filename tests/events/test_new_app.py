@@ -21,6 +21,9 @@ from tests.support import factories, queued
 from tests.support.queued import claim
 from tests.support.world import World
 
+# Decided by a registry in the code.
+pytestmark = pytest.mark.first_database
+
 PRINTER, PRINT = "label_printer", "print_label"
 
 

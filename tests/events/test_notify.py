@@ -112,6 +112,7 @@ def _is_signed(got: Request) -> bool:
     return headers["webhook-signature"] == f"v1,{digest}"
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("trigger", Trigger)
 def test_each_trigger_can_be_passed_on(world, crm, connected, trigger):
     world.notify_rule(trigger, connected)
@@ -301,6 +302,7 @@ ANSWERS: list[tuple[Callable[..., None], str, str, str]] = [
 ]
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(("behavior", "status", "code", "says"), ANSWERS)
 def test_each_answer_ends_in_words_and_a_code(world, crm, rule, behavior, status, code, says):
     crm.behavior = behavior

@@ -64,6 +64,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("which", ["/users", "/enrollments"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind}-{fault.status or ''}")
 def test_a_fault_that_may_pass_is_tried_again_and_nothing_is_done_twice(
@@ -180,6 +181,7 @@ def test_how_it_goes_on_is_told_as_long_as_it_does(settings):
 # What is given up at once
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(
     ("status", "says"),
     [

@@ -12,6 +12,9 @@ from tests.support.place import Place, place_for
 from tests.support.situations import enrolled, expired, known, nobody
 from tests.support.world import World
 
+# Each code is decided by an answer of Thinkific or by a person.
+pytestmark = pytest.mark.first_database
+
 Arrange = Callable[[Place], object]
 
 

@@ -85,6 +85,7 @@ ANSWERS = [
 ]
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(("method", "status", "text"), ANSWERS)
 def test_the_right_address_takes_a_post_and_explains_itself_to_the_rest(shop, method, status, text):
     answer = shop.client.generic(method, f"/hooks/samcart/{shop.secret}/", b"{}")
@@ -149,6 +150,7 @@ def test_an_announced_size_is_refused_before_anything_is_read(shop, told):
     ]
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("length", ["two", "-", "2,2"])
 def test_a_length_that_is_no_number_is_no_reason_to_say_stored(shop, length):
     assert shop.post(b"{}", CONTENT_LENGTH=length).status_code == 503
@@ -158,6 +160,7 @@ def test_a_length_that_is_no_number_is_no_reason_to_say_stored(shop, length):
 # Addresses
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("trigger", Trigger)
 def test_every_trigger_has_an_address_of_its_own(shop, trigger):
     # A body whose own type would say something else.
@@ -209,6 +212,7 @@ def test_whatever_follows_the_secret_is_stored_and_unknown_words_are_explained(s
             assert event.reason.startswith(f'The address ends in "{word}", which is no trigger.')
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(
     "path",
     [
@@ -232,6 +236,7 @@ def test_an_address_with_a_right_secret_is_taken_as_it_is_plainly_meant(shop, pa
     assert only().address_trigger == ""
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("path", ["/hooks/samcart/", "/hooks/samcart", "/hooks/", "/hooks/other/x"])
 def test_a_path_without_a_secret_is_no_door(shop, path):
     assert shop.client.post(path, b"{}", "application/json").status_code == 404

@@ -94,6 +94,7 @@ def test_several_sites_are_read_side_by_side(world, sandbox):
     assert all(outcome.goes_on for outcome in catalog_refresh.refresh_all(sites, wait=0.1))
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(
     ("fault", "said"),
     [

@@ -176,6 +176,7 @@ def test_a_question_that_nobody_answers_leaves_the_pause_and_is_asked_again(worl
     assert queued.again(made).status == "done"
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_site_that_is_down_does_not_prove_that_its_key_works(world, status):
     queued.run(world.course())
@@ -187,6 +188,7 @@ def test_a_site_that_is_down_does_not_prove_that_its_key_works(world, status):
     assert rate_limit.blocked_for(world.integration.pk)[0] == "key"
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("path", ["/courses", "/users"])
 @pytest.mark.parametrize("status", [403, 500])
 def test_a_key_that_may_read_one_of_two_lists_is_not_refused(world, path, status):
@@ -286,6 +288,7 @@ def test_entering_the_key_again_ends_the_pause_of_one_that_could_not_be_opened(w
 # A limit that is used up
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize(
     "header", ["epoch_ms", "epoch_s", "small_ms", "retry_after", "retry_after_date", "none"]
 )
@@ -349,6 +352,7 @@ def _in(seconds: float) -> str:
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("told", "expected"),
@@ -399,6 +403,7 @@ def test_a_503_without_a_time_stops_only_its_own_run(world):
     assert rate_limit.open_sites() == {world.integration.pk}
 
 
+@pytest.mark.first_database
 @pytest.mark.parametrize("answer", [400, 404, 422, 500])
 def test_any_other_answer_ends_a_pause_for_the_limit(world, answer):
     course = world.course()

@@ -31,6 +31,9 @@ from tests.support.factories import KEY
 from tests.support.pages import signed_in, words
 from tests.support.world import World
 
+# Decided by a registry in the code.
+pytestmark = pytest.mark.first_database
+
 CERTIFICATE = "send_certificate"
 
 

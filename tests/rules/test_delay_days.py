@@ -14,6 +14,9 @@ from tests.support import factories
 from tests.support.pages import signed_in, words
 from tests.support.scenery import ending_answers
 
+# A rule's words and forms; when it ends, test_pending.py tries on each database.
+pytestmark = pytest.mark.first_database
+
 
 def ending(**facts: Any) -> Rule:
     facts = {"trigger": "subscription_canceled", "action": "expire_course_enrollment"} | facts

@@ -31,7 +31,8 @@ rules:
     enabled: false
 """
 
-pytestmark = pytest.mark.django_db
+# Decided by a file.
+pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
 
 
 def run(text: str = FILE, **environ: str) -> list[str]:

@@ -5,7 +5,8 @@ import pytest
 from config.security import POLICY
 from tests.support.shop import Shop
 
-pytestmark = pytest.mark.django_db
+# Decided by settings.
+pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
 FOR_PROGRAMS = ["/healthz", "/readyz", "/metrics", "/hooks/samcart/no-such-secret/"]
 FOR_PEOPLE = ["/admin/login/", "/no/such/page", "/static/admit/admit.css"]
 
