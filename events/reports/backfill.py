@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from events.access import sentences, whose
@@ -128,16 +127,6 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
         [row for row in rows if row.why_not],
         more,
     )
-
-
-def may_be_settled() -> QuerySet[EventLog]:
-    """The events whose customer has something, or had it end since: of most neither is so."""
-    same = {"customer": OuterRef("customer")}
-    later = EventLog.objects.filter(**same, received_at__gte=OuterRef("received_at"))
-    # As `revocations` has it: of two products one ends nothing of the other.
-    about = Q(product=Coalesce(OuterRef("product"), "product")) | Q(product=None)
-    ended = Exists(later.filter(about).of(*revocations.ENDING))
-    return EventLog.objects.filter(ended | Exists(Grant.objects.seen().filter(**same)))
 
 
 def settled(events: Sequence[EventLog]) -> set[int]:
