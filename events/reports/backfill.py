@@ -134,7 +134,8 @@ def settled(events: Sequence[EventLog]) -> set[int]:
 
     The purchase was refunded or canceled since, or the buyer has all that the rules give now.
     """
-    return {*revocations.ended_since(events), *had(events)}
+    ended = revocations.ended_since(events)
+    return {*ended, *had([event for event in events if event.pk not in ended])}
 
 
 def _undone(event: EventLog) -> Said | str:
@@ -148,7 +149,7 @@ def had(events: Sequence[EventLog]) -> dict[int, Said]:
 
     Events whose buyer lacks something are left out.
     """
-    held = standing.held(_customers(events))
+    held = standing.held(_customers(events)) if events else {}
     # Most buyers have nothing, and then they cannot have all that the rules give.
     fitting = rules_now([event for event in events if held.get(event.customer_id or 0)])
     found = {
