@@ -12,6 +12,8 @@ from rules.triggers import Trigger
 
 # Of each value of a BooleanField Django makes True or False, which takes as long as the query.
 AS_STORED: "Field[Any, Any]" = Field()
+# Looked up once, because Python 3.11 takes as long for a member of an enum as for the comparison.
+_BOUGHT = Trigger.PRODUCT_PURCHASED.value
 
 
 class RuleFacts(NamedTuple):
@@ -34,7 +36,7 @@ class RuleFacts(NamedTuple):
     @property
     def gives_on_purchase(self) -> bool:
         """Whether it gives access when its product is bought, like `Rule.gives_on_purchase`."""
-        return self.trigger == Trigger.PRODUCT_PURCHASED and self.spec.gives_access
+        return self.trigger == _BOUGHT and self.spec.gives_access
 
 
 # Rules of one product by product ID, and global rules by account ID.

@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from events.access import sentences, whose
@@ -130,22 +129,13 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     )
 
 
-def may_be_settled() -> QuerySet[EventLog]:
-    """The events whose customer has something, or had it end since: of most neither is so."""
-    same = {"customer": OuterRef("customer")}
-    later = EventLog.objects.filter(**same, received_at__gte=OuterRef("received_at"))
-    # As `revocations` has it: of two products one ends nothing of the other.
-    about = Q(product=Coalesce(OuterRef("product"), "product")) | Q(product=None)
-    ended = Exists(later.filter(about).of(*revocations.ENDING))
-    return EventLog.objects.filter(ended | Exists(Grant.objects.seen().filter(**same)))
-
-
 def settled(events: Sequence[EventLog]) -> set[int]:
     """Return the IDs of those purchases for which nothing is owed any more.
 
     The purchase was refunded or canceled since, or the buyer has all that the rules give now.
     """
-    return {*revocations.ended_since(events), *had(events)}
+    ended = revocations.ended_since(events)
+    return {*ended, *had([event for event in events if event.pk not in ended])}
 
 
 def _undone(event: EventLog) -> Said | str:
@@ -159,7 +149,7 @@ def had(events: Sequence[EventLog]) -> dict[int, Said]:
 
     Events whose buyer lacks something are left out.
     """
-    held = standing.held(_customers(events))
+    held = standing.held(_customers(events)) if events else {}
     # Most buyers have nothing, and then they cannot have all that the rules give.
     fitting = rules_now([event for event in events if held.get(event.customer_id or 0)])
     found = {

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from integrations.models import Destination, Integration
@@ -85,7 +86,7 @@ class PlannedCall:
     technical: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ActionSpec:
     """One action.
 
@@ -112,11 +113,12 @@ class ActionSpec:
     opposite: str = ""
     passes_on: bool = False
 
-    @property
+    # Kept once known: pages that judge all products ask thousands of times.
+    @cached_property
     def gives_access(self) -> bool:
         return self.effect is Effect.GIVES
 
-    @property
+    @cached_property
     def ends_access(self) -> bool:
         return self.effect is Effect.ENDS
 

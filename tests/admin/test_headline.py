@@ -213,6 +213,27 @@ def test_who_has_the_course_by_another_purchase_is_in_whatever_became_of_the_las
     assert promised(shop)[0] == "3 buyers paid and are not in, for 5 purchases."
 
 
+@pytest.mark.parametrize("product", ["80", None])
+@pytest.mark.parametrize("kind", ["course", "bundle"])
+def test_who_has_already_what_a_new_rule_gives_is_owed_nothing(
+    shop: World, kind: str, product: str | None
+):
+    def owed() -> list[str]:
+        return sorted(promise.unfulfilled().values_list("order_id", flat=True))
+
+    inside = shop.course("Inside")
+    what = shop.bundle(inside) if kind == "bundle" else inside
+    facts = ("product_purchased", f"create_{kind}_enrollment", what)
+    shop.rule(*facts, product="79")
+    buy(shop, 1, product__id=79)
+    shop.settle()
+    buy(shop, 2, product__id=80)
+    buy(shop, 3, "mia", product__id=80)
+    assert owed() == ["2", "3"]
+    shop.rule(*facts, product=product)
+    assert owed() == ["3"]
+
+
 def test_who_was_refunded_or_is_dealt_with_is_not_said_to_be_out(shop: World):
     shop.rule("product_refunded", "expire_course_enrollment", shop.course("Two"), product="77")
     buy(shop, 1)

@@ -1,148 +1,23 @@
 """Makes a shop with a long history and times its pages: `python -m tests.bench.crowd EVENTS`.
 
-The shop sells a thousand products and has five rules for each.
-
 Fills the database of DATABASE_URL, opens each page a few times with Django's test client, and
 prints {page: [median seconds, queries]} as JSON.
 """
 
 import json
 import os
-import random
 import sys
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.bench.sold import fill
+
 ROUNDS = 7
-STATUSES = ["done"] * 94 + ["failed"] * 2 + ["skipped"] * 2 + ["waiting", "held"]
-ROWS_AT_ONCE = 5000
-PRODUCTS = 1000
-RULES = (
-    ("product_purchased", "create_course_enrollment"),
-    ("product_refunded", "expire_course_enrollment"),
-    ("subscription_canceled", "expire_course_enrollment"),
-    ("subscription_recovered", "create_course_enrollment"),
-    ("subscription_restarted", "create_course_enrollment"),
-)
 # A page takes at most this many products or rules at once.
 MANY = 100
-
-
-def fill(events: int) -> None:
-    """Add this many events of ninety days, and half as many runs again; always the same ones."""
-    from django.utils import timezone
-
-    from events.models import Delivery, EventLog, RuleRun
-    from integrations.models import (
-        Customer,
-        Destination,
-        Integration,
-        Marketplace,
-        Product,
-        SearchTerm,
-    )
-    from integrations.search_terms import terms
-    from rules.models import Rule
-
-    dice = random.Random(7)
-    shop = Marketplace.objects.create(name="Main shop")
-    site = Integration.objects.create(name="Art Academy", site="acme", connection="connected")
-    Integration.objects.create(name="New Academy", site="new", connection="connected")
-    names = [f"Course {n}" for n in range(PRODUCTS)]
-    courses = Destination.objects.bulk_create(
-        Destination(integration=site, kind="course", external_id=501 + n, name=name)
-        for n, name in enumerate(names)
-    )
-    products = Product.objects.bulk_create(
-        Product(marketplace=shop, external_id=str(1000 + n), name=name)
-        for n, name in enumerate(names)
-    )
-    rules = Rule.objects.bulk_create(
-        Rule(
-            marketplace=shop,
-            scope="product",
-            product=product,
-            trigger=trigger,
-            integration=site,
-            action=action,
-            destination=course,
-        )
-        for product, course in zip(products, courses, strict=True)
-        for trigger, action in RULES
-    )
-    people = Customer.objects.bulk_create(
-        (
-            Customer(email=f"buyer{n}@example.com", first_name=f"Dana{n}", last_name="Reyes")
-            for n in range(max(1, events * 6 // 10))
-        ),
-        batch_size=ROWS_AT_ONCE,
-    )
-    SearchTerm.objects.bulk_create(
-        (
-            SearchTerm(customer=each, term=term.encode())
-            for each in people
-            for term in terms(each.email, each.first_name, each.last_name)
-        ),
-        batch_size=ROWS_AT_ONCE,
-    )
-    now = timezone.now()
-    times = sorted(now - timedelta(seconds=dice.uniform(0, 90 * 86400)) for _ in range(events))
-    for begin in range(0, events, ROWS_AT_ONCE):
-        part = times[begin : begin + ROWS_AT_ONCE]
-        deliveries = Delivery.objects.bulk_create(
-            Delivery(
-                marketplace=shop,
-                sealed_body=b'{"type": "Order"}',
-                body_digest=str(at),
-                state="read",
-                received_at=at,
-            )
-            for at in part
-        )
-        rows = []
-        for delivery in deliveries:
-            number = dice.randrange(len(products))
-            nothing = dice.random() < 0.02
-            rows.append(
-                EventLog(
-                    delivery=delivery,
-                    marketplace=shop,
-                    trigger=dice.choice(["product_purchased"] * 9 + ["product_refunded"]),
-                    product=products[number],
-                    customer=dice.choice(people),
-                    status="no_rule" if nothing else dice.choice(STATUSES),
-                    gave_nothing=nothing,
-                    order_id=str(dice.randrange(10**6)),
-                    received_at=delivery.received_at,
-                )
-            )
-        stored = EventLog.objects.bulk_create(rows)
-        runs: list[RuleRun] = []
-        for event in stored:
-            for copy in range(dice.choice([1, 2])):
-                course = courses[dice.randrange(len(courses))]
-                runs.append(
-                    RuleRun(
-                        event=event,
-                        rule=rules[dice.randrange(len(rules))] if copy == 0 else None,
-                        integration=site,
-                        customer=event.customer,
-                        received_at=event.received_at,
-                        action="create_course_enrollment",
-                        destination_id=course.external_id,
-                        destination_name=course.name,
-                        target=f"course:{course.external_id}",
-                        site="acme",
-                        status=event.status if event.status in STATUSES else "done",
-                        message="Enrolled.",
-                        next_attempt_at=now + timedelta(days=1),
-                    )
-                )
-        RuleRun.objects.bulk_create(runs)
 
 
 def pages() -> Iterator[tuple[str, str]]:
