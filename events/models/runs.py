@@ -62,6 +62,10 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
         """Endings that wait for their day."""
         return self.filter(_DELAYED)
 
+    def of_a_later_day(self) -> "RuleRunQuerySet":
+        """Endings whose day is still to come."""
+        return self.delayed().filter(next_attempt_at__gt=Now())
+
     def pending(self) -> "RuleRunQuerySet":
         """Endings that wait for their day, or for a person who releases them."""
         return self.filter(_DELAYED | Q(status=RuleRun.Status.HELD, code=BRAKED))

@@ -12,8 +12,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.admin.pages.log.log_filters import NOT_IN
-from config.admin.pages.overview import overview_chart, overview_checklist, overview_headline
-from config.admin.pages.rules import behind_all, left_over
+from config.admin.pages.overview import (
+    overview_chart,
+    overview_checklist,
+    overview_headline,
+    overview_waiting,
+)
+from config.admin.pages.rules import behind_all, left_over, turned_off
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.access import history
@@ -59,9 +64,10 @@ def show(request: HttpRequest) -> TemplateResponse:
     accounts = list(Marketplace.objects.order_by(by_name()))
     rules = facts_of_rules.by_place()
     tasks = overview_checklist.tasks(sites, accounts, rules)
+    turned = turned_off.everywhere(rules)
     left_giving, says_left = left_over.that_give(request, rules)
     path = overview_checklist.path(tasks)
-    in_line = backlog.in_line()
+    in_line = backlog.in_line(sites)
     behind = behind_all_rules.everywhere()
     nothing = promise.unfulfilled()
     kept = promise.promise(nothing, behind=behind.grants)
@@ -76,6 +82,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         to_set_up=sum(not task.done for task in tasks),
         behind=behind_all.in_one_sentence(behind),
         left_over=left_giving,
+        turned_off=turned.products,
     )
     return render(
         request,
@@ -89,9 +96,10 @@ def show(request: HttpRequest) -> TemplateResponse:
         attention=_with_reasons(dashboard.needing_somebody()),
         behind=behind_all.by_rule(request, behind),
         left_over=says_left,
+        turned_off=turned,
         **_nothing_given(nothing),
         **_never_sent(missing),
-        left=overview_headline.not_carried_out(dashboard.unread(), in_line.waiting),
+        left=overview_waiting.not_carried_out(dashboard.unread(), in_line.waiting),
     )
 
 
@@ -171,7 +179,7 @@ def _figures(
         "failed": dashboard.format_count(facts.failed),
         "held": dashboard.format_count(facts.held),
         "waiting": dashboard.format_count(in_line.waiting),
-        "waiting_note": overview_headline.waiting_note(in_line, silent=facts.silent),
+        "waiting_note": overview_waiting.waiting_note(in_line, silent=facts.silent),
         **_chart(period),
     }
 
@@ -205,6 +213,7 @@ def _facts(
     to_set_up: int,
     behind: str,
     left_over: int,
+    turned_off: int,
 ) -> overview_headline.Facts:
     unread = history.unread()
     on = [site for site in sites if site.enabled]
@@ -234,6 +243,7 @@ def _facts(
         to_set_up=to_set_up,
         behind=behind,
         left_over=left_over,
+        turned_off=turned_off,
     )
 
 

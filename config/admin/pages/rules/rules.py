@@ -28,7 +28,7 @@ from config.admin.pages.rules.rule_draft import Draft, answers_of
 from config.admin.pages.rules.rule_form import BY_NUMBER, RuleForm
 from config.admin.parts import badges, batch_links
 from config.admin.parts.audited import Acts, Audited
-from config.admin.parts.buttons import BACK, Button, page_of, way_back
+from config.admin.parts.buttons import BACK, Button, go_back, page_of, way_back
 from config.admin.parts.changelist import ListAdmin
 from events.reports.last_run import with_last_run
 from integrations.audit import Act
@@ -260,8 +260,10 @@ class RuleAdmin(Audited, ListAdmin):
             self.message_user(request, sentence, messages.WARNING)
 
     @admin.action(description=_("Turn on"), permissions=["change"])
-    def turn_on(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
+    def turn_on(self, request: HttpRequest, chosen: QuerySet[Rule]) -> HttpResponse:
         self._switch(request, chosen, on=True)
+        # The overview offers it, too.
+        return go_back(request, request.get_full_path())
 
     @admin.action(description=_("Turn off"), permissions=["change"])
     def turn_off(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
