@@ -105,18 +105,24 @@ def _access(runs: list[RuleRun]) -> list[Sentence]:
 
 
 def _why(event: EventLog) -> dict[str, Any]:
-    """Return the rules that ran or nearly ran as `why`, and all others as `unconcerned`."""
+    """Return the rules that ran or nearly ran as `why`, and all others as `unconcerned`.
+
+    The `page` of each is its number, None if it was deleted.
+    """
     of_product = Rule.objects.filter(product=event.product_id).exclude(product=None)
     same = set(of_product.values_list("pk", flat=True)) if event.product_id else set()
     off = [rule for rule, code in event.verdicts if code == Reason.OFF]
     now = Rule.objects.in_bulk(off) if off else {}
+    of_account = Rule.objects.filter(marketplace=event.marketplace_id)
+    there = set(of_account.values_list("pk", flat=True)) if event.verdicts else set()
     ran: list[dict[str, Any]] = []
     nearly: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     for (rule, _), (sentence, has_run, code) in zip(event.verdicts, event.sentences(), strict=True):
         reason = Reason(code)
         told = backfill.off_then(event, now.get(rule)) if rule in off else REASONS[reason]
-        row = {"rule": sentence, "ran": has_run, "reason": told}
+        page = rule if rule in there else None
+        row = {"rule": sentence, "page": page, "ran": has_run, "reason": told}
         if has_run:
             ran.append(row)
         elif nearly_ran(reason, same_product=rule in same):
@@ -172,7 +178,7 @@ def _placed_before(event: EventLog) -> str:
 
 def headline(event: EventLog) -> str:
     """Return "Product Purchased: Watercolor for Beginners"."""
-    what = event.what_happened or badges.brief(event.raw_type) or say("Unknown event")
+    what = badges.happened(event) or badges.brief(event.raw_type) or say("Unknown event")
     return f"{what}: {badges.brief(event.product.name)}" if event.product else what
 
 
