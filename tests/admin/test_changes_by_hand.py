@@ -122,6 +122,7 @@ def test_an_ending_on_a_day_to_come_is_headed_by_its_day_until_it_has_ended(
         reverse("admin:events_eventlog_changelist"),
     ]
     (ending,) = RuleRun.objects.delayed()
+    assert ending.next_attempt_at is not None
     heading = f"Access ends on {on(ending.next_attempt_at)} (by hand)"
     for page in pages:
         text = words(manager.get(page))

@@ -102,7 +102,7 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
 def happened(event: EventLog) -> str:
     """Return what happened, in words; of an ending by hand whose day is to come, that day."""
     if event.by_hand == EventLog.ByHand.END:
-        days = [run.next_attempt_at for run in event.runs.all() if run.is_pending]
+        days = [r.next_attempt_at for r in event.runs.all() if r.is_pending and r.next_attempt_at]
         if days:
             return say("Access ends on {day} (by hand)", day=on(days[0]))
     return event.what_happened

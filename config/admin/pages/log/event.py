@@ -40,6 +40,7 @@ RULES_NAMED = 3
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """Return all that the page shows. Strangers' texts are cut there, and escaped."""
     runs, since = list(event.runs.all()), _since(event)
+    steps = _steps(runs)
     asked = email_correction.asked(event) if request.user.has_perm("events.rerun_eventlog") else []
     badges.note_had([event])
     return {
@@ -47,7 +48,8 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "under_way": wait_reasons.under_way(runs),
         "access": _access(runs),
         "students": _students(event, runs),
-        "steps": _steps(runs),
+        "steps": steps,
+        "tried": [(s["run"].pk, api_calls.tried_again(s["run"], s["failed"])) for s in steps],
         "with_others": batch_links.of_events(request, [event]).get(event.pk, []),
         **_why(event),
         "since": since,

@@ -127,6 +127,9 @@ class RuleAdmin(Audited, ListAdmin):
         if isinstance(page, TemplateResponse) and (shown := (page.context_data or {}).get("cl")):
             products = {rule.product_id for rule in shown.result_list}
             counts = _of_products(shown.queryset, products)
+            if only_global and len(request.GET) == 1:
+                nothing = say("No global rule yet. A global rule runs for every product.")
+                shown.nothing_yet = nothing
             for rule in shown.result_list:
                 rule.of_product = counts.get(rule.product_id, "")
         return page
