@@ -14,11 +14,11 @@ from django.utils import timezone
 from config.admin.pages.log.log_filters import NOT_IN
 from config.admin.pages.overview import (
     overview_chart,
-    overview_checklist,
     overview_headline,
     overview_waiting,
 )
 from config.admin.pages.rules import behind_all, left_over, turned_off
+from config.admin.parts import checklist
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.access import history
@@ -63,10 +63,10 @@ def show(request: HttpRequest) -> TemplateResponse:
     sites = list(Integration.objects.order_by(by_name()))
     accounts = list(Marketplace.objects.order_by(by_name()))
     rules = facts_of_rules.by_place()
-    tasks = overview_checklist.tasks(sites, accounts, rules)
+    tasks = checklist.tasks(sites, accounts, rules)
     turned = turned_off.everywhere(rules)
     left_giving, says_left = left_over.that_give(request, rules)
-    path = overview_checklist.path(tasks)
+    path = checklist.path(tasks)
     in_line = backlog.in_line(sites)
     behind = behind_all_rules.everywhere()
     nothing = promise.unfulfilled()
@@ -104,7 +104,7 @@ def show(request: HttpRequest) -> TemplateResponse:
 
 
 def _setting_up(
-    request: HttpRequest, path: overview_checklist.Path | None, sites: list[Integration]
+    request: HttpRequest, path: checklist.Path | None, sites: list[Integration]
 ) -> dict[str, Any]:
     """Return the path. Before a school is connected it comes first, then what needs a person."""
     return {
@@ -125,7 +125,7 @@ def _never_sent(
 def _beginning(
     facts: overview_headline.Facts,
     kept: promise.Promise,
-    path: overview_checklist.Path | None,
+    path: checklist.Path | None,
 ) -> dict[str, Any]:
     """Return whether there is more to see than what to set up, and the headline if so."""
     has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()

@@ -14,9 +14,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from config.admin.pages.integrations.integration_messages import refreshed
-from config.admin.pages.overview import overview_checklist
 from config.admin.pages.rules import given_by_rule, left_over, rule_parts
 from config.admin.pages.rules.rule_draft import MAX_RULES, Draft
+from config.admin.parts import checklist
 from config.admin.parts.buttons import go_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
@@ -151,11 +151,11 @@ def added(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _next_step() -> overview_checklist.Task | None:
+def _next_step() -> checklist.Task | None:
     """Return what is to be set up next, None if nothing is."""
     sites = list(Integration.objects.order_by(by_name()))
     accounts = list(Marketplace.objects.order_by(by_name()))
-    path = overview_checklist.path(overview_checklist.tasks(sites, accounts, facts.by_place()))
+    path = checklist.path(checklist.tasks(sites, accounts, facts.by_place()))
     return path.now if path else None
 
 
