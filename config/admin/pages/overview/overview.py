@@ -1,8 +1,6 @@
 """The overview: what is left to set up, how it goes, and what needs a person."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -15,6 +13,7 @@ from config.admin.pages.log.log_filters import NOT_IN
 from config.admin.pages.overview import (
     overview_chart,
     overview_headline,
+    overview_sites,
     overview_waiting,
 )
 from config.admin.pages.rules import behind_all, left_over, turned_off
@@ -32,14 +31,12 @@ from events.reports import (
     dashboard,
     days,
     promise,
-    queue,
     trigger_coverage,
 )
 from integrations import app_registry, credentials
 from integrations.models import Integration, Marketplace
 from integrations.ordering import by_name
 from integrations.sentences import say
-from integrations.thinkific.explain import trouble
 from rules import facts as facts_of_rules
 
 # Problems that alerts report and no other part of this page shows.
@@ -147,7 +144,7 @@ def _nothing_given(purchases: QuerySet[EventLog]) -> dict[str, Any]:
 
 
 def _integrations(sites: list[Integration]) -> dict[str, Any]:
-    shown = _shown(sites)
+    shown = overview_sites.shown(sites)
     return {
         "sites_in_need": [each for each in shown if each.needs_somebody],
         "sites_in_order": [each for each in shown if not each.needs_somebody],
@@ -255,53 +252,3 @@ def _with_reasons(runs: list[RuleRun]) -> list[tuple[RuleRun, str]]:
     """Return each action with what went wrong, in plain words."""
     told = wait_reasons.reasons(runs)
     return [(run, told[run.pk]) for run in runs]
-
-
-def _urgency(site: Integration) -> int:
-    """Return how urgently a site needs a person: 0 is most urgent, and calm sites come last."""
-    kinds = Integration.Connection
-    connection = site.connection if site.enabled else None
-    return [
-        connection == kinds.REFUSED,
-        connection == kinds.UNREACHABLE,
-        bool(credentials.expiry_warning(site, timezone.localdate())),
-        connection != kinds.CONNECTED,
-        True,
-    ].index(True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Site:
-    """An integration, what is wrong with it, and until when it is paused.
-
-    `when_on` says what happens when it is turned on: "" unless it is off and actions wait for it.
-    """
-
-    integration: Integration
-    health: str
-    until: datetime | None
-    when_on: str
-
-    @property
-    def needs_somebody(self) -> bool:
-        return bool(self.health or self.until or self.when_on)
-
-
-def _shown(sites: list[Integration]) -> list[_Site]:
-    pauses = queue.paused()
-    return [
-        _Site(
-            site,
-            _health(site),
-            pauses.get(site.pk) if site.enabled else None,
-            "" if site.enabled else backlog.when_on(site),
-        )
-        for site in sorted(sites, key=_urgency)
-    ]
-
-
-def _health(site: Integration) -> str:
-    if not app_registry.of(site).has_catalog:
-        return site.connection_message
-    warning = credentials.expiry_warning(site, timezone.localdate())
-    return warning or trouble(site)

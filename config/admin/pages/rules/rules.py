@@ -128,8 +128,7 @@ class RuleAdmin(Audited, ListAdmin):
             products = {rule.product_id for rule in shown.result_list}
             counts = _of_products(shown.queryset, products)
             if only_global and len(request.GET) == 1:
-                nothing = say("No global rule yet. A global rule runs for every product.")
-                shown.nothing_yet = nothing
+                shown.nothing_yet = say("No global rule yet. A global rule runs for every product.")
             for rule in shown.result_list:
                 rule.of_product = counts.get(rule.product_id, "")
         return page
@@ -265,7 +264,6 @@ class RuleAdmin(Audited, ListAdmin):
     @admin.action(description=_("Turn on"), permissions=["change"])
     def turn_on(self, request: HttpRequest, chosen: QuerySet[Rule]) -> HttpResponse:
         self._switch(request, chosen, on=True)
-        # The overview offers it, too.
         return go_back(request, request.get_full_path())
 
     @admin.action(description=_("Turn off"), permissions=["change"])
