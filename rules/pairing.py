@@ -81,6 +81,11 @@ def gives_now(rule: Paired) -> bool:
     return rule.enabled and rule.gives_on_purchase and not rule.is_gone
 
 
+def passes_on_now(rule: Paired) -> bool:
+    """Return whether a purchase is passed on by this rule, which is on."""
+    return rule.trigger == Trigger.PRODUCT_PURCHASED and rule.enabled and rule.spec.passes_on
+
+
 def is_answered(giving: Paired, trigger: Trigger, rules: Iterable[Paired]) -> bool:
     """Return whether an enabled rule does on this trigger what is recommended.
 

@@ -28,7 +28,7 @@ UNDECIDED = "undecided"
 # The code of an action that a person has dismissed.
 DISMISSED = "dismissed"
 _DELAYED = Q(status="waiting", code=DELAYED)
-
+_BEGAN = Q(started_at__isnull=False)
 
 # (rule ID, integration ID, target): a rule and the course or bundle to which it leads.
 Form = tuple[int | None, int | None, str]
@@ -61,6 +61,10 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
     def delayed(self) -> "RuleRunQuerySet":
         """Endings that wait for their day."""
         return self.filter(_DELAYED)
+
+    def of_a_later_day(self) -> "RuleRunQuerySet":
+        """Endings whose day is still to come."""
+        return self.delayed().filter(next_attempt_at__gt=Now())
 
     def pending(self) -> "RuleRunQuerySet":
         """Endings that wait for their day, or for a person who releases them."""
@@ -238,11 +242,7 @@ class RuleRun(models.Model):
             models.Index(fields=["-received_at", "-id"], name="run_newest"),
             models.Index(fields=["integration", "-received_at", "-id"], name="run_of_site"),
             models.Index(fields=["rule", "-received_at"], name="run_of_rule"),
-            models.Index(
-                fields=["rule", "-started_at"],
-                condition=Q(started_at__isnull=False),
-                name="run_began",
-            ),
+            models.Index(fields=["rule", "-started_at"], condition=_BEGAN, name="run_began"),
         ]
 
     def __str__(self) -> str:
@@ -259,10 +259,8 @@ class RuleRun(models.Model):
 
         Nothing is decided on it, so the access stays.
         """
-        return (self.status, self.code) in {
-            (self.Status.WAITING, DELAYED),
-            (self.Status.HELD, BRAKED),
-        }
+        waits = (self.Status.WAITING, DELAYED), (self.Status.HELD, BRAKED)
+        return (self.status, self.code) in waits
 
     @property
     def waits_to_retry(self) -> bool:

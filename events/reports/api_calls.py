@@ -12,7 +12,7 @@ from events.models import RuleRun
 from events.models.runs import DISMISSED
 from integrations.audit import Act
 from integrations.models import ApiCall, AuditEntry
-from integrations.sentences import say_count
+from integrations.sentences import MINUTE, Said, on, say, say_count
 
 # Per run. A run that was tried for three days made a few dozen.
 MAX_CALLS = 100
@@ -69,6 +69,20 @@ def failed_attempts(
     for number, moment in entries.values_list("number", "at") if of_runs else ():
         by_hand[int(number)].append(moment)
     return {run.pk: _failed(run, calls[run.pk], by_hand[run.pk]) for run in of_runs}
+
+
+def tried_again(run: RuleRun, failed: Sequence[ApiCall]) -> Said | str:
+    """Return "Tried again 29 Nov 06:01: the same answer." of an action that failed once more.
+
+    `failed` are its failed attempts; "" for fewer than two, or if it did not fail in the end.
+    """
+    if run.status != RuleRun.Status.FAILED or len(failed) < 2:
+        return ""
+    before, last = failed[-2:]
+    when = on(last.sent_at, MINUTE)
+    if last.error == before.error:
+        return say("Tried again {when}: the same answer.", when=when)
+    return say("Tried again {when}.", when=when)
 
 
 def _failed(run: RuleRun, calls: Sequence[ApiCall], by_hand: Sequence[datetime]) -> list[ApiCall]:

@@ -50,24 +50,30 @@ class InLine:
     rejected: int = 0  # their site's key is rejected
     paused: int = 0  # their site is paused
     later: int = 0  # tried again at a time of their own
+    ends: int = 0  # beside `waiting`: accesses that end on a day to come
 
     @property
     def now(self) -> int:
         return max(0, self.waiting - self.off - self.rejected - self.paused - self.later)
 
 
-def in_line() -> InLine:
-    """Return how many actions wait, and for what; each count goes up to MAX_COUNT."""
-    total = waiting()
+def in_line(sites: Iterable[Integration]) -> InLine:
+    """Return how many actions wait, and for what; each count goes up to MAX_COUNT.
+
+    `sites` are all integrations.
+    """
+    ends = RuleRun.objects.of_a_later_day()[:MAX_COUNT].count()
+    waits = RuleRun.objects.filter(status=RuleRun.Status.WAITING)
+    runs = waits.exclude(code=DELAYED, next_attempt_at__gt=Now()).order_by()
+    total = runs[:MAX_COUNT].count()
     if not total:
-        return InLine()
-    runs = RuleRun.objects.filter(status=RuleRun.Status.WAITING).order_by()
-    sites = list(Integration.objects.values_list("pk", "enabled", "connection"))
-    off = {pk for pk, enabled, _ in sites if not enabled}
-    refused = Integration.Connection.REFUSED
-    rejected = {pk for pk, enabled, connection in sites if enabled and connection == refused}
+        return InLine(ends=ends)
+    every = {site.pk: site for site in sites}
+    off = {pk for pk, site in every.items() if not site.enabled}
+    refused = {pk for pk, site in every.items() if site.connection == site.Connection.REFUSED}
+    rejected = refused - off
     open_now = rate_limit.open_sites() - rejected
-    paused = {pk for pk, *_ in sites} - off - rejected - open_now
+    paused = every.keys() - off - rejected - open_now
     not_due = runs.filter(integration__in=open_now, next_attempt_at__gt=Now() + SOON)
     return InLine(
         total,
@@ -75,6 +81,7 @@ def in_line() -> InLine:
         rejected=_at(rejected, runs),
         paused=_at(paused, runs),
         later=not_due[:MAX_COUNT].count(),
+        ends=ends,
     )
 
 

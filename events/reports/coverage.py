@@ -106,10 +106,17 @@ class Coverage(Judged):
         """Global rules by which its buyers get access now."""
         return pairing.given(None, self.everywhere)
 
+    @cached_property
+    def set_up(self) -> list[Rule]:
+        """The same or, while none of them is on, those that would give access if turned on."""
+        return self.given or [rule for rule in self.purchase_rules if not rule.is_gone]
+
     @property
     def passed_on_to(self) -> list[str]:
         """The receivers of its purchases: a product may be sold only to be passed on."""
-        return list({str(rule.integration): None for rule in self.known if _passes_on(rule)})
+        return list(
+            {str(rule.integration): None for rule in self.known if pairing.passes_on_now(rule)}
+        )
 
     @property
     def ended_by(self) -> list[tuple[Trigger, State]]:
@@ -121,7 +128,7 @@ class Coverage(Judged):
 
     def state(self, trigger: Trigger) -> State:
         """Return what the rules do, when the trigger comes, with the access it gives."""
-        giving = self.given or self.given_everywhere
+        giving = self.given or self.given_everywhere or self.set_up
         if giving and all(pairing.is_answered(rule, trigger, self.known) for rule in giving):
             return State.COVERED
         if trigger in COVERED_BY:
@@ -211,7 +218,13 @@ def _judge(
     # Only a product that gives something can have holes.
     gives = bool(holes) or any(map(pairing.gives_now, known))
     return Judged(
-        marketplace, product, not gives, any(map(_passes_on, known)), tuple(holes), owed, nothing
+        marketplace,
+        product,
+        not gives,
+        any(map(pairing.passes_on_now, known)),
+        tuple(holes),
+        owed,
+        nothing,
     )
 
 
@@ -239,10 +252,6 @@ def _for_what_is_sold(
         rules = [*own.get(number or 0, ()), *everywhere.get(row.marketplace.pk, ())]
         holes = pairing.holes(row.product, rules, subscription=False)
         yield replace(row, holes=tuple(holes))
-
-
-def _passes_on(rule: Rule | RuleFacts) -> bool:
-    return rule.trigger == Trigger.PRODUCT_PURCHASED and rule.enabled and rule.spec.passes_on
 
 
 def _place(row: Judged) -> tuple[bool, bool, str, int]:

@@ -11,6 +11,7 @@ from django_q.brokers import get_broker
 from django_q.models import OrmQ
 
 from events.models import Delivery, RuleRun, Worker
+from events.models.runs import DELAYED
 from integrations import app_registry, rate_limit
 from integrations.models import ApiCall, CallBudget, Integration
 from integrations.ordering import by_name
@@ -73,14 +74,21 @@ def unread() -> QueueDepth:
 
 def due() -> QueueDepth:
     """Return how many waiting actions are due."""
-    found = RuleRun.objects.due()
-    return QueueDepth(_counted(found), found.aggregate(oldest=Min("next_attempt_at"))["oldest"])
+    return _of_runs(RuleRun.objects.due())
 
 
 def later() -> QueueDepth:
-    """Return how many waiting actions are not due yet; `oldest` is when the next one is."""
+    """Return how many waiting actions are tried again later; `oldest` is when the next one is.
+
+    Without those of `endings`.
+    """
     found = RuleRun.objects.filter(status=RuleRun.Status.WAITING, next_attempt_at__gt=Now())
-    return QueueDepth(_counted(found), found.aggregate(oldest=Min("next_attempt_at"))["oldest"])
+    return _of_runs(found.exclude(code=DELAYED))
+
+
+def endings() -> QueueDepth:
+    """Return how many accesses end on a day to come; `oldest` is when the next one does."""
+    return _of_runs(RuleRun.objects.of_a_later_day())
 
 
 def running() -> list[RuleRun]:
@@ -135,6 +143,12 @@ def _in_redis() -> QueueDepth | None:
         return QueueDepth(int(get_broker().queue_size()))
     except RedisError:
         return None
+
+
+def _of_runs(found: QuerySet[RuleRun]) -> QueueDepth:
+    if not (number := _counted(found)):
+        return QueueDepth(0)
+    return QueueDepth(number, found.aggregate(oldest=Min("next_attempt_at"))["oldest"])
 
 
 def _counted(rows: QuerySet[Delivery] | QuerySet[RuleRun] | QuerySet[OrmQ]) -> int:

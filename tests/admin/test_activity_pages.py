@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -14,7 +15,19 @@ from events.models import EventLog, RuleRun, Worker
 from integrations.models import Customer, Integration, Product, ThinkificUser
 from rules.models import Rule, Scope
 from tests.support import factories, queued
-from tests.support.pages import ACTIONS, CUSTOMERS, LOG, bulk, press, rows, said, signed_in, words
+from tests.support.pages import (
+    ACTIONS,
+    CUSTOMERS,
+    LOG,
+    bulk,
+    client_of,
+    person,
+    press,
+    rows,
+    said,
+    signed_in,
+    words,
+)
 
 
 @pytest.fixture
@@ -159,6 +172,26 @@ def test_the_page_of_an_event_opens_in_every_state(support, status):
         assert "Choose another course for its rules, and retry what failed" in text
         assert "It is for another product." in text
         assert "POST" in text
+
+
+def test_rules_are_linked_for_who_may_see_them_as_long_as_they_exist(support):
+    run = RuleRun.objects.filter(status="done", rule__isnull=False).latest("pk")
+    pages = [
+        reverse("admin:events_eventlog_change", args=[run.event_id]),
+        reverse("admin:integrations_customer_change", args=[run.customer_id]),
+    ]
+    link = f'href="{reverse("admin:rules_rule_change", args=[run.rule_id])}"'
+    someone = person()
+    for name in ("view_eventlog", "view_customer"):
+        someone.user_permissions.add(Permission.objects.get(codename=name))
+    nobody = client_of(someone)
+    for page in pages:
+        why = support.get(page).content.decode()
+        assert link in why
+        assert link not in nobody.get(page).content.decode()
+    Rule.objects.all().delete()
+    for page in pages:
+        assert link not in support.get(page).content.decode()
 
 
 def test_what_samcart_sent_is_downloaded_and_never_shown_as_a_page(support):

@@ -113,6 +113,31 @@ def test_another_day_for_what_a_person_ends_is_a_changed_day_too(world, manager,
     assert not world.access("dana@example.com", course)
 
 
+def test_an_ending_on_a_day_to_come_is_headed_by_its_day_until_it_has_ended(
+    world, manager, dana, course
+):
+    by_hand.give(dana, course, MIA)
+    world.settle()
+    event = end(dana, in_days(9))
+    pages = [
+        reverse("admin:integrations_customer_change", args=[dana.pk]),
+        reverse("admin:events_eventlog_change", args=[event.pk]),
+        reverse("admin:events_eventlog_changelist"),
+    ]
+    (ending,) = RuleRun.objects.delayed()
+    assert ending.next_attempt_at is not None
+    heading = f"Access ends on {on(ending.next_attempt_at)} (by hand)"
+    for page in pages:
+        text = words(manager.get(page))
+        assert heading in text, page
+        assert "Access ended by hand" not in text, page
+    RuleRun.objects.delayed().update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+    delayed.decide_due()
+    world.settle()
+    for page in pages:
+        assert "Access ended by hand" in words(manager.get(page)), page
+
+
 @pytest.mark.parametrize("how", ["ended_now", "access_ended"])
 def test_an_early_end_tells_when_it_was_to_end(world, manager, dana, course, how):
     by_hand.give(dana, course, MIA, in_days(9))

@@ -102,8 +102,8 @@ def test_what_one_act_did_to_several_is_one_line_with_the_way_to_each(manager, r
     switched, added = page.context["cl"].result_list
     assert (len(switched.line), len(added.line)) == (3, 2)
     text = words(page)
-    assert "Added a rule, 2 times – Show each of them" in text
-    assert "Changed a rule, 3 times – On: Yes → No Show each of them" in text
+    assert "Added a rule, 2 times every product Show each of them" in text
+    assert "Changed a rule, 3 times every product On: Yes → No Show each of them" in text
     for entry in (*switched.line, *added.line):
         assert (
             reverse("admin:integrations_auditentry_change", args=[entry.pk])
@@ -202,7 +202,7 @@ def test_of_a_replaced_key_it_says_that_and_nothing_of_the_old_one(manager, rule
 def test_undo_turns_a_rule_on_again_and_is_recorded_itself(manager, rule):
     entry = switch_off(rule)
     (text,) = said(press(manager, entry, "undo"))
-    assert text.startswith("Undone. The rule is as it was before: When ")
+    assert text.startswith("Undone. It is on again: When ")
     rule.refresh_from_db()
     assert rule.enabled
     latest = AuditEntry.objects.latest("pk")
@@ -212,6 +212,30 @@ def test_undo_turns_a_rule_on_again_and_is_recorded_itself(manager, rule):
         {"enabled": True},
     )
     assert latest.note == f"Undo of change {entry.pk}"
+
+
+def test_undo_leads_back_to_the_page_where_it_was_pressed_and_says_what_is_true_again(
+    manager, rule
+):
+    entry = switch_on(rule) if not rule.enabled else switch_off(rule)
+    answer = press(manager, entry, "undo")
+    assert answer.redirect_chain[-1][0] == LIST
+    page = reverse("admin:rules_rule_change", args=[rule.pk])
+    assert f'href="{page}"' in answer.content.decode().partition("messagelist")[2]
+    again = AuditEntry.objects.latest("pk")
+    answer = press(manager, again, "undo", back=page)
+    assert answer.redirect_chain[-1][0] == page
+    assert said(answer)[0].startswith("Undone. It is off again: When ")
+
+
+def test_a_line_for_several_customers_names_two_and_says_how_many_more(manager, rule):
+    runs = [queued.run(rule.destination, status="failed") for _ in range(3)]
+    with acting(lambda: ADA):
+        for run in runs:
+            record(Act.BUYERS_MOVED, run.event)
+    one, two, _ = [run.customer.email for run in reversed(runs) if run.customer]
+    line = f"Moved a buyer to what a rule gives now, 3 times {one}, {two} and 1 more"
+    assert line in words(manager.get(LIST))
 
 
 def test_undo_takes_an_edit_back_with_the_course_and_the_trigger(manager, rule):

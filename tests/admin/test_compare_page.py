@@ -92,15 +92,17 @@ def test_before_the_first_comparison_it_offers_one(support, site):
 
 def test_compare_now_begins_one_and_the_page_says_how_far_it_is(support, site):
     answer = support.post(reverse(START), {"site": site.pk}, follow=True)
-    assert said(answer) == ["Art Academy is being compared. Actions for buyers go first."]
+    assert said(answer) == [
+        "Art Academy is being compared. This waits whenever a buyer is being let in."
+    ]
     assert comparing.due()
     page = words(answer)
     assert "Art Academy is being compared. Listing what was paid for." in page
     assert "Compare now" not in page
     ComparisonRun.objects.update(phase="reading", courses=[[501, "Watercolor"], [502, "Oil"]])
     assert "Course 1 of 2: Watercolor, page 1. 0 enrollments read so far." in look(support)
-    ComparisonRun.objects.update(message="Actions for buyers go first.")
-    assert "Actions for buyers go first." in look(support)
+    ComparisonRun.objects.update(message="It waits while buyers are being let in.")
+    assert "It waits while buyers are being let in." in look(support)
     ComparisonRun.objects.update(phase="asking")
     assert "Asking for 0 students not seen in the lists." in look(support)
 

@@ -11,13 +11,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.pages.overview.overview_headline import Facts, events_note, headline, waiting_note
+from config.admin.pages.overview.overview_headline import Facts, events_note, headline
+from config.admin.pages.overview.overview_waiting import waiting_note
 from config.admin.pages.rules import given_by_rule
 from config.staff import roles
 from events.access import ledger
 from events.access.ledger import Change
 from events.execution import retry_by_hand
 from events.models import Canary, EventLog, Grant, RuleRun, Worker
+from events.models.runs import DELAYED
 from events.receiving import disk
 from events.reports import backlog, coverage, promise, review
 from events.reports.backlog import InLine
@@ -48,6 +50,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "not_in": (3, "3 buyers paid and are not in. See them.", False),
     "not_understood": (3, "3 events not understood", False),
     "behind": ("2 buyers have a course of Ink.", "2 buyers have a course of Ink", False),
+    "turned_off": (2, "2 products give nothing: their rules are off", False),
     "left_over": (2, "2 rules are left over", False),
     "waiting_for_off": (4, "4 actions waiting for an integration that is turned off", False),
     "never_sent": (1, "1 trigger never sent", False),
@@ -286,6 +289,8 @@ SOON = "done in about 1 minute"
         (InLine(3, paused=3), "3 for an integration that is paused"),
         (InLine(3, rejected=3), "3 for an integration whose key is rejected"),
         (InLine(3, later=3), "3 to be tried again later"),
+        (InLine(1, later=1, ends=2), "1 to be tried again later, 2 end on their day"),
+        (InLine(2, ends=1), f"2 {SOON}, 1 ends on its day"),
         (InLine(3, paused=1), f"2 {SOON}, 1 for an integration that is paused"),
         (
             InLine(9, off=1, paused=2, later=3),
@@ -300,18 +305,25 @@ def test_an_end_is_promised_only_to_what_goes_on(line: InLine, says: str):
     assert waiting_note(line, silent=True) == expected
 
 
+def test_an_access_that_ends_on_a_day_to_come_does_not_wait():
+    assert waiting_note(InLine(ends=1), silent=False) == "1 ends on its day"
+    assert waiting_note(InLine(ends=2), silent=True) == "2 end on their day"
+
+
 def test_what_waits_is_told_apart_by_what_keeps_it(db):
     open_, paused, rejected, off = factories.DestinationFactory.create_batch(4)
     for number, course in enumerate((open_, paused, rejected, off)):
         for _ in range(number + 1):
             run(course)
     run(open_, next_attempt_at=timezone.now() + timedelta(hours=1))
+    for site in (open_, paused):
+        run(site, code=DELAYED, next_attempt_at=timezone.now() + timedelta(days=9))
     run(open_, status="failed")
     rate_limit.block(paused.integration.pk, CallBudget.Blocked.LIMIT, 100)
     Integration.objects.filter(pk=rejected.integration.pk).update(connection="refused")
     Integration.objects.filter(pk=off.integration.pk).update(enabled=False)
-    line = backlog.in_line()
-    assert line == InLine(11, off=4, rejected=3, paused=2, later=1)
+    line = backlog.in_line(Integration.objects.all())
+    assert line == InLine(11, off=4, rejected=3, paused=2, later=1, ends=2)
     assert line.now == 1
 
 

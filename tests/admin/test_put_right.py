@@ -5,10 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
+from events.models import RuleRun
 from integrations.models import ApiCall, Customer, Destination
 from integrations.thinkific.sandbox.faults import Fault
 from tests.support.pages import CUSTOMERS, said, signed_in, words
@@ -73,6 +75,28 @@ def test_what_failed_is_retried_from_the_banner_of_the_customer(support, world, 
     assert page.redirect_chain[-1][0] == page_of(customer)
     world.settle()
     assert world.access("dana@example.com", course)
+
+
+def test_a_retry_that_failed_again_says_so_with_the_time_and_whether_the_answer_was_the_same(
+    support, world, course
+):
+    world.rule("product_purchased", "create_course_enrollment", course)
+    event = world.sell("10_product")
+    customer = page_of(Customer.objects.get())
+    pages = [customer, reverse("admin:events_eventlog_change", args=[event.pk])]
+    for number, (status, says) in enumerate(
+        ((400, ""), (400, "the same answer."), (422, "Tried again"))
+    ):
+        world.sandbox.faults.add(Fault("status", status=status, method="POST", path="^/users$"))
+        if number:
+            ApiCall.objects.update(sent_at=F("sent_at") - timedelta(minutes=1))
+            press(support, support.get(customer), "Retry")
+        world.settle()
+        assert RuleRun.objects.get().status == "failed"
+        for page in pages:
+            top = words(support.get(page)).partition("Everything that happened")[0]
+            assert ("Tried again" in top) == bool(number)
+            assert says in top
 
 
 # A gift

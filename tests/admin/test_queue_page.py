@@ -12,6 +12,7 @@ from django_q.models import OrmQ
 
 from config.staff import roles
 from events.models import Delivery, RuleRun, Worker
+from events.models.runs import DELAYED
 from events.queue import wake
 from events.reports import queue
 from integrations import rate_limit
@@ -94,13 +95,16 @@ def test_due_and_later_actions_are_told_apart(boss):
     run(course)
     run(course, next_attempt_at=timezone.now() + timedelta(hours=3))
     run(course, next_attempt_at=timezone.now() + timedelta(hours=1))
+    run(course, next_attempt_at=timezone.now() + timedelta(minutes=9), code=DELAYED)
     run(course, status="failed")
     assert queue.due().count == 1
     later = queue.later()
     assert later.count == 2
     assert later.oldest is not None
-    assert later.oldest - timezone.now() < timedelta(hours=2)
-    assert "Actions due now 1" in look(boss)
+    assert timedelta(minutes=30) < later.oldest - timezone.now() < timedelta(hours=2)
+    text = look(boss)
+    assert "Actions due now 1" in text
+    assert "Beside these, 1 access ends on its day, " in text
 
 
 def test_counts_end_at_a_limit_and_say_so(boss, monkeypatch):

@@ -56,6 +56,18 @@ def test_each_kind_is_found_and_the_exact_one_stands_first(shop, term, found):
 
 
 @pytest.mark.first_database
+def test_the_only_hit_is_opened_at_once_and_several_are_listed(shop):
+    viewer = signed_in(roles.VIEWER)
+    course = Destination.objects.get()
+    page = viewer.get(reverse(SEARCH)).content.decode()
+    assert page.count('<input type="hidden" name="open" value="only">') == 2
+    only = viewer.get(reverse(SEARCH), {"q": str(course.external_id), "open": "only"})
+    assert only["Location"] == reverse("admin:integrations_destination_change", args=[course.pk])
+    assert viewer.get(reverse(SEARCH), {"q": "drawing", "open": "only"}).status_code == 200
+    assert viewer.get(reverse(SEARCH), {"q": "no such", "open": "only"}).status_code == 200
+
+
+@pytest.mark.first_database
 def test_a_course_is_found_by_its_number(shop):
     course = Destination.objects.earliest("pk")
     number = str(course.external_id)

@@ -15,10 +15,14 @@ from events.alerts import finding
 from events.alerts.problems import Code
 from events.models import Batch, EventLog
 from events.reports import backfill, coverage
+from integrations import audit
+from integrations.audit import Act
+from integrations.audit_values import BATCH
 from integrations.models import AuditEntry, Customer, Destination, Product
 from integrations.models.audit import AuditUnlock
 from rules import pairing
 from rules.models import Rule
+from tests.support import factories, queued
 from tests.support.pages import plain, press, said, signed_in, words
 from tests.support.world import World
 
@@ -229,6 +233,23 @@ def test_the_page_of_a_batch_says_that_it_was_undone_and_offers_no_second_undo(m
     assert "Undo th" not in words(page)
     assert "There is nothing to do for any of these." in words(undo(world, manager))
     assert Batch.objects.count() == 2
+
+
+def test_what_a_batch_did_is_marked_as_undone_in_changes_for_each_buyer(manager, world, ran):
+    batch = Batch.objects.get()
+    events = list(EventLog.objects.order_by("pk"))
+    for each in events:
+        audit.record(Act.EVENT_RERUN, each, after={BATCH: batch.pk})
+    asked = {"act": Act.EVENT_RERUN.value}
+    assert "2 times Undone" not in words(manager.get(reverse(CHANGES), asked))
+    undo(world, manager)
+    assert "Ran the rules again, 2 times Undone" in words(manager.get(reverse(CHANGES), asked))
+    entry = AuditEntry.objects.filter(act=Act.EVENT_RERUN).latest("pk")
+    assert "ran the rules again. Undone" in words(manager.get(page_of(entry)))
+    alone = factories.CustomerFactory.create()
+    audit.record(Act.EVENT_RERUN, queued.event(alone), after={BATCH: batch.pk})
+    entry = AuditEntry.objects.filter(act=Act.EVENT_RERUN).latest("pk")
+    assert "ran the rules again. Undone" not in words(manager.get(page_of(entry)))
 
 
 def test_after_an_undo_pages_say_who_undid_it_and_the_rule_that_stays_is_named(manager, world, ran):

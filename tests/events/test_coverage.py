@@ -141,6 +141,14 @@ def test_rules_that_are_off_or_whose_course_has_gone_are_shown_and_give_nothing(
     assert row().gives_nothing
 
 
+def test_what_ends_the_access_is_there_while_the_rule_that_gives_it_is_off(shop, course):
+    shop.rule(product="1048001", destination=course, enabled=False)
+    assert COVERED not in states(row())
+    pairing.add(pairing.companions(Rule.objects.all()))
+    assert row().gives_nothing
+    assert set(states(row())) == {COVERED}
+
+
 def test_global_rules_stand_in_a_row_of_their_own_and_give_to_every_product(shop, course):
     product(shop)
     giving = shop.rule(destination=course)

@@ -124,7 +124,9 @@ def start(request: HttpRequest) -> HttpResponse:
         comparing.start(site, by=name_of(request))
         with transaction.atomic():
             wake.wake()
-        text = say("{site} is being compared. Actions for buyers go first.", site=site)
+        text = say(
+            "{site} is being compared. This waits whenever a buyer is being let in.", site=site
+        )
         messages.success(request, text)
     return HttpResponseRedirect(_address(site))
 

@@ -23,7 +23,7 @@ from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
 from events.reports import batches, many, review
 from events.reports.many import LINES_AT_ONCE, Line, Look
-from integrations.sentences import Said, say
+from integrations.sentences import Said, facts, say
 
 Row = TypeVar("Row", RuleRun, EventLog)
 RETRY, ANYWAY, RERUN, DISMISS, DEAL = "retry", "anyway", "rerun", "dismiss", "deal"
@@ -229,7 +229,8 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/many/batch.html",
-        title=badges.brief(batch.title),
+        title=say("For earlier buyers") if (rule := _rule_of(batch)) else badges.brief(batch.title),
+        rule=rule,
         batch=batch,
         progress=found,
         left_out=batch.left_out.items(),
@@ -240,6 +241,11 @@ def show(request: HttpRequest) -> HttpResponse:
         action=_action(request.GET),
         after=row_id(request.GET.get(AFTER)) or "",
     )
+
+
+def _rule_of(batch: Batch) -> str:
+    """Return the sentence of the one rule that ran for earlier buyers; "" for any other batch."""
+    return str(facts(batch.title).get("rule", "")) if isinstance(batch.title, Said) else ""
 
 
 def _can_be_undone(batch: Batch) -> bool:

@@ -26,6 +26,7 @@ def show(request: HttpRequest) -> HttpResponse:
         unread=queue.unread(),
         due=queue.due(),
         later=queue.later(),
+        endings=queue.endings(),
         workers=[(worker, *_state(worker)) for worker in queue.workers()],
         silent_after=settings.HEARTBEAT_TIMEOUT,
         running=[(run, bool(run.lease_until and run.lease_until < now)) for run in queue.running()],

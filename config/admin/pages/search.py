@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Length
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -201,14 +201,18 @@ def _groups(request: HttpRequest, word: str, most: int) -> list[Group]:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """Show the results."""
+    """Show the results; if the field asks to open the only one, redirect to it."""
     word = visible(params.word(request.GET.get("q")))
+    groups = _groups(request, word, MOST) if word else []
+    found = [hit for group in groups for hit in group.hits]
+    if len(found) == 1 and "open" in request.GET:
+        return HttpResponseRedirect(found[0].url)
     return render(
         request,
         "admin/search.html",
         title=say("Search"),
         term=word,
-        groups=_groups(request, word, MOST) if word else [],
+        groups=groups,
         most=MOST,
     )
 

@@ -18,7 +18,7 @@ from events.models import EventLog, RuleRun
 from events.reports import backfill
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
-from integrations.sentences import MINUTE, Text, say
+from integrations.sentences import MINUTE, Text, on, say
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -97,6 +97,15 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
     if event.gave_nothing and event.trigger in holes and not needs_a_person:
         return badge(say("Rule missing"), AMBER)
     return badge(status.label, EVENT_COLORS[status])
+
+
+def happened(event: EventLog) -> str:
+    """Return what happened, in words; of an ending by hand whose day is to come, that day."""
+    if event.by_hand == EventLog.ByHand.END:
+        days = [r.next_attempt_at for r in event.runs.all() if r.is_pending and r.next_attempt_at]
+        if days:
+            return say("Access ends on {day} (by hand)", day=on(days[0]))
+    return event.what_happened
 
 
 def note_had(events: Iterable[Any]) -> None:

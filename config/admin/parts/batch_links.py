@@ -39,6 +39,23 @@ def there(request: HttpRequest, entries: Iterable[AuditEntry]) -> dict[int, Batc
     return Batch.objects.in_bulk(list(numbers))
 
 
+def undone(entries: Iterable[AuditEntry]) -> set[int]:
+    """Return the pks of the given acts on events that were part of a batch and were undone."""
+    parts = {entry.pk: (entry.number, number_of(entry)) for entry in entries if entry.act in DONE}
+    numbers = {number for _, number in parts.values() if number is not None}
+    undoing = Batch.objects.filter(undoes__in=numbers).values_list("pk", "undoes")
+    batches = dict(undoing) if numbers else {}
+    if not batches:
+        return set()
+    undoings = AuditEntry.objects.filter(
+        act=Act.BATCH_UNDONE,
+        kind=EventLog._meta.model_name,
+        number__in={event for event, _ in parts.values()},
+    )
+    found = {(each.number, batches.get(number_of(each) or 0)) for each in undoings}
+    return {pk for pk, part in parts.items() if part[1] is not None and part in found}
+
+
 def link(request: HttpRequest, number: int) -> SafeString:
     """ "See what came of it"; that page leads back to this one."""
     asked = {"number": number, BACK: request.get_full_path()}

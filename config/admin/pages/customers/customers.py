@@ -187,6 +187,7 @@ def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
             for event in shown
         ],
         "runs": runs,
+        "tried": [(run.pk, api_calls.tried_again(run, failed.get(run.pk, ()))) for run in runs],
         "under_way": wait_reasons.under_way(runs),
     }
 

@@ -40,6 +40,7 @@ RULES_NAMED = 3
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """Return all that the page shows. Strangers' texts are cut there, and escaped."""
     runs, since = list(event.runs.all()), _since(event)
+    steps = _steps(runs)
     asked = email_correction.asked(event) if request.user.has_perm("events.rerun_eventlog") else []
     badges.note_had([event])
     return {
@@ -47,7 +48,8 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "under_way": wait_reasons.under_way(runs),
         "access": _access(runs),
         "students": _students(event, runs),
-        "steps": _steps(runs),
+        "steps": steps,
+        "tried": [(s["run"].pk, api_calls.tried_again(s["run"], s["failed"])) for s in steps],
         "with_others": batch_links.of_events(request, [event]).get(event.pk, []),
         **_why(event),
         "since": since,
@@ -105,18 +107,24 @@ def _access(runs: list[RuleRun]) -> list[Sentence]:
 
 
 def _why(event: EventLog) -> dict[str, Any]:
-    """Return the rules that ran or nearly ran as `why`, and all others as `unconcerned`."""
+    """Return the rules that ran or nearly ran as `why`, and all others as `unconcerned`.
+
+    The `page` of each is its number, None if it was deleted.
+    """
     of_product = Rule.objects.filter(product=event.product_id).exclude(product=None)
     same = set(of_product.values_list("pk", flat=True)) if event.product_id else set()
     off = [rule for rule, code in event.verdicts if code == Reason.OFF]
     now = Rule.objects.in_bulk(off) if off else {}
+    of_account = Rule.objects.filter(marketplace=event.marketplace_id)
+    there = set(of_account.values_list("pk", flat=True)) if event.verdicts else set()
     ran: list[dict[str, Any]] = []
     nearly: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     for (rule, _), (sentence, has_run, code) in zip(event.verdicts, event.sentences(), strict=True):
         reason = Reason(code)
         told = backfill.off_then(event, now.get(rule)) if rule in off else REASONS[reason]
-        row = {"rule": sentence, "ran": has_run, "reason": told}
+        page = rule if rule in there else None
+        row = {"rule": sentence, "page": page, "ran": has_run, "reason": told}
         if has_run:
             ran.append(row)
         elif nearly_ran(reason, same_product=rule in same):
@@ -172,7 +180,7 @@ def _placed_before(event: EventLog) -> str:
 
 def headline(event: EventLog) -> str:
     """Return "Product Purchased: Watercolor for Beginners"."""
-    what = event.what_happened or badges.brief(event.raw_type) or say("Unknown event")
+    what = badges.happened(event) or badges.brief(event.raw_type) or say("Unknown event")
     return f"{what}: {badges.brief(event.product.name)}" if event.product else what
 
 

@@ -130,7 +130,7 @@ class LogAdmin(ReadOnly):
 
     @admin.display(description=_("Event"))
     def what(self, event: EventLog) -> SafeString:
-        named = event.what_happened or badges.brief(event.raw_type) or say("Unknown")
+        named = badges.happened(event) or badges.brief(event.raw_type) or say("Unknown")
         return one_line.two_parts(one_line.whole_on_hover(named), badges.ago(event.received_at))
 
     @admin.display(description=_("Customer"))

@@ -1,8 +1,6 @@
 """The overview: what is left to set up, how it goes, and what needs a person."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,8 +10,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.admin.pages.log.log_filters import NOT_IN
-from config.admin.pages.overview import overview_chart, overview_checklist, overview_headline
-from config.admin.pages.rules import behind_all, left_over
+from config.admin.pages.overview import (
+    overview_chart,
+    overview_headline,
+    overview_sites,
+    overview_waiting,
+)
+from config.admin.pages.rules import behind_all, left_over, turned_off
+from config.admin.parts import checklist
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.access import history
@@ -27,7 +31,6 @@ from events.reports import (
     dashboard,
     days,
     promise,
-    queue,
     refunded,
     trigger_coverage,
 )
@@ -35,7 +38,6 @@ from integrations import app_registry, credentials
 from integrations.models import Integration, Marketplace
 from integrations.ordering import by_name
 from integrations.sentences import say
-from integrations.thinkific.explain import trouble
 from rules import facts as facts_of_rules
 
 # Problems that alerts report and no other part of this page shows.
@@ -59,10 +61,11 @@ def show(request: HttpRequest) -> TemplateResponse:
     sites = list(Integration.objects.order_by(by_name()))
     accounts = list(Marketplace.objects.order_by(by_name()))
     rules = facts_of_rules.by_place()
-    tasks = overview_checklist.tasks(sites, accounts, rules)
+    tasks = checklist.tasks(sites, accounts, rules)
+    turned = turned_off.everywhere(rules)
     left_giving, says_left = left_over.that_give(request, rules)
-    path = overview_checklist.path(tasks)
-    in_line = backlog.in_line()
+    path = checklist.path(tasks)
+    in_line = backlog.in_line(sites)
     behind, refunds = behind_all_rules.everywhere(), refunded.still_in()
     nothing = promise.unfulfilled()
     kept = promise.promise(nothing, behind=behind.grants)
@@ -77,6 +80,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         to_set_up=sum(not task.done for task in tasks),
         behind=behind_all.in_one_sentence(behind, refunds),
         left_over=left_giving,
+        turned_off=turned.products,
     )
     return render(
         request,
@@ -90,14 +94,15 @@ def show(request: HttpRequest) -> TemplateResponse:
         attention=_with_reasons(dashboard.needing_somebody()),
         behind=behind_all.by_rule(request, behind, refunds),
         left_over=says_left,
+        turned_off=turned,
         **_nothing_given(nothing),
         **_never_sent(missing),
-        left=overview_headline.not_carried_out(dashboard.unread(), in_line.waiting),
+        left=overview_waiting.not_carried_out(dashboard.unread(), in_line.waiting),
     )
 
 
 def _setting_up(
-    request: HttpRequest, path: overview_checklist.Path | None, sites: list[Integration]
+    request: HttpRequest, path: checklist.Path | None, sites: list[Integration]
 ) -> dict[str, Any]:
     """Return the path. Before a school is connected it comes first, then what needs a person."""
     return {
@@ -118,7 +123,7 @@ def _never_sent(
 def _beginning(
     facts: overview_headline.Facts,
     kept: promise.Promise,
-    path: overview_checklist.Path | None,
+    path: checklist.Path | None,
 ) -> dict[str, Any]:
     """Return whether there is more to see than what to set up, and the headline if so."""
     has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
@@ -140,7 +145,7 @@ def _nothing_given(purchases: QuerySet[EventLog]) -> dict[str, Any]:
 
 
 def _integrations(sites: list[Integration]) -> dict[str, Any]:
-    shown = _shown(sites)
+    shown = overview_sites.shown(sites)
     return {
         "sites_in_need": [each for each in shown if each.needs_somebody],
         "sites_in_order": [each for each in shown if not each.needs_somebody],
@@ -172,7 +177,7 @@ def _figures(
         "failed": dashboard.format_count(facts.failed),
         "held": dashboard.format_count(facts.held),
         "waiting": dashboard.format_count(in_line.waiting),
-        "waiting_note": overview_headline.waiting_note(in_line, silent=facts.silent),
+        "waiting_note": overview_waiting.waiting_note(in_line, silent=facts.silent),
         **_chart(period),
     }
 
@@ -206,6 +211,7 @@ def _facts(
     to_set_up: int,
     behind: str,
     left_over: int,
+    turned_off: int,
 ) -> overview_headline.Facts:
     unread = history.unread()
     on = [site for site in sites if site.enabled]
@@ -235,6 +241,7 @@ def _facts(
         to_set_up=to_set_up,
         behind=behind,
         left_over=left_over,
+        turned_off=turned_off,
     )
 
 
@@ -246,53 +253,3 @@ def _with_reasons(runs: list[RuleRun]) -> list[tuple[RuleRun, str]]:
     """Return each action with what went wrong, in plain words."""
     told = wait_reasons.reasons(runs)
     return [(run, told[run.pk]) for run in runs]
-
-
-def _urgency(site: Integration) -> int:
-    """Return how urgently a site needs a person: 0 is most urgent, and calm sites come last."""
-    kinds = Integration.Connection
-    connection = site.connection if site.enabled else None
-    return [
-        connection == kinds.REFUSED,
-        connection == kinds.UNREACHABLE,
-        bool(credentials.expiry_warning(site, timezone.localdate())),
-        connection != kinds.CONNECTED,
-        True,
-    ].index(True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Site:
-    """An integration, what is wrong with it, and until when it is paused.
-
-    `when_on` says what happens when it is turned on: "" unless it is off and actions wait for it.
-    """
-
-    integration: Integration
-    health: str
-    until: datetime | None
-    when_on: str
-
-    @property
-    def needs_somebody(self) -> bool:
-        return bool(self.health or self.until or self.when_on)
-
-
-def _shown(sites: list[Integration]) -> list[_Site]:
-    pauses = queue.paused()
-    return [
-        _Site(
-            site,
-            _health(site),
-            pauses.get(site.pk) if site.enabled else None,
-            "" if site.enabled else backlog.when_on(site),
-        )
-        for site in sorted(sites, key=_urgency)
-    ]
-
-
-def _health(site: Integration) -> str:
-    if not app_registry.of(site).has_catalog:
-        return site.connection_message
-    warning = credentials.expiry_warning(site, timezone.localdate())
-    return warning or trouble(site)

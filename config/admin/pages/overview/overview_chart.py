@@ -129,11 +129,13 @@ def _names_month(i: int, totals: Sequence[DayTotals]) -> bool:
     return all(each.day.day != 1 for each in near)
 
 
-def compared(period: Period) -> Said:
+def compared(period: Period) -> Said | str:
     """Return "43 actions succeeded, 12 more than in the 30 days before."
 
-    It compares the period with the one before it.
+    It compares the period with the one before it. "" if nothing succeeded in either.
     """
+    if not period.done and not period.done_before:
+        return ""
     days = len(period.days)
     count = say_count(period.done, "1 action succeeded", "{number} actions succeeded")
     more = period.done - period.done_before

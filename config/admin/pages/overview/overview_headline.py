@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from config.admin.parts.badges import AMBER, GREEN, RED
-from events.reports import backlog
 from events.reports.dashboard import EventCounts, format_count
 from events.reports.promise import MAX_COUNT
 from integrations.sentences import Said, joined, say, say_count
@@ -32,6 +31,7 @@ class Facts:
     not_understood: int = 0  # events
     behind: str = ""  # that buyers have what no rule gives any more
     left_over: int = 0  # rules of places where one still gives what was to be given no more
+    turned_off: int = 0  # products that give nothing for that reason
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens
@@ -48,6 +48,7 @@ class Facts:
             or self.not_understood
             or self.behind
             or self.left_over
+            or self.turned_off
         )
 
 
@@ -221,6 +222,14 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
             number=format_count(n),
         )
         yield text, "attention"
+    if n := facts.turned_off:
+        text = say_count(
+            n,
+            "1 product gives nothing: its rule is off.",
+            "{number} products give nothing: their rules are off.",
+            number=format_count(n),
+        )
+        yield text, "attention"
     if n := facts.left_over:
         text = say_count(n, "1 rule is left over.", "{number} rules are left over.")
         yield text, "attention"
@@ -249,46 +258,3 @@ def _became(came: EventCounts) -> Iterator[Said]:
         yield say_count(n, "1 not understood", "{number} not understood", number=format_count(n))
     if n := came.repeats:
         yield say_count(n, "1 sent twice", "{number} sent twice", number=format_count(n))
-
-
-def waiting_note(line: backlog.InLine, *, silent: bool) -> str:
-    """Return when waiting actions will be done, as far as that is known."""
-    if not line.waiting:
-        return say("Nothing waits")
-    if silent:
-        return say("Nothing goes on: no worker runs")
-    others = joined(_kept(line), by=", ")
-    if not line.now:
-        return others
-    time = backlog.time_needed(line.now)
-    if not others:
-        return say("Done in {time}", time=time)
-    soon = say("{number} done in {time}", number=format_count(line.now), time=time)
-    return joined([soon, others], by=", ")
-
-
-def _kept(line: backlog.InLine) -> Iterator[Said]:
-    """Yield how many actions wait for something other than their turn."""
-    if line.off:
-        yield say("{number} for an integration that is off", number=format_count(line.off))
-    if line.rejected:
-        yield say(
-            "{number} for an integration whose key is rejected", number=format_count(line.rejected)
-        )
-    if line.paused:
-        yield say("{number} for an integration that is paused", number=format_count(line.paused))
-    if line.later:
-        yield say("{number} to be tried again later", number=format_count(line.later))
-
-
-def not_carried_out(unread: int, waiting: int) -> str:
-    """Return what is left undone while no worker runs; "" for nothing."""
-    if not unread and not waiting:
-        return ""
-    return say_count(
-        waiting,
-        "{unread} received and not read, 1 action waiting.",
-        "{unread} received and not read, {number} actions waiting.",
-        unread=unread,
-        number=format_count(waiting),
-    )

@@ -55,7 +55,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _fresh(rows: list[Coverage], choices: Choices) -> list[CoverageForm]:
-    once = subscriptions.paid_once(row.product for row in rows if row.product and not row.given)
+    once = subscriptions.paid_once(row.product for row in rows if row.product and not row.set_up)
     return [
         CoverageForm.fresh(row, choices, paid_once=bool(row.product and row.product.pk in once))
         for row in rows

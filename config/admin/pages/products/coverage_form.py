@@ -93,12 +93,12 @@ class CoverageForm:
 
     @classmethod
     def fresh(cls, row: Coverage, choices: Choices, *, paid_once: bool = False) -> "CoverageForm":
-        """Return a row as first shown. If the product gives nothing yet, its triggers are ticked.
+        """Return a row as first shown. If no rule gives anything yet, its triggers are ticked.
 
         If it is paid once, only the triggers that can come for it are ticked.
         """
         matters = pairing.MATTERS_ALWAYS if paid_once else TICKS
-        return cls(row, choices, ticked=[] if row.given else list(matters))
+        return cls(row, choices, ticked=[] if row.set_up else list(matters))
 
     @classmethod
     def read(cls, row: Coverage, choices: Choices, given: Any) -> "CoverageForm":
@@ -132,7 +132,7 @@ class CoverageForm:
     @property
     def is_touched(self) -> bool:
         """Whether something was entered that saving would act on."""
-        return bool(self.entered or (self.ticked and self.row.given))
+        return bool(self.entered or (self.ticked and self.row.set_up))
 
     @cached_property
     def suggested(self) -> list[str]:
@@ -199,7 +199,7 @@ class CoverageForm:
         new = {destination.pk for destination in self.chosen}
         pairs = [
             rule
-            for rule in pairing.companions([*giving, *row.given])
+            for rule in pairing.companions([*giving, *row.set_up])
             if rule.trigger in self.ticked
             or (rule.trigger in covered and rule.destination_id in new)
         ]

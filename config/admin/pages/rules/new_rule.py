@@ -16,15 +16,17 @@ from django.views.decorators.http import require_POST
 from config.admin.pages.integrations.integration_messages import refreshed
 from config.admin.pages.rules import given_by_rule, left_over, rule_parts
 from config.admin.pages.rules.rule_draft import MAX_RULES, Draft
+from config.admin.parts import checklist
 from config.admin.parts.buttons import go_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.reports import backfill
 from integrations import app_registry, catalog_refresh
-from integrations.models import Integration, Product
+from integrations.models import Integration, Marketplace, Product
+from integrations.ordering import by_name
 from integrations.sentences import Said, joined, say, say_count
 from integrations.thinkific import catalog
-from rules import changing, pairing
+from rules import changing, facts, pairing
 from rules.models import Rule
 
 ADDRESS = "new-rule/"
@@ -145,7 +147,16 @@ def added(request: HttpRequest) -> HttpResponse:
         more=before.more,
         kept_by_deleted=given_by_rule.of_deleted_rules(request, products),
         left_over=left_over.of_rules(request, made),
+        next_step=_next_step(),
     )
+
+
+def _next_step() -> checklist.Task | None:
+    """Return what is to be set up next, None if nothing is."""
+    sites = list(Integration.objects.order_by(by_name()))
+    accounts = list(Marketplace.objects.order_by(by_name()))
+    path = checklist.path(checklist.tasks(sites, accounts, facts.by_place()))
+    return path.now if path else None
 
 
 def _together(rules: list[Rule], before: backfill.Preview) -> tuple[Any, ...]:

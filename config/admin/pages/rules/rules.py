@@ -28,7 +28,7 @@ from config.admin.pages.rules.rule_draft import Draft, answers_of
 from config.admin.pages.rules.rule_form import BY_NUMBER, RuleForm
 from config.admin.parts import badges, batch_links
 from config.admin.parts.audited import Acts, Audited
-from config.admin.parts.buttons import BACK, Button, page_of, way_back
+from config.admin.parts.buttons import BACK, Button, go_back, page_of, way_back
 from config.admin.parts.changelist import ListAdmin
 from events.reports.last_run import with_last_run
 from integrations.audit import Act
@@ -127,6 +127,8 @@ class RuleAdmin(Audited, ListAdmin):
         if isinstance(page, TemplateResponse) and (shown := (page.context_data or {}).get("cl")):
             products = {rule.product_id for rule in shown.result_list}
             counts = _of_products(shown.queryset, products)
+            if only_global and len(request.GET) == 1:
+                shown.nothing_yet = say("No global rule yet. A global rule runs for every product.")
             for rule in shown.result_list:
                 rule.of_product = counts.get(rule.product_id, "")
         return page
@@ -260,8 +262,9 @@ class RuleAdmin(Audited, ListAdmin):
             self.message_user(request, sentence, messages.WARNING)
 
     @admin.action(description=_("Turn on"), permissions=["change"])
-    def turn_on(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
+    def turn_on(self, request: HttpRequest, chosen: QuerySet[Rule]) -> HttpResponse:
         self._switch(request, chosen, on=True)
+        return go_back(request, request.get_full_path())
 
     @admin.action(description=_("Turn off"), permissions=["change"])
     def turn_off(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:

@@ -40,7 +40,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import OBJECT, say
 from rules import undoing
-from rules.listing import listed
+from rules.models import Rule
 
 # How many of the newest names that are sentences are searched.
 SENTENCES = 5000
@@ -104,10 +104,7 @@ class ChangesAdmin(ReadOnly):
     @admin.display(description=_("About"))
     def subject(self, entry: Any) -> SafeString | str:
         if len(entry.line) > 1:
-            return (
-                badges.breakable(badges.brief(listed(changes_cells.products(entry.line), 2)))
-                or NOTHING
-            )
+            return badges.breakable(changes_cells.about(entry.line))
         return changes_cells.named_with_customer(entry)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
@@ -166,7 +163,7 @@ class ChangesAdmin(ReadOnly):
             "batch": [
                 batch_links.link(request, number) for number in batch_links.there(request, [entry])
             ],
-            "undone": bool(undoing.undone([entry])),
+            "undone": bool(undoing.undone([entry]) or batch_links.undone([entry])),
             "with_it": undo_offers.with_it(entry),
             "with_it_page": self._page_of_step(request, entry),
             "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDOABLE else "",
@@ -204,9 +201,22 @@ class ChangesAdmin(ReadOnly):
                 self.message_user(request, format_html("{} {}", found[0], link), messages.WARNING)
         if given := given_by_rule.sentence(int(entry.number)):
             self.message_user(request, given, messages.WARNING)
-        text = say("Undone. The rule is as it was before: {rule}", rule=rule.in_words())
-        self.message_user(request, text)
-        return HttpResponseRedirect(reverse("admin:rules_rule_change", args=[rule.pk]))
+        self.message_user(request, _undone(entry, rule))
+        back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
+        return HttpResponseRedirect(back)
+
+
+def _undone(entry: AuditEntry, rule: Rule) -> SafeString:
+    """Say what is true again of the rule, with the way to it."""
+    match (entry.before or {}).get("enabled") if entry.act == Act.RULE_CHANGED else None:
+        case True:
+            text = say("Undone. It is on again:")
+        case False:
+            text = say("Undone. It is off again:")
+        case _:
+            text = say("Undone. The rule is as it was before:")
+    page = reverse("admin:rules_rule_change", args=[rule.pk])
+    return format_html('{} <a href="{}">{}</a>', text, page, badges.brief(rule.in_words()))
 
 
 def _named(part: str) -> Q:

@@ -10,10 +10,13 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import page_of as page_of_row
 from config.admin.parts.differences import NOTHING, differences, is_of_row
 from integrations.models import AuditEntry
-from integrations.sentences import say
+from integrations.sentences import Said, facts, parts, say
+from rules.listing import listed
 
 # The list shows this many values of an entry; its page has all of them.
 LINES_SHOWN = 4
+# The list names this many customers or products of a line.
+NAMES = 2
 
 
 def named_with_customer(entry: Any) -> SafeString | str:
@@ -27,10 +30,21 @@ def named_with_customer(entry: Any) -> SafeString | str:
     return format_html('{} <span class="soft line">{}</span>', name, link)
 
 
-def products(line: list[Any]) -> list[str]:
-    """Return the names of the products that a line's rules are for."""
-    kept = [(entry.before or entry.after or {}).get("product") for entry in line]
-    return [*dict.fromkeys(each["name"] for each in kept if isinstance(each, dict))]
+def about(line: list[Any]) -> str:
+    """Return whom or what a line of several entries is about: the first two, and how many more."""
+    names = [
+        entry.customer.readable_email if entry.customer else _product(entry) or entry.name
+        for entry in line
+    ]
+    found = [*dict.fromkeys(badges.brief(name) for name in names if name)]
+    return listed(found, NAMES) or NOTHING
+
+
+def _product(entry: AuditEntry) -> str:
+    """Return the product that a rule is for, from the sentence by which the entry names it."""
+    if not isinstance(entry.name, Said):
+        return ""
+    return str(facts(parts(entry.name)[0]).get("product", ""))
 
 
 def difference(entry: AuditEntry) -> SafeString | str:

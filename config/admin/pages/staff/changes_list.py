@@ -173,7 +173,8 @@ def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
     """
     lines = list(lines)
     entries = [entry for line in lines for entry in line.line]
-    undone, last = undoing.undone(entries), undoing.newest(entries)
+    undone = undoing.undone(entries) | batch_links.undone(entries)
+    last = undoing.newest(entries)
     steps = {each.pk: undoing.of_step(each) for each in lines if _is_step(each, last)}
     left = {entry.pk for entry in undoing.left(chain.from_iterable(steps.values()))}
     for each in lines:

@@ -1,0 +1,62 @@
+"""What the overview shows of each integration: what is wrong with it, and what waits for it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from events.reports import backlog, queue
+from integrations import app_registry, credentials
+from integrations.models import Integration
+from integrations.thinkific.explain import trouble
+
+
+def _urgency(site: Integration) -> int:
+    """Return how urgently a site needs a person: 0 is most urgent, and calm sites come last."""
+    kinds = Integration.Connection
+    connection = site.connection if site.enabled else None
+    return [
+        connection == kinds.REFUSED,
+        connection == kinds.UNREACHABLE,
+        bool(credentials.expiry_warning(site, timezone.localdate())),
+        connection != kinds.CONNECTED,
+        True,
+    ].index(True)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An integration, what is wrong with it, and until when it is paused.
+
+    `when_on` says what happens when it is turned on: "" unless it is off and actions wait for it.
+    """
+
+    integration: Integration
+    health: str
+    until: datetime | None
+    when_on: str
+
+    @property
+    def needs_somebody(self) -> bool:
+        return bool(self.health or self.until or self.when_on)
+
+
+def shown(sites: list[Integration]) -> list[Site]:
+    """Return these, what needs a person most urgently first."""
+    pauses = queue.paused()
+    return [
+        Site(
+            site,
+            _health(site),
+            pauses.get(site.pk) if site.enabled else None,
+            "" if site.enabled else backlog.when_on(site),
+        )
+        for site in sorted(sites, key=_urgency)
+    ]
+
+
+def _health(site: Integration) -> str:
+    if not app_registry.of(site).has_catalog:
+        return site.connection_message
+    warning = credentials.expiry_warning(site, timezone.localdate())
+    return warning or trouble(site)

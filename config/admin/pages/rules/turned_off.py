@@ -1,0 +1,58 @@
+"""What the overview says of products that give nothing because their rules are turned off."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from config.admin.parts.badges import brief
+from integrations.sentences import Said, say_count
+from rules import turned_off
+from rules.facts import Places
+from rules.listing import listed
+from rules.models import Rule
+
+# So many products are named; the others are among the rules that are off.
+MOST = 5
+NAMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A product of which every giving rule is off; `rules` are these."""
+
+    rules: Sequence[Rule]
+
+    @property
+    def text(self) -> Said:
+        product = self.rules[0].product
+        return say_count(
+            len(self.rules),
+            "1 rule that gives {courses} is off: buyers of {product} get nothing.",
+            "{number} rules that give {courses} are off: buyers of {product} get nothing.",
+            courses=listed([brief(rule.destination) for rule in self.rules], NAMES),
+            product=brief(product and product.name),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedOff:
+    """The oldest MOST of these products, and how many there are in all."""
+
+    told: Sequence[Told] = ()
+    products: int = 0
+
+    @property
+    def more(self) -> int:
+        return self.products - len(self.told)
+
+
+def everywhere(places: Places) -> TurnedOff:
+    """Return the products that give nothing for that reason. One query, or none for no product."""
+    found = turned_off.by_product(places)
+    if not found:
+        return TurnedOff()
+    numbers = [rule.pk for product in sorted(found)[:MOST] for rule in found[product]]
+    of_product: dict[int | None, list[Rule]] = defaultdict(list)
+    for rule in Rule.objects.filter(pk__in=numbers).with_names().order_by("product", "pk"):
+        of_product[rule.product_id].append(rule)
+    return TurnedOff([Told(each) for each in of_product.values()], len(found))

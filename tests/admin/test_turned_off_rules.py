@@ -1,0 +1,148 @@
+"""A rule that is turned off is seen before a buyer is lost: on its page, Overview and Coverage."""
+
+import re
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from config.staff import roles
+from integrations.models import Destination
+from rules import pairing
+from rules.models import Rule
+from tests.support import factories
+from tests.support.pages import said, signed_in, words
+from tests.support.shop import Shop
+
+pytestmark = pytest.mark.first_database
+
+OVERVIEW, COVERAGE = "admin:index", "admin:coverage"
+OFF = "This rule is off, so it does not happen."
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+@pytest.fixture
+def rule(shop: Shop) -> Rule:
+    """A rule for Oil Painting Monthly that gives Oil Painting, with its companions."""
+    made = shop.rule(product="7", destination=course(shop, "Oil Painting"))
+    assert made.product is not None
+    made.product.name = "Oil Painting Monthly"
+    made.product.save()
+    pairing.add(pairing.companions([made]))
+    return made
+
+
+def course(shop: Shop, name: str) -> Destination:
+    made: Destination = factories.DestinationFactory.create(name=name, integration=shop.integration)
+    return made
+
+
+def turn_off() -> None:
+    Rule.objects.filter(trigger="product_purchased").update(enabled=False)
+
+
+def test_the_page_of_a_rule_that_is_off_says_so_in_its_heading_and_its_sentence(rule, manager):
+    page = reverse("admin:rules_rule_change", args=[rule.pk])
+
+    def shown(client: Client) -> tuple[str, str]:
+        answer = client.get(page)
+        heading = re.search(r"<h1>.*?</h1>", answer.content.decode(), re.DOTALL)
+        return heading[0] if heading else "", words(answer)
+
+    for client in (manager, signed_in(roles.SUPPORT)):
+        heading, text = shown(client)
+        assert "Off" not in heading
+        assert OFF not in text
+    turn_off()
+    for client in (manager, signed_in(roles.SUPPORT)):
+        heading, text = shown(client)
+        assert "Off" in heading
+        assert f"on {rule.integration}. {OFF}" in text
+
+
+def test_the_overview_says_which_product_gives_nothing_because_its_rule_is_off(rule, manager):
+    assert "is off" not in words(manager.get(reverse(OVERVIEW)))
+    turn_off()
+    text = words(manager.get(reverse(OVERVIEW)))
+    assert "1 product gives nothing: its rule is off." in text
+    line = "1 rule that gives Oil Painting is off: buyers of Oil Painting Monthly get nothing."
+    assert line in text
+
+
+def test_its_rules_are_turned_on_from_there(shop, rule, manager):
+    shop.rule(product="7", destination=course(shop, "Ink"))
+    turn_off()
+    page = manager.get(reverse(OVERVIEW))
+    assert "2 rules that give Oil Painting and Ink are off: buyers of" in words(page)
+    form = page.content.decode().partition('value="turn_on">')[2].partition("</form>")[0]
+    chosen = re.findall(r'name="_selected_action" value="(\d+)"', form)
+    sent = {"action": "turn_on", "index": "0", "_selected_action": chosen, "back": "/admin/"}
+    answer = manager.post(reverse("admin:rules_rule_changelist"), sent, follow=True)
+    assert answer.redirect_chain[-1][0] == reverse(OVERVIEW)
+    assert said(answer)[0] == "2 rules turned on, from the next event on."
+    assert not Rule.objects.filter(enabled=False).exists()
+    assert "buyers of Oil Painting Monthly get nothing" not in words(answer)
+
+
+def test_who_may_not_change_rules_reads_it_and_gets_no_button(rule):
+    turn_off()
+    page = signed_in(roles.SUPPORT).get(reverse(OVERVIEW))
+    assert "buyers of Oil Painting Monthly get nothing" in words(page)
+    assert 'value="turn_on"' not in page.content.decode()
+
+
+def test_a_product_that_another_rule_serves_is_no_worry(shop, rule, manager):
+    turn_off()
+    shop.rule(destination=rule.destination)
+    assert "get nothing" not in words(manager.get(reverse(OVERVIEW)))
+    Rule.objects.filter(product=None).delete()
+    shop.rule(product="7", destination=course(shop, "Ink"))
+    assert "get nothing" not in words(manager.get(reverse(OVERVIEW)))
+
+
+def test_however_many_are_off_that_is_one_query_and_five_lines(shop, rule, manager):
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            manager.get(reverse(OVERVIEW))
+        return len(asked)
+
+    none = cost()
+    for number in range(10, 16):
+        shop.rule(product=str(number), destination=rule.destination)
+    turn_off()
+    assert cost() <= none + 1
+    page = words(manager.get(reverse(OVERVIEW)))
+    assert page.count("1 rule that gives Oil Painting is off") == 2 * 5  # and each button's name
+    assert "And 2 more products" in page
+
+
+def test_coverage_shows_what_exists_beside_a_rule_that_is_off_and_offers_none_of_it_again(
+    rule, manager
+):
+    turn_off()
+    page = manager.get(reverse(COVERAGE))
+    assert f'name="on-{rule.product_id}"' not in page.content.decode()
+    text = words(page)
+    assert "Product Refunded Subscription Canceled Subscription Delinquent" in text
+    seen = words(signed_in(roles.SUPPORT).get(reverse(COVERAGE)))
+    assert "Product Refunded Subscription Canceled Subscription Delinquent" in seen
+
+
+def test_what_is_missing_beside_a_rule_that_is_off_can_be_ticked_and_is_added(rule, manager):
+    turn_off()
+    Rule.objects.filter(trigger="product_refunded").delete()
+    tick = f"on-{rule.product_id}"
+    box = re.search(
+        rf'<input[^>]*name="{tick}"[^>]*>', manager.get(reverse(COVERAGE)).content.decode()
+    )
+    assert box is not None
+    assert " checked" not in box[0]
+    sent = {"row": rule.product_id, tick: "product_refunded", "looked": "yes"}
+    manager.post(reverse(COVERAGE), sent)
+    assert Rule.objects.filter(trigger="product_refunded", product=rule.product).count() == 1
