@@ -162,6 +162,14 @@ def _owed(name: str, about: Standing) -> Sentence:
     """Return the sentence for access that is due and not in Thinkific, with no action under way."""
     paid = [row for row in about.given if row.pk not in about.unpaid]
     row, facts = (paid or about.given)[-1], {"name": name, "course": about.name}
+    left = about.unpaid.get(row.pk)
+    if row.seen_at is None and left:
+        text = say(
+            "{name} may not have {course}, and nothing is due any more: {ending}.",
+            ending=revocations.sentence(left),
+            **facts,
+        )
+        return Sentence(QUIET, text, Code.ENDED, event=left.pk)
     if row.seen_at is None:
         gave = [run.pk for run in about.runs if run.grant_id == row.pk and run.spec.gives_access]
         due = say(
@@ -171,7 +179,7 @@ def _owed(name: str, about: Standing) -> Sentence:
         event, run = (None, gave[-1]) if gave else (row.event_id, None)
         return Sentence(WAIT, joined([due, do]), Code.OWED, run=run, event=event)
     facts |= {"moment": at(row.opened_at or row.decided_at), "source": holders.source(about, row)}
-    if left := about.unpaid.get(row.pk):
+    if left:
         text = say(
             "{name} has no access to {course}: it was given on {moment} through {source} to an "
             "account that was deleted in Thinkific; {ending}.",
