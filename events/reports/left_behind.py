@@ -1,7 +1,8 @@
 """Who still has what a rule gave before it was changed, pointed to another course or deleted."""
 
+from collections import defaultdict
 from collections.abc import Collection, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db.models import Exists, Min, OuterRef, Q
 from django.db.models.functions import Coalesce
@@ -31,7 +32,8 @@ class Behind:
     """A purchase, by its event, with the grants that a rule gave it and no rule gives any more.
 
     `gives` are the rules by which the purchase is to get something instead; `ending` is what
-    refunded or canceled it since, though the access stayed.
+    refunded or canceled it since, though the access stayed. Of `stays`, grants by their IDs, the
+    buyer keeps the access, because another purchase gives it.
     """
 
     event: EventLog
@@ -39,6 +41,7 @@ class Behind:
     gives: Sequence[Rule] = ()
     why_not: str = ""
     ending: EventLog | None = None
+    stays: Collection[int] = ()
 
     @property
     def gets(self) -> str:
@@ -48,11 +51,17 @@ class Behind:
     @property
     def line(self) -> Line:
         """The purchase as a page shows it."""
-        old = listed([grant.name for grant in self.grants])
-        if self.gets:
+        old = listed([grant.name for grant in self.grants if grant.pk not in self.stays])
+        stays = listed([grant.name for grant in self.grants if grant.pk in self.stays])
+        if self.gets and old:
             what = say("Give {new}, end {old}", new=self.gets, old=old)
+        elif self.gets or old:
+            what = say("Give {new}", new=self.gets) if self.gets else say("End {old}", old=old)
         else:
-            what = say("End {old}", old=old)
+            what = say("Nothing changes in Thinkific")
+        if stays:
+            keeps = say("stays open by something else: {courses}", courses=stays)
+            what = joined([what, keeps], by="; ")
         if self.ending is not None:
             what = joined([what, revocations.sentence(self.ending)], by="; ")
         return Line(self.event, self.grants[0].customer, what, self.why_not)
@@ -173,6 +182,28 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     ]
     has = [run for run in reversed(still.values()) if run.grant and run.grant.seen_at]
     return LeftBehind(rule, rows, more, has)
+
+
+def with_what_stays(found: LeftBehind) -> LeftBehind:
+    """Return the same, with what the buyers keep when all of it is moved that can be."""
+    moved = {grant.pk for row in found.rows if not row.why_not for grant in row.grants}
+    customers = {grant.customer_id for grant in found.grants}
+    others: dict[tuple[int, int], set[str]] = defaultdict(set)
+    for grant in Grant.objects.active().filter(customer__in=customers).exclude(pk__in=moved):
+        others[grant.customer_id, grant.integration_id] |= grant.parts
+    rows = [
+        replace(
+            row,
+            stays={
+                grant.pk
+                for grant in row.grants
+                if grant.pk in moved
+                and grant.target in others[grant.customer_id, grant.integration_id]
+            },
+        )
+        for row in found.rows
+    ]
+    return replace(found, rows=rows)
 
 
 def giving() -> RuleRunQuerySet:
