@@ -61,6 +61,7 @@ def show(request: HttpRequest) -> HttpResponse:
         product=product,
         gives=gives,
         preview=preview,
+        may_be_marked=any(each.event.gave_nothing for each in preview.left_out),
         most=backfill.MAX_EVENTS,
         back=way_back(request),
         origin=_origin(request, product or rules[0].product),
