@@ -71,8 +71,15 @@ class Rerun:
         return joined([joined([actions, *others], by=", "), "."], by="")
 
 
-def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
+def rerun(
+    events: Iterable[EventLog],
+    *,
+    batch: Batch | None = None,
+    only: Mapping[int, Collection[Rule]] | None = None,
+) -> Rerun:
     """Decide these events again. Queue what fits now and has not run yet, and what failed.
+
+    `only` has, by event pk, the rules that are looked at: then nothing else is queued or retried.
 
     What waits for its next attempt makes it now. A rule that leads to another course by now counts
     as not run. What is done stays done, unless it was lost with a deleted account. An event that
@@ -93,7 +100,8 @@ def rerun(events: Iterable[EventLog], *, batch: Batch | None = None) -> Rerun:
                     made = _read_again(event)
                 else:
                     line, book = line_of(event, books)
-                    made = _decide_again(event, line, book, batch)
+                    chosen = only[event.pk] if only is not None else None
+                    made = _decide_again(event, line, book, batch, chosen)
                     off |= {} if made else _to_turn_on(event, line)
             except NotRead as error:
                 reason = error.message
@@ -182,17 +190,25 @@ def _read_again(event: EventLog) -> int:
     return found
 
 
-def _decide_again(event: EventLog, line: LineItem, book: RuleBook, batch: Batch | None) -> int:
-    runs = RuleRun.objects.filter(event=event)
-    lost = set(runs.lost().values_list("pk", flat=True))
-    queued, _ = retry_by_hand.retry(to_retry(runs, lost), as_now=True, batch=batch)
+def _decide_again(
+    event: EventLog,
+    line: LineItem,
+    book: RuleBook,
+    batch: Batch | None,
+    only: Collection[Rule] | None,
+) -> int:
+    queued = 0
+    if only is None:
+        runs = RuleRun.objects.filter(event=event)
+        lost = set(runs.lost().values_list("pk", flat=True))
+        queued, _ = retry_by_hand.retry(to_retry(runs, lost), as_now=True, batch=batch)
     with transaction.atomic():
         lock.lock()
         # Whoever else runs the rules for this event, or for another line of the delivery, waits
         # here and then finds our runs.
         Delivery.objects.select_for_update().filter(events=event).first()
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
-        made = add(event, line, book)
+        made = add(event, line, book, only)
         refresh_event(event.pk)
         if queued or made:
             if batch is not None:
@@ -230,8 +246,8 @@ def add(
 ) -> list[RuleRun]:
     """Queue the rules that fit and have not run as they are now, or `only` of these.
 
-    If any is queued, every verdict is recorded. Call it inside a transaction, under the deciding
-    lock.
+    If any is queued, the verdict of each rule looked at is recorded. Call it inside a transaction,
+    under the deciding lock.
     """
     verdicts = passing_on.once(line.verdicts, passing_on.rules_that_did(event.delivery_id))
     ran = {run.form for run in event.runs.all()}
@@ -250,9 +266,14 @@ def add(
     RuleRun.objects.bulk_create(new)
     texts = (event.rule_texts.sentences if event.rule_texts else {}) | book.sentences
     # The verdict of a rule that ran stays, even if today's rules decide otherwise.
-    before = [[rule, why] for rule, why in event.verdicts if why == Reason.RUN]
-    kept = {rule for rule, _ in before}
-    now = [[each.rule.pk, each.why.value] for each in verdicts if each.rule.pk not in kept]
+    asked = {each.rule.pk for each in verdicts if only is None or each.rule in only}
+    before = [
+        [rule, why]
+        for rule, why in event.verdicts
+        if why == Reason.RUN or (only is not None and rule not in asked)
+    ]
+    new_ones = asked - {rule for rule, _ in before}
+    now = [[each.rule.pk, each.why.value] for each in verdicts if each.rule.pk in new_ones]
     event.verdicts = before + now
     event.rule_texts = _texts(texts)
     event.reason = event.reason if event.email_given_at else ""  # keep who gave which address

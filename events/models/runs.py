@@ -141,8 +141,7 @@ def _before() -> "tuple[RuleRunQuerySet, models.QuerySet[Any, Any]]":
     beside = same.filter(status=RuleRun.Status.RUNNING).exclude(pk=models.OuterRef("pk"))
     # We compare with the first run rather than look for an earlier one: the indexes of waiting runs
     # have this order, so a long line is not walked for each of its runs.
-    # The statuses are literals: SQLite does not match parameters with the condition of an index,
-    # and would look at every run of the site.
+    # The statuses are literals, because SQLite matches no parameters with an index's condition.
     unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
     waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
     itself = Q(pk=models.OuterRef("pk"))
@@ -255,10 +254,7 @@ class RuleRun(models.Model):
 
     @property
     def is_pending(self) -> bool:
-        """Whether it is an ending that waits for its day, or for a person who releases it.
-
-        Nothing is decided on it, so the access stays.
-        """
+        """Whether it is an undecided ending: it waits for its day, or for a person."""
         waits = (self.Status.WAITING, DELAYED), (self.Status.HELD, BRAKED)
         return (self.status, self.code) in waits
 

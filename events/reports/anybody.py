@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from django.db.models import Min
 
 from events.models import Grant
-from events.reports.left_behind import still_open
+from events.reports.open_access import still_open
 from integrations.models import Destination, Integration
 from rules.models import Rule
 

@@ -1,10 +1,10 @@
-"""Buyers from before a rule: their events gave nothing, and a rule fits them now."""
+"""Buyers from before a rule: it has not run for their events, and fits them now."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from events.access import sentences, whose
@@ -12,8 +12,7 @@ from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import rerun
 from events.models import EventLog, Grant, RuleRun
-from events.models.event_log import ACCOUNT, WHAT
-from events.reports import standing
+from events.reports import earlier, standing
 from integrations.models import Product
 from integrations.sentences import Said, at, joined, on, say
 from rules import actions, changing
@@ -33,13 +32,19 @@ class BackfillCandidate:
     """An event from before a rule: the rules that would run for it, or why none will.
 
     `note` says what gives the buyer everything already, so that nothing changes in Thinkific, or
-    that a person undid what was given.
+    that a person undid what was given: then it `is_undone`.
     """
 
     event: EventLog
     rules: Sequence[Rule]
     why_not: str = ""
     note: str = ""
+    is_undone: bool = False
+
+    @property
+    def lacks(self) -> bool:
+        """Whether the event gave something, and the buyer lacks what the rules give."""
+        return not self.event.gave_nothing and not self.note
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,65 +70,77 @@ class Preview:
 
     @property
     def only(self) -> int | None:
-        """The ID of the only event for which the rule would run; None if there are several."""
-        return self.run[0].event.pk if len(self.run) == 1 and not self.more else None
+        """The ID of the only event that gave nothing; None if there are several, or none."""
+        nothing = [each.event.pk for each in self.run if each.event.gave_nothing]
+        return nothing[0] if len(nothing) == 1 and not self.more else None
+
+    @property
+    def got_nothing(self) -> int:
+        """For how many customers the rules would run whose events gave nothing."""
+        return len(_customers(each.event for each in self.run if each.event.gave_nothing))
+
+    @property
+    def lacking(self) -> "Preview":
+        """The part of it in which events gave something else, and the buyers lack these courses."""
+        return Preview([row for row in self.run if row.lacks], [], [], self.more)
+
+    @property
+    def courses(self) -> list[str]:
+        """What the rules would give, each name once."""
+        names = (
+            rule.destination.name for row in self.run for rule in row.rules if rule.destination
+        )
+        return list(dict.fromkeys(names))
 
     def customers_of(self, rule: Rule) -> int:
         """Return for how many customers this rule would run."""
         return len(_customers(each.event for each in self.run if rule in each.rules))
 
-
-def matched_nothing(*rules: Rule, product: Product | None = None) -> QuerySet[EventLog]:
-    """Earlier events of the rules' triggers and products that gave nothing, newest first.
-
-    Events that a person has dealt with are left out. `product` narrows global rules.
-    """
-    asked: dict[tuple[int, str], set[int | None]] = defaultdict(set)
-    for rule in rules:
-        number = rule.product_id or (product.pk if product else None)
-        asked[rule.marketplace_id, rule.trigger].add(number)
-    wanted = Q(pk__in=())
-    for (account, trigger), products in asked.items():
-        if None in products:
-            wanted |= Q(account=account, trigger=trigger)
-        else:
-            wanted |= Q(account=account, what=trigger, product__in=products)
-    events = EventLog.objects.alias(account=ACCOUNT, what=WHAT)
-    nothing = events.filter(wanted, gave_nothing=True, dealt_with_at=None)
-    return nothing.order_by("-received_at", "-pk")
+    def of(self, rule: Rule) -> "Preview":
+        """Return the part of it that is about this rule."""
+        mine = [replace(row, rules=[rule]) for row in self.run if rule in row.rules]
+        return Preview(mine, [], [], self.more)
 
 
 def preview(*rules: Rule, product: Product | None = None) -> Preview:
     """Return for whom the rules would run now and for whom not. Changes nothing.
 
-    Looks at the newest MAX_EVENTS events, with a handful of queries however many rules there are;
-    what a person has undone comes last.
+    For an event that gave nothing, that is all the rules that fit it; for one that gave something,
+    those of `rules` that have not run. Looks at the newest MAX_EVENTS events, first those that gave
+    nothing, with a handful of queries however many rules there are; what a person has undone comes
+    last.
     """
-    found = matched_nothing(*rules, product=product)
-    found = found.select_related("customer", "product", "delivery")
-    # The bodies may be large, and are not needed here.
-    found = found.defer("delivery__sealed_body", "delivery__query")
-    events = list(found.filter(undone_at=None)[: MAX_EVENTS + 1])
-    events += found.filter(undone_at__isnull=False)[: MAX_EVENTS + 1 - len(events)]
+    events = earlier.events(rules, product, MAX_EVENTS + 1)
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
     fitting = rules_now(events)
+    asked = {rule.pk for rule in rules if rule.spec.gives_access}
+    missing = earlier.missing(
+        {
+            event: [rule for rule in fitting.get(event.pk, ()) if rule.pk in asked]
+            for event in events
+            if not event.gave_nothing
+        }
+    )
     obstacles = rerun.obstacles(events)
     # Access that will end by itself is not counted, because the rules would give it without an end.
     held = standing.held(_customers(events), without_end=True)
     rows = []
     for event in events:
-        fit = fitting.get(event.pk, [])
+        fit, undone = fitting.get(event.pk, []), event.undone_at is not None
+        if not event.gave_nothing:
+            fresh, again = missing[event.pk].fresh, missing[event.pk].undone
+            fit, undone = fresh or again, not fresh
         why_not = obstacles.get(event.pk, "") if event.customer_id else say(NO_CUSTOMER)
         why_not = why_not or ("" if fit else say(rerun.NO_RULE))
         grants = [] if why_not else _has_all(event, fit, held)
         if grants and all(Sale.of(event).is_same(Sale.of(grant)) for grant in grants):
             why_not = say("has {courses} already", courses=_names(grants))
-        note = joined([_has(grants), HOLDS_TOO]) if grants else _undone(event)
-        rows.append(BackfillCandidate(event, fit, why_not, "" if why_not else note))
+        note = joined([_has(grants), HOLDS_TOO]) if grants else _undone(event) if undone else ""
+        rows.append(BackfillCandidate(event, fit, why_not, "" if why_not else note, undone))
     can = [row for row in rows if not row.why_not]
     return Preview(
-        [row for row in can if row.event.undone_at is None],
-        [row for row in can if row.event.undone_at],
+        [row for row in can if not row.is_undone],
+        [row for row in can if row.is_undone],
         [row for row in rows if row.why_not],
         more,
     )
@@ -138,9 +155,9 @@ def settled(events: Sequence[EventLog]) -> set[int]:
     return {*ended, *had([event for event in events if event.pk not in ended])}
 
 
-def _undone(event: EventLog) -> Said | str:
-    if event.undone_at is None:
-        return ""
+def _undone(event: EventLog) -> Said:
+    if not event.gave_nothing or event.undone_at is None:
+        return say("A person took back what was given for it before.")
     return say("What was given for it was undone on {day}.", day=on(event.undone_at))
 
 

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 
 from events.deciding import revocations
 from events.models import EventLog
-from events.reports import left_behind
+from events.reports import open_access
 from events.reports.left_behind import MOST
 from integrations.models import Product
 from rules import actions, pairing
@@ -185,7 +185,7 @@ def _with_buyers(places: Sequence[Place]) -> list[_Given]:
         (product, None if product else account, site, f"{kind}:{number}", trigger)
         for product, account, site, kind, number, trigger in on.values_list(*_LEADS, "trigger")
     }
-    runs = left_behind.giving().filter(grant__in=grants).order_by()
+    runs = open_access.giving().filter(grant__in=grants).order_by()
     found: dict[int, _Given] = {}
     due: set[int] = set()
     for _, *facts, account, trigger, site, target in sorted(runs.values_list(*_FACTS)):

@@ -217,15 +217,8 @@ def _judge(
     holes = pairing.holes(product, known, subscription=True)
     # Only a product that gives something can have holes.
     gives = bool(holes) or any(map(pairing.gives_now, known))
-    return Judged(
-        marketplace,
-        product,
-        not gives,
-        any(map(pairing.passes_on_now, known)),
-        tuple(holes),
-        owed,
-        nothing,
-    )
+    passed_on = any(map(pairing.passes_on_now, known))
+    return Judged(marketplace, product, not gives, passed_on, tuple(holes), owed, nothing)
 
 
 def _with_left_over(row: Judged, left: Iterable[RuleFacts]) -> Judged:

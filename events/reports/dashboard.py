@@ -18,6 +18,7 @@ from rules.triggers import Trigger
 
 Status = RuleRun.Status
 SILENCE = timedelta(minutes=2)
+MOST_PRODUCTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,10 @@ def needing_somebody(most: int = 10) -> list[RuleRun]:
 
 
 def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:
-    """Group these purchases, which gave nothing, by product, most buyers first; see `promise`."""
+    """Group these purchases, which gave nothing, by product, most buyers first; see `promise`.
+
+    At most MOST_PRODUCTS.
+    """
     rows = (
         purchases.order_by()
         .values("product")
@@ -116,7 +120,7 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
             newest=Max("pk"),
         )
         .values_list("product", "buyers", "purchases", "last", "newest")
-        .order_by("-buyers", "-last")[:10]
+        .order_by("-buyers", "-last")[:MOST_PRODUCTS]
     )
     found = list(rows)
     products = Product.objects.in_bulk([row[0] for row in found if row[0]])

@@ -1,22 +1,18 @@
 """Who still has what a rule gave before it was changed, pointed to another course or deleted."""
 
+from collections import defaultdict
 from collections.abc import Collection, Container, Mapping, Sequence
-from dataclasses import dataclass
-
-from django.db.models import Exists, OuterRef, Q
-from django.db.models.functions import Coalesce
+from dataclasses import dataclass, replace
 
 from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
-from events.models.event_log import ACCOUNT
-from events.models.runs import RuleRunQuerySet
 from events.reports import backfill
 from events.reports.many import Line
+from events.reports.open_access import given_now, giving, still_open
 from integrations.models import Customer
 from integrations.sentences import joined, say
-from rules import actions
 from rules.listing import listed
 from rules.models import Rule
 
@@ -29,7 +25,8 @@ class Behind:
     """A purchase, by its event, with the grants that a rule gave it and no rule gives any more.
 
     `gives` are the rules by which the purchase is to get something instead; `ending` is what
-    refunded or canceled it since, though the access stayed.
+    refunded or canceled it since, though the access stayed. Of `stays`, grants by their IDs, the
+    buyer keeps the access, because another purchase gives it.
     """
 
     event: EventLog
@@ -37,6 +34,7 @@ class Behind:
     gives: Sequence[Rule] = ()
     why_not: str = ""
     ending: EventLog | None = None
+    stays: Collection[int] = ()
 
     @property
     def gets(self) -> str:
@@ -46,11 +44,17 @@ class Behind:
     @property
     def line(self) -> Line:
         """The purchase as a page shows it."""
-        old = listed([grant.name for grant in self.grants])
-        if self.gets:
+        old = listed([grant.name for grant in self.grants if grant.pk not in self.stays])
+        stays = listed([grant.name for grant in self.grants if grant.pk in self.stays])
+        if self.gets and old:
             what = say("Give {new}, end {old}", new=self.gets, old=old)
+        elif self.gets or old:
+            what = say("Give {new}", new=self.gets) if self.gets else say("End {old}", old=old)
         else:
-            what = say("End {old}", old=old)
+            what = say("Nothing changes in Thinkific")
+        if stays:
+            keeps = say("stays open by something else: {courses}", courses=stays)
+            what = joined([what, keeps], by="; ")
         if self.ending is not None:
             what = joined([what, revocations.sentence(self.ending)], by="; ")
         return Line(self.event, self.grants[0].customer, what, self.why_not)
@@ -101,7 +105,7 @@ def left_behind(number: int) -> LeftBehind:
 
 def by_deleted_rules(products: Collection[int]) -> LeftBehind:
     """Return the purchases of these products that have what deleted rules gave, as above."""
-    of_products = still_open().filter(~_given_now(), rule=None, event__product__in=products)
+    of_products = still_open().filter(~given_now(), rule=None, event__product__in=products)
     of_products = of_products.filter(grant__kept_at=None)
     return of_runs(None, list(of_products.order_by("-received_at", "-pk")[: MOST + 1]))
 
@@ -163,20 +167,26 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     return LeftBehind(rule, rows, more, has)
 
 
-def giving() -> RuleRunQuerySet:
-    """Return all actions that give access."""
-    return RuleRun.objects.filter(action__in=actions.giving_access())
-
-
-def still_open() -> RuleRunQuerySet:
-    """Return the actions that gave a purchase access that is open now."""
-    still = giving().filter(
-        grant__state=Grant.State.ACTIVE,
-        grant__source=Grant.Source.PURCHASE,
-    )
-    return still.select_related(
-        "event", "event__customer", "event__delivery", "grant__customer"
-    ).defer("event__delivery__sealed_body", "event__delivery__query")
+def with_what_stays(found: LeftBehind) -> LeftBehind:
+    """Return the same, with what the buyers keep when all of it is moved that can be."""
+    moved = {grant.pk for row in found.rows if not row.why_not for grant in row.grants}
+    customers = {grant.customer_id for grant in found.grants}
+    others: dict[tuple[int, int], set[str]] = defaultdict(set)
+    for grant in Grant.objects.active().filter(customer__in=customers).exclude(pk__in=moved):
+        others[grant.customer_id, grant.integration_id] |= grant.parts
+    rows = [
+        replace(
+            row,
+            stays={
+                grant.pk
+                for grant in row.grants
+                if grant.pk in moved
+                and grant.target in others[grant.customer_id, grant.integration_id]
+            },
+        )
+        for row in found.rows
+    ]
+    return replace(found, rows=rows)
 
 
 def _gave(number: int) -> list[RuleRun]:
@@ -186,28 +196,10 @@ def _gave(number: int) -> list[RuleRun]:
     """
     still = still_open()
     of_rule = still.filter(rule=number).order_by("-received_at", "-pk")
-    behind = list(of_rule.filter(~_given_now(), grant__kept_at=None)[: MOST + 1])
+    behind = list(of_rule.filter(~given_now(), grant__kept_at=None)[: MOST + 1])
     behind += rule_history.of_deleted(number, still.filter(grant__kept_at=None))
     behind.sort(key=lambda run: (run.received_at, run.pk), reverse=True)
-    return behind + list(of_rule.filter(_given_now())[: max(0, MOST + 1 - len(behind))])
-
-
-def _given_now() -> Exists:
-    """Whether a rule that is on would give, for the action's event, what the action gave."""
-    place = Q(product=None) | Q(product=OuterRef("event__product"))
-    # Among those of the product: an account or a site may have thousands, and by the columns
-    # themselves SQLite would walk through all of these.
-    rules = Rule.objects.alias(account=ACCOUNT, site=Coalesce("integration", 0))
-    same = rules.filter(
-        place,
-        enabled=True,
-        account=OuterRef("event__marketplace"),
-        trigger=OuterRef("event__trigger"),
-        site=OuterRef("integration"),
-        action=OuterRef("action"),
-        destination__external_id=OuterRef("destination_id"),
-    )
-    return Exists(same)
+    return behind + list(of_rule.filter(given_now())[: max(0, MOST + 1 - len(behind))])
 
 
 def _gives(rule: Rule, run: RuleRun) -> bool:

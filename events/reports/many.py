@@ -85,7 +85,7 @@ def of_review(events: Sequence[EventLog]) -> Look:
             event,
             event.customer,
             say("Mark as dealt with"),
-            "" if review.needs_a_person(event) else say("it was not left undone"),
+            "" if review.may_be_marked(event) else say("it was not left undone"),
         )
         for event in events[:LINES_AT_ONCE]
     ]

@@ -12,7 +12,7 @@ from django.db.models.expressions import RawSQL
 from events.access.ledger import Sale
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
-from events.reports import left_behind
+from events.reports import open_access
 from events.reports.many import Line
 from integrations.sentences import say
 from rules.listing import listed
@@ -59,7 +59,7 @@ def still_in(*, kept: bool = False) -> list[Refunded]:
     ]
     alone = {grant.pk for grant in grants} - _given_besides(grants)
     runs = (
-        left_behind.still_open()
+        open_access.still_open()
         .filter(grant__in=alone)
         .select_related(
             "rule",

@@ -44,9 +44,15 @@ def needs_a_person(event: EventLog) -> bool:
     return paid or event.status in {Status.UNKNOWN_TYPE, Status.UNREADABLE}
 
 
+def may_be_marked(event: EventLog) -> bool:
+    """Whether a person may mark it as dealt with: it needs a person, or what it gave was undone."""
+    undone = event.gave_nothing and event.undone_at is not None and event.dealt_with_at is None
+    return needs_a_person(event) or (undone and event.trigger == Trigger.PRODUCT_PURCHASED)
+
+
 def mark_reviewed(events: QuerySet[EventLog], *, by: str) -> int:
-    """Record that this person has dealt with the events that were left undone. Return how many."""
-    undone = EventLog.objects.filter(GAVE_NOTHING | NOT_UNDERSTOOD)
+    """Record that this person has dealt with the events that `may_be_marked`. Return how many."""
+    undone = EventLog.objects.filter(STILL_NOTHING | NOT_UNDERSTOOD)
     chosen = undone.filter(pk__in=list(events.order_by().values_list("pk", flat=True)))
     with transaction.atomic():
         audit.record_all(Act.EVENT_DISMISSED, chosen)

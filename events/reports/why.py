@@ -10,7 +10,7 @@ from events.deciding import revocations
 from events.execution import rule_history, wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DISMISSED
-from events.reports import batches, holders, pending_endings
+from events.reports import batches, holders, owed, pending_endings
 from events.reports.sentence import (
     GOOD,
     QUIET,
@@ -87,7 +87,7 @@ def _sentence(about: Standing, waiting: Mapping[int, str], done_to: batches.Done
     if about.held:
         return _has(name, about)
     if about.given:
-        return _owed(name, about)
+        return owed.sentence(name, about)
     if about.given_up is not None:
         return _was_done(about.given_up, {"name": name, "course": about.name}, done_to)
     if about.ended is not None and about.ended.opened_at:
@@ -156,36 +156,6 @@ def _corrected(about: Standing) -> Said | None:
         return None
     number = about.target.partition(":")[2]
     return say("Its number was corrected to {number} on {moment}.", number=number, moment=at(day))
-
-
-def _owed(name: str, about: Standing) -> Sentence:
-    """Return the sentence for access that is due and not in Thinkific, with no action under way."""
-    paid = [row for row in about.given if row.pk not in about.unpaid]
-    row, facts = (paid or about.given)[-1], {"name": name, "course": about.name}
-    if row.seen_at is None:
-        gave = [run.pk for run in about.runs if run.grant_id == row.pk and run.spec.gives_access]
-        due = say(
-            "{name} may not have {course}, due {since}.", since=holders.since(about, [row]), **facts
-        )
-        do = say("Retry its action.") if gave else say("Run the event's rules again.")
-        event, run = (None, gave[-1]) if gave else (row.event_id, None)
-        return Sentence(WAIT, joined([due, do]), Code.OWED, run=run, event=event)
-    facts |= {"moment": at(row.opened_at or row.decided_at), "source": holders.source(about, row)}
-    if left := about.unpaid.get(row.pk):
-        text = say(
-            "{name} has no access to {course}: it was given on {moment} through {source} to an "
-            "account that was deleted in Thinkific; {ending}.",
-            ending=revocations.sentence(left),
-            **facts,
-        )
-        return Sentence(QUIET, text, Code.ENDED, event=left.pk)
-    text = say(
-        "{name} has no access to {course}: it was given on {moment} through {source} to an account "
-        "that was deleted in Thinkific. To give it to the new account, run the event's rules "
-        "again.",
-        **facts,
-    )
-    return Sentence(WAIT, text, Code.LOST, event=row.event_id)
 
 
 def _ended(name: str, about: Standing, row: Grant) -> Sentence:

@@ -8,7 +8,7 @@ from events.deciding import revocations
 from events.execution import retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, RuleRun
-from events.reports import backfill, promise, review
+from events.reports import earlier, promise, review
 from rules import engine
 from rules.models import Rule
 from tests.support import factories, queued
@@ -216,7 +216,7 @@ def test_a_purchase_that_gave_nothing_gets_the_rule_that_was_made_later(world):
     bought = world.sell("10_product")
     assert bought.status == "no_rule"
     rule = world.rule("product_purchased", "create_course_enrollment", course, product="1048001")
-    assert list(backfill.matched_nothing(rule)) == [bought]
+    assert list(earlier.gave_nothing([rule])) == [bought]
     done = rerun([bought])
     assert (done.queued, done.left) == (1, {})
     assert done.sentence() == "1 action queued."
@@ -226,7 +226,7 @@ def test_a_purchase_that_gave_nothing_gets_the_rule_that_was_made_later(world):
     assert bought.status == "done"
     assert bought.sentences() == [(rule.sentence(), True, "run")]
     assert world.access("dana@example.com", course)
-    assert not backfill.matched_nothing(rule).exists()
+    assert not earlier.gave_nothing([rule]).exists()
 
 
 def test_what_ran_once_is_not_run_again(world):

@@ -21,10 +21,10 @@ from events.execution import wait_reasons
 from events.models import Delivery, EventLog, Grant, RuleRun, Tidying
 from events.reports import (
     activity_search,
-    backfill,
     behind_all_rules,
     coverage,
     customer_search,
+    earlier,
     rule_preview,
 )
 from events.retention import housekeeping
@@ -217,10 +217,10 @@ def test_only_the_events_of_a_rules_products_are_looked_at_for_it(old_shop: Worl
     rows = [row for row in coverage.judged() if row.product == rule.product]
     with explained() as plans:
         assert rule_preview.preview(rule).events == 0
-        assert not backfill.matched_nothing(rule)
+        assert not earlier.events([rule], None, 10)
         assert coverage.with_rules(rows)
     asked = [plan for sql, plan in plans.asked.items() if '"events_eventlog"."product_id"' in sql]
-    assert len(asked) == 3
+    assert len(asked) == 5
     assert [plan for plan in asked if "event_of_product" not in plan] == []
 
 

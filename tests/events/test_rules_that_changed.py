@@ -13,7 +13,7 @@ from events.execution.rerun import rerun
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.queue import wake
 from events.reports import backfill, customer_access, many, promise
-from events.reports.left_behind import by_deleted_rules, left_behind
+from events.reports.left_behind import by_deleted_rules, left_behind, with_what_stays
 from integrations import audit
 from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule
@@ -378,3 +378,16 @@ def test_who_was_said_to_keep_a_course_has_it_by_the_rule_that_gives_it_again(
     assert left_behind(rule.pk).rows == []
     lead(rule, ink)
     assert [run.destination_name for run in left_behind(rule.pk).still] == ["Ink and Wash"]
+
+
+def test_the_preview_says_what_stays_open_by_another_purchase(world, rule, ink, faces):
+    bought(world)
+    world.rule("product_purchased", GIVES, ink, product="77")
+    world.sell("10_product", product__id=77, order__id=9)
+    world.settle()
+    lead(rule, faces)
+    (row,) = with_what_stays(left_behind(rule.pk)).rows
+    assert row.line.what == "Give Drawing Faces; stays open by something else: Ink and Wash"
+    Grant.objects.filter(order_id="9").update(state="ended")
+    (row,) = with_what_stays(left_behind(rule.pk)).rows
+    assert row.line.what == "Give Drawing Faces, end Ink and Wash"

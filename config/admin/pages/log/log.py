@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import name_of
 from config.admin.pages import many
+from config.admin.pages.log import enrolling
 from config.admin.pages.log import event as event_page
 from config.admin.pages.log.log_filters import (
     NOT_YET_IN,
@@ -85,7 +86,7 @@ class LogAdmin(ReadOnly):
             _("Mark as dealt with"),
             "events.dismiss_eventlog",
             in_row=False,
-            fits=review.needs_a_person,
+            fits=review.may_be_marked,
         ),
         Button(
             "give_email",
@@ -122,9 +123,10 @@ class LogAdmin(ReadOnly):
     ) -> Any:
         new = Delivery.objects.filter(state=Delivery.State.NEW).order_by()
         context = {"unread": new[:MANY_UNREAD].count(), "heard": EventLog.objects.exists()}
+        page = super().changelist_view(request, context | (extra_context or {}))
         if request.GET.get(ResultFilter.parameter_name) in NOT_YET_IN:
-            context["offers_enrolling"] = self.has_rerun_permission(request)
-        return super().changelist_view(request, context | (extra_context or {}))
+            enrolling.add_to(page, may_run=self.has_rerun_permission(request))
+        return page
 
     # Columns
 

@@ -20,6 +20,7 @@ from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.products import product_deleting
 from config.admin.pages.products.coverage_meanwhile import said_added
 from config.admin.pages.products.product_form import ProductForm
+from config.admin.pages.rules import earlier_offer as offer
 from config.admin.pages.rules import edited_rule, given_by_rule, left_over, undo_offers
 from config.admin.parts import badges, batch_links
 from config.admin.parts.audited import Acts, Audited
@@ -166,8 +167,8 @@ class ProductAdmin(Audited, ListAdmin):
         left = leftovers.judged(product, rules + everywhere)
         to_change = {each.rule.trigger for each in left if each.instead}
         open_ = [each for each in holes if each not in to_change]
-        rule_now = next(filter(backfill.gives_now, rules + everywhere), None)
-        before = backfill.preview(rule_now, product=product) if rule_now else None
+        giving = [*filter(backfill.gives_now, rules + everywhere)]
+        before = backfill.preview(*giving, product=product) if giving else None
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
         badges.note_had(newest)
@@ -184,10 +185,11 @@ class ProductAdmin(Audited, ListAdmin):
             "kept_by_buyers": edited_rule.kept_by_buyers(rules) if may_move else [],
             "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
             "pairs": pairing.by_trigger(_companions(rules)),
-            "rule_now": rule_now,
             "before": before,
+            "before_page": offer.address(giving, product),
+            "lacking": offer.lacking(before.lacking) if before else "",
             "undone_before": before.customers_undone if before else 0,
-            "why_before": _why_before(rule_now, before),
+            "why_before": _why_before(giving, before),
             "ran_before": batch_links.of_rules(request, rules),
             "events": newest,
         }
@@ -262,11 +264,11 @@ class ProductAdmin(Audited, ListAdmin):
             self.message_user(request, say("Not copied: {rule}", rule=sentence), messages.WARNING)
 
 
-def _why_before(rule: Rule | None, before: backfill.Preview | None) -> str:
-    """Return why the rule did not run for buyers whom it would give something now."""
-    if rule is None or before is None or not before.run:
+def _why_before(giving: list[Rule], before: backfill.Preview | None) -> str:
+    """Return why these rules did not run for buyers who got nothing."""
+    if before is None or not before.got_nothing:
         return ""
-    return backfill.since(before.run[0].event, rule, several=before.only is None)
+    return backfill.since(before.run[0].event, giving[0], several=before.only is None)
 
 
 def _companions(rules: list[Rule]) -> list[Rule]:

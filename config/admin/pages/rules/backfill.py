@@ -1,19 +1,17 @@
 """Buyers from before a rule: who they are, and what each would get, before anything runs."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
 
 from config.admin.pages import many
 from config.admin.pages.rules import given_by_rule, left_over
+from config.admin.pages.rules.earlier_offer import MOST_RULES, address, sentence
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.execution.rerun import Rerun, rerun
@@ -26,8 +24,6 @@ from integrations.models import Product
 from integrations.sentences import Said, say, say_count
 from rules.models import Rule
 
-# Rules saved at once can be as many as a page's rows times their courses.
-MOST_RULES = 500
 # The button for those for whom a person undid what was given.
 UNDONE = "undone"
 
@@ -48,7 +44,8 @@ def show(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         chosen = preview.undone if UNDONE in request.POST else preview.run
         batch = many.begin(request, _title_of_batch(rules))
-        came = rerun([each.event for each in chosen], batch=batch)
+        only = {each.event.pk: each.rules for each in chosen}
+        came = rerun([each.event for each in chosen], batch=batch, only=only)
         if came.queued:
             _record(rules, came, batch)
         text = came.sentence() if chosen else say("Nothing was queued: nobody is left.")
@@ -64,6 +61,7 @@ def show(request: HttpRequest) -> HttpResponse:
         product=product,
         gives=gives,
         preview=preview,
+        may_be_marked=any(each.event.gave_nothing for each in preview.left_out),
         most=backfill.MAX_EVENTS,
         back=way_back(request),
         origin=_origin(request, product or rules[0].product),
@@ -98,14 +96,6 @@ def _title_of_batch(rules: Sequence[Rule]) -> Said:
     return say("For earlier buyers: {number} rules", number=len(rules))
 
 
-def address(rules: Sequence[Rule], product: Product | None = None, *, back: str = "") -> str:
-    """Return the address of this page for these rules; it says who is left."""
-    asked: dict[str, Any] = {"rule": [rule.pk for rule in rules]}
-    asked |= {"product": product.pk} if product else {}
-    asked |= {BACK: back} if back else {}
-    return f"{reverse('admin:earlier')}?{urlencode(asked, doseq=True)}"
-
-
 def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
     """Add a message with a link to buyers who paid before these rules gave anything.
 
@@ -118,17 +108,8 @@ def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
         messages.warning(request, kept)
     if left := left_over.of_rules(request, giving):
         messages.warning(request, left)
-    if not giving or not request.user.has_perm("events.rerun_eventlog"):
-        return
-    if number := backfill.preview(*giving).customers:
-        page = address(giving, back=back)
-        link = format_html('<a href="{}">{}</a>', page, say("See and enroll them"))
-        buyers = say_count(
-            number,
-            "1 buyer paid before and got nothing for it:",
-            "{number} buyers paid before and got nothing for it:",
-        )
-        messages.success(request, format_html("{} {}", buyers, link))
+    if text := sentence(request, giving, back):
+        messages.success(request, text)
 
 
 def _origin(request: HttpRequest, product: Product | None) -> tuple[str, str]:

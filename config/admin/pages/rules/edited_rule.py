@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 
+from django.contrib import messages
 from django.db.models import Max
+from django.forms import ModelForm
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.admin.pages.rules import given_by_rule
+from config.admin.pages.rules import earlier_offer, given_by_rule
 from config.admin.parts import badges
-from config.admin.parts.buttons import page_of
+from config.admin.parts.buttons import page_of, way_back
 from events.reports.left_behind import left_behind
 from integrations.audit import Act
 from integrations.models import AuditEntry
@@ -59,6 +62,26 @@ def kept_by_buyers(rules: Iterable[Rule], *, back: str = "") -> list[tuple[Rule,
     edited = list(last.values_list("number", flat=True)[:LOOKED_AT])
     told = [(numbers[each], given_by_rule.sentence(int(each), back=back)) for each in edited]
     return [(rule, sentence) for rule, sentence in told if sentence]
+
+
+def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[tuple[int, str]]:
+    """Return messages, each after its level, about what is left to do after this edit.
+
+    None are left for the product's page, if the person goes back to it: it shows them anyway.
+    """
+    changed = set(form.changed_data)
+    if rule.product is not None and way_back(request) == page_of(rule.product):
+        return []
+    told: list[tuple[int, str]] = []
+    if changed & {*changing.LEADS, "enabled"}:
+        page = reverse("admin:rules_rule_changelist")
+        if earlier := earlier_offer.sentence(request, [rule], page):
+            told.append((messages.INFO, earlier))
+    if changed & {*changing.LEADS}:
+        before = form.initial.get("destination") if "destination" in changed else None
+        if text := sentence(rule, before):
+            told.append((messages.WARNING, text))
+    return told
 
 
 def sentence(rule: Rule, before: int | None) -> SafeString | None:

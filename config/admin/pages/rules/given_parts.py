@@ -13,7 +13,7 @@ from config.admin.pages.rules import keeping
 from config.admin.parts.badges import brief
 from events.deciding import revocations
 from events.models import EventLog, RuleRun
-from events.reports.left_behind import MOST, Behind, LeftBehind
+from events.reports.left_behind import MOST, Behind, LeftBehind, with_what_stays
 from events.reports.many import Line
 from integrations.sentences import Said, joined, say, say_count
 from rules.listing import listed
@@ -27,6 +27,7 @@ PRODUCTS = 200
 
 def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) -> dict[str, Any]:
     """Return what the template shows of these buyers; `kept` is what others may keep."""
+    found = with_what_stays(found)
     can = [row.line for row in found.rows if not row.why_not]
     left_out = [row.line for row in found.rows if row.why_not]
     still = found.still[:LINES_SHOWN]

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from config.admin.pages.integrations.integration_messages import refreshed
 from config.admin.pages.rules import given_by_rule, left_over, rule_parts
+from config.admin.pages.rules.earlier_offer import lacking
 from config.admin.pages.rules.rule_draft import MAX_RULES, Draft
 from config.admin.parts import checklist
 from config.admin.parts.buttons import go_back
@@ -160,8 +161,12 @@ def _next_step() -> checklist.Task | None:
 
 
 def _together(rules: list[Rule], before: backfill.Preview) -> tuple[Any, ...]:
-    """Return a product's number, each of its rules, and how many run (0 if any is off)."""
-    each = [(rule, rule.gives_on_purchase, before.customers_of(rule)) for rule in rules]
+    """Return a product's number, each of its rules, and how many run (0 if any is off).
+
+    With each rule: whether it gives on a purchase, its earlier customers, and what they lack.
+    """
+    parts = [(rule, before.of(rule)) for rule in rules]
+    each = [(rule, rule.gives_on_purchase, part.customers, lacking(part)) for rule, part in parts]
     runs = len(rules) if all(rule.enabled for rule in rules) else 0
     return rules[0].product_id, each, runs
 

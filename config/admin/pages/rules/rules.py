@@ -18,6 +18,7 @@ from django.utils.translation import pgettext, pgettext_lazy
 from config.admin.menu import allowed
 from config.admin.pages.rules import (
     backfill,
+    earlier_offer,
     edited_rule,
     given_by_rule,
     rule_deleting,
@@ -166,6 +167,7 @@ class RuleAdmin(Audited, ListAdmin):
         rule: Rule = context["original"]
         before = batch_links.of_rules(request, [rule])
         context |= {"beside": edited_rule.beside(rule), "ran_before": before}
+        context |= {"earlier": earlier_offer.sentence(request, [rule], request.get_full_path())}
         if self.has_change_permission(request, rule):
             given: Any = request.POST if request.method == "POST" else request.GET
             given = given if "trigger" in given else answers_of(rule)
@@ -176,13 +178,8 @@ class RuleAdmin(Audited, ListAdmin):
 
     def save_model(self, request: HttpRequest, obj: Rule, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if not set(changing.LEADS) & set(form.changed_data):
-            return
-        before = form.initial.get("destination") if "destination" in form.changed_data else None
-        # The product's page shows it anyway.
-        told_there = obj.product is not None and way_back(request) == page_of(obj.product)
-        if not told_there and (text := edited_rule.sentence(obj, before)):
-            self.message_user(request, text, messages.WARNING)
+        for level, text in edited_rule.to_tell(request, obj, form):
+            self.message_user(request, text, level)
 
     def response_post_save_change(self, request: HttpRequest, obj: Rule) -> HttpResponseRedirect:
         """Redirect to the page from which it was opened."""

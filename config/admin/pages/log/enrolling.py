@@ -1,0 +1,24 @@
+"""What the log offers for buyers who paid and are not in: enroll them, or make rules first."""
+
+from django.http import HttpResponse
+from django.template.response import TemplateResponse
+
+from events.models import EventLog
+from events.reports import dashboard, review
+
+
+def add_to(page: HttpResponse, *, may_run: bool) -> None:
+    """Tell the page of the list for which of its products no rule that is on gives anything.
+
+    Without a rule for any of them, and with nothing to retry, it offers no button to enroll.
+    """
+    shown = getattr(page, "context_data", None) or {}
+    if not isinstance(page, TemplateResponse) or "cl" not in shown:
+        return
+    listed = EventLog.objects.filter(pk__in=shown["cl"].queryset.order_by().values("pk"))
+    products = dashboard.unfulfilled_products(listed.filter(review.GAVE_NOTHING))
+    to_set_up = [each for each in products if each.product and not each.rule]
+    can_run = any(each.rule for each in products) or listed.exclude(gave_nothing=True).exists()
+    # Of more products than these it is not known.
+    can_run = can_run or len(products) == dashboard.MOST_PRODUCTS
+    shown |= {"offers_enrolling": may_run and can_run, "to_set_up": to_set_up}

@@ -1,0 +1,76 @@
+"""The offer to enroll earlier buyers: how many lack what rules give, and where they are listed."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin.parts.badges import brief
+from config.admin.parts.buttons import BACK
+from events.reports import backfill
+from integrations.models import Product
+from integrations.sentences import Said, say, say_count
+from rules.listing import listed
+from rules.models import Rule
+
+# Rules saved at once can be as many as a page's rows times their courses.
+MOST_RULES = 500
+COURSES_NAMED = 3
+
+
+def address(rules: Sequence[Rule], product: Product | None = None, *, back: str = "") -> str:
+    """Return the address of the page for these rules, which says who is left."""
+    asked: dict[str, Any] = {"rule": [rule.pk for rule in rules]}
+    asked |= {"product": product.pk} if product else {}
+    asked |= {BACK: back} if back else {}
+    return f"{reverse('admin:earlier')}?{urlencode(asked, doseq=True)}"
+
+
+def sentence(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeString | None:
+    """Return how many earlier buyers lack what these rules give on a purchase, with a link to them.
+
+    None if nobody does, or if the person may not run the rules for them.
+    """
+    giving = [rule for rule in rules if backfill.gives_now(rule)][:MOST_RULES]
+    if not giving or not request.user.has_perm("events.rerun_eventlog"):
+        return None
+    found = backfill.preview(*giving)
+    if not found.customers:
+        return None
+    text = lacking(found) or say_count(
+        found.got_nothing,
+        "1 buyer paid before and got nothing for it:",
+        "{number} buyers paid before and got nothing for it:",
+    )
+    page = address(giving, back=back)
+    return format_html('{} <a href="{}">{}</a>', text, page, say("See and enroll them"))
+
+
+def lacking(found: backfill.Preview) -> Said | str:
+    """Say how many earlier buyers do not have what the rules would give for them.
+
+    "" if the purchases of all who lack it gave nothing at all: pages say more of these.
+    """
+    if not found.lacking.run:
+        return ""
+    who = {
+        "more": "+" if found.more else "",
+        "courses": listed([*map(brief, found.courses)], COURSES_NAMED),
+    }
+    if len(found.courses) > 1:
+        return say_count(
+            found.customers,
+            "1 earlier buyer does not have all of this: {courses}.",
+            "{number}{more} earlier buyers do not have all of this: {courses}.",
+            **who,
+        )
+    return say_count(
+        found.customers,
+        "1 earlier buyer does not have {courses}.",
+        "{number}{more} earlier buyers do not have {courses}.",
+        **who,
+    )

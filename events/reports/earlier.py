@@ -1,0 +1,150 @@
+"""Events from before a rule: those that gave nothing, and those for which it has not run."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import Exists, IntegerField, Max, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
+
+from events.models import EventLog, Grant, RuleRun
+from events.models.event_log import ACCOUNT, WHAT
+from events.models.runs import RuleRunQuerySet
+from integrations.models import AuditEntry, Product
+from rules import actions
+from rules.models import Rule
+
+# What was waived by a person may be given again, so a run of it does not count as given.
+TAKEN_BACK = Q(rule=None, grant__state=Grant.State.WAIVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The rules that have not run for an event. Of `undone`, a person took back the same thing."""
+
+    fresh: list[Rule] = field(default_factory=list)
+    undone: list[Rule] = field(default_factory=list)
+
+
+def events(rules: Collection[Rule], product: Product | None, most: int) -> list[EventLog]:
+    """Return events from before these rules, at most so many.
+
+    Those that gave nothing come first, but what a person has undone of these comes last.
+    """
+    nothing = gave_nothing(rules, product)
+    found: list[EventLog] = []
+    for rows in (
+        nothing.filter(undone_at=None),
+        not_run(rules, product),
+        nothing.filter(undone_at__isnull=False),
+    ):
+        # The bodies may be large, and are not needed here.
+        known = rows.select_related("customer", "product", "delivery")
+        known = known.defer("delivery__sealed_body", "delivery__query")
+        found += known[: most - len(found)] if len(found) < most else ()
+    return found
+
+
+def gave_nothing(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[EventLog]:
+    """Return events of the rules' triggers and products that gave nothing, newest first.
+
+    Events that a person has dealt with are left out. `product` narrows global rules.
+    """
+    return _of(rules, product).filter(gave_nothing=True)
+
+
+def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[EventLog]:
+    """Return events that gave something, and for which one of these rules has not run.
+
+    Nor did another that gave the same, such as one deleted since, unless a person took it back.
+    Only rules that are on and give access count. The order is the same, and the same events are
+    left out.
+    """
+    offered = [rule for rule in rules if rule.enabled and rule.spec.gives_access]
+    if not offered:
+        return EventLog.objects.none()
+    # Of later events the rules knew what they know now, so that they have run if they fit.
+    events = _of(offered, product).filter(
+        gave_nothing=False, customer__isnull=False, received_at__lt=_last_changed(offered)
+    )
+    events = events.exclude(status=EventLog.Status.REPEAT)
+    return events.filter(Exists(_fitting(offered).filter(~Exists(_ran()))))
+
+
+def missing(fitting: Mapping[EventLog, Sequence[Rule]]) -> dict[int, Missing]:
+    """Return, by event ID, those of its rules of which no run exists, as `not_run` has it."""
+    ran: dict[int, list[RuleRun]] = defaultdict(list)
+    giving = RuleRun.objects.filter(event__in=fitting, action__in=actions.giving_access())
+    for run in giving.select_related("grant") if fitting else ():
+        ran[run.event_id].append(run)
+    found = {}
+    for event, rules in fitting.items():
+        found[event.pk] = each = Missing()
+        for rule in rules:
+            place = (rule.integration_id, rule.target)
+            same = [
+                run
+                for run in ran[event.pk]
+                if run.rule_id == rule.pk or (run.integration_id, run.target) == place
+            ]
+            if not same:
+                each.fresh.append(rule)
+            elif all(_is_taken_back(run) for run in same):
+                each.undone.append(rule)
+    return found
+
+
+def _of(rules: Iterable[Rule], product: Product | None) -> QuerySet[EventLog]:
+    asked: dict[tuple[int, str], set[int | None]] = defaultdict(set)
+    for rule in rules:
+        number = rule.product_id or (product.pk if product else None)
+        asked[rule.marketplace_id, rule.trigger].add(number)
+    wanted = Q(pk__in=())
+    for (account, trigger), products in asked.items():
+        if None in products:
+            wanted |= Q(account=account, trigger=trigger)
+        else:
+            wanted |= Q(account=account, what=trigger, product__in=products)
+    events = EventLog.objects.alias(account=ACCOUNT, what=WHAT)
+    return events.filter(wanted, dealt_with_at=None).order_by("-received_at", "-pk")
+
+
+def _last_changed(rules: Collection[Rule]) -> datetime:
+    """Return when one of the rules was last made, changed or turned on."""
+    entries = AuditEntry.objects.filter(
+        kind=Rule._meta.model_name, number__in=[str(rule.pk) for rule in rules]
+    )
+    last: datetime | None = entries.aggregate(last=Max("at"))["last"]
+    made = max(rule.created_at for rule in rules)
+    return max(last, made) if last else made
+
+
+def _fitting(rules: Collection[Rule]) -> QuerySet[Rule]:
+    """Return those of the rules that are for the event of the outer query."""
+    # By expressions: SQLite would look up each of the numbers for each event.
+    number = Coalesce("pk", 0, output_field=IntegerField())
+    account = Coalesce("marketplace", 0, output_field=IntegerField())
+    among = Rule.objects.alias(of_these=number, account=account)
+    return among.filter(
+        Q(product=None) | Q(product=OuterRef("product")),
+        of_these__in=[rule.pk for rule in rules],
+        account=OuterRef("marketplace"),
+        trigger=OuterRef("trigger"),
+    )
+
+
+def _ran() -> RuleRunQuerySet:
+    """Return the runs of the outer rule, or of another with its course, for the outer event."""
+    same = Q(
+        integration=OuterRef("integration"),
+        action=OuterRef("action"),
+        destination_id=OuterRef("destination__external_id"),
+    )
+    runs = RuleRun.objects.filter(Q(rule=OuterRef("pk")) | same, event=OuterRef(OuterRef("pk")))
+    return runs.exclude(TAKEN_BACK)
+
+
+def _is_taken_back(run: RuleRun) -> bool:
+    waived = run.grant is not None and run.grant.state == Grant.State.WAIVED
+    return run.rule_id is None and waived

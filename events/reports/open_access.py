@@ -1,0 +1,44 @@
+"""The actions that gave access which is open now, and whether a rule still gives it."""
+
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Coalesce
+
+from events.models import Grant, RuleRun
+from events.models.event_log import ACCOUNT
+from events.models.runs import RuleRunQuerySet
+from rules import actions
+from rules.models import Rule
+
+
+def giving() -> RuleRunQuerySet:
+    """Return all actions that give access."""
+    return RuleRun.objects.filter(action__in=actions.giving_access())
+
+
+def still_open() -> RuleRunQuerySet:
+    """Return the actions that gave a purchase access that is open now."""
+    still = giving().filter(
+        grant__state=Grant.State.ACTIVE,
+        grant__source=Grant.Source.PURCHASE,
+    )
+    return still.select_related(
+        "event", "event__customer", "event__delivery", "grant__customer"
+    ).defer("event__delivery__sealed_body", "event__delivery__query")
+
+
+def given_now() -> Exists:
+    """Return a condition: a rule that is on would give, for the action's event, what it gave."""
+    place = Q(product=None) | Q(product=OuterRef("event__product"))
+    # Among those of the product: an account or a site may have thousands, and by the columns
+    # themselves SQLite would walk through all of these.
+    rules = Rule.objects.alias(account=ACCOUNT, site=Coalesce("integration", 0))
+    same = rules.filter(
+        place,
+        enabled=True,
+        account=OuterRef("event__marketplace"),
+        trigger=OuterRef("event__trigger"),
+        site=OuterRef("integration"),
+        action=OuterRef("action"),
+        destination__external_id=OuterRef("destination_id"),
+    )
+    return Exists(same)

@@ -1,0 +1,45 @@
+"""Say in one sentence why access that is due is not in Thinkific, and what to do."""
+
+from events.deciding import revocations
+from events.reports import holders
+from events.reports.sentence import QUIET, WAIT, Code, Sentence
+from events.reports.standing import Standing
+from integrations.sentences import at, joined, say
+
+
+def sentence(name: str, about: Standing) -> Sentence:
+    """Return the sentence for access that is due and not in Thinkific, with no action under way."""
+    paid = [row for row in about.given if row.pk not in about.unpaid]
+    row, facts = (paid or about.given)[-1], {"name": name, "course": about.name}
+    left = about.unpaid.get(row.pk)
+    if row.seen_at is None and left:
+        text = say(
+            "{name} may not have {course}, and nothing is due any more: {ending}.",
+            ending=revocations.sentence(left),
+            **facts,
+        )
+        return Sentence(QUIET, text, Code.ENDED, event=left.pk)
+    if row.seen_at is None:
+        gave = [run.pk for run in about.runs if run.grant_id == row.pk and run.spec.gives_access]
+        due = say(
+            "{name} may not have {course}, due {since}.", since=holders.since(about, [row]), **facts
+        )
+        do = say("Retry its action.") if gave else say("Run the event's rules again.")
+        event, run = (None, gave[-1]) if gave else (row.event_id, None)
+        return Sentence(WAIT, joined([due, do]), Code.OWED, run=run, event=event)
+    facts |= {"moment": at(row.opened_at or row.decided_at), "source": holders.source(about, row)}
+    if left:
+        text = say(
+            "{name} has no access to {course}: it was given on {moment} through {source} to an "
+            "account that was deleted in Thinkific; {ending}.",
+            ending=revocations.sentence(left),
+            **facts,
+        )
+        return Sentence(QUIET, text, Code.ENDED, event=left.pk)
+    text = say(
+        "{name} has no access to {course}: it was given on {moment} through {source} to an account "
+        "that was deleted in Thinkific. To give it to the new account, run the event's rules "
+        "again.",
+        **facts,
+    )
+    return Sentence(WAIT, text, Code.LOST, event=row.event_id)

@@ -1,0 +1,186 @@
+"""A rule for a second course is offered for those who bought before it, and raises no alarm."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from events.models import Batch, EventLog, Grant, RuleRun
+from events.reports import backfill, promise
+from integrations.models import Destination
+from rules import changing
+from rules.models import Rule
+from tests.support.pages import press, signed_in, words
+from tests.support.world import World
+
+ALICE, BOB, CARL = "alice@example.com", "bob@example.com", "carl@example.com"
+GIVES = "create_course_enrollment"
+LACK = "2 earlier buyers do not have Bonus."
+
+
+@pytest.fixture
+def bonus(world: World) -> Destination:
+    """Three have bought the first course, and Carl was refunded."""
+    world.rule("product_purchased", GIVES, world.course("First"), product="1048001")
+    for order, email in enumerate((ALICE, BOB, CARL), 1):
+        world.sell("10_product", customer__email=email, order__id=order)
+    world.sell("20_product", customer__email=CARL, order__id=3)
+    world.settle()
+    return world.course("Bonus")
+
+
+def second(world: World, bonus: Destination, **fields: object) -> Rule:
+    rule = world.rule("product_purchased", GIVES, bonus, product="1048001")
+    Rule.objects.filter(pk=rule.pk).update(**fields)
+    return Rule.objects.get(pk=rule.pk)
+
+
+def would_run(*rules: Rule) -> list[str]:
+    return [row.event.order_id for row in backfill.preview(*rules).run]
+
+
+def enroll(client: Client, rule: Rule) -> None:
+    client.post(reverse("admin:earlier"), {"rule": rule.pk})
+
+
+def test_those_who_have_the_first_course_lack_the_second_and_the_refunded_is_left_out(world, bonus):
+    rule = second(world, bonus)
+    found = backfill.preview(rule)
+    assert [row.event.order_id for row in found.run] == ["2", "1"]
+    assert [row.rules for row in found.run] == [[rule], [rule]]
+    assert [row.why_not[:22] for row in found.left_out] == ["order 3 was refunded o"]
+
+
+def test_each_page_that_one_comes_by_offers_it(world, bonus):
+    rule, admin = second(world, bonus), signed_in(roles.MANAGER)
+    product = rule.product_id
+    for page in (
+        reverse("admin:new-rule-added") + f"?rule={rule.pk}",
+        reverse("admin:rules_rule_change", args=[rule.pk]),
+        reverse("admin:integrations_product_change", args=[product]),
+        reverse("admin:new-rule")
+        + f"?product={product}&trigger=product_purchased&action={GIVES}&destination={bonus.pk}",
+    ):
+        shown = admin.get(page)
+        assert LACK in words(shown), page
+        assert f"{reverse('admin:earlier')}?rule={rule.pk}" in shown.content.decode() or (
+            f"rule={rule.pk}&amp;product={product}" in shown.content.decode()
+        )
+
+
+def test_turning_it_on_offers_it(world, bonus):
+    rule, admin = second(world, bonus, enabled=False), signed_in(roles.MANAGER)
+    page = reverse("admin:rules_rule_change", args=[rule.pk])
+    assert LACK not in words(admin.get(page))
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
+    assert LACK in words(admin.get(page))
+
+
+def test_it_raises_no_alarm(world, bonus):
+    second(world, bonus)
+    assert not promise.unfulfilled().exists()
+    assert "Paid and not in" not in words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+
+
+def test_only_the_chosen_rule_runs_and_nothing_else_is_retried(world, bonus):
+    other = world.rule("product_purchased", GIVES, world.course("Third"), product="1048001")
+    RuleRun.objects.filter(customer__email=ALICE).update(status="failed")
+    rule = second(world, bonus)
+    before = RuleRun.objects.count()
+    enroll(signed_in(roles.MANAGER), rule)
+    made = RuleRun.objects.filter(rule=rule)
+    assert RuleRun.objects.count() == before + 2 == before + made.count()
+    assert RuleRun.objects.get(customer__email=ALICE, destination_name="First").status == "failed"
+    batch = Batch.objects.get()
+    assert set(batch.run_ids) == set(made.values_list("pk", flat=True))
+    # Nothing says of the other rule that it ran.
+    ran = EventLog.objects.filter(runs__in=made)
+    assert not [event for event in ran if [other.pk, "run"] in event.verdicts]
+    world.settle()
+    assert would_run(rule) == []
+    assert would_run(other) == ["2", "1"]
+
+
+def test_after_undo_they_are_asked_for_alone_and_keep_the_first(world, bonus):
+    rule, admin = second(world, bonus), signed_in(roles.MANAGER)
+    enroll(admin, rule)
+    world.settle()
+    batch = Batch.objects.get()
+    chosen = ",".join(map(str, batch.run_ids))
+    admin.post(f"{reverse('admin:undo-batch')}?number={batch.pk}", {"chosen": chosen})
+    world.settle()
+    active = Grant.objects.active().filter(customer__email__in=[ALICE, BOB])
+    assert {grant.name for grant in active} == {"First"}
+    found = backfill.preview(rule)
+    assert found.run == []
+    assert [row.event.order_id for row in found.undone] == ["2", "1"]
+    admin.post(reverse("admin:earlier"), {"rule": rule.pk, "undone": "1"})
+    world.settle()
+    assert Grant.objects.active().filter(name="Bonus").count() == 2
+
+
+def test_what_a_deleted_rule_gave_counts_as_given(world, bonus):
+    rule = second(world, bonus)
+    enroll(signed_in(roles.MANAGER), rule)
+    world.settle()
+    changing.delete(Rule.objects.filter(pk=rule.pk))
+    assert would_run(second(world, bonus)) == []
+
+
+def test_whom_an_edited_rule_gave_something_else_is_left_to_the_page_of_moving(world, bonus):
+    first = Rule.objects.get()
+    changing.give_instead([first], bonus, on=True)
+    assert would_run(first) == []
+
+
+def test_rules_that_end_access_are_not_offered_where_something_ran(world, bonus):
+    world.rule("product_refunded", "expire_course_enrollment", bonus, product="1048001")
+    world.sell("20_product", customer__email=BOB, order__id=2)
+    first = Destination.objects.get(name="First")
+    ends = world.rule("product_refunded", "expire_course_enrollment", first, product="1048001")
+    EventLog.objects.update(gave_nothing=False)
+    assert backfill.preview(ends) == backfill.Preview([], [], [], more=False)
+
+
+# The list of those who paid and are not in
+
+
+def not_in(role: str = roles.MANAGER) -> str:
+    page = signed_in(role).get(reverse("admin:events_eventlog_changelist"), {"result": "not_in"})
+    return page.content.decode()
+
+
+def test_where_no_rule_fits_the_list_names_the_product_and_offers_a_rule(world):
+    world.sell("10_product", customer__email=ALICE, order__id=1)
+    shown = not_in()
+    assert "No rule that is on gives anything for Example Course One." in shown
+    product = EventLog.objects.get().product_id
+    new = f"{reverse('admin:new-rule')}?product={product}&amp;trigger=product_purchased"
+    assert new in shown
+    assert "rerun_chosen" not in shown.split("result_list")[0].split("<select")[0]
+    assert "Once a rule fits, you can enroll them together" not in shown
+    assert new not in not_in(roles.SUPPORT)
+
+
+def test_where_a_rule_that_is_off_fits_the_list_offers_to_turn_it_on(world):
+    rule = world.rule("product_purchased", GIVES, world.course(), product="1048001", enabled=False)
+    world.sell("10_product", customer__email=ALICE, order__id=1)
+    turn_on = reverse("admin:rules_rule_do_switch_on", args=[rule.pk])
+    assert turn_on in not_in()
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
+    shown = not_in()
+    assert turn_on not in shown
+    assert "Once a rule fits, you can enroll them together" in shown
+
+
+# Marking
+
+
+def test_what_was_undone_can_be_marked_as_dealt_with_and_leaves_the_page(world):
+    world.sell("10_product", customer__email=ALICE, order__id=1)
+    rule = world.rule("product_purchased", GIVES, world.course(), product="1048001")
+    event = EventLog.objects.get()
+    EventLog.objects.update(undone_at=event.received_at)
+    assert len(backfill.preview(rule).undone) == 1
+    press(signed_in(roles.MANAGER), event, "deal_with")
+    assert backfill.preview(rule).undone == []
