@@ -244,7 +244,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _rule_of(batch: Batch) -> str:
-    """Return the sentence of the one rule that ran for earlier buyers; "" for any other batch."""
+    """Return the sentence of the rule if a single one ran for earlier buyers, else ""."""
     return str(facts(batch.title).get("rule", "")) if isinstance(batch.title, Said) else ""
 
 

@@ -201,7 +201,7 @@ def _groups(request: HttpRequest, word: str, most: int) -> list[Group]:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """Show the results; if the field asks to open the only one, redirect to it."""
+    """Show the results. With `open` in the address, go to the only result if there is just one."""
     word = visible(params.word(request.GET.get("q")))
     groups = _groups(request, word, MOST) if word else []
     found = [hit for group in groups for hit in group.hits]

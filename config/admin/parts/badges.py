@@ -100,7 +100,7 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
 
 
 def happened(event: EventLog) -> str:
-    """Return what happened, in words; of an ending by hand whose day is to come, that day."""
+    """Return what happened, in words. An ending by hand that is still to come names its day."""
     if event.by_hand == EventLog.ByHand.END:
         days = [r.next_attempt_at for r in event.runs.all() if r.is_pending and r.next_attempt_at]
         if days:
@@ -159,7 +159,7 @@ def whose(run: RuleRun) -> SafeString:
 
 
 def as_sent(event: EventLog) -> SafeString:
-    """The name and the address that cannot be used, as they came; "–" where there are none."""
+    """Return the name and the unusable address as SamCart sent them; "–" if there are none."""
     name, address = (breakable(brief(each)) for each in (event.name_as_sent, event.email_as_sent))
     if name and address:
         return format_html('{} <span class="soft line">{}</span>', name, address)

@@ -40,7 +40,7 @@ def there(request: HttpRequest, entries: Iterable[AuditEntry]) -> dict[int, Batc
 
 
 def undone(entries: Iterable[AuditEntry]) -> set[int]:
-    """Return the pks of the given acts on events that were part of a batch and were undone."""
+    """Return the pks of those entries that are acts of a batch on an event and were undone."""
     parts = {entry.pk: (entry.number, number_of(entry)) for entry in entries if entry.act in DONE}
     numbers = {number for _, number in parts.values() if number is not None}
     undoing = Batch.objects.filter(undoes__in=numbers).values_list("pk", "undoes")
@@ -57,7 +57,7 @@ def undone(entries: Iterable[AuditEntry]) -> set[int]:
 
 
 def link(request: HttpRequest, number: int) -> SafeString:
-    """ "See what came of it"; that page leads back to this one."""
+    """Return a link "See what came of it" to the batch's page, which leads back to this one."""
     asked = {"number": number, BACK: request.get_full_path()}
     page = f"{reverse('admin:batch')}?{urlencode(asked)}"
     return format_html('<a href="{}">{}</a>', page, say("See what came of it"))

@@ -35,7 +35,7 @@ class Button:
     `style` is "", "primary" or "danger". `fits` says for which rows it is shown; posting it for
     another row does no harm, because the service behind it checks again. `on_page` and `in_row` say
     where it is shown, and `last` puts it behind a page's links. `confirm` returns sentences to read
-    before the button can be pressed, on pages only.
+    before the button can be pressed; rows do not show them.
     """
 
     name: str

@@ -24,7 +24,7 @@ from config.admin.parts.params import page_number, row_ids, word
 from integrations.sentences import Text, grouped, say
 
 COUNTED = 1000
-# Where the number of a row stands in the address that is made for all of them.
+# Stands for a row's number in the address that is built once for all rows.
 ROW = "the-row"
 CHOOSE = [("", _("Choose…"))]
 
@@ -69,9 +69,9 @@ class NumberOf(Subquery):
 
 
 class RowList(ChangeList):
-    """Django's, but the address to which its rows lead is put together once for all of them.
+    """Django's list, but the address that rows lead to is built once for all of them.
 
-    Django makes each by itself, and looks it up among all addresses before it adds the filters.
+    Django builds one for each row, and resolves it again before it adds the filters.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -186,9 +186,9 @@ class ListAdmin(Buttons):
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
     ) -> HttpResponse | None:
-        """An action for the ticked rows; refuses them all when one of them cannot be a row.
+        """Run an action for the ticked rows; refuse all of them if one is not a row's number.
 
-        When it is done the person is back on the page that asked for it, which may be another one.
+        Afterward lead back to the page that asked for it, which may be another one.
         """
         ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if len(row_ids(ticked)) != len(ticked):

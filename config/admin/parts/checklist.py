@@ -24,7 +24,7 @@ from rules.triggers import Trigger
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A line of the checklist. `url` is where it is done.
+    """A line of the checklist. `url` is the address where it is done.
 
     `how` says more while it is the next one, with `button` below. What Admit cannot see is ticked
     by a person: `ticked` is the label of that, and `tick` the address it is posted to. If Admit
@@ -119,7 +119,7 @@ def _test_order() -> Task:
 
 
 def _only_key_is_rejected(school: Integration) -> bool:
-    """Return whether it was connected once, and Thinkific rejects its key now."""
+    """Return whether the school was connected once, and Thinkific rejects its key now."""
     return school.connection == Integration.Connection.REFUSED and not school.never_connected()
 
 

@@ -66,9 +66,9 @@ MOMENTS = {"ends": YEAR, "until": FULL}
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A line; `before` or `after` is "–" where there was no value, None where none was kept.
+    """A line. `before` and `after` are "–" for no value, None if none was kept.
 
-    Of a secret none ever is.
+    The value of a secret is never kept.
     """
 
     label: str
@@ -100,7 +100,7 @@ def differences(entry: AuditEntry) -> list[Difference]:
 
 
 def _is_secret(name: str, side: Values, sides: Sequence[Values | None]) -> bool:
-    """Whether this side lacks the value because it is a secret, which was replaced."""
+    """Whether this side has no value because the field is a secret that was replaced."""
     return name not in side and any(each and each.get(name) == REPLACED for each in sides)
 
 

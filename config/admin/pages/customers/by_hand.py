@@ -29,7 +29,7 @@ from integrations.sentences import say
 from rules.actions import read_target
 
 PERMISSION = "events.by_hand_grant"
-# The buttons that look for a course or bundle, and have them read again.
+# The names of the buttons that find a course or bundle, and that read the catalogs again.
 FIND, REFRESH = "find", "refresh"
 
 

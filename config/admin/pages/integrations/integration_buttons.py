@@ -32,7 +32,7 @@ BUTTONS = (
     Button("send_test", _("Send a test"), SETS_UP, fits=offers("send_test")),
     Button("try_now", _("Try now"), SETS_UP, fits=_may_be_tried, in_row=False),
     Button("turn_on", _("Turn on"), SETS_UP, fits=lambda each: not each.enabled),
-    # On its own page the form has it.
+    # Only in rows: the integration's own page has it in the form.
     Button("turn_off", _("Turn off"), SETS_UP, fits=lambda each: each.enabled, on_page=False),
     _tick("note_welcome_emails", _("The Welcome Emails are on"), "welcome_emails_on"),
     _tick("need_not_be_private", _("Not for us"), "private_not_wanted"),

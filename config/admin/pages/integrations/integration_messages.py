@@ -41,7 +41,7 @@ OLD_ONE_ENDS = _(
 
 
 def read_again(request: HttpRequest, sites: Iterable[Integration]) -> None:
-    """Read the catalogs of these now, and say how that ended. Raises PermissionDenied."""
+    """Read the catalogs of these sites now, and say how that ended. Raises PermissionDenied."""
     if not request.user.has_perm("integrations.change_integration"):
         raise PermissionDenied
     sites = list(sites)
@@ -144,7 +144,7 @@ def turned_on(request: HttpRequest, integration: Integration, waiting: int) -> N
 
 
 def turned_off(request: HttpRequest, integration: Integration, waiting: int) -> None:
-    """After it was turned off by its button."""
+    """Say that its button turned the integration off, and that `waiting` actions wait for it."""
     done = say("{name}: saved.", name=integration)
     messages.success(request, joined([done, _off(integration, waiting)]))
 

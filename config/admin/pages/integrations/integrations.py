@@ -181,7 +181,7 @@ class IntegrationAdmin(ListAdmin):
         integration_messages.turned_on(request, integration, waiting)
 
     def turn_off(self, request: HttpRequest, integration: Integration) -> None:
-        """Send nothing for it until it is turned on again; its actions wait."""
+        """Turn it off: until it is on again nothing is sent, and its actions wait."""
         if not integration.enabled:
             return
         integration.enabled = False

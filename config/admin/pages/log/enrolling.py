@@ -8,9 +8,10 @@ from events.reports import dashboard, review
 
 
 def add_to(page: HttpResponse, *, may_run: bool) -> None:
-    """Tell the page of the list for which of its products no rule that is on gives anything.
+    """Add to the list's page which products lack a rule, and whether it offers to enroll buyers.
 
-    Without a rule for any of them, and with nothing to retry, it offers no button to enroll.
+    Only rules that are on and give something count. The button to enroll is offered if there is
+    such a rule for one of the listed products, or something to retry.
     """
     shown = getattr(page, "context_data", None) or {}
     if not isinstance(page, TemplateResponse) or "cl" not in shown:
@@ -19,6 +20,6 @@ def add_to(page: HttpResponse, *, may_run: bool) -> None:
     products = dashboard.unfulfilled_products(listed.filter(review.GAVE_NOTHING))
     to_set_up = [each for each in products if each.product and not each.rule]
     can_run = any(each.rule for each in products) or listed.exclude(gave_nothing=True).exists()
-    # Of more products than these it is not known.
+    # At this limit there may be further products, which were not looked at.
     can_run = can_run or len(products) == dashboard.MOST_PRODUCTS
     shown |= {"offers_enrolling": may_run and can_run, "to_set_up": to_set_up}

@@ -109,7 +109,7 @@ def _access(runs: list[RuleRun]) -> list[Sentence]:
 def _why(event: EventLog) -> dict[str, Any]:
     """Return the rules that ran or nearly ran as `why`, and all others as `unconcerned`.
 
-    The `page` of each is its number, None if it was deleted.
+    The `page` of each is the rule's number, or None if it was deleted.
     """
     of_product = Rule.objects.filter(product=event.product_id).exclude(product=None)
     same = set(of_product.values_list("pk", flat=True)) if event.product_id else set()

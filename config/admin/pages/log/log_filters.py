@@ -24,7 +24,7 @@ PAID_NOTHING = "paid_nothing"
 # Events that a person made, which have no delivery of SamCart.
 BY_HAND = "by_hand"
 NOT_IN = "not_in"
-# What SamCart sent once more is left out.
+# Leaves out what SamCart had sent before.
 FIRST = "first"
 # Filters that list buyers to enroll, for whom the page offers one button.
 NOT_YET_IN = {NOT_IN, PAID_NOTHING}
@@ -56,7 +56,7 @@ class ResultFilter(CountedFilter):
 
 
 def sales_of(product: int) -> str:
-    """The address of the log with the sales of 30 days that pages count of a product."""
+    """Return the address of the log with a product's sales of 30 days, as pages count them."""
     asked = {
         ProductFilter.parameter_name: product,
         TriggerFilter.parameter_name: Trigger.PRODUCT_PURCHASED.value,

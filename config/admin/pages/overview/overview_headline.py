@@ -29,9 +29,9 @@ class Facts:
     held: int = 0
     not_in: int = 0  # buyers who paid
     not_understood: int = 0  # events
-    behind: str = ""  # that buyers have what no rule gives any more
-    left_over: int = 0  # rules of places where one still gives what was to be given no more
-    turned_off: int = 0  # products that give nothing for that reason
+    behind: str = ""  # a sentence that buyers have what no rule gives any more
+    left_over: int = 0  # leftover rules of places where at least one still gives a course
+    turned_off: int = 0  # products that give nothing because their rules are off
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens

@@ -42,7 +42,7 @@ class Site:
 
 
 def shown(sites: list[Integration]) -> list[Site]:
-    """Return these, what needs a person most urgently first."""
+    """Return these integrations, the ones that need a person most urgently first."""
     pauses = queue.paused()
     return [
         Site(

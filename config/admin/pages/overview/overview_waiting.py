@@ -44,7 +44,7 @@ def _kept(line: backlog.InLine) -> Iterator[Said]:
 
 
 def not_carried_out(unread: int, waiting: int) -> str:
-    """Return what is left undone while no worker runs; "" for nothing."""
+    """Return how much is not read and not done while no worker runs; "" for nothing."""
     if not unread and not waiting:
         return ""
     return say_count(

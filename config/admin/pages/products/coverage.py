@@ -72,7 +72,7 @@ def _page(
     shown: PageOfRows | None = None,
 ) -> HttpResponse:
     may_add = request.user.has_perm("rules.add_rule")
-    # Who looks at some products alone is told of these.
+    # If the filter names products, the notes are about these only.
     noted = asked.of(rows) if asked.only else rows
     behind = [] if asked.only else behind_all.by_rule(request, behind_all_rules.everywhere())
     return render(

@@ -1,4 +1,4 @@
-"""Which rows Coverage shows: those with a word in their name, and those of some products."""
+"""The filter of Coverage: rows with a word in their name, and rows of some products."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from events.reports.coverage import Judged
 from integrations.sentences import Said, say, say_count
 
 LONGEST_WORD = 100
-# So many products an address names: a server reads 4,094 characters of one.
+# How many products an address may name: a server reads 4,094 characters of one.
 MOST = 200
 Row = TypeVar("Row", bound=Judged)
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """`only` are the numbers of the products, none of them for all."""
+    """A filter. `only` holds the numbers of the products; empty means all rows."""
 
     word: str = ""
     only: tuple[int, ...] = ()
@@ -31,7 +31,7 @@ class Filter:
         return cls(params.word(given.get("q"), LONGEST_WORD), tuple(only))
 
     def of(self, rows: Iterable[Row]) -> list[Row]:
-        """Return the rows that it shows."""
+        """Return the rows that the filter lets through."""
         only, word = set(self.only), self.word.casefold()
         return [
             row
@@ -42,14 +42,14 @@ class Filter:
 
     @property
     def numbers(self) -> str:
-        """The products as a form sends them."""
+        """The numbers of the products, as a form sends them."""
         return ",".join(map(str, self.only))
 
     @property
     def query(self) -> str:
         """The filter as the query of an address; "" for all rows."""
         asked = {"q": self.word, "only": self.numbers}
-        # A comma is one where a query stands.
+        # A query may hold commas as they are.
         return urlencode({name: value for name, value in asked.items() if value}, safe=",")
 
     @property
@@ -69,7 +69,7 @@ class Filter:
 
 
 def of_products(numbers: Iterable[int]) -> Filter:
-    """These products alone."""
+    """Return a filter for these products; beyond MOST, the last ones."""
     return Filter(only=tuple(numbers)[-MOST:])
 
 

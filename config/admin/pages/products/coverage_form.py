@@ -93,9 +93,9 @@ class CoverageForm:
 
     @classmethod
     def fresh(cls, row: Coverage, choices: Choices, *, paid_once: bool = False) -> "CoverageForm":
-        """Return a row as first shown. If no rule gives anything yet, its triggers are ticked.
+        """Return a row as first shown. Its triggers are ticked if no rule gives anything yet.
 
-        If it is paid once, only the triggers that can come for it are ticked.
+        For a product that is paid once, these are only the triggers that can come for it.
         """
         matters = pairing.MATTERS_ALWAYS if paid_once else TICKS
         return cls(row, choices, ticked=[] if row.set_up else list(matters))
@@ -163,7 +163,7 @@ class CoverageForm:
 
     @property
     def sales_page(self) -> str:
-        """Where the sales that are counted stand."""
+        """The address of the log that lists the counted sales; "" for global rules."""
         return sales_of(self.row.product.pk) if self.row.product else ""
 
     @property

@@ -1,4 +1,4 @@
-"""Deleting a product: one with a history stays, and its page offers what can be done instead."""
+"""Deleting a product. One with a history stays, and a page offers what can be done instead."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,7 +17,7 @@ from rules.models import Rule
 
 
 def refused(request: HttpRequest, product: Product, use: Use) -> HttpResponse:
-    """The page in place of the one that asks: why it stays, and what to do with its rules."""
+    """Return the page shown instead of the question: why it stays, what to do with its rules."""
     rules = list(Rule.objects.filter(product=product).with_names().order_by("pk"))
     on = [rule for rule in rules if rule.enabled]
     number, are_on = len(rules), len(on)
@@ -37,7 +37,10 @@ def refused(request: HttpRequest, product: Product, use: Use) -> HttpResponse:
 
 
 def say_deleted(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Say that the product of this number is gone, with the way to the undo, on the list."""
+    """Go to the list of products and say that the product of this number is deleted.
+
+    If the person may see Changes, the message links to the entry that undoes it.
+    """
     text = say("{name} is deleted.", name=brief(name))
     kind = Product._meta.model_name
     entries = AuditEntry.objects.filter(kind=kind, number=str(number), act=Act.PRODUCT_DELETED)

@@ -31,7 +31,7 @@ class ProductForm(forms.ModelForm):
             self.fields["name"].help_text = _about_name(self.instance)
         if self.instance.pk or "kind" not in self.fields:
             return
-        # Of a new one only what Admit cannot know is asked.
+        # A new product is asked only for what Admit cannot know.
         accounts = list(Marketplace.objects.order_by("pk")[:2])
         self.initial.setdefault("marketplace", accounts[0] if accounts else None)
         self.fields["kind"].widget = forms.HiddenInput()
@@ -39,7 +39,7 @@ class ProductForm(forms.ModelForm):
             self.fields["marketplace"].widget = forms.HiddenInput()
 
     def clean_external_id(self) -> str:
-        """The ID as SamCart's events carry it."""
+        """Return the ID as SamCart's events carry it."""
         try:
             return product_lines.samcart_id(self.cleaned_data["external_id"])
         except ValueError as error:
@@ -47,7 +47,7 @@ class ProductForm(forms.ModelForm):
 
 
 def _about_name(product: Product) -> Said:
-    """What SamCart's next event does to the name."""
+    """Return a sentence about what SamCart's next event does to the name."""
     if not product.samcart_name:
         return say("The first event brings SamCart's own name.")
     if product.has_samcart_name:

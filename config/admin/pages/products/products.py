@@ -130,7 +130,10 @@ class ProductAdmin(Audited, ListAdmin):
     # Deleting
 
     def delete_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
-        """Only of a product without a history; a sale that comes in meanwhile waits."""
+        """Delete the product if it has no history, else show why it stays.
+
+        A POST locks the product, so that a sale that comes in meanwhile waits.
+        """
         with transaction.atomic():
             product = self.get_object(request, object_id)
             if product is not None and self.has_delete_permission(request, product):
@@ -265,7 +268,7 @@ class ProductAdmin(Audited, ListAdmin):
 
 
 def _why_before(giving: list[Rule], before: backfill.Preview | None) -> str:
-    """Return why these rules did not run for buyers who got nothing."""
+    """Return why the first of these rules did not run for buyers who got nothing; "" for none."""
     if before is None or not before.got_nothing:
         return ""
     return backfill.since(before.run[0].event, giving[0], several=before.only is None)

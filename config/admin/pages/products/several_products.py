@@ -26,7 +26,7 @@ MOST = 200
 LONGEST = 100_000
 # The button that saves, and the field with a digest of what the page showed before.
 SAVE, SEEN = "save", "seen"
-# The products that were added while other lines could not be read.
+# The field with the IDs of products that were added while other lines could not be read.
 ADDED = "added"
 
 
@@ -93,9 +93,10 @@ def show(request: HttpRequest) -> HttpResponse:
 def _saved(
     request: HttpRequest, form: LinesForm, lines: list[Line], made: list[Product]
 ) -> HttpResponse:
-    """To the new ones in Coverage, or back to where the person came from.
+    """Say how many were added, then go to the new products in Coverage or back.
 
-    First to the lines that could not be read.
+    Go back if the person came from another page or may not see Coverage. If lines could not be
+    read, show the form with those lines instead.
     """
     back = way_back(request)
     text: str = say_count(len(made), "1 product added.", "{number} products added.")

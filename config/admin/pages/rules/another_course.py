@@ -34,7 +34,7 @@ from rules.models import Rule
 
 EDITS, RETRIES = "rules.change_rule", "events.retry_rulerun"
 MOST = 50
-# The buttons that change nothing yet: what was entered stays.
+# The names of the buttons that change no rule: the form comes back with what was entered.
 FIND, REFRESH = "find", "refresh"
 # The choice to enter the right number instead of choosing another course.
 BY_NUMBER = "by_number"

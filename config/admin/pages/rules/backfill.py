@@ -24,14 +24,14 @@ from integrations.models import Product
 from integrations.sentences import Said, say, say_count
 from rules.models import Rule
 
-# The button for those for whom a person undid what was given.
+# The name of the button that enrolls the buyers for whom a person undid what was given.
 UNDONE = "undone"
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The list by GET, of one or several `rule` and maybe of a `product`; by POST it is done.
+    """Show the earlier buyers for each `rule`, perhaps of one `product`. A POST enrolls them.
 
-    For those whom a person had undone it is done by a button of their own.
+    Buyers for whom a person undid what was given are enrolled only by the button UNDONE.
     """
     asked = request.POST if request.method == "POST" else request.GET
     numbers = row_ids(asked.getlist("rule"))[:MOST_RULES]

@@ -16,7 +16,7 @@ from rules.models import Rule
 
 
 def in_one_sentence(behind: BehindAll, refunds: Sequence[Refunded] = ()) -> Said | str:
-    """Return how many buyers that are, and how many were refunded; "" for none."""
+    """Return how many buyers have what no rule gives, and how many were refunded; "" for none."""
     return joined([_of_rules(behind), refunded.in_words(refunds)])
 
 
@@ -34,7 +34,7 @@ def _of_rules(behind: BehindAll) -> Said | str:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a page says about the buyers of a rule, or of all deleted rules (None).
+    """What a page says about the buyers of a rule. None: of deleted rules, or refunded buyers.
 
     `page` moves them; posting `grants` to it, with the button `keep`, lets them keep what they
     have. All three are empty for a person who may not do that. There is no button either if there
@@ -51,10 +51,9 @@ class Told:
 def by_rule(
     request: HttpRequest, behind: BehindAll, refunds: Sequence[Refunded] = ()
 ) -> list[Told]:
-    """Return a line for each rule; a `rule` of None stands for all deleted rules.
+    """Return a line for each rule, one for all deleted rules, and one for refunded buyers.
 
-    One more line is about buyers who were refunded and still have access. A person who may not
-    move these buyers gets no links.
+    The last two have no `rule`. A person who may not move the buyers gets no links.
     """
     may_move, back = allowed(request, given_by_rule.PERMISSION), request.get_full_path()
     page = reverse("admin:refunded") if may_move else ""

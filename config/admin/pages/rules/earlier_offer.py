@@ -1,4 +1,4 @@
-"""The offer to enroll earlier buyers: how many lack what rules give, and where they are listed."""
+"""The offer to enroll earlier buyers: how many lack what rules give, and a link to their list."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,13 @@ from integrations.sentences import Said, say, say_count
 from rules.listing import listed
 from rules.models import Rule
 
-# Rules saved at once can be as many as a page's rows times their courses.
+# The most rules that one page looks at. Saving Coverage adds one for each course of each row.
 MOST_RULES = 500
 COURSES_NAMED = 3
 
 
 def address(rules: Sequence[Rule], product: Product | None = None, *, back: str = "") -> str:
-    """Return the address of the page for these rules, which says who is left."""
+    """Return the address of the page that lists the earlier buyers for these rules."""
     asked: dict[str, Any] = {"rule": [rule.pk for rule in rules]}
     asked |= {"product": product.pk} if product else {}
     asked |= {BACK: back} if back else {}
@@ -31,9 +31,9 @@ def address(rules: Sequence[Rule], product: Product | None = None, *, back: str 
 
 
 def sentence(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeString | None:
-    """Return how many earlier buyers lack what these rules give on a purchase, with a link to them.
+    """Return how many earlier buyers lack what these rules give on a purchase, with a link.
 
-    None if nobody does, or if the person may not run the rules for them.
+    None if nobody lacks it, or if the person may not run the rules for them.
     """
     giving = [rule for rule in rules if backfill.gives_now(rule)][:MOST_RULES]
     if not giving or not request.user.has_perm("events.rerun_eventlog"):
@@ -51,9 +51,9 @@ def sentence(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeStri
 
 
 def lacking(found: backfill.Preview) -> Said | str:
-    """Say how many earlier buyers do not have what the rules would give for them.
+    """Return how many earlier buyers do not have what the rules would give them.
 
-    "" if the purchases of all who lack it gave nothing at all: pages say more of these.
+    "" if all their purchases gave nothing: pages have another sentence for those.
     """
     if not found.lacking.run:
         return ""

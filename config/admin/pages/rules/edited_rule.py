@@ -21,14 +21,15 @@ from rules import changing, leftovers
 from rules.listing import listed
 from rules.models import Rule
 
-# For how many of the rules edited last it is looked up who has what they gave before.
+# For how many rules, the ones edited last, a page looks up who has what they gave before.
 LOOKED_AT = 5
 
 
 def beside(rule: Rule) -> SafeString | None:
-    """That rules of its product, or global ones, name what none gives any more, for its own page.
+    """Return, for the rule's own page, that rules beside it name what no rule gives any more.
 
-    None if there are none: the sentence is shown as long as it is true.
+    These are rules of its product, or global ones if it is global. None if there are none: the
+    sentence is shown as long as it is true.
     """
     product = rule.product
     known = (
@@ -65,9 +66,9 @@ def kept_by_buyers(rules: Iterable[Rule], *, back: str = "") -> list[tuple[Rule,
 
 
 def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[tuple[int, str]]:
-    """Return messages, each after its level, about what is left to do after this edit.
+    """Return (level, message) for what is left to do after this edit.
 
-    None are left for the product's page, if the person goes back to it: it shows them anyway.
+    Returns nothing if the person goes back to the product's page, which says the same anyway.
     """
     changed = set(form.changed_data)
     if rule.product is not None and way_back(request) == page_of(rule.product):

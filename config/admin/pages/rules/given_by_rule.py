@@ -42,8 +42,8 @@ PERMISSION = "events.by_hand_grant"
 def sentence(rule: int, *, back: str = "") -> SafeString | None:
     """Return how many buyers have what this rule gave and no rule gives now, with a link.
 
-    The link leads to the page that moves them, and from there `back`. None if there are none. Call
-    it after the change.
+    The link leads to the page that moves them, and that page back to `back`. None if there are
+    none. Call it after the change.
     """
     return with_link(left_behind(rule), address(rule, back=back))
 
@@ -51,9 +51,9 @@ def sentence(rule: int, *, back: str = "") -> SafeString | None:
 def of_deleted_rules(
     request: HttpRequest, products: Collection[int], *, back: str = ""
 ) -> SafeString | None:
-    """Return the same for all that deleted rules gave to buyers of these products.
+    """Return the sentence about what all deleted rules gave to buyers of these products.
 
-    None also for a person who may not move them.
+    None if there are none, or for a person who may not move them.
     """
     if not products or not allowed(request, PERMISSION):
         return None
@@ -62,7 +62,7 @@ def of_deleted_rules(
 
 
 def with_link(found: LeftBehind, page: str) -> SafeString | None:
-    """Return the same for what was found; `page` is the address that shows it."""
+    """Return the sentence about these buyers, with a link to `page`; None if there are none."""
     if not found.rows:
         return None
     moves = any(row.gives for row in found.rows)

@@ -1,4 +1,4 @@
-"""What the page says of those who have access by a rule: who gets and loses what, and how many."""
+"""What the page says about buyers who have access by a rule: who they are, gain and lose."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ PRODUCTS = 200
 
 
 def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) -> dict[str, Any]:
-    """Return what the template shows of these buyers; `kept` is what others may keep."""
+    """Return what the template shows; `kept` are the actions whose access others may keep."""
     found = with_what_stays(found)
     can = [row.line for row in found.rows if not row.why_not]
     left_out = [row.line for row in found.rows if row.why_not]
@@ -52,7 +52,7 @@ def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) ->
 
 
 def taken_back(customers: int) -> Said | str:
-    """Return how many were refunded or canceled and still have it, "" for none."""
+    """Return that so many buyers were refunded or canceled and still have it; "" for none."""
     if not customers:
         return ""
     return say_count(
@@ -67,7 +67,7 @@ def _why(ending: EventLog | None) -> Said | str:
 
 
 def _another_course(found: LeftBehind) -> str:
-    """Return where to make a rule by which they can be moved; "" if they can be moved already."""
+    """Return the address of New rule, to give these buyers something; "" if a rule does already."""
     rows = [row for row in found.rows if not row.why_not]
     products = dict.fromkeys(row.event.product_id for row in rows if row.event.product_id)
     if _given(found.rows) or not products:

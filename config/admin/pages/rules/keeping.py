@@ -1,4 +1,4 @@
-"""Letting buyers keep what no rule gives any more: then pages do not tell of them."""
+"""Let buyers keep what no rule gives any more, so that pages stop reporting them."""
 
 from collections.abc import Sequence
 
@@ -14,17 +14,20 @@ from events.reports.left_behind import Behind, LeftBehind
 from integrations.sentences import Said, say, say_count
 from rules.listing import listed
 
-# So many courses are named in a sentence.
+# How many courses a sentence names.
 COURSES_NAMED = 3
 
 
 def let_keep(customers: int) -> Said:
-    """What the button says that posts `keepers`, the numbers of what these keep."""
+    """Return the label of the button that posts `keepers`, the IDs of the grants to keep."""
     return say_count(customers, "Let 1 buyer keep it", "Let {number} buyers keep it")
 
 
 def keep(request: HttpRequest, found: LeftBehind, back: str, page: str) -> HttpResponse:
-    """Let the buyers keep those grants of which they were told; `page` shows them afterward."""
+    """Let buyers keep the grants that the form names in `keepers`, and go to `back`.
+
+    A grant that is no longer among `found` is skipped. The message links to `page`.
+    """
     told = set(row_ids(request.POST.get("keepers", "").split(",")))
     rows = [
         Behind(row.event, grants)
@@ -48,7 +51,7 @@ def keep(request: HttpRequest, found: LeftBehind, back: str, page: str) -> HttpR
 
 
 def tell_again(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> HttpResponse:
-    """Take that back for these actions that gave what is kept."""
+    """Undo the keeping of what these actions gave, so that pages report the buyers again."""
     moving.tell_again((run.event, [run.grant]) for run in runs if run.grant)
     if runs:
         messages.success(request, say("Pages tell of them again where no rule gives it."))

@@ -1,4 +1,4 @@
-"""Rules that are left over: what they are about, of products and global ones, and their end."""
+"""Leftover rules of products, and global ones: what pages say about them, and settling them."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -30,7 +30,7 @@ from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
 
-# So many names stand in a sentence.
+# How many names a sentence lists.
 NAMES = 3
 # How many products the page shows, and its address may name.
 PRODUCTS_SHOWN = 50
@@ -41,7 +41,7 @@ MAY = (EDITS, DELETES)
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The leftover rules of one product, or with None the global ones of an account."""
+    """The leftover rules of one product, or if `product` is None the global ones of an account."""
 
     product: Product | None
     leftovers: list[Leftover]
@@ -56,7 +56,7 @@ class Group:
 
     @property
     def page(self) -> str:
-        """Where the rules of this place are."""
+        """The address of the page that lists the rules of this product, or the global ones."""
         return page_of(self.product) if self.product else _global_rules()
 
     @property
@@ -65,7 +65,7 @@ class Group:
 
     @property
     def harm(self) -> Said | str:
-        """What they do to later buyers, "" for nothing."""
+        """What these rules still give to later buyers, "" for nothing."""
         giving = [rule for rule in self.rules if rule.spec.gives_access]
         if not giving:
             return ""
@@ -78,14 +78,14 @@ class Group:
 
     @property
     def keys(self) -> str:
-        """What a form sends to name them."""
+        """The keys of the rules, as a form sends them."""
         return ",".join(each.key for each in self.leftovers)
 
 
 def in_words(rules: Sequence[Rule]) -> Said:
-    """ "4 rules here are still about Ink, which no purchase of this product gives any more."
+    """Return "4 rules here are still about Ink, which no purchase of this product gives any more."
 
-    Of one product, or of an account's global rules.
+    The rules are those of one product, or an account's global rules.
     """
     if rules[0].product_id is None:
         return say_count(
@@ -104,9 +104,9 @@ def in_words(rules: Sequence[Rule]) -> Said:
 
 
 def groups(products: Collection[int], accounts: Collection[int] = ()) -> list[Group]:
-    """The global ones of these accounts, then those of these products, by name.
+    """Return the leftover global rules of these accounts, then those of these products, by name.
 
-    Two queries for all products, and one for each account.
+    Takes two queries for all products, and one for each account. Groups without any are left out.
     """
     found = [
         Group(None, leftovers.judged(None, leftovers.concerning_all(account).order_by("pk")))
@@ -128,7 +128,7 @@ def groups(products: Collection[int], accounts: Collection[int] = ()) -> list[Gr
 
 
 def of_rules(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
-    """The sentence about the places of these rules: their products, or all products."""
+    """Return the sentence about leftover rules of the same products, or global ones for global."""
     rules = list(rules)
     products = {rule.product_id for rule in rules if rule.product_id}
     accounts = {rule.marketplace_id for rule in rules if not rule.product_id}
@@ -136,7 +136,7 @@ def of_rules(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
 
 
 def sentence(request: HttpRequest, found: Sequence[Group]) -> SafeString | None:
-    """How many rules of these are left over, with the way to them; None for none."""
+    """Return how many rules are left over in these groups, with a link to them; None for none."""
     if not found:
         return None
     number = sum(len(group.leftovers) for group in found)
@@ -165,9 +165,9 @@ def sentence(request: HttpRequest, found: Sequence[Group]) -> SafeString | None:
 
 
 def that_give(request: HttpRequest, places: Places) -> tuple[int, SafeString | None]:
-    """How many rules are left over where one gives a course to later buyers, and the sentence.
+    """Return (number, sentence) for leftover rules of places where one still gives a course.
 
-    No query where there is none.
+    Takes no query if there are none.
     """
     of_products, of_accounts = leftovers.that_give(places)
     number = sum(map(len, chain(of_products.values(), of_accounts.values())))
@@ -176,7 +176,7 @@ def that_give(request: HttpRequest, places: Places) -> tuple[int, SafeString | N
 
 
 def address(found: Iterable[Group] = (), *, back: str = "") -> str:
-    """Return the address of the page, for these groups or for all."""
+    """Return the address of the page that lists these groups, or all of them."""
     asked = [_asked(group) for group in found][:PRODUCTS_SHOWN]
     asked += [(BACK, back)] if back else []
     return f"{reverse('admin:left-over')}{'?' if asked else ''}{urlencode(asked)}"

@@ -161,9 +161,10 @@ def _next_step() -> checklist.Task | None:
 
 
 def _together(rules: list[Rule], before: backfill.Preview) -> tuple[Any, ...]:
-    """Return a product's number, each of its rules, and how many run (0 if any is off).
+    """Return a product's number, a row for each of its rules, and how many run (0 if any is off).
 
-    With each rule: whether it gives on a purchase, its earlier customers, and what they lack.
+    A row is the rule, whether it gives on a purchase, the number of its earlier customers, and a
+    sentence about what they lack.
     """
     parts = [(rule, before.of(rule)) for rule in rules]
     each = [(rule, rule.gives_on_purchase, part.customers, lacking(part)) for rule, part in parts]

@@ -1,4 +1,4 @@
-"""Who was refunded and still has the course: end it for them, or let them keep it."""
+"""The page of buyers who were refunded and still have the course: end it, or let them keep it."""
 
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlencode
@@ -29,7 +29,7 @@ NAMED = 3
 
 
 def in_words(found: Sequence[Refunded]) -> Said | str:
-    """ "2 buyers were refunded and still have Ink: no rule ended it."; "" for none."""
+    """Return "2 buyers were refunded and still have Ink: no rule ended it."; "" for none."""
     customers = {grant.customer_id for each in found for grant in each.grants}
     names = dict.fromkeys(brief(grant.name) for each in found for grant in each.grants)
     if not customers:
@@ -43,7 +43,7 @@ def in_words(found: Sequence[Refunded]) -> Said | str:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """Who they are by GET; by POST the `chosen` lose it, or keep it."""
+    """List them by GET. By POST the `chosen` lose it or keep it; `again` undoes all keeping."""
     back = way_back(request) or reverse("admin:index")
     if "again" in request.POST:
         kept = refunded.still_in(kept=True)
@@ -84,7 +84,10 @@ def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> Http
 
 
 def _missing_rules(found: Iterable[Refunded]) -> list[tuple[str, Said]]:
-    """The page New rule, filled in, for each product and course whose refund ends nothing."""
+    """Return (address, label) of New rule, filled in, for each refund that ends nothing.
+
+    One for each product and course.
+    """
     runs = {
         (run.event.product_id, run.integration_id, run.target): run
         for each in found
@@ -98,7 +101,10 @@ def _missing_rules(found: Iterable[Refunded]) -> list[tuple[str, Said]]:
 
 
 def _new_rule(run: RuleRun) -> tuple[str, Said] | None:
-    """None where the course or the product is gone, or a rule is there by now."""
+    """Return (address, label) of New rule for what this action gave.
+
+    None if the course or the product is gone, or if a rule exists by now.
+    """
     kind, _, number = run.target.partition(":")
     course = Destination.objects.filter(
         integration=run.integration_id, kind=kind, external_id=number, gone_at=None

@@ -89,23 +89,24 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
 
 
 def ask(request: HttpRequest, page: Any, chosen: QuerySet[Rule]) -> Any:
-    """Add to Django's page that asks before deleting what belongs to these rules, and buyers.
+    """Add what belongs to these rules, and who has access by them, to Django's page that asks.
 
-    It also gets the way back of the page that led to it.
+    Also add the address of the page that led there.
     """
     if isinstance(page, TemplateResponse):
         rules: list[Any] = list(chosen)
         told = context([rule.pk for rule in rules]) | {"kept": _buyers(request, rules)}
-        # Not all of very many are shown.
+        # The page does not list all of very many rules: those that buyers have access by go first.
         told["queryset"] = sorted(rules, key=lambda rule: not hasattr(rule, "buyers"))
         page.context_data = (page.context_data or {}) | told | {"back": way_back(request)}
     return page
 
 
 def _buyers(request: HttpRequest, rules: Sequence[Any]) -> Said | str:
-    """Return how many buyers have access by these rules, and set `buyers` of each rule to names.
+    """Return how many buyers have access by these rules; set `buyers` of each to a sentence.
 
-    "" if nobody has, or if the person may not end it for them.
+    The sentence names some of the rule's buyers. "" if there are none, or if the person may not
+    end it for them.
     """
     if not allowed(request, given_by_rule.PERMISSION):
         return ""

@@ -1,4 +1,4 @@
-"""What the overview says of products that give nothing because their rules are turned off."""
+"""What the overview says about products that give nothing because their rules are off."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from rules.facts import Places
 from rules.listing import listed
 from rules.models import Rule
 
-# So many products are named; the others are among the rules that are off.
+# How many products are named. The list of rules that are off has the others.
 MOST = 5
 NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A product of which every giving rule is off; `rules` are these."""
+    """A product whose giving `rules` are all off."""
 
     rules: Sequence[Rule]
 
@@ -36,7 +36,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class TurnedOff:
-    """The oldest MOST of these products, and how many there are in all."""
+    """The oldest MOST of these products, and in `products` how many there are in all."""
 
     told: Sequence[Told] = ()
     products: int = 0
@@ -47,7 +47,10 @@ class TurnedOff:
 
 
 def everywhere(places: Places) -> TurnedOff:
-    """Return the products that give nothing for that reason. One query, or none for no product."""
+    """Return the products that give nothing because their rules are off.
+
+    Takes one query, or none if there is no such product.
+    """
     found = turned_off.by_product(places)
     if not found:
         return TurnedOff()

@@ -1,4 +1,4 @@
-"""What pages offer to undo of what one step added or deleted; for a minute where it was done."""
+"""Links to undo what one step added or deleted. After a deletion, pages show one for a minute."""
 
 from datetime import timedelta
 from itertools import groupby
@@ -17,22 +17,23 @@ from integrations.sentences import Said, say, say_count
 from rules import product_undoing, undoing
 from rules.models import Rule
 
-# So long after a deletion a page offers to undo it; Changes does so later too.
+# How long after a deletion a page offers to undo it. Changes offers it later, too.
 OFFERED = timedelta(minutes=1)
 STEPS = 5
 EDITS, ADDS, DELETES = "rules.change_rule", "rules.add_rule", "rules.delete_rule"
-# What is needed beside EDITS, by what was done.
+# The permission needed beside EDITS to undo an act.
 NEEDED = {Act.RULE_DELETED: ADDS, Act.RULE_ADDED: DELETES, Act.PRODUCT_DELETED: ADDS}
 ADDS_PRODUCTS = "integrations.add_product"
 OF_RULES = {Act.RULE_DELETED, Act.RULE_ADDED}
-# In an address: the number of an entry of the step that is undone.
+# The parameter of an address that has the number of an entry of the step to undo.
 UNDOES = "undoes"
 
 
 def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEntry, Said] | None:
-    """What this person deleted last, a moment ago, and can have back: an entry of it, in words.
+    """Return (an entry, what was deleted) for the rules that this person deleted a moment ago.
 
-    On the page of a `product` that is what was about it.
+    This is the newest step that can be undone; with `product`, the newest one that deleted a rule
+    of it. None if there is none, or if the person may not restore rules.
     """
     if not request.user.has_perms([EDITS, ADDS]):
         return None
@@ -58,7 +59,7 @@ def _mark(entry: AuditEntry) -> tuple[object, str]:
 
 
 def may(request: HttpRequest, entry: AuditEntry) -> bool:
-    """Return whether this person may undo that rules were added, or rules or a product deleted."""
+    """Return whether this person may undo the entry: added or deleted rules, a deleted product."""
     if entry.act not in NEEDED:
         return False
     wanted = [EDITS, NEEDED[Act(entry.act)]]
@@ -69,12 +70,12 @@ def may(request: HttpRequest, entry: AuditEntry) -> bool:
 
 
 def asked(request: HttpRequest, *acts: Act) -> AuditEntry | None:
-    """The entry of one of these acts that the address names."""
+    """Return the entry that the address names, or None if it is not of one of these acts."""
     return row_in(AuditEntry.objects.filter(act__in=acts), request.GET.get(UNDOES))
 
 
 def taken_back(entry: AuditEntry) -> dict[int, int]:
-    """{rule: entry} of what the step of this entry has left as it was by it."""
+    """Return {rule ID: entry ID} for the changes of this entry's step that still stand."""
     return {int(each.number): each.pk for each in undoing.left(undoing.of_step(entry))}
 
 
@@ -93,7 +94,10 @@ def _undoing(page: str, entry: AuditEntry, back: str) -> str:
 
 
 def label(act: str, left: int, *, whole: bool) -> Said:
-    """What the way to that page is called, where so many of a step are `left`, or all of it."""
+    """Return the label of the link that undoes a step, of which so many rules are `left`.
+
+    `whole` says whether they are all rules of the step.
+    """
     if whole:
         return say("Undo all {number}", number=left)
     if act == Act.RULE_ADDED:
@@ -102,9 +106,9 @@ def label(act: str, left: int, *, whole: bool) -> Said:
 
 
 def with_it(entry: AuditEntry) -> tuple[Said, Said] | None:
-    """How many rules of its step are there, or gone, beside its own, and what undoes them.
+    """Return (sentence, label of a link) about other rules of its step that can be undone, too.
 
-    None where none is.
+    None if there are none.
     """
     if entry.act not in OF_RULES:
         return None

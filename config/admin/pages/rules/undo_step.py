@@ -1,4 +1,4 @@
-"""Undoing what one step did to rules: a look at what comes back or goes, then one button."""
+"""Undo what one step did to rules: a page shows what comes back or goes, then one button."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,15 +24,15 @@ from rules.listing import listed
 from rules.models import Rule
 
 SHOWN = 200
-# Of so many it is looked at whether they can come back: it takes a dozen queries each. The button
-# looks at all.
+# How many rules the page checks for whether they can come back, with a dozen queries each. The
+# button checks all of them.
 LOOKED_AT = 10
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """Show by GET the step's rules that can be brought back or deleted; undo it by POST.
+    """Show by GET the step's rules that can be brought back or deleted. A POST undoes the step.
 
-    Rules that were added are deleted by the same page as any others.
+    Rules that were added are deleted by the page that deletes any rules.
     """
     entry = undo_offers.asked(request, *undo_offers.OF_RULES)
     back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
@@ -70,9 +70,9 @@ def _nothing_left(request: HttpRequest, back: str) -> HttpResponse:
 
 
 def _delete(request: HttpRequest, left: Sequence[int], of: int, back: str) -> HttpResponse:
-    """Ask before the added rules that are left are deleted; by POST delete those that were shown.
+    """Ask before deleting the added rules that are `left`. A POST deletes those that were shown.
 
-    The step added `of` rules.
+    The step added `of` rules in all.
     """
     numbers = set(left)
     if request.method == "POST":
@@ -95,7 +95,7 @@ def _delete(request: HttpRequest, left: Sequence[int], of: int, back: str) -> Ht
 
 
 def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
-    """Bring back what was deleted in the step and does not exist again, and lead to `back`."""
+    """Bring back what the step deleted and does not exist again, and go to `back`."""
     try:
         restored = undoing.undo_deleting(entry)
     except ValueError as error:

@@ -108,7 +108,7 @@ class ChangesAdmin(ReadOnly):
         return changes_cells.named_with_customer(entry)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """To the page that shows what is undone, or to what a buyer keeps."""
+        """Return a link to the page that shows what is undone, or to what a buyer keeps."""
         entry: Any = thing
         if entry.act == Act.BUYERS_KEPT and allowed(request, given_by_rule.PERMISSION):
             page = given_by_rule.where_kept(int(entry.number))
@@ -124,7 +124,7 @@ class ChangesAdmin(ReadOnly):
         return [(undo_offers.address_of_one(entry, back=here), "", say("Undo"))]
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """To the page that asks before the rule is deleted that was added."""
+        """Return a link to the page that asks before the added rule is deleted."""
         assert isinstance(thing, AuditEntry)
         if thing.act != Act.RULE_ADDED or not undo_offers.may(request, thing):
             return []
@@ -171,14 +171,14 @@ class ChangesAdmin(ReadOnly):
         return super().render_change_form(request, context | told, *args, **kwargs)
 
     def _page_of_step(self, request: HttpRequest, entry: AuditEntry) -> str:
-        """Of what undoes all of its step, "" for who may not."""
+        """Return the address of the page that undoes its whole step, "" without permission."""
         back = request.get_full_path()
         return undo_offers.address(entry, back=back) if undo_offers.may(request, entry) else ""
 
     def undo(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
-        """Make the rule what it was before this change, or bring back a product with its rules.
+        """Make the rule what it was before this change, or restore a product with its rules.
 
-        An added rule is deleted by the page that asks first.
+        For an added rule, go to the page that asks before it is deleted.
         """
         if entry.act in undo_offers.NEEDED and not undo_offers.may(request, entry):
             raise PermissionDenied
@@ -207,7 +207,7 @@ class ChangesAdmin(ReadOnly):
 
 
 def _undone(entry: AuditEntry, rule: Rule) -> SafeString:
-    """Say what is true again of the rule, with the way to it."""
+    """Return what is true of the rule again, with a link to it."""
     match (entry.before or {}).get("enabled") if entry.act == Act.RULE_CHANGED else None:
         case True:
             text = say("Undone. It is on again:")

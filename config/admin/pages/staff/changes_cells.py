@@ -15,7 +15,7 @@ from rules.listing import listed
 
 # The list shows this many values of an entry; its page has all of them.
 LINES_SHOWN = 4
-# The list names this many customers or products of a line.
+# How many customers or products of a line the list names.
 NAMES = 2
 
 
@@ -41,7 +41,7 @@ def about(line: list[Any]) -> str:
 
 
 def _product(entry: AuditEntry) -> str:
-    """Return the product that a rule is for, from the sentence by which the entry names it."""
+    """Return the name of the rule's product, as the entry's name has it; "" if it has none."""
     if not isinstance(entry.name, Said):
         return ""
     return str(facts(parts(entry.name)[0]).get("product", ""))

@@ -155,7 +155,10 @@ def _note_customers(entries: Iterable[Any]) -> None:
 
 
 def _note_batches(request: HttpRequest, lines: Iterable[Any]) -> None:
-    """As `batch`: the way to what came of all of the line, "" if this person may not see it."""
+    """Set `batch` of each line to a link to the results of its batch.
+
+    "" if its entries are not of one batch, or if this person may not see it.
+    """
     lines = list(lines)
     known = batch_links.there(request, chain.from_iterable(line.line for line in lines))
     for each in lines:
@@ -167,9 +170,10 @@ def _note_batches(request: HttpRequest, lines: Iterable[Any]) -> None:
 def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
     """Set what of each line can be undone.
 
-    As `left` of a line of rules that were added or deleted in one step: how many of the step,
-    which a search may have narrowed, can be undone; `all_left` if all of it can. And as `undone`
-    of a line whether all of it was undone.
+    `undoable`: it is one entry, the newest of its rule or of a product that is gone; pressing Undo
+    looks closer. `left`, for rules added or deleted in one step: how many rules of the step can be
+    undone, including those that a search left out, and `all_left` if all of them can. `undone`:
+    all of the line was undone.
     """
     lines = list(lines)
     entries = [entry for line in lines for entry in line.line]
@@ -187,7 +191,7 @@ def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
 
 
 def _is_step(line: Any, last: Container[int]) -> bool:
-    """Whether it added or deleted several rules at once, and some have not changed since."""
+    """Whether the line added or deleted several rules at once, and some have not changed since."""
     at_once = line.step is not None or len({entry.at for entry in line.line}) == 1
     several = len(line.line) > 1 and line.act in {Act.RULE_ADDED, Act.RULE_DELETED}
     return several and at_once and any(entry.pk in last for entry in line.line)
