@@ -96,8 +96,8 @@ def _of_site(code: Code, site: Integration, **facts: bool) -> Problem:
 def _overdue(now: datetime) -> Iterator[Problem]:
     # Sites that are off wait on purpose, and paused ones have a problem of their own.
     due = RuleRun.objects.due().filter(integration__in=rate_limit.open_sites())
-    # As a literal: with a parameter SQLite would not use the index `run_due`, but read all that
-    # wait. Few of them are due.
+    # A literal, because SQLite does not match a parameter with the condition of the index
+    # `run_due`: it would read all waiting actions, of which few are due.
     due = due.filter(status=RawSQL("'waiting'", ()))
     unread = Delivery.objects.filter(state=Delivery.State.NEW)
     oldest = [

@@ -17,8 +17,9 @@ from integrations.samcart.parser import normalize_type
 
 log = logging.getLogger(__name__)
 BATCH = 50  # deliveries that are parsed with one look at the rules
-STORED_AT_ONCE = 16  # that are stored with one commit at most
-# On SQLite one writer goes at a time: a longer hold starves the webhook (measured).
+STORED_AT_ONCE = 16  # deliveries stored with one commit, at most
+# How long one transaction may last on SQLite, which has one writer at a time. A longer one starves
+# the webhook (measured).
 HOLD_SECONDS = 0.010
 # Deliveries that this process has no key for, and has logged once.
 _not_opened: set[int] = set()

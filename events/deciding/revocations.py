@@ -30,18 +30,18 @@ GIVING_BACK = {
     Trigger.SUBSCRIPTION_RESTARTED,
 }
 
-# What is read of an event to tell.
+# The fields of an event that `ended_since` reads.
 READ = ("customer", "product", "trigger", "order_id", "subscription_id", "received_at")
 
 
 def ended_since(
     events: Iterable[EventLog], *, by: Collection[str] = tuple(ENDING)
 ) -> dict[int, EventLog]:
-    """Return the later event that refunded or canceled each of these, by pk, if there is one.
+    """Return {pk: the later event that refunded or canceled it} for those of these events.
 
-    `by` are the triggers that count. It is of the same customer and product, and of the same order
-    or subscription where both name one. What was bought again or given back since counts as paid
-    for.
+    `by` are the triggers that count. The later event has the same customer and product and, if
+    both name one, the same order or subscription. A purchase that was made again or given back
+    since counts as paid for.
     """
     asked = [event for event in events if event.customer_id and event.pk]
     endings = EventLog.objects.filter(customer__in={each.customer_id for each in asked})
@@ -79,7 +79,7 @@ def _ended(event: EventLog, others: list[EventLog]) -> EventLog | None:
 
 
 def _gives_back(event: EventLog, other: EventLog) -> bool:
-    """Whether it is about the same product; where that was deleted, about the same purchase."""
+    """Whether `other` has the same product or, if that was deleted, is about the same purchase."""
     if event.product_id is None:
         return _about_the_same(event, other)
     return other.product_id == event.product_id

@@ -50,9 +50,9 @@ def _next(runs: RuleRunQuerySet) -> list[RuleRun]:
 
 
 def sent(run: RuleRun) -> str:
-    """The address that came for a failed action and cannot be used, "" where none is known."""
+    """Return the unusable address that came for a failed action, "" if none is known."""
     address = run.event.email_as_sent
-    # An order may name several students, and the event keeps one address.
+    # An order may name several students, but the event keeps one address: it may be another's.
     if run.code == STUDENT_EMAIL and address[:QUOTED] not in run.message:
         return ""
     return address

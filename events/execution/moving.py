@@ -34,11 +34,10 @@ def move(
     *,
     why: Text = CHANGED,
 ) -> dict[str, int]:
-    """Give what these rules now give for each purchase, and end the grants of these numbers.
+    """For each purchase (event, grant IDs, rules), give what the rules give now and end the grants.
 
-    `why`, CHANGED, DELETED or REFUNDED, says for what reason. The batch gets the IDs
-    of what was queued, and is saved with each purchase. Returns for how many purchases nothing was
-    ended, by reason.
+    `why` is CHANGED, DELETED or REFUNDED. The batch gets the IDs of what was queued, and is saved
+    with each purchase. Returns for how many purchases nothing was ended, by reason.
     """
     unread: Counter[str] = Counter()
 

@@ -79,12 +79,12 @@ def rerun(
 ) -> Rerun:
     """Decide these events again. Queue what fits now and has not run yet, and what failed.
 
-    `only` has, by event pk, the rules that are looked at: then nothing else is queued or retried.
+    `only` maps the pk of each event to the rules to look at; then nothing else is queued or
+    retried. The batch gets the IDs of what was queued, and is saved with each event.
 
-    What waits for its next attempt makes it now. A rule that leads to another course by now counts
-    as not run. What is done stays done, unless it was lost with a deleted account. An event that
-    was refunded or canceled since is left out. The batch gets the IDs of what was queued, and is
-    saved with each event.
+    An action that waits for its next attempt makes it now. A rule that leads to another course by
+    now counts as not run. What is done stays done, unless it was lost with a deleted account. An
+    event that was refunded or canceled since is left out.
     """
     events = list(events)
     reasons = obstacles(events)
@@ -244,10 +244,10 @@ def _why_not_read(reading: Reading) -> str:
 def add(
     event: EventLog, line: LineItem, book: RuleBook, only: Collection[Rule] | None = None
 ) -> list[RuleRun]:
-    """Queue the rules that fit and have not run as they are now, or `only` of these.
+    """Queue the rules that fit and have not run as they are now; with `only`, just those of them.
 
-    If any is queued, the verdict of each rule looked at is recorded. Call it inside a transaction,
-    under the deciding lock.
+    If any is queued, the verdict of each rule that was looked at is recorded. Call it inside a
+    transaction, under the deciding lock.
     """
     verdicts = passing_on.once(line.verdicts, passing_on.rules_that_did(event.delivery_id))
     ran = {run.form for run in event.runs.all()}

@@ -177,7 +177,7 @@ def _queue(
     act: Act,
     batch: Batch | None = None,
 ) -> bool:
-    """Queue this run. Return whether it could be; the batch is saved in the same transaction."""
+    """Queue this run and save the batch, in one transaction. Return whether it could be queued."""
     with transaction.atomic():
         lock()
         same = RuleRun.objects.select_for_update().filter(pk=run.pk, status=run.status)
@@ -212,7 +212,7 @@ def _queue(
 
 
 def _note_in(batch: Batch, run: RuleRun) -> None:
-    """Save the run in the batch, and wake a worker: the request may end before the next run."""
+    """Save the run in the batch, and wake a worker: the request may die before the next run."""
     batch.run_ids.append(run.pk)
     batch.save()
     wake.wake()

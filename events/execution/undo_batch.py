@@ -79,7 +79,7 @@ def _look(purchases: Sequence[Sequence[int]], since: datetime) -> list[Undo]:
     taken_back = revocations.ended_since(events)
     for one in undos:
         by = (taken_back.get(run.event_id) for run in one.runs if one.ended)
-        # What was refunded before is no reason: the batch may have ended access because of it.
+        # A refund before the batch is no obstacle: the batch may have ended access because of it.
         if ending := next((each for each in by if each and each.received_at > since), None):
             one.why_not = revocations.sentence(ending)
         else:

@@ -27,7 +27,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         return self.filter(state=Grant.State.ACTIVE)
 
     def customers(self, most: int) -> int:
-        """How many students have these, counted to `most`."""
+        """Return how many students have these grants, counting up to `most`."""
         return self.order_by().values("customer").distinct()[:most].count()
 
     def owed(self) -> "GrantQuerySet":

@@ -167,7 +167,7 @@ class EventLog(models.Model):
                 condition=Q(gave_nothing=True, trigger="product_purchased", dealt_with_at=None),
                 name="event_gave_nothing",
             ),
-            # Refunds after which a buyer may still have access.
+            # Refunds that no rule ended access for, so that the buyer may still have it.
             models.Index(
                 fields=["trigger", "-received_at", "-id"],
                 condition=Q(gave_nothing=True, trigger="product_refunded"),

@@ -80,7 +80,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
 
     def without_email(self) -> "RuleRunQuerySet":
         """Failed runs whose event has no usable e-mail address, so that a retry cannot help."""
-        # By an expression: SQLite would look through all that failed, and few have no customer.
+        # An expression keeps SQLite from the index by status: few failed runs have no customer.
         failed = self.alias(state=Coalesce("status", Value(""))).filter(state=RuleRun.Status.FAILED)
         return failed.filter(self._without_a_needed_customer())
 
@@ -141,7 +141,7 @@ def _before() -> "tuple[RuleRunQuerySet, models.QuerySet[Any, Any]]":
     beside = same.filter(status=RuleRun.Status.RUNNING).exclude(pk=models.OuterRef("pk"))
     # We compare with the first run rather than look for an earlier one: the indexes of waiting runs
     # have this order, so a long line is not walked for each of its runs.
-    # The statuses are literals, because SQLite matches no parameters with an index's condition.
+    # Literals, because SQLite does not match parameters with the condition of an index.
     unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
     waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
     itself = Q(pk=models.OuterRef("pk"))
@@ -254,7 +254,7 @@ class RuleRun(models.Model):
 
     @property
     def is_pending(self) -> bool:
-        """Whether it is an undecided ending: it waits for its day, or for a person."""
+        """Whether it is an undecided ending, which waits for its day or for a person."""
         waits = (self.Status.WAITING, DELAYED), (self.Status.HELD, BRAKED)
         return (self.status, self.code) in waits
 

@@ -72,9 +72,10 @@ def failed_attempts(
 
 
 def tried_again(run: RuleRun, failed: Sequence[ApiCall]) -> Said | str:
-    """Return "Tried again 29 Nov 06:01: the same answer." of an action that failed once more.
+    """Return "Tried again 29 Nov 06:01: the same answer." for an action that failed again.
 
-    `failed` are its failed attempts; "" for fewer than two, or if it did not fail in the end.
+    `failed` are the last calls of its failed attempts. "" if there are fewer than two, or if it is
+    not failed now.
     """
     if run.status != RuleRun.Status.FAILED or len(failed) < 2:
         return ""

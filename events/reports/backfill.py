@@ -1,4 +1,4 @@
-"""Buyers from before a rule: it has not run for their events, and fits them now."""
+"""Buyers from before a rule: it has not run for their events, but fits them now."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ class BackfillCandidate:
     """An event from before a rule: the rules that would run for it, or why none will.
 
     `note` says what gives the buyer everything already, so that nothing changes in Thinkific, or
-    that a person undid what was given: then it `is_undone`.
+    that a person undid what was given. `is_undone` says whether a person undid it.
     """
 
     event: EventLog
@@ -49,10 +49,10 @@ class BackfillCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What running a rule for earlier events would do; `more` than these are waiting for it.
+    """What running rules for earlier events would do. With `more` there are further events.
 
-    For those of `undone` it would run as well, but a person undid what was given: they are asked
-    for alone.
+    Events in `undone` could run, too, but a person undid what was given for them. They run only
+    if a person asks for them separately.
     """
 
     run: list[BackfillCandidate]
@@ -76,17 +76,17 @@ class Preview:
 
     @property
     def got_nothing(self) -> int:
-        """For how many customers the rules would run whose events gave nothing."""
+        """The number of customers in `run` who had an event that gave nothing."""
         return len(_customers(each.event for each in self.run if each.event.gave_nothing))
 
     @property
     def lacking(self) -> "Preview":
-        """The part of it in which events gave something else, and the buyers lack these courses."""
+        """The part whose events gave something, but the buyers lack what the rules give."""
         return Preview([row for row in self.run if row.lacks], [], [], self.more)
 
     @property
     def courses(self) -> list[str]:
-        """What the rules would give, each name once."""
+        """The names of the courses and bundles that the rules would give, each once."""
         names = (
             rule.destination.name for row in self.run for rule in row.rules if rule.destination
         )
@@ -105,10 +105,10 @@ class Preview:
 def preview(*rules: Rule, product: Product | None = None) -> Preview:
     """Return for whom the rules would run now and for whom not. Changes nothing.
 
-    For an event that gave nothing, that is all the rules that fit it; for one that gave something,
-    those of `rules` that have not run. Looks at the newest MAX_EVENTS events, first those that gave
-    nothing, with a handful of queries however many rules there are; what a person has undone comes
-    last.
+    For an event that gave nothing, all rules that fit it would run; for one that gave something,
+    those of `rules` that have not run. Looks at MAX_EVENTS events at most: the newest that gave
+    nothing, then those that gave something, and last those that a person undid. Takes a handful of
+    queries, however many rules there are.
     """
     events = earlier.events(rules, product, MAX_EVENTS + 1)
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
@@ -221,7 +221,7 @@ def _passed_on(events: Sequence[EventLog]) -> set[tuple[int, int | None]]:
 
 
 def gives_now(rule: Paired) -> bool:
-    """Whether this rule is on and gives something when its product is bought."""
+    """Return whether this rule is on and gives something when its product is bought."""
     return rule.enabled and rule.gives_on_purchase
 
 

@@ -50,7 +50,7 @@ class InLine:
     rejected: int = 0  # their site's key is rejected
     paused: int = 0  # their site is paused
     later: int = 0  # tried again at a time of their own
-    ends: int = 0  # beside `waiting`: accesses that end on a day to come
+    ends: int = 0  # endings that wait for a later day; they are not in `waiting`
 
     @property
     def now(self) -> int:
@@ -58,9 +58,9 @@ class InLine:
 
 
 def in_line(sites: Iterable[Integration]) -> InLine:
-    """Return how many actions wait, and for what; each count goes up to MAX_COUNT.
+    """Return how many actions wait, and for what. Each count goes up to MAX_COUNT.
 
-    `sites` are all integrations.
+    `sites` must be all integrations.
     """
     ends = RuleRun.objects.of_a_later_day()[:MAX_COUNT].count()
     waits = RuleRun.objects.filter(status=RuleRun.Status.WAITING)

@@ -19,7 +19,7 @@ Status = RuleRun.Status
 LISTED = 50
 # The acts on an event as one of a batch.
 DONE = (Act.EVENT_RERUN, Act.BUYERS_MOVED, Act.BUYERS_ENDED, Act.BATCH_UNDONE)
-# By the number of the event, the newest first.
+# The acts of batches on events, by event ID, the newest first.
 Done = Mapping[int, Sequence[AuditEntry]]
 # Customers are named if there are at most this many.
 CUSTOMERS_NAMED = 5
@@ -75,7 +75,7 @@ class Progress:
 
 
 def progress(batch: Batch) -> Progress:
-    """How far the actions of the batch are."""
+    """Return how far the actions of the batch are."""
     runs = RuleRun.objects.filter(pk__in=batch.run_ids)
     states = list(runs.values_list("status", "code"))
     goes_on = runs.decided().filter(status__in=UNFINISHED)
@@ -131,7 +131,7 @@ def undone_lately(events: Collection[EventLog]) -> Said | str:
 
 
 def done_to(events: Collection[int]) -> Done:
-    """What was done to each of these events as one of several, the newest first. One query."""
+    """Return the acts of batches on each of these events, the newest first. Takes one query."""
     entries = AuditEntry.objects.filter(
         act__in=DONE,
         kind=EventLog._meta.model_name,
@@ -144,9 +144,10 @@ def done_to(events: Collection[int]) -> Done:
 
 
 def undone(event: int, done: Done, name: str = "") -> AuditEntry | None:
-    """Who undid what was `done` to this event; None where that was not the last.
+    """Return the entry that undid a batch for this event; None if an undo was not the last act.
 
-    With `name` only acts count that ended access to this course or bundle.
+    `done` comes from `done_to`. With `name`, only acts that ended access to this course or bundle
+    count.
     """
     ended = (
         entry

@@ -112,7 +112,7 @@ class _Given:
 
 
 def everywhere() -> BehindAll:
-    """Who has what no rule gives any more.
+    """Return who has what no rule gives any more.
 
     If there is no such buyer, this takes two or three queries. However much was sold and however
     often rules were changed, each product of a course is looked up once.

@@ -39,8 +39,8 @@ class Judged:
 
     `holes` are the triggers on which a recommended rule is missing. `without_access` counts the
     buyers who are owed access and those who paid lately and were given nothing, `paid_for_nothing`
-    only the latter. `sales` are those of `promise.LATELY`, looked up only where it gives nothing.
-    `left_over` are the numbers of its rules that are about what is not given any more.
+    only the latter. `sales` counts the sales within `promise.LATELY`, and is only looked up if it
+    gives nothing. `left_over` holds the IDs of its rules about what is not given any more.
     """
 
     marketplace: Marketplace
@@ -108,7 +108,7 @@ class Coverage(Judged):
 
     @cached_property
     def set_up(self) -> list[Rule]:
-        """The same or, while none of them is on, those that would give access if turned on."""
+        """Its rules in `given` or, if there are none, those that would give access if turned on."""
         return self.given or [rule for rule in self.purchase_rules if not rule.is_gone]
 
     @property
@@ -267,7 +267,7 @@ def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
     else:
         events = events.filter(trigger=Trigger.PRODUCT_PURCHASED)
     found = Counter(dict(events.order_by().values_list("product").annotate(Count("pk"))))
-    del found[None]  # of deleted products, but None stands for every product
+    del found[None]  # sales of deleted products; elsewhere None stands for every product
     return found
 
 

@@ -106,9 +106,9 @@ def needing_somebody(most: int = 10) -> list[RuleRun]:
 
 
 def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:
-    """Group these purchases, which gave nothing, by product, most buyers first; see `promise`.
+    """Group these purchases, which gave nothing, by product, the most buyers first.
 
-    At most MOST_PRODUCTS.
+    Returns at most MOST_PRODUCTS. See `promise.unfulfilled` for the purchases.
     """
     rows = (
         purchases.order_by()

@@ -15,22 +15,22 @@ from integrations.models import AuditEntry, Product
 from rules import actions
 from rules.models import Rule
 
-# What was waived by a person may be given again, so a run of it does not count as given.
+# Runs whose access a person took back. They do not count, because it may be given again.
 TAKEN_BACK = Q(rule=None, grant__state=Grant.State.WAIVED)
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The rules that have not run for an event. Of `undone`, a person took back the same thing."""
+    """The rules that have not run for an event: `undone` if a person took back what they give."""
 
     fresh: list[Rule] = field(default_factory=list)
     undone: list[Rule] = field(default_factory=list)
 
 
 def events(rules: Collection[Rule], product: Product | None, most: int) -> list[EventLog]:
-    """Return events from before these rules, at most so many.
+    """Return events from before these rules, at most `most`.
 
-    Those that gave nothing come first, but what a person has undone of these comes last.
+    Those that gave nothing come first, except those that a person undid, which come last.
     """
     nothing = gave_nothing(rules, product)
     found: list[EventLog] = []
@@ -57,14 +57,14 @@ def gave_nothing(rules: Iterable[Rule], product: Product | None = None) -> Query
 def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[EventLog]:
     """Return events that gave something, and for which one of these rules has not run.
 
-    Nor did another that gave the same, such as one deleted since, unless a person took it back.
-    Only rules that are on and give access count. The order is the same, and the same events are
-    left out.
+    An event is left out if another rule, perhaps one deleted since, gave the same, unless a person
+    took that back. Only rules that are on and give access count. The order is as in `gave_nothing`,
+    and events that a person has dealt with are left out, too.
     """
     offered = [rule for rule in rules if rule.enabled and rule.spec.gives_access]
     if not offered:
         return EventLog.objects.none()
-    # Of later events the rules knew what they know now, so that they have run if they fit.
+    # Later events were decided by the rules as they are now, so every rule that fits has run.
     events = _of(offered, product).filter(
         gave_nothing=False, customer__isnull=False, received_at__lt=_last_changed(offered)
     )
@@ -73,7 +73,7 @@ def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[E
 
 
 def missing(fitting: Mapping[EventLog, Sequence[Rule]]) -> dict[int, Missing]:
-    """Return, by event ID, those of its rules of which no run exists, as `not_run` has it."""
+    """Return, by event ID, which of its fitting rules have not run, in the sense of `not_run`."""
     ran: dict[int, list[RuleRun]] = defaultdict(list)
     giving = RuleRun.objects.filter(event__in=fitting, action__in=actions.giving_access())
     for run in giving.select_related("grant") if fitting else ():
@@ -121,8 +121,8 @@ def _last_changed(rules: Collection[Rule]) -> datetime:
 
 
 def _fitting(rules: Collection[Rule]) -> QuerySet[Rule]:
-    """Return those of the rules that are for the event of the outer query."""
-    # By expressions: SQLite would look up each of the numbers for each event.
+    """Return which of the rules fit the event of the outer query."""
+    # Expressions, because with the column SQLite would look up each rule for each event.
     number = Coalesce("pk", 0, output_field=IntegerField())
     account = Coalesce("marketplace", 0, output_field=IntegerField())
     among = Rule.objects.alias(of_these=number, account=account)
@@ -135,7 +135,10 @@ def _fitting(rules: Collection[Rule]) -> QuerySet[Rule]:
 
 
 def _ran() -> RuleRunQuerySet:
-    """Return the runs of the outer rule, or of another with its course, for the outer event."""
+    """Return the outer event's runs of the outer rule, or of another with its action and course.
+
+    Runs whose access a person took back are left out.
+    """
     same = Q(
         integration=OuterRef("integration"),
         action=OuterRef("action"),

@@ -10,16 +10,16 @@ from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules.models import Rule
 
-# Of several times of which one is NULL, SQLite's MAX makes NULL.
+# Stands for NULL, because SQLite's MAX of several times is NULL if one of them is.
 _NEVER = Value(datetime(1970, 1, 1, tzinfo=UTC))
 
 
 def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
     """Annotate each rule with the time at which it last ran, as `last_run`; None if it never did.
 
-    That is when an action of it last began, also one for an old event, when its newest event's
-    action was carried out, or when the rule was run for earlier buyers: the audit knows that also
-    once what it did was undone, and its actions name it no more.
+    It is the latest of three times: when an action of the rule last began, also for an old event;
+    when the action of its newest event was carried out; and when it was last run for earlier
+    buyers. The last comes from the audit: once that is undone, its actions do not name the rule.
     """
     runs = RuleRun.objects.filter(rule=OuterRef("pk"))
     began = runs.filter(started_at__isnull=False).order_by("-started_at").values("started_at")

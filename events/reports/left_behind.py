@@ -24,9 +24,9 @@ MOST = 500
 class Behind:
     """A purchase, by its event, with the grants that a rule gave it and no rule gives any more.
 
-    `gives` are the rules by which the purchase is to get something instead; `ending` is what
-    refunded or canceled it since, though the access stayed. Of `stays`, grants by their IDs, the
-    buyer keeps the access, because another purchase gives it.
+    `gives` are the rules that give the purchase something instead. `ending` is the event that
+    refunded or canceled it since, though the access stayed. `stays` are the IDs of those `grants`
+    whose access the buyer keeps, because something else gives it.
     """
 
     event: EventLog
@@ -79,7 +79,7 @@ class LeftBehind:
 
     @property
     def taken_back(self) -> int:
-        """How many of these customers were refunded or canceled since."""
+        """The number of these customers who were refunded or canceled since."""
         return len({row.grants[0].customer_id for row in self.rows if row.ending})
 
     @property
@@ -168,7 +168,7 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
 
 
 def with_what_stays(found: LeftBehind) -> LeftBehind:
-    """Return the same, with what the buyers keep when all of it is moved that can be."""
+    """Return `found` with the `stays` of each row, as if all buyers who can be moved were moved."""
     moved = {grant.pk for row in found.rows if not row.why_not for grant in row.grants}
     customers = {grant.customer_id for grant in found.grants}
     others: dict[tuple[int, int], set[str]] = defaultdict(set)

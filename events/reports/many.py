@@ -28,9 +28,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The first LINES_AT_ONCE of what was chosen; `more` says that there are others.
+    """The first LINES_AT_ONCE of what was chosen; `more` says whether there are others.
 
-    `waiting` are actions of lines that are left out, which may wait for an integration.
+    `waiting` are the actions of lines that are left out. They may wait for an integration.
     """
 
     lines: Sequence[Line]

@@ -1,4 +1,4 @@
-"""The actions that gave access which is open now, and whether a rule still gives it."""
+"""Actions that gave access that is open now, and whether a rule still gives it."""
 
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce
@@ -29,8 +29,8 @@ def still_open() -> RuleRunQuerySet:
 def given_now() -> Exists:
     """Return a condition: a rule that is on would give, for the action's event, what it gave."""
     place = Q(product=None) | Q(product=OuterRef("event__product"))
-    # Among those of the product: an account or a site may have thousands, and by the columns
-    # themselves SQLite would walk through all of these.
+    # Expressions, so that SQLite finds the product's rules first. An account or a site may have
+    # thousands, and with plain columns SQLite would walk through all of them.
     rules = Rule.objects.alias(account=ACCOUNT, site=Coalesce("integration", 0))
     same = rules.filter(
         place,

@@ -1,4 +1,4 @@
-"""Say in one sentence why access that is due is not in Thinkific, and what to do."""
+"""The sentence that says why access that is due is not in Thinkific, and what to do."""
 
 from events.deciding import revocations
 from events.reports import holders
@@ -8,7 +8,7 @@ from integrations.sentences import at, joined, say
 
 
 def sentence(name: str, about: Standing) -> Sentence:
-    """Return the sentence for access that is due and not in Thinkific, with no action under way."""
+    """Return the sentence for access that is due but not in Thinkific, with no action under way."""
     paid = [row for row in about.given if row.pk not in about.unpaid]
     row, facts = (paid or about.given)[-1], {"name": name, "course": about.name}
     left = about.unpaid.get(row.pk)

@@ -1,4 +1,4 @@
-"""What keeps a product: events that name it, and access that its purchases gave."""
+"""What keeps a product from being deleted: its events, and access that its purchases gave."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,10 @@ from rules.triggers import Trigger
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What of a product's history there is; no count is above backlog.MAX_COUNT.
+    """A product's history in numbers; no count is above backlog.MAX_COUNT.
 
-    `sales` are among the `events`, and `buyers` are those of `everybody` who have access now.
+    `sales` are among the `events`. `everybody` counts the customers who ever had access, `buyers`
+    those of them who have it now.
     """
 
     events: int
@@ -24,7 +25,7 @@ class Use:
 
     @property
     def in_words(self) -> str:
-        """ "14 sales and 4 buyers with access"; what there is none of is left out."""
+        """A text such as "14 sales and 4 buyers with access", without zeros."""
         sales, events, buyers, everybody = map(
             backlog.capped, (self.sales, self.events, self.buyers, self.everybody)
         )
@@ -49,7 +50,7 @@ class Use:
 
 
 def of_product(product: Product) -> Use | None:
-    """Return what of the product's history there is, None if there is nothing."""
+    """Return the product's history in numbers, or None if it has none."""
     most = backlog.MAX_COUNT
     events = EventLog.objects.filter(product=product).order_by()
     sales = events.of(Trigger.PRODUCT_PURCHASED).exclude(status=EventLog.Status.REPEAT)

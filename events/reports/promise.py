@@ -99,12 +99,12 @@ def unfulfilled() -> QuerySet[EventLog]:
 def _may_be_settled() -> QuerySet[EventLog]:
     """Return the events that were refunded since, or whose customer has what a rule gives now.
 
-    A few too many: `backfill.settled` compares the orders, and looks at all rules. Few events are
-    either, and to load what all customers have, and the rules, would take longer than to ask.
+    This is a quick filter before `backfill.settled`, which compares the orders and looks at all
+    rules, but has to load them and what the customers have. It returns a few events too many.
     """
     same = {"customer": OuterRef("customer")}
     later = EventLog.objects.filter(**same, received_at__gte=OuterRef("received_at"))
-    # As `revocations` has it: of two products one ends nothing of the other.
+    # As in `revocations`: an event about one product ends nothing of another product.
     about = Q(product=Coalesce(OuterRef("product"), "product")) | Q(product=None)
     ended = Exists(later.filter(about).of(*revocations.ENDING))
     seen = Grant.objects.active().filter(seen_at__isnull=False)
@@ -112,9 +112,9 @@ def _may_be_settled() -> QuerySet[EventLog]:
 
 
 def _given_now() -> Exists:
-    """Whether a rule would give the customer of the outer event what the grant gives."""
-    # As expressions, so that the rules of the product are found first: an account or a site may
-    # have thousands, and by the columns themselves SQLite would walk through all of these.
+    """Return a condition: a rule would give, for the outer event, what the outer grant gives."""
+    # Expressions, so that SQLite finds the product's rules first. An account or a site may have
+    # thousands, and with plain columns SQLite would walk through all of them.
     rules = Rule.objects.alias(
         account=Coalesce("marketplace", 0),
         site=Coalesce("integration", 0),
@@ -148,7 +148,8 @@ def _undone(since: datetime) -> list[EventLog]:
 def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     """Return (event ID, customer ID) for what is on its way, and for what is paid and not given.
 
-    At most so many of each kind, the newest. What was refunded or canceled since is neither.
+    Each query reads at most `most` rows, the newest. What was refunded or canceled since is left
+    out.
     """
     goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
     refused = Q(integration__connection=Integration.Connection.REFUSED)
@@ -174,9 +175,9 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
 
 
 def not_paid_for(grants: Sequence[int]) -> Collection[int]:
-    """Return the IDs of those grants that are still open, but were refunded or canceled since.
+    """Return the IDs of those grants that are open though they were refunded or canceled since.
 
-    Only the first backfill.MAX_EVENTS of them are looked up.
+    Only the first backfill.MAX_EVENTS grants are looked up.
     """
     some = Grant.objects.filter(pk__in=grants[: backfill.MAX_EVENTS])
     return standing.taken_back(list(some)) if grants else ()

@@ -123,6 +123,6 @@ def facts_of(event: EventLog) -> dict[str, object]:
 
 
 def _kept_name(event: EventLog) -> str:
-    """The name of a product that was deleted since, as what the event gave has it."""
+    """Return the name of a product that was deleted since, as the event's grants have it."""
     named = event.runs.exclude(grant=None).exclude(grant__product_name="")
     return named.values_list("grant__product_name", flat=True).first() or say("something")

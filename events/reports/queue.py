@@ -78,16 +78,16 @@ def due() -> QueueDepth:
 
 
 def later() -> QueueDepth:
-    """Return how many waiting actions are tried again later; `oldest` is when the next one is.
+    """Return how many waiting actions are tried again later; `oldest` is the next one's time.
 
-    Without those of `endings`.
+    Endings that wait for their day are not among them.
     """
     found = RuleRun.objects.filter(status=RuleRun.Status.WAITING, next_attempt_at__gt=Now())
     return _of_runs(found.exclude(code=DELAYED))
 
 
 def endings() -> QueueDepth:
-    """Return how many accesses end on a day to come; `oldest` is when the next one does."""
+    """Return how many endings wait for a later day; `oldest` is the next one's time."""
     return _of_runs(RuleRun.objects.of_a_later_day())
 
 

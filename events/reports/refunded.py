@@ -1,6 +1,6 @@
-"""Who was refunded and still has what the purchase gave, because no rule ended it.
+"""Buyers who were refunded and still have what the purchase gave, because no rule ended it.
 
-Cancellations are left out: SamCart does not say whether the paid time is over when it sends one.
+Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,10 @@ from integrations.sentences import say
 from rules.listing import listed
 from rules.triggers import Trigger
 
-# So many refunds that ended nothing are looked at, the newest.
+# How many refunds that ended nothing are looked at, the newest first.
 MOST = 500
-# Written into the statement, so that SQLite knows that the index `event_ended_nothing` holds it.
+# A literal, because SQLite does not match a parameter with the condition of the index
+# `event_ended_nothing`.
 _REFUNDED = RawSQL(f"'{Trigger.PRODUCT_REFUNDED.value}'", ())  # noqa: S611 - our word
 
 
@@ -38,16 +39,17 @@ class Refunded:
 
     @property
     def line(self) -> Line:
-        """As a page shows it."""
+        """The purchase as a page shows it."""
         old = listed([grant.name for grant in self.grants])
         why = revocations.sentence(self.refund)
         return Line(self.event, self.grants[0].customer, say("{old}: {why}", old=old, why=why))
 
 
 def still_in(*, kept: bool = False) -> list[Refunded]:
-    """Return them, the newest first; with `kept` those whom a person lets keep it.
+    """Return refunded purchases whose buyers still have access, the newest refund first.
 
-    One query where there are none. What another purchase gives the buyer as well is not in it.
+    With `kept`, return those that a person lets the buyers keep, else all others. Access that
+    something else gives as well is left out. Takes one query if there are none.
     """
     refunds = list(_refunds(kept=kept))
     if not refunds:
@@ -81,7 +83,7 @@ def still_in(*, kept: bool = False) -> list[Refunded]:
 
 
 def _refunds(*, kept: bool) -> list[EventLog]:
-    """The newest refunds that ended nothing, of purchases with open access."""
+    """Return the newest refunds that ended nothing, of purchases with open access."""
     ended_nothing = EventLog.objects.filter(trigger=_REFUNDED, gave_nothing=True)
     newest = ended_nothing.order_by("-received_at", "-pk")[:MOST]
     same = {name: OuterRef(name) for name in ("marketplace", "product")}
@@ -103,12 +105,12 @@ def _of_sales(refunds: Sequence[EventLog]) -> Q:
 
 
 def _ended(grant: Grant, refund: EventLog) -> bool:
-    """Whether the refund is of the grant's purchase, and nothing decided about it since."""
+    """Whether the refund is of the grant's purchase, and the grant was not decided on since."""
     return Sale.of(grant).is_same(Sale.of(refund)) and grant.decided_at <= refund.received_at
 
 
 def _given_besides(grants: Sequence[Grant]) -> set[int]:
-    """The numbers of those of these that the student has by something else as well."""
+    """Return the IDs of those grants whose student has the same by something else as well."""
     numbers = {grant.pk for grant in grants}
     others = Grant.objects.active().filter(customer__in={each.customer_id for each in grants})
     has = {

@@ -45,7 +45,10 @@ def needs_a_person(event: EventLog) -> bool:
 
 
 def may_be_marked(event: EventLog) -> bool:
-    """Whether a person may mark it as dealt with: it needs a person, or what it gave was undone."""
+    """Return whether a person may mark it as dealt with.
+
+    It needs a person, or what it gave was undone.
+    """
     undone = event.gave_nothing and event.undone_at is not None and event.dealt_with_at is None
     return needs_a_person(event) or (undone and event.trigger == Trigger.PRODUCT_PURCHASED)
 

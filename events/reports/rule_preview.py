@@ -60,7 +60,7 @@ class RulePreview:
     people: dict[Effect, list[Customer]]
 
     def sentences(self) -> list[str]:
-        """One for each effect, with up to PEOPLE_NAMED names and how many more there are."""
+        """Return one for each effect, with up to PEOPLE_NAMED names and how many more there are."""
         if not self.events:
             return [say("No event fits it.")]
         said: list[str] = [

@@ -45,7 +45,7 @@ class PlannedRun:
 class Simulation:
     """What would happen. The rules in `nearly` and `others` would not run, each with the reason.
 
-    Those of `nearly` are turned off, or for the same product. Up to RULES_NAMED others are named.
+    Rules in `nearly` are turned off or for the same product. `others` has at most RULES_NAMED.
     """
 
     runs: list[PlannedRun]

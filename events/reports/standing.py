@@ -267,6 +267,6 @@ def taken_back(grants: Sequence[Grant]) -> dict[int, EventLog]:
 
 
 def _names(source: EventLog | Grant) -> list[tuple[str, str]]:
-    """Return the order and the subscription that it names, each with its kind."""
+    """Return (kind, ID) for the order and the subscription that the event or grant names."""
     both = [("order", source.order_id), ("subscription", source.subscription_id)]
     return [(kind, number) for kind, number in both if number]

@@ -22,9 +22,9 @@ SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DeletionSummary:
-    """What goes with an account; no count is above backlog.MAX_COUNT.
+    """What is deleted with an account; no count is above backlog.MAX_COUNT.
 
-    `unread` are what it sent and nobody has read yet, `buyers` those who keep access.
+    `unread` counts its deliveries that were not read yet. `buyers` counts those who keep access.
     """
 
     rules: int
@@ -57,7 +57,7 @@ class DeletionSummary:
 
     @property
     def kept(self) -> Said | str:
-        """That buyers keep access which nothing ends any more, "" for none."""
+        """A sentence that buyers keep access that nothing ends any more, "" for none."""
         return (
             say_count(
                 self.buyers,
