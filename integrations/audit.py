@@ -144,7 +144,7 @@ def record_each(
 ) -> None:
     """Add an entry for each row, in one query. `before` and `after` return its values.
 
-    `undoes` has, by the row's number, the number of the entry that is taken back by this.
+    `undoes` maps the pk of a row to the pk of the entry that this undoes.
     """
     taken_back = undoes or {}
     entries = [

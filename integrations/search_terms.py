@@ -46,7 +46,7 @@ def visible(text: str) -> str:
 def fold(text: str) -> str:
     """Return the text for comparing: without case, accents, ligatures and widths, in any script."""
     if text.isascii() and text.isprintable():  # a shortcut: most are, and sorting lists calls this
-        return text.strip().lower().replace("`", "'")  # of _PLAIN, all that is in ASCII
+        return text.strip().lower().replace("`", "'")  # the only ASCII sign in _PLAIN
     folded = unicodedata.normalize("NFKD", visible(text)).casefold()
     # Folding the case can compose accents again.
     folded = unicodedata.normalize("NFKD", folded)

@@ -109,7 +109,7 @@ def _made(source: Source) -> Said:
 def _english(text: Text) -> str:
     if isinstance(text, str):
         return text
-    if get_language() == ENGLISH:  # else another one is put aside, which takes long
+    if get_language() == ENGLISH:  # a shortcut, because `override` takes long
         return str(text)
     with override(None):
         return str(text)

@@ -82,16 +82,16 @@ def give_instead(rules: Iterable[Rule], destination: Destination, *, on: bool) -
 
 
 def note_deleted(rules: QuerySet[Rule], *, undoes: Mapping[int, int] | None = None) -> None:
-    """Record that these are about to go, by themselves or with what they belong to.
+    """Record the deletion of these rules, just before they or their owner are deleted.
 
-    `undoes` has, by the number of a rule, that of the entry which is taken back by it.
+    `undoes` maps the pk of a rule to the pk of the audit entry that its deletion undoes.
     """
     known = rules.select_related("marketplace", "product", "integration", "destination")
     audit.record_deleted(Act.RULE_DELETED, known, undoes=undoes)
 
 
 def delete(rules: QuerySet[Rule], *, undoes: Mapping[int, int] | None = None) -> None:
-    """Delete these; `undoes` as above."""
+    """Delete these rules and record that. `undoes` is as in `note_deleted`."""
     with transaction.atomic():
         note_deleted(rules, undoes=undoes)
         rules.delete()

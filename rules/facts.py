@@ -10,9 +10,10 @@ from rules.actions import ActionSpec
 from rules.models import Rule
 from rules.triggers import Trigger
 
-# Of each value of a BooleanField Django makes True or False, which takes as long as the query.
+# Returns values as the database has them. A BooleanField would convert each one, which takes as
+# long as the query.
 AS_STORED: "Field[Any, Any]" = Field()
-# Looked up once, because Python 3.11 takes as long for a member of an enum as for the comparison.
+# Looked up once: in Python 3.11, reading an enum member's value takes as long as the comparison.
 _BOUGHT = Trigger.PRODUCT_PURCHASED.value
 
 

@@ -1,4 +1,4 @@
-"""Rules that are left over: they end, or give back, what no other rule gives to the same buyers."""
+"""Leftover rules: they end, or give back, what no other rule gives to the same buyers."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -41,9 +41,10 @@ def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[K
     """Return which of a product's `own` rules, or of an account's global ones, are left over.
 
     `others` may give something to the same buyers: global rules for a product, and for global
-    rules those of the account's products. A rule that is off speaks for the others of its course:
-    it may be turned on again. Left out is what a person may well mean: to end what other products
-    gave, or alone to give something for a recovered payment.
+    rules those of the account's products. A rule that is off still counts for the other rules of
+    its course, because it may be turned on again. Rules that a person may well have intended are
+    left out: those that also end what other products gave, and a rule that is alone in giving
+    something for a recovered payment.
     """
     suspects = [rule for rule in own if rule.enabled and _is_companion(rule)]
     if not suspects:
@@ -56,7 +57,7 @@ def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[K
 
 
 def by_place(places: Places) -> Places:
-    """Return all leftover rules, by product, and the global ones by account. No query."""
+    """Return all leftover rules by product, and the global ones by account. Takes no query."""
     own, everywhere = places
     of_products = {
         number: of_place(rules, everywhere.get(rules[0].marketplace_id, ()))
@@ -69,16 +70,16 @@ def by_place(places: Places) -> Places:
 
 
 def that_give(places: Places) -> Places:
-    """Return the leftover rules of places where one still gives a course. No query."""
+    """Return the leftover rules of places where one still gives a course. Takes no query."""
     of_products, of_accounts = by_place(places)
     return _giving(of_products), _giving(of_accounts)
 
 
 def judged(product: Product | None, rules: Iterable[Rule]) -> list[Leftover]:
-    """What is left over for this product, or with None of global rules, and what each can become.
+    """Return the leftover rules of this product, or global ones if None, and how each is settled.
 
     `rules` are those of the product and the global ones of its account, on or off; for global
-    rules those of `concerning_all`.
+    rules, pass `concerning_all`.
     """
     rules = list(rules)
     number = product and product.pk
@@ -104,7 +105,7 @@ def judged(product: Product | None, rules: Iterable[Rule]) -> list[Leftover]:
 
 
 def concerning_all(account: int) -> QuerySet[Rule]:
-    """The global rules of an account, and what its products' rules give of the same courses."""
+    """Return an account's global rules, and its products' rules that give the same courses."""
     own = Rule.objects.filter(marketplace=account, product=None)
     same = Q(
         marketplace=account,
@@ -133,7 +134,7 @@ def left_by(chosen: Set[int]) -> QuerySet[Rule]:
 
 
 def _of_account(account: int, own: Mapping[int, Sequence[RuleFacts]]) -> Iterator[RuleFacts]:
-    """The rules of its products."""
+    """Return the rules of the account's products."""
     of_products = (rules for rules in own.values() if rules[0].marketplace_id == account)
     return chain.from_iterable(of_products)
 
@@ -143,7 +144,7 @@ def _some(found: Mapping[int, list[RuleFacts]]) -> dict[int, list[RuleFacts]]:
 
 
 def _giving(found: Mapping[int, list[RuleFacts]]) -> dict[int, list[RuleFacts]]:
-    """Return the places where one of these rules gives a course, by a recovered payment."""
+    """Return the places where one of the leftover rules gives a course (on a recovered payment)."""
     return {
         number: left
         for number, left in found.items()

@@ -82,7 +82,7 @@ def gives_now(rule: Paired) -> bool:
 
 
 def passes_on_now(rule: Paired) -> bool:
-    """Return whether a purchase is passed on by this rule, which is on."""
+    """Return whether this rule is on and passes a purchase on."""
     return rule.trigger == Trigger.PRODUCT_PURCHASED and rule.enabled and rule.spec.passes_on
 
 

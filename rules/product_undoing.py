@@ -1,4 +1,4 @@
-"""Find a product that was deleted, by what the audit kept of it, or bring it back."""
+"""Find or restore a product that was deleted, from what the audit kept of it."""
 
 from collections.abc import Iterable
 
@@ -10,8 +10,8 @@ from integrations.models import AuditEntry, Marketplace, Product
 def known(number: int) -> Product | None:
     """Return the product that has or had this number.
 
-    If it was deleted, that is the product which has its SamCart ID now. If there is none either,
-    it is the product as it was, not saved. None if nothing is known, or its account is gone.
+    If it was deleted, return the product that has its SamCart ID now or, if there is none, the
+    product as it was, unsaved. None if the audit does not know it, or if its account is gone.
     """
     there = Product.objects.filter(pk=number).first()
     entry = None if there else _deletion(number)
@@ -26,7 +26,7 @@ def known(number: int) -> Product | None:
 
 
 def is_missing(number: int) -> bool:
-    """Return whether the product was deleted, is not there again, and can be brought back."""
+    """Return whether the product was deleted, does not exist again, and can be restored."""
     product = known(number)
     return product is not None and product._state.adding
 
@@ -40,7 +40,7 @@ def restore(product: Product) -> None:
 
 
 def restore_all(numbers: Iterable[int]) -> list[Product]:
-    """Bring back those of these products that are missing; return them."""
+    """Restore those of these products that are missing, and return them."""
     found = [known(number) for number in dict.fromkeys(numbers)]
     missing = [product for product in found if product is not None and product._state.adding]
     for product in missing:

@@ -1,13 +1,13 @@
-"""Products that give their buyers nothing only because the rules that would are turned off."""
+"""Products that give their buyers nothing, only because their giving rules are turned off."""
 
 from rules import pairing
 from rules.facts import Places, RuleFacts
 
 
 def by_product(places: Places) -> dict[int, list[RuleFacts]]:
-    """Return {product ID: its giving rules, all of them off}. No query.
+    """Return {product ID: its giving rules, all of them off}. Takes no query.
 
-    Left out are products that a global rule serves, and those whose purchases are passed on.
+    Products that a global rule serves, or whose purchases are passed on, are left out.
     """
     own, everywhere = places
     found = {number: [rule for rule in rules if _is_off(rule)] for number, rules in own.items()}

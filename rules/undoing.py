@@ -1,4 +1,4 @@
-"""Undo the last change of a rule or the deletion of a product, by what the audit entry kept."""
+"""Undo the last change of a rule or the deletion of a product, from what the audit entry kept."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -61,9 +61,10 @@ def of_step(entry: AuditEntry) -> list[AuditEntry]:
 
 
 def left(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
-    """Return which of these additions and deletions are the last change of their rule.
+    """Return which of these additions and deletions of rules still stand.
 
-    A deleted rule is not there again; an added one is still there.
+    Each is the last change of its rule. A deleted rule does not exist again, and an added one still
+    exists.
     """
     entries = list(entries)
     last = newest(entries)

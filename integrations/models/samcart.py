@@ -83,7 +83,7 @@ class Product(models.Model):
     kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.PRODUCT)
     external_id = models.CharField(_("SamCart ID"), max_length=64)
     name = models.CharField(_("name"), max_length=255)
-    # As SamCart last sent it, "" until it does. `name` follows it until a person changes `name`.
+    # The name that SamCart sent last, or "". `name` follows it until a person changes `name`.
     samcart_name = models.CharField(max_length=255, blank=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -104,7 +104,7 @@ class Product(models.Model):
 
     @property
     def has_samcart_name(self) -> bool:
-        """Whether SamCart's next name for it replaces `name`."""
+        """Whether the next name that SamCart sends replaces `name`."""
         return self.samcart_name in ("", self.name)
 
 

@@ -46,7 +46,7 @@ PRIVATE = _(
 
 
 def how_it_begins(*, allow_private: bool) -> Said:
-    """What to say of an address before it is entered; `check_url` takes just that."""
+    """Return the hint for entering an address: how it must begin for `check_url` to accept it."""
     if allow_private:
         return say("It begins with https://, or with http://, which this server takes as well.")
     return say("It begins with https://.")

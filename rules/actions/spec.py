@@ -113,7 +113,7 @@ class ActionSpec:
     opposite: str = ""
     passes_on: bool = False
 
-    # Kept once known: pages that judge all products ask thousands of times.
+    # Cached, because pages that judge all products ask thousands of times.
     @cached_property
     def gives_access(self) -> bool:
         return self.effect is Effect.GIVES
