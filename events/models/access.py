@@ -76,7 +76,7 @@ class Grant(models.Model):
         WAIVED = "waived", _("Waived")
 
     source = models.CharField(max_length=8, choices=Source.choices, default=Source.PURCHASE)
-    # The purchase; "" where the sale names no order or no subscription.
+    # The purchase; "" if the sale names no order or no subscription.
     marketplace = models.ForeignKey(
         Marketplace, models.SET_NULL, null=True, related_name="grants", db_index=False
     )

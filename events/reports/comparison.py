@@ -43,7 +43,7 @@ class Row:
 
     @property
     def source(self) -> str:
-        """What gives the access, or what ended it; "" where no purchase ever gave it."""
+        """What gives the access, or what ended it; "" if no purchase ever gave it."""
         if self.grant is None:
             return ""
         if self.grant.state == Grant.State.ENDED:

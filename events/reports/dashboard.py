@@ -97,7 +97,7 @@ def stranded() -> int:
 
 
 def needing_somebody(most: int = 10) -> list[RuleRun]:
-    """The newest actions that failed or are held."""
+    """Return the newest actions that failed or are held."""
     rows: list[RuleRun] = []
     for status in (Status.FAILED, Status.HELD):
         runs = RuleRun.objects.filter(status=status).order_by("-received_at")

@@ -104,7 +104,7 @@ def left_behind(number: int) -> LeftBehind:
 
 
 def by_deleted_rules(products: Collection[int]) -> LeftBehind:
-    """Return the purchases of these products that have what deleted rules gave, as above."""
+    """Return the purchases of these products that are left behind by deleted rules."""
     of_products = still_open().filter(~given_now(), rule=None, event__product__in=products)
     of_products = of_products.filter(grant__kept_at=None)
     return of_runs(None, list(of_products.order_by("-received_at", "-pk")[: MOST + 1]))

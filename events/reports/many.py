@@ -47,7 +47,7 @@ class Look:
 
 
 def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> Look:
-    """What queuing these actions again would do."""
+    """Return what queuing these actions again would do."""
     reasons = retry_by_hand.reasons(runs[:LINES_AT_ONCE], anyway=anyway)
     lines = [
         Line(run.event, run.customer, f"{run.spec.label}, {run.destination_name}", reasons[run.pk])
@@ -58,7 +58,7 @@ def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> Look:
 
 
 def of_dismissal(runs: Sequence[RuleRun]) -> Look:
-    """What dismissing these actions would do."""
+    """Return what dismissing these actions would do."""
     can = set(
         RuleRun.objects.dismissible()
         .filter(pk__in=[r.pk for r in runs[:LINES_AT_ONCE]])
@@ -79,7 +79,7 @@ def of_dismissal(runs: Sequence[RuleRun]) -> Look:
 
 
 def of_review(events: Sequence[EventLog]) -> Look:
-    """What marking these events as dealt with would do."""
+    """Return what marking these events as dealt with would do."""
     lines = [
         Line(
             event,
@@ -93,7 +93,7 @@ def of_review(events: Sequence[EventLog]) -> Look:
 
 
 def of_undo(undos: Sequence[Undo]) -> Look:
-    """What undoing a batch would do."""
+    """Return what undoing a batch would do."""
     lines = [
         Line(one.event, one.runs[0].customer, _undone(one), one.why_not)
         for one in undos[:LINES_AT_ONCE]
@@ -117,7 +117,7 @@ def _undone(one: Undo) -> str:
 
 
 def of_rerun(events: Sequence[EventLog]) -> Look:
-    """What running the rules again for these events would do."""
+    """Return what running the rules again for these events would do."""
     more, events = len(events) > LINES_AT_ONCE, events[:LINES_AT_ONCE]
     obstacles, fitting = rerun.obstacles(events), backfill.rules_now(events)
     of_these = RuleRun.objects.filter(event__in=events).order_by("pk")

@@ -118,7 +118,7 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
 
 
 def facts_of(event: EventLog) -> dict[str, object]:
-    """The product and the order, for a sentence."""
+    """Return the product and the order, for a sentence."""
     return {"product": event.product or _kept_name(event), "order": of_order(event)}
 
 

@@ -98,7 +98,7 @@ def running() -> list[RuleRun]:
 
 
 def sites() -> list[SiteQueue]:
-    """Every site with its pause, its next slot, and its calls of the last minute."""
+    """Return every site with its pause, its next slot, and its calls of the last minute."""
     rows = CallBudget.objects.select_related("integration").annotate(now=rate_limit.EpochNow())
     lately = ApiCall.objects.filter(sent_at__gt=Now() - timedelta(minutes=1)).order_by()
     calls = dict(lately.values_list("integration").annotate(Count("pk")))

@@ -48,7 +48,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The hits of one kind. `url` is the list that shows all of them, "" where there is none."""
+    """The hits of one kind. `url` is the list that shows all of them, "" if there is none."""
 
     title: str
     hits: Sequence[Hit]

@@ -31,7 +31,7 @@ def number_of(entry: AuditEntry) -> int | None:
 def there(request: HttpRequest, entries: Iterable[AuditEntry]) -> dict[int, Batch]:
     """Return the batches of these entries that still exist, by number.
 
-    None for a person who may not see them.
+    Returns none for a person who may not see them.
     """
     numbers = {number_of(entry) for entry in entries} - {None}
     if not numbers or not allowed(request, SEES):

@@ -62,7 +62,7 @@ class CappedPaginator(Paginator):
 
 
 class NumberOf(Subquery):
-    """How many rows a query finds that may have a limit, which an aggregate would ignore."""
+    """The number of rows that a query finds. Unlike an aggregate, it obeys the query's limit."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) AS these)"
     output_field = IntegerField()

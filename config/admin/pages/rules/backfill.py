@@ -97,10 +97,10 @@ def _title_of_batch(rules: Sequence[Rule]) -> Said:
 
 
 def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
-    """Add a message with a link to buyers who paid before these rules gave anything.
+    """Add messages with links to what is left to do after these rules were saved.
 
-    Also to buyers who have what deleted rules of the same products gave, and to rules of these
-    products that are left over.
+    They are about buyers who have what deleted rules of the same products gave, about leftover
+    rules of these products, and about earlier buyers who lack what these rules give.
     """
     giving = [rule for rule in rules if backfill.gives_now(rule)][:MOST_RULES]
     products = {rule.product_id for rule in giving if rule.product_id}

@@ -1,4 +1,4 @@
-"""What the page says about buyers who have access by a rule: who they are, gain and lose."""
+"""What the page says about buyers who have access by a rule: how many, what they get and lose."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -128,7 +128,7 @@ def groups(products: Collection[int], accounts: Collection[int] = ()) -> list[Gr
 
 
 def of_rules(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
-    """Return the sentence about leftover rules of the same products, or global ones for global."""
+    """Return the sentence about leftover rules beside these: of their product, or global too."""
     rules = list(rules)
     products = {rule.product_id for rule in rules if rule.product_id}
     accounts = {rule.marketplace_id for rule in rules if not rule.product_id}
@@ -216,7 +216,7 @@ def show(request: HttpRequest) -> HttpResponse:
     accounts = row_ids(request.GET.getlist("account"))[:PRODUCTS_SHOWN]
     if not products and not accounts:
         products, accounts = map(list, leftovers.by_place(facts.by_place()))
-    # Sorted by name before the cut, because only so many are shown.
+    # Sorted by name before the cut, so that the first ones are shown.
     rows = Product.objects.filter(pk__in=products).order_by(by_name(), "pk")
     found = groups(list(rows.values_list("pk", flat=True)[:PRODUCTS_SHOWN]), accounts)
     shown = [group.product.pk for group in found if group.product]
@@ -237,7 +237,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def context(request: HttpRequest, found: Sequence[Group]) -> dict[str, object]:
-    """Return what a page's part for settling these rules needs."""
+    """Return what the part of a page that settles these rules shows."""
     return {"left_over": found, "may_settle": request.user.has_perms(MAY), "settle": buttons(found)}
 
 

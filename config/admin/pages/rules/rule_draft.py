@@ -185,7 +185,7 @@ class Draft:
 
     @property
     def number(self) -> int:
-        """How many rules it makes."""
+        """The number of rules that it makes."""
         products = 1 if self.everywhere else len(self.products)
         return products * (len(self.destinations) if self.needs_destination else 1)
 

@@ -100,7 +100,7 @@ class ChangesList(RowList):
 
 
 def _alike(entry: AuditEntry, neighbors: QuerySet[AuditEntry]) -> list[Any]:
-    """Return those of its neighbors, the nearest first, that may belong to the same line."""
+    """Return the neighbors, the nearest first, that may belong to the entry's line."""
     found: list[Any] = []
     for start in range(0, MOST_OF_A_LINE, MANY):
         for other in neighbors[start : start + MANY]:
