@@ -167,7 +167,7 @@ class EventLog(models.Model):
                 condition=Q(gave_nothing=True, trigger="product_purchased", dealt_with_at=None),
                 name="event_gave_nothing",
             ),
-            # Refunds that no rule ended access for, so that the buyer may still have it.
+            # Refunds on which no rule ended anything, so that the buyer may still have access.
             models.Index(
                 fields=["trigger", "-received_at", "-id"],
                 condition=Q(gave_nothing=True, trigger="product_refunded"),

@@ -80,7 +80,7 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
 
     def without_email(self) -> "RuleRunQuerySet":
         """Failed runs whose event has no usable e-mail address, so that a retry cannot help."""
-        # An expression keeps SQLite from the index by status: few failed runs have no customer.
+        # An expression keeps SQLite from walking through all failed runs: few lack a customer.
         failed = self.alias(state=Coalesce("status", Value(""))).filter(state=RuleRun.Status.FAILED)
         return failed.filter(self._without_a_needed_customer())
 

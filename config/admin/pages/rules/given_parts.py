@@ -52,7 +52,7 @@ def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) ->
 
 
 def taken_back(customers: int) -> Said | str:
-    """Return that so many buyers were refunded or canceled and still have it; "" for none."""
+    """Return that this many buyers were refunded or canceled and still have it; "" for none."""
     if not customers:
         return ""
     return say_count(

@@ -94,9 +94,9 @@ def _undoing(page: str, entry: AuditEntry, back: str) -> str:
 
 
 def label(act: str, left: int, *, whole: bool) -> Said:
-    """Return the label of the link that undoes a step, of which so many rules are `left`.
+    """Return the label of the link that undoes what is left of a step: `left` rules.
 
-    `whole` says whether they are all rules of the step.
+    `whole` says whether these are all rules of the step.
     """
     if whole:
         return say("Undo all {number}", number=left)
