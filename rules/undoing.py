@@ -143,7 +143,8 @@ def _undo(entry: AuditEntry) -> Rule:
         list(Rule.objects.select_for_update().filter(pk=entry.number))
         now = audit.stored(Rule(pk=int(entry.number)))
         rule = _before(entry)
-        assert rule is not None, "a rule that was added is deleted"
+        if rule is None:  # an added rule is deleted by the page that asks first
+            raise ValueError(CHANGED_SINCE)
         if rule.product is not None and rule.product._state.adding:
             product_undoing.restore(rule.product)
         is_new = rule._state.adding

@@ -147,7 +147,7 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
             due.add(run.grant_id)  # a grant is listed once, with the newest event that gave it
             of_event.setdefault(run.event_id, {})[run.grant.pk] = run.grant
     events = {run.event_id: run.event for run in gave if run.event_id in of_event}
-    ran = {(run.event_id, run.form) for run in every}
+    ran = {(run.event_id, run.form) for run in giving().filter(event__in=events)}
     gives = {
         pk: _gives_instead(each, rule, fitting.get(pk, ()), ran) for pk, each in events.items()
     }

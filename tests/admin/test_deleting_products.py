@@ -190,6 +190,8 @@ def test_one_rule_that_is_restored_brings_its_product_with_it(manager, unsold):
 
 def test_rules_come_back_to_the_product_that_has_the_samcart_id_now(manager, world, unsold):
     delete(manager, unsold)
+    changes = reverse(CHANGES), {"act": "product_deleted"}
+    assert "Undo this change" in words(manager.get(*changes))
     again = Product.objects.named(world.marketplace.pk, "product", "77", "Made meanwhile")
     page = press(manager, deletion(), "undo")
     assert said(page) == ["Undone: 5 rules are back."]
@@ -197,6 +199,9 @@ def test_rules_come_back_to_the_product_that_has_the_samcart_id_now(manager, wor
     assert {rule.product for rule in Rule.objects.all()} == {again}
     told = said(press(manager, deletion(), "undo"))
     assert told == ["Not undone. Made meanwhile is there again."]
+    page = words(manager.get(*changes))
+    assert unsold.name in page
+    assert "Undo this change" not in page
 
 
 def test_what_an_older_admit_deleted_with_its_sales_comes_back_too(manager, world, sold):

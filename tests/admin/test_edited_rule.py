@@ -285,6 +285,48 @@ def test_who_has_a_course_by_a_rule_and_was_refunded_is_marked_where_they_are_se
     assert "Order 2 was refunded" not in text
 
 
+def test_a_refunded_buyer_of_a_changed_rule_cannot_be_moved_but_access_can_be_ended(
+    manager, world, rule
+):
+    ending().delete()
+    for number in (1, 2):
+        world.sell(product__id=77, customer__email=f"b{number}@example.com", order__id=number)
+    world.settle()
+    save(manager, rule, "Faces")
+    world.sell("20_product", product__id=77, customer__email="b1@example.com", order__id=1)
+    world.settle()
+    page = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
+    look = manager.get(page)
+    assert "End it for 1 refunded buyer" in words(look)
+    _, refunded = re.findall(r'name="chosen" value="([\d,]+)"', shown(look))
+    done = manager.post(page, {"chosen": refunded, "only_end": "1"}, follow=True)
+    assert "End what the rule gave before" in words(done)
+    world.settle()
+    ink = Destination.objects.get(name="Ink")
+    assert [world.access(f"b{number}@example.com", ink) for number in (1, 2)] == [False, True]
+    assert "refunded buyer" not in words(manager.get(page))
+    # Without the button for it, nothing is done for a refunded buyer.
+    world.sell("20_product", product__id=77, customer__email="b2@example.com", order__id=2)
+    (refunded,) = re.findall(r'name="chosen" value="([\d,]+)"', shown(manager.get(page)))
+    manager.post(page, {"chosen": refunded})
+    world.settle()
+    assert world.access("b2@example.com", ink)
+
+
+def test_nobody_is_moved_to_a_course_that_the_same_purchase_has_given_by_another_rule(
+    manager, world, rule
+):
+    world.rule("product_purchased", GIVES, Destination.objects.get(name="Faces"), "77")
+    world.sell(product__id=77)
+    world.settle()
+    product = rule.product
+    rule.delete()
+    page = words(manager.get(reverse("admin:given-by-rule"), {"product": product.pk}))
+    assert "End what a deleted rule gave" in page
+    assert "Give Faces" not in page
+    assert "End it for 1 buyer" in page
+
+
 def test_the_rules_page_says_what_still_names_the_old_course_for_as_long_as_one_does(
     manager, world, rule
 ):

@@ -102,6 +102,13 @@ def test_the_page_offers_the_rule_that_ends_it_next_time(manager, world, still_i
     assert "New rule: a refund" not in words(manager.get(reverse(PAGE)))
 
 
+def test_after_ending_it_the_missing_rule_is_still_offered(manager, still_in):
+    every = [each.event.pk for each in refunded.still_in()]
+    page = manager.post(reverse(PAGE), {"chosen": every}, follow=True)
+    offer = "No rule ends it at the next refund. New rule: a refund of Example Course One ends Ink"
+    assert offer in said(page)
+
+
 def test_nobody_is_told_of_whose_access_a_rule_ended_or_something_else_gives(world, ink):
     sell(world, 0)
     world.rule("product_refunded", ENDS, ink, product=SOLD)

@@ -181,9 +181,16 @@ def where_kept(event: int) -> str:
 
 def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     chosen = set(row_ids(request.POST.get("chosen", "").split(","))[:MOST])
-    rows = [row for row in found.rows if row.event.pk in chosen and not row.why_not]
-    batch = many.begin(request, given_parts.title(found))
     ends_only = "only_end" in request.POST
+    # Refunded buyers cannot be moved, but their access can be ended.
+    rows = [
+        row
+        for row in found.rows
+        if row.event.pk in chosen and (not row.why_not or (ends_only and row.ending))
+    ]
+    batch = many.begin(
+        request, given_parts.title_of_end(found) if ends_only else given_parts.title(found)
+    )
     purchases = [
         (row.event, [grant.pk for grant in row.grants], () if ends_only else row.gives)
         for row in rows

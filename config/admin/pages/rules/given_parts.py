@@ -39,6 +39,7 @@ def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) ->
         **_what_follows(found),
         "lists": [_list(say("What will be done"), can), _list(say("Left out"), left_out)],
         "chosen": [line.event.pk for line in can],
+        **_of_refunded(found),
         "keep": keeping.let_keep(found.customers),
         "grants": [grant.pk for grant in found.grants],
         "still": [(run, _why(endings.get(run.event_id))) for run in still],
@@ -49,6 +50,16 @@ def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) ->
         "at_once": MOST,
         "another": _another_course(found) if allowed(request, ADDS) else "",
     }
+
+
+def _of_refunded(found: LeftBehind) -> dict[str, Any]:
+    """Return what ends the access of refunded buyers, who cannot be moved; empty for none."""
+    rows = [row for row in found.rows if row.why_not and row.ending]
+    customers = {grant.customer_id for row in rows for grant in row.grants}
+    label = say_count(
+        len(customers), "End it for 1 refunded buyer", "End it for {number} refunded buyers"
+    )
+    return {"end_refunded": label, "refunded": [row.event.pk for row in rows]} if rows else {}
 
 
 def taken_back(customers: int) -> Said | str:
@@ -83,15 +94,20 @@ def _list(title: Said, lines: list[Line]) -> tuple[Said, list[Line], int]:
     return title, lines[:LINES_SHOWN], len(lines) - LINES_SHOWN
 
 
+def title_of_end(found: LeftBehind) -> Said:
+    """Return the title of a batch that only ends what the rule gave."""
+    if found.rule is None:
+        return say("End what a deleted rule gave")
+    return say("End what the rule gave before")
+
+
 def title(found: LeftBehind) -> Said:
     """Return the title of the page and of the batch that it starts."""
     if courses := _given(found.rows):
         return say("Move buyers to {courses}", courses=courses)
-    if found.rule is None:
-        return say("End what a deleted rule gave")
-    if not found.rows:
+    if found.rule is not None and not found.rows:
         return say("Who has it by this rule")
-    return say("End what the rule gave before")
+    return title_of_end(found)
 
 
 def _given(rows: Iterable[Behind]) -> str:

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.html import format_html
 
 from config.admin.menu import allowed
 from config.admin.pages import many
@@ -80,6 +81,11 @@ def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> Http
     batch = many.begin(request, say("End what was refunded"))
     purchases = [(each.event, [grant.pk for grant in each.grants], ()) for each in chosen]
     left = moving.move(purchases, batch, why=moving.REFUNDED)
+    if allowed(request, "rules.add_rule"):
+        # The page shows these only while somebody is still in.
+        for address, text in _missing_rules(chosen):
+            missing = say("No rule ends it at the next refund.")
+            messages.warning(request, format_html('{} <a href="{}">{}</a>', missing, address, text))
     return many.done(request, batch, left, Rerun(len(batch.run_ids), left).sentence(), back)
 
 

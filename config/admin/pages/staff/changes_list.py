@@ -184,7 +184,7 @@ def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
     for each in lines:
         step = steps.get(each.pk, ())
         alone = len(each.line) == 1
-        each.undoable = alone and (each.pk in last or _is_product_gone(each, undone))
+        each.undoable = alone and (each.pk in last or _is_product_gone(each))
         each.left = len([entry for entry in step if entry.pk in left])
         each.all_left = each.left == len(step)
         each.undone = all(entry.pk in undone for entry in each.line)
@@ -197,5 +197,5 @@ def _is_step(line: Any, last: Container[int]) -> bool:
     return several and at_once and any(entry.pk in last for entry in line.line)
 
 
-def _is_product_gone(entry: AuditEntry, undone: set[int]) -> bool:
-    return entry.act == Act.PRODUCT_DELETED and entry.pk not in undone
+def _is_product_gone(entry: AuditEntry) -> bool:
+    return entry.act == Act.PRODUCT_DELETED and not undoing.why_not(entry)
