@@ -158,7 +158,7 @@ def test_a_slash_goes_to_the_search_and_a_question_mark_shows_the_keys(place, ad
         assert not page.locator("#find-keys").is_visible()
         page.locator("#find-all").fill("1183")
         page.keyboard.press("Enter")
-        page.wait_for_url("**/admin/search/?q=1183")
+        page.wait_for_url("**/admin/search/?q=1183&open=only")
         assert page.get_by_role("heading", name="Orders").is_visible()
 
 
