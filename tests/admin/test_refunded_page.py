@@ -102,6 +102,12 @@ def test_the_page_offers_the_rule_that_ends_it_next_time(manager, world, still_i
     assert "New rule: a refund" not in words(manager.get(reverse(PAGE)))
 
 
+def test_compare_says_that_these_are_not_compared_and_leads_to_them(manager, still_in):
+    page = manager.get(reverse("admin:compare"))
+    assert f"{TOLD} That is not compared here" in words(page)
+    assert reverse(PAGE) in page.content.decode()
+
+
 def test_after_ending_it_the_missing_rule_is_still_offered(manager, still_in):
     every = [each.event.pk for each in refunded.still_in()]
     page = manager.post(reverse(PAGE), {"chosen": every}, follow=True)

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from config.admin.menu import name_of
 from config.admin.pages import many
 from config.admin.pages.log.log_filters import NOT_IN
+from config.admin.pages.rules import refunded
 from config.admin.parts.changelist import CappedPaginator
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import page_number, row_ids, row_in
@@ -22,6 +23,7 @@ from events.models import ComparisonFinding, ComparisonRun
 from events.queue import wake
 from events.reports import comparison, promise
 from events.reports.comparison import Kind
+from events.reports.refunded import still_in
 from integrations.models import Integration
 from integrations.sentences import Text, say
 
@@ -89,6 +91,7 @@ def show(request: HttpRequest) -> HttpResponse:
         left_out=last.left_out if last else [],
         gave_nothing=promise.unfulfilled().order_by().values("customer").distinct().count(),
         not_in=NOT_IN,
+        refunds=refunded.in_words(still_in()),
         at_once=REPAIRED_AT_ONCE,
         may_change=request.user.has_perm(CHANGES),
     )

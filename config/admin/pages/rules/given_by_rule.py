@@ -67,7 +67,7 @@ def with_link(found: LeftBehind, page: str) -> SafeString | None:
         return None
     moves = any(row.gives for row in found.rows)
     label = say("See and move them") if moves else say("See them and end it")
-    return format_html('{} <a href="{}">{}</a>', in_words(found), page, label)
+    return format_html('{} <a class="button small" href="{}">{}</a>', in_words(found), page, label)
 
 
 def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
