@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import Batch, EventLog, Grant, RuleRun
-from events.reports import backfill, promise
+from events.reports import backfill, earlier, promise
 from integrations.models import Destination
 from rules import changing
 from rules.models import Rule
@@ -74,6 +74,15 @@ def test_turning_it_on_offers_it(world, bonus):
     assert LACK not in words(admin.get(page))
     changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
     assert LACK in words(admin.get(page))
+
+
+def test_of_many_rules_at_once_it_is_not_looked_for(world, bonus):
+    rules = [
+        world.rule("product_purchased", GIVES, world.course(f"Bonus {number}"), product="1048001")
+        for number in range(earlier.MANY + 1)
+    ]
+    assert would_run(*rules[:-1]) == ["2", "1"]
+    assert would_run(*rules) == []
 
 
 def test_it_raises_no_alarm(world, bonus):
