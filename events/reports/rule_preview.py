@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from django.conf import settings
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -115,11 +116,12 @@ def _events(rule: Rule) -> list[EventLog]:
 
 def _grants(rule: Rule, events: Sequence[EventLog]) -> list[Grant]:
     """Return the grants on the rule's site of the events' purchases and of their customers."""
-    rows = Grant.objects.filter(
+    # By an expression: SQLite would read all grants of the site rather than look up each of these.
+    rows = Grant.objects.alias(site=Coalesce("integration", 0)).filter(
         Q(customer__in={event.customer_id for event in events} - {None})
         | Q(order_id__in={event.order_id for event in events} - {""})
         | Q(subscription_id__in={event.subscription_id for event in events} - {""}),
-        integration=rule.integration_id,
+        site=rule.integration_id,
     )
     return list(rows.select_related("customer")) if events else []
 
