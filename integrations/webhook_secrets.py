@@ -1,6 +1,6 @@
 """Find the account of a webhook address, and remember it in this process.
 
-Uses plain SQL: the ORM builds its SQL anew for each call, which costs more than the query itself
+Uses plain SQL: the ORM builds its SQL again for each call, which costs more than the query itself
 (measured).
 """
 

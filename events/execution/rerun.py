@@ -1,7 +1,5 @@
 """Run the rules again: decide an event once more, with the rules as they are now."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +13,8 @@ from events.access.ledger import Sale
 from events.deciding import entered_order, passing_on, revocations
 from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook, read
-from events.execution import retry_by_hand
-from events.models import Batch, Delivery, EventLog, RuleRun, RuleTexts
+from events.execution import kept_verdicts, retry_by_hand
+from events.models import Batch, Delivery, EventLog, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import UNFINISHED
 from events.queue import wake
@@ -96,13 +94,8 @@ def rerun(
         reason, made = reasons.get(event.pk, ""), 0
         if not reason:
             try:
-                if event.is_set_aside:
-                    made = _read_again(event)
-                else:
-                    line, book = line_of(event, books)
-                    chosen = only[event.pk] if only is not None else None
-                    made = _decide_again(event, line, book, batch, chosen)
-                    off |= {} if made else _to_turn_on(event, line)
+                made, turned_off = _run_again(event, books, batch, only)
+                off |= turned_off
             except NotRead as error:
                 reason = error.message
         queued += made
@@ -112,6 +105,24 @@ def rerun(
         with transaction.atomic():
             wake.wake()
     return Rerun(queued, dict(left), [*off.values()])
+
+
+def _run_again(
+    event: EventLog,
+    books: dict[int, RuleBook],
+    batch: Batch | None,
+    only: Mapping[int, Collection[Rule]] | None,
+) -> tuple[int, dict[int, Rule]]:
+    """Return how many actions were queued; if none, also the rules that fit and are off, by pk.
+
+    Raises NotRead.
+    """
+    if event.is_set_aside:
+        return _read_again(event), {}
+    line, book = line_of(event, books)
+    chosen = only[event.pk] if only is not None else None
+    made = _decide_again(event, line, book, batch, chosen)
+    return made, {} if made else _to_turn_on(event, line)
 
 
 def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
@@ -265,26 +276,11 @@ def add(
     decisions.write()
     RuleRun.objects.bulk_create(new)
     texts = (event.rule_texts.sentences if event.rule_texts else {}) | book.sentences
-    # The verdict of a rule that ran stays, even if today's rules decide otherwise.
-    asked = {each.rule.pk for each in verdicts if only is None or each.rule in only}
-    before = [
-        [rule, why]
-        for rule, why in event.verdicts
-        if why == Reason.RUN or (only is not None and rule not in asked)
-    ]
-    new_ones = asked - {rule for rule, _ in before}
-    now = [[each.rule.pk, each.why.value] for each in verdicts if each.rule.pk in new_ones]
-    event.verdicts = before + now
-    event.rule_texts = _texts(texts)
+    event.verdicts = kept_verdicts.with_new(event, verdicts, only)
+    event.rule_texts = kept_verdicts.texts_of(texts)
     event.reason = event.reason if event.email_given_at else ""  # keep who gave which address
     event.gave_nothing = event.gave_nothing and all(run.spec.passes_on for run in new)
     changed = ["verdicts", "rule_texts", "reason", "gave_nothing", "email_as_sent"]
     event.save(update_fields=changed)
     event.add_search_terms()
     return new
-
-
-def _texts(sentences: dict[str, str]) -> RuleTexts:
-    digest = hashlib.sha256(json.dumps(sentences, sort_keys=True).encode()).hexdigest()
-    found, _ = RuleTexts.objects.get_or_create(digest=digest, defaults={"sentences": sentences})
-    return found

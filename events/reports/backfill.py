@@ -1,7 +1,7 @@
 """Buyers from before a rule: it has not run for their events, but fits them now."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from django.db.models import Q
@@ -113,14 +113,7 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     events = earlier.events(rules, product, MAX_EVENTS + 1)
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
     fitting = rules_now(events)
-    asked = {rule.pk for rule in rules if rule.spec.gives_access}
-    missing = earlier.missing(
-        {
-            event: [rule for rule in fitting.get(event.pk, ()) if rule.pk in asked]
-            for event in events
-            if not event.gave_nothing
-        }
-    )
+    missing = _missing(rules, events, fitting)
     obstacles = rerun.obstacles(events)
     # Access that will end by itself is not counted, because the rules would give it without an end.
     held = standing.held(_customers(events), without_end=True)
@@ -143,6 +136,20 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
         [row for row in can if row.is_undone],
         [row for row in rows if row.why_not],
         more,
+    )
+
+
+def _missing(
+    rules: Iterable[Rule], events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]
+) -> dict[int, earlier.Missing]:
+    """Return, for the events that gave something, which of these rules have not run."""
+    asked = {rule.pk for rule in rules if rule.spec.gives_access}
+    return earlier.missing(
+        {
+            event: [rule for rule in fitting.get(event.pk, ()) if rule.pk in asked]
+            for event in events
+            if not event.gave_nothing
+        }
     )
 
 

@@ -205,7 +205,7 @@ def test_rules_come_back_to_the_product_that_has_the_samcart_id_now(manager, wor
 
 
 def test_what_an_older_admit_deleted_with_its_sales_comes_back_too(manager, world, sold):
-    """It deleted products that had been sold; SamCart's next sale made them anew."""
+    """It deleted products that had been sold; SamCart's next sale made them again."""
     number = sold.pk
     delete(manager, with_rules(world, "77"))
     manager.post(delete_page(sold), {"post": "yes"})

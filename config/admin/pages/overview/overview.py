@@ -1,6 +1,7 @@
 """The overview: what is left to set up, how it goes, and what needs a person."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import QuerySet
@@ -71,9 +72,8 @@ def show(request: HttpRequest) -> TemplateResponse:
     kept = promise.promise(nothing, behind=behind.grants)
     missing = {account: trigger_coverage.missing(account) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
-    facts = _facts(
-        sites,
-        problems,
+    facts = replace(
+        _facts(sites, problems),
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
@@ -97,7 +97,6 @@ def show(request: HttpRequest) -> TemplateResponse:
         turned_off=turned,
         **_nothing_given(nothing),
         **_never_sent(missing),
-        left=overview_waiting.not_carried_out(dashboard.unread(), in_line.waiting),
     )
 
 
@@ -165,7 +164,7 @@ def _chart(period: days.Period) -> dict[str, Any]:
 def _figures(
     facts: overview_headline.Facts, period: days.Period, in_line: backlog.InLine
 ) -> dict[str, Any]:
-    """Return the four numbers beside the title, each with a note, and the chart."""
+    """Return the four numbers beside the title, each with a note, what is left, and the chart."""
     came = dashboard.events_in_a_day()
     return {
         "events": dashboard.format_count(came.events),
@@ -178,6 +177,7 @@ def _figures(
         "held": dashboard.format_count(facts.held),
         "waiting": dashboard.format_count(in_line.waiting),
         "waiting_note": overview_waiting.waiting_note(in_line, silent=facts.silent),
+        "left": overview_waiting.not_carried_out(dashboard.unread(), in_line.waiting),
         **_chart(period),
     }
 
@@ -201,18 +201,8 @@ def _share(period: days.Period) -> int | None:
     return 100 * period.done // over if over else None
 
 
-def _facts(
-    sites: list[Integration],
-    problems: list[Problem],
-    *,
-    not_in: int,
-    waiting_for_off: int,
-    never_sent: int,
-    to_set_up: int,
-    behind: str,
-    left_over: int,
-    turned_off: int,
-) -> overview_headline.Facts:
+def _facts(sites: list[Integration], problems: list[Problem]) -> overview_headline.Facts:
+    """Return the facts of the headline that nothing else on the page needs."""
     unread = history.unread()
     on = [site for site in sites if site.enabled]
     closed = [site for site in on if site.connection == Integration.Connection.REFUSED]
@@ -231,17 +221,10 @@ def _facts(
         stranded=0 if unread else dashboard.stranded(),
         failed=dashboard.failed(),
         held=dashboard.held(),
-        not_in=not_in,
         not_understood=dashboard.not_understood(),
-        waiting_for_off=waiting_for_off,
-        never_sent=never_sent,
         expiring=sum(
             bool(credentials.expiry_warning(site, timezone.localdate())) for site in sites
         ),
-        to_set_up=to_set_up,
-        behind=behind,
-        left_over=left_over,
-        turned_off=turned_off,
     )
 
 

@@ -1,0 +1,35 @@
+"""What an event keeps of the rules that were looked at: their verdicts, and their sentences."""
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from events.models import EventLog, RuleTexts
+from rules.engine import Reason, Verdict
+from rules.models import Rule
+
+
+def with_new(
+    event: EventLog, verdicts: Sequence[Verdict], only: Collection[Rule] | None
+) -> list[list[Any]]:
+    """Return the event's verdicts with the new ones of all rules, or of `only` these.
+
+    The verdict of a rule that ran stays, even if today's rules decide otherwise.
+    """
+    asked = {each.rule.pk for each in verdicts if only is None or each.rule in only}
+    before = [
+        [rule, why]
+        for rule, why in event.verdicts
+        if why == Reason.RUN or (only is not None and rule not in asked)
+    ]
+    new_ones = asked - {rule for rule, _ in before}
+    now = [[each.rule.pk, each.why.value] for each in verdicts if each.rule.pk in new_ones]
+    return before + now
+
+
+def texts_of(sentences: dict[str, str]) -> RuleTexts:
+    """Return the row that holds these rule sentences, creating it if there is none."""
+    digest = hashlib.sha256(json.dumps(sentences, sort_keys=True).encode()).hexdigest()
+    found, _ = RuleTexts.objects.get_or_create(digest=digest, defaults={"sentences": sentences})
+    return found
