@@ -83,8 +83,8 @@ ROLES: dict[str, tuple[str, ...]] = {
 MEANINGS: dict[str, Text] = {
     MANAGER: _("connects, writes rules, and does all that Support does"),
     SUPPORT: _(
-        "looks up customers, gives access by hand, retries and simulates; sees the setup, but not "
-        "the secret address that SamCart sends to"
+        "looks up customers, gives and ends access by hand, retries and simulates; sees the setup, "
+        "but not the secret address that SamCart sends to"
     ),
     VIEWER: _(
         "sees names and results, but neither the secret address that SamCart sends to nor what "

@@ -22,7 +22,7 @@ from events.queue.wake import wake
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import NOW
-from integrations.models import Customer, Destination
+from integrations.models import AuditEntry, Customer, Destination
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.sentences import joined, say
 from rules.actions import ActionSpec, Effect, read_target
@@ -186,6 +186,19 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         )
         wake()
     return other
+
+
+def moved_to(event: EventLog) -> Customer | None:
+    """Return who got the access that this event moved away, if that is still known."""
+    moved = AuditEntry.objects.filter(
+        act=Act.ACCESS_MOVED,
+        kind=Customer._meta.model_name,
+        number=str(event.customer_id),
+        at__gte=event.received_at,
+    )
+    after = moved.order_by("pk").values_list("after", flat=True).first() or {}
+    address, _ = examine_email(str(after.get("email", "")))
+    return Customer.objects.filter(email=address).first() if address else None
 
 
 def _other_address(customer: Customer, email: str) -> str:

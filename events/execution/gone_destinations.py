@@ -4,6 +4,8 @@ If Thinkific itself says so during an action, no rule stops, because the next sa
 `rules.actions.enrollments`. A person's mark turns off the rules that give the course.
 """
 
+from collections.abc import Collection
+
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -84,6 +86,20 @@ def given_by(run: RuleRun) -> QuerySet[Destination]:
     return Destination.objects.filter(
         integration=run.integration_id, kind=run.spec.target, external_id=run.destination_id
     )
+
+
+def among(places: Collection[tuple[int | None, str]]) -> dict[tuple[int | None, str], Destination]:
+    """Return those that are gone, by (integration ID, target). Takes one query, none for none."""
+    if not places:
+        return {}
+    numbers = {target.partition(":")[2] for _, target in places}
+    rows = Destination.objects.filter(
+        gone_at__isnull=False,
+        integration__in={integration for integration, _ in places},
+        external_id__in=numbers,
+    )
+    found = {(row.integration_id, f"{row.kind}:{row.external_id}"): row for row in rows}
+    return {place: found[place] for place in places if place in found}
 
 
 def is_gone(run: RuleRun) -> bool:

@@ -9,7 +9,7 @@ from django.utils.translation import pgettext_lazy
 
 from events.execution import wait_reasons
 from events.models import Batch, EventLog, RuleRun
-from events.models.runs import UNFINISHED
+from events.models.runs import DELAYED, UNFINISHED
 from integrations.audit import Act, shown_who
 from integrations.models import AuditEntry, Customer
 from integrations.sentences import Said, Text, joined, on, say, say_count
@@ -79,7 +79,8 @@ def progress(batch: Batch) -> Progress:
     runs = RuleRun.objects.filter(pk__in=batch.run_ids)
     states = list(runs.values_list("status", "code"))
     goes_on = runs.decided().filter(status__in=UNFINISHED)
-    number = goes_on.count()
+    # From the same reading as the outcomes: else an action that ends in between is in neither.
+    number = sum(status in UNFINISHED and code != DELAYED for status, code in states)
     found = Counter(_what(status, code) for status, code in states)
     found.pop("", None)
     found[str(REMOVED)] = len(batch.run_ids) - len(states)
@@ -161,7 +162,7 @@ def undone(event: int, done: Done, name: str = "") -> AuditEntry | None:
 def _what(status: str, code: str) -> str:
     """Return what an action is counted as; "" while it goes on."""
     if status in UNFINISHED:
-        return str(LATER) if code == "delayed" else ""
+        return str(LATER) if code == DELAYED else ""
     if status == Status.DONE and code in BY_CODE:
         return str(BY_CODE[code])
     return str(BY_STATUS[status])

@@ -71,8 +71,8 @@ def find(term: str, *, most: int = MAX_RESULTS) -> SearchResult:
     if not by_number:
         customers = list(dict.fromkeys([*search.customers(word, most=most), *customers]))
     if not (customers or nobodys):
-        similar, similar_events = _similar(word)
-        return SearchResult(similar=similar, similar_events=similar_events, unseen=_unseen())
+        found, similar_events = similar(word)
+        return SearchResult(similar=found, similar_events=similar_events, unseen=_unseen())
     # An address that only contains a whole one is another person's: shown, but not opened.
     email = normalize_email(word)
     sure = not email or (bool(customers) and fold(customers[0].email) == fold(email))
@@ -106,7 +106,7 @@ def _unseen() -> Unseen:
     return Unseen(new + spooled, unreadable[:COMPARED].count(), removed)
 
 
-def _similar(word: str) -> tuple[list[Customer], list[EventLog]]:
+def similar(word: str) -> tuple[list[Customer], list[EventLog]]:
     """Return customers and events whose address differs from the word by a slip.
 
     Such an address has the same name at another domain, or a few other letters.

@@ -187,7 +187,9 @@ def totals(customer: Customer, targets: Iterable[str]) -> Said:
     is_kept = not days or customer.created_at > timezone.now() - timedelta(days=days)
     return joined(
         [
-            say_count(orders, "1 order", "{number} orders") if orders else say("no order"),
+            say_count(orders, "1 order", "{number} orders")
+            if orders
+            else not has and say("no order"),  # access that was moved here has orders elsewhere
             say("{courses} now", courses=has) if has else say("no course now"),
             bought["first"] and is_kept and say("first purchase {day}", day=on(bought["first"])),
         ],

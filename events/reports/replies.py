@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from events.access import ledger, sentences
 from events.models import EventLog
 from events.reports import letter, pending_endings
-from events.reports.sentence import Code, Sentence, of_order
+from events.reports.sentence import HAS, Code, Sentence, of_order
 from events.reports.standing import Standing
 from integrations import app_registry
 from integrations.models import Customer, Integration
@@ -13,8 +13,7 @@ from integrations.sentences import LONG, Said, joined, on, say
 from rules.listing import listed
 
 MAX_EVENTS_TOLD = 5
-HAS = {Code.HAS, Code.KEPT, Code.GIVING_AGAIN}
-LOOKED_AFTER = {Code.NOT_ENDED, Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONNECTED}
+LOOKED_AFTER = {Code.NOT_ENDED, Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONNECTED, Code.GONE}
 OVER = {Code.ENDED, Code.BARRED}
 # The letter names only courses with these codes, so nothing that a person has undone.
 TOLD = HAS | LOOKED_AFTER | OVER | {Code.MOVED}

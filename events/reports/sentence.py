@@ -16,6 +16,7 @@ class Code(StrEnum):
     """What a sentence says, whatever its wording."""
 
     HAS = "has"
+    GONE = "gone"  # was given, and Thinkific does not have the course or bundle any more
     KEPT = "kept"  # has it, though another purchase that gave it has ended
     GIVING_AGAIN = "giving_again"  # has it, and an action that gives it once more is not done
     NOT_ENDED = "not_ended"  # has it, though what gave it was refunded or canceled
@@ -43,6 +44,10 @@ class Code(StrEnum):
     NOTHING = "nothing"
 
 
+# The codes of sentences that say a student has it, and nothing but giving it again is to be done.
+HAS = {Code.HAS, Code.KEPT, Code.GIVING_AGAIN}
+
+
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """One sentence; `kind` is good, wait, bad or quiet.
@@ -63,6 +68,7 @@ class Sentence:
     pressed: RuleRun | None = None  # the action whose buttons are shown
     give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
     end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
+    gone: int | None = None  # a course or bundle that Thinkific does not have any more
     short: str = ""
 
 

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 
 from django.utils.translation import gettext_lazy as _
 
-from events.access import sentences
+from events.access import by_hand, sentences
 from events.access.ledger import BY_HAND, Judgment
 from events.deciding import revocations
-from events.execution import rule_history, wait_reasons
+from events.execution import gone_destinations, rule_history, wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DISMISSED
 from events.reports import batches, holders, owed, pending_endings
 from events.reports.sentence import (
     GOOD,
+    HAS,
     QUIET,
     WAIT,
     Code,
@@ -63,7 +64,14 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     waiting = wait_reasons.reasons([run for run in undecided if run is not None])
     endings = [run.event_id for each in found for run in each.runs if run.spec.ends_access]
     done_to = batches.done_to(endings)
-    return [(each, _sentence(each, waiting, done_to)) for each in found]
+    told = [(each, _sentence(each, waiting, done_to)) for each in found]
+    has = [(each.integration, each.target) for each, sentence in told if sentence.code in HAS]
+    gone = gone_destinations.among(has)
+    return [
+        (each, _is_gone(each, course) if course and sentence.code in HAS else sentence)
+        for each, sentence in told
+        for course in [gone.get((each.integration, each.target))]
+    ]
 
 
 def called(customer: Customer) -> str:
@@ -93,6 +101,15 @@ def _sentence(about: Standing, waiting: Mapping[int, str], done_to: batches.Done
     if about.ended is not None and about.ended.opened_at:
         return _ended(name, about, about.ended)
     return _never_given(name, about, done_to)
+
+
+def _is_gone(about: Standing, course: Destination) -> Sentence:
+    text = say(
+        "{name} cannot open {course}: it is gone from Thinkific. Give another course in its place.",
+        name=called(about.customer),
+        course=about.name,
+    )
+    return Sentence(WAIT, text, Code.GONE, gone=course.pk)
 
 
 def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Sentence:
@@ -139,7 +156,7 @@ def _has(name: str, about: Standing) -> Sentence:
 
 
 def _corrected(about: Standing) -> Said | None:
-    """Say to which course ID a rule was corrected, and when; None if nothing was corrected."""
+    """Say what took the place of a course that was gone, and when; None if nothing did."""
     wrong = about.instead_of
     if wrong is None:
         return None
@@ -154,6 +171,12 @@ def _corrected(about: Standing) -> Said | None:
     day = entries.order_by("-pk").values_list("at", flat=True).first()
     if day is None:
         return None
+    kind, _, number = wrong.target.partition(":")
+    same = Destination.objects.filter(integration=wrong.integration_id, kind=kind, by_hand=False)
+    if same.filter(external_id=number).exists():  # Thinkific had it once
+        return say(
+            "On {moment} it was chosen in place of {course}.", course=wrong.name, moment=at(day)
+        )
     number = about.target.partition(":")[2]
     return say("Its number was corrected to {number} on {moment}.", number=number, moment=at(day))
 
@@ -206,7 +229,10 @@ def _never_given(name: str, about: Standing, done_to: batches.Done) -> Sentence:
             "{name} has no access to {course}: a person moved it on {day}.", day=day, **facts
         )
         text = joined([text, moved[-1].event.reason])
-        return Sentence(QUIET, text, Code.MOVED, event=moved[-1].event_id)
+        to = by_hand.moved_to(moved[-1].event)
+        return Sentence(
+            QUIET, text, Code.MOVED, event=moved[-1].event_id, customer=to.pk if to else None
+        )
     if about.ended is not None and any(each.code == Judgment.BARRED for each in about.runs):
         text = say(
             "{name} has no access to {course}: {cause} was received before its purchase.",

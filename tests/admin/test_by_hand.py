@@ -296,13 +296,16 @@ def test_where_there_is_no_access_there_is_nothing_to_end(support, dana):
 def test_access_is_moved_and_both_customers_pages_say_so(support, place, dana):
     answer = fill_in(support, "move-access", dana, email="dana@new.example.com")
     assert said(answer) == ["The access is moved to dana@new.example.com now."]
-    assert "Lost her receipt Moved to dana@new.example.com." in words(answer)
+    other = Customer.objects.get(email="dana@new.example.com")
+    assert answer.redirect_chain[-1][0] == page_of(other)
     place.world.settle()
-    settled = words(support.get(page_of(dana)))
+    assert "no order" not in words(support.get(page_of(other)))
+    old_page = support.get(page_of(dana))
+    assert f'href="{page_of(other)}">See the customer' in old_page.content.decode()
+    settled = words(old_page)
     assert "Dana has no access to Course Two: a person moved it on " in settled
     assert "Moved to dana@new.example.com." in settled
     assert "is under your other e-mail address now" in settled
-    other = Customer.objects.get(email="dana@new.example.com")
     assert f"Lost her receipt Moved from {DANA}." in words(support.get(page_of(other)))
     assert "Admit knows of no access" in words(
         support.get(reverse("admin:move-access"), {"customer": dana.pk})

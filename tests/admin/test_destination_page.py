@@ -1,5 +1,7 @@
 """The page of a course or bundle: what it shows, and what a person can say about it."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -7,8 +9,9 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.models import Grant, RuleRun
+from events.reports import customer_access
 from integrations.audit import Act
-from integrations.models import AuditEntry, Destination
+from integrations.models import AuditEntry, Customer, Destination
 from integrations.thinkific import catalog
 from rules.actions import Action
 from rules.models import Rule
@@ -160,6 +163,23 @@ def test_what_a_person_calls_gone_is_given_to_nobody_without_asking_thinkific(
     ]
 
 
+def test_a_student_of_a_course_that_is_gone_is_not_told_to_sign_in(world: World, manager):
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.sell("10_product")
+    world.settle()
+    student = Customer.objects.get()
+    page = reverse("admin:integrations_customer_change", args=[student.pk])
+    assert "has Course Two since" in words(manager.get(page))
+    press(manager, course, "mark_gone")
+    shown = manager.get(page)
+    told = words(shown).partition("Everything that happened")[0]
+    assert f"{student.first_name} cannot open Course Two: it is gone from Thinkific." in told
+    assert f'href="{address(course)}">See the course' in shown.content.decode()
+    assert "sorting out your access to Course Two" in told
+    assert "Forgot password" not in told
+
+
 def test_what_is_back_can_be_chosen_again_and_its_rules_wait_to_be_turned_on(manager):
     course = factories.DestinationFactory.create(name="Watercolor", by_hand=True)
     rule = factories.RuleFactory.create(destination=course)
@@ -276,6 +296,8 @@ def test_another_course_is_chosen_once_for_the_rules_and_all_that_failed(world: 
     assert done.count() == 2
     acts = set(AuditEntry.objects.values_list("act", flat=True))
     assert {Act.RULE_CHANGED, Act.RUN_RETRIED} <= acts
+    told = customer_access.describe(Customer.objects.get(email="ada@example.com")).lines[0].text
+    assert re.search(r"On \d.+ it was chosen in place of Course Two\.", told)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -208,6 +209,22 @@ def test_what_waits_for_nothing_is_said_to_be_carried_out(support, world):
     batch = Batch.objects.create(title="Retry", started_by="Mia", run_ids=[run.pk])
     text = words(support.get(reverse("admin:batch"), {"number": batch.pk}))
     assert "1 action: being carried out now" in text
+
+
+def test_an_action_that_ends_while_its_batch_is_read_is_not_left_out_of_the_sentence(world):
+    run = queued.run(world.course())
+    batch = Batch(run_ids=[run.pk])
+
+    def read_then_end(execute, sql, *rest):
+        answer = execute(sql, *rest)
+        if "events_rulerun" in sql and not sql.startswith("UPDATE"):
+            RuleRun.objects.update(status="done", code="enrolled")
+        return answer
+
+    with connection.execute_wrapper(read_then_end):
+        found = batches.progress(batch)
+    assert not found.is_over
+    assert batches.progress(batch).sentence() == "1 enrolled"
 
 
 @pytest.mark.parametrize("number", ["0", "x", "9" * 30])

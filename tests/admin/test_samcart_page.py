@@ -334,6 +334,12 @@ def test_a_new_account_gets_an_address_and_a_tab(boss, shop):
     assert place("-account", second.pk) in tabs.partition("</nav>")[0]
 
 
+def test_nobody_is_told_to_press_show_while_samcart_cannot_reach_admit(boss, settings):
+    settings.PUBLIC_URL = "http://127.0.0.1:8000"
+    answer = boss.post(place("-add"), {"name": "Second shop"}, follow=True)
+    assert said(answer) == ["Second shop: added."]
+
+
 def test_a_single_account_has_no_tabs(boss):
     assert '<nav class="tabs"' not in boss.get(place("")).content.decode()
 

@@ -95,6 +95,15 @@ def test_an_exact_address_is_the_only_customer(shop):
 
 
 @pytest.mark.first_database
+def test_an_address_that_nobody_has_offers_those_that_look_like_it(shop):
+    customer = Customer.objects.get()
+    slip = customer.email.replace("@example.com", "@exmaple.com")
+    page = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": slip})
+    assert f"Did you mean {customer.email} ?" in words(page)
+    assert reverse("admin:integrations_customer_change", args=[customer.pk]) in str(page.content)
+
+
+@pytest.mark.first_database
 def test_an_exact_address_says_at_once_whether_the_person_is_in(shop):
     customer = Customer.objects.get()
     first = customer_access.describe(customer).lines[0].text

@@ -14,14 +14,14 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin import menu
 from config.admin.parts import badges, params
-from config.admin.parts.buttons import page_of
+from config.admin.parts.buttons import links_to_customers, page_of
 from config.admin.parts.page import Page, render
 from events.models import EventLog
-from events.reports import activity_search, customer_access
+from events.reports import activity_search, customer_access, customer_search
 from integrations import search
 from integrations.models import Customer, Destination, Product
 from integrations.search_terms import visible
-from integrations.sentences import Text, say, say_count
+from integrations.sentences import Text, joined, say, say_count
 from rules.models import Rule
 
 Named = TypeVar("Named", Product, Destination)
@@ -97,13 +97,21 @@ def _orders(word: str, most: int) -> Group:
                 number=badges.brief(event.order_id),
                 what=event.what_happened or say("Unknown event"),
             ),
-            badges.brief(event.as_sent or (event.customer and event.customer.readable_email)),
+            _of_whom(event),
             exact=by_number or _is(word, event.email_as_sent),
             more_url=page_of(event.customer) if event.customer else "",
         )
         for event in found
     ]
     return Group(say("Orders"), hits, _list("events_eventlog", q=word))
+
+
+def _of_whom(event: EventLog) -> str:
+    """Return "Dana Whitfield · dana@example.com"; only the address as sent if it is unusable."""
+    customer = event.customer
+    if event.as_sent or customer is None:
+        return badges.brief(event.as_sent)
+    return joined([badges.brief(customer.name), badges.brief(customer.readable_email)], " · ")
 
 
 def _newest(events: QuerySet[EventLog], most: int) -> QuerySet[EventLog]:
@@ -214,7 +222,16 @@ def show(request: HttpRequest) -> HttpResponse:
         term=word,
         groups=groups,
         most=MOST,
+        similar="" if groups else _similar(request, word),
     )
+
+
+def _similar(request: HttpRequest, word: str) -> str:
+    """Return links to customers whose address looks like the word, if the person may see them."""
+    if not menu.allowed(request, "integrations.view_customer"):
+        return ""
+    customers, _events = customer_search.similar(word)
+    return links_to_customers(customers)
 
 
 def hits(request: HttpRequest) -> HttpResponse:

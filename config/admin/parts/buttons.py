@@ -20,7 +20,8 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from config.admin.menu import allowed
-from config.admin.parts.badges import brief
+from config.admin.parts.badges import breakable, brief
+from integrations.models import Customer
 from integrations.sentences import Text, say
 
 BACK = "back"
@@ -205,6 +206,12 @@ def page_of(thing: Model) -> str:
     """Return the address of the row's own page."""
     meta = thing._meta
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
+
+
+def links_to_customers(customers: Iterable[Customer]) -> SafeString:
+    """Return links to the customers' pages, separated by commas."""
+    links = ((page_of(each), breakable(brief(each.readable_email))) for each in customers)
+    return format_html_join(", ", '<a href="{}">{}</a>', links)
 
 
 def address(thing: Model, name: str) -> str:

@@ -219,8 +219,9 @@ class MoveForm(ByHandForm):
         self.none = "" if holdings.of_customer(customer) else NO_ACCESS
 
     def do(self, author: Author) -> str:
-        other = by_hand.move(self.customer, self.cleaned_data["email"], author)
-        return say("The access is moved to {email} now.", email=other.readable_email)
+        # The page that follows is the new student's: the letter with the right answer is there.
+        self.customer = by_hand.move(self.customer, self.cleaned_data["email"], author)
+        return say("The access is moved to {email} now.", email=self.customer.readable_email)
 
 
 class NoteForm(ByHandForm):

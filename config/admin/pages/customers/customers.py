@@ -1,6 +1,5 @@
 """Customers: type whatever you know, and read in one line whether the person can get in."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -12,13 +11,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.customers import by_hand, person_data
 from config.admin.parts import badges, batch_links
-from config.admin.parts.buttons import Button
+from config.admin.parts.buttons import Button, links_to_customers
 from config.admin.parts.changelist import CappedPaginator, ReadOnly
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
@@ -74,7 +71,7 @@ class CustomerAdmin(ReadOnly):
             found=found,
             people=_at_a_glance(found.customers),
             newest=[] if term else _at_a_glance(customer_search.newest(NEWEST)),
-            similar=_links(found.similar),
+            similar=links_to_customers(found.similar),
             most=customer_search.MAX_RESULTS,
         )
 
@@ -195,21 +192,6 @@ def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
 def _at_a_glance(customers: list[Customer]) -> list[tuple[Customer, glance.Glance]]:
     found = glance.glances(customers)
     return [(each, found[each.pk]) for each in customers]
-
-
-def _links(customers: Iterable[Customer]) -> SafeString:
-    """Return links to the customers' pages, separated by commas."""
-    return format_html_join(
-        ", ",
-        '<a href="{}">{}</a>',
-        (
-            (
-                reverse("admin:integrations_customer_change", args=[each.pk]),
-                badges.breakable(badges.brief(each.readable_email)),
-            )
-            for each in customers
-        ),
-    )
 
 
 def _about(customer: Customer) -> QuerySet[EventLog]:

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from config import public_url
 from config.admin.parts import meanwhile
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
@@ -67,7 +68,11 @@ def add(request: HttpRequest) -> HttpResponse:
         account = form.save()
         audit.record_added(Act.ACCOUNT_ADDED, [account])
         credentials.add_webhook_secret(account)
-    text = say("{name}: added. Press Show, and give SamCart its address.", name=account)
+    text = (
+        say("{name}: added.", name=account)
+        if public_url.problem()
+        else say("{name}: added. Press Show, and give SamCart its address.", name=account)
+    )
     messages.success(request, text)
     return to_account(account)
 
