@@ -41,6 +41,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "history": ("The history is being read: 3 of 9 events.", "is being read: 3 of 9", False),
     "rejected": (("Studio Nord",), "rejects the key of Studio Nord", True),
     "not_let_in": (("Nova",), "Nova never connected: the address or the key is wrong", True),
+    "denied": (("Nova",), "The plan of Nova has no API access, or the key no permission", True),
     "unsigned": (("My CRM",), "The signing secret of My CRM cannot be opened", True),
     "unreachable": (("Art Academy", "Zoo"), "Cannot connect to Art Academy, Zoo", True),
     "problems": (("A disk is nearly full",), "A disk is nearly full.", True),

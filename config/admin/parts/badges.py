@@ -146,6 +146,8 @@ def connection_badge(integration: Integration) -> SafeString:
 def person(customer: Customer) -> SafeString:
     """Return the customer's name as a link to the customer's page, and the e-mail below it."""
     address = breakable(brief(customer.readable_email))
+    if integration.denied:
+        return badge(say("No API access"), RED)
     page = reverse("admin:integrations_customer_change", args=[customer.pk])
     if not customer.name:
         return format_html('<a href="{}">{}</a>', page, address)

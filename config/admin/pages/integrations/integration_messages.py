@@ -137,7 +137,11 @@ def turned_on(request: HttpRequest, integration: Integration, waiting: int) -> N
     on = say("{name} is on.", name=integration)
     if integration.connection == Connection.REFUSED:
         secret = app_registry.of(integration).secret
-        why = say("Nothing goes on yet: its {secret} does not work.", secret=secret)
+        why = (
+            joined([say("Nothing goes on yet."), trouble(integration)])
+            if integration.denied
+            else say("Nothing goes on yet: its {secret} does not work.", secret=secret)
+        )
         messages.warning(request, joined([on, why]))
     else:
         messages.success(request, joined([on, _goes_on(integration, waiting)]))
@@ -183,9 +187,9 @@ def _go_out_in(seconds: float) -> Said:
 
 
 def _key_field(integration: Integration, outcome: RefreshOutcome) -> SafeString | str:
-    """Return a link to enter another key if the site refused this one, else ""."""
-    refused = Integration.objects.filter(pk=integration.pk, connection=Connection.REFUSED)
-    if not outcome.fault or not refused.exists():
+    """Return a link to enter another key if the site does not accept this one, else ""."""
+    refused = Integration.objects.filter(pk=integration.pk, connection=Connection.REFUSED).first()
+    if not outcome.fault or refused is None or refused.denied:
         return ""
     page = reverse("admin:integrations_integration_change", args=[integration.pk])
     return format_html(' <a href="{}#id_secret">{}</a>', page, say("Enter the key"))

@@ -62,7 +62,10 @@ def _try_key(form: ThinkificForm) -> bool | None:
         return True
     works = key_check.works(form.instance, secret)
     if works is False:
-        text = say("Thinkific refuses this key. The key from before is still used.")
+        text = say(
+            "Thinkific refuses this key: it is wrong or lacks a permission, or the school's plan "
+            "has no API access (it takes Grow or higher). The key from before is still used."
+        )
         form.add_error("secret", text)
     return works
 
