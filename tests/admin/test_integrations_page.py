@@ -529,8 +529,8 @@ def test_the_menu_of_a_row_edits_it_and_turns_it_off_and_on(boss, world):
     off = press(boss, world.integration, "turn_off", back=reverse(LIST))
     assert off.request["PATH_INFO"] == reverse(LIST)
     assert said(off) == [
-        "Art Academy: saved. It is off: its actions wait, and nothing is sent to Thinkific until "
-        "you turn it on again. Nothing is lost. 1 waiting action until then."
+        "Art Academy: saved. It is off: nothing is sent to Thinkific, and nothing is lost. "
+        "1 action waits until you turn it on."
     ]
     assert not Integration.objects.get().enabled
     assert "Turn on Art Academy Edit Art Academy" in row_menu(boss)
@@ -545,13 +545,14 @@ def test_who_only_looks_is_offered_no_edit_in_the_menu_of_a_row(world):
 
 def test_turning_off_and_on_says_what_that_means(boss, world):
     queued.run(world.course())
-    off = said(save_site(boss, world.integration, enabled=None))[0]
+    (off,) = said(save_site(boss, world.integration, enabled=None))  # nothing of a refresh
     assert off == (
-        "Art Academy: saved. It is off: its actions wait, and nothing is sent to Thinkific until "
-        "you turn it on again. Nothing is lost. 1 waiting action until then."
+        "Art Academy: saved. It is off: nothing is sent to Thinkific, and nothing is lost. "
+        "1 action waits until you turn it on."
     )
     assert not Integration.objects.get().enabled
     assert "Off" in words(boss.get(reverse(LIST)))
+    assert said(save_site(boss, world.integration, enabled=None)) == [off]
     on = said(save_site(boss, world.integration))[0]
     assert on == "Art Academy: saved. It is on. 1 waiting action goes on now, about 1 minute."
     # And saving once more is no news.

@@ -124,7 +124,7 @@ def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     """Say what was saved if the key did not change, and what turning on or off means."""
     integration = form.instance
     then: list[str] = []
-    if "enabled" in form.changed_data and not integration.enabled:
+    if not integration.enabled:
         then = [_off(integration, waiting)]
     elif "enabled" in form.changed_data:
         # If nothing goes on, the message about the refresh says why.
@@ -230,9 +230,13 @@ def courses_of(integration: Integration, kind: Destination.Kind) -> str:
 
 def _off(integration: Integration, waiting: int) -> str:
     off = say(
-        "It is off: its actions wait, and nothing is sent to {outside} until you turn it on "
-        "again. Nothing is lost.",
+        "It is off: nothing is sent to {outside}, and nothing is lost.",
         outside=app_registry.of(integration).outside,
     )
-    held = say("{actions} until then.", actions=backlog.spoken(waiting)) if waiting else ""
-    return joined([off, held])
+    held = say_count(
+        waiting,
+        "1 action waits until you turn it on.",
+        "{number} actions wait until you turn it on.",
+        number=backlog.capped(waiting),
+    )
+    return joined([off, held if waiting else say("Its actions wait until you turn it on.")])
