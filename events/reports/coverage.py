@@ -29,6 +29,7 @@ class State(StrEnum):
     """Whether a trigger ends, or gives back, all that a purchase gives."""
 
     COVERED = "covered"
+    INCLUDED = "included"  # by the rules on another trigger, see COVERED_BY
     MISSING = "missing"
     OPEN = "open"  # no rule, and none is recommended
 
@@ -132,7 +133,8 @@ class Coverage(Judged):
         if giving and all(pairing.is_answered(rule, trigger, self.known) for rule in giving):
             return State.COVERED
         if trigger in COVERED_BY:
-            return self.state(COVERED_BY[trigger])
+            other = self.state(COVERED_BY[trigger])
+            return State.INCLUDED if other is State.COVERED else other
         return State.MISSING if trigger in self.holes else State.OPEN
 
     def recommended(self) -> list[Rule]:

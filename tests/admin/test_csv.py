@@ -63,7 +63,7 @@ def test_the_log_is_downloaded_whole_as_filtered(manager):
 def test_actions_customers_and_coverage_are_downloaded(manager):
     shop = shops.build()
     number = shops.product_of(shop.sell()).external_id
-    shop.rule(product=number, destination__name="Course Two")
+    gives = shop.rule(product=number, destination__name="Course Two")
     customer_of = shop.sell(changed("10_product", order__id=4711)).customer
     assert customer_of is not None
     (action,) = download(manager, "actions")
@@ -79,6 +79,15 @@ def test_actions_customers_and_coverage_are_downloaded(manager):
     assert download(manager, "coverage", "q=nothing-like-it") == []
 
 
+    shop.rule(
+        product=number,
+        trigger="subscription_canceled",
+        action="expire_course_enrollment",
+        destination=gives.destination,
+    )
+    (product,) = download(manager, "coverage")
+    by = "Subscription Canceled; Subscription Delinquent (by Subscription Canceled)"
+    assert product["Ended by"] == by
 def test_a_list_offers_its_file_to_who_may_download_it():
     button, page = "Download CSV", reverse("admin:events_eventlog_changelist")
     assert button in signed_in(roles.MANAGER).get(f"{page}?result=failed").content.decode()

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST
 from config.admin.pages.log.actions import ActionAdmin
 from config.admin.pages.log.log import LogAdmin
 from config.admin.pages.products.coverage_filter import Filter, name_of
+from config.admin.pages.products.coverage_form import in_words
 from config.admin.parts import csv_file
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page
@@ -101,8 +102,8 @@ def _customers(customers: list[Customer]) -> Lines:
 
 
 def _coverage(rows: list[Coverage]) -> Lines:
-    def covered(states: list[tuple[Trigger, State]], wanted: State) -> str:
-        return "; ".join(str(trigger.label) for trigger, state in states if state is wanted)
+    def covered(states: list[tuple[Trigger, State]], *wanted: State) -> str:
+        return "; ".join(in_words(*each) for each in states if each[1] in wanted)
 
     for row in rows:
         states = [*row.ended_by, *row.given_back_by]
@@ -111,7 +112,7 @@ def _coverage(rows: list[Coverage]) -> Lines:
             name_of(row),
             row.product.external_id if row.product else "",
             "; ".join(str(rule.destination) for rule in [*row.given, *row.given_everywhere]),
-            covered(row.ended_by, State.COVERED),
+            covered(row.ended_by, State.COVERED, State.INCLUDED),
             covered(row.given_back_by, State.COVERED),
             covered(states, State.MISSING),
             row.sales,
