@@ -20,6 +20,7 @@ from config.admin.pages.log.log import LogAdmin
 from config.admin.pages.products.coverage_filter import Filter, name_of
 from config.admin.pages.products.coverage_form import in_words
 from config.admin.parts import csv_file
+from config.admin.parts.badges import run_state
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page
 from config.admin.parts.params import word
@@ -56,7 +57,7 @@ def _events(events: list[EventLog]) -> Lines:
     for event in events:
         customer = event.customer
         done = [
-            f"{run.get_action_display()}, {run.destination_name}: {run.get_status_display()}"
+            f"{run.get_action_display()}, {run.destination_name}: {run_state(run)}"
             for run in event.runs.all()
         ]
         yield (
@@ -85,7 +86,7 @@ def _actions(runs: list[RuleRun]) -> Lines:
             run.customer.readable_email if run.customer else run.event.email_as_sent,
             run.customer.name if run.customer else run.event.name_as_sent,
             run.event.order_id,
-            run.get_status_display(),
+            str(run_state(run)),
             told[run.pk],
             run.attempts,
         )
