@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from config.admin.pages.overview.overview_headline import Facts, events_note, headline
 from config.admin.pages.overview.overview_waiting import waiting_note
-from config.admin.pages.rules import given_by_rule
+from config.admin.pages.rules import given_by_rule, given_parts
 from config.staff import roles
 from events.access import ledger
 from events.access.ledger import Change
@@ -530,6 +530,21 @@ def kept_from_the_page_that_tells(shop: World, rule: Rule) -> None:
     assert done.request["PATH_INFO"] == reverse("admin:index")
     assert "1 buyer keeps Course Two. See who" in said(done)
     assert Grant.objects.earliest("pk").kept_at
+
+
+def test_all_buyers_keep_it_though_the_address_names_only_some_of_the_products(
+    shop: World, monkeypatch
+):
+    wrong_rule_deleted(shop)
+    other = shop.rule("product_purchased", GIVES, shop.course("Faces"), product="79")
+    buy(shop, 3, "leo", product__id=79)
+    shop.settle()
+    changing.delete(Rule.objects.filter(pk=other.pk))
+    monkeypatch.setattr(given_parts, "PRODUCTS", 1)
+    address, sent = press_keep(reverse("admin:index"))
+    assert address.count("product=") == 1
+    signed_in(roles.MANAGER).post(address, sent)
+    assert Grant.objects.active().filter(kept_at__isnull=False).count() == 2
 
 
 def test_only_those_buyers_keep_it_of_whom_the_page_told(shop: World):
