@@ -279,7 +279,8 @@ def _number(row: Judged) -> int | None:
 
 def _owed() -> set[tuple[int | None, int | None]]:
     """Return (product ID, student ID) for owed access that the student has in no other way."""
-    owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by()
+    # The newest first, as for the Overview: only the first are checked for a refund.
+    owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
     rows = list(owed.values_list("pk", "product", "customer", "integration", "target"))
     has = promise.access_of({customer for _, _, customer, *_ in rows})
     rows = [row for row in rows if row[2:] not in has]
