@@ -583,10 +583,10 @@ def test_what_a_buyer_keeps_is_told_of_again_when_somebody_says_so(shop: World):
     changes = manager.get(reverse("admin:integrations_auditentry_changelist"))
     (page,) = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', changes.content.decode())
     page = html.unescape(page)
-    assert "Kept, because somebody said so" in words(manager.get(page))
+    assert "Kept on purpose" in words(manager.get(page))
     manager.post(page, {"again": "1"})
     assert TELLS in pages_that_tell()
-    assert "Kept, because somebody said so" not in words(manager.get(page))
+    assert "Kept on purpose" not in words(manager.get(page))
     assert AuditEntry.objects.get(act="buyers_told").after == {"access": ["Course Two"]}
 
 

@@ -89,7 +89,8 @@ def test_a_key_that_is_refused_does_not_replace_one_that_works(boss, world):
     press_refresh(boss, world.integration)
     answer = save_site(boss, world.integration, name="Renamed", secret="f" * 32)
     assert marked(answer) == {"secret"}
-    assert "Thinkific refuses this key. The key from before is still used." in errors(answer)
+    assert "Thinkific refuses this key: it is wrong or lacks a permission" in errors(answer)
+    assert "The key from before is still used." in errors(answer)
     assert "f" * 32 not in answer.content.decode()
     kept = Integration.objects.get()
     assert (kept.name, kept.secret(), kept.connection) == (

@@ -240,7 +240,7 @@ def test_what_needs_a_person_stands_before_what_is_left_to_set_up(place):
         "Needs you",
         "Paid, nothing given",
         "Never sent by SamCart",
-        "Integrations in need",
+        "Integrations that need you",
         "To set up",
         "Actions done and failed, by day",
     ]

@@ -64,5 +64,5 @@ def tell_again(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> Http
     """Undo the keeping of what these actions gave, so that pages report the buyers again."""
     moving.tell_again((run.event, [run.grant]) for run in runs if run.grant)
     if runs:
-        messages.success(request, say("Pages tell of them again where no rule gives it."))
+        messages.success(request, say("Admit mentions them again wherever no rule gives it."))
     return HttpResponseRedirect(back)
