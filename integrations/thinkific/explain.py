@@ -45,8 +45,8 @@ def _explain(error: Exception) -> str:
         case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY):
             return say(
                 "Thinkific did not let Admit in: the key is not accepted, or the school's plan has "
-                "no API access (it takes Grow or higher). Admit asks again in {minutes} min.; "
-                "a new key is tried at once.",
+                "no API access (it takes Grow or higher). Admit asks again in {minutes} min. "
+                "A new key is tried at once.",
                 minutes=math.ceil(error.seconds / 60),
             )
         case rate_limit.SiteBlocked() | rate_limit.NoSlot():
