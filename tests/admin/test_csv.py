@@ -96,7 +96,7 @@ def test_an_action_in_the_file_has_the_address_that_was_sent_and_says_when_it_en
     sold = shop.sell()
     EventLog.objects.update(email_as_sent="dana at example", name_as_sent="Dana")
     course = factories.DestinationFactory.create()
-    late = {"code": DELAYED, "next_attempt_at": timezone.now() + timedelta(days=1)}
+    late: dict[str, Any] = {"code": DELAYED, "next_attempt_at": timezone.now() + timedelta(days=1)}
     RuleRun.objects.all().delete()
     queued.run(course, of=sold, **late)
     RuleRun.objects.update(customer=None)

@@ -169,7 +169,7 @@ def test_a_site_tells_its_pause_its_slot_and_its_calls(boss, shop, settings):
     assert timedelta(0) < found.next_call - timezone.now() < timedelta(seconds=10)
     page = look(boss)
     assert "Art Academy Paused Limit reached" in page
-    assert ": asks whether it is open, if an action waits 2 of 110" in page
+    assert ": checks whether it is open, if an action waits 2 of 110" in page
     assert "2 of 110" in page
 
 
