@@ -25,6 +25,10 @@ DENIED = _(
     "Thinkific knows the key, but does not let it use the API: the school's plan has no API access "
     "(it takes Grow or higher), or the key lacks a permission."
 )
+REJECTED_NOW = _(
+    "It was connected, but now Thinkific rejects its key. "
+    "A plan without API access (below Grow) gets the same answer."
+)
 THEN_REFRESH = _("Put that right in Thinkific, then press Refresh.")
 
 

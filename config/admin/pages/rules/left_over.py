@@ -138,13 +138,10 @@ def of_rules(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
 def sentence(
     request: HttpRequest, found: Sequence[Group], *, number: int = 0, more: int = 0
 ) -> SafeString | None:
-    """Return how many rules are left over in these groups, with a link to them; None for none.
-
-    If `more` products have leftover rules than there are groups, `number` counts the rules of all.
-    """
+    """Return how many rules are left over, here and in `more` products, with a link; None for none."""
     if not found:
         return None
-    number = number or sum(len(group.leftovers) for group in found)
+    number = number or sum(len(each.leftovers) for each in found)
     if len(found) > 1:
         text = say(
             "{number} rules of {products} are still about what these products do not give any "
@@ -170,15 +167,12 @@ def sentence(
 
 
 def that_give(request: HttpRequest, places: Places) -> tuple[int, SafeString | None]:
-    """Return (number, sentence) for leftover rules of places where one still gives a course.
-
-    Takes no query if there are none.
-    """
+    """Return (number, sentence) for leftover rules of places where one still gives a course."""
     of_products, of_accounts = leftovers.that_give(places)
     number = sum(map(len, chain(of_products.values(), of_accounts.values())))
     found = groups([*of_products][:PRODUCTS_SHOWN], of_accounts)
-    more = max(0, len(of_products) - PRODUCTS_SHOWN)
-    return number, sentence(request, found, number=number, more=more)
+    more = len(of_products) - PRODUCTS_SHOWN
+    return number, sentence(request, found, number=number, more=max(0, more))
 
 
 def address(found: Iterable[Group] = (), *, back: str = "") -> str:
