@@ -138,7 +138,7 @@ def of_rules(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
 def sentence(
     request: HttpRequest, found: Sequence[Group], *, number: int = 0, more: int = 0
 ) -> SafeString | None:
-    """Return how many rules are left over, here and in `more` products, with a link; None for none."""
+    """Return how many rules are left over, here and in `more` products, with a link; or None."""
     if not found:
         return None
     number = number or sum(len(each.leftovers) for each in found)
