@@ -75,7 +75,7 @@ def _keys_refused(now: datetime) -> Iterator[Problem]:
     refused = Integration.objects.filter(enabled=True, connection=Integration.Connection.REFUSED)
     for site in refused:
         not_let_in = app_registry.of(site).has_catalog and site.not_let_in
-        yield _of_site(Code.KEY_REFUSED, site, never_connected=not_let_in)
+        yield _of_site(Code.KEY_REFUSED, site, never_connected=not_let_in, denied=site.denied)
 
 
 def _paused(now: datetime) -> Iterator[Problem]:

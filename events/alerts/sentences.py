@@ -52,6 +52,13 @@ def _key_refused(problem: Problem) -> Said:
             "copy both once more from Thinkific; then everything that waits goes on by itself.",
             name=_name(problem),
         )
+    if problem.facts.get("denied"):
+        return say(
+            "{name} denies access: its Thinkific plan has no API access (it takes Grow or higher), "
+            "or the key lacks a permission. Put that right in Thinkific; then everything that "
+            "waits goes on by itself.",
+            name=_name(problem),
+        )
     return say(
         "{name} does not accept the key. Edit the integration and give it a new one; then "
         "everything that waits goes on by itself.",

@@ -31,7 +31,15 @@ GIVING_BACK = {
 }
 
 # The fields of an event that `ended_since` reads.
-READ = ("customer", "product", "trigger", "order_id", "subscription_id", "received_at")
+READ = (
+    "customer",
+    "product",
+    "trigger",
+    "order_id",
+    "subscription_id",
+    "ordered_at",
+    "received_at",
+)
 
 
 def ended_since(
@@ -40,8 +48,8 @@ def ended_since(
     """Return {pk: the later event that refunded or canceled it} for those of these events.
 
     `by` are the triggers that count. The later event has the same customer and product and, if
-    both name one, the same order or subscription. A purchase that was made again or given back
-    since counts as paid for.
+    both name one, the same order or subscription. A purchase that was made again, paid again by its
+    subscription or given back since counts as paid for.
     """
     asked = [event for event in events if event.customer_id and event.pk]
     endings = EventLog.objects.filter(customer__in={each.customer_id for each in asked})
@@ -52,7 +60,9 @@ def ended_since(
     if customers:
         since = min(each.received_at for each in asked)
         later = EventLog.objects.filter(customer__in=customers, received_at__gte=since)
-        later = later.of(*by, *GIVING_BACK).order_by("received_at", "pk")
+        later = later.of(*by, *GIVING_BACK, Trigger.SUBSCRIPTION_CHARGED).order_by(
+            "received_at", "pk"
+        )
         for event in later.only(*READ):
             of_customer[event.customer_id].append(event)
     found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}
@@ -73,16 +83,27 @@ def _ended(event: EventLog, others: list[EventLog]) -> EventLog | None:
             continue
         if other.trigger in ENDING and _about_the_same(event, other):
             ending = other
-        elif other.trigger in GIVING_BACK and _gives_back(event, other):
+        elif ending is not None and _gives_back(event, ending, other):
             ending = None
     return ending
 
 
-def _gives_back(event: EventLog, other: EventLog) -> bool:
-    """Whether `other` has the same product or, if that was deleted, is about the same purchase."""
-    if event.product_id is None:
-        return _about_the_same(event, other)
-    return other.product_id == event.product_id
+def _gives_back(event: EventLog, ending: EventLog, other: EventLog) -> bool:
+    """Whether `other` pays for the product again, or takes the `ending` back.
+
+    If the product was deleted, only what is about the same purchase counts. An order that is sent
+    again after its refund is no other sale; a renewal, which may have the same ID, is one.
+    """
+    by_product = event.product_id is not None
+    same = other.product_id == event.product_id if by_product else _about_the_same(event, other)
+    if not same:
+        return False
+    if other.trigger == Trigger.SUBSCRIPTION_CHARGED:
+        return ending.trigger == Trigger.PRODUCT_REFUNDED
+    if other.trigger != Trigger.PRODUCT_PURCHASED or not event.order_id:
+        return other.trigger in GIVING_BACK
+    ordered_since = other.ordered_at is not None and other.ordered_at > ending.received_at
+    return other.order_id != event.order_id or ordered_since
 
 
 def _about_the_same(event: EventLog, other: EventLog) -> bool:

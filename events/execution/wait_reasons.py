@@ -66,6 +66,13 @@ def at_closed_site(integration: Integration, why: str) -> str:
             "Edit the integration; then this goes on by itself.",
             integration=integration,
         )
+    if why == CallBudget.Blocked.KEY and integration.denied:
+        return say(
+            "Waits because {integration} denies access: its Thinkific plan has no API access (it "
+            "takes Grow or higher), or the key lacks a permission. Put that right in Thinkific; "
+            "then this goes on by itself.",
+            integration=integration,
+        )
     if why == CallBudget.Blocked.KEY:
         return say(
             "Waits because the {secret} of {site} does not work. "

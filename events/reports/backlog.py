@@ -27,12 +27,21 @@ UNLIMITED = 600
 SOON = timedelta(minutes=1)
 
 
-def waiting(integration: Integration | None = None) -> int:
-    """Return how many actions wait, at one site or at all; counted up to MAX_COUNT."""
+def waiting(integration: Integration | None = None, *, planned: bool = False) -> int:
+    """Return how many actions wait, at one site or at all; counted up to MAX_COUNT.
+
+    Endings of a later day do not wait, they are planned: they count only if `planned`.
+    """
     runs = RuleRun.objects.filter(status=RuleRun.Status.WAITING)
+    if not planned:
+        runs = _without_planned(runs)
     if integration is not None:
         runs = runs.filter(integration=integration)
     return runs.order_by()[:MAX_COUNT].count()
+
+
+def _without_planned(runs: RuleRunQuerySet) -> RuleRunQuerySet:
+    return runs.exclude(code=DELAYED, next_attempt_at__gt=Now())
 
 
 def oldest_due_seconds() -> float | None:
@@ -64,7 +73,7 @@ def in_line(sites: Iterable[Integration]) -> InLine:
     """
     ends = RuleRun.objects.of_a_later_day()[:MAX_COUNT].count()
     waits = RuleRun.objects.filter(status=RuleRun.Status.WAITING)
-    runs = waits.exclude(code=DELAYED, next_attempt_at__gt=Now()).order_by()
+    runs = _without_planned(waits).order_by()
     total = runs[:MAX_COUNT].count()
     if not total:
         return InLine(ends=ends)

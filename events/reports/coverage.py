@@ -29,6 +29,7 @@ class State(StrEnum):
     """Whether a trigger ends, or gives back, all that a purchase gives."""
 
     COVERED = "covered"
+    INCLUDED = "included"  # by the rules on another trigger, see COVERED_BY
     MISSING = "missing"
     OPEN = "open"  # no rule, and none is recommended
 
@@ -132,7 +133,8 @@ class Coverage(Judged):
         if giving and all(pairing.is_answered(rule, trigger, self.known) for rule in giving):
             return State.COVERED
         if trigger in COVERED_BY:
-            return self.state(COVERED_BY[trigger])
+            other = self.state(COVERED_BY[trigger])
+            return State.INCLUDED if other is State.COVERED else other
         return State.MISSING if trigger in self.holes else State.OPEN
 
     def recommended(self) -> list[Rule]:
@@ -277,7 +279,8 @@ def _number(row: Judged) -> int | None:
 
 def _owed() -> set[tuple[int | None, int | None]]:
     """Return (product ID, student ID) for owed access that the student has in no other way."""
-    owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by()
+    # The newest first, as for the Overview: only the first are checked for a refund.
+    owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
     rows = list(owed.values_list("pk", "product", "customer", "integration", "target"))
     has = promise.access_of({customer for _, _, customer, *_ in rows})
     rows = [row for row in rows if row[2:] not in has]

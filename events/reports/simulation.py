@@ -131,6 +131,14 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
     fields = FieldMapping.objects.values_for(site, event.custom_fields) if event else {}
     if not site.enabled:
         notes.append(say("{site} is turned off: it would wait until it is turned on.", site=site))
+    elif site.denied:
+        notes.append(
+            say(
+                "{site} denies access (its plan has no API access, or the key lacks a permission): "
+                "it would wait until that is put right.",
+                site=site,
+            )
+        )
     elif site.connection == Integration.Connection.REFUSED:
         notes.append(
             say("The key of {site} is rejected: it would wait until another is entered.", site=site)

@@ -55,7 +55,7 @@ def summarize(integration: Integration) -> DeletionSummary:
     """Return what stops working if the integration is deleted."""
     return DeletionSummary(
         rules=integration.rules.count(),
-        waiting=backlog.waiting(integration),
+        waiting=backlog.waiting(integration, planned=True),
         mappings=integration.field_mappings.count(),
     )
 

@@ -102,12 +102,25 @@ class Integration(models.Model):
         return self.connection == self.Connection.REFUSED and self.never_connected()
 
     @cached_property
-    def not_let_in(self) -> bool:
-        """Whether the site refused us in a way (401) that can also mean a wrong address.
+    def _refusal(self) -> int | None:
+        """The status (401 or 403) by which a Thinkific site refuses us, or None.
 
         Cached, because a page asks for it in several places.
         """
-        return self.refused_at_first() and self.last_status() == 401
+        if self.connection != self.Connection.REFUSED or self.app != self.App.THINKIFIC:
+            return None
+        refusals = self.api_calls.filter(status__in=(401, 403)).order_by("-pk")
+        return refusals.values_list("status", flat=True).first()
+
+    @property
+    def not_let_in(self) -> bool:
+        """Whether the site refused us in a way (401) that can also mean a wrong address."""
+        return self.refused_at_first() and self._refusal == 401
+
+    @property
+    def denied(self) -> bool:
+        """Whether the site knows the key but denies it the API (403): its plan or a permission."""
+        return self._refusal == 403
 
     def set_secret(self, secret: str) -> None:
         """Seal the secret into the row, without saving, and count up `secret_version`."""

@@ -20,6 +20,17 @@ NOT_LET_IN = _(
     "The API requires a Thinkific plan of Grow or higher."
 )
 
+# It does not say which of the two it is in a way that a program could rely on.
+DENIED = _(
+    "Thinkific knows the key, but does not let it use the API: the school's plan has no API access "
+    "(it takes Grow or higher), or the key lacks a permission."
+)
+REJECTED_NOW = _(
+    "It was connected, but now Thinkific rejects its key. "
+    "A plan without API access (below Grow) gets the same answer."
+)
+THEN_REFRESH = _("Put that right in Thinkific, then press Refresh.")
+
 
 def explain(error: Exception) -> str:
     """Explain one of FAULTS in a terminal, with the HTTP status."""
@@ -37,8 +48,9 @@ def _explain(error: Exception) -> str:
             return error.message
         case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY):
             return say(
-                "Thinkific rejected the key, so the site is left alone for another {minutes} min. "
-                "Enter a new key to go on at once.",
+                "Thinkific did not let Admit in: the key is not accepted, or the school's plan has "
+                "no API access (it takes Grow or higher). Admit asks again in {minutes} min. "
+                "A new key is tried at once.",
                 minutes=math.ceil(error.seconds / 60),
             )
         case rate_limit.SiteBlocked() | rate_limit.NoSlot():
@@ -55,10 +67,7 @@ def explain_plainly(error: Exception) -> str:
         case KeyRejected(status=401):
             return say(NOT_LET_IN, where=WHERE)
         case KeyRejected(status=403):
-            return say(
-                "Thinkific knows the key, but gives it no access to the API. That takes a "
-                "Thinkific plan of Grow or higher. Upgrade the plan, then enter the key again."
-            )
+            return joined([say(DENIED), say(THEN_REFRESH)])
     return _explain(error)
 
 
@@ -66,6 +75,8 @@ def trouble(integration: Integration) -> str:
     """Return what keeps the site from being connected, for its page, or ""."""
     if integration.not_let_in:
         return say(NOT_LET_IN, where=WHERE)
+    if integration.denied:
+        return joined([integration.connection_message, say(THEN_REFRESH)])
     return integration.connection_message
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import tracemalloc
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,13 +11,15 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from config.admin.parts import csv_file
 from config.staff import preferences, roles
 from config.staff.preferences import Preferences
-from events.models import EventLog
+from events.models import EventLog, RuleRun
+from events.models.runs import DELAYED
 from integrations.models import AuditEntry, Customer
-from tests.support import factories
+from tests.support import factories, queued
 from tests.support import shop as shops
 from tests.support.pages import client_of, person, signed_in
 from tests.support.samcart import changed
@@ -63,7 +66,7 @@ def test_the_log_is_downloaded_whole_as_filtered(manager):
 def test_actions_customers_and_coverage_are_downloaded(manager):
     shop = shops.build()
     number = shops.product_of(shop.sell()).external_id
-    shop.rule(product=number, destination__name="Course Two")
+    gives = shop.rule(product=number, destination__name="Course Two")
     customer_of = shop.sell(changed("10_product", order__id=4711)).customer
     assert customer_of is not None
     (action,) = download(manager, "actions")
@@ -76,7 +79,30 @@ def test_actions_customers_and_coverage_are_downloaded(manager):
     (product,) = download(manager, "coverage")
     assert product["Gives"] == "Course Two"
     assert "Product Refunded" in product["Rule missing for"]
+    shop.rule(
+        product=number,
+        trigger="subscription_canceled",
+        action="expire_course_enrollment",
+        destination=gives.destination,
+    )
+    (product,) = download(manager, "coverage")
+    by = "Subscription Canceled; Subscription Delinquent (by Subscription Canceled)"
+    assert product["Ended by"] == by
     assert download(manager, "coverage", "q=nothing-like-it") == []
+
+
+def test_an_action_in_the_file_has_the_address_that_was_sent_and_says_when_it_ends_later(manager):
+    shop = shops.build()
+    sold = shop.sell()
+    EventLog.objects.update(email_as_sent="dana at example", name_as_sent="Dana")
+    course = factories.DestinationFactory.create()
+    late: dict[str, Any] = {"code": DELAYED, "next_attempt_at": timezone.now() + timedelta(days=1)}
+    RuleRun.objects.all().delete()
+    queued.run(course, of=sold, **late)
+    RuleRun.objects.update(customer=None)
+    (action,) = download(manager, "actions")
+    assert (action["E-mail"], action["Name"]) == ("dana at example", "Dana")
+    assert action["Result"] == "Ends later"
 
 
 def test_a_list_offers_its_file_to_who_may_download_it():

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from config.admin.pages.overview.overview_headline import Facts, events_note, headline
 from config.admin.pages.overview.overview_waiting import waiting_note
-from config.admin.pages.rules import given_by_rule
+from config.admin.pages.rules import given_by_rule, given_parts
 from config.staff import roles
 from events.access import ledger
 from events.access.ledger import Change
@@ -41,6 +41,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "history": ("The history is being read: 3 of 9 events.", "is being read: 3 of 9", False),
     "rejected": (("Studio Nord",), "rejects the key of Studio Nord", True),
     "not_let_in": (("Nova",), "Nova never connected: the address or the key is wrong", True),
+    "denied": (("Nova",), "The plan of Nova has no API access, or the key no permission", True),
     "unsigned": (("My CRM",), "The signing secret of My CRM cannot be opened", True),
     "unreachable": (("Art Academy", "Zoo"), "Cannot connect to Art Academy, Zoo", True),
     "problems": (("A disk is nearly full",), "A disk is nearly full.", True),
@@ -531,6 +532,21 @@ def kept_from_the_page_that_tells(shop: World, rule: Rule) -> None:
     assert Grant.objects.earliest("pk").kept_at
 
 
+def test_all_buyers_keep_it_though_the_address_names_only_some_of_the_products(
+    shop: World, monkeypatch
+):
+    wrong_rule_deleted(shop)
+    other = shop.rule("product_purchased", GIVES, shop.course("Faces"), product="79")
+    buy(shop, 3, "leo", product__id=79)
+    shop.settle()
+    changing.delete(Rule.objects.filter(pk=other.pk))
+    monkeypatch.setattr(given_parts, "PRODUCTS", 1)
+    address, sent = press_keep(reverse("admin:index"))
+    assert address.count("product=") == 1
+    signed_in(roles.MANAGER).post(address, sent)
+    assert Grant.objects.active().filter(kept_at__isnull=False).count() == 2
+
+
 def test_only_those_buyers_keep_it_of_whom_the_page_told(shop: World):
     wrong_rule_deleted(shop)
     address, sent = press_keep(reverse("admin:index"))
@@ -567,10 +583,10 @@ def test_what_a_buyer_keeps_is_told_of_again_when_somebody_says_so(shop: World):
     changes = manager.get(reverse("admin:integrations_auditentry_changelist"))
     (page,) = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', changes.content.decode())
     page = html.unescape(page)
-    assert "Kept, because somebody said so" in words(manager.get(page))
+    assert "Kept on purpose" in words(manager.get(page))
     manager.post(page, {"again": "1"})
     assert TELLS in pages_that_tell()
-    assert "Kept, because somebody said so" not in words(manager.get(page))
+    assert "Kept on purpose" not in words(manager.get(page))
     assert AuditEntry.objects.get(act="buyers_told").after == {"access": ["Course Two"]}
 
 

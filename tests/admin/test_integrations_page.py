@@ -89,7 +89,8 @@ def test_a_key_that_is_refused_does_not_replace_one_that_works(boss, world):
     press_refresh(boss, world.integration)
     answer = save_site(boss, world.integration, name="Renamed", secret="f" * 32)
     assert marked(answer) == {"secret"}
-    assert "Thinkific refuses this key. The key from before is still used." in errors(answer)
+    assert "Thinkific refuses this key: it is wrong or lacks a permission" in errors(answer)
+    assert "The key from before is still used." in errors(answer)
     assert "f" * 32 not in answer.content.decode()
     kept = Integration.objects.get()
     assert (kept.name, kept.secret(), kept.connection) == (
@@ -120,7 +121,7 @@ def test_a_plan_without_the_api_is_said(boss, world, sandbox):
     sandbox.faults.add(Fault("status", status=403, times=3))
     answer = save_site(boss, world.integration, secret=factories.KEY)
     assert said(answer) == ["Art Academy: saved, but not connected. See below what to do."]
-    assert "plan of Grow or higher" in words(answer)
+    assert "plan has no API access (it takes Grow or higher)" in words(answer)
 
 
 def test_a_site_that_cannot_be_reached_is_saved_and_not_checked(boss, sandbox):
@@ -300,7 +301,32 @@ def test_a_first_connect_without_a_plan_for_the_api_is_not_called_a_wrong_addres
     save_site(boss, name="New", site="school", secret=factories.KEY)
     overview = words(boss.get("/admin/"))
     assert "the address or the key is wrong" not in overview
-    assert "Thinkific rejects the key of New." in overview
+    assert "rejects" not in overview
+    assert "The plan of New has no API access, or the key no permission." in overview
+
+
+def test_a_school_whose_plan_lost_the_api_is_not_told_to_enter_another_key(boss, world, sandbox):
+    press_refresh(boss, world.integration)
+    sandbox.faults.add(Fault("status", status=403, times=None))
+    (told,) = said(press_refresh(boss, world.integration))
+    both = "plan has no API access (it takes Grow or higher), or the key lacks a permission"
+    assert both in told
+    assert "Put that right in Thinkific, then press Refresh." in told
+    overview = boss.get("/admin/").content.decode()
+    change = page("change", world.integration)
+    shown = boss.get(change)
+    new_rule = boss.get(f"{reverse('admin:new-rule')}?integration={world.integration.pk}")
+    for html in (told, overview, shown.content.decode(), new_rule.content.decode()):
+        assert "rejects" not in html
+        assert "Key rejected" not in html
+        assert "Enter the key" not in html
+    assert f'action="{page("do_refresh", world.integration)}"' in overview
+    assert "No API access" in words(shown)
+    assert "lacks a permission" in errors(shown)
+    site = Integration.objects.get()
+    assert "no API access" in wait_reasons.at_closed_site(site, CallBudget.Blocked.KEY)
+    (problem,) = finding.find(codes=[Code.KEY_REFUSED])
+    assert "its Thinkific plan has no API access" in str(wording.began(problem))
 
 
 def test_a_site_that_connected_stays_itself_though_its_key_is_rejected_later(boss, world):
@@ -327,7 +353,7 @@ def test_a_site_with_students_that_admit_knows_stays_itself(boss, world):
     ("status", "fields", "says"),
     [
         (401, {"site", "secret"}, "Either this key or the site above is wrong."),
-        (403, {"secret"}, "Thinkific knows this key, but gives it no access to the API."),
+        (403, {"secret"}, "plan has no API access (it takes Grow or higher), or the key lacks"),
         (404, {"site"}, "Thinkific has no school here."),
         (429, set(), ""),
         (503, set(), ""),
@@ -504,8 +530,8 @@ def test_the_menu_of_a_row_edits_it_and_turns_it_off_and_on(boss, world):
     off = press(boss, world.integration, "turn_off", back=reverse(LIST))
     assert off.request["PATH_INFO"] == reverse(LIST)
     assert said(off) == [
-        "Art Academy: saved. It is off: its actions wait, and nothing is sent to Thinkific until "
-        "you turn it on again. Nothing is lost. 1 waiting action until then."
+        "Art Academy: saved. It is off: nothing is sent to Thinkific, and nothing is lost. "
+        "1 action waits until you turn it on."
     ]
     assert not Integration.objects.get().enabled
     assert "Turn on Art Academy Edit Art Academy" in row_menu(boss)
@@ -520,13 +546,14 @@ def test_who_only_looks_is_offered_no_edit_in_the_menu_of_a_row(world):
 
 def test_turning_off_and_on_says_what_that_means(boss, world):
     queued.run(world.course())
-    off = said(save_site(boss, world.integration, enabled=None))[0]
+    (off,) = said(save_site(boss, world.integration, enabled=None))  # nothing of a refresh
     assert off == (
-        "Art Academy: saved. It is off: its actions wait, and nothing is sent to Thinkific until "
-        "you turn it on again. Nothing is lost. 1 waiting action until then."
+        "Art Academy: saved. It is off: nothing is sent to Thinkific, and nothing is lost. "
+        "1 action waits until you turn it on."
     )
     assert not Integration.objects.get().enabled
     assert "Off" in words(boss.get(reverse(LIST)))
+    assert said(save_site(boss, world.integration, enabled=None)) == [off]
     on = said(save_site(boss, world.integration))[0]
     assert on == "Art Academy: saved. It is on. 1 waiting action goes on now, about 1 minute."
     # And saving once more is no news.

@@ -228,7 +228,9 @@ def test_a_site_without_text_fields_says_what_to_do(boss, world):
 def test_where_the_key_is_refused_it_is_called_the_trouble_and_not_a_refresh_the_help(boss, world):
     Integration.objects.update(connection="refused")
     section = look(boss, world.integration)
-    told = "The signup fields of this school cannot be read until Thinkific takes the key."
+    told = (
+        "The signup fields of this school cannot be read until Thinkific lets Admit in: see above."
+    )
     assert f"{told} Enter the key" in plain(section)
     assert '<a class="button small" href="#id_secret">' in section
     assert "Press Refresh" not in plain(section)

@@ -68,6 +68,22 @@ def test_the_first_line_changes_with_the_message(
 
 
 @pytest.mark.browser
+def test_a_list_within_a_message_stays_in_one_piece_when_it_is_said_again(
+    place, address: str, browser: Browser
+):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.let_in(page, address, place.people["Owner"])
+        page.goto(address + reverse("admin:events_rulerun_changelist"))
+        page.evaluate(
+            "() => { const said = '<li id=outer>2 left: <ul><li>one</li><li>two</li></ul></li>';"
+            "history.replaceState({ said }, ''); location.reload(); }"
+        )
+        expect(page.locator(".messagelist > #outer > ul > li")).to_have_count(2)
+        expect(page.locator(".messagelist > li")).to_have_count(1)
+
+
+@pytest.mark.browser
 @PAGES
 def test_what_came_of_it_is_still_said_once_the_page_was_loaded_again(
     place, address: str, browser: Browser, failed: RuleRun, page_of: Page

@@ -240,7 +240,7 @@ def test_what_needs_a_person_stands_before_what_is_left_to_set_up(place):
         "Needs you",
         "Paid, nothing given",
         "Never sent by SamCart",
-        "Integrations in need",
+        "Integrations that need you",
         "To set up",
         "Actions done and failed, by day",
     ]
@@ -443,7 +443,7 @@ def test_the_places_in_the_chart_have_a_decimal_point_in_every_language(
 @pytest.mark.parametrize(
     ("facts", "run_facts", "offers"),
     [
-        ({"connection": "refused"}, {"status": "waiting"}, {"Enter the key"}),
+        ({"connection": "refused"}, {"status": "waiting"}, {"Edit the integration"}),
         (
             {"connection": "unreachable", "connection_message": "Down."},
             {"status": "waiting"},

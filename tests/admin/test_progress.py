@@ -62,7 +62,7 @@ def test_a_customers_page_is_printed_and_copied_from_while_it_follows_an_action(
         follow(page)
         page.locator("[data-print]").click()
         assert page.title() == "printed"
-        page.get_by_text("Copy the letter").click()
+        page.get_by_text("Letter to the customer").click()
         page.locator("[data-copy]").click()
         expect(page.locator("#reply-said")).not_to_be_empty()
 

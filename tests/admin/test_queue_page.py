@@ -45,8 +45,8 @@ def test_an_empty_queue_says_so_everywhere(boss):
     for sentence in (
         NOTHING,
         "No action waits for a worker.",
-        "None waits for its next attempt.",
-        "None waits to be taken.",
+        "No action waits for another attempt.",
+        "No wake-up is waiting.",
         "No worker. Nothing is carried out until one is started",
         "No action is running.",
     ):
@@ -104,7 +104,7 @@ def test_due_and_later_actions_are_told_apart(boss):
     assert timedelta(minutes=30) < later.oldest - timezone.now() < timedelta(hours=2)
     text = look(boss)
     assert "Actions due now 1" in text
-    assert "Beside these, 1 access ends on its day, " in text
+    assert "1 more is planned: access ends " in text
 
 
 def test_counts_end_at_a_limit_and_say_so(boss, monkeypatch):
@@ -169,14 +169,14 @@ def test_a_site_tells_its_pause_its_slot_and_its_calls(boss, shop, settings):
     assert timedelta(0) < found.next_call - timezone.now() < timedelta(seconds=10)
     page = look(boss)
     assert "Art Academy Paused Limit reached" in page
-    assert ": asks whether it is open, if an action waits 2 of 110" in page
+    assert ": checks whether it is open, if an action waits 2 of 110" in page
     assert "2 of 110" in page
 
 
 def test_a_pause_that_is_over_is_none_until_the_site_was_asked(boss, shop):
     rate_limit.block(shop.integration.pk, CallBudget.Blocked.KEY, 0)
     page = look(boss)
-    assert "Art Academy Paused Key rejected Asks whether it is open as soon as an action" in page
+    assert "Art Academy Paused Key rejected Checks whether it is open as soon as an action" in page
     assert "At once" not in page
     rate_limit.unblock(shop.integration.pk)
     assert "Art Academy Open At once" in look(boss)

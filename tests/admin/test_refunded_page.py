@@ -84,7 +84,7 @@ def test_who_may_keep_it_is_not_told_of_until_somebody_wants_that(manager, still
     every = [each.event.pk for each in refunded.still_in()]
     page = manager.post(reverse(PAGE), {"chosen": every, "keep": "1"}, follow=True)
     assert said(page) == ["2 buyers keep it."]
-    assert "Kept, because somebody said so" in words(page)
+    assert "Kept on purpose" in words(page)
     assert AuditEntry.objects.filter(act="buyers_kept").count() == 2
     assert "were refunded" not in words(manager.get(reverse("admin:index")))
     manager.post(reverse(PAGE), {"again": "1"})

@@ -9,11 +9,12 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from config.admin.pages.rules import left_over
 from config.admin.parts.buttons import page_of
 from config.staff import roles
 from events.reports import coverage as reports
 from integrations.models import Destination, Product
-from rules import leftovers, pairing
+from rules import changing, leftovers, pairing
 from rules.models import Rule
 from tests.support import factories, queued
 from tests.support.pages import bulk, press, said, signed_in, words
@@ -338,6 +339,19 @@ def wrong_everywhere(world: World) -> Rule:
     rule = world.rule("product_purchased", GIVES, world.course("Ink"))
     pairing.add(pairing.companions([rule]))
     return rule
+
+
+def test_all_rules_that_are_left_over_are_counted_though_not_all_their_products_are_read(
+    manager, world, monkeypatch
+):
+    for number in range(5):
+        changing.delete(Rule.objects.filter(pk=sold(world, "Ink", str(100 + number)).pk))
+    monkeypatch.setattr(left_over, "PRODUCTS_SHOWN", 4)
+    page = manager.get(reverse("admin:index"))
+    assert "20 rules are left over." in words(page)
+    told = re.findall(r"<p>(20 rules of .*?)</p>", shown(page))
+    assert re.search(r" and 2 more are still about what these products do not give", told[0])
+    assert f'href="{reverse("admin:left-over")}"' in told[0]
 
 
 def test_global_rules_that_are_left_over_are_named_where_those_of_products_are(

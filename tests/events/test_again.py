@@ -35,6 +35,20 @@ def dana(db):
         ([("product_refunded", {})], True),
         ([("product_refunded", {"order": "1", "other": True})], False),
         ([("product_refunded", {"order": "1"}), ("product_purchased", {"order": "2"})], False),
+        ([("product_refunded", {"order": "1"}), ("product_purchased", {"order": "1"})], True),
+        ([("product_refunded", {"order": "1"}), ("product_purchased", {})], False),
+        (
+            [
+                ("product_refunded", {"order": "1"}),
+                ("product_purchased", {"order": "1", "ordered": 2}),
+            ],
+            False,
+        ),
+        ([("product_refunded", {"order": "1"}), ("subscription_charged", {"order": "1"})], False),
+        (
+            [("subscription_canceled", {"order": "1"}), ("subscription_charged", {"order": "1"})],
+            True,
+        ),
         ([("subscription_canceled", {"order": "1"}), ("subscription_recovered", {})], False),
         ([("subscription_canceled", {"order": "1"}), ("subscription_restarted", {})], False),
         (
@@ -52,7 +66,9 @@ def test_a_purchase_counts_as_taken_back(dana, later, taken_back):
     bought = event(dana, order="1", product=product)
     for at, (trigger, facts) in enumerate(later, start=1):
         about = other if facts.get("other") else product
-        event(dana, at=at, order=facts.get("order", ""), trigger=trigger, product=about)
+        sent = event(dana, at=at, order=facts.get("order", ""), trigger=trigger, product=about)
+        sent.ordered_at = sent.received_at if "ordered" in facts else bought.received_at
+        sent.save()
     assert (bought.pk in revocations.ended_since([bought])) is taken_back
 
 

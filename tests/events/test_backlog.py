@@ -1,11 +1,15 @@
 """What waits is counted up to a limit, and shown with the time that it takes."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 
 from events.models import RuleRun, Worker
+from events.models.runs import DELAYED
 from events.reports import backlog
+from events.retention.delete_integration import summarize
 from integrations.models import Destination, Integration
 from tests.support import factories, queued
 
@@ -56,6 +60,15 @@ def test_only_what_waits_is_counted_for_one_site_and_for_all(course):
     assert backlog.waiting(course.integration) == 3
     assert backlog.waiting(other.integration) == 1
     assert backlog.waiting() == 4
+
+
+def test_an_ending_of_a_later_day_is_planned_and_does_not_wait(course):
+    queued.run(course)
+    tomorrow = timezone.now() + timedelta(days=1)
+    queued.run(course, code=DELAYED, next_attempt_at=tomorrow)
+    assert backlog.waiting(course.integration) == 1
+    assert backlog.waiting(course.integration, planned=True) == 2
+    assert summarize(course.integration).waiting == 2
 
 
 def test_nothing_is_counted_past_the_bound(course, monkeypatch, django_assert_num_queries):

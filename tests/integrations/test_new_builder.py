@@ -153,7 +153,7 @@ def test_before_the_first_refresh_nobody_says_that_nothing_is_listed(world: Worl
 def test_a_refused_key_is_called_the_reason_why_nothing_is_read(world: World, manager: Client):
     Integration.objects.update(connection="refused")
     page = step(manager, world)
-    told = "What Art Academy has cannot be read until Thinkific takes the key. Enter the key"
+    told = "What Art Academy has cannot be read until Thinkific lets Admit in. Edit the integration"
     assert told in words(page)
     where = reverse("admin:integrations_integration_change", args=[world.integration.pk])
     assert f'href="{where}#id_secret"' in page.content.decode()

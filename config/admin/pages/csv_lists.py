@@ -18,7 +18,9 @@ from django.views.decorators.http import require_POST
 from config.admin.pages.log.actions import ActionAdmin
 from config.admin.pages.log.log import LogAdmin
 from config.admin.pages.products.coverage_filter import Filter, name_of
+from config.admin.pages.products.coverage_form import in_words
 from config.admin.parts import csv_file
+from config.admin.parts.badges import run_state
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page
 from config.admin.parts.params import word
@@ -55,7 +57,7 @@ def _events(events: list[EventLog]) -> Lines:
     for event in events:
         customer = event.customer
         done = [
-            f"{run.get_action_display()}, {run.destination_name}: {run.get_status_display()}"
+            f"{run.get_action_display()}, {run.destination_name}: {run_state(run)}"
             for run in event.runs.all()
         ]
         yield (
@@ -81,10 +83,10 @@ def _actions(runs: list[RuleRun]) -> Lines:
             run.get_action_display(),
             run.destination_name,
             str(run.integration or ""),
-            run.customer.readable_email if run.customer else "",
-            run.customer.name if run.customer else "",
+            run.customer.readable_email if run.customer else run.event.email_as_sent,
+            run.customer.name if run.customer else run.event.name_as_sent,
             run.event.order_id,
-            run.get_status_display(),
+            str(run_state(run)),
             told[run.pk],
             run.attempts,
         )
@@ -101,8 +103,8 @@ def _customers(customers: list[Customer]) -> Lines:
 
 
 def _coverage(rows: list[Coverage]) -> Lines:
-    def covered(states: list[tuple[Trigger, State]], wanted: State) -> str:
-        return "; ".join(str(trigger.label) for trigger, state in states if state is wanted)
+    def covered(states: list[tuple[Trigger, State]], *wanted: State) -> str:
+        return "; ".join(in_words(*each) for each in states if each[1] in wanted)
 
     for row in rows:
         states = [*row.ended_by, *row.given_back_by]
@@ -111,7 +113,7 @@ def _coverage(rows: list[Coverage]) -> Lines:
             name_of(row),
             row.product.external_id if row.product else "",
             "; ".join(str(rule.destination) for rule in [*row.given, *row.given_everywhere]),
-            covered(row.ended_by, State.COVERED),
+            covered(row.ended_by, State.COVERED, State.INCLUDED),
             covered(row.given_back_by, State.COVERED),
             covered(states, State.MISSING),
             row.sales,

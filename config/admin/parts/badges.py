@@ -122,13 +122,19 @@ def gave_nothing(event: EventLog) -> bool:
     return paid and event.gave_nothing and event.dealt_with_at is None
 
 
-def run_badge(run: RuleRun) -> SafeString:
-    """Return the state of an action; one that was tried and waits "will retry"."""
+def run_state(run: RuleRun) -> Text:
+    """Return how an action stands, more exactly than its status while it waits."""
     status = RuleRun.Status(run.status)
-    if run.is_pending and status == RuleRun.Status.WAITING:
-        return badge(say("Ends later"), AMBER)
-    again = status == RuleRun.Status.WAITING and run.attempts > 0
-    return badge(say("Will retry") if again else status.label, RUN_COLORS[status])
+    if status == RuleRun.Status.WAITING and run.is_pending:
+        return say("Ends later")
+    if status == RuleRun.Status.WAITING and run.attempts > 0:
+        return say("Will retry")
+    return status.label
+
+
+def run_badge(run: RuleRun) -> SafeString:
+    """Return the state of an action."""
+    return badge(run_state(run), RUN_COLORS[RuleRun.Status(run.status)])
 
 
 def connection_badge(integration: Integration) -> SafeString:
@@ -140,6 +146,8 @@ def connection_badge(integration: Integration) -> SafeString:
         return badge(say("Secret unreadable"), RED)
     if integration.not_let_in:
         return badge(say("Never connected"), RED)
+    if integration.denied:
+        return badge(say("No API access"), RED)
     return badge(connection.label, CONNECTION_COLORS[connection])
 
 

@@ -16,6 +16,7 @@ from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.ordering import by_name
 from integrations.sentences import joined, say
+from integrations.thinkific.explain import REJECTED_NOW, trouble
 from rules import actions, facts, pairing
 from rules.facts import RuleFacts
 from rules.models import Rule, Scope
@@ -125,13 +126,12 @@ def _only_key_is_rejected(school: Integration) -> bool:
 
 def _new_key(school: Integration) -> Task:
     page = reverse("admin:integrations_integration_change", args=[school.pk])
-    return Task(
-        say("Enter another key of {name}", name=brief(school)),
-        False,
-        f"{page}#id_secret",
-        say("Enter the key"),
-        how=say("It was connected, but now Thinkific rejects its key."),
-    )
+    if school.denied:
+        text = say("Get API access for {name}", name=brief(school))
+        return Task(text, False, page, say("See what to do"), how=trouble(school))
+    text = say("Enter another key of {name}", name=brief(school))
+    how = say(REJECTED_NOW)
+    return Task(text, False, f"{page}#id_secret", say("Enter the key"), how=how)
 
 
 def _welcome_emails(schools: list[Integration], url: str) -> Task:

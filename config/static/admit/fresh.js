@@ -51,7 +51,7 @@ const Fresh = (() => {
       list.className = "messagelist";
       document.getElementById("content")?.before(list);
     }
-    const before = new DOMParser().parseFromString(said, "text/html").querySelectorAll("li");
+    const before = new DOMParser().parseFromString(said, "text/html").querySelectorAll("body > li");
     list.prepend(...[...before].map((each) => document.adoptNode(each)));
   };
   sayAgain();

@@ -124,7 +124,7 @@ def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     """Say what was saved if the key did not change, and what turning on or off means."""
     integration = form.instance
     then: list[str] = []
-    if "enabled" in form.changed_data and not integration.enabled:
+    if not integration.enabled:
         then = [_off(integration, waiting)]
     elif "enabled" in form.changed_data:
         # If nothing goes on, the message about the refresh says why.
@@ -137,7 +137,11 @@ def turned_on(request: HttpRequest, integration: Integration, waiting: int) -> N
     on = say("{name} is on.", name=integration)
     if integration.connection == Connection.REFUSED:
         secret = app_registry.of(integration).secret
-        why = say("Nothing goes on yet: its {secret} does not work.", secret=secret)
+        why = (
+            joined([say("Nothing goes on yet."), trouble(integration)])
+            if integration.denied
+            else say("Nothing goes on yet: its {secret} does not work.", secret=secret)
+        )
         messages.warning(request, joined([on, why]))
     else:
         messages.success(request, joined([on, _goes_on(integration, waiting)]))
@@ -183,9 +187,9 @@ def _go_out_in(seconds: float) -> Said:
 
 
 def _key_field(integration: Integration, outcome: RefreshOutcome) -> SafeString | str:
-    """Return a link to enter another key if the site refused this one, else ""."""
-    refused = Integration.objects.filter(pk=integration.pk, connection=Connection.REFUSED)
-    if not outcome.fault or not refused.exists():
+    """Return a link to enter another key if the site does not accept this one, else ""."""
+    refused = Integration.objects.filter(pk=integration.pk, connection=Connection.REFUSED).first()
+    if not outcome.fault or refused is None or refused.denied:
         return ""
     page = reverse("admin:integrations_integration_change", args=[integration.pk])
     return format_html(' <a href="{}#id_secret">{}</a>', page, say("Enter the key"))
@@ -226,9 +230,13 @@ def courses_of(integration: Integration, kind: Destination.Kind) -> str:
 
 def _off(integration: Integration, waiting: int) -> str:
     off = say(
-        "It is off: its actions wait, and nothing is sent to {outside} until you turn it on "
-        "again. Nothing is lost.",
+        "It is off: nothing is sent to {outside}, and nothing is lost.",
         outside=app_registry.of(integration).outside,
     )
-    held = say("{actions} until then.", actions=backlog.spoken(waiting)) if waiting else ""
-    return joined([off, held])
+    held = say_count(
+        waiting,
+        "1 action waits until you turn it on.",
+        "{number} actions wait until you turn it on.",
+        number=backlog.capped(waiting),
+    )
+    return joined([off, held if waiting else say("Its actions wait until you turn it on.")])

@@ -17,7 +17,7 @@ from integrations import credentials
 from integrations.models import Integration
 from integrations.secrets import SecretUnreadable
 from integrations.sentences import say
-from integrations.thinkific.explain import WHERE
+from integrations.thinkific.explain import DENIED, WHERE
 from integrations.thinkific.site_address import subdomain
 
 SECTIONS: Sections = (
@@ -128,9 +128,11 @@ class ThinkificForm(forms.ModelForm):
         if self.site_is_settled:
             if here.connection == Integration.Connection.REFUSED:
                 refused = say(
-                    "This key is refused. Enter the one that Thinkific shows, {where}.", where=WHERE
+                    "This key is refused. Enter the one that Thinkific shows, {where}. A plan "
+                    "without API access (below Grow) gets the same answer.",
+                    where=WHERE,
                 )
-                self.errors["secret"] = self.error_class([refused])
+                self.errors["secret"] = self.error_class([say(DENIED) if here.denied else refused])
             return
         for name, text in _first_refusal(here.last_status()).items():
             self.errors[name] = self.error_class([text])
@@ -213,10 +215,7 @@ def _first_refusal(status: int | None) -> Mapping[str, str]:
             "secret": say("Either this key or the site above is wrong."),
         },
         403: {
-            "secret": say(
-                "Thinkific knows this key, but gives it no access to the API. That takes a plan "
-                "of Grow or higher."
-            ),
+            "secret": say(DENIED),
         },
         404: {
             "site": say(

@@ -62,7 +62,10 @@ def _try_key(form: ThinkificForm) -> bool | None:
         return True
     works = key_check.works(form.instance, secret)
     if works is False:
-        text = say("Thinkific refuses this key. The key from before is still used.")
+        text = say(
+            "Thinkific refuses this key: it is wrong or lacks a permission, or the school's plan "
+            "has no API access (it takes Grow or higher). The key from before is still used."
+        )
         form.add_error("secret", text)
     return works
 
@@ -122,11 +125,15 @@ def _save(
         text = say("{name}: saved. Add the next mapping below.", name=integration)
         messages.info(request, text)
         return HttpResponseRedirect(f"{page}#mapping")
+    replaced = bool(form.cleaned_data["secret"] or moved)
+    if not replaced and not integration.enabled:
+        integration_messages.saved(request, form, waiting)
+        return HttpResponseRedirect(page)
     # After the transaction: nothing may be sent within one.
     wait = {"wait": AFTER_TRYING} if untried else {}
     outcome = catalog_refresh.refresh(integration, **wait)
     integration.refresh_from_db()
-    if form.cleaned_data["secret"] or moved:
+    if replaced:
         integration_messages.connected(request, integration, outcome, waiting)
         if untried and outcome.goes_on:
             messages.warning(request, UNTRIED)

@@ -208,10 +208,12 @@ def _facts(sites: list[Integration], problems: list[Problem]) -> overview_headli
     closed = [site for site in on if site.connection == Integration.Connection.REFUSED]
     refused = [site for site in closed if app_registry.of(site).has_catalog]
     not_let_in = [site for site in refused if site.not_let_in]
+    denied = [site for site in refused if site.denied]
     return overview_headline.Facts(
         silent=dashboard.worker_is_silent(),
-        rejected=_names(site for site in refused if site not in not_let_in),
+        rejected=_names(site for site in refused if site not in [*not_let_in, *denied]),
         not_let_in=_names(not_let_in),
+        denied=_names(denied),
         unsigned=_names(site for site in closed if site not in refused),
         unreachable=_names(
             site for site in on if site.connection == Integration.Connection.UNREACHABLE

@@ -21,6 +21,7 @@ class Facts:
     history: str = ""  # how far past events are read, "" once all are
     rejected: Sequence[str] = ()  # sites that are on and whose key Thinkific rejects
     not_let_in: Sequence[str] = ()  # sites that are on and never connected: address or key is wrong
+    denied: Sequence[str] = ()  # sites that are on and deny the API: their plan or a permission
     unsigned: Sequence[str] = ()  # receivers that are on and whose secret cannot be opened
     unreachable: Sequence[str] = ()  # integrations that are on and do not answer
     problems: Sequence[str] = ()  # titles of what else is wrong with the installation
@@ -159,6 +160,9 @@ def _grave(facts: Facts) -> Iterator[Alarm]:
         yield say("Thinkific rejects the key of {names}.", names=names), IN_NEED
     if names := ", ".join(facts.not_let_in):
         yield say("{names} never connected: the address or the key is wrong.", names=names), IN_NEED
+    if names := ", ".join(facts.denied):
+        text = say("The plan of {names} has no API access, or the key no permission.", names=names)
+        yield text, IN_NEED
     if names := ", ".join(facts.unsigned):
         yield say("The signing secret of {names} cannot be opened.", names=names), IN_NEED
     if facts.problems:

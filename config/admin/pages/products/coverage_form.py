@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.rules import left_over
 from config.admin.parts import badges
-from events.reports.coverage import Coverage, State
+from events.reports.coverage import COVERED_BY, Coverage, State
 from integrations.models import Destination
 from integrations.ordering import by_name
 from integrations.sentences import Said, say
@@ -74,6 +74,13 @@ class Choices:
         meant = [exact] if exact else self._plain.get(typed) or self._with(typed)
         rows = Destination.objects.filter(pk__in=[each.pk for each in meant])
         return list(rows.select_related("integration").order_by(by_name(), "pk")) if meant else []
+
+
+def in_words(trigger: Trigger, state: State) -> str:
+    """Return the trigger's name and, if it is only included, the trigger whose rules it is in."""
+    if state is not State.INCLUDED:
+        return str(trigger.label)
+    return say("{trigger} (by {other})", trigger=trigger.label, other=COVERED_BY[trigger].label)
 
 
 @dataclass
@@ -172,19 +179,25 @@ class CoverageForm:
         return left_over.in_words(self.row.rules_left_over)
 
     @property
-    def ended_by(self) -> list[tuple[Trigger, State, bool, bool]]:
+    def ended_by(self) -> list[tuple[Trigger, str, State, bool, bool]]:
         return self._offers(self.row.ended_by)
 
     @property
-    def given_back_by(self) -> list[tuple[Trigger, State, bool, bool]]:
+    def given_back_by(self) -> list[tuple[Trigger, str, State, bool, bool]]:
         return self._offers(self.row.given_back_by)
 
     def _offers(
         self, states: Iterable[tuple[Trigger, State]]
-    ) -> list[tuple[Trigger, State, bool, bool]]:
-        """Return (trigger, state, whether it can be ticked, whether it is) for each trigger."""
+    ) -> list[tuple[Trigger, str, State, bool, bool]]:
+        """Return (trigger, its words, state, whether it can be ticked, whether it is) for each."""
         return [
-            (trigger, state, trigger in TICKS and state != State.COVERED, trigger in self.ticked)
+            (
+                trigger,
+                in_words(trigger, state),
+                state,
+                trigger in TICKS and state != State.COVERED,
+                trigger in self.ticked,
+            )
             for trigger, state in states
         ]
 

@@ -149,6 +149,9 @@ def show(request: HttpRequest) -> HttpResponse:
     if "again" in request.POST:
         return keeping.tell_again(request, kept_runs, back)
     if "keep" in request.POST:
+        if products:
+            # The address names only the first products, but the form names everybody's access.
+            found = by_deleted_rules(keeping.products(request))
         return keeping.keep(request, found, back, here)
     if request.method == "POST":
         return _move(request, found, back)

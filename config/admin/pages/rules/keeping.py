@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from config.admin.parts.badges import brief
 from config.admin.parts.params import row_ids
 from events.execution import moving
-from events.models import RuleRun
+from events.models import Grant, RuleRun
 from events.reports.left_behind import Behind, LeftBehind
 from integrations.sentences import Said, say, say_count
 from rules.listing import listed
@@ -23,12 +23,22 @@ def let_keep(customers: int) -> Said:
     return say_count(customers, "Let 1 buyer keep it", "Let {number} buyers keep it")
 
 
+def _told(request: HttpRequest) -> set[int]:
+    return set(row_ids(request.POST.get("keepers", "").split(",")))
+
+
+def products(request: HttpRequest) -> list[int]:
+    """Return the IDs of the products that the grants in the form's `keepers` are about."""
+    told = Grant.objects.filter(pk__in=_told(request), product__isnull=False)
+    return list(told.order_by().values_list("product", flat=True).distinct())
+
+
 def keep(request: HttpRequest, found: LeftBehind, back: str, page: str) -> HttpResponse:
     """Let buyers keep the grants that the form names in `keepers`, and go to `back`.
 
     A grant that is no longer among `found` is skipped. The message links to `page`.
     """
-    told = set(row_ids(request.POST.get("keepers", "").split(",")))
+    told = _told(request)
     rows = [
         Behind(row.event, grants)
         for row in found.rows
@@ -54,5 +64,5 @@ def tell_again(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> Http
     """Undo the keeping of what these actions gave, so that pages report the buyers again."""
     moving.tell_again((run.event, [run.grant]) for run in runs if run.grant)
     if runs:
-        messages.success(request, say("Pages tell of them again where no rule gives it."))
+        messages.success(request, say("Admit mentions them again wherever no rule gives it."))
     return HttpResponseRedirect(back)

@@ -135,17 +135,19 @@ def of_rules(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
     return sentence(request, groups(products, accounts))
 
 
-def sentence(request: HttpRequest, found: Sequence[Group]) -> SafeString | None:
-    """Return how many rules are left over in these groups, with a link to them; None for none."""
+def sentence(
+    request: HttpRequest, found: Sequence[Group], *, number: int = 0, more: int = 0
+) -> SafeString | None:
+    """Return how many rules are left over, here and in `more` products, with a link; or None."""
     if not found:
         return None
-    number = sum(len(group.leftovers) for group in found)
+    number = number or sum(len(each.leftovers) for each in found)
     if len(found) > 1:
         text = say(
             "{number} rules of {products} are still about what these products do not give any "
             "more.",
             number=number,
-            products=listed([group.name for group in found], NAMES),
+            products=listed([*(group.name for group in found), *[""] * more], NAMES),
         )
     elif found[0].product is None:
         text = found[0].text
@@ -160,19 +162,17 @@ def sentence(request: HttpRequest, found: Sequence[Group]) -> SafeString | None:
         )
     if not request.user.has_perms(MAY):
         return format_html("{}", text)
-    page = address(found)
+    page = address(() if more else found)
     return format_html('{} <a href="{}">{}</a>', text, page, say("See, change or delete them"))
 
 
 def that_give(request: HttpRequest, places: Places) -> tuple[int, SafeString | None]:
-    """Return (number, sentence) for leftover rules of places where one still gives a course.
-
-    Takes no query if there are none.
-    """
+    """Return (number, sentence) for leftover rules of places where one still gives a course."""
     of_products, of_accounts = leftovers.that_give(places)
     number = sum(map(len, chain(of_products.values(), of_accounts.values())))
     found = groups([*of_products][:PRODUCTS_SHOWN], of_accounts)
-    return number, sentence(request, found)
+    more = len(of_products) - PRODUCTS_SHOWN
+    return number, sentence(request, found, number=number, more=max(0, more))
 
 
 def address(found: Iterable[Group] = (), *, back: str = "") -> str:
