@@ -222,7 +222,7 @@ def test_refunds_that_left_access_open_are_found_by_their_own_index(old_shop: Wo
 
 
 def test_the_refunds_of_many_buyers_who_are_still_in_are_read_by_indexes(old_shop: World):
-    marked = EventLog.objects.filter(trigger="product_refunded").order_by("-received_at")[:400]
+    marked = EventLog.objects.filter(trigger="product_refunded").order_by("-received_at")[:40]
     marked = EventLog.objects.filter(pk__in=list(marked.values_list("pk", flat=True)))
     marked.update(left_open=True)
     Grant.objects.filter(order_id__in=list(marked.values_list("order_id", flat=True))).update(
@@ -230,7 +230,7 @@ def test_the_refunds_of_many_buyers_who_are_still_in_are_read_by_indexes(old_sho
     )
     RuleRun.objects.filter(event__in=marked).update(target="course:1")
     with explained() as plans:
-        assert len(refunded.still_in()) > 100
+        assert len(refunded.still_in()) > 10
     assert len(plans.asked) < 10
     assert plans.walks() == []
 
