@@ -136,6 +136,24 @@ def test_who_is_refunded_after_the_rules_were_changed_is_told_of(manager, world,
     assert "New rule: a refund" not in words(manager.get(reverse(PAGE)))
 
 
+def test_the_page_of_the_refund_says_what_the_buyer_still_has_and_leads_to_ending_it(
+    manager, world, ink
+):
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    sell(world, 0)
+    now_about(world, world.course("Faces"))
+    sell(world, 0, "20_product")
+    address = reverse("admin:events_eventlog_change", args=[EventLog.objects.latest("pk").pk])
+    page = manager.get(address)
+    told = "The purchase gave Ink. No rule ended it, so the buyer still has it. See and end it"
+    assert told in words(page)
+    assert "Faces was not given" not in words(page)
+    assert f'href="{reverse(PAGE)}?back=' in page.content.decode()
+    (found,) = refunded.still_in()
+    manager.post(reverse(PAGE), {"chosen": found.event.pk})
+    assert "still has it" not in words(manager.get(address))
+
+
 def test_who_keeps_one_of_two_courses_after_a_refund_is_told_of(world, ink):
     faces = world.course("Faces")
     world.rule("product_purchased", GIVES, faces, product=SOLD)
