@@ -183,6 +183,19 @@ class Decisions:
             return Judgment.BEFORE_ADMIT
         return Judgment.UNKNOWN_PURCHASE
 
+    def leaves_open(self, event: EventLog, runs: Iterable[RuleRun]) -> bool:
+        """Whether its purchase may have access open that none of the event's `runs` is to end.
+
+        True also if nothing is known of what the purchase gave, which may be decided later.
+        """
+        if not Sale.of(event).is_named:
+            return False
+        to_end = {(run.integration_id, run.target) for run in runs if run.spec.ends_access}
+        rows = [row for row in self._book.of(event) if row.opened_at]
+        return not rows or any(
+            row.is_active and (row.integration_id, row.target) not in to_end for row in rows
+        )
+
     def unclear(self, event: EventLog, run: RuleRun) -> str:
         """Say why a person must choose the purchase that an ending is about; "" if it is clear."""
         if not run.spec.ends_access:

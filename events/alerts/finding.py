@@ -17,7 +17,7 @@ from events.alerts.problems import Code, Problem
 from events.models import Alert, AlertRound, Canary, Delivery, EventLog, RuleRun, Worker
 from events.models.runs import BRAKED
 from events.receiving import disk, spool_contents
-from events.reports import promise
+from events.reports import promise, refunded
 from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
 from rules.triggers import Trigger
@@ -173,6 +173,13 @@ def _nothing_given(now: datetime) -> Iterator[Problem]:
         yield Problem(Code.NOTHING_GIVEN, since=first, buyers=_people(bought))
 
 
+def _refunded(now: datetime) -> Iterator[Problem]:
+    if found := refunded.still_in():
+        buyers = {grant.customer_id for each in found for grant in each.grants}
+        first = min(each.refund.received_at for each in found)
+        yield Problem(Code.REFUNDED_STILL_IN, since=first, buyers=len(buyers))
+
+
 def _needs_a_person(now: datetime) -> Iterator[Problem]:
     return _by_runs(Code.NEEDS_A_PERSON, _UNDONE.exclude(_BRAKED))
 
@@ -228,6 +235,7 @@ LOOKS: dict[Code, Callable[[datetime], Iterator[Problem]]] = {
     Code.CANARY_FAILED: _canaries,
     Code.SILENCE: _silence,
     Code.NOTHING_GIVEN: _nothing_given,
+    Code.REFUNDED_STILL_IN: _refunded,
     Code.NEEDS_A_PERSON: _needs_a_person,
     Code.BRAKE_ON: _brake,
     Code.TOKEN_ENDS: _tokens,

@@ -25,6 +25,7 @@ class Code(StrEnum):
     CANARY_FAILED = "canary_failed"
     SILENCE = "silence"
     NOTHING_GIVEN = "nothing_given"
+    REFUNDED_STILL_IN = "refunded_still_in"
     NEEDS_A_PERSON = "needs_a_person"
     BRAKE_ON = "brake_on"
     TOKEN_ENDS = "token_ends"  # noqa: S105 - no password
@@ -99,6 +100,7 @@ KINDS: dict[Code, Kind] = {
     Code.NOTHING_GIVEN: Kind(
         _("Paid, and nothing given"), "admin:index", _("See the products"), "#nothing"
     ),
+    Code.REFUNDED_STILL_IN: Kind(_("Refunded, and still in"), "admin:index", _("See who")),
     Code.NEEDS_A_PERSON: Kind(
         _("Actions need a person"), "admin:index", _("See them"), "#attention"
     ),

@@ -174,6 +174,13 @@ def _nothing_given(problem: Problem) -> Said:
     )
 
 
+def _refunded(problem: Problem) -> Said:
+    return say(
+        "Somebody was refunded and still has access, because no rule ended it. End it, or let the "
+        "buyer keep it."
+    )
+
+
 def _needs_a_person(problem: Problem) -> Said:
     return say_count(
         problem.facts["actions"],
@@ -235,6 +242,7 @@ SENTENCES: dict[Code, Callable[[Problem], Said]] = {
     Code.CANARY_FAILED: _canary_failed,
     Code.SILENCE: _silence,
     Code.NOTHING_GIVEN: _nothing_given,
+    Code.REFUNDED_STILL_IN: _refunded,
     Code.NEEDS_A_PERSON: _needs_a_person,
     Code.BRAKE_ON: _brake_on,
     Code.TOKEN_ENDS: _token_ends,

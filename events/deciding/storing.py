@@ -14,6 +14,7 @@ from events.models import Canary, Delivery, EventLog, RuleRun
 from integrations.samcart.parser import SaleEvent
 from integrations.sentences import Said, joined, say
 from rules.engine import Reason
+from rules.triggers import Trigger
 
 log = logging.getLogger(__name__)
 Status = EventLog.Status
@@ -121,7 +122,7 @@ def store_line(
 ) -> None:
     """Collect the line's event and runs in the intake. `first` is the delivery that it repeats."""
     _fill(event, line, intake)
-    event.gave_nothing = False
+    event.gave_nothing = event.left_open = False
     runs: list[RuleRun] = []
     if line.is_erased:
         event.rule_texts = intake.rule_texts(book)
@@ -172,6 +173,8 @@ def _plan_runs(
     if line.is_erased:
         runs = [run for run in runs if run.customer is not None]
     event.gave_nothing = all(run.spec.passes_on for run in runs)
+    is_refund = event.trigger == Trigger.PRODUCT_REFUNDED
+    event.left_open = is_refund and intake.decisions.leaves_open(event, runs)
     whys = {verdict.why for verdict in verdicts}
     status = event.status_of([run.status for run in runs])
     if not runs and Reason.OTHER_LINE in whys:

@@ -92,6 +92,9 @@ class EventLog(models.Model):
     # The rules did nothing for the customer: at most they passed on what SamCart sent. Or a person
     # took back all that they gave, because the rules had changed.
     gave_nothing = models.BooleanField(default=False)
+    # A refund that left access of its purchase open when it was decided, as no rule was to end it;
+    # also if nothing was known of what its purchase gave. What is open now, the grants say.
+    left_open = models.BooleanField(default=False)
     # When a person undid what was given for it, so that it `gave_nothing`: this is no alarm.
     undone_at = models.DateTimeField(null=True, editable=False)
     reason = SentenceField(blank=True)
@@ -167,11 +170,8 @@ class EventLog(models.Model):
                 condition=Q(gave_nothing=True, trigger="product_purchased", dealt_with_at=None),
                 name="event_gave_nothing",
             ),
-            # Refunds on which no rule ended anything, so that the buyer may still have access.
             models.Index(
-                fields=["trigger", "-received_at", "-id"],
-                condition=Q(gave_nothing=True, trigger="product_refunded"),
-                name="event_ended_nothing",
+                fields=["-received_at", "-id"], condition=Q(left_open=True), name="event_left_open"
             ),
         ]
 

@@ -12,7 +12,7 @@ from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import rerun
 from events.models import EventLog, Grant, RuleRun
-from events.reports import earlier, standing
+from events.reports import earlier, nothing_to_end, standing
 from integrations.models import Product
 from integrations.sentences import Said, at, joined, on, say
 from rules import actions, changing
@@ -114,7 +114,7 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
     fitting = rules_now(events)
     missing = _missing(rules, events, fitting)
-    obstacles = rerun.obstacles(events)
+    obstacles = nothing_to_end.reasons(events, fitting) | rerun.obstacles(events)
     # Access that will end by itself is not counted, because the rules would give it without an end.
     held = standing.held(_customers(events), without_end=True)
     rows = []

@@ -1,4 +1,4 @@
-"""Buyers who were refunded and still have what the purchase gave, because no rule ended it.
+"""Buyers who were refunded and still have something that the purchase gave: no rule ended it.
 
 Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.expressions import RawSQL
 
 from events.access.ledger import Sale
 from events.deciding import revocations
@@ -18,11 +17,8 @@ from integrations.sentences import say
 from rules.listing import listed
 from rules.triggers import Trigger
 
-# How many refunds that ended nothing are looked at, the newest first.
+# How many refunds that left access open are looked at, the newest first.
 MOST = 500
-# A literal, because SQLite does not match a parameter with the condition of the index
-# `event_ended_nothing`.
-_REFUNDED = RawSQL(f"'{Trigger.PRODUCT_REFUNDED.value}'", ())  # noqa: S611 - our word
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +45,18 @@ def still_in(*, kept: bool = False) -> list[Refunded]:
     """Return refunded purchases whose buyers still have access, the newest refund first.
 
     With `kept`, return those that a person lets the buyers keep, else all others. Access that
-    something else gives as well is left out. Takes one query if there are none.
+    something else gives as well is left out, and what an action of the refund was to end: pages
+    tell of that action. Takes one query if there are none.
     """
-    refunds = list(_refunds(kept=kept))
-    if not refunds:
+    found = list(_refunds(kept=kept))
+    if not found:
         return []
+    refunds = EventLog.objects.filter(_of_sales(found)).of(Trigger.PRODUCT_REFUNDED)
+    refunds = refunds.exclude(status=EventLog.Status.REPEAT).prefetch_related("runs")
     grants = [
         grant
-        for grant in _grants(kept=kept).filter(_of_sales(refunds))
-        if any(_ended(grant, refund) for refund in refunds)
+        for grant in _grants(kept=kept).filter(_of_sales(found))
+        if _is_left(grant, [refund for refund in refunds if _ended(grant, refund)])
     ]
     alone = {grant.pk for grant in grants} - _given_besides(grants)
     runs = (
@@ -78,19 +77,21 @@ def still_in(*, kept: bool = False) -> list[Refunded]:
         of_event.setdefault(run.event_id, []).append(run)
     events = {run.event_id: run.event for run in newest.values()}
     ended = revocations.ended_since(events.values(), by=[Trigger.PRODUCT_REFUNDED])
-    found = [Refunded(events[pk], ended[pk], of_event[pk]) for pk in events if pk in ended]
-    return sorted(found, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
+    left = [Refunded(events[pk], ended[pk], of_event[pk]) for pk in events if pk in ended]
+    return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
 
 
-def _refunds(*, kept: bool) -> list[EventLog]:
-    """Return the newest refunds that ended nothing, of purchases with open access."""
-    ended_nothing = EventLog.objects.filter(trigger=_REFUNDED, gave_nothing=True)
-    newest = ended_nothing.order_by("-received_at", "-pk")[:MOST]
+def _refunds(*, kept: bool) -> QuerySet[EventLog]:
+    """Return the newest refunds that left access open, of purchases with open access."""
+    marked = EventLog.objects.filter(left_open=True).order_by("-received_at", "-pk")[:MOST]
     same = {name: OuterRef(name) for name in ("marketplace", "product")}
-    of_order = Q(order_id=OuterRef("order_id")) & ~Q(order_id="")
-    of_subscription = Q(subscription_id=OuterRef("subscription_id")) & ~Q(subscription_id="")
-    open_ = _grants(kept=kept).filter(of_order | of_subscription, **same)
-    return list(EventLog.objects.filter(Exists(open_), pk__in=newest.values("pk")))
+    open_ = _grants(kept=kept).filter(**same)
+    of_order = open_.filter(~Q(order_id=""), order_id=OuterRef("order_id"))
+    of_subscription = open_.filter(
+        ~Q(subscription_id=""), subscription_id=OuterRef("subscription_id")
+    )
+    refunds = EventLog.objects.filter(pk__in=marked.values("pk"))
+    return refunds.filter(Exists(of_order) | Exists(of_subscription))
 
 
 def _grants(*, kept: bool) -> QuerySet[Grant]:
@@ -107,6 +108,21 @@ def _of_sales(refunds: Sequence[EventLog]) -> Q:
 def _ended(grant: Grant, refund: EventLog) -> bool:
     """Whether the refund is of the grant's purchase, and the grant was not decided on since."""
     return Sale.of(grant).is_same(Sale.of(refund)) and grant.decided_at <= refund.received_at
+
+
+def _is_left(grant: Grant, refunds: Sequence[EventLog]) -> bool:
+    """Whether these refunds of its purchase had no action that was to end the grant.
+
+    While an action waits for a person, the refund itself may be in doubt.
+    """
+    runs = [run for refund in refunds for run in refund.runs.all()]
+    place = (grant.integration_id, grant.target)
+    told = any(
+        run.status == RuleRun.Status.HELD
+        or (run.spec.ends_access and (run.integration_id, run.target) == place)
+        for run in runs
+    )
+    return bool(refunds) and not told
 
 
 def _given_besides(grants: Sequence[Grant]) -> set[int]:

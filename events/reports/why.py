@@ -241,7 +241,12 @@ def _never_given(name: str, about: Standing, done_to: batches.Done) -> Sentence:
         )
         return Sentence(QUIET, text, Code.BARRED, run=run.pk if run else None)
     if run is None or not done:  # it was dismissed, or nothing had to end
-        text = say("{name}: {course} was not given.", **facts)
+        ends = run is not None and run.spec.ends_access
+        text = (
+            say("{name} has no access to {course}.", **facts)
+            if ends
+            else say("{name}: {course} was not given.", **facts)
+        )
         text = joined([text, run.message if run else ""])
         return Sentence(QUIET, text, Code.NOT_GIVEN, run=run.pk if run else None)
     return _was_done(run, facts, done_to)

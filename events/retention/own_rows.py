@@ -124,6 +124,7 @@ def _erase_events(whom: Person, events: list[int], shared: set[int]) -> int:
         "email_as_sent": "",
         "name_as_sent": "",
         "gave_nothing": False,
+        "left_open": False,
         "dealt_with_at": Coalesce("dealt_with_at", Now()),
     }
     alone = EventLog.objects.filter(pk__in=set(events) - shared)

@@ -135,7 +135,10 @@ def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, wor
         text = words(manager.get(page_of(Product.objects.get())))
         assert f"{buyers} See and move them" in text
         assert "1 rule here is still about Ink" in text
-        assert "First move the buyers, or keep these rules and add new ones." in text
+        first, _, behind = text.partition("Change or delete these rules anyway")
+        assert "First move these buyers, or end it for them." in first
+        assert "Change 1 rule to Faces" not in first
+        assert "Change 1 rule to Faces Delete this rule" in behind
 
 
 def test_who_keeps_what_a_rule_gave_on_another_trigger_is_told_on_the_products_page(

@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -10,10 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from config.staff import roles
-from events.models import Batch, Grant
+from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.reports import refunded
 from integrations.models import AuditEntry, Destination
+from rules.models import Rule
 from tests.support.pages import said, signed_in, words
+from tests.support.samcart import changed
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -113,6 +116,98 @@ def test_after_ending_it_the_missing_rule_is_still_offered(manager, still_in):
     page = manager.post(reverse(PAGE), {"chosen": every}, follow=True)
     offer = "No rule ends it at the next refund. New rule: a refund of Example Course One ends Ink"
     assert offer in said(page)
+
+
+def now_about(world: World, course: Destination) -> None:
+    """Let all rules be about this course from now on."""
+    Rule.objects.update(destination=course)
+
+
+def test_who_is_refunded_after_the_rules_were_changed_is_told_of(manager, world, ink):
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    sell(world, 0)
+    now_about(world, world.course("Faces"))
+    sell(world, 0, "20_product")
+    assert RuleRun.objects.latest("pk").code == "gave_nothing"
+    assert "1 buyer was refunded and still has Ink: no rule ended it." in words(
+        manager.get(reverse("admin:index"))
+    )
+    # Faces needs no rule, and no purchase gives Ink any more.
+    assert "New rule: a refund" not in words(manager.get(reverse(PAGE)))
+
+
+def test_the_page_of_the_refund_says_what_the_buyer_still_has_and_leads_to_ending_it(
+    manager, world, ink
+):
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    sell(world, 0)
+    now_about(world, world.course("Faces"))
+    sell(world, 0, "20_product")
+    address = reverse("admin:events_eventlog_change", args=[EventLog.objects.latest("pk").pk])
+    page = manager.get(address)
+    told = "The purchase gave Ink. No rule ended it, so the buyer still has it. See and end it"
+    assert told in words(page)
+    assert "Faces was not given" not in words(page)
+    assert f'href="{reverse(PAGE)}?back=' in page.content.decode()
+    (found,) = refunded.still_in()
+    manager.post(reverse(PAGE), {"chosen": found.event.pk})
+    assert "still has it" not in words(manager.get(address))
+
+
+def test_who_keeps_one_of_two_courses_after_a_refund_is_told_of(world, ink):
+    faces = world.course("Faces")
+    world.rule("product_purchased", GIVES, faces, product=SOLD)
+    world.rule("product_refunded", ENDS, faces, product=SOLD)
+    sell(world, 0)
+    sell(world, 0, "20_product")
+    assert [grant.name for each in refunded.still_in() for grant in each.grants] == ["Ink"]
+
+
+def test_who_got_a_course_of_a_purchase_that_was_read_after_its_refund_is_told_of(world, ink):
+    faces = world.course("Faces")
+    world.rule("product_refunded", ENDS, faces, product=SOLD)
+    facts = {"customer__email": email(0), "order__id": 1180}
+    assert world.post(changed("20_product", **facts)).status_code == 200
+    assert world.post(changed("10_product", **facts)).status_code == 200
+    early = Delivery.objects.latest("pk")
+    Delivery.objects.filter(pk=early.pk).update(
+        received_at=early.received_at - timedelta(hours=1), state="later"
+    )
+    world.settle()
+    assert refunded.still_in() == []
+    Delivery.objects.filter(pk=early.pk).update(state="new")
+    world.settle()
+    assert [grant.name for each in refunded.still_in() for grant in each.grants] == ["Ink"]
+
+
+def test_what_an_action_of_the_refund_is_to_end_is_not_told_twice(world, ink):
+    world.rule("product_refunded", ENDS, ink, product=SOLD, delay_days=3)
+    sell(world, 0)
+    sell(world, 0, "20_product")
+    assert RuleRun.objects.latest("pk").is_pending
+    assert Grant.objects.active().count() == 1
+    assert not EventLog.objects.latest("pk").left_open
+    EventLog.objects.update(left_open=True)
+    assert refunded.still_in() == []
+
+
+def test_a_refund_that_a_person_must_release_first_is_not_told_of(world, ink, settings):
+    settings.ENDINGS_AN_HOUR = 1
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    for number in range(3):
+        sell(world, number)
+    for number in range(2):
+        sell(world, number, "20_product")
+    assert RuleRun.objects.latest("pk").status == "held"
+    EventLog.objects.update(left_open=True)
+    assert refunded.still_in() == []
+
+
+def test_a_refund_that_ended_all_of_its_purchase_is_not_looked_at_again(world, ink):
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    sell(world, 0)
+    sell(world, 0, "20_product")
+    assert not EventLog.objects.filter(left_open=True).exists()
 
 
 def test_nobody_is_told_of_whose_access_a_rule_ended_or_something_else_gives(world, ink):

@@ -27,6 +27,7 @@ from events.models import (
     Canary,
     Delivery,
     EventLog,
+    Grant,
     RuleRun,
     Worker,
 )
@@ -159,6 +160,15 @@ def nothing_given(shop: Shop) -> Any:
     return lambda: event.__class__.objects.update(dealt_with_at=timezone.now())
 
 
+def refunded_still_in(shop: Shop) -> Any:
+    shop.rule()
+    shop.sell()
+    shop.sell("20_product", minutes=1)
+    RuleRun.objects.update(status="done")
+    EventLog.objects.update(status="done")
+    return lambda: Grant.objects.update(kept_at=timezone.now())
+
+
 def token_ends(shop: Shop) -> Any:
     shop.rule()
     Integration.objects.update(secret_expires_on=timezone.localdate() + timedelta(days=10))
@@ -232,6 +242,7 @@ CAUSES = {
     Code.CANARY_FAILED: canary_failed,
     Code.SILENCE: silence,
     Code.NOTHING_GIVEN: nothing_given,
+    Code.REFUNDED_STILL_IN: refunded_still_in,
     Code.NEEDS_A_PERSON: needs_a_person,
     Code.BRAKE_ON: brake_on,
     Code.TOKEN_ENDS: token_ends,

@@ -343,6 +343,28 @@ def test_a_rule_that_ends_access_is_run_for_customers_not_for_buyers(world, cour
     assert "Nobody is left to run it for." in words(page(support, made))
 
 
+def test_a_rule_that_ends_access_is_not_offered_where_it_has_nothing_to_end(world, course):
+    rule(world, course)
+    buy(world, ALICE, 1)
+    buy(world, BOB, 2)
+    world.settle()
+    buy(world, ALICE, 1, "20_product")
+    never = world.rule(
+        "product_refunded", "expire_course_enrollment", world.course("Faces"), product="1048001"
+    )
+    assert shown(backfill.preview(never)) == (
+        [],
+        {"1": "nothing that the purchase gave is left to end"},
+    )
+    never.delete()
+    ends = world.rule("product_refunded", "expire_course_enrollment", course, product="1048001")
+    assert shown(backfill.preview(ends)) == (["1"], {})
+    world.rule(
+        "product_refunded", "expire_course_enrollment", world.course("Pastel"), product="1048001"
+    )
+    assert shown(backfill.preview(ends)) == (["1"], {})
+
+
 def test_a_rule_that_is_not_there_leads_home(world):
     support = signed_in(roles.SUPPORT)
     for number in ("0", "²", ""):

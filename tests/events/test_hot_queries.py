@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 from django.test.utils import override_settings
 from django.urls import reverse
@@ -25,6 +25,7 @@ from events.reports import (
     coverage,
     customer_search,
     earlier,
+    refunded,
     rule_preview,
 )
 from events.retention import housekeeping
@@ -204,10 +205,34 @@ def test_purchases_that_gave_nothing_are_found_by_their_own_index(old_shop: Worl
             viewer.get(reverse(f"admin:{page}"))
     asked = [plan for sql, plan in plans.asked.items() if '"gave_nothing" AND' in sql]
     assert len(asked) > 3
-    of_refunds = [plan for plan in asked if "event_ended_nothing" in plan]
-    assert len(of_refunds) == 1
-    asked.remove(of_refunds[0])
     assert [plan for plan in asked if "event_gave_nothing" not in plan] == []
+
+
+def test_refunds_that_left_access_open_are_found_by_their_own_index(old_shop: World):
+    refunds = EventLog.objects.filter(trigger="product_refunded").order_by("-pk")
+    EventLog.objects.filter(pk__in=list(refunds.values_list("pk", flat=True)[:20])).update(
+        left_open=True
+    )
+    with explained() as plans:
+        assert refunded.still_in() == []
+    ((_, plan),) = plans.asked.items()
+    assert [name in plan for name in ("event_left_open", "grant_of_order")] == [True, True]
+    assert [name in plan for name in ("event_newest", "event_by_trigger")] == [False, False]
+    assert plans.walks() == []
+
+
+def test_the_refunds_of_many_buyers_who_are_still_in_are_read_by_indexes(old_shop: World):
+    marked = EventLog.objects.filter(trigger="product_refunded").order_by("-received_at")[:40]
+    marked = EventLog.objects.filter(pk__in=list(marked.values_list("pk", flat=True)))
+    marked.update(left_open=True)
+    Grant.objects.filter(order_id__in=list(marked.values_list("order_id", flat=True))).update(
+        state="active", decided_at=F("opened_at")
+    )
+    RuleRun.objects.filter(event__in=marked).update(target="course:1")
+    with explained() as plans:
+        assert len(refunded.still_in()) > 10
+    assert len(plans.asked) < 10
+    assert plans.walks() == []
 
 
 def test_only_the_events_of_a_rules_products_are_looked_at_for_it(old_shop: World):

@@ -104,6 +104,17 @@ def test_a_rule_that_enrolls_names_those_it_would_have_enrolled(shop, course):
     assert found.events == 4
 
 
+def test_who_was_refunded_since_is_not_counted_as_enrolled(shop, course):
+    buy(shop, "Dana", "1", days=9)
+    refund(shop, "Dana", "1", days=8)
+    buy(shop, "Joel", "3", days=5)
+    buy(shop, "Hana", "4", days=4)
+    assert preview(rule(shop, course)).sentences() == [
+        "It would have enrolled Hana and Joel.",
+        "Refunded or canceled since, so not counted: Dana.",
+    ]
+
+
 def test_a_rule_that_ends_access_names_who_would_have_lost_it_and_who_keeps_it(shop, course):
     for who, order in (("Dana", "1"), ("Joel", "2"), ("Joel", "3"), ("Hana", "4")):
         grant(shop, buy(shop, who, order), course)

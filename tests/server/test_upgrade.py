@@ -37,6 +37,13 @@ BEFORE_THE_LEDGER = [
     ("admit", "0001_roles"),
 ]
 
+BEFORE_REFUNDS_WERE_MARKED = [
+    ("integrations", "0019_samcart_name"),
+    ("rules", "0008_labels"),
+    ("events", "0038_refunds_that_ended_nothing"),
+    ("admit", "0007_language"),
+]
+
 
 @pytest.fixture
 def first_release(transactional_db, tmp_path) -> Iterator[Any]:
@@ -368,3 +375,45 @@ def rules_that_end_access(new: Any) -> Generator[None, Any, None]:
 
 def test_an_installation_of_before_the_ledger_goes_forward_with_all_that_it_has(before_the_ledger):
     tell(before_the_ledger, a_history, rules_that_end_access)
+
+
+def test_refunds_that_left_access_open_are_marked(transactional_db, tmp_path):
+    with old_release.database(tmp_path, *BEFORE_REFUNDS_WERE_MARKED) as old:
+        new = old.get_model
+        shop = new("integrations", "Marketplace").objects.create(name="Main shop")
+        site = new("integrations", "Integration").objects.create(
+            name="Art Academy", site="acme", sealed_secret="x"
+        )
+        dana = new("integrations", "Customer").objects.create(email="dana@example.com")
+        for order, state, nothing in (
+            ("1", "active", False),  # a rule ended something else
+            ("2", "ended", False),
+            ("3", "ended", True),
+        ):
+            delivery = new("events", "Delivery").objects.create(
+                marketplace=shop, body_digest=order, state="read"
+            )
+            delivery.refresh_from_db()
+            new("events", "EventLog").objects.create(
+                delivery=delivery,
+                marketplace=shop,
+                trigger="product_refunded",
+                order_id=order,
+                status="no_rule" if nothing else "done",
+                gave_nothing=nothing,
+                received_at=delivery.received_at,
+            )
+            new("events", "Grant").objects.create(
+                marketplace=shop,
+                order_id=order,
+                customer=dana,
+                integration=site,
+                target="course:501",
+                name="Ink",
+                state=state,
+                decided_at=delivery.received_at,
+                because="product_purchased",
+            )
+        upgrade()
+        marked = EventLog.objects.filter(left_open=True).order_by("pk")
+        assert [event.order_id for event in marked] == ["1", "3"]

@@ -99,6 +99,7 @@ def fill(events: int, *, read: bool = True) -> None:
         raw_type="'Order'",
         status=event_status,
         gave_nothing="i %% 50 = 3",
+        left_open="FALSE",
         reason="''",
         order_id=f"'old' || {_SALE}",
         subscription_id=_SUBSCRIPTION,

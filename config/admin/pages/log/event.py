@@ -18,7 +18,7 @@ from config.admin.parts import badges, batch_links
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
-from events.reports import api_calls, backfill, review, why
+from events.reports import api_calls, backfill, refunded, review, why
 from events.reports.sentence import Sentence
 from integrations.models import Customer
 from integrations.samcart.encoding import opened
@@ -27,6 +27,7 @@ from integrations.sealed import UNREADABLE
 from integrations.secrets import SecretUnreadable
 from integrations.sentences import joined, say, say_count
 from rules.engine import REASONS, Reason, nearly_ran
+from rules.listing import listed
 from rules.models import MEANINGS, Rule
 
 # SamCart sends an order when it is placed. One that is older on arrival was delayed on its way.
@@ -47,6 +48,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "runs": runs,
         "under_way": wait_reasons.under_way(runs),
         "access": _access(runs),
+        "still_has": _still_has(event),
         "students": _students(event, runs),
         "steps": steps,
         "tried": [(s["run"].pk, api_calls.tried_again(s["run"], s["failed"])) for s in steps],
@@ -104,6 +106,13 @@ def _access(runs: list[RuleRun]) -> list[Sentence]:
         for each, sentence in why.of_customer(customer)
         if (customer, each.integration, each.target) in wanted
     ]
+
+
+def _still_has(event: EventLog) -> str:
+    """Return the names of what the buyer of this refund still has, as no rule ended it."""
+    found = refunded.still_in() if event.left_open else []
+    names = [grant.name for each in found if each.refund.pk == event.pk for grant in each.grants]
+    return listed([*map(badges.brief, names)])
 
 
 def _why(event: EventLog) -> dict[str, Any]:

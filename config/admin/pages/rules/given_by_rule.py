@@ -67,7 +67,8 @@ def with_link(found: LeftBehind, page: str) -> SafeString | None:
         return None
     moves = any(row.gives for row in found.rows)
     label = say("See and move them") if moves else say("See them and end it")
-    return format_html('{} <a class="button small" href="{}">{}</a>', in_words(found), page, label)
+    link = format_html('<a class="button primary small" href="{}">{}</a>', page, label)
+    return format_html("{} {}", in_words(found), link)
 
 
 def kept(request: HttpRequest, rule: Rule) -> SafeString | None:

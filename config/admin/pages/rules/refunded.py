@@ -22,6 +22,7 @@ from events.reports import refunded
 from events.reports.refunded import Refunded
 from integrations.models import Destination
 from integrations.sentences import Said, say, say_count
+from rules import pairing
 from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -109,7 +110,8 @@ def _missing_rules(found: Iterable[Refunded]) -> list[tuple[str, Said]]:
 def _new_rule(run: RuleRun) -> tuple[str, Said] | None:
     """Return (address, label) of New rule for what this action gave.
 
-    None if the course or the product is gone, or if a rule exists by now.
+    None if the course or the product is gone, if no rule gives the course any more, or if a rule
+    ends it by now.
     """
     kind, _, number = run.target.partition(":")
     course = Destination.objects.filter(
@@ -118,8 +120,12 @@ def _new_rule(run: RuleRun) -> tuple[str, Said] | None:
     product = run.event.product
     if course is None or product is None:
         return None
-    rules = Rule.objects.concerning(product).filter(enabled=True, destination=course)
-    if rules.filter(trigger=Trigger.PRODUCT_REFUNDED, action=run.spec.opposite).exists():
+    rules = list(Rule.objects.concerning(product).filter(destination=course))
+    given = any(
+        rule.action == run.action and rule.trigger not in pairing.GIVES_BACK for rule in rules
+    )
+    ends = (True, Trigger.PRODUCT_REFUNDED.value, run.spec.opposite)
+    if not given or any((rule.enabled, rule.trigger, rule.action) == ends for rule in rules):
         return None
     asked = {
         "product": product.pk,

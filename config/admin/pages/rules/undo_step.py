@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from config.admin.pages.rules import undo_offers
+from config.admin.pages.rules import earlier_offer, undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
@@ -104,6 +104,8 @@ def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
     for rule in restored.rules:
         rule_history.give_back(rule)
     messages.success(request, _restored(restored))
+    if meanwhile := earlier_offer.sentence(request, restored.rules, back):
+        messages.info(request, meanwhile)
     return HttpResponseRedirect(back)
 
 

@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import given_by_rule, undo_offers, undo_step
+from config.admin.pages.rules import earlier_offer, given_by_rule, undo_offers, undo_step
 from config.admin.pages.staff import changes_cells
 from config.admin.pages.staff.changes_list import (
     ActFilter,
@@ -203,6 +203,8 @@ class ChangesAdmin(ReadOnly):
             self.message_user(request, given, messages.WARNING)
         self.message_user(request, _undone(entry, rule))
         back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
+        if earlier := earlier_offer.sentence(request, [rule], back):
+            self.message_user(request, earlier)
         return HttpResponseRedirect(back)
 
 

@@ -1,0 +1,66 @@
+"""Refunds and cancellations for which rules have nothing to end."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from django.db.models import Q
+
+from events.access.ledger import Sale
+from events.models import EventLog, Grant
+from integrations.sentences import say
+from rules.models import Rule
+from rules.triggers import Trigger
+
+Row = TypeVar("Row", EventLog, Grant)
+
+
+def reasons(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> dict[int, str]:
+    """Return, by event ID, why it makes no sense to run the `fitting` rules of these events.
+
+    That is if they only end access, and the purchase gave nothing of it that is open. A purchase
+    that Admit does not know may have given it, so its events are left out.
+    """
+    asked = {event: fitting.get(event.pk, ()) for event in events if Sale.of(event).is_named}
+    asked = {event: rules for event, rules in asked.items() if rules and all(map(_ends, rules))}
+    if not asked:
+        return {}
+    of_sales = Q(order_id__in={event.order_id for event in asked} - {""})
+    of_sales |= Q(subscription_id__in={event.subscription_id for event in asked} - {""})
+    gave = _by_name(Grant.objects.filter(of_sales, source=Grant.Source.PURCHASE))
+    bought = _by_name(EventLog.objects.filter(of_sales).of(Trigger.PRODUCT_PURCHASED))
+    found: dict[int, str] = {}
+    for event, rules in asked.items():
+        grants = _same(event, gave)
+        is_known = _same(event, bought) or any(grant.opened_at for grant in grants)
+        if is_known and not any(_gives(grant, rule) for grant in grants for rule in rules):
+            found[event.pk] = say("nothing that the purchase gave is left to end")
+    return found
+
+
+def _ends(rule: Rule) -> bool:
+    return rule.spec.ends_access and not rule.ends_all
+
+
+def _gives(grant: Grant, rule: Rule) -> bool:
+    """Whether the grant gives now what the rule ends, or a part of it."""
+    inside = rule.destination.course_ids if rule.destination else []
+    parts = {rule.target, *(f"course:{number}" for number in inside)}
+    same = grant.is_active and grant.integration_id == rule.integration_id
+    return same and not parts.isdisjoint(grant.parts)
+
+
+def _by_name(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Group the rows by their order, and by their subscription."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        for name in {row.order_id, row.subscription_id} - {""}:
+            found[name].append(row)
+    return found
+
+
+def _same(event: EventLog, rows: Mapping[str, list[Row]]) -> list[Row]:
+    """Return the rows of the purchase that the event is about."""
+    sale = Sale.of(event)
+    near = [row for name in (sale.order_id, sale.subscription_id) for row in rows.get(name, ())]
+    return [row for row in near if sale.is_same(Sale.of(row))]
