@@ -53,9 +53,9 @@ def _look(code: Code, now: datetime) -> list[Problem]:
         return [Problem(Code.NOT_CHECKED, code.value)]
 
 
-def lasting(now: datetime | None = None, codes: Iterable[Code] = Code) -> list[Problem]:
+def lasting(codes: Iterable[Code] = Code) -> list[Problem]:
     """Return the problems with these codes that have lasted longer than their kind may."""
-    now = now or timezone.now()
+    now = timezone.now()
     alerts = Alert.objects.filter(ended_at=None).values_list("code", "subject", "began_at")
     began = {(code, subject): at for code, subject, at in alerts}
     problems = find(now, codes)

@@ -19,6 +19,7 @@ from rules.triggers import Trigger
 Status = RuleRun.Status
 SILENCE = timedelta(minutes=2)
 MOST_PRODUCTS = 10
+MOST_RUNS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +97,13 @@ def stranded() -> int:
     return len(set(grants[: MAX_COUNT + 1]))
 
 
-def needing_somebody(most: int = 10) -> list[RuleRun]:
-    """Return the newest actions that failed or are held."""
+def needing_somebody() -> list[RuleRun]:
+    """Return the newest actions that failed or are held, at most MOST_RUNS."""
     rows: list[RuleRun] = []
     for status in (Status.FAILED, Status.HELD):
         runs = RuleRun.objects.filter(status=status).order_by("-received_at")
-        rows += runs.select_related("customer", "event", "integration")[:most]
-    return sorted(rows, key=lambda run: run.received_at, reverse=True)[:most]
+        rows += runs.select_related("customer", "event", "integration")[:MOST_RUNS]
+    return sorted(rows, key=lambda run: run.received_at, reverse=True)[:MOST_RUNS]
 
 
 def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:

@@ -51,7 +51,7 @@ class Period:
         return sum(day.failed for day in self.days)
 
 
-def until_now(number: int = USUAL) -> Period:
+def until_now(number: int) -> Period:
     """Return the last `number` days in the server's time zone, including today."""
     today = timezone.localdate()
     days = [today - timedelta(days=back) for back in range(number - 1, -1, -1)]

@@ -22,7 +22,6 @@ State = Grant.State
 GIVE, END = Action.CREATE_COURSE_ENROLLMENT, Action.EXPIRE_COURSE_ENROLLMENT
 GIVE_BUNDLE, END_BUNDLE = Action.CREATE_BUNDLE_ENROLLMENT, Action.EXPIRE_BUNDLE_ENROLLMENT
 BUY, REFUND, CHARGE = "product_purchased", "product_refunded", "subscription_charged"
-CANCEL = "subscription_canceled"
 
 
 @dataclass(frozen=True)

@@ -141,10 +141,10 @@ class Running:
 
         return int(until(find, what=f"{name} of {self.log}"))
 
-    def terminate(self, *, seconds: float = PATIENCE) -> int:
+    def terminate(self) -> int:
         """Send SIGTERM as systemd does; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+        return self.process.wait(PATIENCE)
 
 
 @dataclass

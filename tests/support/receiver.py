@@ -57,12 +57,12 @@ def silent(peer: Peer) -> None:
     peer.wait()
 
 
-def drips_headers(status: int = 200) -> Behavior:
+def drips_headers() -> Behavior:
     """Send a status, and headers that never end."""
-    return drips(f"HTTP/1.1 {status} OK\r\n".encode(), b"X-A: b\r\n")
+    return drips(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n")
 
 
-def drips_body(status: int = 200) -> Behavior:
+def drips_body(status: int) -> Behavior:
     """Send status and headers, and a body that never ends."""
     return drips(head(status, {"Connection": "close"}), b"x")
 
