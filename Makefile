@@ -137,7 +137,7 @@ clean: ## Remove .venv and caches; .env and var/ with your data stay
 .PHONY: browser
 browser:
 	@grep -rqs 'mark\.browser' tests || exit 0; \
-	for name in chromium chromium-browser google-chrome; do \
+	for name in chromium-headless-shell chromium chromium-browser google-chrome; do \
 		command -v $$name >/dev/null 2>&1 && exit 0; \
 	done; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \

@@ -29,6 +29,7 @@ ELSEWHERE = {"login", "logout", "app_list", "search-hits"}
 LESS = {"resultTypes": ["violations"], "preload": False}
 TAGS = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 ALL_RULES = {"runOnly": TAGS, **LESS}
+ALL_BUT_CONTRAST = ALL_RULES | {"rules": {"color-contrast": {"enabled": False}}}
 # What a rule for the dark declares.
 DARK = re.compile(
     r"""(?:html\[data-theme="dark"\]|prefers-color-scheme: dark\) \{\s*:root) \{([^}]*)\}"""
@@ -90,11 +91,14 @@ def of_page(path: str, page: Page, said: list[str]) -> list[str]:
         page.set_viewport_size({"width": width, "height": height})
         wide = browsing.overflow(page)
         faults = [f"overflows by {wide} px"] if wide > 0 else []
-        faults += barriers(page, ALL_RULES)
+        if width == browsing.WIDE[0]:
+            faults += barriers(page, ALL_RULES)
+        else:
+            # Text that looked alike when the window was wide still does.
+            faults += barriers(page, ALL_BUT_CONTRAST) + contrast.too_pale(page)
+            faults += thumbs.missed(page)
         # In a card a cell without anything is a gap.
         faults += [f"has an empty cell: {cell}" for cell in page.evaluate(EMPTY_CELLS)]
-        if width == browsing.NARROW[0]:
-            faults += thumbs.missed(page)
         # The colors are all that dark differs in: what is behind each text, light has told.
         page.emulate_media(color_scheme="dark")
         faults += [f"in the dark: {fault}" for fault in contrast.too_pale(page)]

@@ -28,8 +28,12 @@ def empty() -> None:
     # All tables at once, because foreign keys are checked when all are empty.
     with transaction.atomic(), connection.cursor() as cursor:
         empty_audit()
-        for table in tables():
-            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+        statements = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables()]
+        # PostgreSQL takes them in one round trip, which costs a fifth. SQLite takes one at a time.
+        if connection.vendor == "postgresql":
+            statements = [";".join(statements)]
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def empty_audit() -> None:
