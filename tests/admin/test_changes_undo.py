@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from config.admin.pages.staff.changes_list import OF_SIGN_IN
+from config.admin.pages.staff.others_changes import OF_SIGN_IN
 from config.admin.parts.buttons import page_of
 from config.staff import roles
 from events.models import EventLog

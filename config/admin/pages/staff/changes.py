@@ -21,6 +21,7 @@ from config.admin.pages.staff.changes_list import (
     ActFilter,
     ChangesList,
     KindFilter,
+    OthersFilter,
     WhenFilter,
     WhoFilter,
 )
@@ -47,7 +48,7 @@ class ChangesAdmin(ReadOnly):
     one, many = _("change"), _("changes")
     list_display = ("when", "shown_who", "what", "subject", "difference")
     list_display_links = ("when",)
-    list_filter = (WhoFilter, ActFilter, KindFilter, WhenFilter)
+    list_filter = (WhoFilter, ActFilter, KindFilter, WhenFilter, OthersFilter)
     # A rule's or integration's page leads to its own changes.
     also_asked = ("number",)
     search_fields = ("who",)  # and the name, below

@@ -11,16 +11,15 @@ from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.pages.staff import changes_undo
+from config.admin.pages.staff import changes_undo, others_changes
 from config.admin.parts import badges, batch_links
 from config.admin.parts.changelist import RowList
 from config.admin.parts.differences import kind_of
 from config.admin.parts.filters import ReceivedFilter
 from events.models import EventLog, RuleRun
 from integrations import audit
-from integrations.audit import Act
 from integrations.models import AuditEntry, Customer
-from integrations.sentences import say
+from integrations.sentences import MINUTE, on, say
 
 MANY = 50
 # How many entries beyond a page's end are searched for the rest of a line.
@@ -29,13 +28,6 @@ MOST_OF_A_LINE = 1000
 ONE_STEP = timedelta(seconds=2)
 # The choice of the filter What for all that happens at sign-in.
 SIGN_INS = "sign_ins"
-OF_SIGN_IN = (
-    Act.SIGNED_IN,
-    Act.SIGNED_OUT,
-    Act.SIGN_IN_FAILED,
-    Act.CONFIRM_FAILED,
-    Act.SECOND_FACTOR_FAILED,
-)
 
 
 class _Among(admin.SimpleListFilter):
@@ -79,9 +71,9 @@ class ActFilter(_Among):
     ) -> QuerySet[AuditEntry]:
         match self.value():
             case None | "":
-                return queryset.exclude(act__in=OF_SIGN_IN)
+                return queryset.exclude(act__in=others_changes.OF_SIGN_IN)
             case value if value == SIGN_INS:
-                return queryset.filter(act__in=OF_SIGN_IN)
+                return queryset.filter(act__in=others_changes.OF_SIGN_IN)
         return super().queryset(request, queryset)
 
     def label(self, value: str) -> str:
@@ -97,6 +89,24 @@ class KindFilter(_Among):
 
 class WhenFilter(ReceivedFilter):
     title, parameter_name, moment = _("when"), "when", "at"
+
+
+class OthersFilter(admin.SimpleListFilter):
+    """What others changed since a moment. The Overview leads to it; it offers no other choice."""
+
+    title, parameter_name = _("by others"), others_changes.SINCE
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        since = others_changes.moment(self.value())
+        if since is None:
+            return []
+        return [(str(self.value()), say("By others since {when}", when=on(since, MINUTE)))]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
+        since = others_changes.moment(self.value())
+        return others_changes.by_others(queryset, request, since) if since else queryset
 
 
 class ChangesList(RowList):

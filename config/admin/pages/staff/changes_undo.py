@@ -80,7 +80,8 @@ def _is_step(line: Any, last: Container[int]) -> bool:
 
 def _products(lines: Iterable[Any]) -> Sequence[Product]:
     """Return the products that exist of those that were renamed or deleted."""
-    changed = [line for line in lines if line.act in {Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED}]
+    acts = {Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED}
+    changed = [line for line in lines if line.act in acts and line.number.isdecimal()]
     numbers = [int(line.number) for line in changed]
     known = [(line.before or {}).get("external_id", "") for line in changed]
     found = Product.objects.filter(Q(pk__in=numbers) | Q(external_id__in=known))
