@@ -109,6 +109,8 @@ class ChangesAdmin(ReadOnly):
             page = given_by_rule.where_kept(int(entry.number))
             return [(page, "", say("See what is kept"))] if page else []
         here = request.get_full_path()
+        if entry.give_back:
+            return list(entry.give_back)
         if entry.batch_to_undo:
             page = changes_undo.address_of_batch(entry.batch_to_undo, here)
             return [(page, "", say("Undo"))]
@@ -121,8 +123,10 @@ class ChangesAdmin(ReadOnly):
         return [(undo_offers.address(entry, back=here), "", label)]
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """Return a link to the page that asks before the added rule is deleted."""
+        """Return a link to the page that deletes the added rule, or gives back what was ended."""
         assert isinstance(thing, AuditEntry)
+        if found := changes_undo.links_to_give_back(request, [thing]).get(thing.pk):
+            return found
         if thing.act != Act.RULE_ADDED or not undo_offers.may(request, thing):
             return []
         if not _can_undo(thing):

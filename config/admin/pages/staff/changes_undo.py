@@ -11,11 +11,13 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages import many
+from config.admin.pages.customers import by_hand
 from config.admin.pages.rules import undo_offers
 from config.admin.parts import batch_links
 from config.admin.parts.buttons import BACK
 from events.reports.batches import DONE
 from integrations.audit import Act
+from integrations.audit_values import RUN
 from integrations.models import AuditEntry, Product
 from rules import product_undoing, steps, undoing
 
@@ -31,7 +33,8 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
     `stay`: what became of the others.
 
     `batch` is a link to the results of its batch, `batch_to_undo` the batch's number. They are ""
-    and None if the entries are not of one batch, or if this person may not do that.
+    and None if the entries are not of one batch, or if this person may not do that. `give_back` are
+    links to the form that gives again what a person ended.
     """
     lines = list(lines)
     entries = [*chain.from_iterable(line.line for line in lines)]
@@ -42,6 +45,7 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
     )
     products = _products(lines)
     batches = batch_links.there(request, entries)
+    give_back = links_to_give_back(request, entries)
     for each in lines:
         step = found.get(each.pk, NO_STEP)
         of_product = _can_undo_product(each, products, step)
@@ -56,12 +60,30 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
         batch = batches.get(numbers.pop() or 0) if len(numbers) == 1 else None
         each.batch = batch_links.link(request, batch.pk) if batch else ""
         can_undo = batch and batch.new_ids and not each.undone and allowed(request, many.UNDOES)
+        each.give_back = give_back.get(each.pk, []) if len(each.line) == 1 else []
         each.batch_to_undo = batch.pk if batch and can_undo else None
 
 
 def address_of_batch(number: int, back: str) -> str:
     """Return the address of the page that shows what undoing a batch does, and then does it."""
     return f"{reverse('admin:undo-batch')}?{urlencode({'number': number, BACK: back})}"
+
+
+def links_to_give_back(
+    request: HttpRequest, entries: Iterable[AuditEntry]
+) -> dict[int, list[tuple[str, str, str]]]:
+    """Return the links to the form that gives again what a person ended by hand, by entry."""
+    runs = {entry.pk: number for entry in entries if (number := _run_of(entry))}
+    links = by_hand.links_to_give_back(request, set(runs.values()))
+    return {pk: [links[number]] for pk, number in runs.items() if number in links}
+
+
+def _run_of(entry: AuditEntry) -> int | None:
+    """Return the number of the run that ended what this entry is about, None for other acts."""
+    if entry.act == Act.ENDED_NOW and entry.number.isdecimal():
+        return int(entry.number)
+    found = (entry.before or {}).get(RUN) if entry.act == Act.ACCESS_ENDED else None
+    return found if isinstance(found, int) else None
 
 
 def _is_undone(line: Iterable[AuditEntry], undone: Container[int]) -> bool:
