@@ -177,7 +177,9 @@ def links_to_give_back(
     known = Destination.objects.filter(
         external_id__in={number for *_, number in targets.values()}, gone_at=None
     )
-    there = {(each.integration_id, each.kind, each.external_id): each.pk for each in known}
+    there: dict[tuple[int | None, str, int], int] = {
+        (each.integration_id, each.kind, each.external_id): each.pk for each in known
+    }
     return {
         run.pk: _link(
             GiveForm,
