@@ -91,11 +91,14 @@ class RecoveryCode(models.Model):
 
 
 class Preference(models.Model):
-    """How a person who signs in wants the pages; "" means the default."""
+    """How a person who signs in wants the pages; "" means the default. And the last visits."""
 
     user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
     time_zone = models.CharField(max_length=60, blank=True)
     language = models.CharField(max_length=10, blank=True)
+    # The last look at the Overview, and the one that ended the visit before this one.
+    seen_at = models.DateTimeField(null=True, editable=False)
+    last_visit_at = models.DateTimeField(null=True, editable=False)
 
     def __str__(self) -> str:
         return f"Preferences of {self.user}"

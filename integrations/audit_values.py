@@ -8,6 +8,10 @@ from django.db.models import Model
 REPLACED = "replaced"
 # The key for the number of a batch, in entries of what was done for several at once.
 BATCH = "batch"
+# The key for the number of the run that ends access, in entries of what a person ended.
+RUN = "run"
+# The keys of numbers by which pages link, and which are no values of the row.
+LINKS = {BATCH, RUN}
 # The value in place of the last day, if a person ended the access before that day.
 NOW = "now"
 LONGEST_NAME = 500

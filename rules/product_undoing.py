@@ -1,10 +1,13 @@
-"""Find or restore a product that was deleted, from what the audit kept of it."""
+"""Restore a product that was deleted, or its former name, from what the audit kept of it."""
 
 from collections.abc import Iterable
+
+from django.db import transaction
 
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry, Marketplace, Product
+from integrations.sentences import say
 
 
 def known(number: int) -> Product | None:
@@ -23,6 +26,14 @@ def known(number: int) -> Product | None:
     if account is None:
         return None
     return Product.objects.filter(**key).first() or Product(pk=number, name=kept["name"], **key)
+
+
+def is_again(product: Product, entry: AuditEntry) -> bool:
+    """Return whether the product has the SamCart ID of the one that this entry deleted."""
+    kept = entry.before or {}
+    account = (kept.get("marketplace") or {}).get("number")
+    key = (product.marketplace_id, product.kind, product.external_id)
+    return key == (account, kept.get("kind"), kept.get("external_id"))
 
 
 def is_missing(number: int) -> bool:
@@ -54,6 +65,47 @@ def number_in(entry: AuditEntry) -> int | None:
         return int(entry.number)
     kept = (entry.before or {}).get("product")
     return int(kept["number"]) if isinstance(kept, dict) else None
+
+
+def why_not_renamed(entry: AuditEntry) -> str:
+    """Return why the product cannot have the name again that it had before this change, or ""."""
+    product = Product.objects.filter(pk=int(entry.number)).first()
+    if product is None:
+        return say("{name} is not there any more.", name=entry.name)
+    if not is_renaming(entry):
+        return say("Only the name of a product can be undone.")
+    if not is_named_by(product, entry):
+        return say("The product was renamed since. Undo the later change first, or rename it.")
+    return ""
+
+
+def is_renaming(entry: AuditEntry) -> bool:
+    """Return whether the change of a product gave it another name, and nothing else."""
+    return set(entry.before or {}) == {"name"}
+
+
+def is_named_by(product: Product, entry: AuditEntry) -> bool:
+    """Return whether the product still has the name that this change gave it."""
+    return product.name == (entry.after or {}).get("name")
+
+
+def rename_back(entry: AuditEntry) -> Product:
+    """Give the product the name again that it had before this change, and record that.
+
+    Raises ValueError with a sentence if that cannot be undone.
+    """
+    with transaction.atomic():
+        # Locked, so that nobody renames it meanwhile.
+        list(Product.objects.select_for_update().filter(pk=int(entry.number)))
+        if reason := why_not_renamed(entry):
+            raise ValueError(reason)
+        product = Product.objects.get(pk=int(entry.number))
+        now = audit.values(product)
+        product.name = (entry.before or {})["name"]
+        product.save(update_fields=["name"])
+        after = audit.values(product)
+        audit.record_difference(Act.PRODUCT_CHANGED, product, now, after, undoes=entry.pk)
+    return product
 
 
 def _deletion(number: int) -> AuditEntry | None:

@@ -1,12 +1,10 @@
-"""Undo the last change of a rule or the deletion of a product, from what the audit entry kept."""
+"""Undo the last change of a rule or product, or all of one step, from what the audit kept."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import Max, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from integrations import audit
@@ -15,17 +13,15 @@ from integrations.models import AuditEntry, Product
 from integrations.sentences import joined, say
 from rules import changing, product_undoing
 from rules.models import Rule
+from rules.steps import OF_RULES, left, of_step
 
-UNDONE = {Act.RULE_ADDED, Act.RULE_CHANGED, Act.RULE_DELETED}
-UNDOABLE = {*UNDONE, Act.PRODUCT_DELETED}
-# A request never takes longer than this, so all entries of one step lie within it.
-LONGEST_STEP = timedelta(minutes=10)
+UNDOABLE = {*OF_RULES, Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED}
 CHANGED_SINCE = _("The rule was changed since. Undo the later change first, or edit the rule.")
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What `undo_deleting` brought back."""
+    """What `undo_step` brought back, or made what it was before."""
 
     products: list[Product]
     rules: list[Rule]
@@ -35,6 +31,8 @@ def why_not(entry: AuditEntry) -> str:
     """Return why this change cannot be undone, or "" if it can."""
     if entry.act == Act.PRODUCT_DELETED:
         return _why_not_product(entry)
+    if entry.act == Act.PRODUCT_CHANGED:
+        return product_undoing.why_not_renamed(entry)
     try:
         _before(entry)
     except ValueError as error:
@@ -42,67 +40,24 @@ def why_not(entry: AuditEntry) -> str:
     return ""
 
 
-def of_step(entry: AuditEntry) -> list[AuditEntry]:
-    """Return the entries of the same act in the same step, including this one.
+def undo_step(entry: AuditEntry) -> Restored:
+    """Undo what still stands of the changes or deletions of rules in this step, or none of it.
 
-    For a product's deletion, return the entries of the rules that were deleted with it.
-    """
-    same = AuditEntry.objects.filter(who=entry.who, place=entry.place)
-    if entry.act == Act.PRODUCT_DELETED:
-        deleted = _in_step(same.filter(act=Act.RULE_DELETED), entry)
-        return [each for each in deleted if product_undoing.number_in(each) == int(entry.number)]
-    same = same.filter(act=entry.act, kind=entry.kind)
-    if entry.step is not None:
-        return _in_step(same, entry)
-    # SQLite compares times as text, and stored times have fewer digits than query parameters. So
-    # the query takes a wider range, and Python picks the exact time.
-    about_then = same.filter(at__gt=entry.at - timedelta(milliseconds=1), at__lte=entry.at)
-    return [each for each in about_then.order_by("pk") if each.at == entry.at]
-
-
-def left(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
-    """Return which of these additions and deletions of rules still stand.
-
-    Each is the last change of its rule. A deleted rule does not exist again, and an added one still
-    exists.
-    """
-    entries = list(entries)
-    last = newest(entries)
-    rules = Rule.objects.filter(pk__in=[int(each.number) for each in entries if each.pk in last])
-    there = set(rules.values_list("pk", flat=True))
-    return [
-        each
-        for each in entries
-        if each.pk in last and (int(each.number) in there) == (each.act == Act.RULE_ADDED)
-    ]
-
-
-def newest(entries: Iterable[AuditEntry]) -> set[int]:
-    """Return the pk of the newest rule change for each rule that these entries are about."""
-    numbers = {each.number for each in entries if each.act in UNDONE}
-    every = AuditEntry.objects.filter(
-        kind=Rule._meta.model_name, number__in=numbers, act__in=UNDONE
-    )
-    last = every.order_by().values("number").annotate(last=Max("pk"))
-    return set(last.values_list("last", flat=True)) if numbers else set()
-
-
-def undo_deleting(entry: AuditEntry) -> Restored:
-    """Restore all rules that were deleted in this step and do not exist again, and their products.
-
-    Restores all or none. Raises ValueError with a sentence if one cannot be restored.
+    The products of deleted rules are restored, too. Raises ValueError with a sentence if something
+    cannot be undone.
     """
     if entry.act == Act.PRODUCT_DELETED and (reason := why_not(entry)):
         raise ValueError(reason)
-    gone = left(of_step(entry))
-    numbers = [product_undoing.number_in(each) for each in [entry, *gone]]
+    found = left(of_step(entry))
+    numbers = [product_undoing.number_in(each) for each in [entry, *found]]
     try:
         with changing.all_or_none():
             products = product_undoing.restore_all(each for each in numbers if each is not None)
-            rules = [undo(each) for each in gone]
+            # The last change first, because a change may have needed the ones before it.
+            rules = [undo(each) for each in reversed(found)]
     except ValidationError as error:
         raise ValueError(" ".join(error.messages)) from None
-    return Restored(products, rules)
+    return Restored(products, rules[::-1])
 
 
 def undo(entry: AuditEntry) -> Rule:
@@ -160,10 +115,10 @@ def _before(entry: AuditEntry) -> Rule | None:
 
     Raises ValueError with a sentence if the change cannot be undone.
     """
-    if entry.act not in UNDONE:
+    if entry.act not in OF_RULES:
         raise ValueError(say("Only what was done to a rule can be undone."))
     later = AuditEntry.objects.filter(kind=entry.kind, number=entry.number, pk__gt=entry.pk)
-    if later.filter(act__in=UNDONE).exists():
+    if later.filter(act__in=OF_RULES).exists():
         raise ValueError(CHANGED_SINCE)
     rule = Rule.objects.filter(pk=int(entry.number)).first()
     if entry.act != Act.RULE_DELETED and (rule is None or not _is_as_left(rule, entry)):
@@ -227,10 +182,3 @@ def _why_not_product(entry: AuditEntry) -> str:
     if product._state.adding or left(of_step(entry)):
         return ""
     return say("{name} is there again.", name=product.name)
-
-
-def _in_step(among: QuerySet[AuditEntry], entry: AuditEntry) -> list[AuditEntry]:
-    if entry.step is None:
-        return []
-    around = among.filter(at__range=(entry.at - LONGEST_STEP, entry.at + LONGEST_STEP))
-    return list(around.filter(step=entry.step).order_by("pk"))

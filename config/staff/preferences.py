@@ -34,6 +34,8 @@ REGIONS: dict[str, Text] = {
     "Pacific": _("Pacific Ocean"),
 }
 OTHERS = _("Other names")
+# The attribute of a request that has the person's row, so that no page reads it again.
+ROW = "preference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,13 @@ def _offset(zone: str, now: datetime) -> str:
 
 def of(person: User) -> Preferences:
     """Return what the person chose."""
-    rows = Preference.objects.filter(user=person)
-    chosen = rows.values_list("time_zone", "language").first()
-    return Preferences(*chosen) if chosen else Preferences()
+    row = _row(person)
+    return Preferences(row.time_zone, row.language)
+
+
+def _row(person: User) -> Preference:
+    """Return the person's row; a new one, not saved, if there is none."""
+    return Preference.objects.filter(user=person).first() or Preference(user=person)
 
 
 def language_of(person: User) -> str:
@@ -135,7 +141,9 @@ def use(get_response: GetResponse) -> GetResponse:
     """
 
     def answer(request: HttpRequest) -> HttpResponse:
-        chosen = of(request.user) if isinstance(request.user, User) else Preferences()
+        row = _row(request.user) if isinstance(request.user, User) else Preference()
+        chosen = Preferences(row.time_zone, row.language)
+        setattr(request, ROW, row)
         if chosen.language in dict(settings.LANGUAGES):
             translation.activate(chosen.language)
         with timezone.override(chosen.zone if request.method in READS else None):

@@ -21,7 +21,7 @@ from events.models.runs import RuleRunQuerySet
 from events.queue.wake import wake
 from integrations import audit
 from integrations.audit import Act
-from integrations.audit_values import NOW
+from integrations.audit_values import NOW, RUN
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.sentences import joined, say
@@ -234,6 +234,8 @@ def _record(act: Act, about: Grant, old: Sequence[RuleRun], new: RuleRun, author
         before, after = named | {"ends": old[0].next_attempt_at}, named | {"ends": NOW}
     elif not day:
         after = None
+    if act == Act.ACCESS_ENDED:
+        before = (before or {}) | {RUN: new.pk}
     audit.record(act, new.customer, before=before, after=after, note=author.reason)
 
 

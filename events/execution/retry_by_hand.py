@@ -20,6 +20,7 @@ from events.models.runs import BRAKED, DELAYED, DISMISSED, UNDECIDED
 from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
+from integrations.audit_values import BATCH
 from integrations.sentences import joined, say, say_count
 from rules.models import Rule
 
@@ -186,7 +187,7 @@ def _queue(
         run = found  # somebody may have changed it since it was looked at
         if batch is not None:
             _note_in(batch, run)
-        audit.record(act, run)
+        audit.record(act, run, after={BATCH: batch.pk} if batch else None)
         if run.status == Status.WAITING:
             return bool(same.update(next_attempt_at=Now()))
         instead = _given_instead(run, as_now=as_now)

@@ -1,5 +1,7 @@
 """What Changes and the customer's page say about access by hand: which course, which days."""
 
+import html
+import re
 from datetime import date, timedelta
 from typing import Any
 
@@ -161,3 +163,46 @@ def test_a_corrected_number_tells_the_old_one_and_the_new_one(world, manager):
     in_list, page = told(manager, "rule_changed")
     assert "Watercolor, number 987654 → Watercolor, number 876543" in in_list
     assert "Watercolor, number 987654 Watercolor, number 876543" in page
+
+
+def give_back(page: Any) -> list[str]:
+    text = page.content.decode()
+    return re.findall(r'<a href="([^"]+)" class="button[^"]*">Give it back<', text)
+
+
+@pytest.mark.parametrize("how", ["ended_now", "access_ended"])
+def test_what_a_person_ended_is_given_back_from_its_line_until_the_customer_has_it_again(
+    world, manager, dana, course, how
+):
+    by_hand.give(dana, course, MIA, in_days(9))
+    world.settle()
+    assert give_back(manager.get(reverse(CHANGES))) == []
+    if how == "access_ended":
+        end(dana)
+    else:
+        delayed.bring_forward(RuleRun.objects.delayed().get(), by="Mia")
+        delayed.decide_due()
+    world.settle()
+    assert not world.access("dana@example.com", course)
+    entry = AuditEntry.objects.get(act=how)
+    page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    (address,) = give_back(manager.get(reverse(CHANGES)))
+    assert give_back(manager.get(page)) == [address]
+    form = manager.get(html.unescape(address)).context["form"]
+    assert form.customer == dana
+    assert manager.get(html.unescape(address)).context["chosen"] == course
+    by_hand.give(dana, course, MIA)
+    for each in (reverse(CHANGES), page):
+        assert give_back(manager.get(each)) == []
+
+
+def test_a_customer_is_a_link_while_admit_knows_the_customer(world, manager, dana, course):
+    by_hand.give(dana, course, MIA)
+    link = f'<a href="{reverse("admin:integrations_customer_change", args=[dana.pk])}">'
+    assert manager.get(reverse(CHANGES)).content.decode().count(link) == 1
+    AuditEntry.objects.bulk_create(
+        [AuditEntry(who="mia", act="erased", kind="customer", number="99", name="gone")]
+    )
+    text = manager.get(reverse(CHANGES)).content.decode()
+    assert "gone" in text
+    assert reverse("admin:integrations_customer_change", args=[99]) not in text

@@ -456,10 +456,12 @@ def test_after_one_of_several_added_rules_went_the_others_are_named_with_the_way
     done = manager.post(
         way(manager.get(page), "Undo: delete this rule"), {"post": "yes"}, follow=True
     )
-    assert "3 rules added with it are still there. Delete the other 3" in said(done)
+    assert "3 rules added with it are still there. Undo the other 3" in said(done)
     (line,) = manager.get(LIST, {"act": "rule_added"}).context["cl"].result_list
     assert line.left == 3
-    assert "Delete the other 3" in words(manager.get(LIST))
+    text = words(manager.get(LIST))
+    assert "Undo the other 3" in text
+    assert "1 was deleted since." in text
     switched = switch_off(rule)
     assert "Undo this change" in words(
         manager.get(reverse("admin:integrations_auditentry_change", args=[switched.pk]))
@@ -508,9 +510,9 @@ def test_what_was_changed_since_it_was_added_with_others_stays_and_is_told(manag
     _, *others = added(manager, rule)
     changed = Rule.objects.get(pk=int(others[0].number))
     switch_off(changed)
-    address = way(manager.get(LIST), "Delete the other 3")
+    address = way(manager.get(LIST), "Undo the other 3")
     text = words(manager.get(address))
-    assert "1 rule of that step was changed or deleted since: it stays as it is." in text
+    assert "1 was changed since and stays." in text
     press_yes(manager, address)
     assert set(Rule.objects.all()) == {rule, changed}
     assert said(manager.get(address, follow=True)) == ["Nothing was left to undo."]
@@ -522,7 +524,7 @@ def test_only_what_the_page_showed_is_deleted(manager, rule):
     shown = [each.number for each in entries[:3]]
     manager.post(address, {"post": "yes", "_selected_action": [*shown, rule.pk]}, follow=True)
     assert set(Rule.objects.all()) == {rule, Rule.objects.get(pk=int(entries[3].number))}
-    nothing = manager.post(way(manager.get(LIST), "Delete the other one"), {"post": "yes"})
+    nothing = manager.post(way(manager.get(LIST), "Undo the other one"), {"post": "yes"})
     assert said(manager.get(nothing["Location"])) == ["Nothing was left to undo."]
     assert Rule.objects.count() == 2
 

@@ -491,7 +491,7 @@ def moved(shop: World, rule: Rule) -> None:
 
 
 def restored(shop: World, rule: Rule) -> None:
-    undoing.undo_deleting(AuditEntry.objects.get(act="rule_deleted"))
+    undoing.undo_step(AuditEntry.objects.get(act="rule_deleted"))
 
 
 def given_by_another(shop: World, rule: Rule) -> None:

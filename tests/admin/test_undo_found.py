@@ -349,8 +349,8 @@ def test_one_of_them_says_that_the_others_are_still_gone_and_brings_them_back(ma
     told = said(press(manager, deleted[0], "undo"))
     assert any(text.startswith("4 rules deleted with it are still gone.") for text in told)
     text = words(manager.get(page_of(deleted[0])))
-    assert "4 rules deleted with it are still gone. Restore the other 4" in text
-    assert "Restore the other 4" in words(manager.get(reverse(CHANGES)))
+    assert "4 rules deleted with it are still gone. Undo the other 4" in text
+    assert "Undo the other 4" in words(manager.get(reverse(CHANGES)))
     undo_step(manager, deleted[0])
     assert Rule.objects.count() == 5
     assert "still gone" not in words(manager.get(page_of(deleted[0])))
@@ -373,7 +373,7 @@ def test_a_search_that_shows_some_of_a_step_says_how_many_come_back(manager, del
     assert "Deleted a rule, 3 times" in text
     assert "Undo all 5" in text
     press(manager, deleted[0], "undo")
-    assert "Restore the other 4" in words(manager.get(reverse(CHANGES), asked))
+    assert "Undo the other 4" in words(manager.get(reverse(CHANGES), asked))
 
 
 def test_what_was_restored_and_deleted_again_does_not_keep_the_others_from_coming_back(

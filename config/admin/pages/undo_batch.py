@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.pages import many
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import page_of
+from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.execution import undo_batch
@@ -33,7 +33,7 @@ def show(request: HttpRequest) -> HttpResponse:
     if batch is None:
         messages.error(request, say("What came of this is not kept any more."))
         return HttpResponseRedirect(reverse("admin:events_rulerun_changelist"))
-    back = f"{reverse('admin:batch')}?{urlencode({'number': batch.pk})}"
+    back = way_back(request) or f"{reverse('admin:batch')}?{urlencode({'number': batch.pk})}"
     if request.method == "POST":
         return _undo(request, batch, back)
     # What is left out comes last: if there is much, the next preview begins with the others.

@@ -15,7 +15,7 @@ from django.utils.translation import pgettext_lazy
 
 from config.admin.parts import badges
 from config.staff import roles
-from integrations.audit_values import BATCH, NOW, REPLACED, Values, shown
+from integrations.audit_values import LINKS, NOW, REPLACED, Values, shown
 from integrations.models import AuditEntry
 from integrations.sentences import FULL, YEAR, Text, on, say
 
@@ -84,7 +84,7 @@ def differences(entry: AuditEntry) -> list[Difference]:
     """Return a line for each value that the entry knows."""
     model = model_of(entry)
     # Sorted, because PostgreSQL does not keep the order of keys. `access` comes first.
-    kept = ((entry.before or {}) | (entry.after or {})).keys() - {BATCH}
+    kept = ((entry.before or {}) | (entry.after or {})).keys() - LINKS
     names = sorted(kept, key=lambda name: (name != "access", name))
     sides = (entry.before, entry.after)
     return [

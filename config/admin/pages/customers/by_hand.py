@@ -1,5 +1,6 @@
 """Changing a customer's access by hand: a page for each form."""
 
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +23,7 @@ from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
 from events.access.by_hand import Author
 from events.access.ledger import Judgment
-from events.models import RuleRun
+from events.models import Grant, RuleRun
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import say
@@ -158,6 +159,36 @@ def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
         asked["destination"] = same.filter(external_id=number).values_list("pk", flat=True).first()
         return [_link(GiveForm, asked, say("Give access"))]
     return []
+
+
+def links_to_give_back(
+    request: HttpRequest, numbers: Collection[int]
+) -> dict[int, tuple[str, str, str]]:
+    """Return links to the form that gives again what these runs ended, by the run's number.
+
+    What the customer has again and what is gone from Thinkific is left out. Takes three queries.
+    """
+    if not numbers or not allowed(request, PERMISSION):
+        return {}
+    runs = list(RuleRun.objects.filter(pk__in=numbers, customer__isnull=False))
+    whose = Grant.objects.active().filter(customer__in={run.customer_id for run in runs})
+    has = set(whose.values_list("customer", "integration", "target"))
+    targets = {run.pk: (run.integration_id, *read_target(run.target)) for run in runs}
+    known = Destination.objects.filter(
+        external_id__in={number for *_, number in targets.values()}, gone_at=None
+    )
+    there: dict[tuple[int | None, str, int], int] = {
+        (each.integration_id, each.kind, each.external_id): each.pk for each in known
+    }
+    return {
+        run.pk: _link(
+            GiveForm,
+            {"customer": run.customer_id, "destination": there[targets[run.pk]]},
+            say("Give it back"),
+        )
+        for run in runs
+        if targets[run.pk] in there and (run.customer_id, run.integration_id, run.target) not in has
+    }
 
 
 def _link(form: type[ByHandForm], asked: dict[str, Any], label: str) -> tuple[str, str, str]:

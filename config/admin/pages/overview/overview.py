@@ -18,6 +18,7 @@ from config.admin.pages.overview import (
     overview_waiting,
 )
 from config.admin.pages.rules import behind_all, left_over, turned_off
+from config.admin.pages.staff import others_changes
 from config.admin.parts import checklist
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
@@ -88,6 +89,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         title=say("Overview"),
         **_beginning(facts, kept, path),
         **_setting_up(request, path, sites),
+        since_last_visit=others_changes.since_last_visit(request),
         problems=[(each, sentences.sentence(each)) for each in problems],
         **_figures(facts, _period(request), in_line),
         **_integrations(sites),

@@ -1,4 +1,4 @@
-"""Links to undo what one step added or deleted. After a deletion, pages show one for a minute."""
+"""Links to undo what one step did to rules. After a deletion, pages show one for a minute."""
 
 from datetime import timedelta
 from itertools import groupby
@@ -13,8 +13,8 @@ from config.admin.parts.buttons import BACK
 from config.admin.parts.params import row_in
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
-from integrations.sentences import Said, say, say_count
-from rules import product_undoing, undoing
+from integrations.sentences import Said, joined, say, say_count
+from rules import product_undoing, steps, undoing
 from rules.models import Rule
 
 # How long after a deletion a page offers to undo it. Changes offers it later, too.
@@ -22,9 +22,16 @@ OFFERED = timedelta(minutes=1)
 STEPS = 5
 EDITS, ADDS, DELETES = "rules.change_rule", "rules.add_rule", "rules.delete_rule"
 # The permission needed beside EDITS to undo an act.
-NEEDED = {Act.RULE_DELETED: ADDS, Act.RULE_ADDED: DELETES, Act.PRODUCT_DELETED: ADDS}
+NEEDED = {
+    Act.RULE_ADDED: DELETES,
+    Act.RULE_CHANGED: EDITS,
+    Act.RULE_DELETED: ADDS,
+    Act.PRODUCT_CHANGED: "integrations.change_product",
+    Act.PRODUCT_DELETED: ADDS,
+}
 ADDS_PRODUCTS = "integrations.add_product"
-OF_RULES = {Act.RULE_DELETED, Act.RULE_ADDED}
+# The acts that bring products back if these are gone.
+RESTORES = {Act.RULE_DELETED, Act.PRODUCT_DELETED}
 # The parameter of an address that has the number of an entry of the step to undo.
 UNDOES = "undoes"
 
@@ -59,14 +66,13 @@ def _mark(entry: AuditEntry) -> tuple[object, str]:
 
 
 def may(request: HttpRequest, entry: AuditEntry) -> bool:
-    """Return whether this person may undo the entry: added or deleted rules, a deleted product."""
-    if entry.act not in NEEDED:
+    """Return whether this person may undo the entry, which is about a rule or product."""
+    if entry.act not in NEEDED or not request.user.has_perms([EDITS, NEEDED[Act(entry.act)]]):
         return False
-    wanted = [EDITS, NEEDED[Act(entry.act)]]
-    product = product_undoing.number_in(entry) if entry.act != Act.RULE_ADDED else None
-    if product is not None and product_undoing.is_missing(product):
-        wanted.append(ADDS_PRODUCTS)
-    return request.user.has_perms(wanted)
+    if entry.act not in RESTORES or request.user.has_perm(ADDS_PRODUCTS):
+        return True
+    product = product_undoing.number_in(entry)
+    return product is None or not product_undoing.is_missing(product)
 
 
 def asked(request: HttpRequest, *acts: Act) -> AuditEntry | None:
@@ -76,7 +82,7 @@ def asked(request: HttpRequest, *acts: Act) -> AuditEntry | None:
 
 def taken_back(entry: AuditEntry) -> dict[int, int]:
     """Return {rule ID: entry ID} for the changes of this entry's step that still stand."""
-    return {int(each.number): each.pk for each in undoing.left(undoing.of_step(entry))}
+    return {int(each.number): each.pk for each in steps.left(steps.of_step(entry))}
 
 
 def address(entry: AuditEntry, back: str = "") -> str:
@@ -93,16 +99,31 @@ def _undoing(page: str, entry: AuditEntry, back: str) -> str:
     return f"{page}?{urlencode({UNDOES: entry.pk} | ({BACK: back} if back else {}))}"
 
 
-def label(act: str, left: int, *, whole: bool) -> Said:
+def label(left: int, *, whole: bool) -> Said:
     """Return the label of the link that undoes what is left of a step: `left` rules.
 
     `whole` says whether these are all rules of the step.
     """
     if whole:
         return say("Undo all {number}", number=left)
-    if act == Act.RULE_ADDED:
-        return say_count(left, "Delete the other one", "Delete the other {number}")
-    return say_count(left, "Restore the other one", "Restore the other {number}")
+    return say_count(left, "Undo the other one", "Undo the other {number}")
+
+
+def stay(act: str, found: steps.Step) -> Said | str:
+    """Return what became of the rules of a step that its undo leaves alone; "" if there are none.
+
+    For example "10 were changed since and stay, 2 were deleted since."
+    """
+    if act == Act.RULE_DELETED:
+        there = say_count(found.there, "1 is there again", "{number} are there again")
+        gone = say_count(found.gone, "1 was deleted again", "{number} were deleted again")
+    else:
+        there = say_count(
+            found.there, "1 was changed since and stays", "{number} were changed since and stay"
+        )
+        gone = say_count(found.gone, "1 was deleted since", "{number} were deleted since")
+    parts = [text for text, number in ((there, found.there), (gone, found.gone)) if number]
+    return say("{clauses}.", clauses=joined(parts, by=", ")) if parts else ""
 
 
 def with_it(entry: AuditEntry) -> tuple[Said, Said] | None:
@@ -110,26 +131,35 @@ def with_it(entry: AuditEntry) -> tuple[Said, Said] | None:
 
     None if there are none.
     """
-    if entry.act not in OF_RULES:
+    if entry.act not in steps.OF_RULES:
         return None
-    step = undoing.of_step(entry)
-    left = undoing.left(step)
+    left = steps.left(steps.of_step(entry))
     others = len([each for each in left if each != entry])
     if not others:
         return None
-    if entry.act == Act.RULE_ADDED:
-        text = say_count(
-            others,
-            "1 rule added with it is still there.",
-            "{number} rules added with it are still there.",
-        )
-    else:
-        text = say_count(
-            others,
-            "1 rule deleted with it is still gone.",
-            "{number} rules deleted with it are still gone.",
-        )
-    return text, label(entry.act, len(left), whole=entry in left)
+    return _with_it(entry.act, others), label(len(left), whole=entry in left)
+
+
+def _with_it(act: str, others: int) -> Said:
+    match act:
+        case Act.RULE_ADDED:
+            return say_count(
+                others,
+                "1 rule added with it is still there.",
+                "{number} rules added with it are still there.",
+            )
+        case Act.RULE_CHANGED:
+            return say_count(
+                others,
+                "1 rule was changed with it and can be undone, too.",
+                "{number} rules were changed with it and can be undone, too.",
+            )
+        case _:
+            return say_count(
+                others,
+                "1 rule deleted with it is still gone.",
+                "{number} rules deleted with it are still gone.",
+            )
 
 
 def _is_about(entry: AuditEntry, product: Product) -> bool:

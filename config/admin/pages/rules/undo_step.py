@@ -1,4 +1,4 @@
-"""Undo what one step did to rules: a page shows what comes back or goes, then one button."""
+"""Undo what one step did to rules: a page shows what changes, then one button."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,16 +10,18 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from config.admin.pages.rules import earlier_offer, undo_offers
+from config.admin.menu import allowed
+from config.admin.pages.rules import earlier_offer, given_by_rule, undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
+from config.admin.parts.differences import Difference, differences
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
 from events.execution import rule_history
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import Said, say, say_count
-from rules import undoing
+from rules import steps, undoing
 from rules.listing import listed
 from rules.models import Rule
 
@@ -30,38 +32,55 @@ LOOKED_AT = 10
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """Show by GET the step's rules that can be brought back or deleted. A POST undoes the step.
+    """Show by GET the step's rules that can be as before. A POST undoes the step.
 
     Rules that were added are deleted by the page that deletes any rules.
     """
-    entry = undo_offers.asked(request, *undo_offers.OF_RULES)
+    entry = undo_offers.asked(request, *steps.OF_RULES)
     back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
     if entry is None:
         return _nothing_left(request, back)
     if not undo_offers.may(request, entry):
         raise PermissionDenied
-    step = undoing.of_step(entry)
-    left = undoing.left(step)
-    if not left:
+    step = steps.every([entry])[entry.pk]
+    if not step.left:
         return _nothing_left(request, back)
+    stay = undo_offers.stay(entry.act, step)
     if entry.act == Act.RULE_ADDED:
-        return _delete(request, [int(each.number) for each in left], len(step), back)
+        return _delete(request, [int(each.number) for each in step.left], stay, back)
     if request.method == "POST":
         return restore(request, entry, back)
-    reasons = (undoing.why_not(each) for each in left[:LOOKED_AT])
-    title = say_count(len(left), "Bring back 1 rule?", "Bring back {number} rules?")
+    reasons = (undoing.why_not(each) for each in step.left[:LOOKED_AT])
     return render(
         request,
         "admin/rules/undo_step.html",
-        title=title,
+        **_labels(entry, len(step.left)),
         entry=entry,
-        rules=left[:SHOWN],
-        others=len(left) - SHOWN,
-        label=say_count(len(left), "Bring back 1 rule", "Bring back {number} rules"),
+        rules=[(each, _changes(each)) for each in step.left[:SHOWN]],
+        others=len(step.left) - SHOWN,
+        stay=stay,
         why_not=next(filter(None, reasons), ""),
         form_action=undo_offers.address(entry),
         back=back,
     )
+
+
+def _changes(entry: AuditEntry) -> list[Difference]:
+    """Return what differs; for a deleted rule its name says it all."""
+    return differences(entry) if entry.act == Act.RULE_CHANGED else []
+
+
+def _labels(entry: AuditEntry, number: int) -> dict[str, Said]:
+    """Return the title of the page and the label of its button."""
+    if entry.act == Act.RULE_CHANGED:
+        return {
+            "title": say_count(number, "Undo 1 changed rule?", "Undo {number} changed rules?"),
+            "label": say_count(number, "Undo 1 change", "Undo {number} changes"),
+        }
+    return {
+        "title": say_count(number, "Bring back 1 rule?", "Bring back {number} rules?"),
+        "label": say_count(number, "Bring back 1 rule", "Bring back {number} rules"),
+    }
 
 
 def _nothing_left(request: HttpRequest, back: str) -> HttpResponse:
@@ -69,10 +88,10 @@ def _nothing_left(request: HttpRequest, back: str) -> HttpResponse:
     return HttpResponseRedirect(back)
 
 
-def _delete(request: HttpRequest, left: Sequence[int], of: int, back: str) -> HttpResponse:
+def _delete(request: HttpRequest, left: Sequence[int], stay: Said | str, back: str) -> HttpResponse:
     """Ask before deleting the added rules that are `left`. A POST deletes those that were shown.
 
-    The step added `of` rules in all.
+    `stay` says what became of the others of the step.
     """
     numbers = set(left)
     if request.method == "POST":
@@ -84,34 +103,42 @@ def _delete(request: HttpRequest, left: Sequence[int], of: int, back: str) -> Ht
     page = every.delete_selected(request, rules)
     if not isinstance(page, TemplateResponse):
         return page or HttpResponseRedirect(back)
-    stay = of - len(left)
-    text = say_count(
-        stay,
-        "1 rule of that step was changed or deleted since: it stays as it is.",
-        "{number} rules of that step were changed or deleted since: they stay as they are.",
-    )
-    page.context_data = (page.context_data or {}) | {"back": back, "stay": text if stay else ""}
+    page.context_data = (page.context_data or {}) | {"back": back, "stay": stay}
     return page
 
 
 def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
-    """Bring back what the step deleted and does not exist again, and go to `back`."""
+    """Undo what the step deleted or changed as far as it still stands, and go to `back`."""
     try:
-        restored = undoing.undo_deleting(entry)
+        restored = undoing.undo_step(entry)
     except ValueError as error:
         messages.warning(request, say("Not undone. {why}", why=error))
         return HttpResponseRedirect(back)
-    for rule in restored.rules:
-        rule_history.give_back(rule)
-    messages.success(request, _restored(restored))
+    if entry.act == Act.RULE_CHANGED:
+        _say_who_keeps(request, restored.rules)
+    else:
+        for rule in restored.rules:
+            rule_history.give_back(rule)
+    messages.success(request, _restored(restored, entry.act))
     if meanwhile := earlier_offer.sentence(request, restored.rules, back):
         messages.info(request, meanwhile)
     return HttpResponseRedirect(back)
 
 
-def _restored(found: undoing.Restored) -> Said:
+def _say_who_keeps(request: HttpRequest, rules: Sequence[Rule]) -> None:
+    """Say for the first of these rules which buyers keep what it does not give any more."""
+    if allowed(request, given_by_rule.PERMISSION):
+        for given in filter(None, (given_by_rule.sentence(rule.pk) for rule in rules[:LOOKED_AT])):
+            messages.warning(request, given)
+
+
+def _restored(found: undoing.Restored, act: str) -> Said:
     """Return a sentence such as: Undone: Ink Club and 5 rules are back."""
     number = len(found.rules)
+    if act == Act.RULE_CHANGED:
+        return say_count(
+            number, "Undone: 1 rule is as before.", "Undone: {number} rules are as before."
+        )
     if not found.products:
         return say_count(number, "Undone: 1 rule is back.", "Undone: {number} rules are back.")
     products = listed([brief(product.name) for product in found.products])

@@ -9,37 +9,33 @@ from django.db.models import Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
 from config.admin.pages.rules import earlier_offer, given_by_rule, undo_offers, undo_step
-from config.admin.pages.staff import changes_cells
+from config.admin.pages.staff import changes_cells, changes_undo
 from config.admin.pages.staff.changes_list import (
     ActFilter,
     ChangesList,
     KindFilter,
+    OthersFilter,
     WhenFilter,
     WhoFilter,
 )
 from config.admin.parts import badges, batch_links
 from config.admin.parts.buttons import Button, way_back
 from config.admin.parts.changelist import ReadOnly
-from config.admin.parts.differences import (
-    NOTHING,
-    differences,
-    kind_of,
-    page_of,
-)
+from config.admin.parts.differences import differences, kind_of, page_of
 from config.admin.parts.params import word
 from events.execution import rule_history
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import OBJECT, say
-from rules import undoing
+from rules import product_undoing, undoing
 from rules.models import Rule
 
 # How many of the newest names that are sentences are searched.
@@ -52,14 +48,17 @@ class ChangesAdmin(ReadOnly):
     one, many = _("change"), _("changes")
     list_display = ("when", "shown_who", "what", "subject", "difference")
     list_display_links = ("when",)
-    list_filter = (WhoFilter, ActFilter, KindFilter, WhenFilter)
+    list_filter = (WhoFilter, ActFilter, KindFilter, WhenFilter, OthersFilter)
     # A rule's or integration's page leads to its own changes.
     also_asked = ("number",)
     search_fields = ("who",)  # and the name, below
     search_help_text = _("Name or person")
     ordering = ("-id",)
     actions = None
-    intro = _("What people and commands did: kept as it was, and never edited.")
+    intro = _(
+        "What people and commands did: kept as it was, and never edited. Sign-ins are left out "
+        "unless you ask for them."
+    )
     empty = _("Nothing was changed yet.")
     nothing_fits = _("No change fits.")
     buttons = (
@@ -94,18 +93,14 @@ class ChangesAdmin(ReadOnly):
 
     @admin.display(description=_("What"))
     def what(self, entry: Any) -> SafeString | str:
-        text: str = capfirst(entry.sentence)
-        if (number := len(entry.line)) > 1:
-            text = say("{did}, {number} times", did=text, number=number)
+        text = changes_cells.did(entry)
         if not entry.undone:
             return text
         return format_html("{} {}", text, badges.badge(say("Undone"), badges.GREY))
 
     @admin.display(description=_("About"))
     def subject(self, entry: Any) -> SafeString | str:
-        if len(entry.line) > 1:
-            return badges.breakable(changes_cells.about(entry.line))
-        return changes_cells.named_with_customer(entry)
+        return changes_cells.about(entry)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Return a link to the page that shows what is undone, or to what a buyer keeps."""
@@ -113,19 +108,25 @@ class ChangesAdmin(ReadOnly):
         if entry.act == Act.BUYERS_KEPT and allowed(request, given_by_rule.PERMISSION):
             page = given_by_rule.where_kept(int(entry.number))
             return [(page, "", say("See what is kept"))] if page else []
-        if not undo_offers.may(request, entry):
-            return []
         here = request.get_full_path()
-        if entry.left:
-            label = undo_offers.label(entry.act, entry.left, whole=entry.all_left)
-            return [(undo_offers.address(entry, back=here), "", label)]
-        if entry.act != Act.RULE_ADDED or not _can_undo(entry):
+        if entry.give_back:
+            return list(entry.give_back)
+        if entry.batch_to_undo:
+            page = changes_undo.address_of_batch(entry.batch_to_undo, here)
+            return [(page, "", say("Undo"))]
+        one = entry.act == Act.RULE_ADDED and entry.undoable
+        if not (entry.left or one) or not undo_offers.may(request, entry):
             return []
-        return [(undo_offers.address_of_one(entry, back=here), "", say("Undo"))]
+        if one:
+            return [(undo_offers.address_of_one(entry, back=here), "", say("Undo"))]
+        label = undo_offers.label(entry.left, whole=entry.all_left)
+        return [(undo_offers.address(entry, back=here), "", label)]
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """Return a link to the page that asks before the added rule is deleted."""
+        """Return a link to the page that deletes the added rule, or gives back what was ended."""
         assert isinstance(thing, AuditEntry)
+        if found := changes_undo.links_to_give_back(request, [thing]).get(thing.pk):
+            return found
         if thing.act != Act.RULE_ADDED or not undo_offers.may(request, thing):
             return []
         if not _can_undo(thing):
@@ -135,17 +136,7 @@ class ChangesAdmin(ReadOnly):
 
     @admin.display(description=_("Change"))
     def difference(self, entry: Any) -> SafeString | str:
-        found = {changes_cells.difference(each) for each in entry.line}
-        same = found.pop() if len(found) == 1 else NOTHING
-        several = len(entry.line) > 1
-        if not several and not entry.batch:
-            return same
-        parts = [same] if same != NOTHING else []
-        parts += [entry.batch] if entry.batch else []
-        shown = format_html_join(mark_safe("<br>"), "{}", ((part,) for part in parts))
-        return format_html(
-            "<div>{}{}</div>", shown, changes_cells.fold(entry.line) if several else ""
-        )
+        return changes_cells.change(entry)
 
     # A page of its own
 
@@ -188,6 +179,8 @@ class ChangesAdmin(ReadOnly):
         if entry.act == Act.RULE_ADDED and _can_undo(entry):
             page = undo_offers.address_of_one(entry, back=way_back(request))
             return HttpResponseRedirect(page)
+        if entry.act == Act.PRODUCT_CHANGED:
+            return self._rename_back(request, entry)
         try:
             rule = undoing.undo(entry)
         except ValueError as error:
@@ -205,6 +198,18 @@ class ChangesAdmin(ReadOnly):
         back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
         if earlier := earlier_offer.sentence(request, [rule], back):
             self.message_user(request, earlier)
+        return HttpResponseRedirect(back)
+
+    def _rename_back(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
+        try:
+            product = product_undoing.rename_back(entry)
+        except ValueError as error:
+            text = say("Not undone. {why}", why=error)
+            self.message_user(request, text, messages.WARNING)
+            return None
+        name = badges.brief(product.name)
+        self.message_user(request, say("Undone. The product is called {name} again.", name=name))
+        back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
         return HttpResponseRedirect(back)
 
 

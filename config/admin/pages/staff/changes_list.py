@@ -1,6 +1,6 @@
 """The list of changes: its filters, and which entries form one line."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -11,21 +11,23 @@ from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.pages.staff import changes_undo, others_changes
 from config.admin.parts import badges, batch_links
 from config.admin.parts.changelist import RowList
 from config.admin.parts.differences import kind_of
 from config.admin.parts.filters import ReceivedFilter
 from events.models import EventLog, RuleRun
 from integrations import audit
-from integrations.audit import Act
 from integrations.models import AuditEntry, Customer
-from rules import undoing
+from integrations.sentences import MINUTE, on, say
 
 MANY = 50
 # How many entries beyond a page's end are searched for the rest of a line.
 MOST_OF_A_LINE = 1000
 # For entries without a step: one Save may write several within this time.
 ONE_STEP = timedelta(seconds=2)
+# The choice of the filter What for all that happens at sign-in.
+SIGN_INS = "sign_ins"
 
 
 class _Among(admin.SimpleListFilter):
@@ -56,7 +58,23 @@ class WhoFilter(_Among):
 
 
 class ActFilter(_Among):
+    """The filter by act. Sign-ins change nothing, so they are shown only if asked for."""
+
     title, parameter_name, column = _("what"), "act", "act"
+    first_at_hand = True
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(SIGN_INS, say("Sign-ins")), *super().lookups(request, model_admin)]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
+        match self.value():
+            case None | "":
+                return queryset.exclude(act__in=others_changes.OF_SIGN_IN)
+            case value if value == SIGN_INS:
+                return queryset.filter(act__in=others_changes.OF_SIGN_IN)
+        return super().queryset(request, queryset)
 
     def label(self, value: str) -> str:
         return capfirst(AuditEntry(act=value).sentence)
@@ -73,6 +91,24 @@ class WhenFilter(ReceivedFilter):
     title, parameter_name, moment = _("when"), "when", "at"
 
 
+class OthersFilter(admin.SimpleListFilter):
+    """What others changed since a moment. The Overview leads to it; it offers no other choice."""
+
+    title, parameter_name = _("by others"), others_changes.SINCE
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        since = others_changes.moment(self.value())
+        if since is None:
+            return []
+        return [(str(self.value()), say("By others since {when}", when=on(since, MINUTE)))]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
+        since = others_changes.moment(self.value())
+        return others_changes.by_others(queryset, request, since) if since else queryset
+
+
 class ChangesList(RowList):
     """A page of entries, in which those of one act, person and moment form one line.
 
@@ -84,8 +120,7 @@ class ChangesList(RowList):
         entries = list(self.result_list)
         self.result_list = self._whole_lines(entries) if entries else []
         _note_customers(chain.from_iterable(line.line for line in self.result_list))
-        _note_what_can_be_undone(self.result_list)
-        _note_batches(request, self.result_list)
+        changes_undo.note(request, self.result_list)
 
     def _whole_lines(self, entries: list[Any]) -> list[Any]:
         newest, oldest = entries[0], entries[-1]
@@ -127,23 +162,35 @@ def _lines(entries: Iterable[Any]) -> list[Any]:
 
 def _is_of(line: Sequence[AuditEntry], entry: AuditEntry) -> bool:
     """Return whether the step that made the line made this entry. It changes no row twice."""
-    twice = any(each.number == entry.number for each in line)
+    twice = any(_same(each, entry, "act", "kind", "number") for each in line)
     return not twice and _is_alike(line[-1], entry)
 
 
 def _is_alike(one: AuditEntry, other: AuditEntry) -> bool:
-    same = ("act", "kind", "who", "place")
-    if not all(getattr(one, name) == getattr(other, name) for name in same):
+    if not _same(one, other, "who", "place"):
+        return False
+    batch = batch_links.number_of(one)
+    if batch is not None and batch == batch_links.number_of(other):
+        return True  # a batch does several acts
+    if not _same(one, other, "act", "kind"):
         return False
     if one.step is not None or other.step is not None:
         return one.step == other.step
     return abs(one.at - other.at) < ONE_STEP
 
 
+def _same(one: AuditEntry, other: AuditEntry, *names: str) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
 def _note_customers(entries: Iterable[Any]) -> None:
-    """Set `customer` on each entry of an event or action, whose own name does not say it."""
+    """Set `customer` on each entry: whom it is about, or its event or action."""
     entries = list(entries)
     whose: dict[tuple[str, str], Customer | None] = {}
+    own = str(Customer._meta.model_name)
+    numbers = [int(e.number) for e in entries if e.kind == own and e.number.isdecimal()]
+    for customer in Customer.objects.filter(pk__in=numbers) if numbers else ():
+        whose[own, str(customer.pk)] = customer
     for model in (EventLog, RuleRun):
         kind = str(model._meta.model_name)
         numbers = [int(e.number) for e in entries if e.kind == kind and e.number.isdecimal()]
@@ -152,50 +199,3 @@ def _note_customers(entries: Iterable[Any]) -> None:
             whose[kind, str(row.pk)] = row.customer
     for entry in entries:
         entry.customer = whose.get((entry.kind, entry.number))
-
-
-def _note_batches(request: HttpRequest, lines: Iterable[Any]) -> None:
-    """Set `batch` of each line to a link to the results of its batch.
-
-    "" if its entries are not of one batch, or if this person may not see it.
-    """
-    lines = list(lines)
-    known = batch_links.there(request, chain.from_iterable(line.line for line in lines))
-    for each in lines:
-        numbers = {batch_links.number_of(entry) for entry in each.line}
-        number = numbers.pop() if len(numbers) == 1 else None
-        each.batch = batch_links.link(request, number) if number in known else ""
-
-
-def _note_what_can_be_undone(lines: Iterable[Any]) -> None:
-    """Set what of each line can be undone.
-
-    `undoable`: it is one entry, the newest of its rule or of a product that is gone; pressing Undo
-    looks closer. `left`, for rules added or deleted in one step: how many rules of the step can be
-    undone, including those that a search left out, and `all_left` if all of them can. `undone`:
-    all of the line was undone.
-    """
-    lines = list(lines)
-    entries = [entry for line in lines for entry in line.line]
-    undone = undoing.undone(entries) | batch_links.undone(entries)
-    last = undoing.newest(entries)
-    steps = {each.pk: undoing.of_step(each) for each in lines if _is_step(each, last)}
-    left = {entry.pk for entry in undoing.left(chain.from_iterable(steps.values()))}
-    for each in lines:
-        step = steps.get(each.pk, ())
-        alone = len(each.line) == 1
-        each.undoable = alone and (each.pk in last or _is_product_gone(each))
-        each.left = len([entry for entry in step if entry.pk in left])
-        each.all_left = each.left == len(step)
-        each.undone = all(entry.pk in undone for entry in each.line)
-
-
-def _is_step(line: Any, last: Container[int]) -> bool:
-    """Whether the line added or deleted several rules at once, and some have not changed since."""
-    at_once = line.step is not None or len({entry.at for entry in line.line}) == 1
-    several = len(line.line) > 1 and line.act in {Act.RULE_ADDED, Act.RULE_DELETED}
-    return several and at_once and any(entry.pk in last for entry in line.line)
-
-
-def _is_product_gone(entry: AuditEntry) -> bool:
-    return entry.act == Act.PRODUCT_DELETED and not undoing.why_not(entry)

@@ -1,0 +1,120 @@
+"""What of each line of Changes can be undone, and what came of it."""
+
+from collections.abc import Container, Iterable, Sequence
+from itertools import chain
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Q
+from django.http import HttpRequest
+from django.urls import reverse
+
+from config.admin.menu import allowed
+from config.admin.pages import many
+from config.admin.pages.customers import by_hand
+from config.admin.pages.rules import undo_offers
+from config.admin.parts import batch_links
+from config.admin.parts.buttons import BACK
+from events.reports.batches import DONE
+from integrations.audit import Act
+from integrations.audit_values import RUN
+from integrations.models import AuditEntry, Product
+from rules import product_undoing, steps, undoing
+
+NO_STEP = steps.Step((), (), 0, 0)
+
+
+def note(request: HttpRequest, lines: Iterable[Any]) -> None:
+    """Set what of each line can be undone, and its batch. Takes the same queries for any number.
+
+    `undone`: all of the line was undone. `undoable`: it is one entry that can be undone, as far as
+    the list knows; pressing Undo looks closer. `left`, for a line of several rules: how many rules
+    of the step can be undone, including those that a search left out; `all_left`: all of them can;
+    `stay`: what became of the others.
+
+    `batch` is a link to the results of its batch, `batch_to_undo` the batch's number. They are ""
+    and None if the entries are not of one batch, or if this person may not do that. `give_back` are
+    links to the form that gives again what a person ended.
+    """
+    lines = list(lines)
+    entries = [*chain.from_iterable(line.line for line in lines)]
+    undone = undoing.undone(entries) | batch_links.undone(entries)
+    last = steps.newest(entries)
+    found = steps.every(
+        line for line in lines if _is_step(line, last) or line.act == Act.PRODUCT_DELETED
+    )
+    products = _products(lines)
+    batches = batch_links.there(request, entries)
+    give_back = links_to_give_back(request, entries)
+    for each in lines:
+        step = found.get(each.pk, NO_STEP)
+        of_product = _can_undo_product(each, products, step)
+        each.undoable = len(each.line) == 1 and (each.pk in last or of_product)
+        if each.act not in steps.OF_RULES:
+            step = NO_STEP
+        each.left = len(step.left)
+        each.all_left = len(step.left) == len(step.entries)
+        each.stay = undo_offers.stay(each.act, step)
+        each.undone = _is_undone(each.line, undone)
+        numbers = {batch_links.number_of(entry) for entry in each.line}
+        batch = batches.get(numbers.pop() or 0) if len(numbers) == 1 else None
+        each.batch = batch_links.link(request, batch.pk) if batch else ""
+        can_undo = batch and batch.new_ids and not each.undone and allowed(request, many.UNDOES)
+        each.give_back = give_back.get(each.pk, []) if len(each.line) == 1 else []
+        each.batch_to_undo = batch.pk if batch and can_undo else None
+
+
+def address_of_batch(number: int, back: str) -> str:
+    """Return the address of the page that shows what undoing a batch does, and then does it."""
+    return f"{reverse('admin:undo-batch')}?{urlencode({'number': number, BACK: back})}"
+
+
+def links_to_give_back(
+    request: HttpRequest, entries: Iterable[AuditEntry]
+) -> dict[int, list[tuple[str, str, str]]]:
+    """Return the links to the form that gives again what a person ended by hand, by entry."""
+    runs = {entry.pk: number for entry in entries if (number := _run_of(entry))}
+    links = by_hand.links_to_give_back(request, set(runs.values()))
+    return {pk: [links[number]] for pk, number in runs.items() if number in links}
+
+
+def _run_of(entry: AuditEntry) -> int | None:
+    """Return the number of the run that ended what this entry is about, None for other acts."""
+    if entry.act == Act.ENDED_NOW and entry.number.isdecimal():
+        return int(entry.number)
+    found = (entry.before or {}).get(RUN) if entry.act == Act.ACCESS_ENDED else None
+    return found if isinstance(found, int) else None
+
+
+def _is_undone(line: Iterable[AuditEntry], undone: Container[int]) -> bool:
+    """Return whether all of the line was undone; of a batch, what it did to each event."""
+    line = list(line)
+    of_batch = [each for each in line if each.act in DONE and batch_links.number_of(each)]
+    return all(each.pk in undone for each in of_batch or line)
+
+
+def _is_step(line: Any, last: Container[int]) -> bool:
+    """Whether the line is of several rules at once, and some have not changed since."""
+    at_once = line.step is not None or len({entry.at for entry in line.line}) == 1
+    several = len(line.line) > 1 and line.act in steps.OF_RULES
+    return several and at_once and any(entry.pk in last for entry in line.line)
+
+
+def _products(lines: Iterable[Any]) -> Sequence[Product]:
+    """Return the products that exist of those that were renamed or deleted."""
+    acts = {Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED}
+    changed = [line for line in lines if line.act in acts and line.number.isdecimal()]
+    numbers = [int(line.number) for line in changed]
+    known = [(line.before or {}).get("external_id", "") for line in changed]
+    found = Product.objects.filter(Q(pk__in=numbers) | Q(external_id__in=known))
+    return list(found) if changed else ()
+
+
+def _can_undo_product(entry: Any, products: Iterable[Product], step: steps.Step) -> bool:
+    same = next((each for each in products if str(each.pk) == entry.number), None)
+    if entry.act == Act.PRODUCT_DELETED:
+        there = same or any(product_undoing.is_again(each, entry) for each in products)
+        return bool(step.left) or not there
+    if entry.act != Act.PRODUCT_CHANGED or same is None:
+        return False
+    return product_undoing.is_renaming(entry) and product_undoing.is_named_by(same, entry)

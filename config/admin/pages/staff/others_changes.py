@@ -1,0 +1,89 @@
+"""What others changed since a moment: one line on the Overview, and the list that it leads to."""
+
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from django.contrib.auth.models import User
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.admin.menu import allowed
+from config.admin.parts.badges import brief
+from config.staff import last_visit
+from integrations.audit import BY_COMMAND, NOT_SIGNED_IN, Act
+from integrations.models import AuditEntry
+from integrations.sentences import MINUTE, grouped, on, say, say_count
+from rules.listing import listed
+
+SEES = "integrations.view_auditentry"
+# The parameter of the list's address that has the moment, in seconds since 1970.
+SINCE = "others"
+OF_SIGN_IN = (
+    Act.SIGNED_IN,
+    Act.SIGNED_OUT,
+    Act.SIGN_IN_FAILED,
+    Act.CONFIRM_FAILED,
+    Act.SECOND_FACTOR_FAILED,
+)
+# Acts that change nothing.
+LOOKS = (
+    *OF_SIGN_IN,
+    Act.ADDRESS_SHOWN,
+    Act.COMPARED,
+    Act.EXPORTED,
+    Act.LIST_DOWNLOADED,
+    Act.STUDENT_CHECKED,
+)
+# Up to how many entries are counted, and how many people are named.
+MOST, NAMED = 500, 2
+
+
+def by_others(
+    entries: QuerySet[AuditEntry], request: HttpRequest, since: datetime
+) -> QuerySet[AuditEntry]:
+    """Return those of the entries by which another person changed something after this moment."""
+    people = entries.exclude(who__in=[request.user.get_username(), NOT_SIGNED_IN])
+    people = people.exclude(who__endswith=BY_COMMAND)
+    return people.filter(at__gte=since).exclude(act__in=LOOKS)
+
+
+def moment(asked: str | None) -> datetime | None:
+    """Return the moment that an address names, None for anything else."""
+    number = asked or ""
+    if not (number.isascii() and number.isdecimal() and len(number) <= 10):
+        return None
+    return datetime.fromtimestamp(int(number), UTC)
+
+
+def since_last_visit(request: HttpRequest) -> SafeString | str:
+    """Note this look at the Overview. Return what others changed since the last visit, and a link.
+
+    For example "Since your last visit on 26 Nov 14:02, Ben changed 3 things. See them". "" if
+    nobody changed anything, or for a person who may not see Changes.
+    """
+    last = last_visit.note(request) if allowed(request, SEES) else None
+    if last is None:
+        return ""
+    since = last.replace(microsecond=0)
+    # In no order: the index of the moments then finds them, however few there are.
+    entries = by_others(AuditEntry.objects.order_by(), request, since)
+    person = User.objects.filter(username=OuterRef("who")).values("first_name")
+    named = entries.annotate(called=Subquery(person[:1]))
+    found = list(named.values_list("who", "called", "step", "pk")[:MOST])
+    if not found:
+        return ""
+    number = len({pk if step is None else -step for *_, step, pk in found})
+    text = say_count(
+        number,
+        "Since your last visit on {when}, {who} changed 1 thing.",
+        "Since your last visit on {when}, {who} changed {number} things.",
+        number=grouped(number) + ("+" if len(found) == MOST else ""),
+        when=on(since, MINUTE),
+        who=listed(sorted({brief(called or who) for who, called, *_ in found}), NAMED),
+    )
+    asked = urlencode({SINCE: int(since.timestamp())})
+    page = f"{reverse('admin:integrations_auditentry_changelist')}?{asked}"
+    return format_html('{} <a href="{}">{}</a>', text, page, say("See them"))
