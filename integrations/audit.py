@@ -24,7 +24,7 @@ from django.db import transaction
 from django.db.models import Model
 
 from integrations import sentences
-from integrations.audit_values import Values, name_of, shown, stored, values, whole
+from integrations.audit_values import Values, all_values, entry_values, name_of, stored, values
 from integrations.models.audit import Act, AuditEntry, AuditUnlock
 from integrations.redaction import ERASED
 from integrations.sentences import Said, say
@@ -157,14 +157,14 @@ def record_each(
 
 def record_added(act: Act, rows: Iterable[Model]) -> None:
     """Add an entry for each new row, with its values."""
-    record_each(act, rows, after=lambda row: whole(values(row)))
+    record_each(act, rows, after=lambda row: all_values(values(row)))
 
 
 def record_deleted(
     act: Act, rows: Iterable[Model], *, undoes: Mapping[int, int] | None = None
 ) -> None:
     """Add an entry for each row that is about to be deleted, with its values."""
-    record_each(act, rows, before=lambda row: whole(values(row)), undoes=undoes)
+    record_each(act, rows, before=lambda row: all_values(values(row)), undoes=undoes)
 
 
 def record_change(act: Act, row: Model, before: Values) -> AuditEntry | None:
@@ -187,15 +187,15 @@ def record_difference(
     """
     if not (before and after):
         # The subject is new or deleted, so no secret was replaced.
-        before, after = whole(before), whole(after)
+        before, after = all_values(before), all_values(after)
     names = [name for name in before | after if before.get(name) != after.get(name)]
     if not names:
         return None
     return record(
         act,
         subject,
-        before=shown(before, names, old=True),
-        after=shown(after, names, old=False),
+        before=entry_values(before, names, old=True),
+        after=entry_values(after, names, old=False),
         note=note,
         undoes=undoes,
     )

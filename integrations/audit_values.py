@@ -60,7 +60,7 @@ def _value(row: Model, name: str) -> Any:
     return {"number": other.pk, "name": name_of(other)} | getattr(other, "audited_besides", {})
 
 
-def shown(found: Values, names: list[str], *, old: bool) -> Values | None:
+def entry_values(found: Values, names: list[str], *, old: bool) -> Values | None:
     """Return what an entry stores of the named values. A secret only shows that it was replaced.
 
     `old` means the values before the change; those leave secrets out.
@@ -78,6 +78,6 @@ def shown(found: Values, names: list[str], *, old: bool) -> Values | None:
     return kept
 
 
-def whole(found: Values) -> Values:
+def all_values(found: Values) -> Values:
     """Return all values of a row without the secrets."""
     return {name: value for name, value in found.items() if not isinstance(value, Secret)}

@@ -30,7 +30,7 @@ def times_seen(password: str, *, url: str) -> int:
         seconds=SECONDS,
         largest=LARGEST_ANSWER,
     )
-    if reply.status != 200 or reply.cut is not None:
+    if reply.status != 200 or reply.fault is not None:
         unanswered = say("The service of breached passwords does not answer.")
         raise Retry(unanswered, status=reply.status)
     for line in reply.text.splitlines():

@@ -5,7 +5,7 @@ from integrations.exchanges import Exchange
 from integrations.models import ApiCall, Integration
 
 
-def kept(exchange: Exchange, integration: Integration, *, run_id: int | None = None) -> ApiCall:
+def as_row(exchange: Exchange, integration: Integration, *, run_id: int | None = None) -> ApiCall:
     """Return the exchange as an unsaved row."""
     return ApiCall(
         integration=integration,

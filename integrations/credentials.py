@@ -11,7 +11,7 @@ from django.urls import reverse
 from integrations import audit, rate_limit, secrets
 from integrations.audit import Act
 from integrations.models import CallBudget, Integration, Marketplace, WebhookSecret
-from integrations.sentences import YEAR, Said, joined, on, say
+from integrations.sentences import YEAR, Said, format_day, joined, say
 
 # How long a replaced address keeps working: a person has to enter the new one in SamCart.
 OVERLAP = timedelta(days=7)
@@ -132,7 +132,7 @@ def expiry_warning(integration: Integration, today: date) -> str:
 
 def _end_of_token(integration: Integration, end: date, days_left: int) -> Said:
     if days_left < 0:
-        day = on(end, YEAR)
+        day = format_day(end, YEAR)
         return say("The access token of {name} expired on {day}.", name=integration, day=day)
     if days_left == 0:
         return say("The access token of {name} expires today.", name=integration)
@@ -141,6 +141,6 @@ def _end_of_token(integration: Integration, end: date, days_left: int) -> Said:
     return say(
         "The access token of {name} expires on {day}, in {number} days.",
         name=integration,
-        day=on(end, YEAR),
+        day=format_day(end, YEAR),
         number=days_left,
     )

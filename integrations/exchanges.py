@@ -83,7 +83,7 @@ class Request:
     look_up: LookUp = look_up
 
 
-class Cut(StrEnum):
+class CallFault(StrEnum):
     """The reason why a call ended before its answer was complete."""
 
     NOT_USABLE = "not usable"  # the request cannot be sent as it is
@@ -107,7 +107,7 @@ class Reply:
     status: int | None
     headers: Mapping[str, str]
     text: str
-    cut: Cut | None
+    fault: CallFault | None
     detail: str = ""  # for NO_CERTIFICATE: OpenSSL's reason
 
 
@@ -211,39 +211,39 @@ def _send(request: Request) -> Reply:
                 status, answered = response.status_code, response.headers
                 cut = _read(response, received, request.largest)
         except _WIRE_ERRORS as error:
-            cut, detail = _cut(error, call), _certificate_fault(error)
+            cut, detail = _fault_of(error, call), _certificate_fault(error)
     del received[request.largest :]
     return Reply(status, answered, request.hide(text_of(received)), cut, detail)
 
 
-def _read(response: requests.Response, received: bytearray, largest: int) -> Cut | None:
+def _read(response: requests.Response, received: bytearray, largest: int) -> CallFault | None:
     """Append the decoded body to `received`, and stop soon after it exceeds `largest` bytes."""
     while chunk := response.raw.read1(_CHUNK, decode_content=True):
         received += chunk
         if len(received) > largest:
-            return Cut.TOO_LARGE
+            return CallFault.TOO_LARGE
     return None
 
 
-def _cut(error: Exception, call: CallDeadline) -> Cut:
+def _fault_of(error: Exception, call: CallDeadline) -> CallFault:
     timed_out = call.is_over or bool(_cause(error, TimeoutError))
     if call.stage is Stage.START:
-        return Cut.NOT_USABLE
+        return CallFault.NOT_USABLE
     if call.stage is Stage.SENT:
-        return Cut.NO_ANSWER_IN_TIME if timed_out else Cut.BROKEN_OFF
+        return CallFault.NO_ANSWER_IN_TIME if timed_out else CallFault.BROKEN_OFF
     if _cause(error, AddressNotAllowed):
-        return Cut.NOT_ALLOWED
+        return CallFault.NOT_ALLOWED
     if call.stage is Stage.LOOK_UP:
-        return Cut.NO_ADDRESS
+        return CallFault.NO_ADDRESS
     secure = call.stage is Stage.SECURE
     if secure and _cause(error, ssl.SSLCertVerificationError):
-        return Cut.NO_CERTIFICATE
+        return CallFault.NO_CERTIFICATE
     if timed_out:
-        return Cut.NOT_IN_TIME
+        return CallFault.NOT_IN_TIME
     if secure:
-        return Cut.NO_TLS
+        return CallFault.NO_TLS
     refused = _cause(error, ConnectionRefusedError)
-    return Cut.CONNECTION_REFUSED if refused else Cut.UNREACHABLE
+    return CallFault.CONNECTION_REFUSED if refused else CallFault.UNREACHABLE
 
 
 def _certificate_fault(error: Exception) -> str:

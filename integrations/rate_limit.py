@@ -97,7 +97,7 @@ def spacing(calls_per_minute: int | None = None) -> tuple[float, float]:
     return gap, (burst - 1) * gap
 
 
-def take(site: int, *, max_wait: float, pause: float | None = None) -> float:
+def take_slot(site: int, *, max_wait: float, pause: float | None = None) -> float:
     """Take the next slot of a Thinkific site. Return the seconds to wait for it, up to `max_wait`.
 
     A paused site gives no slot, unless its pause ends within `pause` seconds; `pause` is for calls
@@ -115,7 +115,7 @@ def take(site: int, *, max_wait: float, pause: float | None = None) -> float:
     row = _run(_LOOK, values)
     if row is None:
         CallBudget.objects.get_or_create(integration_id=site)
-        return take(site, max_wait=max_wait, pause=pause)
+        return take_slot(site, max_wait=max_wait, pause=pause)
     why, blocked_for, slot_in = row
     if why and (pause is None or blocked_for > pause):
         raise SiteBlocked(why, blocked_for)

@@ -61,7 +61,8 @@ class Redactor:
         if not isinstance(value, dict):
             return value
         if any(
-            "mail" in str(key).casefold() and self._is_hers(each) for key, each in value.items()
+            "mail" in str(key).casefold() and self._is_mentioned(each)
+            for key, each in value.items()
         ):
             return _blank(value)
         return {self._key(key): self.data(each) for key, each in value.items()}
@@ -74,15 +75,15 @@ class Redactor:
             return [part for each in value for part in self.parts(each)]
         if not isinstance(value, dict):
             return []
-        if any(self._is_hers(each) for each in (*value, *value.values())):
+        if any(self._is_mentioned(each) for each in (*value, *value.values())):
             return [value]
         return [part for each in value.values() for part in self.parts(each)]
 
-    def _is_hers(self, value: Any) -> bool:
+    def _is_mentioned(self, value: Any) -> bool:
         return isinstance(value, str) and bool(self._address.search(value))
 
     def _key(self, key: Any) -> Any:
-        return self.data(key) if self._is_hers(key) else key
+        return self.data(key) if self._is_mentioned(key) else key
 
     def _sentence(self, sentence: Said) -> Said:
         """Return the sentence without the person, still translatable if possible."""

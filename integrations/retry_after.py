@@ -16,11 +16,11 @@ def seconds(headers: Mapping[str, str], now: datetime) -> float | None:
 
     `headers` must ignore the case of names, as the headers of `requests` do.
     """
-    asked = after(headers.get("Retry-After", ""), there(headers, now))
+    asked = seconds_after(headers.get("Retry-After", ""), server_time(headers, now))
     return None if asked is None else clamp(asked)
 
 
-def there(headers: Mapping[str, str], now: datetime) -> datetime:
+def server_time(headers: Mapping[str, str], now: datetime) -> datetime:
     """Return the time of an answer by its own `Date` header, or else `now` (aware).
 
     Other times in the answer are compared with it, so a wrong clock on either side does not matter.
@@ -28,13 +28,13 @@ def there(headers: Mapping[str, str], now: datetime) -> datetime:
     return date(headers.get("Date", "")) or now
 
 
-def after(text: str, there: datetime) -> float | None:
+def seconds_after(text: str, there: datetime) -> float | None:
     """Return the seconds after `there` that `text` means: a number of seconds or an HTTP date."""
     asked = number(text)
-    return until(text, there) if asked is None else asked
+    return seconds_until(text, there) if asked is None else asked
 
 
-def until(text: str, there: datetime) -> float | None:
+def seconds_until(text: str, there: datetime) -> float | None:
     """Return the seconds from `there` to an HTTP date, or None if `text` is not a date."""
     moment = date(text)
     return None if moment is None else (moment - there).total_seconds()

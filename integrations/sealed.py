@@ -56,7 +56,7 @@ def is_text_sealed(stored: str) -> bool:
     return stored.startswith(_TEXT_MARK)
 
 
-def renewed(stored: bytes) -> bytes:
+def reseal(stored: bytes) -> bytes:
     """Return the stored body sealed with the first key, unchanged if it already is.
 
     Raises SecretUnreadable.
@@ -66,7 +66,7 @@ def renewed(stored: bytes) -> bytes:
     return seal(reveal(stored))
 
 
-def renewed_text(stored: str) -> str:
+def reseal_text(stored: str) -> str:
     """Return the stored text sealed with the first key, unchanged if it already is.
 
     Raises SecretUnreadable.

@@ -83,7 +83,7 @@ def joined(parts: Iterable[object], by: str = " ") -> Said:
     return _made({"all": [_source(part) for part in parts if part], "by": by})
 
 
-def on(day: date, pattern: str = "") -> Said:
+def format_day(day: date, pattern: str = "") -> Said:
     """Write a day: "23 Nov", with the year unless it is this year. A datetime counts as its day.
 
     `pattern` is one of DAY, YEAR, MINUTE ("23 Nov 14:02"), FULL, which adds the time zone, or LONG
@@ -92,14 +92,14 @@ def on(day: date, pattern: str = "") -> Said:
     return _made({"at": day.isoformat(), "as": pattern})
 
 
-def grouped(number: float) -> str:
+def format_number(number: float) -> str:
     """Write a number as the active language does: "1,204"."""
     return str(number_format(number, use_l10n=True, force_grouping=True))
 
 
-def at(moment: datetime) -> Said:
+def format_time(moment: datetime) -> Said:
     """Write a time to the minute: "23 Nov 14:02"."""
-    return on(moment, MINUTE)
+    return format_day(moment, MINUTE)
 
 
 def _made(source: Source) -> Said:
@@ -128,7 +128,7 @@ def _text(source: Source) -> str:
     if isinstance(source, str):
         return source
     if isinstance(source, int | float):
-        return grouped(source)
+        return format_number(source)
     for kind, made in _KINDS.items():
         if kind in source:
             return made(source)

@@ -15,7 +15,7 @@ from integrations.models import AuditEntry, Destination
 from rules.models import Rule
 
 # The fields that decide who gets what from a rule.
-LEADS = ("action", "destination", "integration", "product", "trigger")
+DEFINING_FIELDS = ("action", "destination", "integration", "product", "trigger")
 CHANGED_MEANWHILE = _(
     "Somebody else changed these rules at the same moment. Look again, then save again."
 )
@@ -67,7 +67,7 @@ def on_since(rule: Rule) -> datetime | None:
     return None
 
 
-def give_instead(rules: Iterable[Rule], destination: Destination, *, on: bool) -> None:
+def point_to(rules: Iterable[Rule], destination: Destination, *, on: bool) -> None:
     """Point these rules to another course or bundle; with `on`, also turn them on.
 
     Changes all rules or none. Raises ValidationError if one would be invalid or a duplicate.

@@ -69,13 +69,13 @@ def by_place(places: Places) -> Places:
     return _some(of_products), _some(of_accounts)
 
 
-def that_give(places: Places) -> Places:
+def still_giving(places: Places) -> Places:
     """Return the leftover rules of places where one still gives a course. Takes no query."""
     of_products, of_accounts = by_place(places)
     return _giving(of_products), _giving(of_accounts)
 
 
-def judged(product: Product | None, rules: Iterable[Rule]) -> list[Leftover]:
+def of_product(product: Product | None, rules: Iterable[Rule]) -> list[Leftover]:
     """Return the leftover rules of this product, or global ones if None, and how each is settled.
 
     `rules` are those of the product and the global ones of its account, on or off; for global
@@ -88,17 +88,17 @@ def judged(product: Product | None, rules: Iterable[Rule]) -> list[Leftover]:
     given = {rule.destination: None for rule in pairing.given(product, own)}
     # The product's own rules count even when off, because the same rule cannot be added twice.
     there = {
-        _does(rule, rule.destination_id)
+        _effect(rule, rule.destination_id)
         for rule in rules
         if rule in own or (rule.enabled and rule.product_id is None)
     }
     found = []
     for rule in of_place(own, others):
         fitting = [each for each in given if each is not None and _fits(rule, each)]
-        open_ = [each for each in fitting if _does(rule, each.pk) not in there]
+        open_ = [each for each in fitting if _effect(rule, each.pk) not in there]
         if len(open_) == 1:
             found.append(Leftover(rule, open_[0]))
-            there.add(_does(rule, open_[0].pk))
+            there.add(_effect(rule, open_[0].pk))
         else:
             found.append(Leftover(rule, doubled=bool(fitting) and not open_))
     return found
@@ -115,7 +115,7 @@ def concerning_all(account: int) -> QuerySet[Rule]:
     return Rule.objects.filter(Q(marketplace=account, product=None) | same).with_names()
 
 
-def left_by(chosen: Set[int]) -> QuerySet[Rule]:
+def left_over_without(chosen: Set[int]) -> QuerySet[Rule]:
     """Return the rules that would be left over if the rules with the `chosen` pks were deleted.
 
     They end or give back what only the chosen rules give. Rules that are left over already are not
@@ -166,7 +166,7 @@ def _left_by(chosen: Set[int], own: Sequence[RuleFacts], known: Iterable[RuleFac
     ]
 
 
-def settle(leftovers: Sequence[Leftover]) -> tuple[int, int]:
+def resolve(leftovers: Sequence[Leftover]) -> tuple[int, int]:
     """Point rules to their `instead` and delete the doubled ones, all or none.
 
     Returns how many were changed and how many were deleted. Raises ValidationError.
@@ -176,7 +176,7 @@ def settle(leftovers: Sequence[Leftover]) -> tuple[int, int]:
     with changing.all_or_none():
         for each in changed:
             assert each.instead is not None
-            changing.give_instead([each.rule], each.instead, on=False)
+            changing.point_to([each.rule], each.instead, on=False)
         changing.delete(Rule.objects.filter(pk__in=doubled))
     return len(changed), len(doubled)
 
@@ -206,5 +206,5 @@ def _fits(rule: Rule, other: Destination) -> bool:
     return (other.kind, other.integration_id) == (rule.spec.target, rule.integration_id)
 
 
-def _does(rule: Rule, destination: int | None) -> tuple[object, ...]:
+def _effect(rule: Rule, destination: int | None) -> tuple[object, ...]:
     return rule.trigger, rule.action, destination

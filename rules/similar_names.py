@@ -9,7 +9,7 @@ COMMON = frozenset({"a", "an", "and", "the", "for", "of", "in", "on", "to", "wit
 # The share of common words from which two names are similar; 1 means all words.
 ENOUGH = 0.5
 # If more names than this are equally similar, none of them is a useful guess.
-MOST = 2
+MAX_GUESSES = 2
 
 
 class SimilarNames:
@@ -32,7 +32,7 @@ class SimilarNames:
         }
         best = max(score.values(), default=0.0)
         found = [key for key in score if score[key] == best]
-        return sorted(found) if best >= ENOUGH and len(found) <= MOST else []
+        return sorted(found) if best >= ENOUGH and len(found) <= MAX_GUESSES else []
 
 
 def _words(name: str) -> frozenset[str]:

@@ -22,7 +22,8 @@ LONGEST_STEP = timedelta(minutes=10)
 class Step:
     """What one step did to rules, and what has become of it.
 
-    `left` are the entries that can be undone. Of the other rules, `there` exist and `gone` do not.
+    `still_standing` are the entries that can be undone. Of the other rules, `there` exist and
+    `gone` do not.
     """
 
     entries: Sequence[AuditEntry]
@@ -46,7 +47,7 @@ def every(entries: Iterable[AuditEntry]) -> dict[int, Step]:
     """
     found = _of_steps(entries)
     of_all = [*chain.from_iterable(found.values())]
-    standing = {each.pk for each in left(of_all)}
+    standing = {each.pk for each in still_standing(of_all)}
     others = [int(each.number) for each in of_all if each.pk not in standing]
     rules = Rule.objects.filter(pk__in=others).values_list("pk", flat=True) if others else ()
     exist = {str(number) for number in rules}
@@ -60,7 +61,7 @@ def _step(entries: Sequence[AuditEntry], standing: set[int], exist: set[str]) ->
     return Step(entries, undoable, there, len(others) - there)
 
 
-def left(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
+def still_standing(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
     """Return which of these changes of rules still stand.
 
     Each is the last change of its rule. A deleted rule does not exist again, and an added or

@@ -13,9 +13,9 @@ from integrations.models import AuditEntry, Product
 from integrations.sentences import joined, say
 from rules import changing, product_undoing
 from rules.models import Rule
-from rules.steps import OF_RULES, left, of_step
+from rules.steps import OF_RULES, of_step, still_standing
 
-UNDOABLE = {*OF_RULES, Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED}
+UNDOABLE_ACTS = {*OF_RULES, Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED}
 CHANGED_SINCE = _("The rule was changed since. Undo the later change first, or edit the rule.")
 
 
@@ -48,7 +48,7 @@ def undo_step(entry: AuditEntry) -> Restored:
     """
     if entry.act == Act.PRODUCT_DELETED and (reason := why_not(entry)):
         raise ValueError(reason)
-    found = left(of_step(entry))
+    found = still_standing(of_step(entry))
     numbers = [product_undoing.number_in(each) for each in [entry, *found]]
     try:
         with changing.all_or_none():
@@ -75,9 +75,9 @@ def undo(entry: AuditEntry) -> Rule:
         raise ValueError(" ".join(error.messages)) from None
 
 
-def undone(entries: Iterable[AuditEntry]) -> set[int]:
+def undone_changes(entries: Iterable[AuditEntry]) -> set[int]:
     """Return the pks of the given changes that were undone, unless that undo was undone, too."""
-    subjects = {each.pk: (each.kind, each.number) for each in entries if each.act in UNDOABLE}
+    subjects = {each.pk: (each.kind, each.number) for each in entries if each.act in UNDOABLE_ACTS}
     if not subjects:
         return set()
     kinds, numbers = zip(*subjects.values(), strict=True)
@@ -179,6 +179,6 @@ def _why_not_product(entry: AuditEntry) -> str:
     if product is None:
         account = (entry.before or {}).get("marketplace") or {}
         return say("{name} is not there any more.", name=account.get("name", ""))
-    if product._state.adding or left(of_step(entry)):
+    if product._state.adding or still_standing(of_step(entry)):
         return ""
     return say("{name} is there again.", name=product.name)

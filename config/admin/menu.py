@@ -13,7 +13,7 @@ from events.models import RuleRun
 from integrations.sentences import Text
 
 SUPERUSER = "superuser"
-MANY = 100
+MAX_FAILED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +150,5 @@ def _is_here(request: HttpRequest, entry: Entry, address: str) -> bool:
 def _failed() -> str:
     """Return how many actions failed, as "99+" from a hundred on; "" for none."""
     failed = RuleRun.objects.filter(status=RuleRun.Status.FAILED)
-    number = failed.order_by()[:MANY].count()
-    return "" if not number else f"{MANY - 1}+" if number == MANY else str(number)
+    number = failed.order_by()[:MAX_FAILED].count()
+    return "" if not number else f"{MAX_FAILED - 1}+" if number == MAX_FAILED else str(number)

@@ -1,7 +1,16 @@
 """All pages of the admin. Importing this registers those that belong to a model."""
 
 from config.admin import unregistered
-from config.admin.pages import alerts, compare, csv_lists, help, many, queue, search, undo_batch
+from config.admin.pages import (
+    alerts,
+    bulk_actions,
+    compare,
+    csv_lists,
+    help,
+    queue,
+    search,
+    undo_batch,
+)
 from config.admin.pages.account import my_account, second_factor, sessions
 from config.admin.pages.customers import by_hand, customers, letter, person_data
 from config.admin.pages.integrations import integrations, samcart
@@ -34,7 +43,7 @@ PAGES: list[Page] = [
     *refunded.PAGES,
     *left_over.PAGES,
     *undo_step.PAGES,
-    *many.PAGES,
+    *bulk_actions.PAGES,
     *undo_batch.PAGES,
     *by_hand.PAGES,
     *person_data.PAGES,

@@ -8,7 +8,7 @@ from config.staff import roles
 def let_roles(apps: Any, schema_editor: Any) -> None:
     """Viewer sees names and results; only what is new is changed in the other groups."""
     roles.add(apps, "integrations.view_auditentry")
-    roles.take(apps, "events.view_delivery")
+    roles.revoke(apps, "events.view_delivery")
 
 
 class Migration(migrations.Migration):

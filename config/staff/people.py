@@ -55,7 +55,7 @@ def user_name(typed: str) -> str:
     return next((name for name in (typed, typed.lower(), *meant) if name in meant), typed)
 
 
-def shown(person: User) -> str:
+def display_name(person: User) -> str:
     """Return the person's name, or else the user name."""
     return person.get_full_name() or person.get_username()
 
@@ -82,7 +82,7 @@ def check(person: User, *, email: str, role: str, by: User) -> None:
             raise ValueError(
                 say(
                     "There is no role {role} any more. Make it again under Roles.",
-                    role=roles.shown(role),
+                    role=roles.display_name(role),
                 )
             )
 

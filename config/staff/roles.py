@@ -93,7 +93,7 @@ MEANINGS: dict[str, Text] = {
 }
 
 
-def shown(name: str) -> str:
+def display_name(name: str) -> str:
     """Return the name of a role, or of SEVERAL, in the language of the reader.
 
     Roles that an owner added keep the name that they were given.
@@ -121,7 +121,7 @@ def add(apps: Any, code: str) -> None:
             group.permissions.add(_permission(apps, code))
 
 
-def take(apps: Any, code: str) -> None:
+def revoke(apps: Any, code: str) -> None:
     """Take this permission from the groups of ROLES that do not have it there."""
     for group in apps.get_model("auth.Group")._default_manager.filter(name__in=ROLES):
         if code not in ROLES[group.name]:

@@ -14,7 +14,7 @@ from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from config.admin.parts import badges, buttons, changed, followed
+from config.admin.parts import badges, batch_message, buttons, changed
 from config.admin.parts.buttons import Buttons
 from events.models import RuleRun
 from events.reports import backlog
@@ -141,9 +141,9 @@ def back_here(context: RequestContext) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def follow_up(context: RequestContext, message: Message) -> followed.Followed | None:
+def follow_up(context: RequestContext, message: Message) -> batch_message.BatchMessage | None:
     """Return the batch that this message follows, with how far it is; None if it follows none."""
-    return followed.of(message, back=context["request"].get_full_path())
+    return batch_message.read(message, back=context["request"].get_full_path())
 
 
 @register.filter

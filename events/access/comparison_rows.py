@@ -35,7 +35,7 @@ class People:
 
 
 @dataclass(frozen=True, slots=True)
-class Differs:
+class DifferingEnrollment:
     """An enrollment that differs from the ledger, and the customers who are its student."""
 
     shown: Enrollment
@@ -54,7 +54,7 @@ class PageResult:
     asked_at: datetime
     seen: Collection[int]
     alone: Collection[int]
-    differing: Sequence[Differs]
+    differing: Sequence[DifferingEnrollment]
 
 
 def compare_page(run: ComparisonRun, page: Iterable[Enrollment], asked_at: datetime) -> PageResult:
@@ -74,7 +74,7 @@ def compare_page(run: ComparisonRun, page: Iterable[Enrollment], asked_at: datet
             # The list of one course cannot show that a whole bundle is there.
             alone |= {result.grant.pk} if not result.grant.course_ids else set()
         elif result.kind is not None and each.user_id not in people.administrators:
-            differing.append(Differs(each, result, customers))
+            differing.append(DifferingEnrollment(each, result, customers))
     # Skip students with an action under way: the next comparison sees them, or they are asked about
     # alone.
     whom = {customer for each in differing for customer in each.customers}
@@ -120,7 +120,7 @@ def _of(run: ComparisonRun, customers: Collection[int], course: int) -> QuerySet
     return run.findings.filter(course_id=course, customer__in=customers, kind__in=kinds)
 
 
-def _as_shown(differs: Differs) -> dict[str, Any]:
+def _as_shown(differs: DifferingEnrollment) -> dict[str, Any]:
     """Return the columns of a finding that say what Thinkific shows."""
     shown = differs.shown
     return {
@@ -133,13 +133,13 @@ def _as_shown(differs: Differs) -> dict[str, Any]:
     }
 
 
-def _note(run: ComparisonRun, differs: Differs) -> None:
+def _note(run: ComparisonRun, differs: DifferingEnrollment) -> None:
     """Update the finding of a listed student for whom Thinkific shows something else."""
     listed = _of(run, differs.customers, differs.shown.course_id).filter(kind=Kind.UNSEEN)
     listed.update(**_as_shown(differs), found_at=Now())
 
 
-def _finding(run: ComparisonRun, differs: Differs) -> ComparisonFinding:
+def _finding(run: ComparisonRun, differs: DifferingEnrollment) -> ComparisonFinding:
     """Return a finding about a student to whom the ledger does not give the course."""
     number, name = run.course
     grant = differs.result.grant

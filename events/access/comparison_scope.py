@@ -47,7 +47,7 @@ def take_over(site: Integration) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedGrants:
     """Some grants of the site, up to `last_grant`, and the courses that they give.
 
     `given` pairs grants with course numbers; `names` is {number: name}.
@@ -58,7 +58,7 @@ class Listed:
     names: dict[int, str]
 
 
-def list_some(run: ComparisonRun) -> Listed | None:
+def list_some(run: ComparisonRun) -> ListedGrants | None:
     """Return what the site's next grants give, or None if there are no more. Reads only."""
     active = Grant.objects.active().filter(integration=run.integration, pk__gt=run.last_grant)
     chunk = list(active.order_by("pk")[:CHUNK])
@@ -66,10 +66,10 @@ def list_some(run: ComparisonRun) -> Listed | None:
         return None
     given = _given_by(run.integration_id, chunk)
     names = named(run.integration, {number for _, number in given})
-    return Listed(chunk[-1].pk, given, names)
+    return ListedGrants(chunk[-1].pk, given, names)
 
 
-def write_listed(run: ComparisonRun, listed: Listed) -> None:
+def write_listed(run: ComparisonRun, listed: ListedGrants) -> None:
     """Record who should have these courses. Call it inside a transaction."""
     known = dict(run.courses)
     new = [[number, name] for number, name in listed.names.items() if number not in known]

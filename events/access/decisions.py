@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from django.utils import timezone
 
-from events.access import ambiguity, holdings, ledger, lock, pending, sentences, whose
+from events.access import ambiguity, event_student, holdings, ledger, lock, pending, sentences
 from events.access.book import Book, courses_of, log_of
 from events.access.ledger import Change, Judgment, Sale
 from events.models import EventLog, Grant, History, RuleRun
@@ -51,7 +51,7 @@ class Decisions:
         sales: Iterable[Sale],
         *,
         flush: Callable[[], None] = lambda: None,
-        find: whose.Find = whose.find_or_make,
+        find: event_student.Find = event_student.find_or_make,
     ) -> None:
         self._book = Book(sales)
         self._flush, self._find = flush, find
@@ -65,12 +65,12 @@ class Decisions:
             self._flush()
 
     def student(self, event: EventLog, integration: Integration) -> Customer | None:
-        """Return the student of the event at the integration. Raises whose.BadStudentEmail.
+        """Return the student of the event at the integration. Raises event_student.BadStudentEmail.
 
         Call it for all integrations of an event before anything is decided on the event.
         """
         rows = self._book.of(event)
-        found = whose.student(event, integration, rows, self._log, self._find)
+        found = event_student.resolve(event, integration, rows, self._log, self._find)
         if found is not None and found.pk is None and event.trigger != Trigger.PRODUCT_PURCHASED:
             self._flush()  # the student's grants are looked up by pk
         return found
@@ -250,7 +250,7 @@ def decide_alone(run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
         return
     decisions = Decisions([Sale.of(event)])
     assert run.integration is not None
-    with suppress(whose.BadStudentEmail):  # keep the customer that a person has set
+    with suppress(event_student.BadStudentEmail):  # keep the customer that a person has set
         run.customer = decisions.student(event, run.integration) or run.customer
     if settled is Settled.ANYWAY:
         decisions.force(event, run)

@@ -69,7 +69,7 @@ def add(addresses: Iterable[str], sales: Iterable[SaleIds]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ErasureList:
     """The whole list, with every key it has had."""
 
     keys: tuple[bytes, ...]
@@ -88,7 +88,7 @@ class Listed:
         )
 
 
-def listed(addresses: Collection[str]) -> set[str]:
+def erased_among(addresses: Collection[str]) -> set[str]:
     """Return those of these addresses that are on the database's list."""
     if not addresses:
         return set()
@@ -114,7 +114,7 @@ def has_sale(address: str, sale: SaleIds) -> bool:
     return Erasure.objects.filter(digest__in=digests).exists()
 
 
-def restore() -> Listed:
+def restore() -> ErasureList:
     """Merge the lists in the file and in the database, and return the merged list.
 
     The database may come from an older backup. Raises OSError if the file cannot be read or
@@ -130,9 +130,9 @@ def restore() -> Listed:
     stored = set(Erasure.objects.values_list("digest", flat=True))
     known = _known_key()
     if known is None:
-        return Listed((), frozenset())
+        return ErasureList((), frozenset())
     _append([{ENTRY: digest} for digest in sorted(stored - entries)])
-    return Listed(tuple({*keys, known}), frozenset(stored))
+    return ErasureList(tuple({*keys, known}), frozenset(stored))
 
 
 def _digest(key: bytes, *parts: str) -> str:

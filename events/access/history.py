@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from events.access import whose
+from events.access import event_student
 from events.access.book import logged
 from events.access.decisions import Decisions
 from events.access.done_before import DoneBefore
@@ -145,7 +145,7 @@ class _Past(Decisions):
 
     def payer(self, event: EventLog) -> Customer | None:
         """Return the student: at the time of these actions, no field could name another one."""
-        return whose.payer(event, self._book.of(event), self._log)
+        return event_student.payer(event, self._book.of(event), self._log)
 
     def _log(self, sale: Sale) -> list[EventLog]:
         return [event for event in self._events if sale.is_same(Sale.of(event))]

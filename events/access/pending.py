@@ -16,7 +16,7 @@ from events.access.ledger import Change, Sale
 from events.models import EventLog, Grant, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import BRAKED, DELAYED, RuleRunQuerySet
-from integrations.sentences import YEAR, Said, on, say, say_count
+from integrations.sentences import YEAR, Said, format_day, say, say_count
 from rules import actions
 from rules.triggers import Trigger
 
@@ -52,7 +52,8 @@ def wait(
         ends_at = event.received_at + timedelta(days=run.rule.delay_days)
         run.code, run.next_attempt_at = DELAYED, ends_at
         run.message = say(
-            "The access ends on {day}, unless it is paid for again by then.", day=on(ends_at)
+            "The access ends on {day}, unless it is paid for again by then.",
+            day=format_day(ends_at),
         )
         run.grant = next((row for row in open_rows if row.pk), None)
         return True
@@ -76,13 +77,13 @@ def wait_until(run: RuleRun, last: date) -> None:
     """
     today = timezone.localdate()
     if last < today:
-        over = on(last, YEAR)
+        over = format_day(last, YEAR)
         raise ValueError(say("{day} is over. Choose today or a later day.", day=over))
     if last.year > today.year + MOST_YEARS:
         raise ValueError(say("Choose a day within the next {years} years.", years=MOST_YEARS))
     ends_at = timezone.make_aware(datetime.combine(last, time(23, 59, 59)))
     run.code, run.next_attempt_at = DELAYED, ends_at
-    run.message = say("The access ends on {day}, as a person decided.", day=on(ends_at))
+    run.message = say("The access ends on {day}, as a person decided.", day=format_day(ends_at))
 
 
 def by_hand(customers: Collection[int], integration: int, target: str) -> RuleRunQuerySet:
@@ -115,7 +116,7 @@ def paid_again(event: EventLog) -> Said | None:
     for later in log_of(Sale.of(event)):
         if later.trigger in PAID_AGAIN and later.received_at > event.received_at:
             what = Trigger(str(later.trigger)).wording.happening
-            return say("{what} on {day}", what=what, day=on(later.received_at))
+            return say("{what} on {day}", what=what, day=format_day(later.received_at))
     return None
 
 

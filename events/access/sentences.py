@@ -4,7 +4,7 @@ from datetime import datetime
 
 from events.access.ledger import BY_HAND, Judgment
 from events.models import EventLog, Grant, RuleRun
-from integrations.sentences import Said, Text, joined, on, say
+from integrations.sentences import Said, Text, format_day, joined, say
 from rules.triggers import Trigger
 
 
@@ -22,7 +22,7 @@ def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant) -> Said:
                 "Nothing was ended: {cause} was received later and gives access.", cause=cause(row)
             )
         case Judgment.ENDED_BY_HAND:
-            day = on(row.decided_at)
+            day = format_day(row.decided_at)
             return say("Nothing was given: a person ended this access on {day}.", day=day)
         case Judgment.ENDED_BEFORE:
             return say(
@@ -83,20 +83,20 @@ def ended_by_hand(event: EventLog) -> Said:
 def last_day_changed(event: EventLog) -> Said:
     """Say "The last day of Course Two is 5 May now." """
     run = event.runs.order_by("-pk")[0]
-    day = _last_day(event) or on(event.received_at)
+    day = _last_day(event) or format_day(event.received_at)
     return say("The last day of {course} is {day} now.", course=run.destination_name, day=day)
 
 
 def _last_day(event: EventLog) -> Said | None:
     """Say "5 May"; None if the access has no last day."""
     moments = (run.next_attempt_at for run in event.runs.all() if run.is_pending)
-    return next((on(moment) for moment in moments if moment), None)
+    return next((format_day(moment) for moment in moments if moment), None)
 
 
 def cause(row: Grant) -> Said:
     """Say what decided the grant's state: "the refund of order 1183 on 3 May"."""
     if row.because == BY_HAND:
-        return say("a person's decision on {day}", day=on(row.decided_at))
+        return say("a person's decision on {day}", day=format_day(row.decided_at))
     what = Trigger(row.because).wording.happening
     return happening(what, row.order_id, row.ended_at or row.decided_at)
 
@@ -104,8 +104,10 @@ def cause(row: Grant) -> Said:
 def happening(what: Text, order: str, moment: datetime) -> Said:
     """Say "the refund of order 1183 on 3 May"."""
     if order:
-        return say("{what} of order {number} on {day}", what=what, number=order, day=on(moment))
-    return say("{what} on {day}", what=what, day=on(moment))
+        return say(
+            "{what} of order {number} on {day}", what=what, number=order, day=format_day(moment)
+        )
+    return say("{what} on {day}", what=what, day=format_day(moment))
 
 
 def _unknown(event: EventLog) -> Said:

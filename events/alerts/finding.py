@@ -174,7 +174,7 @@ def _nothing_given(now: datetime) -> Iterator[Problem]:
 
 
 def _refunded(now: datetime) -> Iterator[Problem]:
-    if found := refunded.still_in():
+    if found := refunded.refunded_with_access():
         buyers = {grant.customer_id for each in found for grant in each.grants}
         first = min(each.refund.received_at for each in found)
         yield Problem(Code.REFUNDED_STILL_IN, since=first, buyers=len(buyers))

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.alerts.problems import KINDS, Code, Problem
 from events.models import Canary
-from integrations.sentences import FULL, YEAR, Said, Text, joined, on, say, say_count
+from integrations.sentences import FULL, YEAR, Said, Text, format_day, joined, say, say_count
 
 
 def sentence(problem: Problem) -> Said:
@@ -29,7 +29,7 @@ def _kept_out(problem: Problem) -> str:
 def _when(at: datetime | str | None) -> str:
     if isinstance(at, str):
         at = datetime.fromisoformat(at)
-    return on(at, FULL) if at else ""
+    return format_day(at, FULL) if at else ""
 
 
 def _no_worker(problem: Problem) -> Said:
@@ -209,7 +209,7 @@ def _token_ends(problem: Problem) -> Said:
     return say(
         "The access token of {name} ends on {day}. Make a new one in Thinkific and enter it.",
         name=name,
-        day=on(date.fromisoformat(problem.facts["on"]), YEAR),
+        day=format_day(date.fromisoformat(problem.facts["on"]), YEAR),
     )
 
 

@@ -9,7 +9,7 @@ from django.urls import reverse
 from events.alerts.problems import KINDS, Code, Problem
 from events.alerts.sentences import sentence
 from events.models import Alert
-from integrations.sentences import FULL, Said, joined, on, say, say_count
+from integrations.sentences import FULL, Said, format_day, joined, say, say_count
 
 PAGE = "admin:alerts"
 
@@ -32,7 +32,7 @@ def began(problem: Problem) -> Text:
 def over(alert: Alert) -> Text:
     """Return the message that a problem is over."""
     title = KINDS[Code(alert.code)].title
-    began_at = on(alert.began_at, FULL)
+    began_at = format_day(alert.began_at, FULL)
     about = _about(alert)
     if about:
         text = say(

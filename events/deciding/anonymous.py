@@ -19,13 +19,13 @@ NOTHING_DONE = _(
 )
 
 
-def named(sale: SaleEvent) -> set[str]:
+def addresses(sale: SaleEvent) -> set[str]:
     """Return each address in the sale as it is compared: the payer's and those in custom fields."""
     payer = sale.email or sale.email_as_sent.strip().lower()
     return {payer, *(_address(field) for field in sale.custom_fields)} - {""}
 
 
-def ids(sale: SaleEvent, delivery: Delivery) -> SaleIds:
+def sale_ids(sale: SaleEvent, delivery: Delivery) -> SaleIds:
     """Return what identifies the sale."""
     return SaleIds(
         delivery.marketplace_id,
@@ -36,7 +36,7 @@ def ids(sale: SaleEvent, delivery: Delivery) -> SaleIds:
     )
 
 
-def without(sale: SaleEvent, gone: set[str]) -> SaleEvent:
+def remove_addresses(sale: SaleEvent, gone: set[str]) -> SaleEvent:
     """Return the sale without these addresses. A payer's names, ID and answers go, too."""
     fields = [_without(field, gone) for field in sale.custom_fields]
     payer = sale.email or sale.email_as_sent.strip().lower()

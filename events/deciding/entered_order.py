@@ -130,7 +130,7 @@ def _line(sale: SaleEvent, book: RuleBook) -> LineItem:
     trigger = Trigger.PRODUCT_PURCHASED
     product = (sale.kind, sale.product_id) if sale.product_id else None
     verdicts = engine.decide(engine.EventFacts(frozenset({trigger}), product), book.rules)
-    return LineItem(sale, trigger, passing_on.never(verdicts))
+    return LineItem(sale, trigger, passing_on.without_passing_on(verdicts))
 
 
 def _refuse_known(order: Order) -> None:

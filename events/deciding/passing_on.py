@@ -8,13 +8,13 @@ from rules import actions
 from rules.engine import Reason, Verdict
 
 
-def rules_that_did(delivery: int | None) -> set[int]:
+def rules_that_passed_on(delivery: int | None) -> set[int]:
     """Return the IDs of the rules that have passed this delivery on, or are about to."""
     runs = RuleRun.objects.filter(event__delivery=delivery, action__in=actions.passing_on())
     return set(runs.exclude(rule=None).values_list("rule", flat=True))
 
 
-def never(verdicts: Iterable[Verdict]) -> list[Verdict]:
+def without_passing_on(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Return the verdicts for an event that SamCart did not send: there is nothing to pass on."""
     return [
         replace(each, why=Reason.NOT_SENT) if each.runs and each.rule.spec.passes_on else each
@@ -22,7 +22,7 @@ def never(verdicts: Iterable[Verdict]) -> list[Verdict]:
     ]
 
 
-def once(verdicts: Iterable[Verdict], passed_on: set[int]) -> list[Verdict]:
+def passing_on_once(verdicts: Iterable[Verdict], passed_on: set[int]) -> list[Verdict]:
     """Return the verdicts for one line; rules in `passed_on` do not pass it on again.
 
     Adds the rules that pass it on now to `passed_on`, for the lines that follow.

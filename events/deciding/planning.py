@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from events.access.decisions import Decisions
-from events.access.whose import STUDENT_EMAIL, BadStudentEmail
+from events.access.event_student import STUDENT_EMAIL, BadStudentEmail
 from events.deciding.reading import LineItem
 from events.models import EventLog, RuleRun
 from integrations.models import Customer, Integration

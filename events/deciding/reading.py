@@ -74,7 +74,9 @@ def read_all(deliveries: Iterable[Delivery]) -> list[Reading]:
     books: dict[int, RuleBook] = {}
     readings = [read(delivery, books) for delivery in deliveries]
     sales = [line.sale for reading in readings for line in reading.lines]
-    erased = erasures.listed({address for sale in sales for address in anonymous.named(sale)})
+    erased = erasures.erased_among(
+        {address for sale in sales for address in anonymous.addresses(sale)}
+    )
     return [_without(erased, reading) for reading in readings] if erased else readings
 
 
@@ -103,13 +105,13 @@ def _without(erased: set[str], reading: Reading) -> Reading:
     """Return the reading without people whose erased sale it is. Their new sales stay."""
     lines = []
     for line in reading.lines:
-        ids = anonymous.ids(line.sale, reading.delivery)
-        named = anonymous.named(line.sale) & erased
+        ids = anonymous.sale_ids(line.sale, reading.delivery)
+        named = anonymous.addresses(line.sale) & erased
         gone = {address for address in named if erasures.has_sale(address, ids)}
         if gone:
             # It is not passed on, and its actions are for other people only.
             others = [verdict for verdict in line.verdicts if verdict.rule.target]
-            sale = anonymous.without(line.sale, gone)
+            sale = anonymous.remove_addresses(line.sale, gone)
             line = replace(line, sale=sale, verdicts=others, is_erased=True)
         lines.append(line)
     return replace(reading, lines=lines)

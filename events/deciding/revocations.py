@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from django.utils.translation import gettext_lazy as _
 
 from events.models import EventLog
-from integrations.sentences import DAY, Said, Text, on, say
+from integrations.sentences import DAY, Said, Text, format_day, say
 from rules.triggers import Trigger
 
 # The texts for an event with an order, and for one without.
@@ -30,7 +30,7 @@ GIVING_BACK = {
     Trigger.SUBSCRIPTION_RESTARTED,
 }
 
-# The fields of an event that `ended_since` reads.
+# The fields of an event that `later_endings` reads.
 READ = (
     "customer",
     "product",
@@ -42,7 +42,7 @@ READ = (
 )
 
 
-def ended_since(
+def later_endings(
     events: Iterable[EventLog], *, by: Collection[str] = tuple(ENDING)
 ) -> dict[int, EventLog]:
     """Return {pk: the later event that refunded or canceled it} for those of these events.
@@ -53,14 +53,14 @@ def ended_since(
     """
     asked = [event for event in events if event.customer_id and event.pk]
     endings = EventLog.objects.filter(customer__in={each.customer_id for each in asked})
-    endings = endings.of(*by)
+    endings = endings.of_triggers(*by)
     # Most customers have no ending, so nothing more of theirs is read.
     customers = set(endings.values_list("customer", flat=True)) if asked else set()
     of_customer: dict[int | None, list[EventLog]] = defaultdict(list)
     if customers:
         since = min(each.received_at for each in asked)
         later = EventLog.objects.filter(customer__in=customers, received_at__gte=since)
-        later = later.of(*by, *GIVING_BACK, Trigger.SUBSCRIPTION_CHARGED).order_by(
+        later = later.of_triggers(*by, *GIVING_BACK, Trigger.SUBSCRIPTION_CHARGED).order_by(
             "received_at", "pk"
         )
         for event in later.only(*READ):
@@ -73,7 +73,7 @@ def sentence(event: EventLog) -> Said:
     """Say "order 1183 was refunded on 3 May" for an event that ended something."""
     of_order, without = ENDING[str(event.trigger)]
     text = of_order if event.order_id else without
-    return say(text, order=event.order_id, day=on(event.received_at, DAY))
+    return say(text, order=event.order_id, day=format_day(event.received_at, DAY))
 
 
 def _ended(event: EventLog, others: list[EventLog]) -> EventLog | None:

@@ -37,7 +37,7 @@ def store(reading: Reading, intake: Intake) -> None:
         return
     first = _first_of(delivery, intake)
     assert reading.book is not None
-    passed_on = passing_on.rules_that_did(delivery.pk) if known else set()
+    passed_on = passing_on.rules_that_passed_on(delivery.pk) if known else set()
     for number, line in enumerate(reading.lines):
         event = known.get(number) or _new(delivery, number)
         if event.pk is None or not event.runs.exists():
@@ -166,7 +166,7 @@ def _plan_runs(
     event: EventLog, line: LineItem, intake: Intake, passed_on: set[int]
 ) -> list[RuleRun]:
     """Return the event's runs, not saved. Sets the verdicts, status and reason of the event."""
-    verdicts = passing_on.once(line.verdicts, passed_on)
+    verdicts = passing_on.passing_on_once(line.verdicts, passed_on)
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
     pending.look_again(event)
     runs = plan_all(event, [each.rule for each in verdicts if each.runs], line, intake.decisions)

@@ -9,7 +9,7 @@ from events.execution.results import Result
 from events.models import RuleRun
 from integrations import app_registry
 from integrations.app_spec import AppSpec, Client
-from integrations.call_log import kept
+from integrations.call_log import as_row
 from integrations.exchanges import Exchange
 from integrations.models import ApiCall, Integration
 from integrations.thinkific.attempt import Attempt
@@ -76,7 +76,7 @@ class Conversation:
 
         Rows of a transaction that was undone would keep IDs that others may have by now.
         """
-        return [kept(each, self.integration, run_id=self.run_id) for each in self.exchanges]
+        return [as_row(each, self.integration, run_id=self.run_id) for each in self.exchanges]
 
     def forget(self) -> None:
         """Drop what it brought, which is written now."""

@@ -16,7 +16,7 @@ from events.models.runs import UNDECIDED
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import NOW
-from integrations.sentences import on, say
+from integrations.sentences import format_day, say
 
 log = logging.getLogger(__name__)
 DECIDED_AT_ONCE = 100
@@ -86,8 +86,8 @@ def _note_early_end(event: EventLog, planned: datetime, by: str) -> None:
     """Keep the day until which it was given: the action itself knows only when it ended."""
     event.reason = say(
         "It was given until {day}, and {person} ended it early on {today}.",
-        day=on(planned),
+        day=format_day(planned),
         person=by,
-        today=on(timezone.now()),
+        today=format_day(timezone.now()),
     )
     event.save(update_fields=["reason"])

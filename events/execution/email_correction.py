@@ -5,8 +5,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.access import decisions, history
+from events.access.event_student import QUOTED, STUDENT_EMAIL
 from events.access.lock import lock
-from events.access.whose import QUOTED, STUDENT_EMAIL
 from events.deciding.planning import WITHDRAWN, must_be_held
 from events.deciding.reading import read
 from events.models import Delivery, EventLog, RuleRun
@@ -29,7 +29,7 @@ def lacks_email(run: RuleRun) -> bool:
     return needed and run.status == Status.FAILED and run.integration_id is not None
 
 
-def asked(event: EventLog) -> list[RuleRun]:
+def runs_to_correct(event: EventLog) -> list[RuleRun]:
     """Return the failed actions whose address is asked for next; [] if none is.
 
     The payer's is asked for first, then a student's: one field of the order at a time, because two
@@ -49,7 +49,7 @@ def _next(runs: RuleRunQuerySet) -> list[RuleRun]:
     return of_whom[first] if first else []
 
 
-def sent(run: RuleRun) -> str:
+def unusable_address(run: RuleRun) -> str:
     """Return the unusable address that came for a failed action, "" if none is known."""
     address = run.event.email_as_sent
     # An order may name several students, but the event keeps one address: it may be another's.
@@ -61,10 +61,10 @@ def sent(run: RuleRun) -> str:
 def give_email(event: EventLog, text: str, *, by: str, asked_for: str = "") -> int:
     """Carry out the event's actions for this address. Return how many were queued.
 
-    These are the actions that `asked` returns. `asked_for` is the ID of the first that it returned
-    when the person saw it; "" skips that check. A student's address leaves the payer as it is. What
-    would have waited for a person or for its day still waits. The event's reason says what SamCart
-    sent, why it was unusable, and who gave what instead.
+    These are the actions that `runs_to_correct` returns. `asked_for` is the ID of the first that it
+    returned when the person saw it; "" skips that check. A student's address leaves the payer as it
+    is. What would have waited for a person or for its day still waits. The event's reason says what
+    SamCart sent, why it was unusable, and who gave what instead.
 
     Raises ValueError with a sentence if the address is unusable, or not asked for any more.
     """

@@ -150,5 +150,5 @@ def _action_input(
         gave=is_due.gave,
         until=is_due.until,
         attempt=run.attempts,
-        message=messages.of(run),
+        message=messages.message_of(run),
     )

@@ -30,7 +30,7 @@ GATHER_SECONDS = 0.020
 # How long the loop waits for an answer before it looks again for due work.
 PAUSE_SECONDS = 0.2
 # With at least this many runs under way, the loop looks for new due work only this often.
-FEW = 4
+FEW_RUNS = 4
 SOON_SECONDS = 0.1
 # How long to wait for the answer to another worker's question to a site.
 AWAITED_SECONDS = 5.0
@@ -244,7 +244,7 @@ class Loop:
 
     def look_now(self) -> None:
         """Claim in the next turn, or soon if much is under way: something may have become due."""
-        few = len(self.here) < FEW
+        few = len(self.here) < FEW_RUNS
         self._claim_at = 0.0 if few else min(self._claim_at, time.monotonic() + SOON_SECONDS)
 
     def _forget(self, gone: Iterable[Conversation]) -> None:

@@ -4,7 +4,7 @@ from events.models import Delivery, RuleRun
 from rules.actions import Message
 
 
-def of(run: RuleRun) -> Message | None:
+def message_of(run: RuleRun) -> Message | None:
     """Return the message that a run passes on; None if it passes none on, or the body is gone."""
     if not run.spec.passes_on:
         return None

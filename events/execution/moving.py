@@ -77,7 +77,7 @@ def keep(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
     _note_kept(purchases, Act.BUYERS_KEPT, Now())
 
 
-def tell_again(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
+def undo_keep(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
     """Take that back: pages list these buyers again if no rule gives their grants."""
     _note_kept(purchases, Act.BUYERS_TOLD, None)
 

@@ -127,7 +127,7 @@ def _run_again(
 
 def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
     """Return, by event pk, why the rules cannot be run again. Other events are left out."""
-    taken_back = revocations.ended_since(events)
+    taken_back = revocations.later_endings(events)
     found = {}
     if history.unread():
         return {event.pk: say(history.WAIT) for event in events}
@@ -260,7 +260,9 @@ def add(
     If any is queued, the verdict of each rule that was looked at is recorded. Call it inside a
     transaction, under the deciding lock.
     """
-    verdicts = passing_on.once(line.verdicts, passing_on.rules_that_did(event.delivery_id))
+    verdicts = passing_on.passing_on_once(
+        line.verdicts, passing_on.rules_that_passed_on(event.delivery_id)
+    )
     ran = {run.form for run in event.runs.all()}
     fitting = [
         each.rule

@@ -121,7 +121,7 @@ def why_not_again(run: RuleRun) -> str:
         return say("only what was sent to a receiver can be sent again")
     if run.integration_id is None:
         return say("its integration was deleted")
-    return "" if messages.of(run) else say("what SamCart sent is not kept any more")
+    return "" if messages.message_of(run) else say("what SamCart sent is not kept any more")
 
 
 def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
@@ -152,7 +152,7 @@ def _taken_back(runs: Sequence[RuleRun]) -> dict[int, str]:
     """Say why not, by pk, for giving runs whose event was refunded or canceled since."""
     giving = [run for run in runs if run.spec.gives_access]
     events = EventLog.objects.filter(pk__in={run.event_id for run in giving})
-    ending = revocations.ended_since(events)
+    ending = revocations.later_endings(events)
     return {
         run.pk: revocations.sentence(ending[run.event_id])
         for run in giving

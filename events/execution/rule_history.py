@@ -10,7 +10,7 @@ from rules.engine import Reason
 from rules.models import Rule
 
 # How many of the newest actions of deleted rules are searched.
-MOST = 5000
+MAX_RUNS = 5000
 
 
 def of_deleted(number: int, among: RuleRunQuerySet) -> list[RuleRun]:
@@ -21,7 +21,7 @@ def of_deleted(number: int, among: RuleRunQuerySet) -> list[RuleRun]:
     nobodys = among.filter(rule=None, event__rule_texts__in=texts).select_related("event")
     return [
         run
-        for run in nobodys.order_by("-received_at", "-pk")[:MOST]
+        for run in nobodys.order_by("-received_at", "-pk")[:MAX_RUNS]
         if [number, Reason.RUN] in run.event.verdicts
         and _fits(run, number, texts[run.event.rule_texts_id or 0])
     ]

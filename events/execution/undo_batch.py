@@ -59,7 +59,7 @@ class Undo:
         return self.runs[0].pk
 
 
-def look(batch: Batch) -> list[Undo]:
+def preview(batch: Batch) -> list[Undo]:
     """Return what undoing the batch would do for each purchase, in the order of the batch.
 
     It takes a handful of queries, however many purchases there are, and changes nothing.
@@ -76,7 +76,7 @@ def _look(purchases: Sequence[Sequence[int]], since: datetime) -> list[Undo]:
     undos = [_sorted(together) for together in _together(of_each)]
     acts = _acts(undos)
     events = [run.event for one in undos if one.ended for run in one.runs]
-    taken_back = revocations.ended_since(events)
+    taken_back = revocations.later_endings(events)
     for one in undos:
         by = (taken_back.get(run.event_id) for run in one.runs if one.ended)
         # A refund before the batch is no obstacle: the batch may have ended access because of it.
@@ -173,7 +173,7 @@ def undo(batch: Batch, chosen: Collection[int], new: Batch) -> Rerun:
         queued.extend(_undo(now, new))
         return ""
 
-    left = one_by_one.do((each for each in look(batch) if each.number in chosen), one, new)
+    left = one_by_one.do((each for each in preview(batch) if each.number in chosen), one, new)
     return Rerun(len(queued), dict(left))
 
 

@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 
 from events.access import before_admit
-from events.execution import ending, results, same_student
+from events.execution import attempt_result, results, same_student
 from events.execution.conversation import Conversation, per_site
 from events.execution.results import Result
 from events.models import RuleRun
@@ -54,7 +54,7 @@ def write(over: Many, ready: Many, *, room: Room) -> Written:
     and the next turn tries again. If one breaks the transaction, each is written alone, and only
     that one fails.
     """
-    ended = {each: ending.of(each) for each, _ in _runs(over)}
+    ended = {each: attempt_result.result_of(each) for each, _ in _runs(over)}
     try:
         return _write_all(over, ready, ended, room)
     except (OperationalError, InterfaceError):
@@ -145,7 +145,7 @@ def _end_bare(over: Many, ended: Results) -> Many:
     except Exception as error:  # its result cannot be written either
         for each in over:
             each.error, each.result = error, None
-        broken = {each: ending.of(each) for each, _ in _runs(over)}
+        broken = {each: attempt_result.result_of(each) for each, _ in _runs(over)}
         return _write_all(over, [], broken, room=_none).gone
 
 

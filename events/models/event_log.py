@@ -38,7 +38,7 @@ WHAT = Coalesce("trigger", Value(""))
 
 
 class EventQuerySet(models.QuerySet["EventLog"]):
-    def of(self, *triggers: str) -> "EventQuerySet":
+    def of_triggers(self, *triggers: str) -> "EventQuerySet":
         """Events of these triggers. Use it with other conditions that find few events."""
         return self.alias(what=WHAT).filter(what__in=triggers)
 

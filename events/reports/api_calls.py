@@ -12,7 +12,7 @@ from events.models import RuleRun
 from events.models.runs import DISMISSED
 from integrations.audit import Act
 from integrations.models import ApiCall, AuditEntry
-from integrations.sentences import MINUTE, Said, on, say, say_count
+from integrations.sentences import MINUTE, Said, format_day, say, say_count
 
 # Per run. A run that was tried for three days made a few dozen.
 MAX_CALLS = 100
@@ -25,7 +25,7 @@ QUEUED = (Act.RUN_RETRIED, Act.RUN_RELEASED, Act.DONE_ANYWAY, Act.RUN_REPEATED)
 BODIES = ("request_body", "response_body")
 
 
-def removed(run: RuleRun) -> str:
+def removed_sentence(run: RuleRun) -> str:
     """Return a sentence if housekeeping has removed the calls of a run because of their age."""
     days = settings.KEEP_EXCHANGES_DAYS
     last = run.finished_at or run.started_at
@@ -71,7 +71,7 @@ def failed_attempts(
     return {run.pk: _failed(run, calls[run.pk], by_hand[run.pk]) for run in of_runs}
 
 
-def tried_again(run: RuleRun, failed: Sequence[ApiCall]) -> Said | str:
+def retry_sentence(run: RuleRun, failed: Sequence[ApiCall]) -> Said | str:
     """Return "Tried again 29 Nov 06:01: the same answer." for an action that failed again.
 
     `failed` are the last calls of its failed attempts. "" if there are fewer than two, or if it is
@@ -80,7 +80,7 @@ def tried_again(run: RuleRun, failed: Sequence[ApiCall]) -> Said | str:
     if run.status != RuleRun.Status.FAILED or len(failed) < 2:
         return ""
     before, last = failed[-2:]
-    when = on(last.sent_at, MINUTE)
+    when = format_day(last.sent_at, MINUTE)
     if last.error == before.error:
         return say("Tried again {when}: the same answer.", when=when)
     return say("Tried again {when}.", when=when)
@@ -115,6 +115,6 @@ def _ends_attempt(
     return any(call.sent_at < moment <= then.sent_at for moment in by_hand)
 
 
-def in_short(runs: Iterable[RuleRun]) -> dict[int, list[ApiCall]]:
+def without_bodies(runs: Iterable[RuleRun]) -> dict[int, list[ApiCall]]:
     """Return the same without bodies, and without the calls of actions that pass on."""
     return _calls([run for run in runs if not run.spec.passes_on], without=BODIES)

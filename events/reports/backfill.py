@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from events.access import sentences, whose
+from events.access import event_student, sentences
 from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import rerun
 from events.models import EventLog, Grant, RuleRun
 from events.reports import earlier, nothing_to_end, standing
 from integrations.models import Product
-from integrations.sentences import Said, at, joined, on, say
+from integrations.sentences import Said, format_day, format_time, joined, say
 from rules import actions, changing
 from rules.engine import Reason
 from rules.listing import listed
@@ -158,17 +158,17 @@ def settled(events: Sequence[EventLog]) -> set[int]:
 
     The purchase was refunded or canceled since, or the buyer has all that the rules give now.
     """
-    ended = revocations.ended_since(events)
-    return {*ended, *had([event for event in events if event.pk not in ended])}
+    ended = revocations.later_endings(events)
+    return {*ended, *already_given([event for event in events if event.pk not in ended])}
 
 
 def _undone(event: EventLog) -> Said:
     if not event.gave_nothing or event.undone_at is None:
         return say("A person took back what was given for it before.")
-    return say("What was given for it was undone on {day}.", day=on(event.undone_at))
+    return say("What was given for it was undone on {day}.", day=format_day(event.undone_at))
 
 
-def had(events: Sequence[EventLog]) -> dict[int, Said]:
+def already_given(events: Sequence[EventLog]) -> dict[int, Said]:
     """Return {event ID: what gives its buyer already all that the rules give now}.
 
     Events whose buyer lacks something are left out.
@@ -238,7 +238,7 @@ def since(event: EventLog, rule: Rule, *, several: bool = False) -> Said:
     With `several` the event is the newest of several purchases, and the sentence is about them.
     """
     if rule.created_at > event.received_at:
-        return say("A rule exists since {moment}.", moment=at(rule.created_at))
+        return say("A rule exists since {moment}.", moment=format_time(rule.created_at))
     if [rule.pk, Reason.OFF] not in event.verdicts:
         return say("A rule fits them now.") if several else say("A rule fits it now.")
     then = (
@@ -261,7 +261,7 @@ def off_then(event: EventLog, rule: Rule | None) -> Said:
 def _on_now(event: EventLog, rule: Rule) -> Said:
     moment = changing.on_since(rule)
     if moment and moment > event.received_at:
-        return say("It has been on since {moment}.", moment=at(moment))
+        return say("It has been on since {moment}.", moment=format_time(moment))
     return say("It is on now.")
 
 
@@ -292,7 +292,7 @@ def _has_all(event: EventLog, rules: Sequence[Rule], held: standing.Held) -> lis
         grant = mine.get((rule.integration_id, rule.target))
         if not rule.spec.gives_access or grant is None:
             return []
-        if whose.names_another(event, rule.integration):
+        if event_student.names_another(event, rule.integration):
             return []
         found.append(grant)
     return found

@@ -51,7 +51,7 @@ def oldest_due_seconds() -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class InLine:
+class WaitingCounts:
     """How many actions wait, and how many of them cannot go on now, by reason."""
 
     waiting: int = 0
@@ -66,7 +66,7 @@ class InLine:
         return max(0, self.waiting - self.off - self.rejected - self.paused - self.later)
 
 
-def in_line(sites: Iterable[Integration]) -> InLine:
+def waiting_counts(sites: Iterable[Integration]) -> WaitingCounts:
     """Return how many actions wait, and for what. Each count goes up to MAX_COUNT.
 
     `sites` must be all integrations.
@@ -76,7 +76,7 @@ def in_line(sites: Iterable[Integration]) -> InLine:
     runs = _without_planned(waits).order_by()
     total = runs[:MAX_COUNT].count()
     if not total:
-        return InLine(ends=ends)
+        return WaitingCounts(ends=ends)
     every = {site.pk: site for site in sites}
     off = {pk for pk, site in every.items() if not site.enabled}
     refused = {pk for pk, site in every.items() if site.connection == site.Connection.REFUSED}
@@ -84,7 +84,7 @@ def in_line(sites: Iterable[Integration]) -> InLine:
     open_now = rate_limit.open_sites() - rejected
     paused = every.keys() - off - rejected - open_now
     not_due = runs.filter(integration__in=open_now, next_attempt_at__gt=Now() + SOON)
-    return InLine(
+    return WaitingCounts(
         total,
         off=_at(off, runs),
         rejected=_at(rejected, runs),
@@ -114,10 +114,10 @@ def turned_off(runs: Iterable[RuleRun]) -> list[TurnedOff]:
         if run.status == RuleRun.Status.WAITING and not run.is_pending
         if run.integration is not None and not run.integration.enabled
     }
-    return [TurnedOff(each, when_on(each)) for each in keeping.values()]
+    return [TurnedOff(each, when_on_sentence(each)) for each in keeping.values()]
 
 
-def when_on(integration: Integration) -> str:
+def when_on_sentence(integration: Integration) -> str:
     """Return "When it is on, 2 buyers are let in, 1 access ends."; "" if nothing waits for it."""
     waits = RuleRun.objects.filter(status=RuleRun.Status.WAITING, integration=integration)
     rows = list(waits.order_by().values_list("action", "code", "customer")[:MAX_COUNT])
@@ -157,7 +157,7 @@ def _time(minutes: int) -> Said:
     return say_count(hours // 24, "1 day", "{number} days")
 
 
-def spoken(runs: int) -> Said:
+def counted_sentence(runs: int) -> Said:
     """Return text like "37 waiting actions" or "10,000+ waiting actions"."""
     return say_count(runs, "1 waiting action", "{number} waiting actions", number=capped(runs))
 

@@ -12,11 +12,11 @@ from events.models import Batch, EventLog, RuleRun
 from events.models.runs import DELAYED, UNFINISHED
 from integrations.audit import Act, shown_who
 from integrations.models import AuditEntry, Customer
-from integrations.sentences import Said, Text, joined, on, say, say_count
+from integrations.sentences import Said, Text, format_day, joined, say, say_count
 
 Status = RuleRun.Status
 # At most this many of its failed actions are listed.
-LISTED = 50
+MAX_LISTED = 50
 # The acts on an event as one of a batch.
 DONE = (Act.EVENT_RERUN, Act.BUYERS_MOVED, Act.BUYERS_ENDED, Act.BATCH_UNDONE)
 # The acts of batches on events, by event ID, the newest first.
@@ -88,21 +88,21 @@ def progress(batch: Batch) -> Progress:
     customers = list(Customer.objects.filter(pk__in=about).order_by("email")[: CUSTOMERS_NAMED + 1])
     number_failed = sum(status == Status.FAILED for status, _ in states)
     failed = runs.filter(status=Status.FAILED).select_related("customer", "event", "integration")
-    waiting = list(goes_on.select_related("integration")[:LISTED])
+    waiting = list(goes_on.select_related("integration")[:MAX_LISTED])
     waits = Counter(wait_reasons.reasons(waiting).values())
     return Progress(
         total=len(batch.run_ids),
         over=len(batch.run_ids) - number,
         outcomes=[(count, what) for what, count in _in_order(found) if count],
         waits=waits.most_common(3),
-        failed=list(failed.order_by("pk")[:LISTED]),
+        failed=list(failed.order_by("pk")[:MAX_LISTED]),
         number_failed=number_failed,
         customers=customers if len(customers) <= CUSTOMERS_NAMED else (),
         waiting=waiting,
     )
 
 
-def undone_lately(events: Collection[EventLog]) -> Said | str:
+def recent_undo_sentence(events: Collection[EventLog]) -> Said | str:
     """Say for how many buyers of these events access was undone; "" if there are no events.
 
     If one person undid it on one day, it is "Mia undid access for 2 buyers on 28 Nov.".
@@ -115,7 +115,7 @@ def undone_lately(events: Collection[EventLog]) -> Said | str:
         kind=EventLog._meta.model_name,
         number__in=[str(event.pk) for event in events],
     )
-    last = {entry.number: (entry.who, on(entry.at)) for entry in entries.order_by("pk")}
+    last = {entry.number: (entry.who, format_day(entry.at)) for entry in entries.order_by("pk")}
     by_whom = {last.get(str(event.pk)) for event in events}
     person, day = (by_whom.pop() if len(by_whom) == 1 else None) or ("", "")
     if not person:
@@ -131,7 +131,7 @@ def undone_lately(events: Collection[EventLog]) -> Said | str:
     )
 
 
-def done_to(events: Collection[int]) -> Done:
+def batch_acts(events: Collection[int]) -> Done:
     """Return the acts of batches on each of these events, the newest first. Takes one query."""
     entries = AuditEntry.objects.filter(
         act__in=DONE,
@@ -144,11 +144,11 @@ def done_to(events: Collection[int]) -> Done:
     return found
 
 
-def undone(event: int, done: Done, name: str = "") -> AuditEntry | None:
+def last_undo(event: int, done: Done, name: str = "") -> AuditEntry | None:
     """Return the entry that undid a batch for this event; None if an undo was not the last act.
 
-    `done` comes from `done_to`. With `name`, only acts that ended access to this course or bundle
-    count.
+    `done` comes from `batch_acts`. With `name`, only acts that ended access to this course or
+    bundle count.
     """
     ended = (
         entry

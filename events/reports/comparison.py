@@ -17,7 +17,7 @@ from events.queue import wake
 from integrations import app_registry
 from integrations.models import Integration
 from integrations.ordering import by_name
-from integrations.sentences import Said, joined, on, say, say_count
+from integrations.sentences import Said, format_day, joined, say, say_count
 
 Kind, Shows = ComparisonFinding.Kind, ComparisonFinding.Shows
 # The kinds that people read, the most urgent first.
@@ -71,7 +71,7 @@ class Row:
         """ "dana@example.com, Watercolor: not enrolled; order 1183 gives it." """
         shows = self.finding.get_shows_display()
         if self.finding.until is not None:
-            shows = f"{shows} on {on(self.finding.until)}"
+            shows = f"{shows} on {format_day(self.finding.until)}"
         about = f"{self.finding.student}, {self.finding.name}: {shows[:1].lower()}{shows[1:]}"
         if not self.source:
             return f"{about}."

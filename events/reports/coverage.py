@@ -22,7 +22,7 @@ from rules.triggers import Trigger
 ENDINGS = (*pairing.ENDS, Trigger.SUBSCRIPTION_DELINQUENT)
 COVERED_BY = {Trigger.SUBSCRIPTION_DELINQUENT: Trigger.SUBSCRIPTION_CANCELED}
 # For more products than this, the rules and sales of all products are read.
-MANY = 500
+MAX_PRODUCTS = 500
 
 
 class State(StrEnum):
@@ -151,10 +151,10 @@ def coverage() -> list[Coverage]:
 
     Takes a handful of queries, however many products there are.
     """
-    return with_rules(judged())
+    return with_rules(judge_all())
 
 
-def judged() -> list[Judged]:
+def judge_all() -> list[Judged]:
     """Return the same without the rules, which take the most time if there are thousands."""
     products = list(Product.objects.filter(kind=Product.Kind.PRODUCT).defer("created_at"))
     own, everywhere = facts.by_place()
@@ -185,7 +185,9 @@ def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
     """Return these rows with the rules about them and their sales, by a handful of queries."""
     sales = _sales(rows)
     products = [row.product.pk for row in rows if row.product]
-    of_these = Q(product__in=products) if len(products) <= MANY else Q(product__isnull=False)
+    of_these = (
+        Q(product__in=products) if len(products) <= MAX_PRODUCTS else Q(product__isnull=False)
+    )
     shared = Q(product=None, marketplace__in={row.marketplace.pk for row in rows})
     own: dict[int | None, list[Rule]] = defaultdict(list)
     everywhere: dict[int, list[Rule]] = defaultdict(list)
@@ -264,8 +266,8 @@ def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
         return Counter()
     events = EventLog.objects.filter(received_at__gte=timezone.now() - promise.LATELY)
     events = events.exclude(status=EventLog.Status.REPEAT)
-    if len(numbers) <= MANY:
-        events = events.filter(product__in=numbers).of(Trigger.PRODUCT_PURCHASED)
+    if len(numbers) <= MAX_PRODUCTS:
+        events = events.filter(product__in=numbers).of_triggers(Trigger.PRODUCT_PURCHASED)
     else:
         events = events.filter(trigger=Trigger.PRODUCT_PURCHASED)
     found = Counter(dict(events.order_by().values_list("product").annotate(Count("pk"))))

@@ -20,7 +20,7 @@ from events.reports import (
     letter,
     payers,
     pending_endings,
-    purchases_told,
+    purchase_sentences,
     replies,
     review,
     why,
@@ -28,7 +28,7 @@ from events.reports import (
 from events.reports.sentence import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_order
 from events.reports.standing import MAX_ROWS, UNDECIDED, Standing
 from integrations.models import Customer, ThinkificUser
-from integrations.sentences import Said, at, joined, say, say_count
+from integrations.sentences import Said, format_time, joined, say, say_count
 from rules import actions
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
@@ -58,15 +58,15 @@ def describe(customer: Customer) -> AccessReport:
     others = list(_without_target(customer))
     besides = [run for run in others if not run.spec.passes_on]
     nothing = list(_told(EventLog.objects.filter(review.STILL_NOTHING, customer=customer)))
-    back = revocations.ended_since(nothing)
-    had = backfill.had(nothing)
+    back = revocations.later_endings(nothing)
+    had = backfill.already_given(nothing)
     lines = [
         *(sentence for _, sentence in told),
         *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
-        *purchases_told.that_gave_nothing(nothing, back, had),
-        *(purchases_told.gives_another(*each) for each in left_behind.of_customer(customer)),
+        *purchase_sentences.that_gave_nothing(nothing, back, had),
+        *(purchase_sentences.gives_another(*each) for each in left_behind.of_customer(customer)),
         *_not_understood(customer),
         *_administrators(customer),
         *payers.sentences(customer),
@@ -74,7 +74,7 @@ def describe(customer: Customer) -> AccessReport:
     lines.sort(key=_rank)
     lines = _advised_once(lines)
     if not lines:
-        lines = _nothing(why.called(customer), customer)
+        lines = _nothing(why.display_name(customer), customer)
     # Actions that pass on say nothing about the customer's access, so they come last.
     passed_on = [run for run in others if run.spec.passes_on and run.status in UNDECIDED]
     template = letter.current()
@@ -173,8 +173,8 @@ def _nothing(name: str, customer: Customer) -> list[Sentence]:
                 "Paid for {product}{order}; no rule gave anything for it, and {person} dealt with "
                 "it on {moment}.",
                 person=event.dealt_with_by or say("somebody"),
-                moment=at(event.dealt_with_at),
-                **purchases_told.facts_of(event),
+                moment=format_time(event.dealt_with_at),
+                **purchase_sentences.facts_of(event),
             ),
             Code.GAVE_NOTHING,
             event=event.pk,

@@ -11,7 +11,7 @@ from events.models import Delivery, EventLog, Grant, RuleRun, Worker
 from events.reports import backfill, review
 from events.reports.promise import MAX_COUNT
 from integrations.models import Product
-from integrations.sentences import grouped
+from integrations.sentences import format_number
 from rules import actions
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
@@ -53,7 +53,7 @@ class UnfulfilledProduct:
 
 def format_count(number: int) -> str:
     """Return text like "9,999", or "10,000+" above MAX_COUNT."""
-    shown = grouped(min(number, MAX_COUNT))
+    shown = format_number(min(number, MAX_COUNT))
     return f"{shown}+" if number > MAX_COUNT else shown
 
 

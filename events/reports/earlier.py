@@ -19,7 +19,7 @@ from rules.models import Rule
 TAKEN_BACK = Q(rule=None, grant__state=Grant.State.WAIVED)
 # For more rules than this at once, only events that gave nothing are looked for. With a hundred
 # rules, looking for the others took a quarter of a page's time (measured).
-MANY = 20
+MAX_RULES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[E
     found. The order is as in `gave_nothing`, and events that a person has dealt with are left out.
     """
     offered = [rule for rule in rules if rule.enabled and rule.spec.gives_access]
-    if not offered or len(offered) > MANY:
+    if not offered or len(offered) > MAX_RULES:
         return EventLog.objects.none()
     # Later events were decided by the rules as they are now, so every rule that fits has run.
     events = _of(offered, product).filter(

@@ -18,7 +18,7 @@ from events.models.runs import DELAYED
 from events.reports import backfill, pending_endings, standing
 from events.reports.standing import Standing
 from integrations.models import Customer
-from integrations.sentences import Said, joined, on, say, say_count
+from integrations.sentences import Said, format_day, joined, say, say_count
 from rules.listing import listed
 from rules.triggers import Trigger
 
@@ -51,8 +51,8 @@ class Glance:
         """ "ends 15 Dec" if everything ends on that day, else how many end; "" if nothing does."""
         if not self.ends:
             return ""
-        first = on(min(self.ends))
-        if len(self.ends) == len(self.targets) and len(set(map(on, self.ends))) == 1:
+        first = format_day(min(self.ends))
+        if len(self.ends) == len(self.targets) and len(set(map(format_day, self.ends))) == 1:
             return say("ends {day}", day=first)
         return say_count(len(self.ends), "1 ends {day}", "{number} end, the first {day}", day=first)
 
@@ -163,7 +163,7 @@ def _last_purchases(customers: Collection[int]) -> dict[int, EventLog]:
 
 def _purchases() -> QuerySet[EventLog]:
     """Return all purchases, without repeats."""
-    events = EventLog.objects.of(Trigger.PRODUCT_PURCHASED)
+    events = EventLog.objects.of_triggers(Trigger.PRODUCT_PURCHASED)
     return events.exclude(status=EventLog.Status.REPEAT)
 
 
@@ -191,7 +191,9 @@ def totals(customer: Customer, targets: Iterable[str]) -> Said:
             if orders
             else not has and say("no order"),  # access that was moved here has orders elsewhere
             say("{courses} now", courses=has) if has else say("no course now"),
-            bought["first"] and is_kept and say("first purchase {day}", day=on(bought["first"])),
+            bought["first"]
+            and is_kept
+            and say("first purchase {day}", day=format_day(bought["first"])),
         ],
         " · ",
     )

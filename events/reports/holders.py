@@ -7,7 +7,7 @@ from events.access import sentences
 from events.models import Grant, RuleRun
 from events.reports import pending_endings
 from events.reports.standing import Standing
-from integrations.sentences import Said, at, on, say
+from integrations.sentences import Said, format_day, format_time, say
 from rules.listing import listed
 
 Status, Source = RuleRun.Status, Grant.Source
@@ -21,11 +21,11 @@ def since(about: Standing, holders: Sequence[Grant]) -> Said:
     how += [_by_hand(about, row) for row in holders if row.source == Source.HAND]
     if not how:
         end = holders[0].until
-        before = say("from before Admit until {day}", day=on(end)) if end else None
+        before = say("from before Admit until {day}", day=format_day(end)) if end else None
         how = [before or say("from before Admit")]
     if not known:
         return listed(how)
-    return say("since {moment} {how}", moment=at(known[0]), how=listed(how))
+    return say("since {moment} {how}", moment=format_time(known[0]), how=listed(how))
 
 
 def _given_at(about: Standing, row: Grant) -> datetime:
@@ -44,8 +44,8 @@ def _by_hand(about: Standing, row: Grant) -> Said:
     author = row.event.author if row.event else ""
     if ends_at := pending_endings.last_moment(about, row):
         if author:
-            return say("by hand until {day} ({person})", day=on(ends_at), person=author)
-        return say("by hand until {day}", day=on(ends_at))
+            return say("by hand until {day} ({person})", day=format_day(ends_at), person=author)
+        return say("by hand until {day}", day=format_day(ends_at))
     return say("by hand ({person})", person=author) if author else say("by hand")
 
 

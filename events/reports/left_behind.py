@@ -9,19 +9,19 @@ from events.deciding import revocations
 from events.execution import rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
 from events.reports import backfill
-from events.reports.many import Line
-from events.reports.open_access import given_now, giving, still_open
+from events.reports.batch_preview import Line
+from events.reports.open_access import given_by_a_rule_now, giving_runs, runs_with_open_access
 from integrations.models import Customer
 from integrations.sentences import joined, say
 from rules.listing import listed
 from rules.models import Rule
 
 # At most this many accesses are looked at, the newest; the others follow when these are moved.
-MOST = 500
+MAX_RUNS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class LeftBehindPurchase:
     """A purchase, by its event, with the grants that a rule gave it and no rule gives any more.
 
     `gives` are the rules that give the purchase something instead. `ending` is the event that
@@ -69,7 +69,7 @@ class LeftBehind:
     """
 
     rule: Rule | None
-    rows: Sequence[Behind]
+    rows: Sequence[LeftBehindPurchase]
     more: bool = False
     still: Sequence[RuleRun] = ()
 
@@ -105,9 +105,11 @@ def left_behind(number: int) -> LeftBehind:
 
 def by_deleted_rules(products: Collection[int]) -> LeftBehind:
     """Return the purchases of these products that are left behind by deleted rules."""
-    of_products = still_open().filter(~given_now(), rule=None, event__product__in=products)
+    of_products = runs_with_open_access().filter(
+        ~given_by_a_rule_now(), rule=None, event__product__in=products
+    )
     of_products = of_products.filter(grant__kept_at=None)
-    return of_runs(None, list(of_products.order_by("-received_at", "-pk")[: MOST + 1]))
+    return of_runs(None, list(of_products.order_by("-received_at", "-pk")[: MAX_RUNS + 1]))
 
 
 def kept(number: int, products: Collection[int]) -> list[RuleRun]:
@@ -115,15 +117,22 @@ def kept(number: int, products: Collection[int]) -> list[RuleRun]:
 
     With `products`, those of all deleted rules for these products instead.
     """
-    runs = still_open().filter(grant__kept_at__isnull=False).order_by("-received_at", "-pk")
+    runs = (
+        runs_with_open_access().filter(grant__kept_at__isnull=False).order_by("-received_at", "-pk")
+    )
     if products:
-        return list(runs.filter(rule=None, event__product__in=products)[:MOST])
-    return [*runs.filter(rule=number)[:MOST], *rule_history.of_deleted(number, runs)[:MOST]]
+        return list(runs.filter(rule=None, event__product__in=products)[:MAX_RUNS])
+    return [*runs.filter(rule=number)[:MAX_RUNS], *rule_history.of_deleted(number, runs)[:MAX_RUNS]]
 
 
 def kept_of(event: int) -> RuleRun | None:
     """Return the newest action for this event whose access a person lets the buyer keep."""
-    return still_open().filter(grant__kept_at__isnull=False, event=event).order_by("-pk").first()
+    return (
+        runs_with_open_access()
+        .filter(grant__kept_at__isnull=False, event=event)
+        .order_by("-pk")
+        .first()
+    )
 
 
 def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
@@ -131,9 +140,9 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
 
     `gave` must be sorted, newest first. Access that a person lets the buyer keep is left out.
     """
-    more, gave = len(gave) > MOST, gave[:MOST]
+    more, gave = len(gave) > MAX_RUNS, gave[:MAX_RUNS]
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
-    every = list(giving().filter(grant__in=grants).select_related("event"))
+    every = list(giving_runs().filter(grant__in=grants).select_related("event"))
     fitting = backfill.rules_now(list({run.event_id: run.event for run in every}.values()))
     due = {
         run.grant_id
@@ -147,14 +156,14 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
             due.add(run.grant_id)  # a grant is listed once, with the newest event that gave it
             of_event.setdefault(run.event_id, {})[run.grant.pk] = run.grant
     events = {run.event_id: run.event for run in gave if run.event_id in of_event}
-    ran = {(run.event_id, run.form) for run in giving().filter(event__in=events)}
+    ran = {(run.event_id, run.form) for run in giving_runs().filter(event__in=events)}
     gives = {
         pk: _gives_instead(each, rule, fitting.get(pk, ()), ran) for pk, each in events.items()
     }
     obstacles = rerun.obstacles(list(events.values())) if events else {}
-    endings = revocations.ended_since(events.values())
+    endings = revocations.later_endings(events.values())
     rows = [
-        Behind(
+        LeftBehindPurchase(
             each,
             list(of_event[pk].values()),
             gives[pk],
@@ -194,12 +203,14 @@ def _gave(number: int) -> list[RuleRun]:
 
     Those whose access no rule gives now come first.
     """
-    still = still_open()
+    still = runs_with_open_access()
     of_rule = still.filter(rule=number).order_by("-received_at", "-pk")
-    behind = list(of_rule.filter(~given_now(), grant__kept_at=None)[: MOST + 1])
+    behind = list(of_rule.filter(~given_by_a_rule_now(), grant__kept_at=None)[: MAX_RUNS + 1])
     behind += rule_history.of_deleted(number, still.filter(grant__kept_at=None))
     behind.sort(key=lambda run: (run.received_at, run.pk), reverse=True)
-    return behind + list(of_rule.filter(given_now())[: max(0, MOST + 1 - len(behind))])
+    return behind + list(
+        of_rule.filter(given_by_a_rule_now())[: max(0, MAX_RUNS + 1 - len(behind))]
+    )
 
 
 def _gives(rule: Rule, run: RuleRun) -> bool:
@@ -239,7 +250,7 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     Purchases that were refunded or canceled since, and what a person lets the buyer keep, are left
     out.
     """
-    runs = giving().filter(customer=customer, grant__state=Grant.State.ACTIVE)
+    runs = giving_runs().filter(customer=customer, grant__state=Grant.State.ACTIVE)
     gave = list(
         runs.select_related("event__product", "rule__destination", "grant").order_by(
             "-received_at", "-pk"
@@ -258,7 +269,7 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     of_events = RuleRun.objects.filter(event__in=events)
     ran = {(run.event_id, run.form) for run in of_events}
     has = {(Sale.of(run.event), run.integration_id, run.target) for run in gave}
-    back, fitting = revocations.ended_since(events), backfill.rules_now(events)
+    back, fitting = revocations.later_endings(events), backfill.rules_now(events)
     told: set[int | None] = set()
     found = []
     for run in elsewhere:

@@ -55,7 +55,7 @@ def current() -> Template:
     known, active = dict(settings.LANGUAGES), translation.get_language() or ""
     chosen = [row.language] if row else []
     language = next(code for code in (*chosen, active, settings.LANGUAGE_CODE) if code in known)
-    return Template((row.text if row else "") or ours(language), language)
+    return Template((row.text if row else "") or default_text(language), language)
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def written_in(language: str) -> Iterator[None]:
         yield
 
 
-def ours(language: str) -> str:
+def default_text(language: str) -> str:
     """Return our own text, which is used until the owner writes one."""
     with translation.override(language):
         names = {key.replace(" ", "_"): f"{{{name}}}" for key, (name, _what) in FIELDS.items()}
@@ -77,9 +77,9 @@ def ours(language: str) -> str:
         )
 
 
-def is_ours(text: str) -> bool:
+def is_default(text: str) -> bool:
     """Whether this is our text, in any language."""
-    return any(_clean(text) == ours(code) for code, _name in settings.LANGUAGES)
+    return any(_clean(text) == default_text(code) for code, _name in settings.LANGUAGES)
 
 
 def fields(language: str) -> list[tuple[str, Text]]:
@@ -153,7 +153,7 @@ def save(template: Template) -> None:
     """Make this the template for letters. Raises ValueError with a sentence."""
     after = Template(_clean(template.text), template.language)
     check(after)
-    text = "" if is_ours(after.text) else after.text
+    text = "" if is_default(after.text) else after.text
     with transaction.atomic():
         before = current()
         _row, is_new = LetterTemplate.objects.update_or_create(

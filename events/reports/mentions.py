@@ -30,7 +30,7 @@ from integrations import sealed
 from integrations.models import ApiCall, AuditEntry, Integration, ThinkificUser
 from integrations.redaction import Redactor
 from integrations.samcart.body import read_object
-from integrations.samcart.encoding import opened
+from integrations.samcart.encoding import decompress
 from integrations.samcart.unreadable import Unreadable
 from integrations.secrets import SecretUnreadable
 
@@ -86,10 +86,10 @@ def mentions(
     if not redactor.addresses:
         return
     closed = closed or Closed()
-    hers = {EventLog: set(own), RuleRun: set(own_runs)}
+    own_pks = {EventLog: set(own), RuleRun: set(own_runs)}
     for model in LOOKED_THROUGH:
         for found in _in_texts(redactor, model):
-            if found.row.pk not in hers.get(model, ()):
+            if found.row.pk not in own_pks.get(model, ()):
                 yield found
     yield from _in_exchanges(redactor, set(own_runs))
     yield from _in_deliveries(redactor, set(own), closed)
@@ -150,27 +150,27 @@ def _in_deliveries(redactor: Redactor, own: set[int], closed: Closed) -> Iterato
         if delivery.pk in own_deliveries:
             continue
         try:
-            names_her = names(redactor, delivery)
+            is_named = is_mentioned(redactor, delivery)
         except SecretUnreadable:
             closed.number += 1
             continue
-        if names_her:
+        if is_named:
             told = {"body": _parts(redactor, text_of(delivery)), "query": delivery.query}
-            yield Mention(delivery, told, without(redactor, delivery))
+            yield Mention(delivery, told, redacted_columns(redactor, delivery))
 
 
-def names(redactor: Redactor, delivery: Delivery) -> bool:
+def is_mentioned(redactor: Redactor, delivery: Delivery) -> bool:
     """Whether what was sent names the person. Raises SecretUnreadable."""
     return redactor.mentions(text_of(delivery)) or redactor.mentions(delivery.query)
 
 
-def without(redactor: Redactor, delivery: Delivery) -> dict[str, Any]:
+def redacted_columns(redactor: Redactor, delivery: Delivery) -> dict[str, Any]:
     """Return the columns of the delivery without the person. Raises SecretUnreadable.
 
     A body that is neither JSON nor a form cannot be taken apart, so it is removed.
     """
     try:
-        body = opened(delivery.body, delivery.content_encoding)
+        body = decompress(delivery.body, delivery.content_encoding)
         sent = redactor.data(read_object(body, delivery.content_type))
     except Unreadable:
         return {"sealed_body": b"", "query": "", "body_digest": "", "body_removed_at": Now()}
@@ -187,7 +187,7 @@ def text_of(delivery: Delivery) -> str:
     """Return what was sent as text, to be searched. Raises SecretUnreadable."""
     body = delivery.body
     try:
-        body = opened(body, delivery.content_encoding)
+        body = decompress(body, delivery.content_encoding)
     except Unreadable:
         return body.decode("utf-8", "replace")
     if b"\0" in body[:4]:

@@ -28,7 +28,7 @@ def reasons(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -
     of_sales = Q(order_id__in={event.order_id for event in asked} - {""})
     of_sales |= Q(subscription_id__in={event.subscription_id for event in asked} - {""})
     gave = _by_name(Grant.objects.filter(of_sales, source=Grant.Source.PURCHASE))
-    bought = _by_name(EventLog.objects.filter(of_sales).of(Trigger.PRODUCT_PURCHASED))
+    bought = _by_name(EventLog.objects.filter(of_sales).of_triggers(Trigger.PRODUCT_PURCHASED))
     found: dict[int, str] = {}
     for event, rules in asked.items():
         grants = _same(event, gave)

@@ -10,14 +10,14 @@ from rules import actions
 from rules.models import Rule
 
 
-def giving() -> RuleRunQuerySet:
+def giving_runs() -> RuleRunQuerySet:
     """Return all actions that give access."""
     return RuleRun.objects.filter(action__in=actions.giving_access())
 
 
-def still_open() -> RuleRunQuerySet:
+def runs_with_open_access() -> RuleRunQuerySet:
     """Return the actions that gave a purchase access that is open now."""
-    still = giving().filter(
+    still = giving_runs().filter(
         grant__state=Grant.State.ACTIVE,
         grant__source=Grant.Source.PURCHASE,
     )
@@ -26,7 +26,7 @@ def still_open() -> RuleRunQuerySet:
     ).defer("event__delivery__sealed_body", "event__delivery__query")
 
 
-def given_now() -> Exists:
+def given_by_a_rule_now() -> Exists:
     """Return a condition: a rule that is on would give, for the action's event, what it gave."""
     place = Q(product=None) | Q(product=OuterRef("event__product"))
     # Expressions, so that SQLite finds the product's rules first. An account or a site may have

@@ -1,6 +1,6 @@
 """Who paid for whom, if the payer is not the student."""
 
-from events.access.whose import STUDENT_EMAIL
+from events.access.event_student import STUDENT_EMAIL
 from events.models import EventLog, RuleRun
 from events.reports.sentence import BAD, QUIET, Code, Sentence, happening, of_order, outcome, upper
 from events.reports.standing import MAX_ROWS

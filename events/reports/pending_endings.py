@@ -7,7 +7,7 @@ from events.models import Grant, RuleRun
 from events.models.runs import BRAKED, DELAYED
 from events.reports.sentence import WAIT, Code, Sentence, happening, upper
 from events.reports.standing import Standing
-from integrations.sentences import Said, joined, on, say, say_count
+from integrations.sentences import Said, format_day, joined, say, say_count
 from rules.listing import listed
 
 
@@ -46,7 +46,7 @@ def _text(about: Standing, run: RuleRun) -> Said:
         "{sources} still give it then, so it stays open.",
         sources=upper(listed(left)),
     )
-    return joined([_ends(run, course=about.name, day=on(_day(run))), stays])
+    return joined([_ends(run, course=about.name, day=format_day(_day(run))), stays])
 
 
 def _ends(run: RuleRun, **facts: str) -> Said:

@@ -144,7 +144,7 @@ def _not_read_yet(redactor: Redactor) -> Iterator[dict[str, Any]]:
 def _naming(redactor: Redactor, deliveries: Iterable[Delivery]) -> Iterator[dict[str, Any]]:
     for delivery in deliveries:
         try:
-            if mentions.names(redactor, delivery):
+            if mentions.is_mentioned(redactor, delivery):
                 yield {"what_samcart_sent": _read(mentions.text_of(delivery))}
         except SecretUnreadable:
             continue

@@ -53,7 +53,7 @@ def of_product(product: Product) -> Use | None:
     """Return the product's history in numbers, or None if it has none."""
     most = backlog.MAX_COUNT
     events = EventLog.objects.filter(product=product).order_by()
-    sales = events.of(Trigger.PRODUCT_PURCHASED).exclude(status=EventLog.Status.REPEAT)
+    sales = events.of_triggers(Trigger.PRODUCT_PURCHASED).exclude(status=EventLog.Status.REPEAT)
     grants = Grant.objects.filter(product=product)
     found = Use(
         events=events[:most].count(),

@@ -27,7 +27,7 @@ MAX_COUNT = 10_000
 # We assume that this many buyers do not buy more than MAX_COUNT times a week.
 MANY_BUYERS = 1000
 # At most this many are listed, the newest.
-LISTED = 1000
+MAX_LISTED = 1000
 # The fields that `backfill.settled` needs.
 _SETTLED_BY = (
     "marketplace",
@@ -74,13 +74,13 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     buyers = seen.values("customer").distinct().count()
     more = buyers > MANY_BUYERS and in_order[MAX_COUNT : MAX_COUNT + 1].exists()
     purchases = len({event for event, _ in not_in})
-    undone = batches.undone_lately(_undone(since))
+    undone = batches.recent_undo_sentence(_undone(since))
     return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, undone)
 
 
 def not_in() -> list[int]:
     """Return the IDs of the newest events of those who paid and are not in."""
-    return [event for event, _ in _not_in(unfulfilled(), LISTED)[1] if event is not None]
+    return [event for event, _ in _not_in(unfulfilled(), MAX_LISTED)[1] if event is not None]
 
 
 def unfulfilled() -> QuerySet[EventLog]:
@@ -106,7 +106,7 @@ def _may_be_settled() -> QuerySet[EventLog]:
     later = EventLog.objects.filter(**same, received_at__gte=OuterRef("received_at"))
     # As in `revocations`: an event about one product ends nothing of another product.
     about = Q(product=Coalesce(OuterRef("product"), "product")) | Q(product=None)
-    ended = Exists(later.filter(about).of(*revocations.ENDING))
+    ended = Exists(later.filter(about).of_triggers(*revocations.ENDING))
     seen = Grant.objects.active().filter(seen_at__isnull=False)
     return EventLog.objects.filter(ended | Exists(seen.filter(_given_now(), **same)))
 
@@ -139,7 +139,9 @@ def _given_now() -> Exists:
 
 def _undone(since: datetime) -> list[EventLog]:
     """Return the newest purchases that a person undid and that are not settled."""
-    newest = review.undone().filter(received_at__gte=since).order_by("-received_at", "-pk")
+    newest = (
+        review.undone_purchases().filter(received_at__gte=since).order_by("-received_at", "-pk")
+    )
     events = list(newest.only(*_SETTLED_BY)[: backfill.MAX_EVENTS])
     settled = backfill.settled(events) if events else set()
     return [event for event in events if event.pk not in settled]

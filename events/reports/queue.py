@@ -15,7 +15,7 @@ from events.models.runs import DELAYED
 from integrations import app_registry, rate_limit
 from integrations.models import ApiCall, CallBudget, Integration
 from integrations.ordering import by_name
-from integrations.sentences import grouped
+from integrations.sentences import format_number
 
 # Counts on the page stop at MAX_COUNT, and lists at MAX_LISTED.
 MAX_COUNT = 10_000
@@ -32,7 +32,7 @@ class QueueDepth:
     @property
     def spoken(self) -> str:
         """The count as text, such as "1,204" or "10,000+"."""
-        return grouped(self.count) + ("+" if self.count >= MAX_COUNT else "")
+        return format_number(self.count) + ("+" if self.count >= MAX_COUNT else "")
 
 
 @dataclass(frozen=True, slots=True)

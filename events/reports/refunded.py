@@ -12,13 +12,13 @@ from events.access.ledger import Sale
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
 from events.reports import open_access
-from events.reports.many import Line
+from events.reports.batch_preview import Line
 from integrations.sentences import say
 from rules.listing import listed
 from rules.triggers import Trigger
 
 # How many refunds that left access open are looked at, the newest first.
-MOST = 500
+MAX_REFUNDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Refunded:
         return Line(self.event, self.grants[0].customer, say("{old}: {why}", old=old, why=why))
 
 
-def still_in(*, kept: bool = False) -> list[Refunded]:
+def refunded_with_access(*, kept: bool = False) -> list[Refunded]:
     """Return refunded purchases whose buyers still have access, the newest refund first.
 
     With `kept`, return those that a person lets the buyers keep, else all others. Access that
@@ -51,7 +51,7 @@ def still_in(*, kept: bool = False) -> list[Refunded]:
     found = list(_refunds(kept=kept))
     if not found:
         return []
-    refunds = EventLog.objects.filter(_of_sales(found)).of(Trigger.PRODUCT_REFUNDED)
+    refunds = EventLog.objects.filter(_of_sales(found)).of_triggers(Trigger.PRODUCT_REFUNDED)
     refunds = refunds.exclude(status=EventLog.Status.REPEAT).prefetch_related("runs")
     grants = [
         grant
@@ -60,7 +60,7 @@ def still_in(*, kept: bool = False) -> list[Refunded]:
     ]
     alone = {grant.pk for grant in grants} - _given_besides(grants)
     runs = (
-        open_access.still_open()
+        open_access.runs_with_open_access()
         .filter(grant__in=alone)
         .select_related(
             "rule",
@@ -76,14 +76,14 @@ def still_in(*, kept: bool = False) -> list[Refunded]:
     for run in newest.values():
         of_event.setdefault(run.event_id, []).append(run)
     events = {run.event_id: run.event for run in newest.values()}
-    ended = revocations.ended_since(events.values(), by=[Trigger.PRODUCT_REFUNDED])
+    ended = revocations.later_endings(events.values(), by=[Trigger.PRODUCT_REFUNDED])
     left = [Refunded(events[pk], ended[pk], of_event[pk]) for pk in events if pk in ended]
     return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
 
 
 def _refunds(*, kept: bool) -> QuerySet[EventLog]:
     """Return the newest refunds that left access open, of purchases with open access."""
-    marked = EventLog.objects.filter(left_open=True).order_by("-received_at", "-pk")[:MOST]
+    marked = EventLog.objects.filter(left_open=True).order_by("-received_at", "-pk")[:MAX_REFUNDS]
     same = {name: OuterRef(name) for name in ("marketplace", "product")}
     open_ = _grants(kept=kept).filter(**same)
     of_order = open_.filter(~Q(order_id=""), order_id=OuterRef("order_id"))

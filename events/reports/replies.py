@@ -9,7 +9,7 @@ from events.reports.sentence import HAS, Code, Sentence, of_order
 from events.reports.standing import Standing
 from integrations import app_registry
 from integrations.models import Customer, Integration
-from integrations.sentences import LONG, Said, joined, on, say
+from integrations.sentences import LONG, Said, format_day, joined, say
 from rules.listing import listed
 
 MAX_EVENTS_TOLD = 5
@@ -108,7 +108,7 @@ def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> lis
         if sentence.code in HAS:
             name, end = each.name, pending_endings.ends_at(each)
             if end:
-                name = say("{course} until {day}", course=name, day=on(end, LONG))
+                name = say("{course} until {day}", course=name, day=format_day(end, LONG))
             schools.setdefault(each.site, []).append(name)
     return [letter.opens(names, site, customer.readable_email) for site, names in schools.items()]
 
@@ -131,7 +131,10 @@ def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     for each, sentence in told:
         row = each.ended
         if sentence.code in OVER and row is not None:
-            by_hand, day = row.because == ledger.BY_HAND, on(row.ended_at or row.decided_at, LONG)
+            by_hand, day = (
+                row.because == ledger.BY_HAND,
+                format_day(row.ended_at or row.decided_at, LONG),
+            )
             cause = (True, day) if by_hand else (False, sentences.cause(row))
             causes.setdefault(cause, []).append(each.name)
     return [

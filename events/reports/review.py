@@ -25,7 +25,7 @@ def gave_nothing() -> QuerySet[EventLog]:
     return EventLog.objects.filter(GAVE_NOTHING)
 
 
-def undone() -> QuerySet[EventLog]:
+def undone_purchases() -> QuerySet[EventLog]:
     """Purchases that have nothing now because a person undid what was given for them."""
     return EventLog.objects.filter(STILL_NOTHING, undone_at__isnull=False)
 

@@ -91,7 +91,7 @@ def preview(rule: Rule) -> RulePreview:
     found = _events(rule)
     events, more = found[:MAX_EVENTS], len(found) > MAX_EVENTS
     grants = _Grants(_grants(rule, events) if rule.target else [])
-    back = revocations.ended_since(events) if rule.spec.gives_access else {}
+    back = revocations.later_endings(events) if rule.spec.gives_access else {}
     effects = [
         (event, Effect.TAKEN_BACK, event.customer)
         if event.pk in back
@@ -118,7 +118,7 @@ def _events(rule: Rule) -> list[EventLog]:
     if rule.product_id is None:
         events = events.filter(trigger__in=triggers)
     else:
-        events = events.filter(product=rule.product_id).of(*triggers)
+        events = events.filter(product=rule.product_id).of_triggers(*triggers)
     newest = events.order_by("-received_at", "-pk").select_related("customer")
     return list(newest.defer("verdicts", "custom_fields", "reason")[: MAX_EVENTS + 1])
 

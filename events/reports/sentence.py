@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from events.access import sentences
 from events.models import EventLog, RuleRun
-from integrations.sentences import Said, Text, at, joined, say
+from integrations.sentences import Said, Text, format_time, joined, say
 from rules.triggers import Trigger
 
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
@@ -102,7 +102,7 @@ def next_attempt(run: RuleRun) -> str:
     """Return "The next attempt is at 23 Nov 14:02." for an action that waits to retry, else ""."""
     if not run.waits_to_retry or run.next_attempt_at is None:
         return ""
-    return say("The next attempt is at {moment}.", moment=at(run.next_attempt_at))
+    return say("The next attempt is at {moment}.", moment=format_time(run.next_attempt_at))
 
 
 def upper(text: str) -> str:

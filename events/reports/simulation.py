@@ -7,8 +7,8 @@ from django.conf import settings
 from django.db.models import Q
 
 from events.access.decisions import Decisions
+from events.access.event_student import BadStudentEmail
 from events.access.ledger import Sale
-from events.access.whose import BadStudentEmail
 from events.deciding import passing_on, revocations
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
@@ -76,7 +76,7 @@ def simulate(
     rules = [*known.filter(concern), *elsewhere[:RULES_NAMED]]
     verdicts = engine.decide(engine.EventFacts(frozenset(triggers), about), rules)
     if event is not None and event.by_hand:
-        verdicts = passing_on.never(verdicts)
+        verdicts = passing_on.without_passing_on(verdicts)
     customer = Customer.objects.filter(email=normalize_email(email)).first() if email else None
     needs_email = any(each.runs and not each.rule.spec.passes_on for each in verdicts)
     notes = list(_notes(triggers, event, without_email=needs_email and not email))
@@ -103,7 +103,7 @@ def _notes(triggers: set[Trigger], event: EventLog | None, *, without_email: boo
             "Without an e-mail address nobody can be enrolled or removed: such an action would "
             "fail."
         )
-    taken_back = revocations.ended_since([event]) if event else {}
+    taken_back = revocations.later_endings([event]) if event else {}
     if event is not None and event.pk in taken_back:
         yield say(
             "Since then {ending}: running the rules again leaves this event out.",

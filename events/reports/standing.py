@@ -74,7 +74,7 @@ class Standing:
         return max(over, key=lambda row: (bool(row.opened_at), row.ended_at), default=None)
 
     @property
-    def given_up(self) -> RuleRun | None:
+    def waiving_run(self) -> RuleRun | None:
         """The action that ended it last, if the grant was waived and so does not say when."""
         over = self.ended.ended_at if self.ended else None
         ended = [(run.finished_at, run) for run in self.runs if run.code in CLOSED]
@@ -253,7 +253,7 @@ def taken_back(grants: Sequence[Grant]) -> dict[int, EventLog]:
         Q(order_id__in={number for kind, number in of_purchase if kind == "order"})
         | Q(subscription_id__in={number for kind, number in of_purchase if kind == "subscription"})
     ).exclude(status=EventLog.Status.REPEAT)
-    events = events.of(*revocations.ENDING, *revocations.GIVING_BACK)
+    events = events.of_triggers(*revocations.ENDING, *revocations.GIVING_BACK)
     events = events.order_by("received_at", "pk").defer("verdicts", "custom_fields", "reason")
     found: dict[int, EventLog] = {}
     for event in events if of_purchase else ():

@@ -11,7 +11,7 @@ from rules.listing import listed
 from rules.triggers import Trigger
 
 # Only this many of a product's newest events count: if it is sold in another way now, they show it.
-LOOKED_AT = 50
+MAX_EVENTS = 50
 # At most this many products are named.
 PRODUCTS_NAMED = 5
 
@@ -23,7 +23,7 @@ def sold_by_subscription(products: Iterable[Product]) -> set[int]:
         return set()
     newest = EventLog.objects.filter(product=OuterRef(OuterRef("pk"))).order_by("-received_at")
     tells = ~Q(subscription_id="") | Q(trigger__startswith="subscription_")
-    seen = EventLog.objects.filter(tells, pk__in=newest.values("pk")[:LOOKED_AT])
+    seen = EventLog.objects.filter(tells, pk__in=newest.values("pk")[:MAX_EVENTS])
     # Not as a condition, which PostgreSQL might turn into a join that reads all events.
     sold = Product.objects.filter(pk__in=numbers)
     return {pk for pk, is_sold in sold.values_list("pk", Exists(seen)) if is_sold}
@@ -38,7 +38,7 @@ def paid_once(products: Iterable[Product]) -> set[int]:
     return were_bought - sold_by_subscription(products)
 
 
-def told(products: Iterable[Product]) -> Said:
+def sentence(products: Iterable[Product]) -> Said:
     """Say how these products are sold, and how Admit knows it."""
     products = list(products)
     sold, once = sold_by_subscription(products), paid_once(products)

@@ -117,10 +117,10 @@ def missing(marketplace: Marketplace) -> list[MissingTrigger]:
         for trigger in Trigger
         if trigger in waited_for and heard[trigger] is None
     }
-    return judged(marketplace, never)
+    return judge_missing(marketplace, never)
 
 
-def judged(marketplace: Marketplace, never: Mapping[Trigger, int]) -> list[MissingTrigger]:
+def judge_missing(marketplace: Marketplace, never: Mapping[Trigger, int]) -> list[MissingTrigger]:
     """Return for each trigger that never came whether it should have.
 
     `never` is {trigger: how many rules wait for it}.

@@ -10,7 +10,7 @@ from events.deciding import revocations
 from events.execution import gone_destinations, rule_history, wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DISMISSED
-from events.reports import batches, holders, owed, pending_endings
+from events.reports import batches, holders, missing_access, pending_endings
 from events.reports.sentence import (
     GOOD,
     HAS,
@@ -26,7 +26,7 @@ from events.reports.sentence import (
 from events.reports.standing import CLOSED, Standing, is_waived, standings
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
-from integrations.sentences import Said, Text, at, joined, on, say, say_count
+from integrations.sentences import Said, Text, format_day, format_time, joined, say, say_count
 from rules.models import Rule
 
 Status, Source = RuleRun.Status, Grant.Source
@@ -63,7 +63,7 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     undecided = [each.undecided for each in found]
     waiting = wait_reasons.reasons([run for run in undecided if run is not None])
     endings = [run.event_id for each in found for run in each.runs if run.spec.ends_access]
-    done_to = batches.done_to(endings)
+    done_to = batches.batch_acts(endings)
     told = [(each, _sentence(each, waiting, done_to)) for each in found]
     has = [(each.integration, each.target) for each, sentence in told if sentence.code in HAS]
     gone = gone_destinations.among(has)
@@ -74,7 +74,7 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     ]
 
 
-def called(customer: Customer) -> str:
+def display_name(customer: Customer) -> str:
     """Return the customer's name for sentences."""
     return customer.first_name.strip()[:60] or say("The customer")
 
@@ -87,7 +87,7 @@ def besides(run: RuleRun) -> Sentence:
 
 
 def _sentence(about: Standing, waiting: Mapping[int, str], done_to: batches.Done) -> Sentence:
-    name, run = called(about.customer), about.undecided
+    name, run = display_name(about.customer), about.undecided
     if about.pending and not about.grants:
         return pending_endings.lines(about)[0]  # of access from before Admit
     if run is not None:
@@ -95,9 +95,9 @@ def _sentence(about: Standing, waiting: Mapping[int, str], done_to: batches.Done
     if about.held:
         return _has(name, about)
     if about.given:
-        return owed.sentence(name, about)
-    if about.given_up is not None:
-        return _was_done(about.given_up, {"name": name, "course": about.name}, done_to)
+        return missing_access.sentence(name, about)
+    if about.waiving_run is not None:
+        return _was_done(about.waiving_run, {"name": name, "course": about.name}, done_to)
     if about.ended is not None and about.ended.opened_at:
         return _ended(name, about, about.ended)
     return _never_given(name, about, done_to)
@@ -106,7 +106,7 @@ def _sentence(about: Standing, waiting: Mapping[int, str], done_to: batches.Done
 def _is_gone(about: Standing, course: Destination) -> Sentence:
     text = say(
         "{name} cannot open {course}: it is gone from Thinkific. Give another course in its place.",
-        name=called(about.customer),
+        name=display_name(about.customer),
         course=about.name,
     )
     return Sentence(WAIT, text, Code.GONE, gone=course.pk)
@@ -175,10 +175,14 @@ def _corrected(about: Standing) -> Said | None:
     same = Destination.objects.filter(integration=wrong.integration_id, kind=kind, by_hand=False)
     if same.filter(external_id=number).exists():  # Thinkific had it once
         return say(
-            "On {moment} it was chosen in place of {course}.", course=wrong.name, moment=at(day)
+            "On {moment} it was chosen in place of {course}.",
+            course=wrong.name,
+            moment=format_time(day),
         )
     number = about.target.partition(":")[2]
-    return say("Its number was corrected to {number} on {moment}.", number=number, moment=at(day))
+    return say(
+        "Its number was corrected to {number} on {moment}.", number=number, moment=format_time(day)
+    )
 
 
 def _ended(name: str, about: Standing, row: Grant) -> Sentence:
@@ -201,7 +205,7 @@ def _how_it_ended(row: Grant, facts: dict[str, str]) -> Said:
         cause = sentences.cause(row)
         return say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
     person = (row.event.author if row.event else "") or say("a person")
-    facts |= {"person": person, "day": on(row.ended_at or row.decided_at)}
+    facts |= {"person": person, "day": format_day(row.ended_at or row.decided_at)}
     if row.event and row.event.is_gift:
         if row.event.reason:  # it ended before its day
             return joined([say("{name} has no access to {course}.", **facts), row.event.reason])
@@ -224,7 +228,7 @@ def _never_given(name: str, about: Standing, done_to: batches.Done) -> Sentence:
     facts = {"name": name, "course": about.name}
     moved = [each for each in about.runs if each.event.by_hand == EventLog.ByHand.MOVE_AWAY]
     if moved:
-        day = on(moved[-1].received_at)
+        day = format_day(moved[-1].received_at)
         text = say(
             "{name} has no access to {course}: a person moved it on {day}.", day=day, **facts
         )
@@ -263,7 +267,10 @@ def _was_done(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sen
     if run.spec.ends_access:
         text = joined([say("{name} has no access to {course}.", **facts), outcome(run)])
         return Sentence(QUIET, text, Code.NOT_GIVEN, run=run.pk)
-    facts |= {"moment": at(run.finished_at or run.received_at), "order": of_order(run.event)}
+    facts |= {
+        "moment": format_time(run.finished_at or run.received_at),
+        "order": of_order(run.event),
+    }
     got = say("{name} got {course} on {moment}{order}.", **facts)
     if run.integration is None:
         got = say(
@@ -278,11 +285,11 @@ def _was_done(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sen
 
 def _how_it_was_replaced(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Said:
     """Say how a person ended what a rule had given, by this action."""
-    if entry := batches.undone(run.event_id, done_to, run.destination_name):
+    if entry := batches.last_undo(run.event_id, done_to, run.destination_name):
         return say(
             "{name} has no access to {course}: {person} undid on {day} what had given it.",
             person=entry.who,
-            day=on(entry.at),
+            day=format_day(entry.at),
             **facts,
         )
     if rule_history.is_deleted(run):

@@ -81,10 +81,10 @@ def _check(whom: Person) -> None:
         raise ValueError(say("An action for this person is under way. Try again in a minute."))
     for delivery in Delivery.objects.filter(state=Delivery.State.NEW).iterator(100):
         try:
-            is_hers = mentions.names(whom.redactor, delivery)
+            is_named = mentions.is_mentioned(whom.redactor, delivery)
         except SecretUnreadable:
             continue
-        if is_hers:
+        if is_named:
             raise ValueError(say("An event of this person is being read. Try again in a minute."))
 
 
@@ -136,7 +136,7 @@ def _erase_files(whom: Person, done: Erased) -> None:
     """Delete the person's files in this machine's spool, where only unreadable ones are left."""
     try:
         for file, spooled in spool_contents.opened():
-            if mentions.names(whom.redactor, spooled.delivery):
+            if mentions.is_mentioned(whom.redactor, spooled.delivery):
                 file.unlink(missing_ok=True)
                 done.files += 1
     except OSError:

@@ -24,7 +24,7 @@ EVERY = timedelta(hours=1)
 LEASE = timedelta(minutes=5)
 # Rows are looked at in pages, and removed a few at a time.
 PAGE = 100
-FEW = 5
+ROWS_AT_ONCE = 5
 # On SQLite we leave the database to others for this many times as long as a transaction took.
 LEAVE_TIMES = 3
 START: tuple[datetime | None, int] = (None, 0)
@@ -107,7 +107,7 @@ def _remove(task: RetentionTask, pks: list[Any], leave: Callable[[float], object
         with transaction.atomic():
             began = time.monotonic()
             while pks:
-                few, pks = pks[:FEW], pks[FEW:]
+                few, pks = pks[:ROWS_AT_ONCE], pks[ROWS_AT_ONCE:]
                 few = task.may_go(few)
                 number += task.remove(few) if few else 0
                 if time.monotonic() - began > HOLD_SECONDS / 2:

@@ -60,10 +60,10 @@ def erase_rows(whom: Person, done: Erased) -> None:
     others = RuleRun.objects.filter(event__in=events, customer__isnull=False)
     others = others.exclude(customer__in=whom.customers)
     shared = set(others.values_list("event", flat=True)) | _others_hold(whom, events)
-    hers = list(whom.runs().values_list("pk", flat=True))
-    changed = set(RuleRun.objects.filter(pk__in=hers).values_list("event", flat=True))
-    done.exchanges = ApiCall.objects.filter(run_id__in=hers).delete()[0]
-    done.actions = _erase_runs(hers)
+    own_runs = list(whom.runs().values_list("pk", flat=True))
+    changed = set(RuleRun.objects.filter(pk__in=own_runs).values_list("event", flat=True))
+    done.exchanges = ApiCall.objects.filter(run_id__in=own_runs).delete()[0]
+    done.actions = _erase_runs(own_runs)
     done.payloads = _erase_payloads(whom)
     done.events = _erase_events(whom, events, shared)
     EventTerm.objects.filter(event__in=events).delete()
@@ -78,13 +78,13 @@ def erase_rows(whom: Person, done: Erased) -> None:
 
 def _erase_findings(whom: Person) -> None:
     """Delete the person's findings without a customer, by address or Thinkific user ID."""
-    hers = Q(pk__in=[])
+    own = Q(pk__in=[])
     for address in whom.addresses:
-        hers |= Q(email__iexact=address)
+        own |= Q(email__iexact=address)
     users = ThinkificUser.objects.filter(customer__in=whom.customers)
     for site, user in users.values_list("integration", "user_id"):
-        hers |= Q(comparison__integration=site, user_id=user)
-    ComparisonFinding.objects.filter(hers, customer=None).delete()
+        own |= Q(comparison__integration=site, user_id=user)
+    ComparisonFinding.objects.filter(own, customer=None).delete()
 
 
 def _others_hold(whom: Person, events: list[int]) -> set[int]:
@@ -93,8 +93,8 @@ def _others_hold(whom: Person, events: list[int]) -> set[int]:
     return {pk for pk in grants.values_list("event", flat=True) if pk}
 
 
-def _erase_runs(hers: list[int]) -> int:
-    runs = RuleRun.objects.filter(pk__in=hers)
+def _erase_runs(pks: list[int]) -> int:
+    runs = RuleRun.objects.filter(pk__in=pks)
     open_runs = runs.filter(Q(status__in=UNFINISHED) | Q(status__in=[Status.FAILED, Status.HELD]))
     open_runs.update(
         status=Status.SKIPPED,

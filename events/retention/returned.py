@@ -32,7 +32,7 @@ def find() -> tuple[Person, list[Customer]]:
     return back, again
 
 
-def _bought_since(somebody: Person, known: erasures.Listed) -> bool:
+def _bought_since(somebody: Person, known: erasures.ErasureList) -> bool:
     """Whether SamCart sent a sale of this person that is not on the list."""
     sent = somebody.events().exclude(delivery=None).select_related("delivery")
     (address,) = somebody.keys

@@ -25,11 +25,11 @@ Leave = Callable[[float], object]
 COLUMNS: dict[str, tuple[Any, dict[str, Callable[[Any], Any]]]] = {
     Table.DELIVERIES.value: (
         Delivery,
-        {"sealed_body": lambda stored: sealed.renewed(bytes(stored))},
+        {"sealed_body": lambda stored: sealed.reseal(bytes(stored))},
     ),
     Table.EXCHANGES.value: (
         ApiCall,
-        {"request_body": sealed.renewed_text, "response_body": sealed.renewed_text},
+        {"request_body": sealed.reseal_text, "response_body": sealed.reseal_text},
     ),
 }
 
@@ -66,12 +66,12 @@ def renew(
     rows = model.objects.filter(pk__lte=last).order_by("pk")
     while page := list(rows.filter(pk__gt=after).values("pk", *columns)[:PAGE]):
         after = page[-1]["pk"]
-        changes, unreadable = _renewed(page, columns)
+        changes, unreadable = _resealed(page, columns)
         _write(model, changes, leave)
         yield after, len(changes), unreadable
 
 
-def _renewed(
+def _resealed(
     page: list[dict[str, Any]], columns: dict[str, Callable[[Any], Any]]
 ) -> tuple[list[tuple[dict[str, Any], dict[str, Any]]], int]:
     """Return (old values, new values) of each row that changes, and how many no key opens."""

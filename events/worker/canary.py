@@ -18,7 +18,7 @@ from events.models import Canary, Delivery
 from events.receiving import canary
 from events.reports import simulation
 from integrations import credentials, exchanges, secrets, webhook_secrets
-from integrations.exchanges import Cut, Reply
+from integrations.exchanges import CallFault, Reply
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable
 from rules.triggers import Trigger
@@ -28,10 +28,10 @@ Step = Canary.Step
 EVERY = timedelta(hours=1)
 CALL_SECONDS = 20.0
 LOOK_SECONDS = 0.1
-_STEP_OF_CUT = {
-    Cut.NO_ADDRESS: Step.DNS,
-    Cut.NO_CERTIFICATE: Step.CERTIFICATE,
-    Cut.NO_TLS: Step.CERTIFICATE,
+_STEP_OF_FAULT = {
+    CallFault.NO_ADDRESS: Step.DNS,
+    CallFault.NO_CERTIFICATE: Step.CERTIFICATE,
+    CallFault.NO_TLS: Step.CERTIFICATE,
 }
 
 
@@ -130,7 +130,9 @@ def _is_known(account: Marketplace) -> bool:
 def _judge(reply: Reply) -> None:
     """Raise Failed for anything but 200."""
     if reply.status is None:
-        raise Failed(_STEP_OF_CUT.get(reply.cut or Cut.BROKEN_OFF, Step.CONNECTION), reply.detail)
+        raise Failed(
+            _STEP_OF_FAULT.get(reply.fault or CallFault.BROKEN_OFF, Step.CONNECTION), reply.detail
+        )
     if reply.status != HTTPStatus.OK:
         raise Failed(Step.ANSWER, str(reply.status))
 

@@ -36,7 +36,7 @@ def send() -> None:
     failed = reply.status is None or not 200 <= reply.status < 300
     if failed and not _failing:
         # The address is not logged: anyone who knows it can call it.
-        log.warning("ping_failed", extra={"reason": reply.status or reply.cut})
+        log.warning("ping_failed", extra={"reason": reply.status or reply.fault})
     elif _failing and not failed:
         log.info("ping_works_again")
     _failing = failed

@@ -11,7 +11,7 @@ from events.execution import due_work
 from events.models import Delivery, Worker
 from events.queue import wake
 from events.retention import housekeeping
-from events.worker import beside
+from events.worker import background
 
 
 def register(cluster: str) -> None:
@@ -53,7 +53,7 @@ def tick(cluster: str, *, beat_after: float) -> float | None:
 
 def anything_due() -> bool:
     """Whether a worker would find something to do now."""
-    return work_due() or housekeeping.due() or beside.due()
+    return work_due() or housekeeping.due() or background.due()
 
 
 def work_due() -> bool:

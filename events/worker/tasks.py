@@ -17,7 +17,7 @@ from events.execution.loop import PAUSE_SECONDS, Loop
 from events.execution.senders import Senders
 from events.queue import wake
 from events.retention import housekeeping, sealing
-from events.worker import beside, heartbeat, scheduler
+from events.worker import background, heartbeat, scheduler
 
 log = logging.getLogger(__name__)
 # Shares of a task's time: new runs are begun in the first quarter, and calls only as long as the
@@ -35,7 +35,7 @@ def work() -> None:
     """Read what came in and carry out what is due, until nothing is left or time is up."""
     try:
         heartbeat.record()
-        beside.begin()
+        background.begin()
         if history.unread() is not None:
             _read_history()
         elif _drain():

@@ -4,10 +4,12 @@ This is not a worker's part, because it must go on, or stay away, where no worke
 """
 
 from events.worker import canary, ping
-from events.worker.beside import Beside
+from events.worker.background import BackgroundWork
 
-PING = Beside("ping", ping.due, lambda until: ping.send(), tasks=1)
-CANARY = Beside("canary", lambda: canary.due() is not None, lambda until: canary.go_on(), tasks=2)
+PING = BackgroundWork("ping", ping.due, lambda until: ping.send(), tasks=1)
+CANARY = BackgroundWork(
+    "canary", lambda: canary.due() is not None, lambda until: canary.go_on(), tasks=2
+)
 
 
 def tick() -> None:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations import retry_after
 from integrations.errors import LimitReached, OutsideError, Refused, Retry
-from integrations.exchanges import Answer, Cut, Reply
+from integrations.exchanges import Answer, CallFault, Reply
 from integrations.sentences import Text, say
 
 PAUSE = 30.0  # seconds, if a receiver asks for a pause without saying how long
@@ -42,56 +42,56 @@ class _Failure(NamedTuple):
 
 
 # The failure for each reason why no answer came.
-_CUTS = {
-    Cut.NOT_USABLE: _Failure(
+_FAULTS = {
+    CallFault.NOT_USABLE: _Failure(
         code="unreachable",
         sentence=_("The address of {host} is not usable. Edit the address."),
     ),
-    Cut.NOT_ALLOWED: _Failure(
+    CallFault.NOT_ALLOWED: _Failure(
         code="address_not_allowed",
         sentence=NOT_ALLOWED,
     ),
-    Cut.NO_ADDRESS: _Failure(
+    CallFault.NO_ADDRESS: _Failure(
         code="unreachable",
         sentence=_("{host} could not be looked up (DNS). Check the spelling of the address."),
     ),
-    Cut.NO_CERTIFICATE: _Failure(
+    CallFault.NO_CERTIFICATE: _Failure(
         code="tls_failed",
         sentence=_(
             "The certificate of {host} is not valid{detail}. It must be replaced on the receiver's "
             "side; if it is good there, check this server's clock."
         ),
     ),
-    Cut.NO_TLS: _Failure(
+    CallFault.NO_TLS: _Failure(
         code="tls_failed",
         sentence=_(
             "No secure connection to {host} could be made (TLS). Check that the receiver speaks "
             "https at this address."
         ),
     ),
-    Cut.NOT_IN_TIME: _Failure(
+    CallFault.NOT_IN_TIME: _Failure(
         code="timed_out",
         sentence=_(
             "{host} could not be reached in time. Check that the receiver is up and that its "
             "firewall lets this server in."
         ),
     ),
-    Cut.CONNECTION_REFUSED: _Failure(
+    CallFault.CONNECTION_REFUSED: _Failure(
         code="unreachable",
         sentence=_("{host} refused the connection. Check that the receiver is up."),
     ),
-    Cut.UNREACHABLE: _Failure(
+    CallFault.UNREACHABLE: _Failure(
         code="unreachable",
         sentence=_("{host} could not be reached from this server. Check that the receiver is up."),
     ),
-    Cut.NO_ANSWER_IN_TIME: _Failure(
+    CallFault.NO_ANSWER_IN_TIME: _Failure(
         code="timed_out",
         sentence=_(
             "{host} did not answer within {seconds} seconds. A receiver should answer first and "
             "do its work afterwards."
         ),
     ),
-    Cut.BROKEN_OFF: _Failure(
+    CallFault.BROKEN_OFF: _Failure(
         code="unreachable",
         sentence=_("{host} took the message, and the connection broke off before its answer."),
     ),
@@ -139,7 +139,7 @@ def judge(reply: Reply, *, host: str, seconds: float, now: datetime) -> Answer |
 
 
 def _no_answer(reply: Reply, *, host: str, seconds: float) -> Retry:
-    failure = _CUTS[reply.cut or Cut.BROKEN_OFF]
+    failure = _FAULTS[reply.fault or CallFault.BROKEN_OFF]
     detail = f" ({reply.detail})" if reply.detail else ""
     sentence = say(failure.sentence, host=host, seconds=f"{seconds:g}", detail=detail)
     return Retry(sentence, code=failure.code, in_doubt=False)

@@ -5,7 +5,7 @@ import uuid
 from django.db import transaction
 
 from integrations import rate_limit
-from integrations.call_log import kept
+from integrations.call_log import as_row
 from integrations.errors import OutsideError
 from integrations.exchanges import Answer, Exchange
 from integrations.models import ApiCall, Integration
@@ -38,7 +38,7 @@ def send(integration: Integration, body: bytes, *, trigger: str) -> Answer:
         pauses.take_effect(integration, pauses.found(error))
         raise
     finally:
-        ApiCall.objects.bulk_create([kept(exchange, integration) for exchange in sent])
+        ApiCall.objects.bulk_create([as_row(exchange, integration) for exchange in sent])
     with transaction.atomic():
         connected = {"connection": Integration.Connection.CONNECTED, "connection_message": ""}
         if integration.with_same_secret().update(**connected):

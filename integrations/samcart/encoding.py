@@ -15,7 +15,7 @@ _GZIP, _ZLIB, _RAW = 31, 15, -15  # wbits of zlib
 _TWICE = 2
 
 
-def opened(body: bytes, content_encoding: str = "") -> bytes:
+def decompress(body: bytes, content_encoding: str = "") -> bytes:
     """Return the body without compression (gzip or deflate), even if it was compressed twice.
 
     An uncompressed body is returned unchanged. Raises Unreadable if the decompressed body is larger

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations.samcart.body import JsonObject, needed, read_object
 from integrations.samcart.custom_fields import CustomField, read_custom_fields
-from integrations.samcart.encoding import opened
+from integrations.samcart.encoding import decompress
 from integrations.samcart.normalize import (
     MAX_EMAIL_LENGTH,
     MAX_ID_LENGTH,
@@ -87,7 +87,7 @@ def parse(body: bytes, content_type: str = "", content_encoding: str = "") -> li
     Raises only Unreadable: the body is damaged, or a part that decides who gets what makes no
     sense. A missing or unusable e-mail address is noted in the event.
     """
-    found = read_object(opened(body, content_encoding), content_type)
+    found = read_object(decompress(body, content_encoding), content_type)
     whole = _without_product(found)
     return [
         replace(

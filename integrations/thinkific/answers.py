@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from integrations import retry_after
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
-from integrations.exchanges import Answer, Cut, Reply
+from integrations.exchanges import Answer, CallFault, Reply
 from integrations.sentences import joined, say
 from integrations.thinkific import rate_headers
 
@@ -36,7 +36,7 @@ def judge(
     `host` is named in sentences. `seconds` is the deadline that the call had. `write` means that
     the call could change something.
     """
-    status, trouble = reply.status, _trouble(reply.cut, host=host, seconds=seconds, write=write)
+    status, trouble = reply.status, _trouble(reply.fault, host=host, seconds=seconds, write=write)
     if status is None:
         return trouble or Retry(say("Thinkific sent no answer."), in_doubt=write)
     if trouble and (status < 300 or status in _TEXT_DECIDES):
@@ -51,43 +51,45 @@ def judge(
     return _failure(status, reply, write=write, now=now)
 
 
-def _trouble(cut: Cut | None, *, host: str, seconds: float, write: bool) -> OutsideError | None:
+def _trouble(
+    cut: CallFault | None, *, host: str, seconds: float, write: bool
+) -> OutsideError | None:
     match cut:
         case None:
             return None
-        case Cut.NOT_USABLE:
+        case CallFault.NOT_USABLE:
             return Refused(
                 say(
                     "The address of Thinkific's API is not usable. "
                     "Check THINKIFIC_API_URL in the settings."
                 )
             )
-        case Cut.TOO_LARGE:
+        case CallFault.TOO_LARGE:
             return Retry(say("Thinkific's answer was too large (more than 1 MiB)."))
-        case Cut.NO_ANSWER_IN_TIME:
+        case CallFault.NO_ANSWER_IN_TIME:
             late = say("Thinkific did not answer within {seconds} seconds.", seconds=f"{seconds:g}")
             return Retry(late, in_doubt=write)
-        case Cut.BROKEN_OFF:
+        case CallFault.BROKEN_OFF:
             what = say("The connection to Thinkific broke off before its answer was complete.")
             return Retry(what, in_doubt=write)
     return Retry(_unreached(cut, host), code="unreachable", in_doubt=False)
 
 
-def _unreached(cut: Cut, host: str) -> str:
+def _unreached(cut: CallFault, host: str) -> str:
     match cut:
-        case Cut.NO_ADDRESS:
+        case CallFault.NO_ADDRESS:
             return say("The address of {host} could not be looked up (DNS).", host=host)
-        case Cut.NO_CERTIFICATE:
+        case CallFault.NO_CERTIFICATE:
             return say(
                 "The certificate of {host} is not valid; "
                 "check this server's clock, and that no firewall opens its secure connections.",
                 host=host,
             )
-        case Cut.NOT_IN_TIME:
+        case CallFault.NOT_IN_TIME:
             return say("{host} could not be reached in time.", host=host)
-        case Cut.NO_TLS:
+        case CallFault.NO_TLS:
             return say("No secure connection to {host} could be made (TLS).", host=host)
-        case Cut.CONNECTION_REFUSED:
+        case CallFault.CONNECTION_REFUSED:
             return say("{host} refused the connection.", host=host)
     return say("{host} could not be reached from this server.", host=host)
 

@@ -177,7 +177,7 @@ def by_number(integration: Integration, kind: str, number: int, name: str) -> De
     return row
 
 
-def called_otherwise(
+def find_with_other_name(
     integration: Integration, kind: str, number: int, name: str
 ) -> Destination | None:
     """Return the course or bundle with this number if it has another name, or None.

@@ -69,7 +69,7 @@ def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
             raise
         return (yield from _widen(attempt, user, course_id, rows))
     row = answer.body
-    found = [row] if _is_of(row, user, course_id) else (yield from read(user, course_id))
+    found = [row] if _is_enrollment_of(row, user, course_id) else (yield from read(user, course_id))
     if not found:
         raise Retry(say(UNSEEN), status=answer.status, code=NOT_SHOWN)  # the doubt stays
     attempt.settle(target)
@@ -238,7 +238,7 @@ def _null_clears(attempt: Attempt, path: str, body: Row, reread: Reread) -> Step
     return all(is_open(row, attempt.now) for row in rows)
 
 
-def _is_of(row: object, user: User, course_id: int) -> bool:
+def _is_enrollment_of(row: object, user: User, course_id: int) -> bool:
     """Return whether the answer to a POST is the enrollment that was asked for."""
     if not isinstance(row, dict) or not isinstance(row.get("id"), int):
         return False

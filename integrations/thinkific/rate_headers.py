@@ -23,8 +23,8 @@ def pause_seconds(headers: Mapping[str, str], now: datetime) -> float:
     `headers` must ignore the case of names, as the headers of `requests` do. `now` is aware. If
     both headers name a time, the longer one counts.
     """
-    there = retry_after.there(headers, now)
-    asked = [retry_after.after(headers.get("Retry-After", ""), there)]
+    there = retry_after.server_time(headers, now)
+    asked = [retry_after.seconds_after(headers.get("Retry-After", ""), there)]
     asked.append(_reset(headers.get("RateLimit-Reset", ""), there))
     known = [seconds for seconds in asked if seconds is not None]
     return retry_after.clamp(max(known)) if known else UNKNOWN
@@ -33,7 +33,7 @@ def pause_seconds(headers: Mapping[str, str], now: datetime) -> float:
 def _reset(text: str, there: datetime) -> float | None:
     number = retry_after.number(text)
     if number is None:
-        return retry_after.until(text, there)
+        return retry_after.seconds_until(text, there)
     if number >= _EPOCH_MILLISECONDS:
         return number / 1000 - there.timestamp()
     if number >= _EPOCH_SECONDS:

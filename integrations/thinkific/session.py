@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 
 from integrations import rate_limit
-from integrations.call_log import kept
+from integrations.call_log import as_row
 from integrations.errors import OutOfTime
 from integrations.exchanges import Exchange
 from integrations.findings import Finding
@@ -53,7 +53,7 @@ class Session:
         self._exchanges: list[ApiCall] = []
         self._client = client_for(
             integration,
-            lambda exchange: self._exchanges.append(kept(exchange, integration)),
+            lambda exchange: self._exchanges.append(as_row(exchange, integration)),
             call_seconds,
         )
         (self._memory,) = memory.read([(integration, customer)])
@@ -110,7 +110,7 @@ class Session:
         max_wait = self._until - time.monotonic()
         if max_wait <= 0:
             raise OutOfTime(say("The time was up before the next call."))
-        wait = rate_limit.take(self.integration.pk, max_wait=min(max_wait, 3600), pause=pause)
+        wait = rate_limit.take_slot(self.integration.pk, max_wait=min(max_wait, 3600), pause=pause)
         if wait > 0:
             time.sleep(wait)
             # The site may have been paused meanwhile.

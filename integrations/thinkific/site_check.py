@@ -88,7 +88,7 @@ def _interpret(attempt: Attempt, error: OutsideError) -> Checked[Exception]:
     if isinstance(error, Refused):
         _report_open(attempt)
         return error
-    told = what_it_tells(error)
+    told = finding_of(error)
     if told.state == SiteAnswer.UNKNOWN and error.status != 403:
         return error
     # An error without a status means that the call was not sent.
@@ -99,7 +99,7 @@ def _interpret(attempt: Attempt, error: OutsideError) -> Checked[Exception]:
     # the limit reached.
     state = yield Ask(BELIEVED_SECONDS if error.status == 403 else None)
     assert isinstance(state, SiteAnswer)
-    return meaning(error, state)
+    return interpret_refusal(error, state)
 
 
 def _report_open(attempt: Attempt) -> None:
@@ -121,7 +121,7 @@ def ask() -> Steps[Finding]:
         except Refused:
             return Finding(SiteAnswer.OPEN)  # refused, but answered
         except (KeyRejected, LimitReached, Retry) as error:
-            found = what_it_tells(error)
+            found = finding_of(error)
             denied += error.status == 403
             if found.state != SiteAnswer.UNKNOWN or error.status is None:
                 return found
@@ -130,7 +130,7 @@ def ask() -> Steps[Finding]:
     return Finding(SiteAnswer.REFUSED, found.error) if denied == len(PATHS) else found
 
 
-def what_it_tells(error: OutsideError) -> Finding:
+def finding_of(error: OutsideError) -> Finding:
     """Return what an error of a call that concerns no customer says about the site."""
     match error:
         case KeyRejected(status=403):  # the key's role may lack only this path
@@ -144,7 +144,7 @@ def what_it_tells(error: OutsideError) -> Finding:
     return Finding(SiteAnswer.UNKNOWN, error)
 
 
-def meaning(error: OutsideError, state: SiteAnswer) -> Exception:
+def interpret_refusal(error: OutsideError, state: SiteAnswer) -> Exception:
     """Return what the refusal of a customer's call means, given the site's state.
 
     It is KeyRejected, LimitReached or rate_limit.SiteBlocked if the whole site is stopped, and

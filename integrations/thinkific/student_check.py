@@ -7,7 +7,7 @@ from datetime import datetime
 from django.utils.translation import pgettext
 
 from integrations.models import Customer, Destination, Integration
-from integrations.sentences import on, say
+from integrations.sentences import format_day, say
 from integrations.thinkific import calls, courses, users
 from integrations.thinkific.calls import Row
 from integrations.thinkific.courses import Access
@@ -57,7 +57,7 @@ def _enrolled(row: Row, names: dict[int, str], now: datetime) -> Enrolled:
     given = row.get("course_id")
     number = given if isinstance(given, int) else 0
     end = courses.moment(row.get("expiry_date"))
-    day = on(end) if end else ""
+    day = format_day(end) if end else ""
     match courses.access(row, now):
         case Access.ENDED:
             # Admit ends access by setting the day before as its end, so "ended on" would be wrong.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from integrations.sentences import YEAR, Said, joined, on, say, say_count
+from integrations.sentences import YEAR, Said, format_day, joined, say, say_count
 from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Steps
@@ -86,7 +86,7 @@ def _put_back(action_input: ActionInput, at: datetime) -> ActionOutcome:
     message = say(
         "Access to {name} ends on {day} again, as it did before this purchase.",
         name=action_input.destination,
-        day=on(at, YEAR),
+        day=format_day(at, YEAR),
     )
     return ActionOutcome(PUT_BACK, message)
 

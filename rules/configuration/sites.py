@@ -227,4 +227,4 @@ def _take_slot(row: Integration) -> None:
     why, seconds = rate_limit.blocked_for(row.pk)
     if why == CallBudget.Blocked.LIMIT and seconds > 0:
         raise rate_limit.SiteBlocked(why, seconds)
-    time.sleep(rate_limit.take(row.pk, max_wait=_MAX_WAIT, pause=float("inf")))
+    time.sleep(rate_limit.take_slot(row.pk, max_wait=_MAX_WAIT, pause=float("inf")))

@@ -8,10 +8,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from config.admin.pages import many as pages
+from config.admin.pages import bulk_actions as pages
 from config.staff import roles
 from events.models import RuleRun
-from events.reports import many
+from events.reports import batch_preview
 from tests.support import factories, queued
 from tests.support.pages import ACTIONS, LOG, signed_in, words
 
@@ -25,7 +25,7 @@ def support() -> Client:
 
 @pytest.fixture(autouse=True)
 def _three_at_once(monkeypatch) -> None:
-    for module in (many, pages):
+    for module in (batch_preview, pages):
         monkeypatch.setattr(module, "LINES_AT_ONCE", 3)
 
 

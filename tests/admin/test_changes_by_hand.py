@@ -16,7 +16,7 @@ from events.access.by_hand import Author
 from events.execution import delayed
 from events.models import RuleRun
 from integrations.models import AuditEntry, Customer, Destination
-from integrations.sentences import YEAR, on
+from integrations.sentences import YEAR, format_day
 from integrations.thinkific import catalog
 from tests.support import factories
 from tests.support.pages import signed_in, words
@@ -50,7 +50,7 @@ def in_days(number: int) -> date:
 
 
 def day(number: int) -> str:
-    return on(in_days(number), YEAR)
+    return format_day(in_days(number), YEAR)
 
 
 def told(client: Client, act: str) -> list[str]:
@@ -128,7 +128,7 @@ def test_an_ending_on_a_day_to_come_is_headed_by_its_day_until_it_has_ended(
     ]
     (ending,) = RuleRun.objects.delayed()
     assert ending.next_attempt_at is not None
-    heading = f"Access ends on {on(ending.next_attempt_at)} (by hand)"
+    heading = f"Access ends on {format_day(ending.next_attempt_at)} (by hand)"
     for page in pages:
         text = words(manager.get(page))
         assert heading in text, page

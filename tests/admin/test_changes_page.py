@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from integrations.audit import Act, Actor, Subject, acting, record, record_change, stored
-from integrations.audit_values import values, whole
+from integrations.audit_values import all_values, values
 from integrations.models import AuditEntry, Destination, Integration
 from rules import changing, pairing, undoing
 from rules.models import Rule
@@ -424,7 +424,7 @@ def way(page: Any, label: str) -> str:
 
 def test_undoing_an_added_rule_asks_as_deleting_it_does_and_leads_back_to_changes(manager, world):
     rule, _ = sold_by(world)
-    rule_entry = record(Act.RULE_ADDED, rule, after=whole(values(rule)))
+    rule_entry = record(Act.RULE_ADDED, rule, after=all_values(values(rule)))
     pairing.add(pairing.companions([rule]))
     for page in (LIST, reverse("admin:integrations_auditentry_change", args=[rule_entry.pk])):
         asked = {"number": rule.pk, "kind": "rule"} if page == LIST else {}
@@ -446,7 +446,7 @@ def test_undoing_an_added_rule_asks_as_deleting_it_does_and_leads_back_to_change
     )
     assert after.request["PATH_INFO"] == LIST
     assert not Rule.objects.exists()
-    assert undoing.undone([rule_entry]) == {rule_entry.pk}
+    assert undoing.undone_changes([rule_entry]) == {rule_entry.pk}
 
 
 def test_after_one_of_several_added_rules_went_the_others_are_named_with_the_way(manager, rule):

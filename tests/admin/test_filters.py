@@ -49,7 +49,7 @@ def test_so_does_the_list_of_actions(support):
 
 
 def test_beyond_what_matters_nothing_is_counted(support, monkeypatch):
-    monkeypatch.setattr(filters, "MOST", 2)
+    monkeypatch.setattr(filters, "MAX_COUNT", 2)
     make("failed", 3)
     make("done", 2)
     found = numbers(support.get(LOG).content.decode())

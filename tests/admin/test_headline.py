@@ -22,7 +22,7 @@ from events.models import Canary, EventLog, Grant, RuleRun, Worker
 from events.models.runs import DELAYED
 from events.receiving import disk
 from events.reports import backlog, coverage, promise, review
-from events.reports.backlog import InLine
+from events.reports.backlog import WaitingCounts
 from events.reports.dashboard import EventCounts
 from integrations import rate_limit
 from integrations.models import AuditEntry, CallBudget, Destination, Integration, ThinkificUser
@@ -284,31 +284,31 @@ SOON = "done in about 1 minute"
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (InLine(), "Nothing waits"),
-        (InLine(3), "Done in about 1 minute"),
-        (InLine(3, off=3), "3 for an integration that is off"),
-        (InLine(3, paused=3), "3 for an integration that is paused"),
-        (InLine(3, rejected=3), "3 for an integration whose key is rejected"),
-        (InLine(3, later=3), "3 to be tried again later"),
-        (InLine(1, later=1, ends=2), "1 to be tried again later, 2 end on their day"),
-        (InLine(2, ends=1), f"2 {SOON}, 1 ends on its day"),
-        (InLine(3, paused=1), f"2 {SOON}, 1 for an integration that is paused"),
+        (WaitingCounts(), "Nothing waits"),
+        (WaitingCounts(3), "Done in about 1 minute"),
+        (WaitingCounts(3, off=3), "3 for an integration that is off"),
+        (WaitingCounts(3, paused=3), "3 for an integration that is paused"),
+        (WaitingCounts(3, rejected=3), "3 for an integration whose key is rejected"),
+        (WaitingCounts(3, later=3), "3 to be tried again later"),
+        (WaitingCounts(1, later=1, ends=2), "1 to be tried again later, 2 end on their day"),
+        (WaitingCounts(2, ends=1), f"2 {SOON}, 1 ends on its day"),
+        (WaitingCounts(3, paused=1), f"2 {SOON}, 1 for an integration that is paused"),
         (
-            InLine(9, off=1, paused=2, later=3),
+            WaitingCounts(9, off=1, paused=2, later=3),
             f"3 {SOON}, 1 for an integration that is off, 2 for an integration that is paused, "
             "3 to be tried again later",
         ),
     ],
 )
-def test_an_end_is_promised_only_to_what_goes_on(line: InLine, says: str):
+def test_an_end_is_promised_only_to_what_goes_on(line: WaitingCounts, says: str):
     assert waiting_note(line, silent=False) == says
     expected = "Nothing goes on: no worker runs" if line.waiting else "Nothing waits"
     assert waiting_note(line, silent=True) == expected
 
 
 def test_an_access_that_ends_on_a_day_to_come_does_not_wait():
-    assert waiting_note(InLine(ends=1), silent=False) == "1 ends on its day"
-    assert waiting_note(InLine(ends=2), silent=True) == "2 end on their day"
+    assert waiting_note(WaitingCounts(ends=1), silent=False) == "1 ends on its day"
+    assert waiting_note(WaitingCounts(ends=2), silent=True) == "2 end on their day"
 
 
 def test_what_waits_is_told_apart_by_what_keeps_it(db):
@@ -323,8 +323,8 @@ def test_what_waits_is_told_apart_by_what_keeps_it(db):
     rate_limit.block(paused.integration.pk, CallBudget.Blocked.LIMIT, 100)
     Integration.objects.filter(pk=rejected.integration.pk).update(connection="refused")
     Integration.objects.filter(pk=off.integration.pk).update(enabled=False)
-    line = backlog.in_line(Integration.objects.all())
-    assert line == InLine(11, off=4, rejected=3, paused=2, later=1, ends=2)
+    line = backlog.waiting_counts(Integration.objects.all())
+    assert line == WaitingCounts(11, off=4, rejected=3, paused=2, later=1, ends=2)
     assert line.now == 1
 
 
@@ -360,7 +360,7 @@ def test_who_was_refunded_before_anything_was_given_is_owed_nothing_anywhere(sho
 
     def told() -> tuple[bool, bool, int, list[int]]:
         overview, customers = (words(manager.get(page)) for page in pages)
-        without = sum(row.without_access for row in coverage.judged())
+        without = sum(row.without_access for row in coverage.judge_all())
         return "not in." in overview, "not in" in customers, without, promise.not_in()
 
     bought = EventLog.objects.get()
@@ -417,7 +417,7 @@ def test_what_is_more_than_is_looked_at_is_said_to_be_more(shop: World, monkeypa
     buy(shop, 1)
     shop.settle()
     Rule.objects.all().delete()
-    monkeypatch.setattr(f"events.reports.behind_all_rules.{bound}", 2)
+    monkeypatch.setattr(f"events.reports.left_behind_summary.{bound}", 2)
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     assert "2+ buyers have a course of a deleted or changed rule." in text
     # The page may show others first.
@@ -608,12 +608,12 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
         rule.save()
     buy(shop, 1)
     shop.settle()
-    changing.give_instead([rule], shop.course("Faces"), on=False)
+    changing.point_to([rule], shop.course("Faces"), on=False)
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     assert BEHIND in text
     assert "1 buyer got Course Two through this rule, and keeps it. See who" in text
     assert promised(shop) == (BEHIND, [])
-    changing.give_instead([rule], Destination.objects.get(name="Course Two"), on=False)
+    changing.point_to([rule], Destination.objects.get(name="Course Two"), on=False)
     assert promised(shop) == ("The one buyer of this week is in.", [])
 
 

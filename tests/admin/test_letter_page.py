@@ -58,7 +58,7 @@ def test_an_edited_letter_is_used_at_once_and_the_change_is_in_the_audit(manager
     assert reply.startswith(f"Dear Dana ({buyer.readable_email}),\n\nCourse Two at Art Academy: We")
     entry = AuditEntry.objects.latest("pk")
     assert entry.act == "letter_changed"
-    assert entry.before == {"text": letter.ours("en"), "language": "en"}
+    assert entry.before == {"text": letter.default_text("en"), "language": "en"}
     assert entry.after == {"text": text, "language": "en"}
 
 
@@ -87,7 +87,7 @@ def test_a_preview_saves_nothing_and_ours_comes_back(manager):
     assert not LetterTemplate.objects.exists()
     manager.post(reverse(LETTER), {"text": "Dear {first name}"})
     manager.post(reverse(LETTER), {"text": "Dear {first name}", "ours": "1"})
-    assert letter.current() == Template(letter.ours("en"), "en")
+    assert letter.current() == Template(letter.default_text("en"), "en")
     assert LetterTemplate.objects.get().text == ""
 
 
@@ -98,7 +98,7 @@ def test_what_a_customer_is_called_is_never_read_as_a_field():
 
 def test_a_field_without_a_value_leaves_no_gap():
     values = letter.example("en") | {"school": ""}
-    assert letter.fill(letter.ours("en"), values).endswith("Kind regards,")
+    assert letter.fill(letter.default_text("en"), values).endswith("Kind regards,")
 
 
 def test_until_one_is_chosen_the_letter_is_in_the_language_of_who_reads_it(buyer):
@@ -111,7 +111,7 @@ def test_until_one_is_chosen_the_letter_is_in_the_language_of_who_reads_it(buyer
 
 @pytest.mark.parametrize("text", ["", "Hola, {nombre}:\n\n{lo que pasó}\n\n{escuela}"])
 def test_all_of_a_letter_is_in_its_language_no_matter_who_reads_the_page(manager, buyer, text):
-    text = text or letter.ours("es")
+    text = text or letter.default_text("es")
     buyer.first_name = ""
     buyer.save()
     manager.post(reverse(LETTER), {"text": text, "language": "es"})
@@ -127,12 +127,12 @@ def test_all_of_a_letter_is_in_its_language_no_matter_who_reads_the_page(manager
 
 
 def test_our_letter_follows_when_another_language_is_chosen(manager):
-    posted = {"text": letter.ours("en"), "language": "es"}
+    posted = {"text": letter.default_text("en"), "language": "es"}
     preview = manager.post(reverse(LETTER), posted | {"preview": "1"})
-    assert preview.context["text"] == letter.ours("es")
+    assert preview.context["text"] == letter.default_text("es")
     assert "Acuarela para principiantes" in preview.context["sample"]
     manager.post(reverse(LETTER), posted)
-    assert letter.current() == Template(letter.ours("es"), "es")
+    assert letter.current() == Template(letter.default_text("es"), "es")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def _german(settings: Any, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_german")
 def test_fields_are_named_in_the_language_of_the_letter_and_explained_in_that_of_the_reader():
     with translation.override("en"):
-        assert letter.ours("de").startswith("Hallo {Vorname},")
+        assert letter.default_text("de").startswith("Hallo {Vorname},")
         assert letter.fields("de")[0][0] == "{Vorname}"
         assert str(letter.fields("de")[0][1]).startswith("The customer's first name")
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from config.staff import roles
 from events.execution import rerun
 from events.models import Batch, EventLog, Grant, RuleRun
-from events.reports import batches, many
+from events.reports import batch_preview, batches
 from integrations.models import Integration
 from integrations.sentences import Said, say
 from integrations.thinkific.sandbox import Fault
@@ -137,10 +137,10 @@ def test_where_nothing_can_be_done_nothing_can_be_pressed(support):
 
 
 def test_more_than_go_at_once_are_said_to_be_there(support, monkeypatch):
-    monkeypatch.setattr(many, "LINES_AT_ONCE", 1)
+    monkeypatch.setattr(batch_preview, "MAX_LINES", 1)
     course = factories.DestinationFactory.create()
     runs = [queued.run(course, status="failed") for _ in range(2)]
-    look = many.of_retry(runs, anyway=False)
+    look = batch_preview.of_retry(runs, anyway=False)
     assert (len(look.lines), look.more) == (1, True)
 
 

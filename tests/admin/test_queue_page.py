@@ -158,7 +158,7 @@ def test_a_site_tells_its_pause_its_slot_and_its_calls(boss, shop, settings):
             sent_at=timezone.now() - timedelta(seconds=seconds),
         )
     for _ in range(8):
-        rate_limit.take(site.pk, max_wait=60)
+        rate_limit.take_slot(site.pk, max_wait=60)
     rate_limit.block(site.pk, CallBudget.Blocked.LIMIT, 600)
     (found,) = queue.sites()
     assert found.calls_last_minute == 2

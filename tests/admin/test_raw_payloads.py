@@ -92,7 +92,7 @@ def test_groups_of_before_lose_and_get_only_what_is_new():
     manager.permissions.remove(changes)
 
     roles.add(django.apps.apps, "integrations.view_auditentry")
-    roles.take(django.apps.apps, CODE)
+    roles.revoke(django.apps.apps, CODE)
 
     assert raw not in viewer.permissions.all()
     assert other in viewer.permissions.all()

@@ -68,7 +68,7 @@ def test_the_overview_tells_of_them_and_leads_to_their_page(manager, still_in):
 
 
 def test_the_chosen_lose_it_and_that_can_be_undone(manager, world, still_in):
-    first = refunded.still_in()[-1]
+    first = refunded.refunded_with_access()[-1]
     assert first.grants[0].customer.email == email(0)
     manager.post(reverse(PAGE), {"chosen": first.event.pk})
     world.settle()
@@ -80,11 +80,11 @@ def test_the_chosen_lose_it_and_that_can_be_undone(manager, world, still_in):
     manager.post(undo, {"chosen": chosen})
     world.settle()
     assert world.access(email(0), still_in)
-    assert len(refunded.still_in()) == 2
+    assert len(refunded.refunded_with_access()) == 2
 
 
 def test_who_may_keep_it_is_not_told_of_until_somebody_wants_that(manager, still_in):
-    every = [each.event.pk for each in refunded.still_in()]
+    every = [each.event.pk for each in refunded.refunded_with_access()]
     page = manager.post(reverse(PAGE), {"chosen": every, "keep": "1"}, follow=True)
     assert said(page) == ["2 buyers keep it."]
     assert "Kept on purpose" in words(page)
@@ -112,7 +112,7 @@ def test_compare_says_that_these_are_not_compared_and_leads_to_them(manager, sti
 
 
 def test_after_ending_it_the_missing_rule_is_still_offered(manager, still_in):
-    every = [each.event.pk for each in refunded.still_in()]
+    every = [each.event.pk for each in refunded.refunded_with_access()]
     page = manager.post(reverse(PAGE), {"chosen": every}, follow=True)
     offer = "No rule ends it at the next refund. New rule: a refund of Example Course One ends Ink"
     assert offer in said(page)
@@ -149,7 +149,7 @@ def test_the_page_of_the_refund_says_what_the_buyer_still_has_and_leads_to_endin
     assert told in words(page)
     assert "Faces was not given" not in words(page)
     assert f'href="{reverse(PAGE)}?back=' in page.content.decode()
-    (found,) = refunded.still_in()
+    (found,) = refunded.refunded_with_access()
     manager.post(reverse(PAGE), {"chosen": found.event.pk})
     assert "still has it" not in words(manager.get(address))
 
@@ -160,7 +160,9 @@ def test_who_keeps_one_of_two_courses_after_a_refund_is_told_of(world, ink):
     world.rule("product_refunded", ENDS, faces, product=SOLD)
     sell(world, 0)
     sell(world, 0, "20_product")
-    assert [grant.name for each in refunded.still_in() for grant in each.grants] == ["Ink"]
+    assert [grant.name for each in refunded.refunded_with_access() for grant in each.grants] == [
+        "Ink"
+    ]
 
 
 def test_who_got_a_course_of_a_purchase_that_was_read_after_its_refund_is_told_of(world, ink):
@@ -174,10 +176,12 @@ def test_who_got_a_course_of_a_purchase_that_was_read_after_its_refund_is_told_o
         received_at=early.received_at - timedelta(hours=1), state="later"
     )
     world.settle()
-    assert refunded.still_in() == []
+    assert refunded.refunded_with_access() == []
     Delivery.objects.filter(pk=early.pk).update(state="new")
     world.settle()
-    assert [grant.name for each in refunded.still_in() for grant in each.grants] == ["Ink"]
+    assert [grant.name for each in refunded.refunded_with_access() for grant in each.grants] == [
+        "Ink"
+    ]
 
 
 def test_what_an_action_of_the_refund_is_to_end_is_not_told_twice(world, ink):
@@ -188,7 +192,7 @@ def test_what_an_action_of_the_refund_is_to_end_is_not_told_twice(world, ink):
     assert Grant.objects.active().count() == 1
     assert not EventLog.objects.latest("pk").left_open
     EventLog.objects.update(left_open=True)
-    assert refunded.still_in() == []
+    assert refunded.refunded_with_access() == []
 
 
 def test_a_refund_that_a_person_must_release_first_is_not_told_of(world, ink, settings):
@@ -200,7 +204,7 @@ def test_a_refund_that_a_person_must_release_first_is_not_told_of(world, ink, se
         sell(world, number, "20_product")
     assert RuleRun.objects.latest("pk").status == "held"
     EventLog.objects.update(left_open=True)
-    assert refunded.still_in() == []
+    assert refunded.refunded_with_access() == []
 
 
 def test_a_refund_that_ended_all_of_its_purchase_is_not_looked_at_again(world, ink):
@@ -214,7 +218,7 @@ def test_nobody_is_told_of_whose_access_a_rule_ended_or_something_else_gives(wor
     sell(world, 0)
     world.rule("product_refunded", ENDS, ink, product=SOLD)
     sell(world, 0, "20_product")
-    assert refunded.still_in() == []
+    assert refunded.refunded_with_access() == []
 
 
 def test_who_bought_the_course_twice_has_it_rightly(world, ink):
@@ -223,25 +227,25 @@ def test_who_bought_the_course_twice_has_it_rightly(world, ink):
     world.settle()
     sell(world, 0, "20_product")
     assert Grant.objects.active().count() == 2
-    assert refunded.still_in() == []
+    assert refunded.refunded_with_access() == []
 
 
 def test_who_was_refunded_in_part_or_canceled_is_not_told_of(world, ink):
     sell(world, 0)
     sell(world, 0, "21_product")
     sell(world, 0, "10_product", "subscription_canceled")
-    assert refunded.still_in() == []
+    assert refunded.refunded_with_access() == []
 
 
 def test_who_bought_the_same_order_again_after_the_refund_is_not_told_of(world, still_in):
     sell(world, 0, "10_product", "subscription_restarted")
-    assert [each.grants[0].customer.email for each in refunded.still_in()] == [email(1)]
+    assert [each.grants[0].customer.email for each in refunded.refunded_with_access()] == [email(1)]
 
 
 def test_where_there_are_none_it_takes_one_question(world, ink):
     sell(world, 0)
     with CaptureQueriesContext(connection) as asked:
-        assert refunded.still_in() == []
+        assert refunded.refunded_with_access() == []
     assert len(asked) == 1
 
 

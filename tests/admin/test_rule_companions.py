@@ -161,8 +161,8 @@ def test_what_another_rule_needs_is_no_companion_of_a_deleted_one(manager, world
     text = words(manager.get(delete_page(wrong)))
     assert "Yes, delete" in text
     assert "belong to it" not in text
-    assert not leftovers.left_by({wrong.pk}).exists()
-    assert leftovers.left_by({wrong.pk, twin.pk}).count() == 4
+    assert not leftovers.left_over_without({wrong.pk}).exists()
+    assert leftovers.left_over_without({wrong.pk, twin.pk}).count() == 4
 
 
 def test_of_a_global_rule_the_global_companions_are_named(manager, world):
@@ -319,7 +319,7 @@ def test_what_a_person_may_well_mean_is_not_called_left_over(manager, world, rul
     ink = world.course("Ink")
     for trigger, action, facts in rules:
         world.rule(trigger, action, ink, product="77", **facts)
-    assert not leftovers.judged(
+    assert not leftovers.of_product(
         Product.objects.get(), Rule.objects.concerning(Product.objects.get())
     )
     assert "still about Ink" not in words(manager.get(reverse("admin:coverage")))
@@ -375,12 +375,12 @@ def test_global_rules_that_are_left_over_are_named_where_those_of_products_are(
 def test_sales_of_deleted_products_are_not_those_of_every_product(
     world, wrong_everywhere, monkeypatch
 ):
-    monkeypatch.setattr(reports, "MANY", 0)
+    monkeypatch.setattr(reports, "MAX_PRODUCTS", 0)
     world.sell("10_product")
     wrong_everywhere.delete()
     Product.objects.all().delete()
     factories.ProductFactory.create(marketplace=wrong_everywhere.marketplace)
-    everywhere, _ = reports.judged()
+    everywhere, _ = reports.judge_all()
     assert everywhere.product is None
     assert everywhere.left_over
     assert not everywhere.gives_nothing_to_buyers

@@ -168,7 +168,7 @@ def test_a_product_seen_with_a_subscription_is_sold_by_one(db, facts, sold):
 def test_the_newest_events_of_each_product_tell_by_one_question_how_it_is_sold(
     db, monkeypatch, django_assert_num_queries
 ):
-    monkeypatch.setattr(subscriptions, "LOOKED_AT", 2)
+    monkeypatch.setattr(subscriptions, "MAX_EVENTS", 2)
     lately, formerly, unseen = factories.ProductFactory.create_batch(3)
     for at, product in enumerate([formerly, lately, lately, formerly, formerly]):
         event(None, at=at, product=product, subscription_id="9" if at < 2 else "")
@@ -662,7 +662,7 @@ def test_a_list_that_is_cut_says_so(manager, monkeypatch):
     known |= {"trigger": "product_purchased"}
     assert "There are more than" not in words(step(manager))
     assert "There are more than" not in words(step(manager, **known))
-    monkeypatch.setattr("config.admin.pages.rules.rule_parts.MANY", 2)
+    monkeypatch.setattr("config.admin.pages.rules.rule_parts.MAX_FOUND", 2)
     assert "There are more than these 2." in words(step(manager))
     assert "There are more than these 2." in words(step(manager, **known))
 
@@ -928,7 +928,7 @@ def test_what_is_deleted_can_be_undone_for_a_minute(manager, monkeypatch):
     assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
     manager.post(delete, {"post": "yes"})
     assert "Deleted a moment ago" in words(manager.get(page.request["PATH_INFO"]))
-    monkeypatch.setattr("config.admin.pages.rules.undo_offers.OFFERED", timedelta(0))
+    monkeypatch.setattr("config.admin.pages.rules.undo_offers.OFFER_LASTS", timedelta(0))
     assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
 
 

@@ -212,7 +212,7 @@ def test_without_an_account_the_page_leads_to_one(db):
     ("lines", "said"),
     [
         ("  \n ", "Enter at least one product."),
-        ("\n".join(f"Yoga, {n}" for n in range(page.MOST + 1)), "Add at most 200 at once."),
+        ("\n".join(f"Yoga, {n}" for n in range(page.MAX_PRODUCTS + 1)), "Add at most 200 at once."),
     ],
 )
 def test_no_lines_and_too_many_say_so_and_stay(manager, lines, said):
@@ -222,12 +222,12 @@ def test_no_lines_and_too_many_say_so_and_stay(manager, lines, said):
 
 
 def test_two_hundred_lines_cost_no_query_each(manager, account, django_assert_max_num_queries):
-    lines = "\n".join(f"Yoga, {number}" for number in range(1, page.MOST + 1))
+    lines = "\n".join(f"Yoga, {number}" for number in range(1, page.MAX_PRODUCTS + 1))
     with django_assert_max_num_queries(30):
         look(manager, lines)
     with django_assert_max_num_queries(60):
         save(manager, lines)
-    assert Product.objects.count() == page.MOST
+    assert Product.objects.count() == page.MAX_PRODUCTS
 
 
 def test_after_a_product_the_form_of_the_next_one_keeps_account_and_way_back(manager, account):

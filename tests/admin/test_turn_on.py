@@ -115,10 +115,12 @@ def test_one_with_a_refused_key_says_so_when_it_is_turned_on(manager, off):
 def test_endings_on_a_day_and_messages_are_told_apart(world, off):
     RuleRun.objects.filter(action=ENDS, status="waiting").update(code="delayed")
     world.notify_rule("product_purchased")
-    assert backlog.when_on(off) == ("When it is on, 2 buyers are let in, 1 access ends on its day.")
+    assert backlog.when_on_sentence(off) == (
+        "When it is on, 2 buyers are let in, 1 access ends on its day."
+    )
     receiver = Integration.objects.get(app="notify_url")
     world.sell(customer__email="b3@example.com", order__id=1190)
-    assert backlog.when_on(receiver) == "When it is on, 1 message is sent."
+    assert backlog.when_on_sentence(receiver) == "When it is on, 1 message is sent."
     RuleRun.objects.filter(integration=receiver).update(status="done")
-    assert backlog.when_on(receiver) == ""
+    assert backlog.when_on_sentence(receiver) == ""
     assert Customer.objects.count() == 4

@@ -163,7 +163,7 @@ def test_what_was_undone_on_purpose_is_no_alarm_anywhere(manager, world, ran):
         assert alarm not in words(manager.get(place)), place
     log = words(manager.get(reverse("admin:events_eventlog_changelist"), {"result": "not_in"}))
     assert "No event fits." in log
-    assert [row.without_access for row in coverage.judged()] == [0]
+    assert [row.without_access for row in coverage.judge_all()] == [0]
     assert not list(finding.lasting(codes={Code.NOTHING_GIVEN}))
 
 

@@ -69,7 +69,7 @@ def test_a_purchase_counts_as_taken_back(dana, later, taken_back):
         sent = event(dana, at=at, order=facts.get("order", ""), trigger=trigger, product=about)
         sent.ordered_at = sent.received_at if "ordered" in facts else bought.received_at
         sent.save()
-    assert (bought.pk in revocations.ended_since([bought])) is taken_back
+    assert (bought.pk in revocations.later_endings([bought])) is taken_back
 
 
 def test_what_came_before_or_concerns_somebody_else_takes_nothing_back(dana):
@@ -84,7 +84,7 @@ def test_what_came_before_or_concerns_somebody_else_takes_nothing_back(dana):
         product=product,
     )
     nobody = event(None, order="1", product=product)
-    assert revocations.ended_since([bought, nobody]) == {}
+    assert revocations.later_endings([bought, nobody]) == {}
 
 
 def test_the_sentence_names_the_order_and_the_day(dana):
@@ -99,9 +99,9 @@ def test_the_sentence_names_the_order_and_the_day(dana):
 def test_many_events_are_asked_for_in_one_query(dana, django_assert_num_queries):
     bought = [event(dana, at=at, order=str(at)) for at in range(20)]
     with django_assert_num_queries(1):
-        revocations.ended_since(bought)
+        revocations.later_endings(bought)
     with django_assert_num_queries(0):
-        assert revocations.ended_since([]) == {}
+        assert revocations.later_endings([]) == {}
 
 
 def test_of_buyers_of_whom_nothing_else_is_known_nothing_more_is_asked(

@@ -537,15 +537,15 @@ def test_two_who_look_at_the_same_time_tell_once(shop, owner, inbox):
 
 
 def test_the_worker_looks_and_sends_beside_its_other_work(shop, owner, inbox):
-    from events.worker import beside, scheduler
+    from events.worker import background, scheduler
 
     scheduler.register("studio")
-    assert not beside.ALERTING.due()
+    assert not background.ALERTING.due()
     needs_a_person(shop)
     AlertRound.objects.update(next_at=timezone.now())
     assert scheduler.anything_due()
-    thread = beside.ALERTING.begin()
+    thread = background.ALERTING.begin()
     assert thread
     thread.join(20)
     assert len(inbox.mails) == 1
-    assert beside.ALERTING.begin() is None
+    assert background.ALERTING.begin() is None

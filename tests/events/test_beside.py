@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from events.access import comparing
 from events.models import AlertChannel, AlertMessage, AlertRound
-from events.worker import beside
+from events.worker import background
 from tests.support.world import World
 
 
@@ -36,8 +36,8 @@ def _a_message(world: World) -> None:
 
 @pytest.mark.parametrize("make", [_a_comparison, _a_look, _a_message])
 def test_whether_there_is_any_is_asked_with_one_query(world, make):
-    assert not beside.due()
+    assert not background.due()
     make(world)
     with CaptureQueriesContext(connection) as asked:
-        assert beside.due()
+        assert background.due()
     assert len(asked) == 1

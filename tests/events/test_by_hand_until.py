@@ -15,7 +15,7 @@ from events.models import EventLog, Grant, RuleRun
 from events.reports import customer_access, why
 from events.reports.sentence import Code
 from integrations.models import Customer, Destination
-from integrations.sentences import on
+from integrations.sentences import format_day
 from tests.support import factories, queued
 from tests.support.world import World
 
@@ -255,7 +255,7 @@ def test_what_was_ended_before_its_day_says_until_when_it_was_given(world, dana,
     delayed.decide_due()
     world.settle()
     (text,) = sentences(dana)
-    day, today = on(in_days(9)), on(timezone.localdate())
+    day, today = format_day(in_days(9)), format_day(timezone.localdate())
     assert f"It was given until {day}, and Ada ended it early on {today}." in text
     event.refresh_from_db()
     assert event.explanation in text
@@ -268,7 +268,7 @@ def test_ending_it_early_twice_still_tells_until_when_it_was_given(world, dana, 
     assert delayed.bring_forward(run, by="Ada")
     assert not delayed.bring_forward(run, by="Bo")  # no worker has taken it yet
     event.refresh_from_db()
-    day, today = on(in_days(9)), on(timezone.localdate())
+    day, today = format_day(in_days(9)), format_day(timezone.localdate())
     assert event.reason == f"It was given until {day}, and Ada ended it early on {today}."
 
 

@@ -201,9 +201,9 @@ def test_who_has_it_until_a_day_is_not_said_to_have_all_of_it_and_afterward_is_o
     Grant.objects.update(source="before", until=day)
     (row,) = backfill.preview(made).run
     assert row.note == ""
-    assert [*backfill.had([bought])] == [bought.pk]
+    assert [*backfill.already_given([bought])] == [bought.pk]
     Grant.objects.update(until=timezone.now() - timedelta(days=1))
-    assert backfill.had([bought]) == {}
+    assert backfill.already_given([bought]) == {}
 
 
 def test_who_gets_something_new_besides_is_not_said_to_have_all_of_it(world, course):

@@ -79,7 +79,7 @@ def test_turning_it_on_offers_it(world, bonus):
 def test_of_many_rules_at_once_it_is_not_looked_for(world, bonus):
     rules = [
         world.rule("product_purchased", GIVES, world.course(f"Bonus {number}"), product="1048001")
-        for number in range(earlier.MANY + 1)
+        for number in range(earlier.MAX_RULES + 1)
     ]
     assert would_run(*rules[:-1]) == ["2", "1"]
     assert would_run(*rules) == []
@@ -138,7 +138,7 @@ def test_what_a_deleted_rule_gave_counts_as_given(world, bonus):
 
 def test_whom_an_edited_rule_gave_something_else_is_left_to_the_page_of_moving(world, bonus):
     first = Rule.objects.get()
-    changing.give_instead([first], bonus, on=True)
+    changing.point_to([first], bonus, on=True)
     assert would_run(first) == []
 
 

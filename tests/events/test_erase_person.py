@@ -45,7 +45,7 @@ from events.reports import mentions, person, person_data
 from events.retention import erase_person, own_rows, returned
 from integrations import audit, sealed
 from integrations.audit import Act
-from integrations.call_log import kept
+from integrations.call_log import as_row
 from integrations.exchanges import Exchange
 from integrations.models import ApiCall, AuditEntry, Customer, Destination
 from integrations.sentences import say
@@ -122,7 +122,7 @@ def _beside(world: World, her: Customer, failed: RuleRun) -> None:
     """What no sale brings: messages, findings, calls of nobody's, log entries, a session."""
     body = json.dumps(sale())
     said = Exchange("POST", "https://crm.example/", body, 200, "ok", "", 4, timezone.now())
-    kept(said, world.integration, run_id=failed.pk).save()
+    as_row(said, world.integration, run_id=failed.pk).save()
     listed = json.dumps(
         {
             "items": [
@@ -132,7 +132,7 @@ def _beside(world: World, her: Customer, failed: RuleRun) -> None:
         }
     )
     url = "https://x/enrollments?query%5Bemail%5D=quenby%40farquharson.example"
-    kept(Exchange("GET", url, "", 200, listed, "", 4, timezone.now()), world.integration).save()
+    as_row(Exchange("GET", url, "", 200, listed, "", 4, timezone.now()), world.integration).save()
     comparison = ComparisonRun.objects.create(
         integration=world.integration, started_by="mia", message=f"Stopped at {HER}."
     )
@@ -418,17 +418,17 @@ def test_the_list_outlives_a_change_of_the_keys(past: World, settings):
     settings.FIELD_ENCRYPTION_KEYS = [new, old]
     call_command("rotate_keys", stdout=io.StringIO())
     settings.FIELD_ENCRYPTION_KEYS = [new]
-    assert erasures.listed({HER, PAYER}) == {HER}
+    assert erasures.erased_among({HER, PAYER}) == {HER}
     Erasure.objects.all().delete()
     ErasureKey.objects.all().delete()
     assert erasures.restore().has(HER)
-    assert erasures.listed({HER}) == {HER}
+    assert erasures.erased_among({HER}) == {HER}
 
 
 def test_without_the_key_of_the_list_sales_are_served_and_it_is_said(past, settings, caplog):
     erase(HER)
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
-    assert erasures.listed({HER}) == set()
+    assert erasures.erased_among({HER}) == set()
     assert "erasures_not_opened" in caplog.text
     with pytest.raises(CommandError, match="list of the erased cannot be read"):
         erase(reapply=True)

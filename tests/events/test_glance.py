@@ -13,7 +13,7 @@ from events.models import EventLog
 from events.reports import customer_access
 from events.reports.glance import Glance, counted, glances, totals
 from integrations.models import Customer, Destination
-from integrations.sentences import on
+from integrations.sentences import format_day
 from tests.support.world import World
 
 DANA, OLGA = "dana@example.com", "olga@example.com"
@@ -53,7 +53,7 @@ def test_what_a_purchase_gave_and_what_was_bought_last_are_seen(world, course):
     assert found.until == ""
     assert found.last == last
     assert last.ordered_at
-    assert line() == f"2 orders · 1 course now · first purchase {on(last.ordered_at)}"
+    assert line() == f"2 orders · 1 course now · first purchase {format_day(last.ordered_at)}"
 
 
 def test_a_refund_leaves_nothing(world, course):
@@ -86,10 +86,10 @@ def test_an_end_that_is_set_is_told_where_nothing_else_gives_the_course(world, c
     by_hand.give(dana, other, MIA, day)
     world.settle()
     assert (seen().names, seen().more) == (["Drawing Faces", "Course Two"], 1)
-    assert seen().until == f"1 ends {on(day)}"
+    assert seen().until == f"1 ends {format_day(day)}"
     by_hand.give(dana, course, MIA, day)
     world.settle()
-    assert seen().until == f"1 ends {on(day)}"  # the purchase keeps the other one
+    assert seen().until == f"1 ends {format_day(day)}"  # the purchase keeps the other one
 
 
 def test_many_customers_cost_as_many_questions_as_one(world, course):

@@ -21,10 +21,10 @@ from events.execution import wait_reasons
 from events.models import Delivery, EventLog, Grant, RuleRun, Tidying
 from events.reports import (
     activity_search,
-    behind_all_rules,
     coverage,
     customer_search,
     earlier,
+    left_behind_summary,
     refunded,
     rule_preview,
 )
@@ -214,7 +214,7 @@ def test_refunds_that_left_access_open_are_found_by_their_own_index(old_shop: Wo
         left_open=True
     )
     with explained() as plans:
-        assert refunded.still_in() == []
+        assert refunded.refunded_with_access() == []
     ((_, plan),) = plans.asked.items()
     assert [name in plan for name in ("event_left_open", "grant_of_order")] == [True, True]
     assert [name in plan for name in ("event_newest", "event_by_trigger")] == [False, False]
@@ -230,7 +230,7 @@ def test_the_refunds_of_many_buyers_who_are_still_in_are_read_by_indexes(old_sho
     )
     RuleRun.objects.filter(event__in=marked).update(target="course:1")
     with explained() as plans:
-        assert len(refunded.still_in()) > 10
+        assert len(refunded.refunded_with_access()) > 10
     assert len(plans.asked) < 10
     assert plans.walks() == []
 
@@ -239,7 +239,7 @@ def test_only_the_events_of_a_rules_products_are_looked_at_for_it(old_shop: Worl
     rule = Rule.objects.earliest("pk")
     rule.scope = Scope.PRODUCT
     rule.product = Product.objects.named(rule.marketplace_id, "product", "77", "Ink")
-    rows = [row for row in coverage.judged() if row.product == rule.product]
+    rows = [row for row in coverage.judge_all() if row.product == rule.product]
     with explained() as plans:
         assert rule_preview.preview(rule).events == 0
         assert not earlier.events([rule], None, 10)
@@ -255,7 +255,7 @@ def test_who_has_what_no_rule_gives_any_more_is_found_by_an_index(old_shop: Worl
     Grant.objects.update(product=ink)
     Rule.objects.update(scope=Scope.PRODUCT, product=other)
     with explained() as plans:
-        assert behind_all_rules.everywhere().grants
+        assert left_behind_summary.summarize().grants
     by_index = [plan for sql, plan in plans.asked.items() if sql.lstrip().startswith("WITH")]
     assert len(by_index) == 2
     assert [plan for plan in by_index if "grant_of_buyer" not in plan] == []

@@ -454,7 +454,7 @@ def test_the_database_is_left_between_short_transactions(due, monkeypatch):
     left: list[float] = []
     housekeeping.go_on(leave=left.append)
     # A few at a time: three for twelve payloads, three for twelve events.
-    assert len(left) == 2 * -(-12 // housekeeping.FEW)
+    assert len(left) == 2 * -(-12 // housekeeping.ROWS_AT_ONCE)
 
 
 def test_what_is_retried_meanwhile_is_not_removed(due):

@@ -16,7 +16,7 @@ from events.models import Batch, Delivery, EventLog, RuleRun
 from events.receiving import addresses
 from integrations import credentials
 from integrations.models import Customer
-from integrations.samcart.encoding import LARGEST, opened
+from integrations.samcart.encoding import LARGEST, decompress
 from integrations.samcart.normalize import examine_email
 from integrations.samcart.order_time import read_moment
 from integrations.samcart.parser import Unreadable, parse
@@ -130,19 +130,19 @@ def test_a_body_that_a_relay_has_wrapped_is_read(shop, name, content_type, order
     ids=["gzip", "zlib", "gzip twice"],  # gzip notes the time, and workers must agree on names
 )
 def test_what_is_compressed_is_opened_whatever_the_header_says(packed):
-    assert opened(packed) == opened(packed, "identity") == ORDER
+    assert decompress(packed) == decompress(packed, "identity") == ORDER
 
 
 def test_deflate_without_its_frame_is_opened_when_it_is_declared():
-    assert opened(_raw_deflate(ORDER), "deflate") == ORDER
-    assert opened(ORDER, "deflate") == ORDER
+    assert decompress(_raw_deflate(ORDER), "deflate") == ORDER
+    assert decompress(ORDER, "deflate") == ORDER
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
 def test_a_body_of_more_than_a_mebibyte_when_opened_is_refused_in_words(pack):
-    assert opened(pack(b" " * LARGEST)) == b" " * LARGEST
+    assert decompress(pack(b" " * LARGEST)) == b" " * LARGEST
     with pytest.raises(Unreadable, match="larger than 1 MiB"):
-        opened(pack(b" " * (LARGEST + 1)))
+        decompress(pack(b" " * (LARGEST + 1)))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from django.utils import timezone
 from events.execution import retry_by_hand
 from events.models import RuleRun
 from integrations.models import ThinkificUser
-from integrations.sentences import on
+from integrations.sentences import format_day
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import Action
 from tests.support import factories, queued
@@ -203,7 +203,7 @@ def test_a_held_purchase_that_is_released_after_its_refund_gives_nothing(shop):
     queued.drain()
     assert retry_by_hand.retry([held], anyway=False) == (
         0,
-        {f"order 4711 was refunded on {on(timezone.now())}": 1},
+        {f"order 4711 was refunded on {format_day(timezone.now())}": 1},
     )
     queued.drain()
     assert not _enrolled(shop)

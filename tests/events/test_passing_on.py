@@ -179,7 +179,7 @@ def test_an_event_whose_address_is_given_later_is_carried_out_and_not_posted_aga
     run = RuleRun.objects.get(action="send_http_post")
     assert not email_correction.lacks_email(run)
     assert retry_by_hand.why_not(run) == ""
-    assert email_correction.asked(event)
+    assert email_correction.runs_to_correct(event)
     assert email_correction.give_email(event, "mia@example.com", by="Mia") == 1
     run.refresh_from_db()
     assert run.status == "failed"

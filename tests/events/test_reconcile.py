@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from events.access import comparing, comparison_lease, comparison_scope
 from events.models import ComparisonFinding, ComparisonRun, Delivery, Grant, RuleRun
 from events.reports import comparison
-from events.worker import beside
+from events.worker import background
 from integrations import rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
 from integrations.thinkific import calls
@@ -435,16 +435,16 @@ def test_what_stopped_days_ago_is_begun_again(world, course):
 
 
 def test_the_worker_goes_on_with_what_is_due_beside_its_other_work(world, course):
-    assert beside.COMPARING.begin() is None
-    assert not beside.COMPARING.due()
+    assert background.COMPARING.begin() is None
+    assert not background.COMPARING.due()
     run = comparing.start(world.integration, by="test")
-    assert beside.COMPARING.due()
-    working = beside.COMPARING.begin()
+    assert background.COMPARING.due()
+    working = background.COMPARING.begin()
     assert working
     working.join(10)
     run.refresh_from_db()
     assert run.finished_at
-    assert not beside.COMPARING.due()
+    assert not background.COMPARING.due()
 
 
 # What is done about it

@@ -12,7 +12,7 @@ from events.execution import moving
 from events.execution.rerun import rerun
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.queue import wake
-from events.reports import backfill, customer_access, many, promise
+from events.reports import backfill, batch_preview, customer_access, promise
 from events.reports.left_behind import by_deleted_rules, left_behind, with_what_stays
 from integrations import audit
 from integrations.models import AuditEntry, Customer, Destination
@@ -48,7 +48,7 @@ def bought(world: World) -> EventLog:
 def test_a_rule_that_leads_elsewhere_since_runs_once_more(world, rule, ink, faces):
     event = bought(world)
     lead(rule, faces)
-    (line,) = many.of_rerun([event]).done
+    (line,) = batch_preview.of_rerun([event]).done
     assert line.what == "Create Course Enrollment, Drawing Faces"
     assert rerun([event]).queued == 1
     assert rerun([event]).left == {"its action goes on by itself": 1}
@@ -70,9 +70,9 @@ def test_many_that_nothing_can_be_done_for_cost_as_many_questions_as_one(world, 
     of_failed.update(status="failed", code="no_email", customer=None)
     for events, says in ((waiting, "Waits"), (failed, "its e-mail address cannot be used")):
         with CaptureQueriesContext(connection) as one:
-            many.of_rerun(events[:1])
+            batch_preview.of_rerun(events[:1])
         with CaptureQueriesContext(connection) as two:
-            left = many.of_rerun(events).left_out
+            left = batch_preview.of_rerun(events).left_out
         assert [each.why_not.startswith(says) for each in left] == [True, True], left
         assert len(two) == len(one)
 
@@ -81,7 +81,7 @@ def test_what_failed_gives_what_its_rule_gives_now(world, rule, ink, faces):
     event = world.sell("10_product")
     RuleRun.objects.update(status="failed", code="refused")
     lead(rule, faces)
-    (line,) = many.of_rerun([event]).done
+    (line,) = batch_preview.of_rerun([event]).done
     assert line.what == "Create Course Enrollment, Drawing Faces"
     assert rerun([event]).queued == 1
     world.settle()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from events.access.whose import STUDENT_EMAIL
+from events.access.event_student import STUDENT_EMAIL
 from events.execution import email_correction, rerun
 from events.models import EventLog, Grant, RuleRun
 from events.reports import backfill, customer_access
@@ -319,7 +319,7 @@ def test_a_students_address_is_given_for_the_field_that_it_was_asked_for(
     # The second one does not take the place of the first.
     for told in ("first@@", "second@@", "gave one@example.com", "gave two@example.com"):
         assert event.reason.count(told) == 1
-    assert email_correction.asked(event) == []
+    assert email_correction.runs_to_correct(event) == []
 
 
 def test_an_address_in_one_field_is_asked_for_once(world, course):
@@ -361,7 +361,7 @@ def test_no_address_is_asked_for_at_a_school_that_was_deleted(world, course):
     event = sell(world, "student@@example.com")
     world.integration.delete()
     (run,) = event.runs.all()
-    assert email_correction.asked(event) == []
+    assert email_correction.runs_to_correct(event) == []
     assert not email_correction.lacks_email(run)
     with pytest.raises(ValueError, match="not asked for any more"):
         email_correction.give_email(event, STUDENT, by="Eve")

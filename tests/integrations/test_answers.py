@@ -300,7 +300,7 @@ def test_both_fields_of_a_letter_tell_of_the_same_courses(place, monkeypatch):
     batch = Batch(title="By mistake", started_by="Mia")
     batch.add_new(late.runs.all())
     batch.save()
-    undo_batch.undo(batch, [one.number for one in undo_batch.look(batch)], Batch(title="Undo"))
+    undo_batch.undo(batch, [one.number for one in undo_batch.preview(batch)], Batch(title="Undo"))
     world.settle()
     courses, happened = written(place, monkeypatch)
     assert courses == "Given, Course One and Refunded"

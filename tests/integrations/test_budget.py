@@ -35,7 +35,7 @@ class Clock:
 
     def send(self) -> float:
         """When the next call goes out."""
-        wait = rate_limit.take(self.site.pk, max_wait=LONG)
+        wait = rate_limit.take_slot(self.site.pk, max_wait=LONG)
         return self.passed + time.time() + wait
 
 
@@ -94,7 +94,7 @@ def test_workers_at_once_share_one_budget(transactional_db, settings, calls):
 
 def test_two_calls_of_a_rested_site_go_out_at_once_and_then_they_are_spaced(site, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 110
-    waits = [rate_limit.take(site.pk, max_wait=LONG) for _ in range(6)]
+    waits = [rate_limit.take_slot(site.pk, max_wait=LONG) for _ in range(6)]
     gap = 60 / 108
     assert waits == pytest.approx([0, 0, gap, 2 * gap, 3 * gap, 4 * gap], abs=0.2)
 
@@ -105,33 +105,33 @@ def test_a_long_rest_saves_nothing_up(site, settings):
     for _ in range(10):
         clock.send()
     clock.advance(3600)
-    waits = [rate_limit.take(site.pk, max_wait=LONG) for _ in range(4)]
+    waits = [rate_limit.take_slot(site.pk, max_wait=LONG) for _ in range(4)]
     assert waits[:2] == [0, 0]
     assert waits[3] > waits[2] > 0
 
 
 def test_without_a_limit_nobody_waits(site, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 0
-    assert {rate_limit.take(site.pk, max_wait=0) for _ in range(300)} == {0.0}
+    assert {rate_limit.take_slot(site.pk, max_wait=0) for _ in range(300)} == {0.0}
 
 
 def test_who_has_no_patience_takes_nothing(site, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 6
-    assert rate_limit.take(site.pk, max_wait=0) == 0
+    assert rate_limit.take_slot(site.pk, max_wait=0) == 0
     before = CallBudget.objects.get(pk=site.pk).next_slot
     with pytest.raises(rate_limit.NoSlot) as caught:
-        rate_limit.take(site.pk, max_wait=5)
+        rate_limit.take_slot(site.pk, max_wait=5)
     assert 5 < caught.value.seconds <= 10.2
     assert CallBudget.objects.get(pk=site.pk).next_slot == before
-    assert 5 < rate_limit.take(site.pk, max_wait=caught.value.seconds) <= 10.2
+    assert 5 < rate_limit.take_slot(site.pk, max_wait=caught.value.seconds) <= 10.2
 
 
 def test_two_sites_do_not_share_a_budget(site, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 6
     other = factories.IntegrationFactory.create()
     for _ in range(5):
-        rate_limit.take(site.pk, max_wait=LONG)
-    assert rate_limit.take(other.pk, max_wait=0) == 0
+        rate_limit.take_slot(site.pk, max_wait=LONG)
+    assert rate_limit.take_slot(other.pk, max_wait=0) == 0
     rate_limit.block(site.pk, CallBudget.Blocked.LIMIT, 100)
     assert rate_limit.open_sites() == {other.pk}
 
@@ -139,7 +139,7 @@ def test_two_sites_do_not_share_a_budget(site, settings):
 def test_a_site_without_a_row_gets_one_with_its_first_call(site):
     CallBudget.objects.all().delete()
     assert rate_limit.blocked_for(site.pk) == ("", 0.0)
-    assert rate_limit.take(site.pk, max_wait=0) == 0
+    assert rate_limit.take_slot(site.pk, max_wait=0) == 0
     assert CallBudget.objects.filter(pk=site.pk).exists()
 
 
@@ -149,7 +149,7 @@ def test_a_site_without_a_row_gets_one_with_its_first_call(site):
 def test_a_blocked_site_gives_no_slot_and_says_for_how_long(site):
     rate_limit.block(site.pk, CallBudget.Blocked.LIMIT, 100)
     with pytest.raises(rate_limit.SiteBlocked) as caught:
-        rate_limit.take(site.pk, max_wait=LONG)
+        rate_limit.take_slot(site.pk, max_wait=LONG)
     assert caught.value.why == "limit"
     assert 98 < caught.value.seconds <= 100
     assert rate_limit.open_sites() == set()
@@ -159,10 +159,10 @@ def test_a_blocked_site_gives_no_slot_and_says_for_how_long(site):
 def test_a_pause_lets_no_customer_through_even_when_its_time_is_over(site, left):
     rate_limit.block(site.pk, CallBudget.Blocked.LIMIT, left)
     with pytest.raises(rate_limit.SiteBlocked):
-        rate_limit.take(site.pk, max_wait=LONG)
+        rate_limit.take_slot(site.pk, max_wait=LONG)
     assert rate_limit.open_sites() == set()
     assert rate_limit.unblock(site.pk)
-    assert rate_limit.take(site.pk, max_wait=LONG) == 0
+    assert rate_limit.take_slot(site.pk, max_wait=LONG) == 0
     assert not rate_limit.unblock(site.pk)
 
 
@@ -173,10 +173,10 @@ def test_a_pause_lets_no_customer_through_even_when_its_time_is_over(site, left)
 def test_a_call_that_concerns_no_customer_may_go_out_in_a_pause(site, left, pause, sent):
     rate_limit.block(site.pk, CallBudget.Blocked.KEY, left)
     if sent:
-        assert rate_limit.take(site.pk, max_wait=LONG, pause=pause) == 0
+        assert rate_limit.take_slot(site.pk, max_wait=LONG, pause=pause) == 0
         return
     with pytest.raises(rate_limit.SiteBlocked):
-        rate_limit.take(site.pk, max_wait=LONG, pause=pause)
+        rate_limit.take_slot(site.pk, max_wait=LONG, pause=pause)
 
 
 def test_a_pause_for_another_reason_goes_on(site):

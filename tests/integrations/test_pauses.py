@@ -443,7 +443,7 @@ def test_who_waits_for_a_slot_does_not_call_a_site_that_was_stopped_meanwhile(wo
     settings.THINKIFIC_CALLS_PER_MINUTE = 62  # slots a second apart, after the first two
     (run,) = claim(1)
     for _ in range(2):
-        rate_limit.take(world.integration.pk, max_wait=0)
+        rate_limit.take_slot(world.integration.pk, max_wait=0)
 
     def stop_the_site() -> None:
         time.sleep(0.2)  # by then it waits, unless the machine is slow

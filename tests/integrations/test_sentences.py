@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
 from integrations import sentences
-from integrations.sentences import at, joined, on, say, say_count
+from integrations.sentences import format_day, format_time, joined, say, say_count
 
 NOON = datetime(2024, 3, 5, 12, 30, tzinfo=UTC)
 GERMAN: dict[str | tuple[str, str], Any] = {
@@ -88,9 +88,9 @@ def in_german(sentence: str) -> str:
             "Den Kurs Ink gibt es nicht mehr.",
         ),
         (say("Not translated: {n}.", n=2.5), "Not translated: 2.5.", "Not translated: 2,5."),
-        (on(date(2024, 3, 5)), "5 Mar 2024", "5 Mär 2024"),
-        (at(NOON), "5 Mar 12:30", "5 Mär 12:30"),
-        (say("{a}", a=on(NOON, sentences.FULL)), "5 Mar 12:30 UTC", "5 Mär 12:30 UTC"),
+        (format_day(date(2024, 3, 5)), "5 Mar 2024", "5 Mär 2024"),
+        (format_time(NOON), "5 Mar 12:30", "5 Mär 12:30"),
+        (say("{a}", a=format_day(NOON, sentences.FULL)), "5 Mar 12:30 UTC", "5 Mär 12:30 UTC"),
     ],
 )
 def test_a_sentence_is_kept_for_readers_of_each_language(sentence, english, german):
@@ -136,7 +136,7 @@ def test_what_another_version_kept_is_shown_as_it_is_and_breaks_no_page(kept):
 
 
 def test_the_facts_of_a_sentence_are_changed_and_its_own_words_are_not():
-    name = joined([say("The course {name} is gone.", name="name"), "course", on(NOON), 7])
+    name = joined([say("The course {name} is gone.", name="name"), "course", format_day(NOON), 7])
     without = sentences.changed(name, lambda text: text.replace("name", "X").replace("course", "Y"))
     assert without == "The course X is gone. Y 5 Mar 2024 7"
     assert in_german(without) == "Den Kurs X gibt es nicht mehr. Y 5 Mär 2024 7"
@@ -152,15 +152,15 @@ def test_a_copied_sentence_is_still_kept_by_what_it_is_made_of(again):
 
 def test_a_moment_is_shown_in_the_time_zone_of_the_reader():
     with timezone.override("Asia/Tokyo"):
-        assert sentences.read(sentences.write(at(NOON))) == "5 Mar 21:30"
+        assert sentences.read(sentences.write(format_time(NOON))) == "5 Mar 21:30"
 
 
 def test_a_day_of_this_year_needs_no_year():
     today = timezone.localdate()
-    assert str(today.year) not in on(today)
-    assert on(today, sentences.YEAR).endswith(str(today.year))
+    assert str(today.year) not in format_day(today)
+    assert format_day(today, sentences.YEAR).endswith(str(today.year))
 
 
 def test_a_month_is_written_as_the_language_writes_it():
     with translation.override("es"):
-        assert at(NOON).endswith("mar 12:30")
+        assert format_time(NOON).endswith("mar 12:30")

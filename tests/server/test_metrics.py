@@ -164,7 +164,7 @@ def test_what_is_left_of_each_budget_is_shown(client, settings):
     assert full["calls_left", "Art Academy"] in {109, 110}
     assert ("calls_left", off.name) not in full
     for _ in range(2):
-        rate_limit.take(site.pk, max_wait=10)
+        rate_limit.take_slot(site.pk, max_wait=10)
     assert full["calls_left", "Art Academy"] - scrape(client)["calls_left", "Art Academy"] in {1, 2}
     CallBudget.objects.update(next_slot=rate_limit.EpochNow() + 3600)
     assert scrape(client)["calls_left", "Art Academy"] == 0

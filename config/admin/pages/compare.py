@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from config.admin.menu import name_of
-from config.admin.pages import many
+from config.admin.pages import bulk_actions
 from config.admin.pages.log.log_filters import NOT_IN
 from config.admin.pages.rules import refunded
 from config.admin.parts.changelist import CappedPaginator
@@ -23,7 +23,7 @@ from events.models import ComparisonFinding, ComparisonRun
 from events.queue import wake
 from events.reports import comparison, promise
 from events.reports.comparison import Kind
-from events.reports.refunded import still_in
+from events.reports.refunded import refunded_with_access
 from integrations.models import Integration
 from integrations.sentences import Text, say
 
@@ -91,7 +91,7 @@ def show(request: HttpRequest) -> HttpResponse:
         left_out=last.left_out if last else [],
         gave_nothing=promise.unfulfilled().order_by().values("customer").distinct().count(),
         not_in=NOT_IN,
-        refunds=refunded.in_words(still_in()),
+        refunds=refunded.in_words(refunded_with_access()),
         at_once=REPAIRED_AT_ONCE,
         may_change=request.user.has_perm(CHANGES),
     )
@@ -149,11 +149,11 @@ def enroll(request: HttpRequest) -> HttpResponse:
         findings = findings.filter(
             pk__in=row_ids(request.POST.getlist("finding")[:REPAIRED_AT_ONCE])
         )
-    batch = many.begin(request, say("Enroll again: {site}", site=site))
+    batch = bulk_actions.new_batch(request, say("Enroll again: {site}", site=site))
     queued, left = comparison.enroll_again(findings, at_most=REPAIRED_AT_ONCE, batch=batch)
     nobody = say("Nobody was selected, so nobody was enrolled.")
     text = retried_sentence(queued, left) if queued or left else nobody
-    return many.done(request, batch, left, text, _address(site, kind))
+    return bulk_actions.start_and_show(request, batch, left, text, _address(site, kind))
 
 
 def _address(site: Integration | None, kind: str = "") -> str:

@@ -26,7 +26,7 @@ from rules.models import Rule
 
 Named = TypeVar("Named", Product, Destination)
 # How many hits of each kind, and how many while a person types. The group links to all of them.
-MOST, MOST_TYPING = 8, 4
+MAX_HITS, MAX_HITS_TYPING = 8, 4
 # Shorter words match too much to be searched while a person types.
 SHORTEST = 2
 
@@ -211,7 +211,7 @@ def _groups(request: HttpRequest, word: str, most: int) -> list[Group]:
 def show(request: HttpRequest) -> HttpResponse:
     """Show the results. With `open` in the address, go to the only result if there is just one."""
     word = visible(params.word(request.GET.get("q")))
-    groups = _groups(request, word, MOST) if word else []
+    groups = _groups(request, word, MAX_HITS) if word else []
     found = [hit for group in groups for hit in group.hits]
     if len(found) == 1 and "open" in request.GET:
         return HttpResponseRedirect(found[0].url)
@@ -221,7 +221,7 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("Search"),
         term=word,
         groups=groups,
-        most=MOST,
+        most=MAX_HITS,
         similar="" if groups else _similar(request, word),
     )
 
@@ -237,13 +237,13 @@ def _similar(request: HttpRequest, word: str) -> str:
 def hits(request: HttpRequest) -> HttpResponse:
     """Return the list below the field while a person types: a part of a page."""
     word = visible(params.word(request.GET.get("q")))
-    groups = _groups(request, word, MOST_TYPING) if len(word) >= SHORTEST else []
-    number = sum(len(group.hits[:MOST_TYPING]) for group in groups)
+    groups = _groups(request, word, MAX_HITS_TYPING) if len(word) >= SHORTEST else []
+    number = sum(len(group.hits[:MAX_HITS_TYPING]) for group in groups)
     said = say_count(number, "1 result", "{number} results") if number else say("No result")
     answer = TemplateResponse(
         request,
         "admin/find_hits.html",
-        {"groups": groups, "term": word, "most": f":{MOST_TYPING}", "said": said},
+        {"groups": groups, "term": word, "most": f":{MAX_HITS_TYPING}", "said": said},
     )
     answer["Cache-Control"] = "no-store"
     return answer

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from config.admin.pages import many
+from config.admin.pages import bulk_actions
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render
@@ -19,7 +19,7 @@ from events.execution import undo_batch
 from events.execution.rerun import Rerun
 from events.execution.undo_batch import Undo
 from events.models import Batch
-from events.reports import many as looks
+from events.reports import batch_preview as looks
 from integrations.sentences import Said, joined, say, say_count
 from rules.models import Rule
 
@@ -37,7 +37,7 @@ def show(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _undo(request, batch, back)
     # What is left out comes last: if there is much, the next preview begins with the others.
-    undos = sorted(undo_batch.look(batch), key=lambda one: bool(one.why_not))
+    undos = sorted(undo_batch.preview(batch), key=lambda one: bool(one.why_not))
     return render(
         request,
         "admin/many/look.html",
@@ -59,9 +59,9 @@ def _what_follows(undos: Sequence[Undo], *, may_see: bool) -> dict[str, Any]:
             " ", "{}", ((text,) for text in [stays, *_stay_on(undos, may_see=may_see)])
         ),
         "more": found.more,
-        "lists": many.lists(found),
-        "chosen": [one.number for one in undos[: looks.LINES_AT_ONCE] if not one.why_not],
-        "at_once": looks.LINES_AT_ONCE,
+        "lists": bulk_actions.lists(found),
+        "chosen": [one.number for one in undos[: looks.MAX_LINES] if not one.why_not],
+        "at_once": looks.MAX_LINES,
     }
 
 
@@ -89,10 +89,10 @@ def _stay_on(undos: Sequence[Undo], *, may_see: bool) -> list[SafeString | Said]
 
 
 def _undo(request: HttpRequest, batch: Batch, back: str) -> HttpResponse:
-    chosen = row_ids(request.POST.get("chosen", "").split(","))[: looks.LINES_AT_ONCE]
-    new = many.begin(request, say("Undo: {what}", what=batch.title))
+    chosen = row_ids(request.POST.get("chosen", "").split(","))[: looks.MAX_LINES]
+    new = bulk_actions.new_batch(request, say("Undo: {what}", what=batch.title))
     came = undo_batch.undo(batch, set(chosen), new)
-    return many.done(request, new, came.left, _what_came(came, new), back)
+    return bulk_actions.start_and_show(request, new, came.left, _what_came(came, new), back)
 
 
 def _what_came(came: Rerun, new: Batch) -> str:
@@ -105,4 +105,4 @@ def _what_came(came: Rerun, new: Batch) -> str:
     return joined([came.sentence(), endings], by=" ")
 
 
-PAGES = [Page("many/undo/", "undo-batch", show, many.UNDOES)]
+PAGES = [Page("many/undo/", "undo-batch", show, bulk_actions.UNDOES)]

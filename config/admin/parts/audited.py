@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from config.admin.parts import meanwhile
+from config.admin.parts import edit_conflicts
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import Values
@@ -38,7 +38,7 @@ class Watched(admin.ModelAdmin):
     ) -> Any:
         thing = context.get("original")
         if thing is not None and self.has_change_permission(request, thing):
-            context["opened"] = meanwhile.opened(request, self.stored_of(thing))
+            context["opened"] = edit_conflicts.form_state(request, self.stored_of(thing))
         return super().render_change_form(request, context, *args, **kwargs)
 
     def changeform_view(
@@ -64,7 +64,7 @@ class Watched(admin.ModelAdmin):
         # Locked, so that nobody else saves it before this transaction does.
         self.model._default_manager.select_for_update().filter(pk=thing.pk).first()
         stored = self.stored_of(thing)
-        if meanwhile.is_as_opened(request, stored):
+        if edit_conflicts.is_unchanged(request, stored):
             return None
         fields = flatten_fieldsets(self.get_fieldsets(request, thing))
         form = self.get_form(request, thing, change=True, fields=fields)(
@@ -72,7 +72,7 @@ class Watched(admin.ModelAdmin):
         )
         if not form.is_valid():
             return None
-        return meanwhile.overtaken(request, thing, stored, self.typed_in(form))
+        return edit_conflicts.conflict_page(request, thing, stored, self.typed_in(form))
 
 
 class Audited(Watched):

@@ -18,7 +18,7 @@ from events.models import EventLog, RuleRun
 from events.reports import backfill
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
-from integrations.sentences import MINUTE, Text, on, say
+from integrations.sentences import MINUTE, Text, format_day, say
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -104,14 +104,14 @@ def happened(event: EventLog) -> str:
     if event.by_hand == EventLog.ByHand.END:
         days = [r.next_attempt_at for r in event.runs.all() if r.is_pending and r.next_attempt_at]
         if days:
-            return say("Access ends on {day} (by hand)", day=on(days[0]))
+            return say("Access ends on {day} (by hand)", day=format_day(days[0]))
     return event.what_happened
 
 
 def note_had(events: Iterable[Any]) -> None:
     """Set `had` on events that gave nothing: whether another purchase gives all that rules give."""
     nothing = [event for event in events if gave_nothing(event)]
-    had = backfill.had(nothing) if nothing else {}
+    had = backfill.already_given(nothing) if nothing else {}
     for event in nothing:
         event.had = event.pk in had
 

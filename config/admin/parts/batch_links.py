@@ -16,7 +16,7 @@ from events.reports.batches import DONE
 from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.models import AuditEntry
-from integrations.sentences import on, say, say_count
+from integrations.sentences import format_day, say, say_count
 from rules.models import Rule
 
 SEES = "events.view_rulerun"
@@ -28,7 +28,7 @@ def number_of(entry: AuditEntry) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def there(request: HttpRequest, entries: Iterable[AuditEntry]) -> dict[int, Batch]:
+def existing_batches(request: HttpRequest, entries: Iterable[AuditEntry]) -> dict[int, Batch]:
     """Return the batches of these entries that still exist, by number.
 
     Returns none for a person who may not see them.
@@ -39,7 +39,7 @@ def there(request: HttpRequest, entries: Iterable[AuditEntry]) -> dict[int, Batc
     return Batch.objects.in_bulk(list(numbers))
 
 
-def undone(entries: Iterable[AuditEntry]) -> set[int]:
+def undone_entries(entries: Iterable[AuditEntry]) -> set[int]:
     """Return the pks of those entries that are acts of a batch on an event and were undone."""
     parts = {entry.pk: (entry.number, number_of(entry)) for entry in entries if entry.act in DONE}
     numbers = {number for _, number in parts.values() if number is not None}
@@ -74,14 +74,14 @@ def of_rules(request: HttpRequest, rules: Collection[Rule]) -> SafeString | None
         number__in=[str(rule.pk) for rule in rules],
     )
     newest = entries.order_by("-pk").first() if rules else None
-    if newest is None or not (found := there(request, [newest])):
+    if newest is None or not (found := existing_batches(request, [newest])):
         return None
     same = entries.filter(**{f"after__{BATCH}": number_of(newest)})
     text = say_count(
         max((entry.after or {}).get("buyers", 0) for entry in same),
         "Ran for 1 earlier buyer on {day}.",
         "Ran for {number} earlier buyers on {day}.",
-        day=on(newest.at),
+        day=format_day(newest.at),
     )
     return format_html("{} {}", text, link(request, next(iter(found))))
 
@@ -91,7 +91,7 @@ def of_events(request: HttpRequest, events: Iterable[EventLog]) -> dict[int, lis
     numbers = [str(event.pk) for event in events]
     same = AuditEntry.objects.filter(kind=EventLog._meta.model_name, number__in=numbers)
     entries = list(same.filter(act__in=DONE).order_by("pk")) if numbers else []
-    known = there(request, entries)
+    known = existing_batches(request, entries)
     found: dict[int, list[SafeString]] = {}
     for entry in entries:
         batch = known.get(number_of(entry) or 0)

@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.parts import badges
 from config.admin.parts.buttons import Buttons, go_back
 from config.admin.parts.params import page_number, row_ids, word
-from integrations.sentences import Text, grouped, say
+from integrations.sentences import Text, format_number, say
 
 COUNTED = 1000
 # Stands for a row's number in the address that is built once for all rows.
@@ -58,7 +58,7 @@ class CappedPaginator(Paginator):
     def spoken(self) -> str:
         """The number of rows as a person reads it."""
         more = "+" if self.count == self._most else ""
-        return grouped(self.count - bool(more)) + more
+        return format_number(self.count - bool(more)) + more
 
 
 class NumberOf(Subquery):

@@ -15,9 +15,9 @@ from django.utils.translation import pgettext_lazy
 
 from config.admin.parts import badges
 from config.staff import roles
-from integrations.audit_values import LINKS, NOW, REPLACED, Values, shown
+from integrations.audit_values import LINKS, NOW, REPLACED, Values, entry_values
 from integrations.models import AuditEntry
-from integrations.sentences import FULL, YEAR, Text, on, say
+from integrations.sentences import FULL, YEAR, Text, format_day, say
 
 # Names for fields that pages call differently, or that have no verbose name of their own.
 LABELS: dict[str, Text] = {
@@ -114,7 +114,7 @@ def is_of_row(entry: AuditEntry) -> bool:
 def compared(model: type[Model] | None, before: Values, after: Values) -> list[Difference]:
     """Return a line for each value that differs. Both sides are as `audit.values` returns them."""
     names = [name for name in before | after if before.get(name) != after.get(name)]
-    old, new = (shown(found, names, old=False) or {} for found in (before, after))
+    old, new = (entry_values(found, names, old=False) or {} for found in (before, after))
     return [
         Difference(_label(model, name), _words(model, name, old), _words(model, name, new))
         for name in names
@@ -177,7 +177,7 @@ def _words(model: type[Model] | None, name: str, values: dict[str, Any]) -> str:
     if name in MOMENTS:
         return _moment(value, MOMENTS[name])
     if name == "role":
-        return roles.shown(value)
+        return roles.display_name(value)
     choices = dict(getattr(_field(model, name), "flatchoices", ()))
     return str(choices.get(value, value))
 
@@ -202,4 +202,4 @@ def _moment(kept: str, pattern: str) -> str:
     if kept == NOW:
         return say("now")
     moment = parse_datetime(kept)
-    return on(moment, pattern) if moment else kept
+    return format_day(moment, pattern) if moment else kept

@@ -20,7 +20,7 @@ from integrations.sentences import say
 TODAY = "today"
 PERIODS = ("1", "7", "30")  # days
 # Up to how many rows are counted beside a choice.
-MOST = 99
+MAX_COUNT = 99
 
 
 class ReceivedFilter(admin.SimpleListFilter):
@@ -86,10 +86,10 @@ class CountedFilter(admin.SimpleListFilter):
         rows = changelist.model._default_manager.order_by()
         values = self.statuses.values
         parts = (rows.filter(status=value).values("pk") for value in values)
-        found = rows.values_list(*(NumberOf(part[: MOST + 1]) for part in parts))[:1]
+        found = rows.values_list(*(NumberOf(part[: MAX_COUNT + 1]) for part in parts))[:1]
         numbers = next(iter(found), [0] * len(values))
         return {value: _spoken(number) for value, number in zip(values, numbers, strict=True)}
 
 
 def _spoken(number: int) -> str:
-    return f"{MOST}+" if number > MOST else str(number)
+    return f"{MAX_COUNT}+" if number > MAX_COUNT else str(number)

@@ -9,7 +9,7 @@ from events.access import by_hand, holdings, sentences
 from events.access.by_hand import Author
 from events.access.holdings import Holding
 from events.management import by_hand_arguments
-from integrations import audit, named, search
+from integrations import audit, lookup, search
 
 
 class Command(BaseCommand):
@@ -39,13 +39,13 @@ class Command(BaseCommand):
 def _chosen(held: list[Holding], course: str, integration: str) -> Holding:
     """Return the one access that is meant. Raises LookupError with a sentence."""
     if integration:
-        site = named.integration(integration)
+        site = lookup.integration(integration)
         held = [each for each in held if each.grants[0].integration_id == site.pk]
     firsts = [each.grants[0] for each in held]
     found = [
         each
         for each, row in zip(held, firsts, strict=True)
-        if named.is_named(course, row.name, row.target)
+        if lookup.is_named(course, row.name, row.target)
     ]
     if len(found) == 1:
         return found[0]

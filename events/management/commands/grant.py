@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from events.access import by_hand, sentences, whose
+from events.access import by_hand, event_student, sentences
 from events.access.by_hand import Author
 from events.management import by_hand_arguments
-from integrations import audit, named
+from integrations import audit, lookup
 from integrations.samcart.normalize import examine_email, strip_invisible
 
 
@@ -27,9 +27,9 @@ class Command(BaseCommand):
         if problem:
             raise CommandError(problem)
         try:
-            site = named.integration(options["integration"])
-            course = named.destination(site, options["course"])
-            customer = whose.find_or_make(email, strip_invisible(options["email"]))
+            site = lookup.integration(options["integration"])
+            course = lookup.destination(site, options["course"])
+            customer = event_student.find_or_make(email, strip_invisible(options["email"]))
             author = Author(audit.actor().who, options["reason"])
             event = by_hand.give(customer, course, author, options["until"])
         except (LookupError, ValueError) as error:

@@ -31,7 +31,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "admin/account.html",
         title=say("My account"),
         person=person,
-        role=roles.shown(people.role_of(person)),
+        role=roles.display_name(people.role_of(person)),
         zones=preferences.zones_by_region(),
         languages=settings.LANGUAGES,
         chosen=chosen,

@@ -30,7 +30,7 @@ def of_person(request: HttpRequest, person: int) -> HttpResponse:
 
 def _page(request: HttpRequest, person: User) -> HttpResponse:
     own = person.pk == request.user.pk
-    name = brief(people.shown(person))
+    name = brief(people.display_name(person))
     if request.method == "POST":
         return ask(request) or _end(request, person, own=own)
     return render(
@@ -52,7 +52,7 @@ def _end(request: HttpRequest, person: User, *, own: bool) -> HttpResponse:
     here = own and asked in {ALL, sessions.number_of(request)}
     if asked == ALL:
         number = sessions.end_all(person, but=request)
-        text = say("{name} is signed out everywhere.", name=people.shown(person))
+        text = say("{name} is signed out everywhere.", name=people.display_name(person))
     elif here:
         number, text = 0, say("You are signed out.")
     else:

@@ -18,10 +18,10 @@ from events.models import RuleRun
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration
 from integrations.ordering import by_name
-from integrations.sentences import YEAR, Said, Text, on, say
+from integrations.sentences import YEAR, Said, Text, format_day, say
 
 NO_ACCESS = _("Admit knows of no access that this customer has now.")
-MANY = 60
+MAX_FOUND = 60
 
 
 def _offered() -> QuerySet[Destination]:
@@ -115,14 +115,14 @@ class GiveForm(ByHandForm):
     def choices(self, asked: Any) -> dict[str, Any]:
         word = params.word(asked.get("q"), 100)
         chosen = row_in(_offered(), asked.get("destination"))
-        found = list(_offered().filter(name__icontains=word)[: MANY + 1])
-        shown = [each for each in found[:MANY] if each != chosen]
+        found = list(_offered().filter(name__icontains=word)[: MAX_FOUND + 1])
+        shown = [each for each in found[:MAX_FOUND] if each != chosen]
         return {
             "q": word,
             "chosen": chosen,
             "shown": [chosen, *shown] if chosen else shown,
-            "more": len(found) > MANY,
-            "most": MANY,
+            "more": len(found) > MAX_FOUND,
+            "most": MAX_FOUND,
             "any": bool(found) or _offered().exists(),
             "sites": Integration.objects.filter(app__in=app_registry.with_catalog()).count(),
         }
@@ -185,7 +185,7 @@ class LastDayForm(ByHandForm):
             "{course} on {site} ends on {day}. Only this day changes.",
             course=badges.brief(self.ending.destination_name),
             site=self.ending.integration,
-            day=on(self.old, YEAR),
+            day=format_day(self.old, YEAR),
         )
 
     def clean_until(self) -> date:

@@ -171,7 +171,7 @@ def _events_of(customer: Customer, number: int) -> Page[EventLog]:
 def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
     """Return the events with their actions, and what each action waits for and called."""
     runs = [run for event in shown for run in event.runs.all()]
-    told, calls = wait_reasons.reasons(runs), api_calls.in_short(runs)
+    told, calls = wait_reasons.reasons(runs), api_calls.without_bodies(runs)
     badges.note_had(shown)
     failed = api_calls.failed_attempts(runs, calls)
     facts = {
@@ -184,7 +184,7 @@ def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
             for event in shown
         ],
         "runs": runs,
-        "tried": [(run.pk, api_calls.tried_again(run, failed.get(run.pk, ()))) for run in runs],
+        "tried": [(run.pk, api_calls.retry_sentence(run, failed.get(run.pk, ()))) for run in runs],
         "under_way": wait_reasons.under_way(runs),
     }
 

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from config.admin.parts import meanwhile
+from config.admin.parts import edit_conflicts
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.reports import letter
@@ -50,10 +50,10 @@ def show(request: HttpRequest) -> HttpResponse:
         language=language,
         languages=settings.LANGUAGES,
         fault=fault,
-        opened=meanwhile.opened(request, asdict(stored)),
+        opened=edit_conflicts.form_state(request, asdict(stored)),
         fields=letter.fields(language),
         sample="" if fault else letter.fill(template.text, letter.example(language)),
-        is_ours=template.text == letter.ours(language),
+        is_ours=template.text == letter.default_text(language),
         customer=customer,
     )
 
@@ -62,13 +62,13 @@ def _posted(request: HttpRequest, stored: Template) -> Template:
     text, language = request.POST.get("text", ""), request.POST.get("language", stored.language)
     if language not in dict(settings.LANGUAGES):
         return Template(text, language)  # `check` refuses it
-    is_ours = OURS in request.POST or letter.is_ours(text)
-    return Template(letter.ours(language) if is_ours else text, language)
+    is_ours = OURS in request.POST or letter.is_default(text)
+    return Template(letter.default_text(language) if is_ours else text, language)
 
 
 def _overtaken(request: HttpRequest, stored: Template, template: Template) -> HttpResponse | None:
     mine = asdict(template) | {"text": template.text.replace("\r\n", "\n").strip()}
-    return meanwhile.overtaken(request, audit.Subject(), asdict(stored), mine)
+    return edit_conflicts.conflict_page(request, audit.Subject(), asdict(stored), mine)
 
 
 def _back(customer: Customer | None) -> str:

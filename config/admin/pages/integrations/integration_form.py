@@ -8,7 +8,7 @@ from django import forms
 from django.contrib.admin.helpers import AdminForm
 from django.http import HttpRequest, HttpResponse
 
-from config.admin.parts import badges, meanwhile
+from config.admin.parts import badges, edit_conflicts
 from config.admin.parts.page import render
 from integrations import audit, field_mapping
 from integrations.audit_values import Secret, Values
@@ -42,12 +42,12 @@ def render_form(
         original=None if is_new else integration,
         form=form,
         sections=AdminForm(form, fieldsets, {}) if form else None,
-        opened=meanwhile.opened(request, _stored(integration)) if may_save else "",
+        opened=edit_conflicts.form_state(request, _stored(integration)) if may_save else "",
         **context,
     )
 
 
-def overtaken(
+def conflict_page(
     request: HttpRequest,
     form: forms.ModelForm,
     mappings: Mapping[str, str] = MappingProxyType({}),
@@ -68,7 +68,9 @@ def overtaken(
     if secret:
         mine["sealed_secret"] = Secret(secret)
         again = [("secret", str(form.fields["secret"].label))]
-    return meanwhile.overtaken(request, integration, _stored(integration), mine, again=again)
+    return edit_conflicts.conflict_page(
+        request, integration, _stored(integration), mine, again=again
+    )
 
 
 def _stored(integration: Integration) -> Values:

@@ -46,10 +46,10 @@ def read_again(request: HttpRequest, sites: Iterable[Integration]) -> None:
         raise PermissionDenied
     sites = list(sites)
     for site, outcome in zip(sites, catalog_refresh.refresh_all(sites), strict=True):
-        refreshed(request, site, outcome)
+        say_refreshed(request, site, outcome)
 
 
-def refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOutcome) -> None:
+def say_refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOutcome) -> None:
     """Say how a refresh ended, or that it goes on, and what Thinkific does not list."""
     show = messages.error if outcome.fault else messages.success
     show = messages.info if outcome.goes_on else show
@@ -65,7 +65,9 @@ def refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOu
         messages.info(request, text)
 
 
-def tried(request: HttpRequest, integration: Integration, answer: SiteAnswer, waiting: int) -> None:
+def say_tried(
+    request: HttpRequest, integration: Integration, answer: SiteAnswer, waiting: int
+) -> None:
     """Say what a paused site answered after Try now was pressed."""
     match answer:
         case SiteAnswer.OPEN:
@@ -91,7 +93,7 @@ def tried(request: HttpRequest, integration: Integration, answer: SiteAnswer, wa
             messages.warning(request, text)
 
 
-def connected(
+def say_connected(
     request: HttpRequest, integration: Integration, outcome: RefreshOutcome, waiting: int
 ) -> None:
     """Say whether a new key works, and what that means for the actions that wait."""
@@ -106,7 +108,7 @@ def connected(
         # Without a rule that gives access, Admit is not set up yet.
         more = "" if Rule.objects.filter(action__in=actions.giving_access()).exists() else link
         messages.success(request, format_html("{}{}", joined([done, then]), more))
-        refreshed(request, integration, outcome)
+        say_refreshed(request, integration, outcome)
     elif integration.connection == Connection.REFUSED:
         # Its page says why, and has the buttons.
         text = say("{name}: saved, but not connected. See below what to do.", name=integration)
@@ -120,7 +122,7 @@ def connected(
         messages.warning(request, text)
 
 
-def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
+def say_saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     """Say what was saved if the key did not change, and what turning on or off means."""
     integration = form.instance
     then: list[str] = []
@@ -132,7 +134,7 @@ def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     messages.success(request, joined([say("{name}: saved.", name=integration), *then]))
 
 
-def turned_on(request: HttpRequest, integration: Integration, waiting: int) -> None:
+def say_turned_on(request: HttpRequest, integration: Integration, waiting: int) -> None:
     """Say what happens now that the button turned it on."""
     on = say("{name} is on.", name=integration)
     if integration.connection == Connection.REFUSED:
@@ -147,7 +149,7 @@ def turned_on(request: HttpRequest, integration: Integration, waiting: int) -> N
         messages.success(request, joined([on, _goes_on(integration, waiting)]))
 
 
-def turned_off(request: HttpRequest, integration: Integration, waiting: int) -> None:
+def say_turned_off(request: HttpRequest, integration: Integration, waiting: int) -> None:
     """Say that its button turned the integration off, and that `waiting` actions wait for it."""
     done = say("{name}: saved.", name=integration)
     messages.success(request, joined([done, _off(integration, waiting)]))

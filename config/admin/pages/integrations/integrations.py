@@ -21,7 +21,7 @@ from config.admin.parts.buttons import page_of
 from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
-from events.reports import anybody, backlog
+from events.reports import active_access, backlog
 from events.retention import delete_integration
 from integrations import app_registry, catalog_refresh, credentials
 from integrations.app_registry import APPS
@@ -153,7 +153,7 @@ class IntegrationAdmin(ListAdmin):
     def _refresh(self, request: HttpRequest, chosen: list[Integration]) -> None:
         sites = [each for each in chosen if _has_catalog(each)]
         for site, outcome in zip(sites, catalog_refresh.refresh_all(sites), strict=True):
-            integration_messages.refreshed(request, site, outcome)
+            integration_messages.say_refreshed(request, site, outcome)
         for other in chosen:
             if other not in sites:
                 text = say("{name}: nothing to refresh. It has no courses or bundles.", name=other)
@@ -169,7 +169,7 @@ class IntegrationAdmin(ListAdmin):
             self.message_user(request, text, messages.WARNING)
             return
         integration.refresh_from_db()
-        integration_messages.tried(request, integration, answer, waiting)
+        integration_messages.say_tried(request, integration, answer, waiting)
 
     def turn_on(self, request: HttpRequest, integration: Integration) -> None:
         """Turn it on, so that its waiting actions go on."""
@@ -178,7 +178,7 @@ class IntegrationAdmin(ListAdmin):
         waiting = backlog.waiting(integration)
         integration.enabled = True
         credentials.save(integration)
-        integration_messages.turned_on(request, integration, waiting)
+        integration_messages.say_turned_on(request, integration, waiting)
 
     def turn_off(self, request: HttpRequest, integration: Integration) -> None:
         """Turn it off: until it is on again nothing is sent, and its actions wait."""
@@ -186,7 +186,7 @@ class IntegrationAdmin(ListAdmin):
             return
         integration.enabled = False
         credentials.save(integration)
-        integration_messages.turned_off(request, integration, backlog.waiting(integration))
+        integration_messages.say_turned_off(request, integration, backlog.waiting(integration))
 
     def note_welcome_emails(self, request: HttpRequest, integration: Integration) -> None:
         """Note that they are on in Thinkific, which Admit cannot see."""
@@ -275,7 +275,7 @@ class IntegrationAdmin(ListAdmin):
                 title=say("Delete {name}?", name=badges.brief(integration)),
                 opts=self.opts,
                 object=integration,
-                anybody_has=anybody.has_something_at(integration),
+                anybody_has=active_access.exists_at(integration),
                 lines=delete_integration.summarize(integration).lines(),
             )
         if page := ask(request):

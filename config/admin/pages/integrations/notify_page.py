@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.integrations import integration_messages
-from config.admin.pages.integrations.integration_form import Sections, overtaken, render_form
+from config.admin.pages.integrations.integration_form import Sections, conflict_page, render_form
 from config.admin.parts import badges
 from config.admin.parts.buttons import page_of
 from config.admin.parts.page import render
@@ -136,10 +136,10 @@ def _save(request: HttpRequest, form: NotifyForm) -> HttpResponse:
         )
     waiting = backlog.waiting(integration)
     with transaction.atomic():
-        if page := overtaken(request, form):
+        if page := conflict_page(request, form):
             return page
         credentials.save(integration)
-    integration_messages.saved(request, form, waiting)
+    integration_messages.say_saved(request, form, waiting)
     return HttpResponseRedirect(page_of(integration))
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from config import public_url
 from config.admin.pages.integrations import samcart_accounts
 from config.admin.pages.integrations.samcart_accounts import posted, to_account
-from config.admin.parts import meanwhile
+from config.admin.parts import edit_conflicts
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from events.deciding import naming
@@ -22,7 +22,7 @@ from integrations import audit, credentials
 from integrations.audit import Act
 from integrations.models import Marketplace, WebhookSecret
 from integrations.secrets import SecretUnreadable
-from integrations.sentences import FULL, joined, on, say, say_count
+from integrations.sentences import FULL, format_day, joined, say, say_count
 from rules import pairing
 from rules.models import MEANINGS
 from rules.triggers import Category, Trigger
@@ -91,7 +91,7 @@ def new_secret(request: HttpRequest, account: Marketplace) -> HttpResponse:
         old = say(
             "The old one works until {moment}: if a stranger knows it, "
             "paste the new one in SamCart now, then end the old one below.",
-            moment=on(timezone.now() + credentials.OVERLAP, FULL),
+            moment=format_day(timezone.now() + credentials.OVERLAP, FULL),
         )
         text = joined([text, old])
     messages.success(request, text)
@@ -129,7 +129,7 @@ def _page(request: HttpRequest, account: Marketplace, *, reveal: bool = False) -
         "admin/samcart/account.html",
         title="SamCart",
         account=account,
-        opened=meanwhile.opened(request, audit.values(account)),
+        opened=edit_conflicts.form_state(request, audit.values(account)),
         accounts=Marketplace.objects.order_by("pk"),
         unreachable=unreachable,
         address=address,
@@ -138,7 +138,7 @@ def _page(request: HttpRequest, account: Marketplace, *, reveal: bool = False) -
         older=(older := _older(account)),
         older_works=sum(one.works for one in older),
         overlap_days=credentials.OVERLAP.days,
-        missing=trigger_coverage.judged(
+        missing=trigger_coverage.judge_missing(
             account, {row.trigger: row.rules for row in rows if row.missing}
         ),
         tables=[

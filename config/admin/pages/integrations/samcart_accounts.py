@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from config import public_url
-from config.admin.parts import meanwhile
+from config.admin.parts import edit_conflicts
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
@@ -85,7 +85,7 @@ def rename(request: HttpRequest, account: Marketplace) -> HttpResponse:
         with transaction.atomic():
             Marketplace.objects.select_for_update().filter(pk=account.pk).first()
             now = audit.stored(account)
-            if page := meanwhile.overtaken(request, account, now, audit.values(account)):
+            if page := edit_conflicts.conflict_page(request, account, now, audit.values(account)):
                 return page
             form.save()
             audit.record_change(Act.ACCOUNT_CHANGED, account, before)

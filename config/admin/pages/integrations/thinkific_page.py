@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.integrations import field_mapping, integration_messages
-from config.admin.pages.integrations.integration_form import overtaken, render_form
+from config.admin.pages.integrations.integration_form import conflict_page, render_form
 from config.admin.pages.integrations.thinkific_form import SECTIONS, ThinkificForm
 from events.reports import backlog
 from integrations import catalog_refresh, credentials
@@ -115,7 +115,7 @@ def _save(
     moved = integration.site != form.initial.get("site")
     with transaction.atomic():
         typed = fields.typed() if fields else {}
-        if page_of_both := overtaken(request, form, typed, form.cleaned_data["secret"]):
+        if page_of_both := conflict_page(request, form, typed, form.cleaned_data["secret"]):
             return page_of_both
         credentials.save(integration, form.cleaned_data["secret"])
         if fields is not None:
@@ -127,21 +127,21 @@ def _save(
         return HttpResponseRedirect(f"{page}#mapping")
     replaced = bool(form.cleaned_data["secret"] or moved)
     if not replaced and not integration.enabled:
-        integration_messages.saved(request, form, waiting)
+        integration_messages.say_saved(request, form, waiting)
         return HttpResponseRedirect(page)
     # After the transaction: nothing may be sent within one.
     wait = {"wait": AFTER_TRYING} if untried else {}
     outcome = catalog_refresh.refresh(integration, **wait)
     integration.refresh_from_db()
     if replaced:
-        integration_messages.connected(request, integration, outcome, waiting)
+        integration_messages.say_connected(request, integration, outcome, waiting)
         if untried and outcome.goes_on:
             messages.warning(request, UNTRIED)
         # Otherwise a browser that came by the link to the key would stay there, below the messages.
         page = f"{page}#content-start"
     else:
-        integration_messages.saved(request, form, waiting)
-        integration_messages.refreshed(request, integration, outcome)
+        integration_messages.say_saved(request, form, waiting)
+        integration_messages.say_refreshed(request, integration, outcome)
     return HttpResponseRedirect(page)
 
 

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import name_of
-from config.admin.pages import many
+from config.admin.pages import bulk_actions
 from config.admin.pages.customers import by_hand
 from config.admin.pages.integrations import integration_messages
 from config.admin.pages.log.action_buttons import (
@@ -125,39 +125,39 @@ class ActionAdmin(ReadOnly):
     # Buttons and bulk
 
     def retry(self, request: HttpRequest, run: RuleRun) -> None:
-        many.retry_now(request, [run], say("Retry"))
+        bulk_actions.retry_now(request, [run], say("Retry"))
 
     def try_now(self, request: HttpRequest, run: RuleRun) -> None:
         """Retry at once what would be tried again later."""
-        many.retry_now(request, [run], say("Try now"))
+        bulk_actions.retry_now(request, [run], say("Try now"))
 
     def release(self, request: HttpRequest, run: RuleRun) -> None:
-        many.retry_now(request, [run], say("Release"))
+        bulk_actions.retry_now(request, [run], say("Release"))
 
     def do_anyway(self, request: HttpRequest, run: RuleRun) -> None:
-        many.retry_now(request, [run], say("Do it anyway"), anyway=True)
+        bulk_actions.retry_now(request, [run], say("Do it anyway"), anyway=True)
 
     def run_again(self, request: HttpRequest, run: RuleRun) -> None:
         """Send a message again, for a receiver that lost it."""
         reason = retry_by_hand.run_again(run)
-        batch = many.begin(request, say("Run again"))
+        batch = bulk_actions.new_batch(request, say("Run again"))
         text = say("Queued as a new message.")
         if reason:
             text = say("Not sent again: {reason}.", reason=reason)
         else:
             batch.run_ids = [run.pk]
-        many.follow(request, batch, {}, text)
+        bulk_actions.start_with_message(request, batch, {}, text)
 
     def end_now(self, request: HttpRequest, run: RuleRun) -> None:
         """Carry out an ending that waits for its day, or for a person to release it."""
         if run.status == Status.HELD:
-            many.retry_now(request, [run], say("End it now"))
+            bulk_actions.retry_now(request, [run], say("End it now"))
             return
-        batch = many.begin(request, say("End it now"))
+        batch = bulk_actions.new_batch(request, say("End it now"))
         text = say("It does not wait any more.")
         if delayed.bring_forward(run, by=name_of(request)):
             batch.run_ids, text = [run.pk], say("Queued.")
-        many.follow(request, batch, {}, text)
+        bulk_actions.start_with_message(request, batch, {}, text)
 
     def keep(self, request: HttpRequest, run: RuleRun) -> None:
         """Keep the access: dismiss the ending that waits."""
@@ -173,7 +173,7 @@ class ActionAdmin(ReadOnly):
 
     def refresh(self, request: HttpRequest, run: RuleRun) -> None:
         if run.integration is not None:
-            integration_messages.refreshed(
+            integration_messages.say_refreshed(
                 request, run.integration, catalog_refresh.refresh(run.integration)
             )
 
@@ -201,20 +201,22 @@ class ActionAdmin(ReadOnly):
 
     @admin.action(description=_("Retry"), permissions=["retry"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> HttpResponse | None:
-        return many.retry(request, chosen)
+        return bulk_actions.retry(request, chosen)
 
     @admin.action(description=_("Do it anyway"), permissions=["retry"])
     def do_chosen_anyway(
         self, request: HttpRequest, chosen: QuerySet[RuleRun]
     ) -> HttpResponse | None:
-        return many.retry(request, chosen, many.ANYWAY)
+        return bulk_actions.retry(request, chosen, bulk_actions.ANYWAY)
 
     @admin.action(description=_("Dismiss"), permissions=["dismiss"])
     def dismiss_chosen(
         self, request: HttpRequest, chosen: QuerySet[RuleRun]
     ) -> HttpResponse | None:
         if takes_all(request):
-            return many.look_at_runs(request, chosen.order_by("received_at", "pk"), many.DISMISS)
+            return bulk_actions.preview_runs(
+                request, chosen.order_by("received_at", "pk"), bulk_actions.DISMISS
+            )
         self._dismiss(request, chosen)
         return None
 
@@ -243,7 +245,7 @@ class ActionAdmin(ReadOnly):
             "runs": [run],
             "under_way": wait_reasons.under_way([run]),
             "calls": calls,
-            "removed": api_calls.removed(run),
+            "removed": api_calls.removed_sentence(run),
             "student": ThinkificUser.objects.filter(
                 customer=run.customer_id, integration=run.integration_id
             ).first(),

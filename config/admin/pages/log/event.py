@@ -21,7 +21,7 @@ from events.models import EventLog, RuleRun
 from events.reports import api_calls, backfill, refunded, review, why
 from events.reports.sentence import Sentence
 from integrations.models import Customer
-from integrations.samcart.encoding import opened
+from integrations.samcart.encoding import decompress
 from integrations.samcart.unreadable import Unreadable
 from integrations.sealed import UNREADABLE
 from integrations.secrets import SecretUnreadable
@@ -42,7 +42,11 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """Return all that the page shows. Strangers' texts are cut there, and escaped."""
     runs, since = list(event.runs.all()), _since(event)
     steps = _steps(runs)
-    asked = email_correction.asked(event) if request.user.has_perm("events.rerun_eventlog") else []
+    asked = (
+        email_correction.runs_to_correct(event)
+        if request.user.has_perm("events.rerun_eventlog")
+        else []
+    )
     badges.note_had([event])
     return {
         "runs": runs,
@@ -51,7 +55,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "still_has": _still_has(event),
         "students": _students(event, runs),
         "steps": steps,
-        "tried": [(s["run"].pk, api_calls.tried_again(s["run"], s["failed"])) for s in steps],
+        "tried": [(s["run"].pk, api_calls.retry_sentence(s["run"], s["failed"])) for s in steps],
         "with_others": batch_links.of_events(request, [event]).get(event.pk, []),
         **_why(event),
         "since": since,
@@ -69,7 +73,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         and not event.delivery.address_trigger
         and request.user.has_perm("rules.add_namedtype"),
         "asked": asked,
-        "wrong_email": email_correction.sent(asked[0]) if asked else "",
+        "wrong_email": email_correction.unusable_address(asked[0]) if asked else "",
         "placed_before": _placed_before(event),
         "failed": any(run.status == RunStatus.FAILED for run in runs),
     }
@@ -85,7 +89,7 @@ def _steps(runs: list[RuleRun]) -> list[dict[str, Any]]:
             "told": reasons[run.pk],
             "failed": failed.get(run.pk, []),
             "calls": calls.get(run.pk, []),
-            "removed": api_calls.removed(run),
+            "removed": api_calls.removed_sentence(run),
         }
         for run in runs
     ]
@@ -110,7 +114,7 @@ def _access(runs: list[RuleRun]) -> list[Sentence]:
 
 def _still_has(event: EventLog) -> str:
     """Return the names of what the buyer of this refund still has, as no rule ended it."""
-    found = refunded.still_in() if event.left_open else []
+    found = refunded.refunded_with_access() if event.left_open else []
     names = [grant.name for each in found if each.refund.pk == event.pk for grant in each.grants]
     return listed([*map(badges.brief, names)])
 
@@ -151,7 +155,9 @@ def _since(event: EventLog) -> str:
     now = backfill.rules_now([event]).get(event.pk, [])
     rule = next((rule for rule in now if not rule.spec.passes_on), None)
     return (
-        joined([backfill.since(event, rule), backfill.had([event]).get(event.pk)]) if rule else ""
+        joined([backfill.since(event, rule), backfill.already_given([event]).get(event.pk)])
+        if rule
+        else ""
     )
 
 
@@ -202,7 +208,7 @@ def payload(event: EventLog) -> str:
     except SecretUnreadable:
         return str(UNREADABLE)
     with contextlib.suppress(Unreadable):
-        body = opened(body, event.delivery.content_encoding)
+        body = decompress(body, event.delivery.content_encoding)
     try:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import name_of
-from config.admin.pages import many
+from config.admin.pages import bulk_actions
 from config.admin.pages.log import enrolling
 from config.admin.pages.log import event as event_page
 from config.admin.pages.log.log_filters import (
@@ -240,13 +240,13 @@ class LogAdmin(ReadOnly):
         failed = RuleRun.objects.filter(
             event__in=chosen.order_by().values("pk"), status=RuleRun.Status.FAILED
         )
-        return many.retry(request, failed)
+        return bulk_actions.retry(request, failed)
 
     @admin.action(description=_("Run the rules again"), permissions=["rerun"])
     def rerun_chosen(self, request: HttpRequest, chosen: QuerySet[EventLog]) -> HttpResponse | None:
         in_order = chosen.order_by("received_at", "pk")
         if len(in_order[:2]) > 1:
-            return many.look_at_events(request, in_order)
+            return bulk_actions.preview_events(request, in_order)
         self._rerun(request, in_order)
         return None
 
@@ -255,18 +255,20 @@ class LogAdmin(ReadOnly):
         self, request: HttpRequest, chosen: QuerySet[EventLog]
     ) -> HttpResponse | None:
         if takes_all(request):
-            return many.look_at_events(request, chosen.order_by("received_at", "pk"), many.DEAL)
+            return bulk_actions.preview_events(
+                request, chosen.order_by("received_at", "pk"), bulk_actions.DEAL
+            )
         self._deal_with(request, chosen)
         return None
 
     def _rerun(self, request: HttpRequest, events: Any) -> None:
-        batch = many.begin(request, many.TITLES[many.RERUN]())
+        batch = bulk_actions.new_batch(request, bulk_actions.TITLES[bulk_actions.RERUN]())
         done = rerun(events, batch=batch)
         sentence = event_page.rerun_sentence(done)
         if done.queued and not batch.run_ids:  # the delivery is read again first
             self.message_user(request, sentence)
             return
-        many.follow(request, batch, done.left, sentence)
+        bulk_actions.start_with_message(request, batch, done.left, sentence)
 
     def _deal_with(self, request: HttpRequest, events: QuerySet[EventLog]) -> None:
         number = review.mark_reviewed(events, by=name_of(request))

@@ -17,7 +17,7 @@ from config.admin.pages.overview import (
     overview_sites,
     overview_waiting,
 )
-from config.admin.pages.rules import behind_all, left_over, turned_off
+from config.admin.pages.rules import left_behind_notices, left_over, turned_off
 from config.admin.pages.staff import others_changes
 from config.admin.parts import checklist
 from config.admin.parts.badges import brief
@@ -29,9 +29,9 @@ from events.execution import wait_reasons
 from events.models import Delivery, EventLog, RuleRun
 from events.reports import (
     backlog,
-    behind_all_rules,
     dashboard,
     days,
+    left_behind_summary,
     promise,
     refunded,
     trigger_coverage,
@@ -64,11 +64,11 @@ def show(request: HttpRequest) -> TemplateResponse:
     accounts = list(Marketplace.objects.order_by(by_name()))
     rules = facts_of_rules.by_place()
     tasks = checklist.tasks(sites, accounts, rules)
-    turned = turned_off.everywhere(rules)
+    turned = turned_off.summarize(rules)
     left_giving, says_left = left_over.that_give(request, rules)
     path = checklist.path(tasks)
-    in_line = backlog.in_line(sites)
-    behind, refunds = behind_all_rules.everywhere(), refunded.still_in()
+    in_line = backlog.waiting_counts(sites)
+    behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()
     nothing = promise.unfulfilled()
     kept = promise.promise(nothing, behind=behind.grants)
     missing = {account: trigger_coverage.missing(account) for account in accounts}
@@ -79,7 +79,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
         to_set_up=sum(not task.done for task in tasks),
-        behind=behind_all.in_one_sentence(behind, refunds),
+        behind=left_behind_notices.in_one_sentence(behind, refunds),
         left_over=left_giving,
         turned_off=turned.products,
     )
@@ -94,7 +94,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         **_figures(facts, _period(request), in_line),
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
-        behind=behind_all.by_rule(request, behind, refunds),
+        behind=left_behind_notices.by_rule(request, behind, refunds),
         left_over=says_left,
         turned_off=turned,
         **_nothing_given(nothing),
@@ -146,7 +146,7 @@ def _nothing_given(purchases: QuerySet[EventLog]) -> dict[str, Any]:
 
 
 def _integrations(sites: list[Integration]) -> dict[str, Any]:
-    shown = overview_sites.shown(sites)
+    shown = overview_sites.by_urgency(sites)
     return {
         "sites_in_need": [each for each in shown if each.needs_somebody],
         "sites_in_order": [each for each in shown if not each.needs_somebody],
@@ -164,7 +164,7 @@ def _chart(period: days.Period) -> dict[str, Any]:
 
 
 def _figures(
-    facts: overview_headline.Facts, period: days.Period, in_line: backlog.InLine
+    facts: overview_headline.Facts, period: days.Period, in_line: backlog.WaitingCounts
 ) -> dict[str, Any]:
     """Return the four numbers beside the title, each with a note, what is left, and the chart."""
     came = dashboard.events_in_a_day()

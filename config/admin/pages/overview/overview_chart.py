@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from events.reports.days import DayTotals, Period
-from integrations.sentences import DAY, Said, on, say, say_count
+from integrations.sentences import DAY, Said, format_day, say, say_count
 
 # In pixels. The plot has the same height on every screen, and takes all the width there is.
 TOP, HEIGHT = 12, 180
@@ -108,7 +108,7 @@ def _day(i: int, totals: Sequence[DayTotals], scale: float) -> Day:
         bars,
         says=say(
             "{day}: {done} succeeded, {failed} failed",
-            day=on(day.day, DAY),
+            day=format_day(day.day, DAY),
             done=day.done,
             failed=day.failed,
         ),

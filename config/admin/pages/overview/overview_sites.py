@@ -41,7 +41,7 @@ class Site:
         return bool(self.health or self.until or self.when_on)
 
 
-def shown(sites: list[Integration]) -> list[Site]:
+def by_urgency(sites: list[Integration]) -> list[Site]:
     """Return these integrations, the ones that need a person most urgently first."""
     pauses = queue.paused()
     return [
@@ -49,7 +49,7 @@ def shown(sites: list[Integration]) -> list[Site]:
             site,
             _health(site),
             pauses.get(site.pk) if site.enabled else None,
-            "" if site.enabled else backlog.when_on(site),
+            "" if site.enabled else backlog.when_on_sentence(site),
         )
         for site in sorted(sites, key=_urgency)
     ]

@@ -7,7 +7,7 @@ from events.reports.dashboard import format_count
 from integrations.sentences import Said, joined, say, say_count
 
 
-def waiting_note(line: backlog.InLine, *, silent: bool) -> str:
+def waiting_note(line: backlog.WaitingCounts, *, silent: bool) -> str:
     """Return when waiting actions will be done, as far as that is known."""
     ends = line.ends and say_count(
         line.ends,
@@ -29,7 +29,7 @@ def waiting_note(line: backlog.InLine, *, silent: bool) -> str:
     return joined([soon, others], by=", ")
 
 
-def _kept(line: backlog.InLine) -> Iterator[Said]:
+def _kept(line: backlog.WaitingCounts) -> Iterator[Said]:
     """Yield how many actions wait for something other than their turn."""
     if line.off:
         yield say("{number} for an integration that is off", number=format_count(line.off))

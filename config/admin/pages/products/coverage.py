@@ -14,14 +14,14 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from config.admin.pages.products.coverage_conflicts import conflict_page, said_added
 from config.admin.pages.products.coverage_filter import Filter
 from config.admin.pages.products.coverage_form import Choices, CoverageForm
-from config.admin.pages.products.coverage_meanwhile import overtaken, said_added
-from config.admin.pages.rules import backfill, behind_all, left_over, undo_offers
-from config.admin.parts import badges, meanwhile, params
+from config.admin.pages.rules import backfill, left_behind_notices, left_over, undo_offers
+from config.admin.parts import badges, edit_conflicts, params
 from config.admin.parts.page import Page, render
-from events.reports import behind_all_rules, subscriptions
-from events.reports.coverage import Coverage, Judged, judged, with_rules
+from events.reports import left_behind_summary, subscriptions
+from events.reports.coverage import Coverage, Judged, judge_all, with_rules
 from integrations.sentences import Said, joined, say, say_count
 from rules import changing, pairing
 from rules.models import Rule
@@ -46,7 +46,7 @@ def show(request: HttpRequest) -> HttpResponse:
     if LOOK in request.GET:
         return _look(request)
     asked = Filter.read(request.GET)
-    rows = judged()
+    rows = judge_all()
     found = asked.of(rows)
     shown = Paginator(found, ROWS).get_page(params.page_number(request.GET.get("p")))
     choices = Choices()
@@ -74,7 +74,9 @@ def _page(
     may_add = request.user.has_perm("rules.add_rule")
     # If the filter names products, the notes are about these only.
     noted = asked.of(rows) if asked.only else rows
-    behind = [] if asked.only else behind_all.by_rule(request, behind_all_rules.everywhere())
+    behind = (
+        [] if asked.only else left_behind_notices.by_rule(request, left_behind_summary.summarize())
+    )
     return render(
         request,
         "admin/coverage.html",
@@ -89,11 +91,11 @@ def _page(
         without_pairs=sum(bool(row.holes) for row in noted),
         behind=behind,
         left_over=sum(bool(row.left_over) for row in noted),
-        undoable=undo_offers.step(request),
+        undoable=undo_offers.latest_deletion(request),
         may_settle=request.user.has_perms(left_over.MAY),
         to_mend=sum(bool(form.row.holes) for form in forms),
         every=EVERY,
-        opened=meanwhile.opened(request),
+        opened=edit_conflicts.form_state(request),
         kept=f"?{LOOK}=yes" if may_add and KEPT in request.session else "",
         may_add=may_add,
         suggests=may_add and any(form.suggested for form in forms),
@@ -115,10 +117,10 @@ def _save(request: HttpRequest) -> HttpResponse:
     if TICK in request.POST:
         for form in forms:
             form.entered = list(dict.fromkeys([*form.entered, *form.suggested]))
-        return _page(request, judged(), forms, choices, asked=asked)
+        return _page(request, judge_all(), forms, choices, asked=asked)
     mend = "missing" in request.POST
     wanted = _wanted(forms, request.POST)
-    if CHANGE not in request.POST and not mend and (page := overtaken(request, wanted)):
+    if CHANGE not in request.POST and not mend and (page := conflict_page(request, wanted)):
         return page
     if CHANGE not in request.POST and (mend or not any(form.errors for form in forms)):
         unseen = None if LOOKED in request.POST else int(mend)
@@ -139,7 +141,7 @@ def _save(request: HttpRequest) -> HttpResponse:
     if forms and forms[0].errors:
         text = joined([text, say("The rows that need a change are at the top.")])
     messages.warning(request, text)
-    return _page(request, judged(), forms, choices, asked=asked)
+    return _page(request, judge_all(), forms, choices, asked=asked)
 
 
 def _look(request: HttpRequest) -> HttpResponse:
@@ -188,7 +190,7 @@ def _effects(rules: list[Rule]) -> list[Said]:
 def _read(given: MultiValueDict[str, str]) -> tuple[list[CoverageForm], Choices]:
     """Return the rows that were sent, in the order of the page."""
     choices, sent = Choices(), set(given.getlist("row"))
-    rows = with_rules([row for row in judged() if row.key in sent])
+    rows = with_rules([row for row in judge_all() if row.key in sent])
     return [CoverageForm.read(row, choices, given) for row in rows], choices
 
 

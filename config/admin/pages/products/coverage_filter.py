@@ -13,7 +13,7 @@ from integrations.sentences import Said, say, say_count
 
 LONGEST_WORD = 100
 # How many products an address may name: a server reads 4,094 characters of one.
-MOST = 200
+MAX_PRODUCTS = 200
 Row = TypeVar("Row", bound=Judged)
 
 
@@ -27,7 +27,7 @@ class Filter:
     @classmethod
     def read(cls, given: Mapping[str, str]) -> Self:
         """Return the filter that the address or the form names."""
-        only = params.row_ids(given.get("only", "").split(","))[:MOST]
+        only = params.row_ids(given.get("only", "").split(","))[:MAX_PRODUCTS]
         return cls(params.word(given.get("q"), LONGEST_WORD), tuple(only))
 
     def of(self, rows: Iterable[Row]) -> list[Row]:
@@ -70,7 +70,7 @@ class Filter:
 
 def of_products(numbers: Iterable[int]) -> Filter:
     """Return a filter for these products; beyond MOST, the last ones."""
-    return Filter(only=tuple(numbers)[-MOST:])
+    return Filter(only=tuple(numbers)[-MAX_PRODUCTS:])
 
 
 def name_of(row: Judged) -> str:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.menu import allowed
 from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.products import product_deleting
-from config.admin.pages.products.coverage_meanwhile import said_added
+from config.admin.pages.products.coverage_conflicts import said_added
 from config.admin.pages.products.product_form import ProductForm
 from config.admin.pages.rules import earlier_offer as offer
 from config.admin.pages.rules import edited_rule, given_by_rule, left_over, undo_offers
@@ -34,7 +34,7 @@ from events.reports.last_run import with_last_run
 from integrations.audit import Act
 from integrations.models import Product
 from integrations.ordering import by_name
-from integrations.sentences import grouped, joined, say, say_count
+from integrations.sentences import format_number, joined, say, say_count
 from rules import changing, copying, leftovers, pairing
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -77,7 +77,7 @@ class ProductAdmin(Audited, ListAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         since = timezone.now() - timedelta(days=30)
         events = EventLog.objects.filter(product=OuterRef("pk")).order_by("-received_at")
-        sales = events.of(Trigger.PRODUCT_PURCHASED).filter(received_at__gte=since)
+        sales = events.of_triggers(Trigger.PRODUCT_PURCHASED).filter(received_at__gte=since)
         sales = sales.exclude(status=EventLog.Status.REPEAT)
         rules = Rule.objects.filter(product=OuterRef("pk")).order_by().values("pk")
         found = super().get_queryset(request).select_related("marketplace")
@@ -123,8 +123,8 @@ class ProductAdmin(Audited, ListAdmin):
     def sales(self, product: Any) -> SafeString | str:
         if not product.sold_lately:
             return "0"
-        capped = grouped(MOST_SALES) + "+"
-        shown = capped if product.sold_lately > MOST_SALES else grouped(product.sold_lately)
+        capped = format_number(MOST_SALES) + "+"
+        shown = capped if product.sold_lately > MOST_SALES else format_number(product.sold_lately)
         return format_html('<a href="{}">{}</a>', sales_of(product.pk), shown)
 
     # Deleting
@@ -167,7 +167,7 @@ class ProductAdmin(Audited, ListAdmin):
         everywhere = [rule for rule in every if not rule.product_id]
         subscription = bool(subscriptions.sold_by_subscription([product]))
         holes = pairing.holes(product, rules + everywhere, subscription=subscription)
-        left = leftovers.judged(product, rules + everywhere)
+        left = leftovers.of_product(product, rules + everywhere)
         to_change = {each.rule.trigger for each in left if each.instead}
         open_ = [each for each in holes if each not in to_change]
         giving = [*filter(backfill.gives_now, rules + everywhere)]
@@ -184,7 +184,7 @@ class ProductAdmin(Audited, ListAdmin):
             "not_given_back": [trigger.label for trigger in open_ if trigger in pairing.GIVES_BACK],
             "open": open_,
             **left_over.context(request, [left_over.Group(product, left)] if left else []),
-            "undoable": undo_offers.step(request, product),
+            "undoable": undo_offers.latest_deletion(request, product),
             "kept_by_buyers": edited_rule.kept_by_buyers(rules) if may_move else [],
             "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
             "pairs": pairing.by_trigger(_companions(rules)),

@@ -22,8 +22,8 @@ from integrations.ordering import by_name
 from integrations.product_lines import Line
 from integrations.sentences import say, say_count
 
-MOST = 200
-LONGEST = 100_000
+MAX_PRODUCTS = 200
+MAX_LENGTH = 100_000
 # The button that saves, and the field with a digest of what the page showed before.
 SAVE, SEEN = "save", "seen"
 # The field with the IDs of products that were added while other lines could not be read.
@@ -40,7 +40,7 @@ class LinesForm(forms.Form):
     )
     lines = forms.CharField(
         label=_("Products, one on each line"),
-        max_length=LONGEST,
+        max_length=MAX_LENGTH,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 12, "class": "whole", "spellcheck": "false"}),
         help_text=_(
@@ -61,9 +61,9 @@ class LinesForm(forms.Form):
         if not text.strip():
             raise forms.ValidationError(say("Enter at least one product."))
         number = sum(bool(line.strip()) for line in text.splitlines())
-        if number > MOST:
+        if number > MAX_PRODUCTS:
             most = "These are {number} lines. Add at most {most} at once."
-            raise forms.ValidationError(say(most, number=number, most=MOST))
+            raise forms.ValidationError(say(most, number=number, most=MAX_PRODUCTS))
         return text
 
     def read(self) -> list[Line]:

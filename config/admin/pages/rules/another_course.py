@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from config.admin.menu import allowed
-from config.admin.pages import many
+from config.admin.pages import bulk_actions
 from config.admin.pages.integrations import integration_messages
 from config.admin.pages.rules.by_number_form import USE, ByNumberForm
 from config.admin.parts.badges import brief
@@ -24,7 +24,7 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in, word
 from events.execution import gone_destinations, retry_by_hand
 from events.models import RuleRun
-from events.reports.many import LINES_AT_ONCE
+from events.reports.batch_preview import MAX_LINES
 from integrations.models import Destination
 from integrations.ordering import by_name
 from integrations.sentences import joined, say, say_count
@@ -33,7 +33,7 @@ from rules import changing
 from rules.models import Rule
 
 EDITS, RETRIES = "rules.change_rule", "events.retry_rulerun"
-MOST = 50
+MAX_FOUND = 50
 # The names of the buttons that change no rule: the form comes back with what was entered.
 FIND, REFRESH = "find", "refresh"
 # The choice to enter the right number instead of choosing another course.
@@ -92,7 +92,7 @@ def label(run: RuleRun) -> str:
     """Return the label of the link to this page, with the number of actions that it retries."""
     gone = gone_destinations.given_by(run).first()
     failed = gone_destinations.failed_by(gone) if gone else RuleRun.objects.none()
-    number = failed.order_by()[:LINES_AT_ONCE].count()
+    number = failed.order_by()[:MAX_LINES].count()
     if number <= 1 or (gone and gone.by_hand):
         return choose_another(gone)
     if run.spec.target == Destination.Kind.COURSE:
@@ -154,7 +154,7 @@ def _failed(request: HttpRequest, gone: Destination, rules: list[Rule]) -> list[
     runs = gone_destinations.failed_by(gone).filter(rule__isnull=False)
     # If no rule uses it any more, a retry gives what the action's rule gives now.
     runs = runs.filter(rule__in=rules) if rules else runs
-    return list(runs.order_by("received_at", "pk")[:LINES_AT_ONCE])
+    return list(runs.order_by("received_at", "pk")[:MAX_LINES])
 
 
 def _others(gone: Destination) -> QuerySet[Destination]:
@@ -201,7 +201,7 @@ def _change(form: Form, gone: Destination) -> None:
                     return
                 catalog.enter(form.chosen)
             assert form.chosen is not None
-            changing.give_instead(form.rules, form.chosen, on=form.turn_on)
+            changing.point_to(form.rules, form.chosen, on=form.turn_on)
     except ValidationError as error:
         form.error = " ".join(error.messages)
 
@@ -241,12 +241,12 @@ def _retry(
         messages.success(request, joined([text, _removed(gone)]))
         page = f"{reverse('admin:rules_rule_changelist')}?destination__id__exact={form.chosen.pk}"
         return HttpResponseRedirect(back or page)
-    batch = many.begin(request, say("Retry with {name}", name=chosen))
+    batch = bulk_actions.new_batch(request, say("Retry with {name}", name=chosen))
     queued, left = retry_by_hand.retry(runs.order_by("received_at", "pk"), batch=batch)
     # The page that follows says how far the queued actions are.
     none = "" if queued else retry_by_hand.retried_sentence(queued, left)
     sentence = joined([text, _removed(gone), none])
-    return many.done(request, batch, left, sentence, back)
+    return bulk_actions.start_and_show(request, batch, left, sentence, back)
 
 
 def _removed(gone: Destination) -> str:
@@ -261,8 +261,8 @@ def _page(
     request: HttpRequest, gone: Destination, rules: list[Rule], form: Form, failed: list[RuleRun]
 ) -> HttpResponse:
     like = word((request.POST if request.method == "POST" else request.GET).get("q"))
-    found = list(_others(gone).filter(name__icontains=like)[: MOST + 1])
-    more, found = len(found) > MOST, found[:MOST]
+    found = list(_others(gone).filter(name__icontains=like)[: MAX_FOUND + 1])
+    more, found = len(found) > MAX_FOUND, found[:MAX_FOUND]
     if form.chosen is not None and form.number is None and form.chosen not in found:
         found.insert(0, form.chosen)
     of_rule = Counter(run.rule_id for run in failed)
@@ -279,7 +279,7 @@ def _page(
         by_number=BY_NUMBER,
         shown=found,
         more=more,
-        most=MOST,
+        most=MAX_FOUND,
         q=like,
         typed=request.POST.get("number", ""),
         back=way_back(request),

@@ -7,7 +7,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from config.admin.pages import many
+from config.admin.pages import bulk_actions
 from config.admin.pages.rules import given_by_rule, left_over
 from config.admin.pages.rules.earlier_offer import MOST_RULES, address, sentence
 from config.admin.parts.badges import brief
@@ -43,14 +43,14 @@ def show(request: HttpRequest) -> HttpResponse:
     preview = backfill.preview(*rules, product=product)
     if request.method == "POST":
         chosen = preview.undone if UNDONE in request.POST else preview.run
-        batch = many.begin(request, _title_of_batch(rules))
+        batch = bulk_actions.new_batch(request, _title_of_batch(rules))
         only = {each.event.pk: each.rules for each in chosen}
         came = rerun([each.event for each in chosen], batch=batch, only=only)
         if came.queued:
             _record(rules, came, batch)
         text = came.sentence() if chosen else say("Nothing was queued: nobody is left.")
         back = address(rules, product, back=way_back(request))
-        return many.done(request, batch, came.left, text, back)
+        return bulk_actions.start_and_show(request, batch, came.left, text, back)
     gives = all(rule.gives_on_purchase for rule in rules)
     return render(
         request,

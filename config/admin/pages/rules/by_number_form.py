@@ -64,7 +64,7 @@ class ByNumberForm(forms.Form):
         if "number" not in self.cleaned_data:
             return
         number, name = self.cleaned_data["number"], self.cleaned_data.get("name", "")
-        other = catalog.called_otherwise(self.integration, self.kind, number, name)
+        other = catalog.find_with_other_name(self.integration, self.kind, number, name)
         facts = {"number": str(number), "name": brief(other.name)} if other else {}
         if other is not None and other.gone_at:
             gone = say(

@@ -18,7 +18,7 @@ from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import NumberOf, ReadOnly
 from config.admin.parts.filters import IntegrationFilter
 from events.execution import gone_destinations
-from events.reports import anybody, backlog
+from events.reports import active_access, backlog
 from integrations import app_registry
 from integrations.models import Destination, Integration
 from integrations.ordering import by_name
@@ -55,7 +55,7 @@ def _what_follows(destination: Destination) -> str:
                 more="+" if runs >= backlog.MAX_COUNT else "",
             )
         )
-    if anybody.has_any_of([destination]):
+    if active_access.exists_for_destinations([destination]):
         sentences.append(say("Students keep the access they have, and rules that end it go on."))
     if destination.listed:
         sentences.append(

@@ -22,7 +22,7 @@ from rules.listing import listed
 from rules.models import Rule
 
 # For how many rules, the ones edited last, a page looks up who has what they gave before.
-LOOKED_AT = 5
+MAX_EDITED = 5
 
 
 def beside(rule: Rule) -> SafeString | None:
@@ -37,7 +37,7 @@ def beside(rule: Rule) -> SafeString | None:
         if product
         else leftovers.concerning_all(rule.marketplace_id)
     )
-    found = [each.rule for each in leftovers.judged(product, known)]
+    found = [each.rule for each in leftovers.of_product(product, known)]
     if not found:
         return None
     if rule not in found:
@@ -57,10 +57,10 @@ def kept_by_buyers(rules: Iterable[Rule], *, back: str = "") -> list[tuple[Rule,
         act=Act.RULE_CHANGED,
         kind=Rule._meta.model_name,
         number__in=numbers,
-        before__has_any_keys=changing.LEADS,
+        before__has_any_keys=changing.DEFINING_FIELDS,
     )
     last = entries.order_by().values("number").annotate(last=Max("pk")).order_by("-last")
-    edited = list(last.values_list("number", flat=True)[:LOOKED_AT])
+    edited = list(last.values_list("number", flat=True)[:MAX_EDITED])
     told = [(numbers[each], given_by_rule.sentence(int(each), back=back)) for each in edited]
     return [(rule, sentence) for rule, sentence in told if sentence]
 
@@ -74,11 +74,11 @@ def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[t
     if rule.product is not None and way_back(request) == page_of(rule.product):
         return []
     told: list[tuple[int, str]] = []
-    if changed & {*changing.LEADS, "enabled"}:
+    if changed & {*changing.DEFINING_FIELDS, "enabled"}:
         page = reverse("admin:rules_rule_changelist")
         if earlier := earlier_offer.sentence(request, [rule], page):
             told.append((messages.INFO, earlier))
-    if changed & {*changing.LEADS}:
+    if changed & {*changing.DEFINING_FIELDS}:
         before = form.initial.get("destination") if "destination" in changed else None
         if text := sentence(rule, before):
             told.append((messages.WARNING, text))

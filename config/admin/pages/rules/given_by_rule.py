@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages import many
+from config.admin.pages import bulk_actions
 from config.admin.pages.rules import given_parts, keeping
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
@@ -19,16 +19,16 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
 from events.execution.rerun import Rerun
-from events.reports.behind_all_rules import OfRule
 from events.reports.left_behind import (
-    MOST,
-    Behind,
+    MAX_RUNS,
     LeftBehind,
+    LeftBehindPurchase,
     by_deleted_rules,
     kept_of,
     left_behind,
 )
 from events.reports.left_behind import kept as kept_by_buyers
+from events.reports.left_behind_summary import LeftBehindByRule
 from integrations.models import Product
 from integrations.sentences import Said, joined, say, say_count
 from rules import leftovers
@@ -93,7 +93,7 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
     return format_html('{} <a href="{}">{}</a>', text, page, say("See who"))
 
 
-def in_words(found: LeftBehind | OfRule) -> Said:
+def in_words(found: LeftBehind | LeftBehindByRule) -> Said:
     """Return a sentence such as: 2 buyers got Ink and Wash through this rule, and keep it.
 
     It adds how many of them were refunded or canceled since.
@@ -101,7 +101,7 @@ def in_words(found: LeftBehind | OfRule) -> Said:
     return joined([_who_keeps_it(found), given_parts.taken_back(found.taken_back)])
 
 
-def _who_keeps_it(found: LeftBehind | OfRule) -> Said:
+def _who_keeps_it(found: LeftBehind | LeftBehindByRule) -> Said:
     values: dict[str, object] = {
         "courses": listed([*map(brief, found.courses)], COURSES_NAMED),
         "more": "+" if found.more else "",
@@ -148,7 +148,7 @@ def show(request: HttpRequest) -> HttpResponse:
     here = address_of(products) if products else address(number)
     kept_runs = kept_by_buyers(number, products)
     if "again" in request.POST:
-        return keeping.tell_again(request, kept_runs, back)
+        return keeping.undo_keep(request, kept_runs, back)
     if "keep" in request.POST:
         if products:
             # The address names only the first products, but the form names everybody's access.
@@ -184,7 +184,7 @@ def where_kept(event: int) -> str:
 
 
 def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
-    chosen = set(row_ids(request.POST.get("chosen", "").split(","))[:MOST])
+    chosen = set(row_ids(request.POST.get("chosen", "").split(","))[:MAX_RUNS])
     ends_only = "only_end" in request.POST
     # Refunded buyers cannot be moved, but their access can be ended.
     rows = [
@@ -192,7 +192,7 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
         for row in found.rows
         if row.event.pk in chosen and (not row.why_not or (ends_only and row.ending))
     ]
-    batch = many.begin(
+    batch = bulk_actions.new_batch(
         request, given_parts.title_of_end(found) if ends_only else given_parts.title(found)
     )
     purchases = [
@@ -204,19 +204,21 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     text = Rerun(len(batch.run_ids), left).sentence()
     product = found.rule.product if found.rule else None
     if product is None:
-        return many.done(request, batch, left, text, back)
+        return bulk_actions.start_and_show(request, batch, left, text, back)
     # The product's page says what else is left to do after the rule was changed.
     from_rule = found.rule is not None and back == page_of(found.rule)
-    answer = many.done(request, batch, left, text, page_of(product) if from_rule else back)
+    answer = bulk_actions.start_and_show(
+        request, batch, left, text, page_of(product) if from_rule else back
+    )
     if others := _left_over(product, rows):
         messages.warning(request, others)
     return answer
 
 
-def _left_over(product: Product, moved: Iterable[Behind]) -> SafeString | None:
+def _left_over(product: Product, moved: Iterable[LeftBehindPurchase]) -> SafeString | None:
     """Return how many rules of the product still name what these buyers had, with a link."""
     old = {(grant.integration_id, grant.target) for row in moved for grant in row.grants}
-    found = leftovers.judged(product, Rule.objects.concerning(product))
+    found = leftovers.of_product(product, Rule.objects.concerning(product))
     left = [each.rule for each in found if (each.rule.integration_id, each.rule.target) in old]
     if not left:
         return None

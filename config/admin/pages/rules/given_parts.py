@@ -8,13 +8,13 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from config.admin.menu import allowed
-from config.admin.pages.many import LINES_SHOWN
+from config.admin.pages.bulk_actions import LINES_SHOWN
 from config.admin.pages.rules import keeping
 from config.admin.parts.badges import brief
 from events.deciding import revocations
 from events.models import EventLog, RuleRun
-from events.reports.left_behind import MOST, Behind, LeftBehind, with_what_stays
-from events.reports.many import Line
+from events.reports.batch_preview import Line
+from events.reports.left_behind import MAX_RUNS, LeftBehind, LeftBehindPurchase, with_what_stays
 from integrations.sentences import Said, joined, say, say_count
 from rules.listing import listed
 from rules.triggers import Trigger
@@ -31,7 +31,7 @@ def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) ->
     can = [row.line for row in found.rows if not row.why_not]
     left_out = [row.line for row in found.rows if row.why_not]
     still = found.still[:LINES_SHOWN]
-    endings = revocations.ended_since(run.event for run in still)
+    endings = revocations.later_endings(run.event for run in still)
     return {
         "title": title(found),
         "more": found.more,
@@ -47,7 +47,7 @@ def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) ->
         "kept_runs": kept,
         "again": say_count(len(kept), "Mention it again", "Mention these {number} again"),
         "rule": found.rule,
-        "at_once": MOST,
+        "at_once": MAX_RUNS,
         "another": _another_course(found) if allowed(request, ADDS) else "",
     }
 
@@ -110,7 +110,7 @@ def title(found: LeftBehind) -> Said:
     return title_of_end(found)
 
 
-def _given(rows: Iterable[Behind]) -> str:
+def _given(rows: Iterable[LeftBehindPurchase]) -> str:
     """Return the names of what these buyers get instead, "" for nothing."""
     names = dict.fromkeys(brief(rule.destination) for row in rows for rule in row.gives)
     return listed([*names], COURSES_NAMED)

@@ -10,7 +10,7 @@ from config.admin.parts.badges import brief
 from config.admin.parts.params import row_ids
 from events.execution import moving
 from events.models import Grant, RuleRun
-from events.reports.left_behind import Behind, LeftBehind
+from events.reports.left_behind import LeftBehind, LeftBehindPurchase
 from integrations.sentences import Said, say, say_count
 from rules.listing import listed
 
@@ -40,7 +40,7 @@ def keep(request: HttpRequest, found: LeftBehind, back: str, page: str) -> HttpR
     """
     told = _told(request)
     rows = [
-        Behind(row.event, grants)
+        LeftBehindPurchase(row.event, grants)
         for row in found.rows
         if (grants := [grant for grant in row.grants if grant.pk in told])
     ]
@@ -60,9 +60,9 @@ def keep(request: HttpRequest, found: LeftBehind, back: str, page: str) -> HttpR
     return HttpResponseRedirect(back)
 
 
-def tell_again(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> HttpResponse:
+def undo_keep(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> HttpResponse:
     """Undo the keeping of what these actions gave, so that pages report the buyers again."""
-    moving.tell_again((run.event, [run.grant]) for run in runs if run.grant)
+    moving.undo_keep((run.event, [run.grant]) for run in runs if run.grant)
     if runs:
         messages.success(request, say("Admit mentions them again wherever no rule gives it."))
     return HttpResponseRedirect(back)

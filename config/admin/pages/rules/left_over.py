@@ -31,7 +31,7 @@ from rules.models import Rule
 from rules.triggers import Trigger
 
 # How many names a sentence lists.
-NAMES = 3
+MAX_NAMES = 3
 # How many products the page shows, and its address may name.
 PRODUCTS_SHOWN = 50
 EDITS, DELETES = "rules.change_rule", "rules.delete_rule"
@@ -109,7 +109,7 @@ def groups(products: Collection[int], accounts: Collection[int] = ()) -> list[Gr
     Takes two queries for all products, and one for each account. Groups without any are left out.
     """
     found = [
-        Group(None, leftovers.judged(None, leftovers.concerning_all(account).order_by("pk")))
+        Group(None, leftovers.of_product(None, leftovers.concerning_all(account).order_by("pk")))
         for account in accounts
     ]
     if products:
@@ -121,7 +121,7 @@ def groups(products: Collection[int], accounts: Collection[int] = ()) -> list[Gr
             place.append(rule)
         rows = Product.objects.filter(pk__in=own).order_by(by_name(), "pk")
         found += [
-            Group(row, leftovers.judged(row, own[row.pk] + everywhere[row.marketplace_id]))
+            Group(row, leftovers.of_product(row, own[row.pk] + everywhere[row.marketplace_id]))
             for row in rows
         ]
     return [group for group in found if group.leftovers]
@@ -147,7 +147,7 @@ def sentence(
             "{number} rules of {products} are still about what these products do not give any "
             "more.",
             number=number,
-            products=listed([*(group.name for group in found), *[""] * more], NAMES),
+            products=listed([*(group.name for group in found), *[""] * more], MAX_NAMES),
         )
     elif found[0].product is None:
         text = found[0].text
@@ -168,7 +168,7 @@ def sentence(
 
 def that_give(request: HttpRequest, places: Places) -> tuple[int, SafeString | None]:
     """Return (number, sentence) for leftover rules of places where one still gives a course."""
-    of_products, of_accounts = leftovers.that_give(places)
+    of_products, of_accounts = leftovers.still_giving(places)
     number = sum(map(len, chain(of_products.values(), of_accounts.values())))
     found = groups([*of_products][:PRODUCTS_SHOWN], of_accounts)
     more = len(of_products) - PRODUCTS_SHOWN
@@ -198,7 +198,7 @@ def buttons(found: Sequence[Group]) -> dict[str, Said | str]:
         len(changed),
         "Change 1 rule to {courses}",
         "Change {number} rules to {courses}",
-        courses=listed(names, NAMES),
+        courses=listed(names, MAX_NAMES),
     )
     if changed and doubled:
         change = say_count(
@@ -231,7 +231,7 @@ def show(request: HttpRequest) -> HttpResponse:
         more=max(0, len(products) - PRODUCTS_SHOWN),
         kept_by_buyers=edited_rule.kept_by_buyers(edited, back=here) if may_move else [],
         kept_by_deleted=given_by_rule.of_deleted_rules(request, shown, back=here),
-        undoable=undo_offers.step(request),
+        undoable=undo_offers.latest_deletion(request),
         back=way_back(request),
     )
 
@@ -274,13 +274,13 @@ def _done(chosen: Sequence[Leftover], *, delete: bool) -> Said | str:
         deleted = [each.rule.pk for each in chosen]
         changing.delete(Rule.objects.filter(pk__in=deleted))
         return _deleted(len(deleted))
-    changed, doubled = leftovers.settle(chosen)
+    changed, doubled = leftovers.resolve(chosen)
     names = [brief(each.instead.name) for each in chosen if each.instead]
     text = changed and say_count(
         changed,
         "1 rule uses {name} from now on.",
         "{number} rules use {name} from now on.",
-        name=listed([*dict.fromkeys(names)], NAMES),
+        name=listed([*dict.fromkeys(names)], MAX_NAMES),
     )
     return joined(filter(None, [text, _deleted(doubled)]))
 
@@ -294,7 +294,7 @@ def _global_rules() -> str:
 
 
 def _courses(rules: Iterable[Rule]) -> Said:
-    return listed([*dict.fromkeys(brief(rule.destination) for rule in rules)], NAMES)
+    return listed([*dict.fromkeys(brief(rule.destination) for rule in rules)], MAX_NAMES)
 
 
 PAGES = [Page("left-over/", "left-over", show, EDITS)]

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from config.admin.pages.integrations.integration_messages import refreshed
+from config.admin.pages.integrations.integration_messages import say_refreshed
 from config.admin.pages.rules import given_by_rule, left_over, rule_parts
 from config.admin.pages.rules.earlier_offer import lacking
 from config.admin.pages.rules.rule_draft import MAX_RULES, Draft
@@ -179,7 +179,7 @@ def refresh(request: HttpRequest) -> HttpResponse:
     site = row_in(sites, request.POST.get("integration"))
     if site is None:
         raise PermissionDenied
-    refreshed(request, site, catalog_refresh.refresh(site))
+    say_refreshed(request, site, catalog_refresh.refresh(site))
     return go_back(request, reverse("admin:new-rule"))
 
 

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from config.admin.menu import allowed
-from config.admin.pages import many
+from config.admin.pages import bulk_actions
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
@@ -27,7 +27,7 @@ from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
 
-NAMED = 3
+COURSES_NAMED = 3
 
 
 def in_words(found: Sequence[Refunded]) -> Said | str:
@@ -40,7 +40,7 @@ def in_words(found: Sequence[Refunded]) -> Said | str:
         len(customers),
         "1 buyer was refunded and still has {courses}: no rule ended it.",
         "{number} buyers were refunded and still have {courses}: no rule ended it.",
-        courses=listed([*names], NAMED),
+        courses=listed([*names], COURSES_NAMED),
     )
 
 
@@ -48,10 +48,10 @@ def show(request: HttpRequest) -> HttpResponse:
     """List them by GET. By POST the `chosen` lose it or keep it; `again` undoes all keeping."""
     back = way_back(request) or reverse("admin:index")
     if "again" in request.POST:
-        kept = refunded.still_in(kept=True)
-        moving.tell_again((each.event, each.grants) for each in kept)
+        kept = refunded.refunded_with_access(kept=True)
+        moving.undo_keep((each.event, each.grants) for each in kept)
         return HttpResponseRedirect(request.get_full_path())
-    found = refunded.still_in()
+    found = refunded.refunded_with_access()
     if request.method == "POST":
         numbers = set(row_ids(request.POST.getlist("chosen")))
         chosen = [each for each in found if each.event.pk in numbers]
@@ -64,7 +64,7 @@ def show(request: HttpRequest) -> HttpResponse:
         told=in_words(found),
         found=[(each.event.pk, each.line) for each in found],
         missing=_missing_rules(found) if may_add else [],
-        kept=refunded.still_in(kept=True),
+        kept=refunded.refunded_with_access(kept=True),
         back=back,
     )
 
@@ -79,7 +79,7 @@ def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> Http
         text = say_count(len(customers), "1 buyer keeps it.", "{number} buyers keep it.")
         messages.success(request, text)
         return HttpResponseRedirect(request.get_full_path())
-    batch = many.begin(request, say("End what was refunded"))
+    batch = bulk_actions.new_batch(request, say("End what was refunded"))
     purchases = [(each.event, [grant.pk for grant in each.grants], ()) for each in chosen]
     left = moving.move(purchases, batch, why=moving.REFUNDED)
     if allowed(request, "rules.add_rule"):
@@ -87,7 +87,9 @@ def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> Http
         for address, text in _missing_rules(chosen):
             missing = say("No rule ends it at the next refund.")
             messages.warning(request, format_html('{} <a href="{}">{}</a>', missing, address, text))
-    return many.done(request, batch, left, Rerun(len(batch.run_ids), left).sentence(), back)
+    return bulk_actions.start_and_show(
+        request, batch, left, Rerun(len(batch.run_ids), left).sentence(), back
+    )
 
 
 def _missing_rules(found: Iterable[Refunded]) -> list[tuple[str, Said]]:

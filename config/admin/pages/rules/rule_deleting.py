@@ -18,7 +18,7 @@ from config.admin.pages.rules import given_by_rule, left_over, undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.params import row_ids
-from events.reports import anybody
+from events.reports import active_access
 from integrations.audit import Act
 from integrations.models import Customer
 from integrations.sentences import Said, say, say_count
@@ -34,11 +34,11 @@ TOO, COMPANION = "too", "companion"
 
 def context(chosen: Collection[int]) -> dict[str, Any]:
     """Return what the page that asks says about the rules that belong to these."""
-    found = list(leftovers.left_by(set(chosen)))
+    found = list(leftovers.left_over_without(set(chosen)))
     number = len(chosen) + len(found)
     rules = Rule.objects.filter(pk__in=chosen).select_related("destination")
     return {
-        "anybody_has": anybody.has_what_rules_are_about(rules),
+        "anybody_has": active_access.exists_for_rules(rules),
         "companions": found,
         "they_belong": _they_belong(len(found), several=len(chosen) > 1),
         "ends": any(rule.spec.ends_access for rule in found),
@@ -68,12 +68,12 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
 
     If the address says that this undoes an entry that added them, the audit says so, too.
     """
-    too, added = _too(request, chosen), undo_offers.asked(request, Act.RULE_ADDED)
+    too, added = _too(request, chosen), undo_offers.requested_entry(request, Act.RULE_ADDED)
     rules = list(Rule.objects.filter(pk__in=chosen))
     products = {rule.product_id for rule in rules if rule.product_id}
     changing.delete(
         Rule.objects.filter(pk__in=[*chosen, *too]),
-        undoes=undo_offers.taken_back(added) if added else None,
+        undoes=undo_offers.undoable_entries(added) if added else None,
     )
     if too:
         messages.success(request, _went_too(len(too), several=len(chosen) > 1))
@@ -83,7 +83,7 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
     given = given_by_rule.sentence(*chosen) if single else None
     if given := given or given_by_rule.of_deleted_rules(request, products):
         messages.warning(request, given)
-    if added and (others := undo_offers.with_it(added)):
+    if added and (others := undo_offers.same_step_offer(added)):
         link = undo_offers.address(added, back=way_back(request))
         messages.warning(request, format_html('{} <a href="{}">{}</a>', others[0], link, others[1]))
 
@@ -111,7 +111,7 @@ def _buyers(request: HttpRequest, rules: Sequence[Any]) -> Said | str:
     if not allowed(request, given_by_rule.PERMISSION):
         return ""
     has: dict[int, list[int]] = defaultdict(list)
-    for rule, customer in anybody.who_has_it_by([rule.pk for rule in rules]):
+    for rule, customer in active_access.holders_by_rule([rule.pk for rule in rules]):
         has[rule].append(customer)
     named = Customer.objects.in_bulk({pk for each in has.values() for pk in each[:NAMES_SHOWN]})
     emails = {pk: brief(customer.readable_email) for pk, customer in named.items()}
@@ -127,7 +127,7 @@ def _buyers(request: HttpRequest, rules: Sequence[Any]) -> Said | str:
             )
     if not has:
         return ""
-    more = sum(map(len, has.values())) > anybody.MOST_OF_SEVERAL
+    more = sum(map(len, has.values())) > active_access.MAX_HOLDERS
     return say_count(
         len({pk for each in has.values() for pk in each}),
         "1 buyer has access by these rules, and keeps it until you end it.",
@@ -141,7 +141,7 @@ def stay_on(chosen: Collection[int]) -> SafeString | None:
 
     That a refund still ends it is right, so it is not mentioned.
     """
-    found = [rule for rule in leftovers.left_by(set(chosen)) if rule.spec.gives_access]
+    found = [rule for rule in leftovers.left_over_without(set(chosen)) if rule.spec.gives_access]
     if not found:
         return None
     text = say_count(
@@ -189,7 +189,7 @@ def _too(request: HttpRequest, chosen: Collection[int]) -> list[int]:
     if TOO not in request.POST:
         return []
     shown = set(row_ids(request.POST.getlist(COMPANION)))
-    return [rule.pk for rule in leftovers.left_by(set(chosen)) if rule.pk in shown]
+    return [rule.pk for rule in leftovers.left_over_without(set(chosen)) if rule.pk in shown]
 
 
 def _what_they_do(found: Collection[Rule]) -> Said | str:

@@ -27,7 +27,7 @@ from rules.triggers import Category
 # For how many of a draft's rules it is looked up what they would have done lately.
 PREVIEWED = 3
 SPELLED_OUT = 20
-MANY = 60
+MAX_FOUND = 60
 # Stands for the products if a rule is for all of them.
 GLOBAL = "all"
 # How much of each value an address keeps: enough to be refused as too long.
@@ -45,7 +45,7 @@ def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
     ]
     found: dict[str, Any] = {
         "draft": draft,
-        "most": MANY,
+        "most": MAX_FOUND,
         "groups": [group for group in groups if group[1]],
         "sites": [(site, APP_PAGES[site.app].meaning) for site in draft.integrations],
         "accounts": _accounts(draft),
@@ -95,12 +95,12 @@ def _accounts(draft: Draft) -> list[Marketplace]:
 
 def _products(draft: Draft, like: str) -> dict[str, Any]:
     named = Product.objects.filter(name__icontains=like).order_by(by_name(), "pk")
-    found = list(named[: MANY + 1])
+    found = list(named[: MAX_FOUND + 1])
     return {
-        "products": _in_place(draft.products, found[:MANY]),
+        "products": _in_place(draft.products, found[:MAX_FOUND]),
         "chosen_products": {each.pk for each in draft.products},
         "no_product_found": not found,
-        "more_products": len(found) > MANY,
+        "more_products": len(found) > MAX_FOUND,
         "products_like": like,
     }
 
@@ -115,14 +115,14 @@ def _destinations(draft: Draft, like: str) -> dict[str, Any]:
     """Return what is chosen or found, each with its courses and any rule that exists already."""
     offered = draft.offered()
     chosen = [each for each in draft.destinations if each.pk is not None]
-    found = list(offered.filter(name__icontains=like)[: MANY + 1])
-    shown = _in_place(chosen, found[:MANY])
+    found = list(offered.filter(name__icontains=like)[: MAX_FOUND + 1])
+    shown = _in_place(chosen, found[:MAX_FOUND])
     inside, there = _inside(draft, shown), _there(draft, shown)
     return {
         "courses_like": like,
         "shown": [(each, inside.get(each.pk, ""), there.get(each.pk)) for each in shown],
         "chosen_courses": {each.pk for each in chosen},
-        "more_courses": len(found) > MANY,
+        "more_courses": len(found) > MAX_FOUND,
         "any_course": bool(shown) or offered.exists(),
         "none_listed": catalog.NONE_LISTED,
         "for_bundles": _for_bundles(draft),
@@ -272,4 +272,4 @@ def _how_sold(draft: Draft) -> tuple[str, Text]:
     if draft.trigger.of_subscription:
         return "yes", say("This trigger is about subscriptions.")
     once = len(subscriptions.paid_once(draft.products)) == len(draft.products)
-    return "no" if once else "yes", subscriptions.told(draft.products)
+    return "no" if once else "yes", subscriptions.sentence(draft.products)

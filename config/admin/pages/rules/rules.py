@@ -122,7 +122,7 @@ class RuleAdmin(Audited, ListAdmin):
         told = {
             "title": say("Global rules") if only_global else say("All rules"),
             "only_global": only_global,
-            "undoable": undo_offers.step(request),
+            "undoable": undo_offers.latest_deletion(request),
         }
         page = super().changelist_view(request, told | (extra_context or {}))
         if isinstance(page, TemplateResponse) and (shown := (page.context_data or {}).get("cl")):
@@ -223,7 +223,7 @@ class RuleAdmin(Audited, ListAdmin):
         told: dict[str, Any] = {"stops": stopping.what_stops(rule)}
         told |= {"kept": given_by_rule.kept(request, rule)}
         told |= rule_deleting.context([rule.pk]) | {"back": way_back(request)}
-        told |= {"from_changes": undo_offers.asked(request, Act.RULE_ADDED) is not None}
+        told |= {"from_changes": undo_offers.requested_entry(request, Act.RULE_ADDED) is not None}
         return super().render_delete_form(request, context | told)
 
     @admin.action(description=_("Delete"), permissions=["delete"])

@@ -12,7 +12,7 @@ from integrations.ordering import by_name
 from integrations.sentences import say
 from rules.triggers import Category, Trigger
 
-MANY = 500
+MAX_PRODUCTS = 500
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -44,7 +44,7 @@ def show(request: HttpRequest) -> HttpResponse:
         account=account,
         accounts=Marketplace.objects.order_by(by_name()),
         groups=[(each.label, [t for t in Trigger if t.category is each]) for each in Category],
-        products=Product.objects.order_by(by_name(), "pk")[:MANY],
+        products=Product.objects.order_by(by_name(), "pk")[:MAX_PRODUCTS],
     )
 
 

@@ -12,12 +12,12 @@ from rules.listing import listed
 from rules.models import Rule
 
 # How many products are named. The list of rules that are off has the others.
-MOST = 5
-NAMES = 3
+MAX_PRODUCTS = 5
+COURSES_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TurnedOffProduct:
     """A product whose giving `rules` are all off."""
 
     rules: Sequence[Rule]
@@ -29,7 +29,7 @@ class Told:
             len(self.rules),
             "1 rule that gives {courses} is off: buyers of {product} get nothing.",
             "{number} rules that give {courses} are off: buyers of {product} get nothing.",
-            courses=listed([brief(rule.destination) for rule in self.rules], NAMES),
+            courses=listed([brief(rule.destination) for rule in self.rules], COURSES_NAMED),
             product=brief(product and product.name),
         )
 
@@ -38,7 +38,7 @@ class Told:
 class TurnedOff:
     """The oldest MOST of these products, and in `products` how many there are in all."""
 
-    told: Sequence[Told] = ()
+    told: Sequence[TurnedOffProduct] = ()
     products: int = 0
 
     @property
@@ -46,7 +46,7 @@ class TurnedOff:
         return self.products - len(self.told)
 
 
-def everywhere(places: Places) -> TurnedOff:
+def summarize(places: Places) -> TurnedOff:
     """Return the products that give nothing because their rules are off.
 
     Takes one query, or none if there is no such product.
@@ -54,8 +54,8 @@ def everywhere(places: Places) -> TurnedOff:
     found = turned_off.by_product(places)
     if not found:
         return TurnedOff()
-    numbers = [rule.pk for product in sorted(found)[:MOST] for rule in found[product]]
+    numbers = [rule.pk for product in sorted(found)[:MAX_PRODUCTS] for rule in found[product]]
     of_product: dict[int | None, list[Rule]] = defaultdict(list)
     for rule in Rule.objects.filter(pk__in=numbers).with_names().order_by("product", "pk"):
         of_product[rule.product_id].append(rule)
-    return TurnedOff([Told(each) for each in of_product.values()], len(found))
+    return TurnedOff([TurnedOffProduct(each) for each in of_product.values()], len(found))

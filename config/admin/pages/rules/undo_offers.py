@@ -18,8 +18,8 @@ from rules import product_undoing, steps, undoing
 from rules.models import Rule
 
 # How long after a deletion a page offers to undo it. Changes offers it later, too.
-OFFERED = timedelta(minutes=1)
-STEPS = 5
+OFFER_LASTS = timedelta(minutes=1)
+MAX_STEPS = 5
 EDITS, ADDS, DELETES = "rules.change_rule", "rules.add_rule", "rules.delete_rule"
 # The permission needed beside EDITS to undo an act.
 NEEDED = {
@@ -36,7 +36,9 @@ RESTORES = {Act.RULE_DELETED, Act.PRODUCT_DELETED}
 UNDOES = "undoes"
 
 
-def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEntry, Said] | None:
+def latest_deletion(
+    request: HttpRequest, product: Product | None = None
+) -> tuple[AuditEntry, Said] | None:
     """Return (an entry, what was deleted) for the rules that this person deleted a moment ago.
 
     This is the newest step that can be undone; with `product`, the newest one that deleted a rule
@@ -47,7 +49,7 @@ def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEnt
     lately = AuditEntry.objects.filter(
         act=Act.RULE_DELETED,
         who=request.user.get_username(),
-        at__gte=timezone.now() - OFFERED,
+        at__gte=timezone.now() - OFFER_LASTS,
     ).order_by("-pk")
     entries = list(lately)
     there = Rule.objects.filter(pk__in=[int(entry.number) for entry in entries]) if entries else ()
@@ -56,7 +58,7 @@ def step(request: HttpRequest, product: Product | None = None) -> tuple[AuditEnt
     found = [list(step) for _, step in groupby(left, _mark)]
     if product is not None:
         found = [step for step in found if any(_is_about(each, product) for each in step)]
-    undoable = (step for step in found[:STEPS] if not undoing.why_not(step[0]))
+    undoable = (step for step in found[:MAX_STEPS] if not undoing.why_not(step[0]))
     return next(((step[0], _in_words(step)) for step in undoable), None)
 
 
@@ -65,7 +67,7 @@ def _mark(entry: AuditEntry) -> tuple[object, str]:
     return entry.step or entry.at, entry.place
 
 
-def may(request: HttpRequest, entry: AuditEntry) -> bool:
+def may_undo(request: HttpRequest, entry: AuditEntry) -> bool:
     """Return whether this person may undo the entry, which is about a rule or product."""
     if entry.act not in NEEDED or not request.user.has_perms([EDITS, NEEDED[Act(entry.act)]]):
         return False
@@ -75,14 +77,14 @@ def may(request: HttpRequest, entry: AuditEntry) -> bool:
     return product is None or not product_undoing.is_missing(product)
 
 
-def asked(request: HttpRequest, *acts: Act) -> AuditEntry | None:
+def requested_entry(request: HttpRequest, *acts: Act) -> AuditEntry | None:
     """Return the entry that the address names, or None if it is not of one of these acts."""
     return row_in(AuditEntry.objects.filter(act__in=acts), request.GET.get(UNDOES))
 
 
-def taken_back(entry: AuditEntry) -> dict[int, int]:
+def undoable_entries(entry: AuditEntry) -> dict[int, int]:
     """Return {rule ID: entry ID} for the changes of this entry's step that still stand."""
-    return {int(each.number): each.pk for each in steps.left(steps.of_step(entry))}
+    return {int(each.number): each.pk for each in steps.still_standing(steps.of_step(entry))}
 
 
 def address(entry: AuditEntry, back: str = "") -> str:
@@ -126,14 +128,14 @@ def stay(act: str, found: steps.Step) -> Said | str:
     return say("{clauses}.", clauses=joined(parts, by=", ")) if parts else ""
 
 
-def with_it(entry: AuditEntry) -> tuple[Said, Said] | None:
+def same_step_offer(entry: AuditEntry) -> tuple[Said, Said] | None:
     """Return (sentence, label of a link) about other rules of its step that can be undone, too.
 
     None if there are none.
     """
     if entry.act not in steps.OF_RULES:
         return None
-    left = steps.left(steps.of_step(entry))
+    left = steps.still_standing(steps.of_step(entry))
     others = len([each for each in left if each != entry])
     if not others:
         return None

@@ -25,10 +25,10 @@ from rules import steps, undoing
 from rules.listing import listed
 from rules.models import Rule
 
-SHOWN = 200
+MAX_SHOWN = 200
 # How many rules the page checks for whether they can come back, with a dozen queries each. The
 # button checks all of them.
-LOOKED_AT = 10
+MAX_CHECKED = 10
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -36,11 +36,11 @@ def show(request: HttpRequest) -> HttpResponse:
 
     Rules that were added are deleted by the page that deletes any rules.
     """
-    entry = undo_offers.asked(request, *steps.OF_RULES)
+    entry = undo_offers.requested_entry(request, *steps.OF_RULES)
     back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
     if entry is None:
         return _nothing_left(request, back)
-    if not undo_offers.may(request, entry):
+    if not undo_offers.may_undo(request, entry):
         raise PermissionDenied
     step = steps.every([entry])[entry.pk]
     if not step.left:
@@ -50,14 +50,14 @@ def show(request: HttpRequest) -> HttpResponse:
         return _delete(request, [int(each.number) for each in step.left], stay, back)
     if request.method == "POST":
         return restore(request, entry, back)
-    reasons = (undoing.why_not(each) for each in step.left[:LOOKED_AT])
+    reasons = (undoing.why_not(each) for each in step.left[:MAX_CHECKED])
     return render(
         request,
         "admin/rules/undo_step.html",
         **_labels(entry, len(step.left)),
         entry=entry,
-        rules=[(each, _changes(each)) for each in step.left[:SHOWN]],
-        others=len(step.left) - SHOWN,
+        rules=[(each, _changes(each)) for each in step.left[:MAX_SHOWN]],
+        others=len(step.left) - MAX_SHOWN,
         stay=stay,
         why_not=next(filter(None, reasons), ""),
         form_action=undo_offers.address(entry),
@@ -128,7 +128,9 @@ def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
 def _say_who_keeps(request: HttpRequest, rules: Sequence[Rule]) -> None:
     """Say for the first of these rules which buyers keep what it does not give any more."""
     if allowed(request, given_by_rule.PERMISSION):
-        for given in filter(None, (given_by_rule.sentence(rule.pk) for rule in rules[:LOOKED_AT])):
+        for given in filter(
+            None, (given_by_rule.sentence(rule.pk) for rule in rules[:MAX_CHECKED])
+        ):
             messages.warning(request, given)
 
 

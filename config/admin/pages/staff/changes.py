@@ -115,7 +115,7 @@ class ChangesAdmin(ReadOnly):
             page = changes_undo.address_of_batch(entry.batch_to_undo, here)
             return [(page, "", say("Undo"))]
         one = entry.act == Act.RULE_ADDED and entry.undoable
-        if not (entry.left or one) or not undo_offers.may(request, entry):
+        if not (entry.left or one) or not undo_offers.may_undo(request, entry):
             return []
         if one:
             return [(undo_offers.address_of_one(entry, back=here), "", say("Undo"))]
@@ -127,7 +127,7 @@ class ChangesAdmin(ReadOnly):
         assert isinstance(thing, AuditEntry)
         if found := changes_undo.links_to_give_back(request, [thing]).get(thing.pk):
             return found
-        if thing.act != Act.RULE_ADDED or not undo_offers.may(request, thing):
+        if thing.act != Act.RULE_ADDED or not undo_offers.may_undo(request, thing):
             return []
         if not _can_undo(thing):
             return []
@@ -152,26 +152,27 @@ class ChangesAdmin(ReadOnly):
             "kind": kind_of(entry),
             "subject_url": page_of(entry),
             "batch": [
-                batch_links.link(request, number) for number in batch_links.there(request, [entry])
+                batch_links.link(request, number)
+                for number in batch_links.existing_batches(request, [entry])
             ],
-            "undone": bool(undoing.undone([entry]) or batch_links.undone([entry])),
-            "with_it": undo_offers.with_it(entry),
+            "undone": bool(undoing.undone_changes([entry]) or batch_links.undone_entries([entry])),
+            "with_it": undo_offers.same_step_offer(entry),
             "with_it_page": self._page_of_step(request, entry),
-            "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDOABLE else "",
+            "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDOABLE_ACTS else "",
         }
         return super().render_change_form(request, context | told, *args, **kwargs)
 
     def _page_of_step(self, request: HttpRequest, entry: AuditEntry) -> str:
         """Return the address of the page that undoes its whole step, "" without permission."""
         back = request.get_full_path()
-        return undo_offers.address(entry, back=back) if undo_offers.may(request, entry) else ""
+        return undo_offers.address(entry, back=back) if undo_offers.may_undo(request, entry) else ""
 
     def undo(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
         """Make the rule what it was before this change, or restore a product with its rules.
 
         For an added rule, go to the page that asks before it is deleted.
         """
-        if entry.act in undo_offers.NEEDED and not undo_offers.may(request, entry):
+        if entry.act in undo_offers.NEEDED and not undo_offers.may_undo(request, entry):
             raise PermissionDenied
         if entry.act == Act.PRODUCT_DELETED:
             back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
@@ -189,7 +190,7 @@ class ChangesAdmin(ReadOnly):
             return None
         if entry.act == Act.RULE_DELETED:
             rule_history.give_back(rule)
-            if found := undo_offers.with_it(entry):
+            if found := undo_offers.same_step_offer(entry):
                 link = format_html('<a href="{}">{}</a>', undo_offers.address(entry), found[1])
                 self.message_user(request, format_html("{} {}", found[0], link), messages.WARNING)
         if given := given_by_rule.sentence(int(entry.number)):
@@ -244,4 +245,4 @@ def _named(part: str) -> Q:
 def _can_undo(entry: Any) -> bool:
     if hasattr(entry, "undoable"):  # a line of the list
         return bool(entry.undoable)
-    return entry.act in undoing.UNDOABLE and not undoing.why_not(entry)
+    return entry.act in undoing.UNDOABLE_ACTS and not undoing.why_not(entry)

@@ -19,7 +19,7 @@ from rules.listing import listed
 # The list shows this many values of an entry; its page has all of them.
 LINES_SHOWN = 4
 # How many customers or products of a line the list names.
-NAMES = 2
+MAX_NAMES = 2
 
 
 def did(entry: Any) -> str:
@@ -80,7 +80,7 @@ def _names(line: Sequence[Any]) -> SafeString | str:
         for entry in line
     ]
     found = [*dict.fromkeys(badges.brief(name) for name in names if name)]
-    return badges.breakable(listed(found, NAMES)) if found else NOTHING
+    return badges.breakable(listed(found, MAX_NAMES)) if found else NOTHING
 
 
 def _product(entry: AuditEntry) -> str:

@@ -19,9 +19,9 @@ from config.admin.parts.filters import ReceivedFilter
 from events.models import EventLog, RuleRun
 from integrations import audit
 from integrations.models import AuditEntry, Customer
-from integrations.sentences import MINUTE, on, say
+from integrations.sentences import MINUTE, format_day, say
 
-MANY = 50
+MAX_CHOICES = 50
 # How many entries beyond a page's end are searched for the rest of a line.
 MOST_OF_A_LINE = 1000
 # For entries without a step: one Save may write several within this time.
@@ -37,7 +37,7 @@ class _Among(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         found = AuditEntry.objects.exclude(**{self.column: ""}).order_by(self.column)
-        values = found.values_list(self.column, flat=True).distinct()[:MANY]
+        values = found.values_list(self.column, flat=True).distinct()[:MAX_CHOICES]
         return sorted(((value, self.label(value)) for value in values), key=lambda each: each[1])
 
     def label(self, value: str) -> str:
@@ -100,7 +100,7 @@ class OthersFilter(admin.SimpleListFilter):
         since = others_changes.moment(self.value())
         if since is None:
             return []
-        return [(str(self.value()), say("By others since {when}", when=on(since, MINUTE)))]
+        return [(str(self.value()), say("By others since {when}", when=format_day(since, MINUTE)))]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry]
@@ -137,12 +137,12 @@ class ChangesList(RowList):
 def _alike(entry: AuditEntry, neighbors: QuerySet[AuditEntry]) -> list[Any]:
     """Return the neighbors, the nearest first, that may belong to the entry's line."""
     found: list[Any] = []
-    for start in range(0, MOST_OF_A_LINE, MANY):
-        for other in neighbors[start : start + MANY]:
+    for start in range(0, MOST_OF_A_LINE, MAX_CHOICES):
+        for other in neighbors[start : start + MAX_CHOICES]:
             if not _is_alike(found[-1] if found else entry, other):
                 return found
             found.append(other)
-        if len(found) < start + MANY:
+        if len(found) < start + MAX_CHOICES:
             break
     return found
 
@@ -152,7 +152,7 @@ def _lines(entries: Iterable[Any]) -> list[Any]:
     found: list[Any] = []
     for entry in entries:
         line = found[-1].line if found else []
-        if line and _is_of(line, entry):
+        if line and _belongs_to(line, entry):
             line.append(entry)
         else:
             entry.line = [entry]
@@ -160,7 +160,7 @@ def _lines(entries: Iterable[Any]) -> list[Any]:
     return found
 
 
-def _is_of(line: Sequence[AuditEntry], entry: AuditEntry) -> bool:
+def _belongs_to(line: Sequence[AuditEntry], entry: AuditEntry) -> bool:
     """Return whether the step that made the line made this entry. It changes no row twice."""
     twice = any(_same(each, entry, "act", "kind", "number") for each in line)
     return not twice and _is_alike(line[-1], entry)

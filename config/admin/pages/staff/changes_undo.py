@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from config.admin.menu import allowed
-from config.admin.pages import many
+from config.admin.pages import bulk_actions
 from config.admin.pages.customers import by_hand
 from config.admin.pages.rules import undo_offers
 from config.admin.parts import batch_links
@@ -38,13 +38,13 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
     """
     lines = list(lines)
     entries = [*chain.from_iterable(line.line for line in lines)]
-    undone = undoing.undone(entries) | batch_links.undone(entries)
+    undone = undoing.undone_changes(entries) | batch_links.undone_entries(entries)
     last = steps.newest(entries)
     found = steps.every(
         line for line in lines if _is_step(line, last) or line.act == Act.PRODUCT_DELETED
     )
     products = _products(lines)
-    batches = batch_links.there(request, entries)
+    batches = batch_links.existing_batches(request, entries)
     give_back = links_to_give_back(request, entries)
     for each in lines:
         step = found.get(each.pk, NO_STEP)
@@ -59,7 +59,9 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
         numbers = {batch_links.number_of(entry) for entry in each.line}
         batch = batches.get(numbers.pop() or 0) if len(numbers) == 1 else None
         each.batch = batch_links.link(request, batch.pk) if batch else ""
-        can_undo = batch and batch.new_ids and not each.undone and allowed(request, many.UNDOES)
+        can_undo = (
+            batch and batch.new_ids and not each.undone and allowed(request, bulk_actions.UNDOES)
+        )
         each.give_back = give_back.get(each.pk, []) if len(each.line) == 1 else []
         each.batch_to_undo = batch.pk if batch and can_undo else None
 

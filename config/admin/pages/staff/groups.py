@@ -79,7 +79,7 @@ class GroupAdmin(Watched, ListAdmin):
 
     def render_delete_form(self, request: HttpRequest, context: Any) -> HttpResponse:
         return super().render_delete_form(
-            request, context | {"called": roles.shown(context["object"].name)}
+            request, context | {"called": roles.display_name(context["object"].name)}
         )
 
     def stored_of(self, thing: Group) -> dict[str, Any]:
@@ -104,11 +104,11 @@ class GroupAdmin(Watched, ListAdmin):
         super().delete_model(request, obj)
 
     def title_of(self, thing: Group) -> str:
-        return roles.shown(super().title_of(thing))
+        return roles.display_name(super().title_of(thing))
 
     @admin.display(description=_("Name"))
     def shown_name(self, group: Group) -> str:
-        return roles.shown(group.name)
+        return roles.display_name(group.name)
 
     @admin.display(description=_("What its people do"))
     def meaning(self, group: Group) -> str:

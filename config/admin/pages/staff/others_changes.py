@@ -15,7 +15,7 @@ from config.admin.parts.badges import brief
 from config.staff import last_visit
 from integrations.audit import BY_COMMAND, NOT_SIGNED_IN, Act
 from integrations.models import AuditEntry
-from integrations.sentences import MINUTE, grouped, on, say, say_count
+from integrations.sentences import MINUTE, format_day, format_number, say, say_count
 from rules.listing import listed
 
 SEES = "integrations.view_auditentry"
@@ -80,8 +80,8 @@ def since_last_visit(request: HttpRequest) -> SafeString | str:
         number,
         "Since your last visit on {when}, {who} changed 1 thing.",
         "Since your last visit on {when}, {who} changed {number} things.",
-        number=grouped(number) + ("+" if len(found) == MOST else ""),
-        when=on(since, MINUTE),
+        number=format_number(number) + ("+" if len(found) == MOST else ""),
+        when=format_day(since, MINUTE),
         who=listed(sorted({brief(called or who) for who, called, *_ in found}), NAMED),
     )
     asked = urlencode({SINCE: int(since.timestamp())})

@@ -142,7 +142,7 @@ class People(Watched, ListAdmin):
         answer = super().render_change_form(request, context, *args, **kwargs)
         person = context.get("original")
         answer.context_data["title"] = (
-            badges.brief(people.shown(person)) if person else self.add_label
+            badges.brief(people.display_name(person)) if person else self.add_label
         )
         return answer
 
@@ -171,7 +171,7 @@ class People(Watched, ListAdmin):
         return render(
             request,
             "admin/people/link.html",
-            title=say("Link for {name}", name=badges.brief(people.shown(person))),
+            title=say("Link for {name}", name=badges.brief(people.display_name(person))),
             person=person,
             address=request.build_absolute_uri(link.path),
             until=link.until,
@@ -185,7 +185,7 @@ class People(Watched, ListAdmin):
             self.message_user(request, str(error), messages.ERROR)
         else:
             sessions.end_all(person)
-            name = people.shown(person)
+            name = people.display_name(person)
             self.message_user(request, say("{name} is off and cannot sign in any more.", name=name))
         return HttpResponseRedirect(self.home())
 
@@ -194,8 +194,8 @@ class People(Watched, ListAdmin):
         if page := ask(request):
             return page
         people.switch_on(person)
-        role = roles.shown(people.role_of(person)) or say("nobody who sees anything")
-        text = say("{name} is on again, as {role}.", name=people.shown(person), role=role)
+        role = roles.display_name(people.role_of(person)) or say("nobody who sees anything")
+        text = say("{name} is on again, as {role}.", name=people.display_name(person), role=role)
         self.message_user(request, text)
         return HttpResponseRedirect(self.home())
 
@@ -209,7 +209,7 @@ class People(Watched, ListAdmin):
             sign_in_events.record(Act.SECOND_FACTOR_OFF, request, person)
             text = say(
                 "{name} has no second factor any more, and is signed out everywhere.",
-                name=people.shown(person),
+                name=people.display_name(person),
             )
             self.message_user(request, text)
         return None
@@ -224,7 +224,7 @@ class People(Watched, ListAdmin):
 
     @admin.display(description=_("Name"))
     def shown_name(self, person: User) -> SafeString:
-        return badges.breakable(badges.brief(people.shown(person)))
+        return badges.breakable(badges.brief(people.display_name(person)))
 
     @admin.display(description=_("E-mail"))
     def shown_email(self, person: User) -> SafeString:
@@ -232,7 +232,9 @@ class People(Watched, ListAdmin):
 
     @admin.display(description=_("Role"))
     def role(self, person: User) -> str | SafeString:
-        return roles.shown(people.role_of(person)) or badges.badge(say("No role"), badges.AMBER)
+        return roles.display_name(people.role_of(person)) or badges.badge(
+            say("No role"), badges.AMBER
+        )
 
     @admin.display(description=_("Last sign-in"))
     def last_sign_in(self, person: User) -> SafeString:

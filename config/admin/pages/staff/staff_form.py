@@ -17,7 +17,7 @@ ROLE = '<strong>{}</strong><span class="meaning">{}.</span>'
 def _choices() -> list[tuple[str, SafeString]]:
     """Return the roles to choose from, each with its meaning."""
     return [
-        (role, format_html(ROLE, roles.shown(role), capfirst(str(meaning))))
+        (role, format_html(ROLE, roles.display_name(role), capfirst(str(meaning))))
         for role, meaning in people.MEANINGS.items()
     ]
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Beside:
+class BackgroundWork:
     """One kind of such work: `due` says whether there is any, `go_on(until)` does it.
 
     It has `tasks` times as long as a task. A thread that is not back after twice that time hangs,
@@ -78,8 +78,8 @@ def _found(*due: Callable[[], QuerySet[Any]]) -> bool:
     return first.union(*others, all=True).exists()
 
 
-COMPARING = Beside("comparing", lambda: _found(comparing.due), _compare, tasks=10)
-ALERTING = Beside("alerting", lambda: _found(rounds.due, delivery.due), _alert, tasks=1)
+COMPARING = BackgroundWork("comparing", lambda: _found(comparing.due), _compare, tasks=10)
+ALERTING = BackgroundWork("alerting", lambda: _found(rounds.due, delivery.due), _alert, tasks=1)
 ALL = (COMPARING, ALERTING)
 
 

@@ -12,7 +12,7 @@ from events.models import RuleRun
 Status = RuleRun.Status
 
 
-def of(conversation: Conversation) -> Result:
+def result_of(conversation: Conversation) -> Result:
     """Return how the run ended, even if what its steps came to breaks our code.
 
     The result is kept, because it is asked for again with each turn while the database is away.

@@ -21,35 +21,35 @@ from integrations import audit
 from integrations.audit import Subject
 from integrations.audit_values import Values
 from integrations.models import AuditEntry
-from integrations.sentences import at, say
+from integrations.sentences import format_time, say
 
 OPENED = "as_opened"
 NOTHING: Values = {}
 # How many entries of others are examined, and how many of them are shown.
-LOOKED_AT, TOLD = 200, 20
+MAX_ENTRIES, MAX_SHOWN = 200, 20
 _NOT_KEPT = (OPENED, "csrfmiddlewaretoken")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class OtherEdit:
     """What somebody did meanwhile, as a sentence, and the values that this changed."""
 
     sentence: str
     differences: Sequence[Difference] = ()
 
 
-def opened(request: HttpRequest, stored: Values = NOTHING) -> str:
+def form_state(request: HttpRequest, stored: Values = NOTHING) -> str:
     """Return what a form for this carries. A form that is shown again keeps what it had."""
-    return _carried(request) or opened_now(stored)
+    return _carried(request) or new_form_state(stored)
 
 
-def opened_now(stored: Values = NOTHING) -> str:
+def new_form_state(stored: Values = NOTHING) -> str:
     """Return what a form carries that is opened now."""
     newest = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     return f"{newest}-{_digest(stored)}"
 
 
-def is_as_opened(request: HttpRequest, stored: Values) -> bool:
+def is_unchanged(request: HttpRequest, stored: Values) -> bool:
     """Return whether the posted form showed what is stored; also true if the form carries nothing.
 
     Call it in a transaction that holds the row, so that nobody else saves it first.
@@ -58,7 +58,7 @@ def is_as_opened(request: HttpRequest, stored: Values) -> bool:
     return not carried or carried.partition("-")[2] == _digest(stored)
 
 
-def overtaken(
+def conflict_page(
     request: HttpRequest,
     subject: Model | Subject,
     stored: Values,
@@ -71,19 +71,19 @@ def overtaken(
     `mine` is what would be saved. `again` are the (name, label) of secrets that were typed: they
     are not sent back, so the page asks for them.
     """
-    if is_as_opened(request, stored):
+    if is_unchanged(request, stored):
         return None
     lines = compared(type(subject) if isinstance(subject, Model) else None, stored, mine)
     if not lines:
         return None
     about = subject if isinstance(subject, Subject) else Subject.of(subject)
     told = _told(request, about, {*stored})
-    return page(request, told, lines, opened_now(stored), again=again)
+    return page(request, told, lines, new_form_state(stored), again=again)
 
 
 def page(
     request: HttpRequest,
-    told: Sequence[Told],
+    told: Sequence[OtherEdit],
     lines: Sequence[Difference],
     new: str,
     *,
@@ -106,32 +106,32 @@ def page(
     )
 
 
-def done_since(request: HttpRequest, **asked: str) -> QuerySet[AuditEntry]:
+def entries_since(request: HttpRequest, **asked: str) -> QuerySet[AuditEntry]:
     """Return what was done since the form was opened to what these filters select, oldest first."""
     number = row_id(_carried(request).partition("-")[0])
     found = AuditEntry.objects.filter(pk__gt=number or 0, **asked)
     return found.order_by("pk") if number is not None else found.none()
 
 
-def told_of(entry: AuditEntry) -> Told:
+def other_edit(entry: AuditEntry) -> OtherEdit:
     """Return an entry as the page shows it."""
     sentence = say(
         "{who} {did} on {moment}, after you opened this page.",
         who=audit.shown_who(entry.who),
         did=entry.sentence,
-        moment=at(entry.at),
+        moment=format_time(entry.at),
     )
     # For a new or deleted row all of its values would be listed here.
     is_change = entry.before is not None and entry.after is not None
-    return Told(sentence, differences(entry) if is_change else ())
+    return OtherEdit(sentence, differences(entry) if is_change else ())
 
 
-def _told(request: HttpRequest, about: Subject, names: AbstractSet[str]) -> list[Told]:
+def _told(request: HttpRequest, about: Subject, names: AbstractSet[str]) -> list[OtherEdit]:
     """Return who changed these values of the subject."""
-    entries = done_since(request, kind=about.kind, number=about.number)
-    found = [each for each in entries[:LOOKED_AT] if names & {*(each.before or each.after or ())}]
-    unknown = Told(say("It was changed after you opened this page."))
-    return [told_of(entry) for entry in found[-TOLD:]] or [unknown]
+    entries = entries_since(request, kind=about.kind, number=about.number)
+    found = [each for each in entries[:MAX_ENTRIES] if names & {*(each.before or each.after or ())}]
+    unknown = OtherEdit(say("It was changed after you opened this page."))
+    return [other_edit(entry) for entry in found[-MAX_SHOWN:]] or [unknown]
 
 
 def _carried(request: HttpRequest) -> str:

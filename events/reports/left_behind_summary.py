@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from events.deciding import revocations
 from events.models import EventLog
 from events.reports import open_access
-from events.reports.left_behind import MOST
+from events.reports.left_behind import MAX_RUNS
 from integrations.models import Product
 from rules import actions, pairing
 from rules.models import Rule
@@ -43,9 +43,9 @@ _GRANTS = f"""
 WITH place (site, course, product) AS (VALUES {{places}})
 SELECT id FROM place JOIN events_grant
 ON integration_id = site AND target = course AND product_id = product
-WHERE {_OPEN} LIMIT {MOST + 1}
+WHERE {_OPEN} LIMIT {MAX_RUNS + 1}
 """  # noqa: S608 - words of our own
-_LEADS = (
+_PLACE_FIELDS = (
     "product",
     "marketplace",
     "integration",
@@ -69,7 +69,7 @@ _FACTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class OfRule:
+class LeftBehindByRule:
     """Buyers left behind by one rule that gives something else now, or by all deleted ones (None).
 
     `courses` are the names of what they have, `products` the IDs of what they bought, `grants` the
@@ -87,13 +87,13 @@ class OfRule:
 
 
 @dataclass(frozen=True, slots=True)
-class BehindAll:
+class LeftBehindSummary:
     """Buyers left behind by all rules: `told` has the deleted rules, and up to MOST_RULES others.
 
     `grants` are the IDs of the grants they have, up to MOST. With `more` there are others.
     """
 
-    told: Sequence[OfRule] = ()
+    told: Sequence[LeftBehindByRule] = ()
     grants: Sequence[int] = ()
     customers: int = 0
     more: bool = False
@@ -111,7 +111,7 @@ class _Given:
     product: int | None
 
 
-def everywhere() -> BehindAll:
+def summarize() -> LeftBehindSummary:
     """Return who has what no rule gives any more.
 
     If there is no such buyer, this takes two or three queries. However much was sold and however
@@ -119,21 +119,21 @@ def everywhere() -> BehindAll:
     """
     places = _given_by_none(_held())
     found = _with_buyers(places[:MOST_PLACES]) if places else []
-    more, found = len(found) > MOST or len(places) > MOST_PLACES, found[:MOST]
+    more, found = len(found) > MAX_RUNS or len(places) > MOST_PLACES, found[:MAX_RUNS]
     of_rule: dict[int | None, list[_Given]] = defaultdict(list)
     for given in found:
         of_rule[given.rule].append(given)
     numbers = sorted(number for number in of_rule if number is not None)[:MOST_RULES]
     rules = Rule.objects.with_names().in_bulk(numbers) if numbers else {}
     bought = EventLog.objects.filter(pk__in={given.event for given in found})
-    ended = revocations.ended_since(bought.only(*revocations.READ)) if found else {}
+    ended = revocations.later_endings(bought.only(*revocations.READ)) if found else {}
     shown = {number: of_rule[number] for number in (None, *numbers) if number in of_rule}
     told = [
         _told(rules.get(number), given, ended, more=more)
         for number, given in shown.items()
         if number is None or number in rules
     ]
-    return BehindAll(told, [each.grant for each in found], _customers(found), more)
+    return LeftBehindSummary(told, [each.grant for each in found], _customers(found), more)
 
 
 def _held() -> set[Place]:
@@ -155,7 +155,7 @@ def _given_by_none(held: set[Place]) -> list[Place]:
         return []
     own: set[Place] = set()
     of_account: set[Place] = set()
-    given = _rules().exclude(trigger__in=pairing.GIVES_BACK).values_list(*_LEADS)
+    given = _rules().exclude(trigger__in=pairing.GIVES_BACK).values_list(*_PLACE_FIELDS)
     for product, account, site, kind, number in given:
         if product is None:
             of_account.add((site, f"{kind}:{number}", account))
@@ -183,9 +183,11 @@ def _with_buyers(places: Sequence[Place]) -> list[_Given]:
     on = _rules().filter(of_them, trigger__in=pairing.GIVES_BACK, enabled=True)
     giving_back = {
         (product, None if product else account, site, f"{kind}:{number}", trigger)
-        for product, account, site, kind, number, trigger in on.values_list(*_LEADS, "trigger")
+        for product, account, site, kind, number, trigger in on.values_list(
+            *_PLACE_FIELDS, "trigger"
+        )
     }
-    runs = open_access.giving().filter(grant__in=grants).order_by()
+    runs = open_access.giving_runs().filter(grant__in=grants).order_by()
     found: dict[int, _Given] = {}
     due: set[int] = set()
     for _, *facts, account, trigger, site, target in sorted(runs.values_list(*_FACTS)):
@@ -200,12 +202,14 @@ def _with_buyers(places: Sequence[Place]) -> list[_Given]:
 
 def _told(
     rule: Rule | None, found: Sequence[_Given], ended: Container[int], *, more: bool
-) -> OfRule:
+) -> LeftBehindByRule:
     courses = dict.fromkeys(each.course for each in found)
     products = dict.fromkeys(each.product for each in found if each.product)
     taken_back = _customers([each for each in found if each.event in ended])
     grants = [each.grant for each in found]
-    return OfRule(rule, _customers(found), [*courses], [*products], grants, taken_back, more)
+    return LeftBehindByRule(
+        rule, _customers(found), [*courses], [*products], grants, taken_back, more
+    )
 
 
 def _customers(found: Sequence[_Given]) -> int:

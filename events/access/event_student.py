@@ -30,7 +30,7 @@ class BadStudentEmail(ValueError):
         self.entered = entered
 
 
-def student(
+def resolve(
     event: EventLog, integration: Integration, rows: Sequence[Grant], log: Log, find: Find
 ) -> Customer | None:
     """Return the student at the integration; `rows` are the grants of the event's purchase.

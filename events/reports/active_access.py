@@ -6,15 +6,15 @@ from collections.abc import Collection, Iterable
 from django.db.models import Min
 
 from events.models import Grant
-from events.reports.open_access import still_open
+from events.reports.open_access import runs_with_open_access
 from integrations.models import Destination, Integration
 from rules.models import Rule
 
 # How many (rule, buyer) pairs are counted when several rules are deleted together.
-MOST_OF_SEVERAL = 5000
+MAX_HOLDERS = 5000
 
 
-def has_any_of(destinations: Iterable[Destination | None]) -> bool:
+def exists_for_destinations(destinations: Iterable[Destination | None]) -> bool:
     """Return whether anybody has one of these courses and bundles. One query per integration."""
     targets: dict[int, set[str]] = defaultdict(set)
     for each in destinations:
@@ -26,21 +26,21 @@ def has_any_of(destinations: Iterable[Destination | None]) -> bool:
     )
 
 
-def has_what_rules_are_about(rules: Iterable[Rule]) -> bool:
+def exists_for_rules(rules: Iterable[Rule]) -> bool:
     """Return whether anybody has one of the courses and bundles of these rules."""
-    return has_any_of(rule.destination for rule in rules)
+    return exists_for_destinations(rule.destination for rule in rules)
 
 
-def has_something_at(integration: Integration) -> bool:
+def exists_at(integration: Integration) -> bool:
     """Return whether anybody has a course or bundle of this integration."""
     return Grant.objects.active().filter(integration=integration).exists()
 
 
-def who_has_it_by(rules: Collection[int]) -> list[tuple[int, int]]:
+def holders_by_rule(rules: Collection[int]) -> list[tuple[int, int]]:
     """Return (rule ID, customer ID) for each buyer who still has what one of these rules gave.
 
     Takes one query. The earliest come first; at most MOST_OF_SEVERAL + 1 pairs.
     """
-    pairs = still_open().filter(rule__in=rules).values_list("rule", "grant__customer")
-    first = pairs.annotate(first=Min("pk")).order_by("first")[: MOST_OF_SEVERAL + 1]
+    pairs = runs_with_open_access().filter(rule__in=rules).values_list("rule", "grant__customer")
+    first = pairs.annotate(first=Min("pk")).order_by("first")[: MAX_HOLDERS + 1]
     return [(rule, customer) for rule, customer, _ in first]

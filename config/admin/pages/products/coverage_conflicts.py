@@ -6,30 +6,34 @@ from collections.abc import Iterable, Sequence
 from django.http import HttpRequest, HttpResponse
 
 from config.admin.pages.products.coverage_form import CoverageForm
-from config.admin.parts import meanwhile
+from config.admin.parts import edit_conflicts
 from config.admin.parts.differences import NOTHING, Difference
 from integrations.models import AuditEntry
 from integrations.sentences import Said, joined, say, say_count
 from rules import pairing
 from rules.models import Rule
 
-LOOKED_AT = 1000
+MAX_ENTRIES = 1000
 
 
-def overtaken(request: HttpRequest, forms: Iterable[CoverageForm]) -> HttpResponse | None:
+def conflict_page(request: HttpRequest, forms: Iterable[CoverageForm]) -> HttpResponse | None:
     """Return the page to answer with if that happened to a row with input, else None.
 
     The person's own changes do not count: the page's buttons add rules in between.
     """
     touched = {form.row.key: form for form in forms if form.is_touched}
-    others = meanwhile.done_since(request, kind="rule").exclude(who=request.user.get_username())
-    found = _by_row(others[:LOOKED_AT]) if touched else {}
+    others = edit_conflicts.entries_since(request, kind="rule").exclude(
+        who=request.user.get_username()
+    )
+    found = _by_row(others[:MAX_ENTRIES]) if touched else {}
     both = [key for key in touched if key in found]
     if not both:
         return None
-    told = [meanwhile.told_of(entry) for key in both for entry in found[key]]
+    told = [edit_conflicts.other_edit(entry) for key in both for entry in found[key]]
     lines = [_line(touched[key]) for key in both]
-    return meanwhile.page(request, told[: meanwhile.TOLD], lines, meanwhile.opened_now())
+    return edit_conflicts.page(
+        request, told[: edit_conflicts.MAX_SHOWN], lines, edit_conflicts.new_form_state()
+    )
 
 
 def in_words(rules: Iterable[Rule]) -> Said:

@@ -8,12 +8,12 @@ from events.execution.undo_batch import Undo
 from events.models import EventLog, RuleRun
 from events.reports import backfill, review
 from integrations.models import Customer
-from integrations.sentences import at, joined, say
+from integrations.sentences import format_time, joined, say
 from rules.listing import listed
 from rules.models import Rule
 
 # At most this many at once, because each is decided under the lock that the inbox needs too.
-LINES_AT_ONCE = 1000
+MAX_LINES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BatchPreview:
     """The first LINES_AT_ONCE of what was chosen; `more` says whether there are others.
 
     `waiting` are the actions of lines that are left out. They may wait for an integration.
@@ -46,22 +46,22 @@ class Look:
         return [line for line in self.lines if line.why_not]
 
 
-def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> Look:
+def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> BatchPreview:
     """Return what queuing these actions again would do."""
-    reasons = retry_by_hand.reasons(runs[:LINES_AT_ONCE], anyway=anyway)
+    reasons = retry_by_hand.reasons(runs[:MAX_LINES], anyway=anyway)
     lines = [
         Line(run.event, run.customer, f"{run.spec.label}, {run.destination_name}", reasons[run.pk])
-        for run in runs[:LINES_AT_ONCE]
+        for run in runs[:MAX_LINES]
     ]
-    waiting = [run for run in runs[:LINES_AT_ONCE] if reasons[run.pk]]
-    return Look(lines, more=len(runs) > LINES_AT_ONCE, waiting=waiting)
+    waiting = [run for run in runs[:MAX_LINES] if reasons[run.pk]]
+    return BatchPreview(lines, more=len(runs) > MAX_LINES, waiting=waiting)
 
 
-def of_dismissal(runs: Sequence[RuleRun]) -> Look:
+def of_dismissal(runs: Sequence[RuleRun]) -> BatchPreview:
     """Return what dismissing these actions would do."""
     can = set(
         RuleRun.objects.dismissible()
-        .filter(pk__in=[r.pk for r in runs[:LINES_AT_ONCE]])
+        .filter(pk__in=[r.pk for r in runs[:MAX_LINES]])
         .values_list("pk", flat=True)
     )
     lines = [
@@ -73,12 +73,12 @@ def of_dismissal(runs: Sequence[RuleRun]) -> Look:
             if run.pk in can
             else say("only what failed, waits for you or ends later can be dismissed"),
         )
-        for run in runs[:LINES_AT_ONCE]
+        for run in runs[:MAX_LINES]
     ]
-    return Look(lines, more=len(runs) > LINES_AT_ONCE)
+    return BatchPreview(lines, more=len(runs) > MAX_LINES)
 
 
-def of_review(events: Sequence[EventLog]) -> Look:
+def of_review(events: Sequence[EventLog]) -> BatchPreview:
     """Return what marking these events as dealt with would do."""
     lines = [
         Line(
@@ -87,18 +87,18 @@ def of_review(events: Sequence[EventLog]) -> Look:
             say("Mark as dealt with"),
             "" if review.may_be_marked(event) else say("it was not left undone"),
         )
-        for event in events[:LINES_AT_ONCE]
+        for event in events[:MAX_LINES]
     ]
-    return Look(lines, more=len(events) > LINES_AT_ONCE)
+    return BatchPreview(lines, more=len(events) > MAX_LINES)
 
 
-def of_undo(undos: Sequence[Undo]) -> Look:
+def of_undo(undos: Sequence[Undo]) -> BatchPreview:
     """Return what undoing a batch would do."""
     lines = [
         Line(one.event, one.runs[0].customer, _undone(one), one.why_not)
-        for one in undos[:LINES_AT_ONCE]
+        for one in undos[:MAX_LINES]
     ]
-    return Look(lines, more=len(undos) > LINES_AT_ONCE)
+    return BatchPreview(lines, more=len(undos) > MAX_LINES)
 
 
 def _undone(one: Undo) -> str:
@@ -116,9 +116,9 @@ def _undone(one: Undo) -> str:
     return joined(what, by="; ")
 
 
-def of_rerun(events: Sequence[EventLog]) -> Look:
+def of_rerun(events: Sequence[EventLog]) -> BatchPreview:
     """Return what running the rules again for these events would do."""
-    more, events = len(events) > LINES_AT_ONCE, events[:LINES_AT_ONCE]
+    more, events = len(events) > MAX_LINES, events[:MAX_LINES]
     obstacles, fitting = rerun.obstacles(events), backfill.rules_now(events)
     of_these = RuleRun.objects.filter(event__in=events).order_by("pk")
     of_these = of_these.select_related("event", "integration", "rule__destination")
@@ -143,7 +143,7 @@ def of_rerun(events: Sequence[EventLog]) -> Look:
         )
         lines.append(Line(event, event.customer, joined(what, by="; "), why_not))
     left_out = {line.event.pk for line in lines if line.why_not}
-    return Look(lines, more=more, waiting=[r for r in waiting if r.event_id in left_out])
+    return BatchPreview(lines, more=more, waiting=[r for r in waiting if r.event_id in left_out])
 
 
 def _once_more(run: RuleRun) -> str:
@@ -154,7 +154,7 @@ def _once_more(run: RuleRun) -> str:
     return say(
         "Try now: {action} (it waits, next try {moment})",
         action=action,
-        moment=at(run.next_attempt_at),
+        moment=format_time(run.next_attempt_at),
     )
 
 

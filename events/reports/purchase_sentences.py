@@ -9,7 +9,7 @@ from events.models import EventLog, RuleRun
 from events.reports import backfill, batches
 from events.reports.sentence import QUIET, WAIT, Code, Sentence, of_order
 from integrations.models import AuditEntry
-from integrations.sentences import Said, joined, on, say
+from integrations.sentences import Said, format_day, joined, say
 from rules.listing import listed
 from rules.models import Rule
 
@@ -22,7 +22,7 @@ def that_gave_nothing(
     By event ID, `back` has the event that ended a purchase since, and `had` what gives it already.
     """
     now = backfill.rules_now(events)
-    done = batches.done_to([each.pk for each in events if each.pk not in back])
+    done = batches.batch_acts([each.pk for each in events if each.pk not in back])
     return [
         _had_already(each, had[each.pk])
         if each.pk in had and each.pk not in back
@@ -46,7 +46,7 @@ def _gave_nothing(
     """Say why it gave nothing. The event `back` ended it since; the rules in `now` fit it now."""
     facts = facts_of(event)
     rule = next(filter(backfill.gives_now, now), None)
-    if back is None and (undone := batches.undone(event.pk, done)):
+    if back is None and (undone := batches.last_undo(event.pk, done)):
         return _undone(event, undone, rule)
     if back is None and rule is not None:
         text = say("Paid for {product}{order} and got nothing.", **facts)
@@ -82,7 +82,7 @@ def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:
     text = say(
         "{person} undid on {day} what was given for {product}{order}.",
         person=undone.who,
-        day=on(undone.at),
+        day=format_day(undone.at),
         **facts_of(event),
     )
     if rule is None:

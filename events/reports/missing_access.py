@@ -4,7 +4,7 @@ from events.deciding import revocations
 from events.reports import holders
 from events.reports.sentence import QUIET, WAIT, Code, Sentence
 from events.reports.standing import Standing
-from integrations.sentences import at, joined, say
+from integrations.sentences import format_time, joined, say
 
 
 def sentence(name: str, about: Standing) -> Sentence:
@@ -27,7 +27,10 @@ def sentence(name: str, about: Standing) -> Sentence:
         do = say("Retry its action.") if gave else say("Run the event's rules again.")
         event, run = (None, gave[-1]) if gave else (row.event_id, None)
         return Sentence(WAIT, joined([due, do]), Code.OWED, run=run, event=event)
-    facts |= {"moment": at(row.opened_at or row.decided_at), "source": holders.source(about, row)}
+    facts |= {
+        "moment": format_time(row.opened_at or row.decided_at),
+        "source": holders.source(about, row),
+    }
     if left:
         text = say(
             "{name} has no access to {course}: it was given on {moment} through {source} to an "

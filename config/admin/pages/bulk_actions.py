@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from config.admin.menu import allowed, name_of
-from config.admin.parts import badges, followed
+from config.admin.parts import badges, batch_message
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.changelist import takes_all
 from config.admin.parts.page import Page, render
@@ -21,8 +21,8 @@ from config.admin.parts.params import row_id, row_ids, row_in
 from events.execution import rerun, retry_by_hand, undo_batch
 from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
-from events.reports import batches, many, review
-from events.reports.many import LINES_AT_ONCE, Line, Look
+from events.reports import batch_preview, batches, review
+from events.reports.batch_preview import MAX_LINES, BatchPreview, Line
 from integrations.sentences import Said, facts, say
 
 Row = TypeVar("Row", RuleRun, EventLog)
@@ -51,20 +51,20 @@ ACTION = "action"
 KNOWN_ACTION = re.compile(r"[a-z_]{1,40}")
 
 
-def look_at_runs(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> HttpResponse:
+def preview_runs(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> HttpResponse:
     """Show what doing this for these actions would change."""
     with_facts = _next(request, runs).select_related("event", "customer", "integration")
-    chosen = list(with_facts[: LINES_AT_ONCE + 1])
+    chosen = list(with_facts[: MAX_LINES + 1])
     if what == DISMISS:
-        return _look(request, what, many.of_dismissal(chosen), chosen)
-    return _look(request, what, many.of_retry(chosen, anyway=what == ANYWAY), chosen)
+        return _look(request, what, batch_preview.of_dismissal(chosen), chosen)
+    return _look(request, what, batch_preview.of_retry(chosen, anyway=what == ANYWAY), chosen)
 
 
 def retry(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETRY) -> HttpResponse | None:
     """Retry a single action at once, as its button does; for several show the preview first."""
     in_order = runs.order_by("received_at", "pk")
     if len(in_order[:2]) > 1:
-        return look_at_runs(request, in_order, what)
+        return preview_runs(request, in_order, what)
     retry_now(request, in_order, TITLES[what](), anyway=what == ANYWAY)
     return None
 
@@ -73,12 +73,14 @@ def retry_now(
     request: HttpRequest, runs: Iterable[RuleRun], title: str, *, anyway: bool = False
 ) -> None:
     """Queue the actions that can be retried. The message says how many, then shows the results."""
-    batch = begin(request, title)
+    batch = new_batch(request, title)
     queued, left = retry_by_hand.retry(runs, anyway=anyway, batch=batch)
-    follow(request, batch, left, retry_by_hand.retried_sentence(queued, left))
+    start_with_message(request, batch, left, retry_by_hand.retried_sentence(queued, left))
 
 
-def follow(request: HttpRequest, batch: Batch, left: dict[str, int], sentence: str) -> None:
+def start_with_message(
+    request: HttpRequest, batch: Batch, left: dict[str, int], sentence: str
+) -> None:
     """Have the workers carry out the batch. The message `sentence` then shows its results.
 
     If nothing was queued, the message is a warning.
@@ -87,7 +89,7 @@ def follow(request: HttpRequest, batch: Batch, left: dict[str, int], sentence: s
         messages.warning(request, sentence)
         return
     _carry_out(batch, left)
-    followed.say_queued(request, sentence, batch)
+    batch_message.say_queued(request, sentence, batch)
 
 
 def _carry_out(batch: Batch, left: dict[str, int]) -> None:
@@ -97,14 +99,12 @@ def _carry_out(batch: Batch, left: dict[str, int]) -> None:
         wake.wake()
 
 
-def look_at_events(
+def preview_events(
     request: HttpRequest, events: QuerySet[EventLog], what: str = RERUN
 ) -> HttpResponse:
     """Show what doing this for these events would change."""
-    chosen = list(
-        _next(request, events).select_related("customer", "delivery")[: LINES_AT_ONCE + 1]
-    )
-    found = many.of_review(chosen) if what == DEAL else many.of_rerun(chosen)
+    chosen = list(_next(request, events).select_related("customer", "delivery")[: MAX_LINES + 1])
+    found = batch_preview.of_review(chosen) if what == DEAL else batch_preview.of_rerun(chosen)
     return _look(request, what, found, chosen)
 
 
@@ -118,7 +118,7 @@ def _next(request: HttpRequest, rows: QuerySet[Row]) -> QuerySet[Row]:
 
 
 def _look(
-    request: HttpRequest, what: str, found: Look, chosen: Sequence[RuleRun | EventLog]
+    request: HttpRequest, what: str, found: BatchPreview, chosen: Sequence[RuleRun | EventLog]
 ) -> HttpResponse:
     goes_on = found.more and takes_all(request)
     return render(
@@ -130,15 +130,15 @@ def _look(
         number=len(found.done),
         lists=lists(found),
         waiting=found.waiting,
-        chosen=[each.pk for each in chosen[:LINES_AT_ONCE]],
-        at_once=LINES_AT_ONCE,
+        chosen=[each.pk for each in chosen[:MAX_LINES]],
+        at_once=MAX_LINES,
         back=request.get_full_path(),
         action=_action(request.POST) if goes_on else "",
-        after=chosen[LINES_AT_ONCE - 1].pk if goes_on else "",
+        after=chosen[MAX_LINES - 1].pk if goes_on else "",
     )
 
 
-def lists(found: Look) -> list[tuple[Said, list[Line], int]]:
+def lists(found: BatchPreview) -> list[tuple[Said, list[Line], int]]:
     """Return what the preview shows: a heading, its lines, and how many lines more there are."""
     return [
         (say("What will be done"), found.done[:LINES_SHOWN], len(found.done) - LINES_SHOWN),
@@ -157,7 +157,7 @@ def _doing(what: str) -> Page:
 
     @require_POST
     def do(request: HttpRequest) -> HttpResponse:
-        numbers = row_ids(request.POST.get("chosen", "").split(","))[:LINES_AT_ONCE]
+        numbers = row_ids(request.POST.get("chosen", "").split(","))[:MAX_LINES]
         back = way_back(request)
         events = EventLog.objects.filter(pk__in=numbers).order_by("received_at", "pk")
         runs = RuleRun.objects.filter(pk__in=numbers).order_by("received_at", "pk")
@@ -169,12 +169,14 @@ def _doing(what: str) -> Page:
                 else review.mark_reviewed(events, by=by)
             )
             return _marked(request, what, number, back)
-        batch = begin(request, TITLES[what]())
+        batch = new_batch(request, TITLES[what]())
         if what == RERUN:
             came = rerun.rerun(events, batch=batch)
-            return done(request, batch, came.left, came.sentence(), back)
+            return start_and_show(request, batch, came.left, came.sentence(), back)
         queued, left = retry_by_hand.retry(runs, anyway=what == ANYWAY, batch=batch)
-        return done(request, batch, left, retry_by_hand.retried_sentence(queued, left), back)
+        return start_and_show(
+            request, batch, left, retry_by_hand.retried_sentence(queued, left), back
+        )
 
     return Page(f"many/{what}/", f"many-{what}", do, PERMISSIONS[what])
 
@@ -195,12 +197,12 @@ def _marked(request: HttpRequest, what: str, number: int, back: str) -> HttpResp
     )
 
 
-def begin(request: HttpRequest, title: str) -> Batch:
+def new_batch(request: HttpRequest, title: str) -> Batch:
     """Return a batch, not saved, for the actions that will be queued."""
     return Batch(title=title, started_by=name_of(request)[:150])
 
 
-def done(
+def start_and_show(
     request: HttpRequest, batch: Batch, left: dict[str, int], sentence: str, back: str = ""
 ) -> HttpResponse:
     """Have the workers carry out the batch, and show its progress. `sentence` says what was done.
@@ -249,7 +251,7 @@ def _rule_of(batch: Batch) -> str:
 
 
 def _can_be_undone(batch: Batch) -> bool:
-    return bool(batch.new_ids) and not all(each.why_not for each in undo_batch.look(batch))
+    return bool(batch.new_ids) and not all(each.why_not for each in undo_batch.preview(batch))
 
 
 PAGES = [

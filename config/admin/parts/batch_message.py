@@ -24,7 +24,7 @@ def say_queued(request: HttpRequest, sentence: str, batch: Batch) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class BatchMessage:
     """The batch that a message follows, its progress, and the page that tells more."""
 
     batch: Batch
@@ -42,11 +42,11 @@ class Followed:
         return self.progress.is_over and bool(self.progress.number_failed)
 
 
-def of(message: Message, *, back: str) -> Followed | None:
+def read(message: Message, *, back: str) -> BatchMessage | None:
     """Return what the message follows; None if nothing, or if the batch is not kept any more."""
     tag = message.extra_tags or ""
     batch = row_in(Batch.objects.all(), tag.removeprefix(BATCH)) if tag.startswith(BATCH) else None
     if batch is None:
         return None
     page = f"{reverse('admin:batch')}?{urlencode({'number': batch.pk, BACK: back})}"
-    return Followed(batch, batches.progress(batch), page)
+    return BatchMessage(batch, batches.progress(batch), page)

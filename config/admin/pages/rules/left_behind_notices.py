@@ -8,19 +8,19 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages.rules import given_by_rule, keeping, refunded
-from events.reports.behind_all_rules import BehindAll
 from events.reports.dashboard import format_count
+from events.reports.left_behind_summary import LeftBehindSummary
 from events.reports.refunded import Refunded
 from integrations.sentences import Said, joined, say_count
 from rules.models import Rule
 
 
-def in_one_sentence(behind: BehindAll, refunds: Sequence[Refunded] = ()) -> Said | str:
+def in_one_sentence(behind: LeftBehindSummary, refunds: Sequence[Refunded] = ()) -> Said | str:
     """Return how many buyers have what no rule gives, and how many were refunded; "" for none."""
     return joined([_of_rules(behind), refunded.in_words(refunds)])
 
 
-def _of_rules(behind: BehindAll) -> Said | str:
+def _of_rules(behind: LeftBehindSummary) -> Said | str:
     if not behind.customers:
         return ""
     return say_count(
@@ -33,7 +33,7 @@ def _of_rules(behind: BehindAll) -> Said | str:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Notice:
     """What a page says about the buyers of a rule. None: of deleted rules, or refunded buyers.
 
     `page` moves them; posting `grants` to it, with the button `keep`, lets them keep what they
@@ -49,20 +49,20 @@ class Told:
 
 
 def by_rule(
-    request: HttpRequest, behind: BehindAll, refunds: Sequence[Refunded] = ()
-) -> list[Told]:
+    request: HttpRequest, behind: LeftBehindSummary, refunds: Sequence[Refunded] = ()
+) -> list[Notice]:
     """Return a line for each rule, one for all deleted rules, and one for refunded buyers.
 
     The last two have no `rule`. A person who may not move the buyers gets no links.
     """
     may_move, back = allowed(request, given_by_rule.PERMISSION), request.get_full_path()
     page = reverse("admin:refunded") if may_move else ""
-    of_refunds = [Told(None, refunded.in_words(refunds), page)] if refunds else []
+    of_refunds = [Notice(None, refunded.in_words(refunds), page)] if refunds else []
     if not may_move:
-        told = [Told(each.rule, given_by_rule.in_words(each)) for each in behind.told]
+        told = [Notice(each.rule, given_by_rule.in_words(each)) for each in behind.told]
         return [*told, *of_refunds]
     told = [
-        Told(
+        Notice(
             each.rule,
             given_by_rule.in_words(each),
             given_by_rule.address(each.rule.pk, back=back)
