@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from events.access.ledger import Sale
 from events.deciding import revocations
-from events.execution import rerun, rule_history
+from events.execution import gone_destinations, rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
 from events.reports import backfill
 from events.reports.batch_preview import Line
@@ -92,6 +92,12 @@ class LeftBehind:
         """The names of the courses and bundles of these grants."""
         return [*dict.fromkeys(grant.name for grant in self.grants)]
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether Thinkific has none of these courses any more. Takes one query."""
+        places = {(grant.integration_id, grant.target) for grant in self.grants}
+        return len(gone_destinations.among(places)) == len(places)
+
 
 def left_behind(number: int) -> LeftBehind:
     """Return the purchases left behind by the rule with this ID, also a deleted one.
@@ -127,12 +133,8 @@ def kept(number: int, products: Collection[int]) -> list[RuleRun]:
 
 def kept_of(event: int) -> RuleRun | None:
     """Return the newest action for this event whose access a person lets the buyer keep."""
-    return (
-        runs_with_open_access()
-        .filter(grant__kept_at__isnull=False, event=event)
-        .order_by("-pk")
-        .first()
-    )
+    runs = runs_with_open_access().filter(grant__kept_at__isnull=False, event=event)
+    return runs.order_by("-pk").first()
 
 
 def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
@@ -251,11 +253,8 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     out.
     """
     runs = giving_runs().filter(customer=customer, grant__state=Grant.State.ACTIVE)
-    gave = list(
-        runs.select_related("event__product", "rule__destination", "grant").order_by(
-            "-received_at", "-pk"
-        )
-    )
+    runs = runs.select_related("event__product", "rule__destination", "grant")
+    gave = list(runs.order_by("-received_at", "-pk"))
     elsewhere = [
         run
         for run in gave

@@ -8,6 +8,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from events.deciding import revocations
+from events.execution import gone_destinations
 from events.models import EventLog
 from events.reports import open_access
 from events.reports.left_behind import MAX_RUNS
@@ -52,7 +53,7 @@ _PLACE_FIELDS = (
     "destination__kind",
     "destination__external_id",
 )
-# The ID of an action, the fields of `_Given`, then the action's event and what it gave.
+# The ID of an action, the fields of `_Given`, then the action's event.
 _FACTS = (
     "pk",
     "grant",
@@ -61,10 +62,10 @@ _FACTS = (
     "grant__customer",
     "grant__name",
     "event__product",
-    "event__marketplace",
-    "event__trigger",
     "integration",
     "target",
+    "event__marketplace",
+    "event__trigger",
 )
 
 
@@ -74,7 +75,7 @@ class LeftBehindByRule:
 
     `courses` are the names of what they have, `products` the IDs of what they bought, `grants` the
     IDs of what they have by it; `taken_back` is how many were refunded or canceled since. With
-    `more` there may be others.
+    `is_gone` Thinkific has none of these courses any more, with `more` there may be others.
     """
 
     rule: Rule | None
@@ -83,6 +84,7 @@ class LeftBehindByRule:
     products: Sequence[int]
     grants: Sequence[int]
     taken_back: int
+    is_gone: bool
     more: bool
 
 
@@ -109,6 +111,8 @@ class _Given:
     customer: int
     course: str
     product: int | None
+    site: int
+    target: str
 
 
 def summarize() -> LeftBehindSummary:
@@ -127,9 +131,10 @@ def summarize() -> LeftBehindSummary:
     rules = Rule.objects.with_names().in_bulk(numbers) if numbers else {}
     bought = EventLog.objects.filter(pk__in={given.event for given in found})
     ended = revocations.later_endings(bought.only(*revocations.READ)) if found else {}
+    gone = gone_destinations.among({(given.site, given.target) for given in found})
     shown = {number: of_rule[number] for number in (None, *numbers) if number in of_rule}
     told = [
-        _told(rules.get(number), given, ended, more=more)
+        _told(rules.get(number), given, ended, gone, more=more)
         for number, given in shown.items()
         if number is None or number in rules
     ]
@@ -190,25 +195,36 @@ def _with_buyers(places: Sequence[Place]) -> list[_Given]:
     runs = open_access.giving_runs().filter(grant__in=grants).order_by()
     found: dict[int, _Given] = {}
     due: set[int] = set()
-    for _, *facts, account, trigger, site, target in sorted(runs.values_list(*_FACTS)):
+    for _, *facts, account, trigger in sorted(runs.values_list(*_FACTS)):
         given = _Given(*facts)
         found[given.grant] = given
         # A global rule fits by the account, any other rule by the product alone.
         fits = ((given.product, None), (None, account))
-        if any((*each, site, target, trigger) in giving_back for each in fits):
+        if any((*each, given.site, given.target, trigger) in giving_back for each in fits):
             due.add(given.grant)
     return [given for given in found.values() if given.grant not in due]
 
 
 def _told(
-    rule: Rule | None, found: Sequence[_Given], ended: Container[int], *, more: bool
+    rule: Rule | None,
+    found: Sequence[_Given],
+    ended: Container[int],
+    gone: Container[tuple[int, str]],
+    *,
+    more: bool,
 ) -> LeftBehindByRule:
     courses = dict.fromkeys(each.course for each in found)
     products = dict.fromkeys(each.product for each in found if each.product)
     taken_back = _customers([each for each in found if each.event in ended])
-    grants = [each.grant for each in found]
     return LeftBehindByRule(
-        rule, _customers(found), [*courses], [*products], grants, taken_back, more
+        rule,
+        _customers(found),
+        [*courses],
+        [*products],
+        [each.grant for each in found],
+        taken_back,
+        all((each.site, each.target) in gone for each in found),
+        more,
     )
 
 

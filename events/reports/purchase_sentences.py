@@ -114,7 +114,9 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
         )
     else:
         text = say("The rule that gave {old}{order} gives {new} now.", **facts)
-    return Sentence(QUIET, text, Code.RULE_CHANGED, enroll=run.event_id)
+    text = joined([text, say("Enrolling this buyer gives {new}, and {old} stays open.", **facts)])
+    move = f"rule={run.rule_id}" if run.rule_id else f"product={run.event.product_id or 0}"
+    return Sentence(QUIET, text, Code.RULE_CHANGED, enroll=run.event_id, move=move)
 
 
 def facts_of(event: EventLog) -> dict[str, object]:

@@ -25,7 +25,14 @@ from events.reports import backlog, coverage, promise, review
 from events.reports.backlog import WaitingCounts
 from events.reports.dashboard import EventCounts
 from integrations import rate_limit
-from integrations.models import AuditEntry, CallBudget, Destination, Integration, ThinkificUser
+from integrations.models import (
+    AuditEntry,
+    CallBudget,
+    Customer,
+    Destination,
+    Integration,
+    ThinkificUser,
+)
 from rules import changing, undoing
 from rules.models import Rule
 from tests.support import factories
@@ -409,7 +416,7 @@ def test_who_has_only_the_course_of_a_deleted_rule_is_not_called_in(shop: World)
     assert "See who" not in text
 
 
-@pytest.mark.parametrize("bound", ["MOST", "MOST_PLACES"])
+@pytest.mark.parametrize("bound", ["MAX_RUNS", "MOST_PLACES"])
 def test_what_is_more_than_is_looked_at_is_said_to_be_more(shop: World, monkeypatch, bound):
     for number, product in enumerate((78, 79), 2):
         shop.rule("product_purchased", GIVES, shop.course("Inside"), product=str(product))
@@ -611,10 +618,28 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     changing.point_to([rule], shop.course("Faces"), on=False)
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     assert BEHIND in text
-    assert "1 buyer got Course Two through this rule, and keeps it. See who" in text
+    assert "1 buyer got Course Two through this rule, and keeps it. See and move them" in text
+    assert "Let 1 buyer keep it" in text
+    customer = reverse("admin:integrations_customer_change", args=[Customer.objects.get().pk])
+    page = signed_in(roles.SUPPORT).get(customer).content.decode()
+    where = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
+    assert f'<a href="{where}">Move this buyer instead</a>' in page
     assert promised(shop) == (BEHIND, [])
     changing.point_to([rule], Destination.objects.get(name="Course Two"), on=False)
     assert promised(shop) == ("The one buyer of this week is in.", [])
+
+
+def test_nobody_is_said_to_keep_a_course_that_thinkific_no_longer_has(shop: World):
+    rule = Rule.objects.get()
+    buy(shop, 1)
+    shop.settle()
+    changing.point_to([rule], shop.course("Faces"), on=False)
+    Destination.objects.filter(name="Course Two").update(gone_at=timezone.now())
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    told = "Thinkific no longer has Course Two, which 1 buyer got through this rule."
+    assert f"{told} See and move them" in text
+    assert "keep it" not in text
+    assert told in str(given_by_rule.sentence(rule.pk))
 
 
 def test_that_rules_which_give_nothing_to_buyers_were_deleted_is_nothing_to_be_told(shop: World):

@@ -1,6 +1,6 @@
 """Who has access by a rule, or by what it gave before it was changed or deleted; moving them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from urllib.parse import urlencode
 
@@ -106,6 +106,8 @@ def _who_keeps_it(found: LeftBehind | LeftBehindByRule) -> Said:
         "courses": listed([*map(brief, found.courses)], COURSES_NAMED),
         "more": "+" if found.more else "",
     }
+    if found.is_gone:
+        return _whose_course_is_gone(found, values)
     if found.rule is None:
         return say_count(
             found.customers,
@@ -117,6 +119,25 @@ def _who_keeps_it(found: LeftBehind | LeftBehindByRule) -> Said:
         found.customers,
         "1 buyer got {courses} through this rule, and keeps it.",
         "{number}{more} buyers got {courses} through this rule, and keep it.",
+        **values,
+    )
+
+
+def _whose_course_is_gone(
+    found: LeftBehind | LeftBehindByRule, values: Mapping[str, object]
+) -> Said:
+    if found.rule is None:
+        return say_count(
+            found.customers,
+            "Thinkific no longer has {courses}, which 1 buyer got through a deleted rule.",
+            "Thinkific no longer has {courses}, which {number}{more} buyers got through a deleted "
+            "rule.",
+            **values,
+        )
+    return say_count(
+        found.customers,
+        "Thinkific no longer has {courses}, which 1 buyer got through this rule.",
+        "Thinkific no longer has {courses}, which {number}{more} buyers got through this rule.",
         **values,
     )
 

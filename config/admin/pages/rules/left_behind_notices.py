@@ -38,7 +38,7 @@ class Notice:
 
     `page` moves them; posting `grants` to it, with the button `keep`, lets them keep what they
     have. All three are empty for a person who may not do that. There is no button either if there
-    may be more buyers, because the page may show others first.
+    may be more buyers, because the page may show others first, or if nothing is left to keep.
     """
 
     rule: Rule | None
@@ -69,7 +69,7 @@ def by_rule(
             if each.rule
             else given_by_rule.address_of(each.products, back=back),
             each.grants,
-            "" if each.more else keeping.let_keep(each.customers),
+            "" if each.more or each.is_gone else keeping.let_keep(each.customers),
         )
         for each in behind.told
     ]
