@@ -162,6 +162,13 @@ def test_an_odd_address_leads_to_the_customers(support, customer):
     assert said(answer) == ["This customer is not there any more."]
 
 
+def test_the_only_course_of_a_customer_is_chosen_already_when_it_is_ended(support, place):
+    friend = Customer.objects.create(email="friend@example.com")
+    fill_in(support, "give-access", friend, destination=course().pk)
+    page = support.get(reverse("admin:end-access"), {"customer": friend.pk}).content.decode()
+    assert re.search(r'name="holding"[^>]* checked', page)
+
+
 def test_access_is_ended_by_choosing_among_what_the_customer_has(support, dana):
     fill_in(support, "give-access", dana, destination=course().pk)
     page = support.get(reverse("admin:end-access"), {"customer": dana.pk})

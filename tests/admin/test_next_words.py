@@ -1,11 +1,14 @@
 """What pages say where there is nothing yet, and which way goes on from there."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
 from events.models import Batch
+from integrations.models import Product
 from integrations.sentences import say
 from tests.support.pages import signed_in, words
 from tests.support.shop import Shop
@@ -35,6 +38,14 @@ def test_the_page_of_added_rules_leads_to_the_next_step_until_all_is_set_up(shop
     assert "The next step of your setup: " in words(page)
     link = f'<a class="button primary" href="{reverse("admin:index")}#checklist">'
     assert link in page.content.decode()
+
+
+def test_buyers_who_wait_come_before_the_next_step_of_the_setup(shop, manager):
+    shop.sell("10_product")
+    rule = shop.rule(product=str(Product.objects.get().external_id))
+    page = manager.get(reverse("admin:new-rule-added"), {"rule": rule.pk}).content.decode()
+    assert re.search(r'class="button small primary" href="[^"]*">See and enroll them', page)
+    assert page.count(" primary") == 1
 
 
 def test_no_page_asks_to_press_a_button_that_it_does_not_have(shop, manager, settings):

@@ -148,6 +148,8 @@ class EndForm(ByHandForm):
         field = self.fields["holding"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [(each.key, _described(each)) for each in holdings.of_customer(customer)]
+        if len(field.choices) == 1:
+            field.initial = field.choices[0][0]
         self.none = "" if field.choices else NO_ACCESS
 
     def do(self, author: Author) -> str:

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from config.admin.menu import allowed
 from config.admin.pages.integrations.integration_messages import say_refreshed
 from config.admin.pages.rules import given_by_rule, left_over, rule_parts
 from config.admin.pages.rules.earlier_offer import lacking
@@ -136,6 +137,7 @@ def added(request: HttpRequest) -> HttpResponse:
     numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
     made = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
     before = backfill.preview(*made)
+    may_run = allowed(request, "events.rerun_eventlog")
     by_product: dict[int | None, list[Rule]] = {}
     for rule in made:
         by_product.setdefault(rule.product_id, []).append(rule)
@@ -146,6 +148,8 @@ def added(request: HttpRequest) -> HttpResponse:
         title=say_count(len(made), "Rule added", "{number} rules added"),
         products=[_together(rules, before) for rules in by_product.values()],
         more=before.more,
+        # The button of this rule is the primary one: buyers come before the setup.
+        first=next((rule.pk for rule in made if may_run and before.of(rule).customers), None),
         kept_by_deleted=given_by_rule.of_deleted_rules(request, products),
         left_over=left_over.of_rules(request, made),
         next_step=_next_step(),
