@@ -85,7 +85,8 @@ def describe(customer: Customer) -> AccessReport:
         owed=[each for each in nothing if not (each.pk in {*back, *had} or _is_undone(each))],
         besides=dict.fromkeys([*(run.event for run in besides), *filter(_is_undone, nothing)]),
     )
-    targets = tuple(each.target for each, _ in told if each.held)
+    has = [each for each, sentence in told if each.held and sentence.code != Code.GONE]
+    targets = tuple(each.target for each in has)
     lines += map(why.besides, passed_on)
     return AccessReport(tuple(lines), reply, template.language, targets)
 

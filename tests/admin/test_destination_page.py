@@ -177,6 +177,7 @@ def test_a_student_of_a_course_that_is_gone_is_not_told_to_sign_in(world: World,
     assert f"{student.first_name} cannot open Course Two: it is gone from Thinkific." in told
     assert f'href="{address(course)}">See the course' in shown.content.decode()
     assert "sorting out your access to Course Two" in told
+    assert "1 order · no course now" in told
     assert "Forgot password" not in told
 
 
