@@ -24,7 +24,7 @@ class SimilarNames:
                 self._by_word[word].append(key)
 
     def most_like(self, name: str) -> list[str]:
-        """Return the keys of the most similar names (at most MOST), or [] if none is similar."""
+        """Return the keys of similar names, the most similar first, at most MAX_GUESSES."""
         wanted = _words(name)
         shared = Counter(key for word in wanted for key in self._by_word.get(word, ()))
         score = {

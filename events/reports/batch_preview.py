@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class BatchPreview:
-    """The first LINES_AT_ONCE of what was chosen; `more` says whether there are others.
+    """The first MAX_LINES of what was chosen; `more` says whether there are others.
 
     `waiting` are the actions of lines that are left out. They may wait for an integration.
     """

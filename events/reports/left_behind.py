@@ -64,8 +64,8 @@ class LeftBehindPurchase:
 class LeftBehind:
     """The purchases left behind by one rule, newest first, or by deleted rules (None).
 
-    With `more` there are over MOST. `still` are the newest actions that gave somebody what a rule
-    gives now as well.
+    With `more` there are over MAX_RUNS. `still` are the newest actions that gave somebody what a
+    rule gives now as well.
     """
 
     rule: Rule | None
@@ -201,7 +201,7 @@ def with_what_stays(found: LeftBehind) -> LeftBehind:
 
 
 def _gave(number: int) -> list[RuleRun]:
-    """Return the rule's actions whose access is open, at most about MOST + 1.
+    """Return the rule's actions whose access is open, at most about MAX_RUNS + 1.
 
     Those whose access no rule gives now come first.
     """

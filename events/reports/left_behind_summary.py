@@ -92,7 +92,7 @@ class LeftBehindByRule:
 class LeftBehindSummary:
     """Buyers left behind by all rules: `told` has the deleted rules, and up to MOST_RULES others.
 
-    `grants` are the IDs of the grants they have, up to MOST. With `more` there are others.
+    `grants` are the IDs of the grants they have, up to MAX_RUNS. With `more` there are others.
     """
 
     told: Sequence[LeftBehindByRule] = ()
@@ -175,7 +175,7 @@ def _given_by_none(held: set[Place]) -> list[Place]:
 
 
 def _with_buyers(places: Sequence[Place]) -> list[_Given]:
-    """Return what buyers have at these places, at most MOST + 1.
+    """Return what buyers have at these places, at most MAX_RUNS + 1.
 
     What a rule still gives for the event that gave it, such as a recovered payment, is left out.
     """

@@ -26,7 +26,7 @@ def support() -> Client:
 @pytest.fixture(autouse=True)
 def _three_at_once(monkeypatch) -> None:
     for module in (batch_preview, pages):
-        monkeypatch.setattr(module, "LINES_AT_ONCE", 3)
+        monkeypatch.setattr(module, "MAX_LINES", 3)
 
 
 def failed(number: int) -> list[RuleRun]:

@@ -69,7 +69,7 @@ class Filter:
 
 
 def of_products(numbers: Iterable[int]) -> Filter:
-    """Return a filter for these products; beyond MOST, the last ones."""
+    """Return a filter for these products; beyond MAX_PRODUCTS, the last ones."""
     return Filter(only=tuple(numbers)[-MAX_PRODUCTS:])
 
 

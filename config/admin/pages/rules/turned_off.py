@@ -36,7 +36,7 @@ class TurnedOffProduct:
 
 @dataclass(frozen=True, slots=True)
 class TurnedOff:
-    """The oldest MOST of these products, and in `products` how many there are in all."""
+    """The oldest MAX_PRODUCTS of these products, and in `products` how many there are in all."""
 
     told: Sequence[TurnedOffProduct] = ()
     products: int = 0
