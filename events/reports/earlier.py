@@ -62,7 +62,8 @@ def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[E
 
     An event is left out if another rule, perhaps one deleted since, gave the same, unless a person
     took that back. Only rules that are on and give access count; if they are more than MAX_RULES,
-    nothing is found. The order is as in `gave_nothing`, and events that a person has dealt with are left out.
+    nothing is found. The order is as in `gave_nothing`, and events that a person has dealt with
+    are left out.
     """
     offered = [rule for rule in rules if rule.enabled and rule.spec.gives_access]
     if not offered or len(offered) > MAX_RULES:
