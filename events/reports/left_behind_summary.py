@@ -209,7 +209,7 @@ def _told(
     rule: Rule | None,
     found: Sequence[_Given],
     ended: Container[int],
-    gone: Container[tuple[int, str]],
+    gone: Container[tuple[int | None, str]],
     *,
     more: bool,
 ) -> LeftBehindByRule:
