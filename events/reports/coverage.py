@@ -18,7 +18,7 @@ from rules.facts import RuleFacts
 from rules.models import Rule
 from rules.triggers import Trigger
 
-# SamCart fires Canceled for delinquent subscriptions too, so a rule for that covers both.
+# SamCart also fires Canceled for delinquent subscriptions.
 ENDINGS = (*pairing.ENDS, Trigger.SUBSCRIPTION_DELINQUENT)
 COVERED_BY = {Trigger.SUBSCRIPTION_DELINQUENT: Trigger.SUBSCRIPTION_CANCELED}
 # For more products than this, the rules and sales of all products are read.
@@ -38,10 +38,10 @@ class State(StrEnum):
 class Judged:
     """A product, or an account's global rules (None), and whether it needs a person.
 
-    `holes` are the triggers on which a recommended rule is missing. `without_access` counts the
-    buyers who are owed access and those who paid lately and were given nothing, `paid_for_nothing`
-    only the latter. `sales` counts the sales within `promise.LATELY`, and is only looked up if it
-    gives nothing. `left_over` holds the IDs of its rules about what is not given any more.
+    `holes` are the triggers on which a recommended rule is missing. `without_access` counts buyers
+    who are owed access or paid lately and were given nothing, `paid_for_nothing` only the latter.
+    `sales` within `promise.LATELY` are only looked up if it gives nothing. `left_over` holds the
+    IDs of its rules about what is not given any more.
     """
 
     marketplace: Marketplace
@@ -67,9 +67,8 @@ class Judged:
 
     @property
     def needs_a_person(self) -> bool:
-        return bool(
-            self.holes or self.without_access or self.gives_nothing_to_buyers or self.left_over
-        )
+        gaps = self.holes or self.without_access or self.gives_nothing_to_buyers
+        return bool(gaps or self.left_over)
 
 
 @dataclass(frozen=True)

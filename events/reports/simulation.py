@@ -22,7 +22,7 @@ from integrations.models import (
     ThinkificUser,
 )
 from integrations.samcart.parser import normalize_email
-from integrations.sentences import joined, say
+from integrations.sentences import Said, joined, say
 from rules import engine
 from rules.actions import PlannedCall
 from rules.models import Rule
@@ -129,22 +129,8 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
         and ThinkificUser.objects.filter(integration=site, customer=customer).exists()
     )
     fields = FieldMapping.objects.values_for(site, event.custom_fields) if event else {}
-    if not site.enabled:
-        notes.append(say("{site} is turned off: it would wait until it is turned on.", site=site))
-    elif site.denied:
-        notes.append(
-            say(
-                "{site} denies access (its plan has no API access, or the key lacks a permission): "
-                "it would wait until that is put right.",
-                site=site,
-            )
-        )
-    elif site.connection == Integration.Connection.REFUSED:
-        notes.append(
-            say("The key of {site} is rejected: it would wait until another is entered.", site=site)
-        )
-    elif rate_limit.blocked_for(site.pk)[1] > 0:
-        notes.append(say("{site} is paused: it would wait until the pause is over.", site=site))
+    if waits := _why_site_waits(site):
+        notes.append(waits)
     if rule.destination and rule.is_gone and spec.gives_access:
         again = say("It would be asked again, and fail if that is still so.")
         notes.append(joined([rule.destination.missing, again]))
@@ -154,6 +140,25 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
         notes.append(say("What SamCart sent is not kept any more, so nothing could be sent."))
     calls = spec.planned_calls(known=known, fills_fields=bool(fields), site=site.site)
     return PlannedRun(rule, calls, notes)
+
+
+def _why_site_waits(site: Integration) -> Said | None:
+    """Say why nothing would be sent to this site now; None if nothing keeps it."""
+    if not site.enabled:
+        return say("{site} is turned off: it would wait until it is turned on.", site=site)
+    if site.denied:
+        return say(
+            "{site} denies access (its plan has no API access, or the key lacks a permission): "
+            "it would wait until that is put right.",
+            site=site,
+        )
+    if site.connection == Integration.Connection.REFUSED:
+        return say(
+            "The key of {site} is rejected: it would wait until another is entered.", site=site
+        )
+    if rate_limit.blocked_for(site.pk)[1] > 0:
+        return say("{site} is paused: it would wait until the pause is over.", site=site)
+    return None
 
 
 def _student(rule: Rule, event: EventLog) -> tuple[Customer | None, list[str]]:

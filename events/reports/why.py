@@ -174,11 +174,8 @@ def _corrected(about: Standing) -> Said | None:
     kind, _, number = wrong.target.partition(":")
     same = Destination.objects.filter(integration=wrong.integration_id, kind=kind, by_hand=False)
     if same.filter(external_id=number).exists():  # Thinkific had it once
-        return say(
-            "On {moment} it was chosen in place of {course}.",
-            course=wrong.name,
-            moment=format_time(day),
-        )
+        facts = {"course": wrong.name, "moment": format_time(day)}
+        return say("On {moment} it was chosen in place of {course}.", **facts)
     number = about.target.partition(":")[2]
     return say(
         "Its number was corrected to {number} on {moment}.", number=number, moment=format_time(day)

@@ -87,9 +87,8 @@ def show(request: HttpRequest) -> TemplateResponse:
         request,
         "admin/index.html",
         title=say("Overview"),
-        **_beginning(facts, kept, path),
+        **_beginning(request, facts, kept, path),
         **_setting_up(request, path, sites),
-        since_last_visit=others_changes.since_last_visit(request),
         problems=[(each, sentences.sentence(each)) for each in problems],
         **_figures(facts, _period(request), in_line),
         **_integrations(sites),
@@ -122,15 +121,17 @@ def _never_sent(
 
 
 def _beginning(
+    request: HttpRequest,
     facts: overview_headline.Facts,
     kept: promise.Promise,
     path: checklist.Path | None,
 ) -> dict[str, Any]:
-    """Return whether there is more to see than what to set up, and the headline if so."""
+    """Return whether there is more to see than what to set up, the headline, and who did what."""
     has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
     only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
     headline = _headline(facts, kept) if has_begun or not only_path else None
-    return {"facts": facts, "has_begun": has_begun, "headline": headline}
+    since = others_changes.since_last_visit(request)
+    return {"facts": facts, "has_begun": has_begun, "headline": headline, "since_last_visit": since}
 
 
 def _period(request: HttpRequest) -> days.Period:
