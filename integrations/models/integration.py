@@ -91,7 +91,12 @@ class Integration(models.Model):
     def never_connected(self) -> bool:
         """Return whether nothing was ever read from the site, so its address may still be wrong."""
         connected = self.connection == self.Connection.CONNECTED
-        return not (connected or self.refreshed_at or self.thinkific_users.exists())
+        return not (connected or self.refreshed_at or self._has_students)
+
+    @cached_property
+    def _has_students(self) -> bool:
+        """Whether any student was ever seen. Cached, because a page asks in several places."""
+        return self.pk is not None and self.thinkific_users.exists()
 
     def last_status(self) -> int | None:
         """Return the HTTP status of the last call, or None if there was no call or no answer."""
@@ -107,7 +112,8 @@ class Integration(models.Model):
 
         Cached, because a page asks for it in several places.
         """
-        if self.connection != self.Connection.REFUSED or self.app != self.App.THINKIFIC:
+        refused = self.connection == self.Connection.REFUSED and self.app == self.App.THINKIFIC
+        if not refused or self.pk is None:
             return None
         refusals = self.api_calls.filter(status__in=(401, 403)).order_by("-pk")
         return refusals.values_list("status", flat=True).first()

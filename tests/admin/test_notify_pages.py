@@ -169,7 +169,8 @@ def test_another_address_ends_the_pause_of_the_old_one(manager, crm, receiver):
 def test_what_is_off_waits_and_goes_on_when_it_is_on_again(manager, world, crm, receiver):
     world.notify_rule("product_purchased", crm)
     (text,) = said(save(manager, crm, url=crm.url, enabled=None))
-    assert "nothing is sent to the receiver until you turn it on again" in text
+    assert "It is off: nothing is sent to the receiver, and nothing is lost." in text
+    assert "Its actions wait until you turn it on." in text
     world.sell()
     assert [run.status for run in world.settle()] == ["waiting"]
     (text,) = said(save(manager, crm, url=crm.url))

@@ -238,9 +238,9 @@ def test_what_needs_a_person_stands_before_what_is_left_to_set_up(place):
     page = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     sections = [
         "Needs you",
+        "Integrations that need you",
         "Paid, nothing given",
         "Never sent by SamCart",
-        "Integrations that need you",
         "To set up",
         "Actions done and failed, by day",
     ]

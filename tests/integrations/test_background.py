@@ -99,7 +99,10 @@ def test_several_sites_are_read_side_by_side(world, sandbox):
     ("fault", "said"),
     [
         (Fault("status", status=401), "Thinkific does not know this site, or rejects this key"),
-        (Fault("status", status=403, times=3), "That takes a Thinkific plan of Grow or higher."),
+        (
+            Fault("status", status=403, times=3),
+            "the school's plan has no API access (it takes Grow or higher)",
+        ),
         (
             Fault("status", status=403),
             "Thinkific refused this one request, although the key works.",

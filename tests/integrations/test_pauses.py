@@ -82,12 +82,16 @@ def test_a_rejected_key_pauses_the_site_and_counts_no_attempt(world, status):
     stored = [queued.again(run) for run in made]
     assert [(run.status, run.attempts) for run in stored] == [("waiting", 0)] * 3
     says = {401: "does not accept the key", 403: "denies access"}[status]
+    waits = {
+        401: "Waits because the API key of Art Academy does not work. Edit the integration; then "
+        "this goes on by itself.",
+        403: "Waits because Art Academy denies access: its Thinkific plan has no API access (it "
+        "takes Grow or higher), or the key lacks a permission. Put that right in Thinkific; then "
+        "this goes on by itself.",
+    }[status]
     assert says in stored[0].message
     for run in stored:
-        assert wait_reasons.reason(run) == (
-            "Waits because the API key of Art Academy does not work. "
-            "Edit the integration; then this goes on by itself."
-        )
+        assert wait_reasons.reason(run) == waits
     assert stored[0].event.status == "waiting"
     assert _connection(world) == "refused"
     _assert_paused(world, "key", 600, within=5)

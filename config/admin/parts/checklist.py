@@ -75,7 +75,7 @@ def tasks(
     )
     samcart = reverse("admin:samcart")
     connected = any(site.connection == Integration.Connection.CONNECTED for site in schools)
-    rules = Rule.objects.filter(enabled=True, action__in=actions.giving_access())
+    rules = (rule for part in places for found in part.values() for rule in found)
     return [
         _connect(schools, first, connected=connected),
         _welcome_emails(schools, first),
@@ -87,7 +87,7 @@ def tasks(
         ),
         Task(
             say("Make a rule that enrolls"),
-            rules.exists(),
+            any(rule.enabled and rule.spec.gives_access for rule in rules),
             reverse("admin:new-rule"),
             say("New rule"),
         ),
