@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -368,10 +369,10 @@ def test_what_was_retried_before_a_request_died_is_in_its_batch_and_wakes_a_work
     first, last = (queued.run(course, status="failed", order=str(order)) for order in (1, 2))
     record = audit.record
 
-    def die(act: Act, about: RuleRun) -> None:
+    def die(act: Act, about: RuleRun, **values: Any) -> None:
         if about == last:
             raise RuntimeError("The server was stopped.")
-        record(act, about)
+        record(act, about, **values)
 
     monkeypatch.setattr(audit, "record", die)
     with pytest.raises(RuntimeError):
