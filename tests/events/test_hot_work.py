@@ -44,6 +44,7 @@ def test_the_overview_asks_no_more_of_a_long_history_and_walks_through_none_of_i
     world.sell("10_product", customer__email="first@example.com", order__id=3)
     world.settle()
     world.sell("10_product", customer__email="third@example.com", order__id=4)
+    owner.get(reverse("admin:index"))  # the first visit makes the person's row
     with CaptureQueriesContext(connection) as young:
         owner.get(reverse("admin:index"))
     past.fill(EVENTS)
