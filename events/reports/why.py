@@ -241,10 +241,10 @@ def _never_given(name: str, about: Standing, done_to: batches.Done) -> Sentence:
             **facts,
         )
         return Sentence(QUIET, text, Code.BARRED, run=run.pk if run else None)
-    if run is None or not done:  # it was dismissed, or nothing had to end
+    if run is None or not done:  # it was dismissed, or nothing had to end; Thinkific was not asked
         ends = run is not None and run.spec.ends_access
         text = (
-            say("{name} has no access to {course}.", **facts)
+            say("{name}: no access to {course} was ended.", **facts)
             if ends
             else say("{name}: {course} was not given.", **facts)
         )

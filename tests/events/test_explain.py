@@ -206,12 +206,12 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (
         unknown_purchase,
         "not_given",
-        "Dana has no access to Course One\\. Admit knows no purchase of order 1183, so nothing had",
+        "Dana: no access to Course One was ended\\. Admit knows no purchase of order 1183, so",
     ),
     (
         gave_nothing,
         "not_given",
-        "Dana has no access to Course One\\. This purchase gave no access to Course One, so",
+        "Dana: no access to Course One was ended\\. This purchase gave no access to Course One, so",
     ),
     (refunded_twice, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
     (refunded_while_it_waits, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
