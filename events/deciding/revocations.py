@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 
 from django.utils.translation import gettext_lazy as _
 
-from events.models import EventLog
+from events.models import EventLog, Grant
 from integrations.sentences import DAY, Said, Text, format_day, say
 from rules.triggers import Trigger
 
@@ -29,6 +29,9 @@ GIVING_BACK = {
     Trigger.SUBSCRIPTION_RECOVERED,
     Trigger.SUBSCRIPTION_RESTARTED,
 }
+
+# The triggers by which a refunded or canceled purchase may be paid for again: see `is_paid_again`.
+PAYING_AGAIN = {*GIVING_BACK, Trigger.SUBSCRIPTION_CHARGED}
 
 # The fields of an event that `later_endings` reads.
 READ = (
@@ -60,9 +63,7 @@ def later_endings(
     if customers:
         since = min(each.received_at for each in asked)
         later = EventLog.objects.filter(customer__in=customers, received_at__gte=since)
-        later = later.of_triggers(*by, *GIVING_BACK, Trigger.SUBSCRIPTION_CHARGED).order_by(
-            "received_at", "pk"
-        )
+        later = later.of_triggers(*by, *PAYING_AGAIN).order_by("received_at", "pk")
         for event in later.only(*READ):
             of_customer[event.customer_id].append(event)
     found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}
@@ -91,19 +92,25 @@ def _ended(event: EventLog, others: list[EventLog]) -> EventLog | None:
 def _gives_back(event: EventLog, ending: EventLog, other: EventLog) -> bool:
     """Whether `other` pays for the product again, or takes the `ending` back.
 
-    If the product was deleted, only what is about the same purchase counts. An order that is sent
-    again after its refund is no other sale; a renewal, which may have the same ID, is one.
+    If the product was deleted, only what is about the same purchase counts.
     """
     by_product = event.product_id is not None
     same = other.product_id == event.product_id if by_product else _about_the_same(event, other)
-    if not same:
-        return False
-    if other.trigger == Trigger.SUBSCRIPTION_CHARGED:
+    return same and is_paid_again(event, ending, other)
+
+
+def is_paid_again(purchase: EventLog | Grant, ending: EventLog, later: EventLog) -> bool:
+    """Whether `later`, an event about this purchase or its product, takes the `ending` back.
+
+    An order that is sent again after its refund is no other sale; a renewal, which may have the
+    same ID, is one. A payment of its subscription takes a refund back, but no cancellation.
+    """
+    if later.trigger == Trigger.SUBSCRIPTION_CHARGED:
         return ending.trigger == Trigger.PRODUCT_REFUNDED
-    if other.trigger != Trigger.PRODUCT_PURCHASED or not event.order_id:
-        return other.trigger in GIVING_BACK
-    ordered_since = other.ordered_at is not None and other.ordered_at > ending.received_at
-    return other.order_id != event.order_id or ordered_since
+    if later.trigger != Trigger.PRODUCT_PURCHASED or not purchase.order_id:
+        return later.trigger in GIVING_BACK
+    ordered_since = later.ordered_at is not None and later.ordered_at > ending.received_at
+    return later.order_id != purchase.order_id or ordered_since
 
 
 def _about_the_same(event: EventLog, other: EventLog) -> bool:

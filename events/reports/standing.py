@@ -244,7 +244,7 @@ def _runs(customer: Customer) -> list[RuleRun]:
 
 
 def taken_back(grants: Sequence[Grant]) -> dict[int, EventLog]:
-    """Return {grant ID: its refund or cancellation} for grants that are still active."""
+    """Return {grant ID: its refund or cancellation} for active grants not paid for again since."""
     of_purchase: dict[tuple[str, str], list[Grant]] = defaultdict(list)
     for row in grants:
         for name in _names(row) if row.is_active else ():
@@ -253,16 +253,22 @@ def taken_back(grants: Sequence[Grant]) -> dict[int, EventLog]:
         Q(order_id__in={number for kind, number in of_purchase if kind == "order"})
         | Q(subscription_id__in={number for kind, number in of_purchase if kind == "subscription"})
     ).exclude(status=EventLog.Status.REPEAT)
-    events = events.of_triggers(*revocations.ENDING, *revocations.GIVING_BACK)
+    events = events.of_triggers(*revocations.ENDING, *revocations.PAYING_AGAIN)
     events = events.order_by("received_at", "pk").defer("verdicts", "custom_fields", "reason")
     found: dict[int, EventLog] = {}
     for event in events if of_purchase else ():
-        for row in (row for name in _names(event) for row in of_purchase.get(name, ())):
-            if event.received_at > row.decided_at and Sale.of(event).is_same(Sale.of(row)):
-                if event.trigger in revocations.ENDING:
-                    found[row.pk] = event
-                else:
-                    found.pop(row.pk, None)
+        ends = event.trigger in revocations.ENDING
+        # By ID, because most events name the order and the subscription.
+        near = {row.pk: row for name in _names(event) for row in of_purchase.get(name, ())}
+        for pk, row in near.items():
+            if event.received_at <= row.decided_at or not (ends or pk in found):
+                continue
+            if not Sale.of(event).is_same(Sale.of(row)):
+                continue
+            if ends:
+                found[pk] = event
+            elif revocations.is_paid_again(row, found[pk], event):
+                del found[pk]
     return found
 
 

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from events.access.ledger import Sale
+from events.deciding import revocations
 from events.models import Grant
 from events.reports import standing
 from integrations.models import Customer, Integration, Marketplace
@@ -66,3 +67,28 @@ def test_an_order_is_never_taken_for_a_subscription_of_that_number(names):
     assert standing.taken_back([grant]) == {}
     event(grant.customer, at=1, trigger="product_refunded", order="7", subscription_id="7")
     assert set(standing.taken_back([grant])) == {grant.pk}
+
+
+SENT_AGAIN = {"ordered_at": START - timedelta(days=2)}
+SOLD_AGAIN = {"ordered_at": START + timedelta(days=1)}
+
+
+@pytest.mark.parametrize(
+    ("ending", "later", "facts", "taken_back"),
+    [
+        ("product_refunded", "product_purchased", SENT_AGAIN, True),
+        ("product_refunded", "product_purchased", SOLD_AGAIN, False),
+        ("product_refunded", "subscription_charged", {}, False),
+        ("subscription_canceled", "subscription_charged", {}, True),
+        ("subscription_canceled", "subscription_restarted", {}, False),
+    ],
+)
+def test_what_pays_for_it_again_is_the_same_for_a_grant_as_for_an_event(
+    ending, later, facts, taken_back
+):
+    grant = bought(1, order_id="7", subscription_id="s7")
+    purchase = event(grant.customer, order="7", subscription_id="s7")
+    event(grant.customer, at=1, trigger=ending, order="7", subscription_id="s7")
+    event(grant.customer, at=2, trigger=later, order="7", subscription_id="s7", **facts)
+    assert bool(standing.taken_back([grant])) is taken_back
+    assert bool(revocations.later_endings([purchase])) is taken_back
