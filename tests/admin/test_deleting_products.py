@@ -10,6 +10,8 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import EventLog, Grant
+from integrations import audit
+from integrations.audit import Act
 from integrations.models import AuditEntry, Marketplace, Product
 from rules import pairing
 from rules.models import Rule
@@ -256,3 +258,21 @@ def test_who_may_not_add_products_brings_none_back(manager, unsold):
     assert manager.post(undo_all(of_rule())).status_code == 403
     assert not Product.objects.exists()
     assert not Rule.objects.exists()
+
+
+def test_who_may_not_add_products_brings_none_back_by_undoing_a_rules_move_to_another(
+    manager, world
+):
+    rule = world.rule("product_purchased", GIVES, world.course("Ink"), product="77")
+    old = rule.product
+    before = audit.values(rule)
+    rule.product = Product.objects.named(world.marketplace.pk, "product", "78", "")
+    rule.save()
+    audit.record_change(Act.RULE_CHANGED, rule, before)
+    moved = AuditEntry.objects.latest("pk")
+    manager.post(delete_page(old), {"post": "yes"})
+    assert not Product.objects.filter(external_id="77").exists()
+    Permission.objects.get(codename="add_product").group_set.clear()
+    assert press(manager, moved, "undo").status_code == 403
+    assert manager.post(undo_all(moved)).status_code == 403
+    assert not Product.objects.filter(external_id="77").exists()

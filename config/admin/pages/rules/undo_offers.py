@@ -31,7 +31,7 @@ NEEDED = {
 }
 ADDS_PRODUCTS = "integrations.add_product"
 # The acts that bring products back if these are gone.
-RESTORES = {Act.RULE_DELETED, Act.PRODUCT_DELETED}
+RESTORES = {Act.RULE_CHANGED, Act.RULE_DELETED, Act.PRODUCT_DELETED}
 # The parameter of an address that has the number of an entry of the step to undo.
 UNDOES = "undoes"
 
