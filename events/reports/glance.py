@@ -13,6 +13,7 @@ from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from events.execution import gone_destinations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
 from events.reports import backfill, pending_endings, standing
@@ -90,9 +91,11 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
         numbers
     )
     last = _last_purchases(numbers)
+    gone = gone_destinations.among({(site, target) for _, site, target in open_})
     targets: dict[int, list[Place]] = defaultdict(list)
     for place in open_:
-        targets[place[0]].append(place)
+        if place[1:] not in gone:
+            targets[place[0]].append(place)
     return {
         each: Glance(
             [target for _, _, target in targets[each]],

@@ -64,6 +64,13 @@ def test_a_refund_leaves_nothing(world, course):
     assert line().startswith("1 order · no course now · ")
 
 
+def test_a_course_that_is_gone_from_thinkific_is_no_course_that_anybody_has(world, course):
+    buy(world)
+    Destination.objects.update(gone_at=timezone.now())
+    assert (seen().names, seen().targets, seen().not_in) == ([], [], False)
+    assert "no course now" in line()
+
+
 def test_who_paid_and_got_nothing_is_not_in(world):
     buy(world)
     assert (seen().names, seen().not_in) == ([], True)
