@@ -190,10 +190,11 @@ class Decisions:
         """
         if not Sale.of(event).is_named:
             return False
-        to_end = {(run.integration_id, run.target) for run in runs if run.spec.ends_access}
+        ends = [self._change(event, run) for run in runs if run.spec.ends_access]
         rows = [row for row in self._book.of(event) if row.opened_at]
         return not rows or any(
-            row.is_active and (row.integration_id, row.target) not in to_end for row in rows
+            row.is_active and not any(each.is_of(row) or each.includes(row) for each in ends)
+            for row in rows
         )
 
     def unclear(self, event: EventLog, run: RuleRun) -> str:

@@ -195,6 +195,17 @@ def test_what_an_action_of_the_refund_is_to_end_is_not_told_twice(world, ink):
     assert refunded.refunded_with_access() == []
 
 
+def test_a_course_that_the_ending_of_its_bundle_is_to_end_is_not_told_of(world, ink):
+    ends = "expire_bundle_enrollment"
+    world.rule("product_refunded", ends, world.bundle(ink), product=SOLD, delay_days=3)
+    sell(world, 0)
+    sell(world, 0, "20_product")
+    assert RuleRun.objects.latest("pk").is_pending
+    assert Grant.objects.active().get().name == "Ink"
+    assert not EventLog.objects.latest("pk").left_open
+    assert refunded.refunded_with_access() == []
+
+
 def test_a_refund_that_a_person_must_release_first_is_not_told_of(world, ink, settings):
     settings.ENDINGS_AN_HOUR = 1
     world.rule("product_refunded", ENDS, ink, product=SOLD)
