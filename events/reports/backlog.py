@@ -157,11 +157,6 @@ def _time(minutes: int) -> Said:
     return say_count(hours // 24, "1 day", "{number} days")
 
 
-def counted_sentence(runs: int) -> Said:
-    """Return text like "37 waiting actions" or "10,000+ waiting actions"."""
-    return say_count(runs, "1 waiting action", "{number} waiting actions", number=capped(runs))
-
-
 def capped(number: int) -> Said | int:
     """Return a count for a sentence: 37, or "10,000+" from MAX_COUNT on."""
     return say("{number}+", number=MAX_COUNT) if number >= MAX_COUNT else number

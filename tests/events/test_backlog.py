@@ -78,21 +78,13 @@ def test_nothing_is_counted_past_the_bound(course, monkeypatch, django_assert_nu
     with django_assert_num_queries(1) as seen:
         assert backlog.waiting(course.integration) == 2
     assert "LIMIT 2" in seen[0]["sql"]
-    assert backlog.counted_sentence(2) == "2+ waiting actions"
+    assert backlog.capped(2) == "2+"
 
 
 def test_where_no_integration_keeps_anything_that_is_not_counted(course, django_assert_num_queries):
     queued.run(course)
     with django_assert_num_queries(5):
         assert backlog.waiting_counts(Integration.objects.all()) == backlog.WaitingCounts(1)
-
-
-@pytest.mark.parametrize(
-    ("runs", "said"),
-    [(1, "1 waiting action"), (37, "37 waiting actions"), (9_999, "9,999 waiting actions")],
-)
-def test_a_number_is_told_with_its_noun(runs, said):
-    assert backlog.counted_sentence(runs) == said
 
 
 def test_what_waits_goes_on_with_a_wake_up(db, settings):
