@@ -22,7 +22,7 @@ LONGEST_STEP = timedelta(minutes=10)
 class Step:
     """What one step did to rules, and what has become of it.
 
-    `still_standing` are the entries that can be undone. Of the other rules, `there` exist and
+    `left` are those of the entries that can be undone. Of the other rules, `there` exist and
     `gone` do not.
     """
 

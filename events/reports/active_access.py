@@ -39,7 +39,7 @@ def exists_at(integration: Integration) -> bool:
 def holders_by_rule(rules: Collection[int]) -> list[tuple[int, int]]:
     """Return (rule ID, customer ID) for each buyer who still has what one of these rules gave.
 
-    Takes one query. The earliest come first; at most MOST_OF_SEVERAL + 1 pairs.
+    Takes one query. The earliest come first; at most MAX_HOLDERS + 1 pairs.
     """
     pairs = runs_with_open_access().filter(rule__in=rules).values_list("rule", "grant__customer")
     first = pairs.annotate(first=Min("pk")).order_by("first")[: MAX_HOLDERS + 1]

@@ -24,6 +24,8 @@ from integrations.sentences import MINUTE, format_day, say
 MAX_CHOICES = 50
 # How many entries beyond a page's end are searched for the rest of a line.
 MOST_OF_A_LINE = 1000
+# How many of these are read at once.
+READ_AT_ONCE = 50
 # For entries without a step: one Save may write several within this time.
 ONE_STEP = timedelta(seconds=2)
 # The choice of the filter What for all that happens at sign-in.
@@ -137,12 +139,12 @@ class ChangesList(RowList):
 def _alike(entry: AuditEntry, neighbors: QuerySet[AuditEntry]) -> list[Any]:
     """Return the neighbors, the nearest first, that may belong to the entry's line."""
     found: list[Any] = []
-    for start in range(0, MOST_OF_A_LINE, MAX_CHOICES):
-        for other in neighbors[start : start + MAX_CHOICES]:
+    for start in range(0, MOST_OF_A_LINE, READ_AT_ONCE):
+        for other in neighbors[start : start + READ_AT_ONCE]:
             if not _is_alike(found[-1] if found else entry, other):
                 return found
             found.append(other)
-        if len(found) < start + MAX_CHOICES:
+        if len(found) < start + READ_AT_ONCE:
             break
     return found
 
