@@ -137,7 +137,7 @@ def _time_columns() -> set[tuple[str, str]]:
         (model._meta.db_table, connection.ops.quote_name(field.column))
         for model in apps.get_models(include_auto_created=True)
         for field in model._meta.concrete_fields
-        if isinstance(field, DateTimeField)
+        if isinstance(field, DateTimeField) and field.column
     }
 
 
