@@ -61,7 +61,8 @@ def refunded_with_access(*, kept: bool = False) -> list[Refunded]:
     alone = {grant.pk for grant in grants} - _given_besides(grants)
     runs = (
         open_access.runs_with_open_access()
-        .filter(grant__in=alone)
+        # A move to another address is no purchase, though its action gave the same again.
+        .filter(grant__in=alone, event__by_hand="")
         .select_related(
             "rule",
             "event__product",

@@ -18,7 +18,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry, Destination, Marketplace, Product
 from rules import pairing
 from rules.models import Rule
-from tests.support import browsing, factories
+from tests.support import browsing, factories, fitting
 from tests.support.pages import errors, plain, said, signed_in, words
 from tests.support.queued import event
 from tests.support.shop import Shop
@@ -513,6 +513,19 @@ def test_ten_products_are_set_up_with_thirteen_clicks(walk: Page):
             assert rule.destination.name.split()[0] == bought.name.split()[0]
     assert pressed(walk) == 13
     expect(walk.get_by_text("lack")).to_have_count(0)
+
+
+@pytest.mark.browser
+def test_a_trigger_that_another_one_covers_fits_the_list(walk: Page):
+    for sold in Product.objects.all():
+        course = Destination.objects.get(name__startswith=sold.name.split()[0])
+        about = {"product": sold, "marketplace": sold.marketplace, "destination": course}
+        factories.RuleFactory.create(**about)
+        ends = {"trigger": "subscription_canceled", "action": "expire_course_enrollment"}
+        factories.RuleFactory.create(**about, **ends)
+    walk.locator(".menu-side").get_by_role("link", name="Coverage").click()
+    expect(walk.get_by_text("(by Subscription Canceled)").first).to_be_visible()
+    assert not fitting.misfits(walk, (768, 1024, 1280, 1440))
 
 
 @pytest.mark.browser

@@ -11,9 +11,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from config.staff import roles
+from events.access import by_hand
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.reports import refunded
-from integrations.models import AuditEntry, Destination
+from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule
 from tests.support.pages import said, signed_in, words
 from tests.support.samcart import changed
@@ -103,6 +104,29 @@ def test_the_page_offers_the_rule_that_ends_it_next_time(manager, world, still_i
     assert "is refunded, end the customer's access to Ink on Art Academy." in filled_in
     world.rule("product_refunded", ENDS, still_in, product=SOLD)
     assert "New rule: a refund" not in words(manager.get(reverse(PAGE)))
+
+
+def test_the_page_leads_to_the_rule_that_would_end_it_and_is_off(manager, world, still_in):
+    rule = world.rule("product_refunded", ENDS, still_in, product=SOLD, enabled=False)
+    page = manager.get(reverse(PAGE)).content.decode()
+    (address,) = re.findall(r'href="([^"]+)">Turn on the rule: ', page)
+    assert address == reverse("admin:rules_rule_change", args=[rule.pk])
+    assert "New rule: a refund" not in page
+
+
+def test_who_was_moved_to_another_address_before_the_refund_is_told_of(manager, world, ink):
+    sell(world, 0)
+    by_hand.move(
+        Customer.objects.get(), "right@example.com", by_hand.Author("Sam", "Typed wrongly")
+    )
+    world.settle()
+    sell(world, 0, "20_product")
+    (found,) = refunded.refunded_with_access()
+    assert found.event.order_id == "1180"
+    assert found.grants[0].customer.email == "right@example.com"
+    manager.post(reverse(PAGE), {"chosen": found.event.pk})
+    world.settle()
+    assert not world.access("right@example.com", ink)
 
 
 def test_compare_says_that_these_are_not_compared_and_leads_to_them(manager, still_in):

@@ -70,7 +70,7 @@ class ThinkificForm(forms.ModelForm):
         }
         error_messages = {"name": {"unique": _("There is an integration with this name already.")}}
         help_texts = {
-            "name": _("Any name you like."),
+            "name": _("Any name you like. Your letters to customers are signed with it."),
             "welcome_emails_on": mark_safe(  # noqa: S308 - a text of ours
                 _(
                     "In Thinkific open <strong>Support Your Students &gt; Notifications</strong> "

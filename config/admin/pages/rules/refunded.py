@@ -20,7 +20,7 @@ from events.execution.rerun import Rerun
 from events.models import RuleRun
 from events.reports import refunded
 from events.reports.refunded import Refunded
-from integrations.models import Destination
+from integrations.models import Destination, Product
 from integrations.sentences import Said, say, say_count
 from rules import pairing
 from rules.listing import listed
@@ -93,9 +93,9 @@ def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> Http
 
 
 def _missing_rules(found: Iterable[Refunded]) -> list[tuple[str, Said]]:
-    """Return (address, label) of New rule, filled in, for each refund that ends nothing.
+    """Return (address, label) of the page with the rule that each of these refunds lacked.
 
-    One for each product and course.
+    One for each product and course: New rule, filled in, or the rule itself if it is off.
     """
     runs = {
         (run.event.product_id, run.integration_id, run.target): run
@@ -104,13 +104,13 @@ def _missing_rules(found: Iterable[Refunded]) -> list[tuple[str, Said]]:
     }
     links = []
     for run in runs.values():
-        if (link := _new_rule(run)) is not None:
+        if (link := _rule_for(run)) is not None:
             links.append(link)
     return links
 
 
-def _new_rule(run: RuleRun) -> tuple[str, Said] | None:
-    """Return (address, label) of New rule for what this action gave.
+def _rule_for(run: RuleRun) -> tuple[str, Said] | None:
+    """Return (address, label) of the page of the rule that ends what this action gave.
 
     None if the course or the product is gone, if no rule gives the course any more, or if a rule
     ends it by now.
@@ -126,9 +126,17 @@ def _new_rule(run: RuleRun) -> tuple[str, Said] | None:
     given = any(
         rule.action == run.action and rule.trigger not in pairing.GIVES_BACK for rule in rules
     )
-    ends = (True, Trigger.PRODUCT_REFUNDED.value, run.spec.opposite)
-    if not given or any((rule.enabled, rule.trigger, rule.action) == ends for rule in rules):
+    ends = (Trigger.PRODUCT_REFUNDED.value, run.spec.opposite)
+    ending = [rule for rule in rules if (rule.trigger, rule.action) == ends]
+    if not given or any(rule.enabled for rule in ending):
         return None
+    if ending:
+        text = say("Turn on the rule: {rule}", rule=ending[0].in_words())
+        return reverse("admin:rules_rule_change", args=[ending[0].pk]), text
+    return _new_rule(run, product, course)
+
+
+def _new_rule(run: RuleRun, product: Product, course: Destination) -> tuple[str, Said]:
     asked = {
         "product": product.pk,
         "trigger": Trigger.PRODUCT_REFUNDED.value,
