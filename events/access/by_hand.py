@@ -5,11 +5,11 @@ Like the inbox, a person's act is decided under the deciding lock.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -29,6 +29,7 @@ from rules.actions import ActionSpec, Effect, read_target
 
 ByHand = EventLog.ByHand
 SENTENCE = _("By hand: {action}, {course} on {site}")
+CHANGED_SINCE = _("It was given back or decided on since. Look at the customer again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ def give(
         if until is not None:
             runs.append(_run(event, Effect.ENDS, grant, grant))
             pending.wait_until(runs[-1], until)
-        if known and _days(replaced) == _days(runs[1:]):
+        days = [{each.next_attempt_at for each in ending} for ending in (replaced, runs[1:])]
+        if known and days[0] == days[1]:
             raise ValueError(
                 say("This customer was given {course} by hand before.", course=destination.name)
             )
@@ -129,6 +131,33 @@ def end(customer: Customer, key: str, author: Author, on: date | None = None) ->
         _record(act, first, replaced, run, author)
         wake()
     return event
+
+
+def give_back(ending: RuleRun, author: Author) -> EventLog:
+    """Reopen what a person ended with this action. Refunds and cancellations end it as before.
+
+    Raises ValueError with a sentence if nothing of it is as the person left it.
+    """
+    history.check()
+    with transaction.atomic():
+        lock()
+        grants = list(ended_with([ending]))
+        if ending.customer is None or not grants:
+            raise ValueError(CHANGED_SINCE)
+        event = _event(ByHand.GIVE_BACK, ending.customer, author)
+        for grant in grants:
+            ledger.open_it(grant, ledger.Change.by_hand(grant, event, event.received_at))
+            grant.save(update_fields=[*DECIDED, "seen_at", "kept_at"])
+        giving = RuleRun.objects.bulk_create(_run(event, Effect.GIVES, one, one) for one in grants)
+        _record(Act.ACCESS_GIVEN, grants[0], [], giving[0], author)
+        wake()
+    return event
+
+
+def ended_with(endings: Iterable[RuleRun]) -> QuerySet[Grant]:
+    """Return the grants that persons ended with these actions, as they left them."""
+    events = {run.event_id for run in endings}
+    return Grant.objects.filter(event__in=events, state=Grant.State.ENDED, because=ledger.BY_HAND)
 
 
 def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:
@@ -209,10 +238,6 @@ def _other_address(customer: Customer, email: str) -> str:
     if address == customer.email:
         raise ValueError(say("This is the address that the customer has already."))
     return address
-
-
-def _days(endings: Iterable[RuleRun]) -> set[datetime | None]:
-    return {run.next_attempt_at for run in endings}
 
 
 def _record(act: Act, about: Grant, old: Sequence[RuleRun], new: RuleRun, author: Author) -> None:

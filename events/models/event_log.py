@@ -52,6 +52,7 @@ class EventLog(models.Model):
     class ByHand(models.TextChoices):
         GIVE = "give", _("Access given by hand")
         END = "end", _("Access ended by hand")
+        GIVE_BACK = "give_back", _("Access given back by hand")
         # A person changed the last day of access given by hand, or the day of an ending by hand.
         GIVE_DAY = "give_day", _("Last day changed by hand")
         END_DAY = "end_day", _("Last day changed by hand")

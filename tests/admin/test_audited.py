@@ -194,6 +194,12 @@ def _end_access(here: Place) -> None:
     here.post("end-access", customer=here.customer.pk, holding=held.key, reason="No more.")
 
 
+def _give_back(here: Place) -> None:
+    _end_access(here)
+    run = RuleRun.objects.latest("pk")
+    here.post("give-back", customer=here.customer.pk, run=run.pk, reason="A mistake.")
+
+
 def _change_last_day(here: Place) -> None:
     days = [timezone.localdate() + timedelta(days=number) for number in (5, 9)]
     gift = {"customer": here.customer.pk, "destination": here.course.pk, "reason": "A gift."}
@@ -414,6 +420,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "refunded": (Act.BUYERS_ENDED, _refunded),
     "give-access": (Act.ACCESS_GIVEN, _give_access),
     "end-access": (Act.ACCESS_ENDED, _end_access),
+    "give-back": (Act.ACCESS_GIVEN, _give_back),
     "change-last-day": (Act.LAST_DAY_CHANGED, _change_last_day),
     "move-access": (Act.ACCESS_MOVED, _move_access),
     "enter-order": (Act.ORDER_ENTERED, _enter_order),

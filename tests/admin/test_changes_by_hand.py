@@ -4,6 +4,7 @@ import html
 import re
 from datetime import date, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.test import Client
@@ -19,7 +20,7 @@ from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import YEAR, format_day
 from integrations.thinkific import catalog
 from tests.support import factories
-from tests.support.pages import signed_in, words
+from tests.support.pages import said, signed_in, words
 from tests.support.world import World
 
 # Only the words are looked at; what is kept, test_audit.py tries on each database.
@@ -165,9 +166,13 @@ def test_a_corrected_number_tells_the_old_one_and_the_new_one(world, manager):
     assert "Watercolor, number 987654 Watercolor, number 876543" in page
 
 
+def html_of(page: Any) -> str:
+    text: str = page.content.decode()
+    return text
+
+
 def give_back(page: Any) -> list[str]:
-    text = page.content.decode()
-    return re.findall(r'<a href="([^"]+)" class="button[^"]*">Give it back<', text)
+    return re.findall(r'<a href="([^"]+)" class="button[^"]*">Give it back<', html_of(page))
 
 
 @pytest.mark.parametrize("how", ["ended_now", "access_ended"])
@@ -188,12 +193,57 @@ def test_what_a_person_ended_is_given_back_from_its_line_until_the_customer_has_
     page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
     (address,) = give_back(manager.get(reverse(CHANGES)))
     assert give_back(manager.get(page)) == [address]
-    form = manager.get(html.unescape(address)).context["form"]
-    assert form.customer == dana
-    assert manager.get(html.unescape(address)).context["chosen"] == course
-    by_hand.give(dana, course, MIA)
+    assert "This opens Ink on Art Academy again, as if nobody had ended it" in words(
+        manager.get(html.unescape(address))
+    )
+    done = manager.post(html.unescape(address), sent(address, "By mistake"), follow=True)
+    assert said(done) == ["Ink is given to dana@example.com now."]
+    world.settle()
+    assert world.access("dana@example.com", course)
     for each in (reverse(CHANGES), page):
         assert give_back(manager.get(each)) == []
+    again = manager.post(html.unescape(address), sent(address, "Pressed twice"))
+    assert "It was given back or decided on since." in words(again)
+
+
+def sent(address: str, reason: str) -> dict[str, str]:
+    """What the form of this address sends."""
+    asked = parse_qs(urlsplit(html.unescape(address)).query)
+    return {name: value for name, (value,) in asked.items()} | {"reason": reason}
+
+
+def test_a_purchase_that_is_given_back_is_ended_by_its_refund(world, manager, course):
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.rule("product_refunded", "expire_course_enrollment", course)
+    world.sell("10_product")
+    world.settle()
+    buyer = Customer.objects.get()
+    end(buyer)
+    world.settle()
+    assert not world.access(buyer.email, course)
+    (address,) = give_back(manager.get(reverse(CHANGES)))
+    manager.post(html.unescape(address), sent(address, "By mistake"))
+    world.settle()
+    assert world.access(buyer.email, course)
+    world.sell("20_product")
+    world.settle()
+    assert not world.access(buyer.email, course)
+
+
+def test_what_a_rule_ended_can_only_be_given_by_hand(world, manager, course):
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.rule("product_refunded", "expire_course_enrollment", course, delay_days=3)
+    world.sell("10_product")
+    world.settle()
+    world.sell("20_product")
+    world.settle()
+    delayed.bring_forward(RuleRun.objects.delayed().get(), by="Mia")
+    delayed.decide_due()
+    world.settle()
+    page = manager.get(reverse(CHANGES))
+    assert give_back(page) == []
+    (address,) = re.findall(r'<a href="([^"]+)" class="button[^"]*">Give access<', html_of(page))
+    assert manager.get(html.unescape(address)).context["chosen"] == course
 
 
 def test_a_customer_is_a_link_while_admit_knows_the_customer(world, manager, dana, course):

@@ -13,6 +13,7 @@ from config.admin.pages.customers.by_hand_forms import (
     EVERY,
     FORMS,
     ByHandForm,
+    GiveBackForm,
     GiveForm,
     LastDayForm,
 )
@@ -21,7 +22,7 @@ from config.admin.pages.customers.give_to_anyone import GiveToAnyoneForm
 from config.admin.pages.integrations import integration_messages
 from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
-from events.access.by_hand import Author
+from events.access.by_hand import Author, ended_with
 from events.access.ledger import Judgment
 from events.models import Grant, RuleRun
 from integrations import app_registry
@@ -164,9 +165,10 @@ def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
 def links_to_give_back(
     request: HttpRequest, numbers: Collection[int]
 ) -> dict[int, tuple[str, str, str]]:
-    """Return links to the form that gives again what these runs ended, by the run's number.
+    """Return links to the form that gives back what these runs ended, by the run's number.
 
-    What the customer has again and what is gone from Thinkific is left out. Takes three queries.
+    What a rule ended can only be given by hand. What the customer has again and what is gone from
+    Thinkific is left out. Takes four queries.
     """
     if not numbers or not allowed(request, PERMISSION):
         return {}
@@ -180,11 +182,16 @@ def links_to_give_back(
     there: dict[tuple[int | None, str, int], int] = {
         (each.integration_id, each.kind, each.external_id): each.pk for each in known
     }
+    by_persons = set(ended_with(runs).values_list("event", flat=True))
     return {
         run.pk: _link(
+            GiveBackForm, {"customer": run.customer_id, "run": run.pk}, say("Give it back")
+        )
+        if run.event_id in by_persons
+        else _link(
             GiveForm,
             {"customer": run.customer_id, "destination": there[targets[run.pk]]},
-            say("Give it back"),
+            say("Give access"),
         )
         for run in runs
         if targets[run.pk] in there and (run.customer_id, run.integration_id, run.target) not in has

@@ -158,6 +158,35 @@ class EndForm(ByHandForm):
         return sentences.ended_by_hand(event)
 
 
+class GiveBackForm(ByHandForm):
+    """What a person ended is given back; `run` is the action that ended it."""
+
+    title, name = _("Give it back"), "give-back"
+
+    run = forms.CharField(widget=forms.HiddenInput)
+    field_order = ("reason",)
+
+    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
+        super().__init__(data, customer=customer, asked=asked)
+        by_persons = RuleRun.objects.filter(customer=customer, event__trigger=None)
+        self.ending = row_in(
+            by_persons.select_related("integration"), (data or asked or {}).get("run")
+        )
+        if self.ending is None or not by_hand.ended_with([self.ending]).exists():
+            self.none = by_hand.CHANGED_SINCE
+            return
+        self.lead = say(
+            "This opens {course} on {site} again, as if nobody had ended it. If a purchase gave "
+            "it, a later refund or cancellation ends it.",
+            course=badges.brief(self.ending.destination_name),
+            site=self.ending.integration,
+        )
+
+    def do(self, author: Author) -> str:
+        assert self.ending is not None
+        return sentences.given_by_hand(by_hand.give_back(self.ending, author))
+
+
 class LastDayForm(ByHandForm):
     """Another last day for access that a person gave until a day, or ends on one.
 
@@ -254,4 +283,4 @@ def _described(holding: holdings.Holding) -> Said:
 
 # The forms that a customer's page offers, and all forms.
 FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm, NoteForm)
-EVERY: tuple[type[ByHandForm], ...] = (*FORMS, LastDayForm)
+EVERY: tuple[type[ByHandForm], ...] = (*FORMS, GiveBackForm, LastDayForm)
