@@ -221,6 +221,16 @@ def test_a_purchase_that_gave_nothing_is_dealt_with(support):
     ]
 
 
+def test_who_may_not_add_a_rule_reads_whom_to_ask_and_what_helps_until_then(support, place):
+    Rule.objects.filter(product=None).delete()
+    sold = place.sell("1048004", 8)
+    place.world.settle()
+    page = support.get(reverse("admin:integrations_customer_change", args=[sold.customer.pk]))
+    assert "no rule gives anything for it. Ask a manager to add the rule." in words(page)
+    give = f"{reverse('admin:give-access')}?customer={sold.customer.pk}"
+    assert f'you can <a href="{give}">give access</a> by hand.' in page.content.decode()
+
+
 def test_a_purchase_whose_rule_is_off_leads_to_it_instead_of_to_a_new_one(place):
     manager = signed_in(roles.MANAGER)
     course = place.world.course("Present")
@@ -449,6 +459,7 @@ def test_who_is_not_found_is_said_with_addresses_that_look_alike(support):
     text = words(support.get(reverse(CUSTOMERS), {"q": "dana.whitfeld@example.com"}))
     assert "Nothing received for dana.whitfeld@example.com." in text
     assert "Did you mean dana.whitfield@example.com" in text
+    assert "mistyped address, open that customer and press Move to another e-mail." in text
     assert "placed after SamCart got Admit's address" in text
 
 

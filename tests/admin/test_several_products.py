@@ -48,6 +48,12 @@ def stored() -> set[tuple[str, str]]:
     return set(Product.objects.values_list("name", "external_id"))
 
 
+def test_new_rule_leads_to_several_products_as_well_as_to_one(manager):
+    factories.DestinationFactory.create()
+    shown = manager.get(reverse("admin:new-rule")).content.decode()
+    assert f'href="{reverse(PAGE)}">Add several products</a>' in shown
+
+
 @pytest.mark.parametrize(
     ("line", "name", "external_id"),
     [
