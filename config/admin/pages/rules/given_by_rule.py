@@ -65,10 +65,16 @@ def with_link(found: LeftBehind, page: str) -> SafeString | None:
     """Return the sentence about these buyers, with a link to `page`; None if there are none."""
     if not found.rows:
         return None
-    moves = any(row.gives for row in found.rows)
-    label = say("See and move them") if moves else say("See them and end it")
-    link = format_html('<a class="button primary small" href="{}">{}</a>', page, label)
+    link = format_html('<a class="button primary small" href="{}">{}</a>', page, _label(found))
     return format_html("{} {}", in_words(found), link)
+
+
+def _label(found: LeftBehind) -> Said:
+    """Return the label of the link to the page: it says what can be done there."""
+    if found.rule is not None and not found.rule.enabled:
+        return say("See who")  # they can be moved once the rule is on
+    moves = any(row.gives for row in found.rows)
+    return say("See and move them") if moves else say("See them and end it")
 
 
 def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
