@@ -47,6 +47,17 @@ def save(client: Client, rule: Rule, course: str, **more: Any) -> Any:
     return client.post(page_of(rule), sent, follow=True)
 
 
+def test_the_last_run_of_a_rule_that_gave_another_course_names_it(manager, world, rule):
+    world.sell(product__id=77)
+    world.settle()
+    pages = (reverse("admin:rules_rule_changelist"), page_of(rule.product))
+    for page in pages:
+        assert "still for" not in words(manager.get(page))
+    save(manager, rule, "Faces")
+    for page in pages:
+        assert "still for Ink" in words(manager.get(page))
+
+
 def ending() -> Rule:
     return Rule.objects.get(trigger="product_refunded")
 
@@ -128,9 +139,10 @@ def test_what_a_global_rule_still_gives_is_not_said_to_be_left(manager, world, r
 def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, world, rule):
     world.sell(product__id=77)
     world.settle()
-    message = said(save(manager, rule, "Faces"))[0]
+    saved, message = said(save(manager, rule, "Faces"))
+    assert "changed successfully" in saved
     buyers = "1 buyer got Ink through this rule, and keeps it."
-    assert message == f"1 other rule still names Ink. {buyers} See both"
+    assert message == f"1 other rule still names Ink. {buyers} See the product"
     for _ in range(2):
         text = words(manager.get(page_of(Product.objects.get())))
         assert f"{buyers} See and move them" in text

@@ -188,6 +188,7 @@ class ChangesAdmin(ReadOnly):
             text = say("Not undone. {why}", why=error)
             self.message_user(request, text, messages.WARNING)
             return None
+        self.message_user(request, _undone(entry, rule))
         if entry.act == Act.RULE_DELETED:
             rule_history.give_back(rule)
             if found := undo_offers.same_step_offer(entry):
@@ -195,7 +196,6 @@ class ChangesAdmin(ReadOnly):
                 self.message_user(request, format_html("{} {}", found[0], link), messages.WARNING)
         if given := given_by_rule.sentence(int(entry.number)):
             self.message_user(request, given, messages.WARNING)
-        self.message_user(request, _undone(entry, rule))
         back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
         if earlier := earlier_offer.sentence(request, [rule], back):
             self.message_user(request, earlier)
