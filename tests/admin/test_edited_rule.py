@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from config.admin.pages.rules import given_by_rule, given_parts
 from config.staff import roles
 from events.models import RuleRun
 from integrations.models import Destination, Product
@@ -256,6 +257,20 @@ def test_after_a_wrong_rule_was_deleted_and_a_right_one_added_its_buyers_are_mov
     assert all(run.rule_sentence.startswith("As the rule was deleted: ") for run in ended)
     assert told not in words(manager.get(page_of(new.product)))
     assert "No buyer still has what a deleted rule gave." in words(manager.get(address))
+
+
+def test_the_page_says_how_many_products_its_address_left_out(manager, world, rule, monkeypatch):
+    new = sold_by_a_deleted_rule(world, rule)
+    assert new.product is not None
+    assert "not on this page" not in words(
+        manager.get(link_to_move(manager.get(page_of(new.product))))
+    )
+    monkeypatch.setattr(given_parts, "PRODUCTS", 1)
+    cut = given_by_rule.address_of([new.product.pk, 98, 99])
+    text = words(manager.get(cut))
+    assert "2 more products are not on this page." in text
+    assert "the Overview leads to their buyers." in text
+    assert "Move 2 buyers to Faces" in text
 
 
 def test_what_a_deleted_rule_gave_can_be_ended_without_giving_what_another_gives(

@@ -36,6 +36,8 @@ from rules.listing import listed
 from rules.models import Rule
 
 COURSES_NAMED = 3
+# The parameter that says how many products the address leaves out.
+OTHERS = "others"
 PERMISSION = "events.by_hand_grant"
 
 
@@ -153,9 +155,14 @@ def address(rule: int, *, back: str = "") -> str:
     return f"{reverse('admin:given-by-rule')}?{urlencode({'rule': rule} | _way(back))}"
 
 
-def address_of(products: Iterable[int], *, back: str = "") -> str:
-    """Return the address of the page for what deleted rules gave to buyers of these products."""
+def address_of(products: Collection[int], *, back: str = "") -> str:
+    """Return the address of the page for what deleted rules gave to buyers of these products.
+
+    An address has room for the first ones only, and for how many others there are.
+    """
     asked = [("product", str(product)) for product in islice(products, given_parts.PRODUCTS)]
+    if (others := len(products) - len(asked)) > 0:
+        asked.append((OTHERS, str(others)))
     return f"{reverse('admin:given-by-rule')}?{urlencode([*asked, *_way(back).items()])}"
 
 
@@ -187,6 +194,7 @@ def show(request: HttpRequest) -> HttpResponse:
         request,
         "admin/many/given.html",
         **given_parts.context(request, found, kept_runs),
+        other_products=row_id(request.GET.get(OTHERS)) or 0,
         form_action=here,
         back=back,
     )
