@@ -20,7 +20,7 @@ from events.models import RuleRun
 from events.reports import backlog
 from integrations import audit
 from integrations.sentences import say
-from rules import models
+from rules import models, short_sentences
 
 register = template.Library()
 
@@ -43,6 +43,7 @@ register.filter("person", badges.person)
 register.filter("whose", badges.whose)
 register.filter("as_sent", badges.as_sent)
 register.filter("who", audit.shown_who)
+register.filter("in_short", short_sentences.in_short)
 
 
 register.simple_tag(badges.icon, name="icon")
