@@ -83,6 +83,17 @@ def joined(parts: Iterable[object], by: str = " ") -> Said:
     return _made({"all": [_source(part) for part in parts if part], "by": by})
 
 
+def separator(names: Iterable[object]) -> str:
+    """Return what separates these names in a list: a semicolon if one of them has a comma."""
+    return "; " if any(", " in str(name) for name in names) else ", "
+
+
+def separated(names: Iterable[object]) -> Said:
+    """List names: "Ink, Oil" or "Ink, Basics; Oil"."""
+    names = [*names]
+    return joined(names, separator(names))
+
+
 def format_day(day: date, pattern: str = "") -> Said:
     """Write a day: "23 Nov", with the year unless it is this year. A datetime counts as its day.
 

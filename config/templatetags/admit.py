@@ -20,7 +20,7 @@ from events.models import RuleRun
 from events.reports import backlog
 from integrations import audit
 from integrations.sentences import say
-from rules import models
+from rules import models, short_sentences
 
 register = template.Library()
 
@@ -37,11 +37,13 @@ register.filter("switch_badge", badges.switch_badge)
 register.filter("destination", badges.destination)
 register.filter("outside", badges.outside)
 register.filter("rule_line", badges.rule_line)
+register.filter("last_run", badges.last_run)
 register.filter("run_line", badges.run_line)
 register.filter("person", badges.person)
 register.filter("whose", badges.whose)
 register.filter("as_sent", badges.as_sent)
 register.filter("who", audit.shown_who)
+register.filter("in_short", short_sentences.in_short)
 
 
 register.simple_tag(badges.icon, name="icon")

@@ -1,8 +1,9 @@
 """When rules last ran."""
 
 from datetime import UTC, datetime
+from typing import Any
 
-from django.db.models import CharField, OuterRef, QuerySet, Subquery, Value
+from django.db.models import Case, CharField, F, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.functions import Cast, Coalesce, Greatest, NullIf
 
 from events.models import RuleRun
@@ -20,6 +21,8 @@ def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
     It is the latest of three times: when an action of the rule last began, also for an old event;
     when the action of its newest event was carried out; and when it was last run for earlier
     buyers. The last comes from the audit: once that is undone, its actions do not name the rule.
+
+    `last_name`, `last_site` and `last_target` say where the rule led then, for `former_course`.
     """
     runs = RuleRun.objects.filter(rule=OuterRef("pk"))
     began = runs.filter(started_at__isnull=False).order_by("-started_at").values("started_at")
@@ -31,5 +34,26 @@ def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
         number=Cast(OuterRef("pk"), CharField()),
     )
     by_hand = entries.order_by("-pk").values("at")
-    times = [Coalesce(Subquery(each[:1]), _NEVER) for each in (began, by_event, by_hand)]
-    return rules.annotate(last_run=NullIf(Greatest(*times), _NEVER))
+    times = {"began_at": began, "event_at": by_event, "by_hand_at": by_hand}
+    dated = rules.alias(
+        **{name: Coalesce(Subquery(found[:1]), _NEVER) for name, found in times.items()}
+    )
+    fields = {"last_name": "destination_name", "last_site": "integration", "last_target": "target"}
+    led_to = {
+        name: Case(
+            When(by_hand_at__gt=Greatest("began_at", "event_at"), then=None),
+            When(began_at__gt=F("event_at"), then=Subquery(began.values(field)[:1])),
+            default=Subquery(by_event.values(field)[:1]),
+        )
+        for name, field in fields.items()
+    }
+    return dated.annotate(last_run=NullIf(Greatest(*times), _NEVER), **led_to)
+
+
+def former_course(rule: Any) -> str:
+    """Return where the rule led when it last ran, "" if it still leads there or never ran.
+
+    The rule is one of `with_last_run`.
+    """
+    led_to, leads_to = (rule.last_site, rule.last_target), (rule.integration_id, rule.target)
+    return rule.last_name if rule.last_name and led_to != leads_to else ""

@@ -1,7 +1,7 @@
 """Buyers who have what no rule gives any more, of all rules at once. Pages show them unasked."""
 
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
@@ -75,7 +75,8 @@ class LeftBehindByRule:
 
     `courses` are the names of what they have, `products` the IDs of what they bought, `grants` the
     IDs of what they have by it; `taken_back` is how many were refunded or canceled since. With
-    `is_gone` Thinkific has none of these courses any more, with `more` there may be others.
+    `is_gone` Thinkific has none of these courses any more, with `moves` the rule is on and gives
+    some of these buyers another one now, with `more` there may be others.
     """
 
     rule: Rule | None
@@ -85,6 +86,7 @@ class LeftBehindByRule:
     grants: Sequence[int]
     taken_back: int
     is_gone: bool
+    moves: bool
     more: bool
 
 
@@ -129,12 +131,13 @@ def summarize() -> LeftBehindSummary:
         of_rule[given.rule].append(given)
     numbers = sorted(number for number in of_rule if number is not None)[:MOST_RULES]
     rules = Rule.objects.with_names().in_bulk(numbers) if numbers else {}
-    bought = EventLog.objects.filter(pk__in={given.event for given in found})
-    ended = revocations.later_endings(bought.only(*revocations.READ)) if found else {}
+    events = EventLog.objects.filter(pk__in={given.event for given in found})
+    bought = events.only(*revocations.READ).in_bulk() if found else {}
+    ended = revocations.later_endings(bought.values())
     gone = gone_destinations.among({(given.site, given.target) for given in found})
     shown = {number: of_rule[number] for number in (None, *numbers) if number in of_rule}
     told = [
-        _told(rules.get(number), given, ended, gone, more=more)
+        _told(rules.get(number), given, bought, ended, gone, more=more)
         for number, given in shown.items()
         if number is None or number in rules
     ]
@@ -208,6 +211,7 @@ def _with_buyers(places: Sequence[Place]) -> list[_Given]:
 def _told(
     rule: Rule | None,
     found: Sequence[_Given],
+    bought: Mapping[int, EventLog],
     ended: Container[int],
     gone: Container[tuple[int | None, str]],
     *,
@@ -224,8 +228,16 @@ def _told(
         [each.grant for each in found],
         taken_back,
         all((each.site, each.target) in gone for each in found),
+        any(_fits(rule, bought[each.event]) for each in found),
         more,
     )
+
+
+def _fits(rule: Rule | None, event: EventLog) -> bool:
+    """Return whether the rule would give this event something now."""
+    if rule is None or not rule.enabled or not rule.spec.gives_access:
+        return False
+    return rule.trigger == event.trigger and rule.product_id in {None, event.product_id}
 
 
 def _customers(found: Sequence[_Given]) -> int:

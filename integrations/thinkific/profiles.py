@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from integrations.errors import Refused
-from integrations.sentences import say
+from integrations.sentences import say, separated
 from integrations.thinkific.attempt import Person
 
 # Thinkific does not document how long a name may be. A longer one is cut, not refused.
@@ -140,7 +140,7 @@ def not_shown(labels: Iterable[str]) -> str:
     return say(
         "Thinkific said that it took the signup fields ({fields}), but does not show them. "
         "Admit sends them again with this student's next purchase.",
-        fields=", ".join(labels),
+        fields=separated(labels),
     )
 
 
@@ -148,14 +148,14 @@ def not_sent(error: Refused, labels: Iterable[str]) -> str:
     """Return a sentence about signup fields that were not sent, all for the same reason."""
     return say(
         "The signup fields were not sent ({fields}): {message}",
-        fields=", ".join(labels),
+        fields=separated(labels),
         message=error.what,
     )
 
 
 def others_not_sent(labels: Iterable[str]) -> str:
     """Return a sentence about signup fields for which no call was left."""
-    return say("Other signup fields were not sent: {fields}.", fields=", ".join(labels))
+    return say("Other signup fields were not sent: {fields}.", fields=separated(labels))
 
 
 def plain(name: str) -> str:

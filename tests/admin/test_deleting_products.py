@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from config.staff import roles
@@ -276,3 +278,44 @@ def test_who_may_not_add_products_brings_none_back_by_undoing_a_rules_move_to_an
     assert press(manager, moved, "undo").status_code == 403
     assert manager.post(undo_all(moved)).status_code == 403
     assert not Product.objects.filter(external_id="77").exists()
+
+
+def test_who_may_not_add_products_undoes_no_step_that_brings_one_back_by_another_entry(
+    manager, world
+):
+    rules = [
+        world.rule("product_purchased", GIVES, world.course("Ink"), product=number)
+        for number in ("77", "78")
+    ]
+    chosen = {"action": "delete_selected", "_selected_action": [rule.pk for rule in rules]}
+    manager.post(reverse("admin:rules_rule_changelist"), chosen | {"post": "yes"})
+    gone, there = (
+        AuditEntry.objects.get(act=Act.RULE_DELETED, number=str(rule.pk)) for rule in rules
+    )
+    assert rules[0].product is not None
+    manager.post(delete_page(rules[0].product), {"post": "yes"})
+    assert "Undo all 2" in words(manager.get(reverse(CHANGES)))
+    Permission.objects.get(codename="add_product").group_set.clear()
+    assert "Undo all 2" not in words(manager.get(reverse(CHANGES)))
+    for entry in (gone, there):
+        assert manager.post(undo_all(entry)).status_code == 403
+        page = manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk]))
+        assert "Undo all 2" not in words(page)
+    assert not Rule.objects.exists()
+    press(manager, there, "undo")  # its own product is there
+    assert Rule.objects.get().product == rules[1].product
+
+
+def test_the_products_that_a_page_of_changes_would_bring_back_are_looked_up_at_once(manager, world):
+    def look() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            manager.get(reverse(CHANGES))
+        return len(asked)
+
+    Permission.objects.get(codename="add_product").group_set.clear()
+    numbers = []
+    for number in ("77", "78", "79", "80"):
+        delete(manager, with_rules(world, number))
+        look()
+        numbers.append(look())
+    assert numbers[1:] == numbers[1:2] * 3

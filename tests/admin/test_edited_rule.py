@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from config.admin.pages.rules import given_by_rule, given_parts
 from config.staff import roles
 from events.models import RuleRun
 from integrations.models import Destination, Product
@@ -45,6 +46,17 @@ def save(client: Client, rule: Rule, course: str, **more: Any) -> Any:
     sent = {name: getattr(rule, f"{name}_id", None) or getattr(rule, name) for name in names}
     sent |= {"destination": Destination.objects.get(name=course).pk, "enabled": "1"} | more
     return client.post(page_of(rule), sent, follow=True)
+
+
+def test_the_last_run_of_a_rule_that_gave_another_course_names_it(manager, world, rule):
+    world.sell(product__id=77)
+    world.settle()
+    pages = (reverse("admin:rules_rule_changelist"), page_of(rule.product))
+    for page in pages:
+        assert "still for" not in words(manager.get(page))
+    save(manager, rule, "Faces")
+    for page in pages:
+        assert "still for Ink" in words(manager.get(page))
 
 
 def ending() -> Rule:
@@ -128,9 +140,10 @@ def test_what_a_global_rule_still_gives_is_not_said_to_be_left(manager, world, r
 def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, world, rule):
     world.sell(product__id=77)
     world.settle()
-    message = said(save(manager, rule, "Faces"))[0]
+    saved, message = said(save(manager, rule, "Faces"))
+    assert "changed successfully" in saved
     buyers = "1 buyer got Ink through this rule, and keeps it."
-    assert message == f"1 other rule still names Ink. {buyers} See both"
+    assert message == f"1 other rule still names Ink. {buyers} See the product"
     for _ in range(2):
         text = words(manager.get(page_of(Product.objects.get())))
         assert f"{buyers} See and move them" in text
@@ -244,6 +257,20 @@ def test_after_a_wrong_rule_was_deleted_and_a_right_one_added_its_buyers_are_mov
     assert all(run.rule_sentence.startswith("As the rule was deleted: ") for run in ended)
     assert told not in words(manager.get(page_of(new.product)))
     assert "No buyer still has what a deleted rule gave." in words(manager.get(address))
+
+
+def test_the_page_says_how_many_products_its_address_left_out(manager, world, rule, monkeypatch):
+    new = sold_by_a_deleted_rule(world, rule)
+    assert new.product is not None
+    assert "not on this page" not in words(
+        manager.get(link_to_move(manager.get(page_of(new.product))))
+    )
+    monkeypatch.setattr(given_parts, "PRODUCTS", 1)
+    cut = given_by_rule.address_of([new.product.pk, 98, 99])
+    text = words(manager.get(cut))
+    assert "2 more products are not on this page." in text
+    assert "the Overview leads to their buyers." in text
+    assert "Move 2 buyers to Faces" in text
 
 
 def test_what_a_deleted_rule_gave_can_be_ended_without_giving_what_another_gives(

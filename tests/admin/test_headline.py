@@ -629,6 +629,23 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     assert promised(shop) == ("The one buyer of this week is in.", [])
 
 
+@pytest.mark.parametrize("change", [{"enabled": False}, {"trigger": "subscription_charged"}])
+def test_a_rule_that_gives_the_buyers_nothing_now_is_not_said_to_move_them(shop: World, change):
+    rule = Rule.objects.get()
+    buy(shop, 1)
+    shop.settle()
+    changing.point_to([rule], shop.course("Faces"), on=False)
+    Rule.objects.filter(pk=rule.pk).update(**change)
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    told = "1 buyer got Course Two through this rule, and keeps it."
+    assert f"{told} See who" in text
+    assert "See and move them" not in text
+    if not change.get("enabled", True):
+        assert "See who" in str(given_by_rule.sentence(rule.pk))
+    else:
+        assert "See them and end it" in str(given_by_rule.sentence(rule.pk))
+
+
 def test_nobody_is_said_to_keep_a_course_that_thinkific_no_longer_has(shop: World):
     rule = Rule.objects.get()
     buy(shop, 1)

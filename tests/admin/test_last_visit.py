@@ -132,6 +132,7 @@ def test_who_may_not_see_changes_is_told_nothing(role):
 def test_an_address_that_names_no_moment_leaves_nothing_out(client, asked):
     by("ben@example.com")
     page = client.get(reverse("admin:integrations_auditentry_changelist"), {"others": asked})
-    assert page.status_code in {200, 302}
-    if page.status_code == 200:
-        assert len(page.context["cl"].result_list) == 1
+    if page.status_code == 302:
+        page = client.get(page.url)  # the address without it
+    assert page.status_code == 200
+    assert len(page.context["cl"].result_list) == 1

@@ -15,7 +15,7 @@ from config.staff import roles
 from events.execution import rerun
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.reports import batch_preview, batches
-from integrations.models import Integration
+from integrations.models import Customer, Integration
 from integrations.sentences import Said, say
 from integrations.thinkific.sandbox import Fault
 from rules.actions import Action
@@ -76,7 +76,10 @@ def test_rules_are_run_again_for_many_after_a_look_and_the_page_tells_what_came_
     batch = Batch.objects.get()
     page = support.get(reverse("admin:batch"), {"number": batch.pk})
     assert "2 enrolled" in words(page)
-    assert "For Dana Example , Dana Example" in words(page)
+    assert "For Dana Example (b0@example.com) , Dana Example (b1@example.com)" in words(page)
+    Customer.objects.filter(email="b1@example.com").update(first_name="Ann")
+    page = support.get(reverse("admin:batch"), {"number": batch.pk})
+    assert "For Dana Example , Ann Example" in words(page)
     assert "Left out 1: order 1182 was refunded" in words(page)
     assert "progress.js" not in page.content.decode()
 

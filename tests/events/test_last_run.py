@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from events.execution import rerun, retry_by_hand
 from events.models import EventLog, RuleRun
-from events.reports.last_run import with_last_run
+from events.reports.last_run import former_course, with_last_run
 from rules.models import Rule
 from tests.support.world import World
 
@@ -73,3 +73,31 @@ def test_an_old_action_that_is_tried_again_counts_as_a_run(world, sold):
     assert before is not None
     assert again is not None
     assert again > before
+
+
+def changed_to(world: World, rule: Rule, course: str) -> Any:
+    rule.destination = world.course(course)
+    rule.save()
+    return with_last_run(Rule.objects.filter(pk=rule.pk)).get()
+
+
+def test_a_run_that_went_to_the_course_of_before_names_it(world, sold):
+    _, rule = sold
+    ran: Any = with_last_run(Rule.objects.filter(pk=rule.pk)).get()
+    assert former_course(ran) == ""
+    assert former_course(changed_to(world, rule, "Faces")) == "Ink"
+    world.sell("10_product", customer__email="third@example.com", order__id=3)
+    world.settle()
+    assert former_course(with_last_run(Rule.objects.filter(pk=rule.pk)).get()) == ""
+
+
+def test_an_old_action_that_is_tried_again_names_the_course_it_gave(world, sold):
+    old, rule = sold
+    rerun.rerun([old])
+    world.settle()
+    assert former_course(changed_to(world, rule, "Faces")) == "Ink"
+
+
+def test_a_rule_that_never_ran_has_no_former_course(world):
+    rule = world.rule("product_purchased", GIVES, world.course("Ink"), product="1048001")
+    assert former_course(with_last_run(Rule.objects.filter(pk=rule.pk)).get()) == ""

@@ -4,6 +4,7 @@ import pytest
 from django.utils import translation
 
 from integrations import spanish
+from integrations.sentences import separated
 from rules.listing import listed
 
 
@@ -33,3 +34,28 @@ def test_and_is_spoken_in_spanish_as_the_next_name_needs_it(names, text):
 def test_or_is_spoken_in_spanish_as_the_next_word_needs_it(fact, text):
     assert spanish.fitted("uno o {other}", {"other": fact}).format(other=fact) == text
     assert spanish.fitted("cambio {other}", {"other": fact}) == "cambio {other}"
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["Ink, Basics"], "Ink, Basics"),
+        (["Ink, Basics", "Oil"], "Ink, Basics; and Oil"),
+        (["Ink", "Oil, Basics", "Wash"], "Ink; Oil, Basics; and Wash"),
+        (["Ink", "Oil", "Wash, Basics"], "Ink; Oil; and Wash, Basics"),
+    ],
+)
+def test_names_with_a_comma_are_separated_by_semicolons(names, text):
+    assert listed(names) == text
+    with translation.override("es"):
+        assert listed(names) == text.replace("and", "y")
+
+
+def test_more_names_than_are_shown_are_counted_after_a_semicolon_too():
+    assert listed(["Ink, Basics", "Oil", "Wash"], 2) == "Ink, Basics; Oil; and 1 more"
+    assert listed(["Ink"] * 1300, 1) == "Ink and 1,299 more"
+
+
+def test_a_list_without_and_has_semicolons_only_where_a_name_has_a_comma():
+    assert separated(["Ink", "Oil"]) == "Ink, Oil"
+    assert separated(["Ink, Basics", "Oil"]) == "Ink, Basics; Oil"

@@ -1,6 +1,7 @@
 """Doing something for many rows at once: a preview first, then the progress and the results."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -23,6 +24,7 @@ from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
 from events.reports import batch_preview, batches, review
 from events.reports.batch_preview import MAX_LINES, BatchPreview, Line
+from integrations.models import Customer
 from integrations.sentences import Said, facts, say
 
 Row = TypeVar("Row", RuleRun, EventLog)
@@ -235,6 +237,7 @@ def show(request: HttpRequest) -> HttpResponse:
         rule=rule,
         batch=batch,
         progress=found,
+        customers=_named_apart(found.customers),
         left_out=batch.left_out.items(),
         failed=",".join(str(run.pk) for run in found.failed),
         undone=batch.undone_by.order_by("pk"),
@@ -243,6 +246,20 @@ def show(request: HttpRequest) -> HttpResponse:
         action=_action(request.GET),
         after=row_id(request.GET.get(AFTER)) or "",
     )
+
+
+def _named_apart(customers: Sequence[Customer]) -> list[tuple[Customer, str]]:
+    """Return the customers with their names; those of the same name with their addresses, too."""
+    named = [
+        (each, badges.brief(each.name), badges.brief(each.readable_email)) for each in customers
+    ]
+    alike = Counter(name for _, name, _ in named)
+    return [
+        (each, say("{name} ({email})", name=name, email=email) if alike[name] > 1 else name)
+        if name
+        else (each, email)
+        for each, name, email in named
+    ]
 
 
 def _rule_of(batch: Batch) -> str:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext, gettext_noop, pgettext
 
 from events.models import EventLog, RuleRun
 from events.reports import backfill
+from events.reports.last_run import former_course
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import MINUTE, Text, format_day, say
@@ -239,6 +240,15 @@ def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
     else:
         short = say("{minutes} min ago", minutes=minutes) if minutes else say("just now")
     return _time(timezone.localtime(moment), short)
+
+
+def last_run(rule: Any) -> SafeString:
+    """Return when a rule last ran, and its course then if it has another one now."""
+    shown = ago(rule.last_run, say("Never"))
+    if not (former := former_course(rule)):
+        return shown
+    course = say("still for {course}", course=brief(former))
+    return format_html('{} <span class="soft">{}</span>', shown, breakable(course))
 
 
 def _time(local: datetime, short: str) -> SafeString:

@@ -15,7 +15,7 @@ from events.reports import backfill, dashboard, subscriptions
 from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.ordering import by_name
-from integrations.sentences import joined, say
+from integrations.sentences import joined, say, separated
 from integrations.thinkific.explain import REJECTED_NOW, trouble
 from rules import actions, facts, pairing
 from rules.facts import RuleFacts
@@ -208,7 +208,7 @@ def private(connected: bool) -> Task:
     how = say(
         "Not Private yet: {courses}. Admit sees it when it reads your courses again, which Refresh "
         "does.",
-        courses=joined(names, by=", "),
+        courses=separated(names),
     )
     site = Integration(pk=rows[0][1])
     return Task(

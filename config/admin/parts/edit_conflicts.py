@@ -96,7 +96,7 @@ def page(
     left_out = {*_NOT_KEPT, *(name for name, _ in again)}
     return render(
         request,
-        "admin/meanwhile.html",
+        "admin/edit_conflict.html",
         title=say("Changed by somebody else meanwhile"),
         told=told,
         lines=lines,

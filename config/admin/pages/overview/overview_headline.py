@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from config.admin.parts.badges import AMBER, GREEN, RED
 from events.reports.dashboard import EventCounts, format_count
 from events.reports.promise import MAX_COUNT
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import Said, joined, say, say_count, separated
 
 # The id of the section of integrations that need a person.
 IN_NEED = "sites-in-need"
@@ -156,18 +156,18 @@ def _grave(facts: Facts) -> Iterator[Alarm]:
     """Yield the alarms about what stops sales."""
     if facts.silent:
         yield say("Nothing is being carried out: no worker runs."), "silent"
-    if names := ", ".join(facts.rejected):
+    if names := separated(facts.rejected):
         yield say("Thinkific rejects the key of {names}.", names=names), IN_NEED
-    if names := ", ".join(facts.not_let_in):
+    if names := separated(facts.not_let_in):
         yield say("{names} never connected: the address or the key is wrong.", names=names), IN_NEED
-    if names := ", ".join(facts.denied):
+    if names := separated(facts.denied):
         text = say("The plan of {names} has no API access, or the key no permission.", names=names)
         yield text, IN_NEED
-    if names := ", ".join(facts.unsigned):
+    if names := separated(facts.unsigned):
         yield say("The signing secret of {names} cannot be opened.", names=names), IN_NEED
     if facts.problems:
         yield f"{'. '.join(facts.problems)}.", "problems"
-    if names := ", ".join(facts.unreachable):
+    if names := separated(facts.unreachable):
         yield say("Cannot connect to {names}.", names=names), IN_NEED
     if n := facts.stranded:
         text = say_count(

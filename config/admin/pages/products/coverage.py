@@ -22,7 +22,7 @@ from config.admin.parts import badges, edit_conflicts, params
 from config.admin.parts.page import Page, render
 from events.reports import left_behind_summary, subscriptions
 from events.reports.coverage import Coverage, Judged, judge_all, with_rules
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import Said, joined, say, say_count, separated
 from rules import changing, pairing
 from rules.models import Rule
 
@@ -178,7 +178,7 @@ def _effects(rules: list[Rule]) -> list[Said]:
     for trigger, each in pairing.by_trigger(rules):
         facts = {
             "trigger": trigger.label,
-            "courses": ", ".join(badges.destination(rule.destination) for rule in each),
+            "courses": separated(badges.destination(rule.destination) for rule in each),
         }
         if each[0].spec.ends_access:
             found.append(say("{trigger}: ends access to {courses}", **facts))

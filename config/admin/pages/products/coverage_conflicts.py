@@ -9,7 +9,7 @@ from config.admin.pages.products.coverage_form import CoverageForm
 from config.admin.parts import edit_conflicts
 from config.admin.parts.differences import NOTHING, Difference
 from integrations.models import AuditEntry
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import Said, joined, say, say_count, separated
 from rules import pairing
 from rules.models import Rule
 
@@ -42,7 +42,7 @@ def in_words(rules: Iterable[Rule]) -> Said:
         say(
             "{trigger}: {courses}.",
             trigger=trigger.label,
-            courses=", ".join(str(rule.destination) for rule in each),
+            courses=separated(rule.destination for rule in each),
         )
         for trigger, each in pairing.by_trigger(rules)
     )

@@ -100,7 +100,7 @@ def sentence(rule: Rule, before: int | None) -> SafeString | None:
     if rule.product is None:
         return format_html("{} {}", _with_link(_names(left), rule, say("See them")), buyers)
     text = joined([_names(left), given_by_rule.in_words(behind)])
-    return _with_link(text, rule, say("See both"))
+    return _with_link(text, rule, say("See the product"))
 
 
 def _left(rule: Rule, before: int | None) -> list[Rule]:

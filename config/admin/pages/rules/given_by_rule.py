@@ -36,6 +36,8 @@ from rules.listing import listed
 from rules.models import Rule
 
 COURSES_NAMED = 3
+# The parameter that says how many products the address leaves out.
+OTHERS = "others"
 PERMISSION = "events.by_hand_grant"
 
 
@@ -65,10 +67,16 @@ def with_link(found: LeftBehind, page: str) -> SafeString | None:
     """Return the sentence about these buyers, with a link to `page`; None if there are none."""
     if not found.rows:
         return None
-    moves = any(row.gives for row in found.rows)
-    label = say("See and move them") if moves else say("See them and end it")
-    link = format_html('<a class="button primary small" href="{}">{}</a>', page, label)
+    link = format_html('<a class="button primary small" href="{}">{}</a>', page, _label(found))
     return format_html("{} {}", in_words(found), link)
+
+
+def _label(found: LeftBehind) -> Said:
+    """Return the label of the link to the page: it says what can be done there."""
+    if found.rule is not None and not found.rule.enabled:
+        return say("See who")  # they can be moved once the rule is on
+    moves = any(row.gives for row in found.rows)
+    return say("See and move them") if moves else say("See them and end it")
 
 
 def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
@@ -147,9 +155,14 @@ def address(rule: int, *, back: str = "") -> str:
     return f"{reverse('admin:given-by-rule')}?{urlencode({'rule': rule} | _way(back))}"
 
 
-def address_of(products: Iterable[int], *, back: str = "") -> str:
-    """Return the address of the page for what deleted rules gave to buyers of these products."""
+def address_of(products: Collection[int], *, back: str = "") -> str:
+    """Return the address of the page for what deleted rules gave to buyers of these products.
+
+    An address has room for the first ones only, and for how many others there are.
+    """
     asked = [("product", str(product)) for product in islice(products, given_parts.PRODUCTS)]
+    if (others := len(products) - len(asked)) > 0:
+        asked.append((OTHERS, str(others)))
     return f"{reverse('admin:given-by-rule')}?{urlencode([*asked, *_way(back).items()])}"
 
 
@@ -181,6 +194,7 @@ def show(request: HttpRequest) -> HttpResponse:
         request,
         "admin/many/given.html",
         **given_parts.context(request, found, kept_runs),
+        other_products=row_id(request.GET.get(OTHERS)) or 0,
         form_action=here,
         back=back,
     )

@@ -11,7 +11,7 @@ from config.admin.pages.rules import given_by_rule, keeping, refunded
 from events.reports.dashboard import format_count
 from events.reports.left_behind_summary import LeftBehindSummary
 from events.reports.refunded import Refunded
-from integrations.sentences import Said, joined, say_count
+from integrations.sentences import Said, joined, say, say_count
 from rules.models import Rule
 
 
@@ -36,14 +36,16 @@ def _of_rules(behind: LeftBehindSummary) -> Said | str:
 class Notice:
     """What a page says about the buyers of a rule. None: of deleted rules, or refunded buyers.
 
-    `page` moves them; posting `grants` to it, with the button `keep`, lets them keep what they
-    have. All three are empty for a person who may not do that. There is no button either if there
-    may be more buyers, because the page may show others first, or if nothing is left to keep.
+    `page`, with a link called `label`, shows them; posting `grants` to it, with the button `keep`,
+    lets them keep what they have. All of these are empty for a person who may not do that. There is
+    no button either if there may be more buyers, because the page may show others first, or if
+    nothing is left to keep.
     """
 
     rule: Rule | None
     text: Said | str
     page: str = ""
+    label: Said | str = ""
     grants: Sequence[int] = ()
     keep: Said | str = ""
 
@@ -57,7 +59,7 @@ def by_rule(
     """
     may_move, back = allowed(request, given_by_rule.PERMISSION), request.get_full_path()
     page = reverse("admin:refunded") if may_move else ""
-    of_refunds = [Notice(None, refunded.in_words(refunds), page)] if refunds else []
+    of_refunds = [Notice(None, refunded.in_words(refunds), page, say("See who"))] if refunds else []
     if not may_move:
         told = [Notice(each.rule, given_by_rule.in_words(each)) for each in behind.told]
         return [*told, *of_refunds]
@@ -68,6 +70,7 @@ def by_rule(
             given_by_rule.address(each.rule.pk, back=back)
             if each.rule
             else given_by_rule.address_of(each.products, back=back),
+            say("See and move them") if each.moves else say("See who"),
             each.grants,
             "" if each.more or each.is_gone else keeping.let_keep(each.customers),
         )

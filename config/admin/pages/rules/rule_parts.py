@@ -18,7 +18,7 @@ from events.reports.rule_preview import preview
 from integrations.app_registry import APPS
 from integrations.models import Destination, Marketplace, Product
 from integrations.ordering import by_name
-from integrations.sentences import Text, say
+from integrations.sentences import Text, say, separated
 from integrations.thinkific import catalog
 from rules import pairing
 from rules.models import Rule
@@ -174,7 +174,7 @@ def _inside(draft: Draft, shown: list[Destination]) -> dict[int, str]:
     )
     names = dict(rows.values_list("external_id", "name"))
     return {
-        bundle.pk: ", ".join(names[course] for course in bundle.course_ids if course in names)
+        bundle.pk: separated(names[course] for course in bundle.course_ids if course in names)
         for bundle in shown
     }
 

@@ -176,10 +176,16 @@ class RuleAdmin(Audited, ListAdmin):
             context |= {"on": given.get("enabled"), "back": way_back(request)}
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def save_model(self, request: HttpRequest, obj: Rule, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        for level, text in edited_rule.to_tell(request, obj, form):
+        obj.left_to_do = edited_rule.to_tell(request, obj, form)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Say that it was changed, then what is left to do."""
+        answer = super().response_change(request, obj)
+        for level, text in obj.left_to_do:
             self.message_user(request, text, level)
+        return answer
 
     def response_post_save_change(self, request: HttpRequest, obj: Rule) -> HttpResponseRedirect:
         """Redirect to the page from which it was opened."""
@@ -244,7 +250,7 @@ class RuleAdmin(Audited, ListAdmin):
 
     @admin.display(description=_("Last run"))
     def last_run(self, rule: Any) -> SafeString:
-        return badges.ago(rule.last_run, say("Never"))
+        return badges.last_run(rule)
 
     # Buttons and bulk
 

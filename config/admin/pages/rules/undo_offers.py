@@ -1,5 +1,6 @@
 """Links to undo what one step did to rules. After a deletion, pages show one for a minute."""
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from itertools import groupby
 from urllib.parse import urlencode
@@ -67,14 +68,45 @@ def _mark(entry: AuditEntry) -> tuple[object, str]:
     return entry.step or entry.at, entry.place
 
 
-def may_undo(request: HttpRequest, entry: AuditEntry) -> bool:
-    """Return whether this person may undo the entry, which is about a rule or product."""
-    if entry.act not in NEEDED or not request.user.has_perms([EDITS, NEEDED[Act(entry.act)]]):
+def may_undo(request: HttpRequest, entry: AuditEntry, *, whole_step: bool = False) -> bool:
+    """Return whether this person may undo the entry, which is about a rule or product.
+
+    Undoing may restore products, which needs a permission of its own: with `whole_step`, the
+    products of all entries of the step.
+    """
+    if not _may_undo_act(request, entry):
         return False
     if entry.act not in RESTORES or request.user.has_perm(ADDS_PRODUCTS):
         return True
-    product = product_undoing.number_in(entry)
-    return product is None or not product_undoing.is_missing(product)
+    entries = steps.of_step(entry) if whole_step else [entry]
+    return not product_undoing.missing(_products(entries))
+
+
+def which_may_be_undone(
+    request: HttpRequest, steps_of: Mapping[AuditEntry, Iterable[AuditEntry]]
+) -> set[int]:
+    """Return the pk of those of these entries that this person may undo, with all of their step.
+
+    Takes the same queries for any number.
+    """
+    mine = {entry: of for entry, of in steps_of.items() if _may_undo_act(request, entry)}
+    if request.user.has_perm(ADDS_PRODUCTS):
+        return {entry.pk for entry in mine}
+    products = {
+        entry.pk: _products([entry, *of]) if entry.act in RESTORES else set()
+        for entry, of in mine.items()
+    }
+    missing = product_undoing.missing(set().union(*products.values()))
+    return {pk for pk, its in products.items() if not its & missing}
+
+
+def _may_undo_act(request: HttpRequest, entry: AuditEntry) -> bool:
+    return entry.act in NEEDED and request.user.has_perms([EDITS, NEEDED[Act(entry.act)]])
+
+
+def _products(entries: Iterable[AuditEntry]) -> set[int]:
+    """Return the numbers of the products that undoing these entries restores if they are gone."""
+    return {number for each in entries if (number := product_undoing.number_in(each)) is not None}
 
 
 def requested_entry(request: HttpRequest, *acts: Act) -> AuditEntry | None:

@@ -40,7 +40,7 @@ def show(request: HttpRequest) -> HttpResponse:
     back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
     if entry is None:
         return _nothing_left(request, back)
-    if not undo_offers.may_undo(request, entry):
+    if not undo_offers.may_undo(request, entry, whole_step=True):
         raise PermissionDenied
     step = steps.every([entry])[entry.pk]
     if not step.left:
@@ -114,12 +114,12 @@ def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
     except ValueError as error:
         messages.warning(request, say("Not undone. {why}", why=error))
         return HttpResponseRedirect(back)
+    messages.success(request, _restored(restored, entry.act))
     if entry.act == Act.RULE_CHANGED:
         _say_who_keeps(request, restored.rules)
     else:
         for rule in restored.rules:
             rule_history.give_back(rule)
-    messages.success(request, _restored(restored, entry.act))
     if meanwhile := earlier_offer.sentence(request, restored.rules, back):
         messages.info(request, meanwhile)
     return HttpResponseRedirect(back)

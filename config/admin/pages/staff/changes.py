@@ -115,7 +115,7 @@ class ChangesAdmin(ReadOnly):
             page = changes_undo.address_of_batch(entry.batch_to_undo, here)
             return [(page, "", say("Undo"))]
         one = entry.act == Act.RULE_ADDED and entry.undoable
-        if not (entry.left or one) or not undo_offers.may_undo(request, entry):
+        if not (entry.left or one) or not entry.may_undo:
             return []
         if one:
             return [(undo_offers.address_of_one(entry, back=here), "", say("Undo"))]
@@ -123,16 +123,9 @@ class ChangesAdmin(ReadOnly):
         return [(undo_offers.address(entry, back=here), "", label)]
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """Return a link to the page that deletes the added rule, or gives back what was ended."""
+        """Return a link to the page that gives back what was ended."""
         assert isinstance(thing, AuditEntry)
-        if found := changes_undo.links_to_give_back(request, [thing]).get(thing.pk):
-            return found
-        if thing.act != Act.RULE_ADDED or not undo_offers.may_undo(request, thing):
-            return []
-        if not _can_undo(thing):
-            return []
-        page = undo_offers.address_of_one(thing, back=request.get_full_path())
-        return [(page, "", say("Undo: delete this rule"))]
+        return changes_undo.links_to_give_back(request, [thing]).get(thing.pk, [])
 
     @admin.display(description=_("Change"))
     def difference(self, entry: Any) -> SafeString | str:
@@ -158,14 +151,23 @@ class ChangesAdmin(ReadOnly):
             "undone": bool(undoing.undone_changes([entry]) or batch_links.undone_entries([entry])),
             "with_it": undo_offers.same_step_offer(entry),
             "with_it_page": self._page_of_step(request, entry),
+            "deletes": self._page_that_deletes(request, entry),
             "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDOABLE_ACTS else "",
         }
         return super().render_change_form(request, context | told, *args, **kwargs)
 
     def _page_of_step(self, request: HttpRequest, entry: AuditEntry) -> str:
         """Return the address of the page that undoes its whole step, "" without permission."""
+        if not undo_offers.may_undo(request, entry, whole_step=True):
+            return ""
+        return undo_offers.address(entry, back=request.get_full_path())
+
+    def _page_that_deletes(self, request: HttpRequest, entry: AuditEntry) -> str:
+        """Return the address of the page that deletes the added rule, "" if that cannot be done."""
+        if entry.act != Act.RULE_ADDED or not undo_offers.may_undo(request, entry):
+            return ""
         back = request.get_full_path()
-        return undo_offers.address(entry, back=back) if undo_offers.may_undo(request, entry) else ""
+        return undo_offers.address_of_one(entry, back=back) if _can_undo(entry) else ""
 
     def undo(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
         """Make the rule what it was before this change, or restore a product with its rules.
@@ -188,6 +190,7 @@ class ChangesAdmin(ReadOnly):
             text = say("Not undone. {why}", why=error)
             self.message_user(request, text, messages.WARNING)
             return None
+        self.message_user(request, _undone(entry, rule))
         if entry.act == Act.RULE_DELETED:
             rule_history.give_back(rule)
             if found := undo_offers.same_step_offer(entry):
@@ -195,7 +198,6 @@ class ChangesAdmin(ReadOnly):
                 self.message_user(request, format_html("{} {}", found[0], link), messages.WARNING)
         if given := given_by_rule.sentence(int(entry.number)):
             self.message_user(request, given, messages.WARNING)
-        self.message_user(request, _undone(entry, rule))
         back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
         if earlier := earlier_offer.sentence(request, [rule], back):
             self.message_user(request, earlier)

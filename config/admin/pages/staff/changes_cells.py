@@ -15,6 +15,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry, Customer
 from integrations.sentences import Said, facts, parts, say, say_count
 from rules.listing import listed
+from rules.short_sentences import in_short
 
 # The list shows this many values of an entry; its page has all of them.
 LINES_SHOWN = 4
@@ -57,12 +58,16 @@ def about(entry: Any) -> SafeString | str:
 
 def _named_with_customer(entry: Any) -> SafeString | str:
     """Return the name of an entry, and the customer that it is about."""
-    name = badges.breakable(badges.legible(entry.name, 200)) if entry.name else NOTHING
+    name = _name(entry) or NOTHING
     if entry.customer is None:
         return name
     if entry.kind == Customer._meta.model_name:
         return _link(entry.customer, name)
     return format_html('{} <span class="soft line">{}</span>', name, _customer(entry.customer))
+
+
+def _name(entry: AuditEntry) -> SafeString:
+    return badges.breakable(badges.legible(in_short(entry.name), 200))
 
 
 def _customer(customer: Customer) -> SafeString:
@@ -76,7 +81,7 @@ def _link(customer: Customer, name: str) -> SafeString:
 
 def _names(line: Sequence[Any]) -> SafeString | str:
     names = [
-        entry.customer.readable_email if entry.customer else _product(entry) or entry.name
+        entry.customer.readable_email if entry.customer else _product(entry) or in_short(entry.name)
         for entry in line
     ]
     found = [*dict.fromkeys(badges.brief(name) for name in names if name)]
@@ -119,7 +124,7 @@ def _fold(line: list[Any]) -> SafeString:
     each = (
         (
             page_of_row(entry),
-            badges.breakable(badges.legible(entry.name, 200) or str(entry.pk)),
+            _name(entry) or str(entry.pk),
             format_html(", {}", _customer(entry.customer)) if entry.customer else "",
         )
         for entry in line

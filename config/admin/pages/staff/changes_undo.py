@@ -30,7 +30,7 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
     `undone`: all of the line was undone. `undoable`: it is one entry that can be undone, as far as
     the list knows; pressing Undo looks closer. `left`, for a line of several rules: how many rules
     of the step can be undone, including those that a search left out; `all_left`: all of them can;
-    `stay`: what became of the others.
+    `stay`: what became of the others; `may_undo`: this person may undo all of that.
 
     `batch` is a link to the results of its batch, `batch_to_undo` the batch's number. They are ""
     and None if the entries are not of one batch, or if this person may not do that. `give_back` are
@@ -44,6 +44,8 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
         line for line in lines if _is_step(line, last) or line.act == Act.PRODUCT_DELETED
     )
     products = _products(lines)
+    whole_steps = {line: found.get(line.pk, NO_STEP).entries for line in lines}
+    may_undo = undo_offers.which_may_be_undone(request, whole_steps)
     batches = batch_links.existing_batches(request, entries)
     give_back = links_to_give_back(request, entries)
     for each in lines:
@@ -52,6 +54,7 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
         each.undoable = len(each.line) == 1 and (each.pk in last or of_product)
         if each.act not in steps.OF_RULES:
             step = NO_STEP
+        each.may_undo = each.pk in may_undo
         each.left = len(step.left)
         each.all_left = len(step.left) == len(step.entries)
         each.stay = undo_offers.stay(each.act, step)

@@ -1,0 +1,23 @@
+"""The sentence that history stores of a rule, as the list of rules says it."""
+
+from integrations.sentences import Said, facts, joined, parts
+from rules.actions import ACTIONS
+
+
+def in_short(sentence: str) -> str:
+    """Return a `Rule.sentence` in the form of the list of rules, with the rule's product.
+
+    "Product Purchased, Watercolor → enroll in Course Two · Art Academy". Any other text is returned
+    as it is, such as one that an older version of Admit stored.
+    """
+    first, *how = parts(sentence) if isinstance(sentence, Said) else [Said(sentence)]
+    known = facts(first)
+    if not known.keys() >= {"trigger", "product", "action", "place"}:
+        return sentence
+    spec = next((each for each in ACTIONS.values() if str(each.label) == known["action"]), None)
+    if spec is None:
+        return sentence
+    place = facts(known["place"])  # {} for an action without a course: its place is the site
+    what = str(spec.in_short).format(name=place.get("name", known["place"]))
+    when = joined([known["trigger"], known["product"]], ", ")
+    return joined([f"{when} → {what}", place.get("site"), *how], " · ")
