@@ -248,7 +248,8 @@ def last_run(rule: Any) -> SafeString:
     if not (former := former_course(rule)):
         return shown
     course = say("still for {course}", course=brief(former))
-    return format_html('{} <span class="soft">{}</span>', shown, breakable(course))
+    # One element, as the value beside a label on a phone.
+    return format_html('<span>{} <span class="soft">{}</span></span>', shown, breakable(course))
 
 
 def _time(local: datetime, short: str) -> SafeString:
