@@ -3,8 +3,18 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Case, CharField, F, OuterRef, QuerySet, Subquery, Value, When
-from django.db.models.functions import Cast, Coalesce, Greatest, NullIf
+from django.db.models import (
+    Case,
+    CharField,
+    F,
+    JSONField,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast, Coalesce, Greatest, JSONObject, NullIf
 
 from events.models import RuleRun
 from integrations.audit import Act
@@ -22,7 +32,7 @@ def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
     when the action of its newest event was carried out; and when it was last run for earlier
     buyers. The last comes from the audit: once that is undone, its actions do not name the rule.
 
-    `last_name`, `last_site` and `last_target` say where the rule led then, for `former_course`.
+    `last_led_to` says where the rule led then, for `former_course`.
     """
     runs = RuleRun.objects.filter(rule=OuterRef("pk"))
     began = runs.filter(started_at__isnull=False).order_by("-started_at").values("started_at")
@@ -38,16 +48,15 @@ def with_last_run(rules: QuerySet[Rule]) -> QuerySet[Rule]:
     dated = rules.alias(
         **{name: Coalesce(Subquery(found[:1]), _NEVER) for name, found in times.items()}
     )
-    fields = {"last_name": "destination_name", "last_site": "integration", "last_target": "target"}
-    led_to = {
-        name: Case(
-            When(by_hand_at__gt=Greatest("began_at", "event_at"), then=None),
-            When(began_at__gt=F("event_at"), then=Subquery(began.values(field)[:1])),
-            default=Subquery(by_event.values(field)[:1]),
-        )
-        for name, field in fields.items()
-    }
-    return dated.annotate(last_run=NullIf(Greatest(*times), _NEVER), **led_to)
+    # One value, because each of them looks for the run again.
+    place = JSONObject(name="destination_name", site="integration", target="target")
+    last_led_to = Case(
+        When(by_hand_at__gt=Greatest("began_at", "event_at"), then=None),
+        When(began_at__gt=F("event_at"), then=Subquery(began.values(place=place)[:1])),
+        default=Subquery(by_event.values(place=place)[:1]),
+        output_field=JSONField(),
+    )
+    return dated.annotate(last_run=NullIf(Greatest(*times), _NEVER), last_led_to=last_led_to)
 
 
 def former_course(rule: Any) -> str:
@@ -55,5 +64,6 @@ def former_course(rule: Any) -> str:
 
     The rule is one of `with_last_run`.
     """
-    led_to, leads_to = (rule.last_site, rule.last_target), (rule.integration_id, rule.target)
-    return rule.last_name if rule.last_name and led_to != leads_to else ""
+    led_to = rule.last_led_to or {}
+    leads_to = {"site": rule.integration_id, "target": rule.target}
+    return "" if leads_to.items() <= led_to.items() else led_to.get("name", "")
