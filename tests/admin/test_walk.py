@@ -106,6 +106,7 @@ def _first_event(page: Page, walk: World) -> None:
 
 def _guided_rule(page: Page) -> None:
     page.get_by_role("link", name="New rule").click()
+    page.wait_for_load_state("load")  # a script listens to what is typed from then on
     page.get_by_label("Part of the name of a course").fill("water")  # type-ahead
     expect(page.get_by_label("Urban Sketching")).to_have_count(0)
     page.locator("#courses").get_by_label("Watercolor").check()
