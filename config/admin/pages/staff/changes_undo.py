@@ -52,12 +52,8 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
         step = found.get(each.pk, NO_STEP)
         of_product = _can_undo_product(each, products, step)
         each.undoable = len(each.line) == 1 and (each.pk in last or of_product)
-        if each.act not in steps.OF_RULES:
-            step = NO_STEP
         each.may_undo = each.pk in may_undo
-        each.left = len(step.left)
-        each.all_left = len(step.left) == len(step.entries)
-        each.stay = undo_offers.stay(each.act, step)
+        _note_step(each, step if each.act in steps.OF_RULES else NO_STEP)
         each.undone = _is_undone(each.line, undone)
         numbers = {batch_links.number_of(entry) for entry in each.line}
         batch = batches.get(numbers.pop() or 0) if len(numbers) == 1 else None
@@ -67,6 +63,12 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
         )
         each.give_back = give_back.get(each.pk, []) if len(each.line) == 1 else []
         each.batch_to_undo = batch.pk if batch and can_undo else None
+
+
+def _note_step(line: Any, step: steps.Step) -> None:
+    line.left = len(step.left)
+    line.all_left = len(step.left) == len(step.entries)
+    line.stay = undo_offers.stay(line.act, step)
 
 
 def address_of_batch(number: int, back: str) -> str:
