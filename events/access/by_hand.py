@@ -5,7 +5,7 @@ Like the inbox, a person's act is decided under the deciding lock.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.db import transaction
@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from events.access import before_admit, grant_runs, history, holdings, ledger, pending
+from events.access import before_admit, grant_runs, history, holdings, ledger, pending, students
 from events.access.book import DECIDED
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
@@ -22,7 +22,7 @@ from events.queue.wake import wake
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import NOW, RUN
-from integrations.models import AuditEntry, Customer, Destination
+from integrations.models import Customer, Destination
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.sentences import joined, say
 from rules.actions import ActionSpec, Effect, read_target
@@ -62,8 +62,7 @@ def give(
         if until is not None:
             runs.append(_run(event, Effect.ENDS, grant, grant))
             pending.wait_until(runs[-1], until)
-        days = [{each.next_attempt_at for each in ending} for ending in (replaced, runs[1:])]
-        if known and days[0] == days[1]:
+        if known and _days(replaced) == _days(runs[1:]):
             raise ValueError(
                 say("This customer was given {course} by hand before.", course=destination.name)
             )
@@ -141,10 +140,14 @@ def give_back(ending: RuleRun, author: Author) -> EventLog:
     history.check()
     with transaction.atomic():
         lock()
-        grants = list(ended_with([ending]))
-        if ending.customer is None or not grants:
+        customer, site = ending.customer, ending.integration_id
+        if customer is None or site is None:
             raise ValueError(CHANGED_SINCE)
-        event = _event(ByHand.GIVE_BACK, ending.customer, author)
+        # What was moved to another account since is no more for this customer.
+        grants = list(ended_with([ending]).filter(customer__in=students.same_user(site, customer)))
+        if not grants:
+            raise ValueError(CHANGED_SINCE)
+        event = _event(ByHand.GIVE_BACK, customer, author)
         for grant in grants:
             ledger.open_it(grant, ledger.Change.by_hand(grant, event, event.received_at))
             grant.save(update_fields=[*DECIDED, "seen_at", "kept_at"])
@@ -217,19 +220,6 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
     return other
 
 
-def moved_to(event: EventLog) -> Customer | None:
-    """Return who got the access that this event moved away, if that is still known."""
-    moved = AuditEntry.objects.filter(
-        act=Act.ACCESS_MOVED,
-        kind=Customer._meta.model_name,
-        number=str(event.customer_id),
-        at__gte=event.received_at,
-    )
-    after = moved.order_by("pk").values_list("after", flat=True).first() or {}
-    address, _ = examine_email(str(after.get("email", "")))
-    return Customer.objects.filter(email=address).first() if address else None
-
-
 def _other_address(customer: Customer, email: str) -> str:
     """Return the address as Admit keeps it. Raises ValueError with a sentence if it is unusable."""
     address, problem = examine_email(email)
@@ -238,6 +228,10 @@ def _other_address(customer: Customer, email: str) -> str:
     if address == customer.email:
         raise ValueError(say("This is the address that the customer has already."))
     return address
+
+
+def _days(endings: Iterable[RuleRun]) -> set[datetime | None]:
+    return {run.next_attempt_at for run in endings}
 
 
 def _record(act: Act, about: Grant, old: Sequence[RuleRun], new: RuleRun, author: Author) -> None:

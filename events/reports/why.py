@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from django.utils.translation import gettext_lazy as _
 
-from events.access import by_hand, sentences
+from events.access import moves, sentences
 from events.access.ledger import BY_HAND, Judgment
 from events.deciding import revocations
 from events.execution import gone_destinations, rule_history, wait_reasons
@@ -230,7 +230,7 @@ def _never_given(name: str, about: Standing, done_to: batches.Done) -> Sentence:
             "{name} has no access to {course}: a person moved it on {day}.", day=day, **facts
         )
         text = joined([text, moved[-1].event.reason])
-        to = by_hand.moved_to(moved[-1].event)
+        to = moves.moved_to(moved[-1].event)
         return Sentence(
             QUIET, text, Code.MOVED, event=moved[-1].event_id, customer=to.pk if to else None
         )

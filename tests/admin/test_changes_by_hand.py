@@ -230,6 +230,22 @@ def test_a_purchase_that_is_given_back_is_ended_by_its_refund(world, manager, co
     assert not world.access(buyer.email, course)
 
 
+def test_what_was_moved_since_is_not_given_back_to_the_old_address(world, manager, course):
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.sell("10_product")
+    world.settle()
+    buyer = Customer.objects.get()
+    end(buyer)
+    (address,) = give_back(manager.get(reverse(CHANGES)))
+    by_hand.give(buyer, world.course("Oil"), MIA)
+    by_hand.move(buyer, "right@example.com", MIA)
+    world.settle()
+    again = manager.post(html.unescape(address), sent(address, "By mistake"))
+    assert "It was given back or decided on since." in words(again)
+    world.settle()
+    assert not world.access(buyer.email, course)
+
+
 def test_what_a_rule_ended_can_only_be_given_by_hand(world, manager, course):
     world.rule("product_purchased", "create_course_enrollment", course)
     world.rule("product_refunded", "expire_course_enrollment", course, delay_days=3)
