@@ -28,19 +28,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--second-database",
         action="store_true",
-        help="leave out the tests that no database takes part in: they have run with the first one",
+        help="run what a second database may change, and what is left for it; not what one tells",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run tests with slow programs first, and drop what the second database need not repeat.
+    """Run tests with slow programs first, and drop what only the other database runs.
 
     Tests that wait for a program leave the processors to the other processes while those still have
     tests to run. Tests that use the database in this process keep pytest-django's order.
     """
     items.sort(key=lambda item: _uses_database(item) or not item.get_closest_marker("slow"))
-    if config.getoption("--second-database"):
-        _keep_what_a_database_decides(config, items)
+    _drop_what_the_other_database_runs(config, items)
 
 
 def pytest_collection_finish() -> None:
@@ -53,23 +52,27 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _keep_what_a_database_decides(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep only tests whose result may differ on a second database.
+def _drop_what_the_other_database_runs(config: pytest.Config, items: list[pytest.Item]) -> None:
+    second = config.getoption("--second-database")
+    runs = _runs_on_the_second_database if second else _runs_on_the_first_database
+    config.hook.pytest_deselected(items=[item for item in items if not runs(item)])
+    items[:] = filter(runs, items)
 
-    This drops tests marked as independent of the database, or as covered there in another way.
-    pytest-django lets no test without a database marker near the database, so a dropped test does
-    the same whatever DATABASE_URL names. Tests that start a program on the database have a marker.
+
+def _runs_on_the_first_database(item: pytest.Item) -> bool:
+    return item.get_closest_marker("second_database") is None
+
+
+def _runs_on_the_second_database(item: pytest.Item) -> bool:
+    """Return whether the test's result may differ there, and nothing else there tells as much.
+
+    pytest-django lets no test without a database marker near the database, so the others do the
+    same whatever DATABASE_URL names.
     """
-    kept: list[pytest.Item] = []
-    left_out: list[pytest.Item] = []
-    for item in items:
-        wanted = _uses_database(item) or item.get_closest_marker("each_database")
-        if item.get_closest_marker("first_database") or not wanted:
-            left_out.append(item)
-        else:
-            kept.append(item)
-    items[:] = kept
-    config.hook.pytest_deselected(items=left_out)
+    marked = {marker.name for marker in item.iter_markers()}
+    if marked & {"second_database", "each_database"}:
+        return True
+    return _uses_database(item) and "first_database" not in marked
 
 
 def _uses_database(item: pytest.Item) -> bool:

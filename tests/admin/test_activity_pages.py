@@ -31,6 +31,8 @@ from tests.support.pages import (
     words,
 )
 
+pytestmark = pytest.mark.first_database
+
 
 @pytest.fixture
 def support(place) -> Client:

@@ -40,6 +40,8 @@ from tests.support.pages import LOG, person, said, signed_in, words
 from tests.support.queued import event, run
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 CALM = "Nothing needs you."
 GIVES = "create_course_enrollment"
 # Each fact that needs a person: its value, what is said of it, and whether it is an alarm.

@@ -12,6 +12,8 @@ from events.models import RuleRun
 from tests.support import browsing, scenery
 from tests.support.pages import signed_in, words
 
+pytestmark = pytest.mark.first_database
+
 Page = Callable[[RuleRun], str]
 PAGES = pytest.mark.parametrize(
     "page_of",

@@ -14,6 +14,8 @@ from config.staff import people
 from tests.support import live
 from tests.support.pages import words
 
+pytestmark = pytest.mark.first_database
+
 PASSWORD = "a long and good passphrase"
 
 

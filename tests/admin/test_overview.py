@@ -24,6 +24,8 @@ from tests.support import factories
 from tests.support.pages import said, signed_in, words
 from tests.support.queued import event, run
 
+pytestmark = pytest.mark.first_database
+
 
 @pytest.fixture
 def sold(db) -> Destination:

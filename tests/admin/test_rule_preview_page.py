@@ -7,6 +7,8 @@ from config.staff import roles
 from integrations.models import Destination, Integration, Product
 from tests.support.pages import signed_in, words
 
+pytestmark = pytest.mark.first_database
+
 
 @pytest.mark.parametrize(
     ("trigger", "action", "said"),

@@ -26,8 +26,8 @@ def ways(story: Story) -> tuple[Works, Works]:
 
 
 def _param(story: Story, works: Works) -> Any:
-    # One of the ways is enough for the second database.
-    marks = [] if works is Works.BACKWARDS else [pytest.mark.first_database]
+    # Each database tells one of the ways.
+    marks = pytest.mark.second_database if works is Works.BACKWARDS else pytest.mark.first_database
     return pytest.param(story, works, id=f"{story.name} ({works})", marks=marks)
 
 

@@ -14,6 +14,8 @@ from rules.models import Rule
 from tests.support import factories, queued
 from tests.support.queued import event
 
+pytestmark = pytest.mark.first_database
+
 
 @pytest.fixture
 def dana(db):
@@ -318,6 +320,7 @@ def test_what_cannot_be_read_now_is_left_out_with_the_reason(world, settings, mo
     assert rerun([bought]).queued == 1
 
 
+@pytest.mark.each_database
 def test_two_who_press_at_once_queue_it_once(world):
     bought = world.sell("10_product")
     world.rule("product_purchased", "create_course_enrollment", world.course())

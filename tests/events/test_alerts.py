@@ -38,6 +38,8 @@ from integrations.notify_url import signature
 from tests.support import factories, postgres, receiver
 from tests.support.shop import Shop
 
+pytestmark = pytest.mark.first_database
+
 MINUTE = timedelta(minutes=1)
 
 

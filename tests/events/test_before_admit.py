@@ -9,6 +9,8 @@ from events.models import Grant, RuleRun
 from rules.actions import Action
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 EMAIL = "dana@example.com"
 NOW = datetime.now(UTC).replace(microsecond=0)
 LONG_AGO = NOW - timedelta(days=200)

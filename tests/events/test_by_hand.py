@@ -20,6 +20,8 @@ from integrations.models import Customer, Destination, ThinkificUser
 from tests.support import factories
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 DANA = "dana@example.com"
 SUPPORT = Author("mia@example.com", "Lost her receipt")
 
@@ -350,6 +352,7 @@ def test_what_ran_for_the_old_student_during_the_move_is_not_taken_for_seen(worl
     assert not Grant.objects.owed().exists()
 
 
+@pytest.mark.each_database
 def test_two_people_who_give_the_same_at_once_give_it_once(world, dana):
     course = world.course()
 

@@ -19,6 +19,8 @@ from integrations.sentences import format_day
 from tests.support import factories, queued
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 DANA = "dana@example.com"
 MIA = Author("mia@example.com", "Lost her receipt")
 

@@ -21,6 +21,8 @@ from tests.support.postgres import free_port
 from tests.support.receiver import Receiver, answers
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 Step = Canary.Step
 
 
@@ -111,7 +113,6 @@ def test_the_step_that_is_broken_is_named(shop, settings, caplog, broken, step):
     assert shop.secret not in f"{line.getMessage()} {vars(line)}"
 
 
-@pytest.mark.first_database
 @pytest.mark.parametrize(
     ("status", "step", "detail"),
     [

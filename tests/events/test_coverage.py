@@ -19,6 +19,8 @@ from tests.support import factories
 from tests.support.queued import event
 from tests.support.shop import Shop
 
+pytestmark = pytest.mark.first_database
+
 EXPIRE = "expire_course_enrollment"
 COVERED, INCLUDED, MISSING, OPEN = State.COVERED, State.INCLUDED, State.MISSING, State.OPEN
 

@@ -21,6 +21,8 @@ from tests.support.samcart import changed
 from tests.support.shop import START
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 EMAIL = "dana@example.com"
 GIVE, END = Action.CREATE_COURSE_ENROLLMENT, Action.EXPIRE_COURSE_ENROLLMENT
 

@@ -17,6 +17,8 @@ from tests.support.factories import DestinationFactory, IntegrationFactory
 from tests.support.samcart import changed
 from tests.support.shop import Shop
 
+pytestmark = pytest.mark.first_database
+
 Status = EventLog.Status
 PRODUCT = "1048001"
 

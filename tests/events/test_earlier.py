@@ -19,6 +19,8 @@ from rules.models import Rule
 from tests.support.pages import press, said, signed_in, words
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 ALICE, BOB = "alice@example.com", "bob@example.com"
 GIVES = "create_course_enrollment"
 

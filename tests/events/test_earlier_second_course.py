@@ -13,6 +13,8 @@ from rules.models import Rule
 from tests.support.pages import press, signed_in, words
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 ALICE, BOB, CARL = "alice@example.com", "bob@example.com", "carl@example.com"
 GIVES = "create_course_enrollment"
 LACK = "2 earlier buyers do not have Bonus."

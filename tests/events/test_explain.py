@@ -24,6 +24,8 @@ from tests.support.pages import signed_in, words
 from tests.support.place import EMAIL, Place, place_for
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 
 @pytest.fixture
 def place(world: World) -> Place:

@@ -16,6 +16,8 @@ from integrations.models import Customer, Destination
 from integrations.sentences import format_day
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 DANA, OLGA = "dana@example.com", "olga@example.com"
 MIA = Author("mia@example.com", "A gift")
 

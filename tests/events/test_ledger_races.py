@@ -1,7 +1,7 @@
 """Two workers at once, or something deleted at the wrong moment: known faults of ledgers.
 
-The last test lets two workers meet at every point. CI takes the same 200 buyers each time, and
-60 of them on PostgreSQL. The long form takes 10,000 new ones:
+The last test lets two workers meet at every point. CI takes the same 120 buyers each time, and
+40 of them on PostgreSQL. The long form takes 10,000 new ones:
 
     FUZZ=long python -m pytest tests/events/test_ledger_races.py
 """
@@ -409,7 +409,7 @@ def _go(ahead: int) -> None:
 COURSES = (frozenset({0}), frozenset({0, 1}))  # of each product
 KINDS = ("purchased", "purchased", "refunded", "canceled", "charged")
 BUYERS = 20  # who buy and give back at the same time
-DAYS = number(10, 500)
+DAYS = number(6, 500)
 
 
 @dataclass

@@ -10,6 +10,8 @@ from rules.triggers import Trigger
 from tests.support import shop as shops
 from tests.support.samcart import changed
 
+pytestmark = pytest.mark.first_database
+
 BOUGHT = Trigger.PRODUCT_PURCHASED.value
 
 

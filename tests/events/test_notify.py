@@ -27,6 +27,8 @@ from tests.support.samcart import PAYLOADS, changed
 from tests.support.wire import Request
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 SECRET = signature.new_secret()
 THREE_LINES = "02_order_products_array_bump_and_upsell"
 
@@ -112,7 +114,6 @@ def _is_signed(got: Request) -> bool:
     return headers["webhook-signature"] == f"v1,{digest}"
 
 
-@pytest.mark.first_database
 @pytest.mark.parametrize("trigger", Trigger)
 def test_each_trigger_can_be_passed_on(world, crm, connected, trigger):
     world.notify_rule(trigger, connected)
@@ -302,7 +303,6 @@ ANSWERS: list[tuple[Callable[..., None], str, str, str]] = [
 ]
 
 
-@pytest.mark.first_database
 @pytest.mark.parametrize(("behavior", "status", "code", "says"), ANSWERS)
 def test_each_answer_ends_in_words_and_a_code(world, crm, rule, behavior, status, code, says):
     crm.behavior = behavior
@@ -435,6 +435,7 @@ def test_a_message_that_waits_for_its_retry_holds_no_later_one_of_the_customer(
     assert (first.status, second.status) == ("waiting", "done")
 
 
+@pytest.mark.each_database
 def test_two_messages_at_once_are_the_most_for_a_receiver(world, rule, settings):
     settings.WORKER_PROCESSES = 1
     for number in range(4):

@@ -257,7 +257,7 @@ def test_in_whatever_order_events_come_access_follows_what_was_paid(school):
     world, courses = school
     seen: Counter[str] = Counter()
 
-    @examples(60, 2000)
+    @examples(24, 2000)
     @given(stories.STORIES)
     def hold(steps: list[Step]) -> None:
         forget_all(world)

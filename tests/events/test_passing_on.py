@@ -26,6 +26,8 @@ from rules.triggers import Trigger
 from tests.support import factories
 from tests.support.shop import Shop
 
+pytestmark = pytest.mark.first_database
+
 PRODUCT = "1048001"
 THREE_LINES = "02_order_products_array_bump_and_upsell"
 

@@ -17,6 +17,8 @@ from tests.support import queued
 from tests.support.shop import START
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 EMAIL = "dana@example.com"
 GIVE, END = Action.CREATE_COURSE_ENROLLMENT, Action.EXPIRE_COURSE_ENROLLMENT
 

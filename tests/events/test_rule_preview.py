@@ -17,6 +17,8 @@ from tests.support import factories
 from tests.support.queued import event
 from tests.support.shop import Shop
 
+pytestmark = pytest.mark.first_database
+
 ENDED = "product_refunded", "expire_course_enrollment"
 
 

@@ -20,6 +20,8 @@ from rules.models import Rule
 from tests.support import queued
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 DANA = "dana@example.com"
 GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
 
@@ -296,6 +298,7 @@ def test_nothing_is_taken_where_the_new_course_must_wait_for_a_person(world, rul
     assert world.access(DANA, ink)
 
 
+@pytest.mark.each_database
 def test_two_who_press_at_once_move_a_buyer_once(world, rule, ink, faces):
     bought(world)
     lead(rule, faces)

@@ -22,6 +22,8 @@ from rules.models import Rule
 from tests.support import queued
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 DANA = "dana@example.com"
 MIA = Author("mia@example.com", "By mistake")
 GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
@@ -201,6 +203,7 @@ def test_what_the_purchase_had_before_stays(world, ink):
     assert one.why_not == "something else of the same purchase gives it too"
 
 
+@pytest.mark.each_database
 def test_two_who_press_at_once_undo_it_once(world, ink):
     _, batch = enrolled_late(world, ink, 1)
     world.settle()

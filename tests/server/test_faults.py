@@ -23,8 +23,8 @@ linux = pytest.mark.skipif(
 SERVER = os.environ.get("DATABASE_URL", "")
 PLACE = Place(SERVER if SERVER.startswith("postgres") else "")
 SHORT = [name for name, fault in FAULTS.items() if fault.short]
-# What happens to the processes or at Thinkific: a second database adds nothing to these here.
-# `make faults` strikes with each on both.
+# What happens to the processes or at Thinkific, with the first database; the rest with the second
+# one. `make faults` strikes with each on both.
 OUTSIDE = {
     "before-the-answer",
     "idle-workers-killed",
@@ -36,11 +36,13 @@ OUTSIDE = {
 
 @linux
 @pytest.mark.slow
-@pytest.mark.each_database
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.first_database] if name in OUTSIDE else [])
+        pytest.param(
+            name,
+            marks=pytest.mark.first_database if name in OUTSIDE else pytest.mark.second_database,
+        )
         for name in SHORT
     ],
 )

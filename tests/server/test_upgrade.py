@@ -215,6 +215,7 @@ def test_an_empty_installation_gets_its_roles_and_has_no_history(first_release):
     assert held == {role: set(codes) for role, codes in roles.ROLES.items()}
 
 
+@pytest.mark.first_database
 def test_what_gave_nothing_before_notify_urls_is_still_found_and_each_run_keeps_its_course(
     before_notify_urls,
 ):
@@ -373,6 +374,7 @@ def rules_that_end_access(new: Any) -> Generator[None, Any, None]:
     }
 
 
+@pytest.mark.first_database
 def test_an_installation_of_before_the_ledger_goes_forward_with_all_that_it_has(before_the_ledger):
     tell(before_the_ledger, a_history, rules_that_end_access)
 

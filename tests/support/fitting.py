@@ -8,7 +8,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-WIDTHS = (320, 360, 375, 390, 412, 768, 834, 1024, 1280, 1440, 1920)
+# Where each layout of the style sheets is at its narrowest, and a wide screen. Tables become cards
+# by the room that they have, a few at 600 and most below 768.
+WIDTHS = (320, 390, 481, 601, 768, 1024, 1200, 1920)
 HEIGHT = 900
 MEASURE = Path(__file__).with_suffix(".js").read_text()
 
