@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.http import HttpRequest
 from django.test import Client
@@ -21,7 +22,15 @@ from config.staff import roles
 from events.models import EventLog, RuleRun
 from events.reports import simulation, subscriptions
 from integrations import audit
-from integrations.models import Customer, Destination, Integration, Product, ThinkificUser
+from integrations.audit import Act
+from integrations.models import (
+    AuditEntry,
+    Customer,
+    Destination,
+    Integration,
+    Product,
+    ThinkificUser,
+)
 from rules import copying, pairing
 from rules.actions import ACTIONS
 from rules.models import Rule, Scope
@@ -742,6 +751,33 @@ def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
     page = step(manager, **known | {"product": [gift.pk, other.pk]})
     assert words(page).count("This rule exists since") == 1
     assert "The rule" in words(page)
+
+
+def test_a_rule_that_exists_and_is_off_is_turned_on_from_the_page_of_a_new_one(manager):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    course = Destination.objects.get(name="Perspective")
+    known: dict[str, Any] = {"product": gift.pk, "integration": site.pk}
+    known |= {"action": "create_course_enrollment", "trigger": "product_purchased"}
+    known |= {"destination": course.pk}
+    manager.post(reverse("admin:new-rule"), known)
+    rule = gift.rules.get()
+    Rule.objects.filter(pk=rule.pk).update(enabled=False)
+    page = step(manager, **known)
+    switch = reverse("admin:rules_rule_do_switch_on", args=[rule.pk])
+    (back,) = re.findall(
+        rf'formaction="{switch}" name="back" value="([^"]+)"', page.content.decode()
+    )
+    here = html.unescape(back)
+    answer = manager.post(switch, known | {"back": here}, follow=True)
+    assert answer.redirect_chain[-1][0] == here
+    assert said(answer)[0] == "1 rule turned on, from the next event on."
+    assert switch not in answer.content.decode()
+    assert AuditEntry.objects.filter(act=Act.RULE_CHANGED, number=str(rule.pk)).count() == 1
+    # Who may only add rules gets no button.
+    Rule.objects.filter(pk=rule.pk).update(enabled=False)
+    Permission.objects.get(codename="change_rule").group_set.clear()
+    assert "and is turned off" in words(page := step(manager, **known))
+    assert switch not in page.content.decode()
 
 
 def test_what_has_gone_meanwhile_is_asked_again(manager):
