@@ -31,10 +31,10 @@ from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import differences, kind_of, page_of
 from config.admin.parts.params import word
 from events.execution import rule_history
-from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import OBJECT, say
+from integrations.who import called, shown_who
 from rules import product_undoing, undoing
 from rules.models import Rule
 
@@ -75,7 +75,8 @@ class ChangesAdmin(ReadOnly):
     ) -> tuple[QuerySet[AuditEntry], bool]:
         """Find entries that have each typed word in the name or the person, as they are shown."""
         for part in word(search_term).split():
-            queryset = queryset.filter(Q(who__icontains=part) | _named(part))
+            people = Q(who__icontains=part) | Q(who__in=called(part))
+            queryset = queryset.filter(people | _named(part))
         return queryset, False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -89,7 +90,7 @@ class ChangesAdmin(ReadOnly):
 
     @admin.display(description=_("Who"))
     def shown_who(self, entry: AuditEntry) -> SafeString:
-        return badges.breakable(badges.brief(audit.shown_who(entry.who)))
+        return badges.breakable(badges.brief(shown_who(entry.who)))
 
     @admin.display(description=_("What"))
     def what(self, entry: Any) -> SafeString | str:
@@ -142,6 +143,7 @@ class ChangesAdmin(ReadOnly):
         entry: AuditEntry = context["original"]
         told = {
             "differences": differences(entry),
+            "name": changes_cells.shown_name(entry),
             "kind": kind_of(entry),
             "subject_url": page_of(entry),
             "batch": [
