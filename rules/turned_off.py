@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from rules import pairing
 from rules.facts import Places, RuleFacts
+from rules.triggers import Trigger
 
 
 def by_product(places: Places) -> dict[int, list[RuleFacts]]:
@@ -34,15 +35,19 @@ def ending_on_refund(places: Places) -> list[RuleFacts]:
 def _left_off(rules: Iterable[RuleFacts]) -> list[RuleFacts]:
     """Return which of these rules, all that concern a product, are off and would end access."""
     rules = list(rules)
-    off = [rule for rule in rules if not rule.enabled and rule.trigger in pairing.MATTERS_ALWAYS]
-    off = [rule for rule in off if rule.spec.ends_access]
+    refund = Trigger.PRODUCT_REFUNDED
+    off = [
+        rule
+        for rule in rules
+        if rule.trigger == refund and rule.spec.ends_access and not rule.enabled
+    ]
     if not off:
         return []
     given = {rule.destination_id for rule in rules if pairing.gives_now(rule)}
     return [
         rule
         for rule in off
-        if rule.destination_id in given and not pairing.is_answered(rule, rule.trigger, rules)
+        if rule.destination_id in given and not pairing.is_answered(rule, refund, rules)
     ]
 
 

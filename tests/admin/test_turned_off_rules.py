@@ -148,7 +148,9 @@ def test_what_is_missing_beside_a_rule_that_is_off_can_be_ticked_and_is_added(ru
     assert Rule.objects.filter(trigger="product_refunded", product=rule.product).count() == 1
 
 
-REFUNDS = "1 rule that ends Oil Painting on a refund is off: refunded buyers of Oil Painting Monthly"
+REFUNDS = (
+    "1 rule that ends Oil Painting on a refund is off: refunded buyers of Oil Painting Monthly"
+)
 
 
 def test_the_overview_says_whose_refunded_buyers_stay_in_because_a_rule_is_off(rule, manager):
