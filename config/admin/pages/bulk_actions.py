@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 
 from config.admin.menu import allowed
 from config.admin.parts import badges, batch_message
-from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.buttons import BACK, links_to, way_back
 from config.admin.parts.changelist import takes_all
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids, row_in
@@ -237,7 +237,7 @@ def show(request: HttpRequest) -> HttpResponse:
         rule=rule,
         batch=batch,
         progress=found,
-        customers=_named_apart(found.customers),
+        customers=links_to(_named_apart(found.customers)),
         left_out=batch.left_out.items(),
         failed=",".join(str(run.pk) for run in found.failed),
         undone=batch.undone_by.order_by("pk"),
