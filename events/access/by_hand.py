@@ -9,11 +9,19 @@ from datetime import date, datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from events.access import before_admit, grant_runs, history, holdings, ledger, pending, students
+from events.access import (
+    before_admit,
+    ended_by_hand,
+    grant_runs,
+    history,
+    holdings,
+    ledger,
+    pending,
+)
 from events.access.book import DECIDED
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
@@ -140,12 +148,8 @@ def give_back(ending: RuleRun, author: Author) -> EventLog:
     history.check()
     with transaction.atomic():
         lock()
-        customer, site = ending.customer, ending.integration_id
-        if customer is None or site is None:
-            raise ValueError(CHANGED_SINCE)
-        # What was moved to another account since is no more for this customer.
-        grants = list(ended_with([ending]).filter(customer__in=students.same_user(site, customer)))
-        if not grants:
+        customer, grants = ending.customer, ended_by_hand.as_left([ending]).get(ending.pk)
+        if customer is None or not grants:
             raise ValueError(CHANGED_SINCE)
         event = _event(ByHand.GIVE_BACK, customer, author)
         for grant in grants:
@@ -155,12 +159,6 @@ def give_back(ending: RuleRun, author: Author) -> EventLog:
         _record(Act.ACCESS_GIVEN, grants[0], [], giving[0], author)
         wake()
     return event
-
-
-def ended_with(endings: Iterable[RuleRun]) -> QuerySet[Grant]:
-    """Return the grants that persons ended with these actions, as they left them."""
-    events = {run.event_id for run in endings}
-    return Grant.objects.filter(event__in=events, state=Grant.State.ENDED, because=ledger.BY_HAND)
 
 
 def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges, params
 from config.admin.parts.params import row_in
-from events.access import by_hand, holdings, sentences
+from events.access import by_hand, ended_by_hand, holdings, sentences
 from events.access.by_hand import Author
 from events.models import RuleRun
 from integrations import app_registry
@@ -172,7 +172,7 @@ class GiveBackForm(ByHandForm):
         self.ending = row_in(
             by_persons.select_related("integration"), (data or asked or {}).get("run")
         )
-        if self.ending is None or not by_hand.ended_with([self.ending]).exists():
+        if self.ending is None or not ended_by_hand.as_left([self.ending]).get(self.ending.pk):
             self.none = by_hand.CHANGED_SINCE
             return
         self.lead = say(
