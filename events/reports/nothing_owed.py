@@ -1,15 +1,12 @@
 """Purchases that gave nothing, and for which nothing is owed any more."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from events.deciding import revocations
 from events.models import EventLog, Grant
 from events.reports import backfill, review, standing
 from integrations.sentences import Said, format_day, say
-from rules.models import Rule
-from rules.triggers import Trigger
 
 # The fields of an event that are read here.
 READ = (
@@ -45,9 +42,8 @@ def gifts(events: Sequence[EventLog], held: standing.Held | None = None) -> dict
     """Return {event ID: what a person gave the buyer since}, if no rule that is on gives anything.
 
     Without a rule nobody knows what was bought, so a gift counts for one purchase: the newest
-    before it. If the product has rules that are off, only what they give counts. What has ended or
-    is not in Thinkific yet does not count. `held` is what the buyers have, if that is known. Takes
-    no query then, unless something of it was given by hand.
+    before it. What has ended or is not in Thinkific yet does not count. `held` is what the buyers
+    have, if that is known. Takes no query then, unless something of it was given by hand.
     """
     held = standing.held_by_buyers(events) if held is None else held
     by_hand = {
@@ -63,35 +59,15 @@ def gifts(events: Sequence[EventLog], held: standing.Held | None = None) -> dict
     without_rule = [
         each for each in found if not any(rule.spec.gives_access for rule in now.get(each.pk, ()))
     ]
-    sold = _given_if_on({each.product_id for each in without_rule})
     counted: dict[int, Grant] = {}
     for customer, grants in given.items():
         bought = [each for each in without_rule if each.customer_id == customer]
         for grant in sorted(grants, key=_since):
-            place = (grant.integration_id, grant.target)
-            free = (
-                each.pk
-                for each in bought
-                if each.received_at <= _since(grant)
-                and each.pk not in counted
-                and place in sold.get(each.product_id, {place})
-            )
-            if (purchase := next(free, None)) is not None:
-                counted[purchase] = grant
+            before = [each for each in bought if each.received_at <= _since(grant)]
+            free = [each.pk for each in before if each.pk not in counted]
+            if free:
+                counted[free[0]] = grant
     return {event.pk: counted[event.pk] for event in events if event.pk in counted}
-
-
-def _given_if_on(products: Iterable[int | None]) -> dict[int | None, set[tuple[int, str]]]:
-    """Return {product ID: the (integration ID, course or bundle) that its rules give if turned on}.
-
-    Products without such rules are left out.
-    """
-    off = Rule.objects.filter(product__in=products, enabled=False, destination__gone_at=None)
-    found: dict[int | None, set[tuple[int, str]]] = defaultdict(set)
-    for rule in off.filter(trigger=Trigger.PRODUCT_PURCHASED).select_related("destination"):
-        if rule.spec.gives_access:
-            found[rule.product_id].add((rule.integration_id, rule.target))
-    return found
 
 
 def gift_sentence(grant: Grant) -> Said:

@@ -107,15 +107,6 @@ def test_once_a_rule_fits_only_what_it_gives_counts(world, course):
     assert not_in() == 0
 
 
-def test_if_the_rule_of_the_product_is_off_only_what_it_gives_counts(world, course):
-    buy(world, 1)
-    world.rule("product_purchased", GIVES, course, product="1048001", enabled=False)
-    give(world, world.course("Another"))
-    assert not_in() == 1
-    give(world, course)
-    assert not_in() == 0
-
-
 def test_if_nobody_was_given_anything_that_takes_one_query(world, django_assert_num_queries):
     bought = buy(world, 1)
     with django_assert_num_queries(1):
