@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.access import event_student, sentences
 from events.access.ledger import Sale
+from events.deciding import revocations
 from events.execution import rerun
 from events.models import EventLog, Grant, RuleRun
 from events.reports import earlier, nothing_to_end, standing
@@ -152,19 +153,27 @@ def _missing(
     )
 
 
+def settled(events: Sequence[EventLog]) -> set[int]:
+    """Return the IDs of those purchases for which nothing is owed any more.
+
+    The purchase was refunded or canceled since, or the buyer has all that the rules give now.
+    """
+    ended = revocations.later_endings(events)
+    return {*ended, *already_given([event for event in events if event.pk not in ended])}
+
+
 def _undone(event: EventLog) -> Said:
     if not event.gave_nothing or event.undone_at is None:
         return say("A person took back what was given for it before.")
     return say("What was given for it was undone on {day}.", day=format_day(event.undone_at))
 
 
-def already_given(events: Sequence[EventLog], held: standing.Held | None = None) -> dict[int, Said]:
+def already_given(events: Sequence[EventLog]) -> dict[int, Said]:
     """Return {event ID: what gives its buyer already all that the rules give now}.
 
-    Events whose buyer lacks something are left out. `held` is what the buyers have, if that is
-    known.
+    Events whose buyer lacks something are left out.
     """
-    held = standing.held_by_buyers(events) if held is None else held
+    held = standing.held(_customers(events)) if events else {}
     # Most buyers have nothing, and then they cannot have all that the rules give.
     fitting = rules_now([event for event in events if held.get(event.customer_id or 0)])
     found = {

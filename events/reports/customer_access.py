@@ -18,13 +18,11 @@ from events.reports import (
     dashboard,
     left_behind,
     letter,
-    nothing_owed,
     payers,
     pending_endings,
     purchase_sentences,
     replies,
     review,
-    standing,
     why,
 )
 from events.reports.sentence import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_order
@@ -62,14 +60,13 @@ def describe(customer: Customer) -> AccessReport:
     besides = [run for run in others if not run.spec.passes_on]
     nothing = list(_told(EventLog.objects.filter(review.STILL_NOTHING, customer=customer)))
     back = revocations.later_endings(nothing)
-    held = standing.held_by_buyers(nothing)
-    had, gifts = backfill.already_given(nothing, held), nothing_owed.gifts(nothing, held)
+    had = backfill.already_given(nothing)
     lines = [
         *(sentence for _, sentence in told),
         *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
-        *purchase_sentences.that_gave_nothing(nothing, back, had, gifts),
+        *purchase_sentences.that_gave_nothing(nothing, back, had),
         *(purchase_sentences.gives_another(*each) for each in left_behind.of_customer(customer)),
         *_not_understood(customer),
         *_administrators(customer),
@@ -86,9 +83,7 @@ def describe(customer: Customer) -> AccessReport:
         customer,
         told,
         template,
-        owed=[
-            each for each in nothing if not (each.pk in {*back, *had, *gifts} or _is_undone(each))
-        ],
+        owed=[each for each in nothing if not (each.pk in {*back, *had} or _is_undone(each))],
         besides=dict.fromkeys([*(run.event for run in besides), *filter(_is_undone, nothing)]),
     )
     has = [each for each, sentence in told if each.held and sentence.code != Code.GONE]

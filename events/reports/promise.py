@@ -11,7 +11,7 @@ from django.utils import timezone
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
-from events.reports import backfill, batches, nothing_owed, review, standing
+from events.reports import backfill, batches, review, standing
 from integrations.models import Integration, ThinkificUser
 from rules import actions
 from rules.models import Rule
@@ -28,6 +28,18 @@ MAX_COUNT = 10_000
 MANY_BUYERS = 1000
 # At most this many are listed, the newest.
 MAX_LISTED = 1000
+# The fields that `backfill.settled` needs.
+_SETTLED_BY = (
+    "marketplace",
+    "delivery",
+    "trigger",
+    "customer",
+    "product",
+    "order_id",
+    "subscription_id",
+    "by_hand",
+    "received_at",
+)
 Rows = list[tuple[int | None, int | None]]
 
 
@@ -74,22 +86,21 @@ def not_in() -> list[int]:
 def unfulfilled() -> QuerySet[EventLog]:
     """Return recent purchases that gave nothing and are not settled.
 
-    A purchase is settled if it was refunded since, or the buyer got the access in another way, also
-    by hand. Only the newest backfill.MAX_EVENTS purchases are checked for that.
+    A purchase is settled if it was refunded since, or the buyer got the access in another way. Only
+    the newest backfill.MAX_EVENTS purchases are checked for that.
     """
     purchases = review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY)
     newest = purchases.order_by("-received_at", "-pk")[: backfill.MAX_EVENTS]
     likely = _may_be_settled().filter(pk__in=newest.values("pk"))
-    events = list(likely.only(*nothing_owed.READ))
-    return purchases.exclude(pk__in=nothing_owed.settled(events)) if events else purchases
+    events = list(likely.only(*_SETTLED_BY))
+    return purchases.exclude(pk__in=backfill.settled(events)) if events else purchases
 
 
 def _may_be_settled() -> QuerySet[EventLog]:
-    """Return the events that were refunded since, or whose customer has what may settle them.
+    """Return the events that were refunded since, or whose customer has what a rule gives now.
 
-    That is what a rule gives now, or what a person gave. This is a quick filter before
-    `nothing_owed.settled`, which compares the orders and looks at all rules, but has to load them
-    and what the customers have. It returns a few events too many.
+    This is a quick filter before `backfill.settled`, which compares the orders and looks at all
+    rules, but has to load them and what the customers have. It returns a few events too many.
     """
     same = {"customer": OuterRef("customer")}
     later = EventLog.objects.filter(**same, received_at__gte=OuterRef("received_at"))
@@ -97,8 +108,7 @@ def _may_be_settled() -> QuerySet[EventLog]:
     about = Q(product=Coalesce(OuterRef("product"), "product")) | Q(product=None)
     ended = Exists(later.filter(about).of_triggers(*revocations.ENDING))
     seen = Grant.objects.active().filter(seen_at__isnull=False)
-    settles = _given_now() | Q(source=Grant.Source.HAND)
-    return EventLog.objects.filter(ended | Exists(seen.filter(settles, **same)))
+    return EventLog.objects.filter(ended | Exists(seen.filter(_given_now(), **same)))
 
 
 def _given_now() -> Exists:
@@ -132,8 +142,8 @@ def _undone(since: datetime) -> list[EventLog]:
     newest = (
         review.undone_purchases().filter(received_at__gte=since).order_by("-received_at", "-pk")
     )
-    events = list(newest.only(*nothing_owed.READ)[: backfill.MAX_EVENTS])
-    settled = nothing_owed.settled(events) if events else set()
+    events = list(newest.only(*_SETTLED_BY)[: backfill.MAX_EVENTS])
+    settled = backfill.settled(events) if events else set()
     return [event for event in events if event.pk not in settled]
 
 

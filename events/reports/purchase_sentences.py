@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from events.deciding import revocations
 from events.execution import rule_history
 from events.execution.rerun import payload_removed
-from events.models import EventLog, Grant, RuleRun
-from events.reports import backfill, batches, nothing_owed
+from events.models import EventLog, RuleRun
+from events.reports import backfill, batches
 from events.reports.sentence import QUIET, WAIT, Code, Sentence, of_order
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, joined, say
@@ -16,23 +16,17 @@ from rules.models import Rule
 
 
 def that_gave_nothing(
-    events: Sequence[EventLog],
-    back: Mapping[int, EventLog],
-    had: Mapping[int, Said],
-    gifts: Mapping[int, Grant],
+    events: Sequence[EventLog], back: Mapping[int, EventLog], had: Mapping[int, Said]
 ) -> list[Sentence]:
     """Return a sentence for each event.
 
-    By event ID, `back` has the event that ended a purchase since, `had` what gives it already, and
-    `gifts` what a person gave for it.
+    By event ID, `back` has the event that ended a purchase since, and `had` what gives it already.
     """
     now = backfill.rules_now(events)
     done = batches.batch_acts([each.pk for each in events if each.pk not in back])
     return [
         _had_already(each, had[each.pk])
         if each.pk in had and each.pk not in back
-        else _given_by_hand(each, gifts[each.pk])
-        if each.pk in gifts and each.pk not in back
         else _gave_nothing(each, back.get(each.pk), now.get(each.pk, []), done)
         for each in events
     ]
@@ -45,13 +39,6 @@ def _had_already(event: EventLog, has: Said) -> Sentence:
         return Sentence(QUIET, text, Code.HAD_ALREADY, event=event.pk)
     more = say("Enrolled for this purchase too, the customer keeps it if the other is refunded.")
     return Sentence(QUIET, joined([text, more]), Code.HAD_ALREADY, enroll=event.pk)
-
-
-def _given_by_hand(event: EventLog, gift: Grant) -> Sentence:
-    facts = facts_of(event)
-    text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
-    text = joined([text, nothing_owed.gift_sentence(gift)])
-    return Sentence(QUIET, text, Code.HAD_ALREADY, event=event.pk)
 
 
 def _gave_nothing(

@@ -32,7 +32,7 @@ class Code(StrEnum):
     NOT_CONNECTED = "not_connected"  # given on a site that is not connected any more
     GAVE_NOTHING = "gave_nothing"  # paid for, and no rule gives anything for it
     RULE_EXISTS = "rule_exists"  # paid for, and a rule gives something now
-    HAD_ALREADY = "had_already"  # paid for, and another purchase or a person gives it
+    HAD_ALREADY = "had_already"  # paid for, and another purchase gives it
     RULE_CHANGED = "rule_changed"  # has what a rule gave that gives something else now
     BESIDES = "besides"  # an action that changes no access is not done
     NO_WORKER = "no_worker"

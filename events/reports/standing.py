@@ -218,12 +218,6 @@ def held(customers: Collection[int], *, without_end: bool = False) -> Held:
     return found
 
 
-def held_by_buyers(events: Iterable[EventLog]) -> Held:
-    """Return the same for the customers of these events."""
-    buyers = {event.customer_id for event in events if event.customer_id}
-    return held(buyers) if buyers else {}
-
-
 def _given(grants: Iterable[Grant], integration: int | None, part: str) -> list[Grant]:
     """Return the grants that give this course or bundle now, one for each source."""
     found = (

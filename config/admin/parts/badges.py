@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_noop, pgettext
 
 from events.models import EventLog, RuleRun
-from events.reports import nothing_owed
+from events.reports import backfill
 from events.reports.last_run import former_course
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
@@ -110,9 +110,9 @@ def happened(event: EventLog) -> str:
 
 
 def note_had(events: Iterable[Any]) -> None:
-    """Set `had` on events that gave nothing: whether the buyer has access by something else."""
+    """Set `had` on events that gave nothing: whether another purchase gives all that rules give."""
     nothing = [event for event in events if gave_nothing(event)]
-    had = nothing_owed.already_in(nothing)
+    had = backfill.already_given(nothing) if nothing else {}
     for event in nothing:
         event.had = event.pk in had
 

@@ -18,7 +18,7 @@ from config.admin.parts import badges, batch_links
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
-from events.reports import api_calls, backfill, nothing_owed, refunded, review, why
+from events.reports import api_calls, backfill, refunded, review, why
 from events.reports.sentence import Sentence
 from integrations.models import Customer
 from integrations.samcart.encoding import decompress
@@ -66,7 +66,6 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "payload": payload(event) if request.user.has_perm(RAW) else "",
         "payload_removed": payload_removed(event.delivery),
         "undone": review.needs_a_person(event),
-        "gift": _gift(event),
         "triggers": MEANINGS,
         "can_name": event.status == EventLog.Status.UNKNOWN_TYPE
         and bool(event.raw_type)
@@ -160,12 +159,6 @@ def _since(event: EventLog) -> str:
         if rule
         else ""
     )
-
-
-def _gift(event: EventLog) -> str:
-    """Return what a person gave for this purchase, for which no rule gives anything; else ""."""
-    gift = nothing_owed.gifts([event]).get(event.pk) if badges.gave_nothing(event) else None
-    return nothing_owed.gift_sentence(gift) if gift else ""
 
 
 def _were_off(event: EventLog) -> list[Rule]:
