@@ -10,14 +10,15 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages.customers.by_hand_forms import (
-    EVERY,
-    FORMS,
     ByHandForm,
+    EndForm,
     GiveBackForm,
-    GiveForm,
     LastDayForm,
+    MoveForm,
+    NoteForm,
 )
 from config.admin.pages.customers.entered_order_form import OrderForm
+from config.admin.pages.customers.give_form import GiveForm
 from config.admin.pages.customers.give_to_anyone import GiveToAnyoneForm
 from config.admin.pages.integrations import integration_messages
 from config.admin.parts.page import Page, View, render
@@ -34,6 +35,9 @@ from rules.actions import read_target
 PERMISSION = "events.by_hand_grant"
 # The names of the buttons that find a course or bundle, and that read the catalogs again.
 FIND, REFRESH = "find", "refresh"
+# The forms that a customer's page offers, and all forms.
+FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm, NoteForm)
+EVERY: tuple[type[ByHandForm], ...] = (*FORMS, GiveBackForm, LastDayForm)
 
 
 def _page_of_form(form: type[ByHandForm]) -> Page:
