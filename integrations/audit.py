@@ -28,13 +28,12 @@ from integrations.audit_values import Values, all_values, entry_values, name_of,
 from integrations.models.audit import Act, AuditEntry, AuditUnlock
 from integrations.redaction import ERASED
 from integrations.sentences import Said, say
+from integrations.who import BY_COMMAND
 
 __all__ = ["ERASED", "Act", "Actor", "Subject", "acting", "record", "stored", "values"]
 
 log = logging.getLogger(__name__)
 
-NOT_SIGNED_IN = "Somebody not signed in"
-BY_COMMAND = " (command line)"
 # The most rows that one entry names.
 MOST_NAMED = 1000
 BATCH = 200
@@ -93,15 +92,6 @@ def _of_process() -> Actor:
     # Without the command's arguments, because they may contain a person's address.
     command = [Path(sys.argv[0]).name, *sys.argv[1:2]] if sys.argv else []
     return Actor(who=f"{user}{BY_COMMAND}", place=" ".join(command)[:200])
-
-
-def shown_who(who: str) -> str:
-    """Return an entry's `who` in the reader's language."""
-    if who == NOT_SIGNED_IN:
-        return say("Somebody not signed in")
-    if who.endswith(BY_COMMAND):
-        return say("{user} (command line)", user=who.removesuffix(BY_COMMAND))
-    return who
 
 
 def record(

@@ -11,21 +11,43 @@ from integrations.sentences import say
 
 
 def known(number: int) -> Product | None:
-    """Return the product that has or had this number.
+    """Return the product that has or had this number, as `all_known`, or None."""
+    return all_known([number]).get(number)
 
-    If it was deleted, return the product that has its SamCart ID now or, if there is none, the
-    product as it was, unsaved. None if the audit does not know it, or if its account is gone.
+
+def all_known(numbers: Collection[int]) -> dict[int, Product]:
+    """Return the products that have or had these numbers, by number.
+
+    For one that was deleted it is the product that has its SamCart ID now or, if there is none, the
+    product as it was, unsaved. Those that the audit does not know, or whose account is gone, are
+    left out. Takes the same few queries for any number.
     """
-    there = Product.objects.filter(pk=number).first()
-    entry = None if there else _deletion(number)
-    if entry is None:
-        return there
-    kept = entry.before or {}
-    account = Marketplace.objects.filter(pk=kept["marketplace"]["number"]).first()
-    key = {"marketplace": account, "kind": kept["kind"], "external_id": kept["external_id"]}
-    if account is None:
-        return None
-    return Product.objects.filter(**key).first() or Product(pk=number, name=kept["name"], **key)
+    found = Product.objects.in_bulk(numbers)
+    gone = set(numbers) - found.keys()
+    if not gone:
+        return found
+    entries = AuditEntry.objects.filter(
+        act=Act.PRODUCT_DELETED,
+        kind=Product._meta.model_name,
+        number__in=[str(number) for number in gone],
+    )
+    last = {int(entry.number): entry.before or {} for entry in entries.order_by("pk")}
+    accounts = Marketplace.objects.in_bulk(kept["marketplace"]["number"] for kept in last.values())
+    same_ids = Product.objects.filter(
+        external_id__in=[each["external_id"] for each in last.values()]
+    )
+    again = {(each.marketplace_id, each.kind, each.external_id): each for each in same_ids}
+    for number, kept in last.items():
+        if account := accounts.get(kept["marketplace"]["number"]):
+            kind, external_id = kept["kind"], kept["external_id"]
+            found[number] = again.get((account.pk, kind, external_id)) or Product(
+                pk=number,
+                name=kept["name"],
+                marketplace=account,
+                kind=kind,
+                external_id=external_id,
+            )
+    return found
 
 
 def is_again(product: Product, entry: AuditEntry) -> bool:
@@ -36,33 +58,10 @@ def is_again(product: Product, entry: AuditEntry) -> bool:
     return key == (account, kept.get("kind"), kept.get("external_id"))
 
 
-def missing(numbers: Collection[int]) -> set[int]:
-    """Return those of these products that were deleted, do not exist again, and can be restored.
-
-    Takes the same few queries for any number.
-    """
-    gone = set(numbers) - set(Product.objects.filter(pk__in=numbers).values_list("pk", flat=True))
-    if not gone:
-        return set()
-    entries = AuditEntry.objects.filter(
-        act=Act.PRODUCT_DELETED,
-        kind=Product._meta.model_name,
-        number__in=[str(number) for number in gone],
-    )
-    last = {int(entry.number): entry.before or {} for entry in entries.order_by("pk")}
-    known_ids = [kept.get("external_id") for kept in last.values()]
-    again = set(
-        Product.objects.filter(external_id__in=known_ids).values_list(
-            "marketplace", "kind", "external_id"
-        )
-    )
-    accounts = set(Marketplace.objects.values_list("pk", flat=True))
-    return {
-        number
-        for number, kept in last.items()
-        if (account := kept["marketplace"]["number"]) in accounts
-        and (account, kept["kind"], kept["external_id"]) not in again
-    }
+def missing(numbers: Collection[int]) -> dict[int, Product]:
+    """Return those of these products that are deleted and can be restored, unsaved, by number."""
+    found = all_known(numbers)
+    return {number: each for number, each in found.items() if each._state.adding}
 
 
 def restore(product: Product) -> None:
@@ -75,11 +74,12 @@ def restore(product: Product) -> None:
 
 def restore_all(numbers: Iterable[int]) -> list[Product]:
     """Restore those of these products that are missing, and return them."""
-    found = [known(number) for number in dict.fromkeys(numbers)]
-    missing = [product for product in found if product is not None and product._state.adding]
-    for product in missing:
+    wanted = [*dict.fromkeys(numbers)]
+    found = missing(wanted)
+    restored = [found[number] for number in wanted if number in found]
+    for product in restored:
         restore(product)
-    return missing
+    return restored
 
 
 def number_in(entry: AuditEntry) -> int | None:

@@ -1,5 +1,7 @@
 """The sentence that history stores of a rule, as the list of rules says it."""
 
+from django.utils.translation import override
+
 from integrations.sentences import Said, facts, joined, parts
 from rules.actions import ACTIONS
 
@@ -21,3 +23,16 @@ def in_short(sentence: str) -> str:
     what = str(spec.in_short).format(name=place.get("name", known["place"]))
     when = joined([known["trigger"], known["product"]], ", ")
     return joined([f"{when} → {what}", place.get("site"), *how], " · ")
+
+
+def labels_said(part: str) -> list[str]:
+    """Return the English labels of the actions that the reader finds in short by this text.
+
+    History stores them with a rule's sentence: "Create Course Enrollment" for "enroll".
+    """
+    like = part.casefold()
+    found = [
+        each for each in ACTIONS.values() if like in str(each.in_short).format(name="").casefold()
+    ]
+    with override(None):
+        return [str(each.label) for each in found]

@@ -108,12 +108,6 @@ def allowed(request: HttpRequest, permission: str) -> bool:
     return not permission or request.user.has_perm(permission)
 
 
-def name_of(request: HttpRequest) -> str:
-    """Return the name under which others see the signed-in person."""
-    user = request.user
-    return (user.get_short_name() if user.is_authenticated else "") or user.get_username()
-
-
 def for_person(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the sections that this person sees; empty ones are left out."""
     found = []

@@ -18,8 +18,8 @@ from config.admin.parts import badges, batch_message, buttons, changed
 from config.admin.parts.buttons import Buttons
 from events.models import RuleRun
 from events.reports import backlog
-from integrations import audit
 from integrations.sentences import say
+from integrations.who import shown_who
 from rules import models, short_sentences
 
 register = template.Library()
@@ -42,7 +42,7 @@ register.filter("run_line", badges.run_line)
 register.filter("person", badges.person)
 register.filter("whose", badges.whose)
 register.filter("as_sent", badges.as_sent)
-register.filter("who", audit.shown_who)
+register.filter("who", shown_who)
 register.filter("in_short", short_sentences.in_short)
 
 

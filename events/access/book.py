@@ -23,6 +23,8 @@ DECIDED = (
     "opened_at",
     "ended_at",
 )
+# Those that change when it is opened. A worker may set the first one at any other time.
+OPENED = ("seen_at", "kept_at")
 
 
 class Book:
@@ -90,9 +92,8 @@ class Book:
         """Write new and changed grants. Their events must have been written."""
         Grant.objects.bulk_create(self._new)
         for row in self._changed.values():
-            # Keep the stored `seen_at` unless we opened the grant: a worker may have set it.
             opened = row.is_active and row.pk not in self._was_active
-            row.save(update_fields=[*DECIDED, *(["seen_at", "kept_at"] if opened else [])])
+            row.save(update_fields=[*DECIDED, *(OPENED if opened else ())])
         self._was_active = {row.pk for row in self._rows if row.pk and row.is_active}
         self._new, self._changed = [], {}
 

@@ -9,12 +9,21 @@ from datetime import date, datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from events.access import before_admit, grant_runs, history, holdings, ledger, pending, students
-from events.access.book import DECIDED
+from events.access import (
+    before_admit,
+    ended_by_hand,
+    grant_runs,
+    hand_grants,
+    history,
+    holdings,
+    ledger,
+    pending,
+)
+from events.access.book import DECIDED, OPENED
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import RuleRunQuerySet
@@ -25,7 +34,7 @@ from integrations.audit_values import NOW, RUN
 from integrations.models import Customer, Destination
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.sentences import joined, say
-from rules.actions import ActionSpec, Effect, read_target
+from rules.actions import Effect, read_target
 
 ByHand = EventLog.ByHand
 SENTENCE = _("By hand: {action}, {course} on {site}")
@@ -41,12 +50,18 @@ class Author:
 
 
 def give(
-    customer: Customer, destination: Destination, author: Author, until: date | None = None
+    customer: Customer,
+    destination: Destination,
+    author: Author,
+    until: date | None = None,
+    purchase: EventLog | None = None,
 ) -> EventLog:
-    """Give access to a course or bundle, beside whatever else gives it; `until` is its last day.
+    """Give access to a course or bundle; `until` is its last day.
 
-    If it was given by hand before, this changes the last day. Raises ValueError with a sentence if
-    it cannot be given.
+    With a `purchase`, an event that gave the customer nothing, this is what the purchase gives: it
+    ends with it, and the event is dealt with. Else it is a gift, beside whatever else gives it.
+    What was given in the same way before gets another last day. Raises ValueError with a sentence
+    if it cannot be given.
     """
     if destination.gone_at is not None:
         raise ValueError(joined([destination.missing, say("Choose another.")]))
@@ -54,8 +69,8 @@ def give(
     spec = grant_runs.spec_for(destination.integration, destination.kind, Effect.GIVES)
     with transaction.atomic():
         lock()
-        grant = _grant_by_hand(customer, destination, spec)
-        known = grant.pk is not None
+        grant = hand_grants.find_or_new(customer, destination, spec, purchase)
+        known = grant.is_active
         event = _event(ByHand.GIVE_DAY if known else ByHand.GIVE, customer, author)
         replaced = list(_endings(grant)) if known else []
         runs = [_run(event, Effect.GIVES, grant, grant)]
@@ -67,26 +82,18 @@ def give(
                 say("This customer was given {course} by hand before.", course=destination.name)
             )
         ledger.open_it(grant, ledger.Change.by_hand(grant, event, event.received_at))
-        grant.save(update_fields=DECIDED if known else None)
+        columns = DECIDED if known else [*DECIDED, *OPENED]
+        grant.save(update_fields=columns if grant.pk else None)
         for run in runs:
             run.save()
+        if purchase is not None:
+            same = EventLog.objects.filter(pk=purchase.pk)
+            same.update(dealt_with_at=event.received_at, dealt_with_by=event.author)
         pending.replace(replaced, author.name)
         act = Act.LAST_DAY_CHANGED if known else Act.ACCESS_GIVEN
         _record(act, grant, replaced, runs[-1], author)
         wake()
     return event
-
-
-def _grant_by_hand(customer: Customer, destination: Destination, spec: ActionSpec) -> Grant:
-    """Return the customer's active grant by hand of this destination, or a new one, not saved."""
-    what: dict[str, Any] = {
-        "source": Grant.Source.HAND,
-        "customer": customer,
-        "integration": destination.integration,
-        "target": spec.concerns(destination.external_id),
-    }
-    copied = {"name": destination.name, "course_ids": destination.course_ids}
-    return Grant.objects.active().filter(**what).first() or Grant(**what, **copied)
 
 
 def _endings(grant: Grant) -> RuleRunQuerySet:
@@ -140,27 +147,17 @@ def give_back(ending: RuleRun, author: Author) -> EventLog:
     history.check()
     with transaction.atomic():
         lock()
-        customer, site = ending.customer, ending.integration_id
-        if customer is None or site is None:
-            raise ValueError(CHANGED_SINCE)
-        # What was moved to another account since is no more for this customer.
-        grants = list(ended_with([ending]).filter(customer__in=students.same_user(site, customer)))
-        if not grants:
+        customer, grants = ending.customer, ended_by_hand.as_left([ending]).get(ending.pk)
+        if customer is None or not grants:
             raise ValueError(CHANGED_SINCE)
         event = _event(ByHand.GIVE_BACK, customer, author)
         for grant in grants:
             ledger.open_it(grant, ledger.Change.by_hand(grant, event, event.received_at))
-            grant.save(update_fields=[*DECIDED, "seen_at", "kept_at"])
+            grant.save(update_fields=[*DECIDED, *OPENED])
         giving = RuleRun.objects.bulk_create(_run(event, Effect.GIVES, one, one) for one in grants)
         _record(Act.ACCESS_GIVEN, grants[0], [], giving[0], author)
         wake()
     return event
-
-
-def ended_with(endings: Iterable[RuleRun]) -> QuerySet[Grant]:
-    """Return the grants that persons ended with these actions, as they left them."""
-    events = {run.event_id for run in endings}
-    return Grant.objects.filter(event__in=events, state=Grant.State.ENDED, because=ledger.BY_HAND)
 
 
 def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:

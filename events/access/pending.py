@@ -17,6 +17,7 @@ from events.models import EventLog, Grant, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import BRAKED, DELAYED, RuleRunQuerySet
 from integrations.sentences import YEAR, Said, format_day, say, say_count
+from integrations.who import shown_who
 from rules import actions
 from rules.triggers import Trigger
 
@@ -95,7 +96,8 @@ def by_hand(customers: Collection[int], integration: int, target: str) -> RuleRu
 
 def replace(runs: Iterable[RuleRun], author: str) -> None:
     """Drop these endings, because a person decided otherwise. Call it under the deciding lock."""
-    message = say("Nothing was ended: {person} has decided otherwise since.", person=author)
+    person = shown_who(author)
+    message = say("Nothing was ended: {person} has decided otherwise since.", person=person)
     for run in runs:
         RuleRun.objects.filter(pk=run.pk).end(Status.SKIPPED, REPLACED, message)
         refresh_event(run.event_id)

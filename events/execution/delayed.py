@@ -17,6 +17,7 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import NOW
 from integrations.sentences import format_day, say
+from integrations.who import shown_who
 
 log = logging.getLogger(__name__)
 DECIDED_AT_ONCE = 100
@@ -87,7 +88,7 @@ def _note_early_end(event: EventLog, planned: datetime, by: str) -> None:
     event.reason = say(
         "It was given until {day}, and {person} ended it early on {today}.",
         day=format_day(planned),
-        person=by,
+        person=shown_who(by),
         today=format_day(timezone.now()),
     )
     event.save(update_fields=["reason"])

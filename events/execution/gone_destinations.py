@@ -17,6 +17,7 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.models import Destination
 from integrations.sentences import say
+from integrations.who import shown_who
 from rules import actions, changing
 from rules.actions.enrollments import GONE
 from rules.models import Rule
@@ -43,7 +44,7 @@ def mark(destination: Destination, *, by: str) -> tuple[int, int]:
         "{course} was marked as gone from Thinkific by {person}, so nobody is enrolled in it. "
         "Choose another course for its rules, and retry what failed.",
         course=destination,
-        person=by,
+        person=shown_who(by),
     )
     runs = 0
     for pk, event in list(open_runs(destination).values_list("pk", "event")):

@@ -22,6 +22,7 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.sentences import joined, say, say_count
+from integrations.who import shown_who
 from rules.models import Rule
 
 Status = RuleRun.Status
@@ -133,7 +134,8 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
             open_run = RuleRun.objects.dismissible().filter(pk=run.pk).select_for_update()
             dismissed = 0
             for before in open_run.values_list("message", flat=True):
-                message = say("Dismissed by {person}. Before: {before}", person=by, before=before)
+                facts = {"person": shown_who(by), "before": before}
+                message = say("Dismissed by {person}. Before: {before}", **facts)
                 dismissed = open_run.end(Status.SKIPPED, DISMISSED, message)
             if dismissed:  # if not, it was retried meanwhile and may be giving access
                 decisions.waive([run])

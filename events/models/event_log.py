@@ -241,6 +241,12 @@ class EventLog(models.Model):
         found = search_terms.terms_as_sent(self.email_as_sent, self.name_as_sent)
         return [EventTerm(event=self, term=term.encode()) for term in found]
 
+    def is_for(self, rule: Rule) -> bool:
+        """Return whether the rule, on or off, is for this event's account, trigger and product."""
+        same_product = rule.product_id in {None, self.product_id}
+        same_account = rule.marketplace_id == self.marketplace_id
+        return same_product and same_account and rule.trigger == self.trigger
+
     @property
     def fits_what_is_off(self) -> bool:
         """Whether a rule for the customer would have run when this was decided, but was off."""

@@ -10,9 +10,10 @@ from django.utils.translation import pgettext_lazy
 from events.execution import wait_reasons
 from events.models import Batch, EventLog, RuleRun
 from events.models.runs import DELAYED, UNFINISHED
-from integrations.audit import Act, shown_who
+from integrations.audit import Act
 from integrations.models import AuditEntry, Customer
 from integrations.sentences import Said, Text, format_day, joined, say, say_count
+from integrations.who import shown_who
 
 Status = RuleRun.Status
 # At most this many of its failed actions are listed.

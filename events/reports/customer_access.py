@@ -29,6 +29,7 @@ from events.reports.sentence import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_o
 from events.reports.standing import MAX_ROWS, UNDECIDED, Standing
 from integrations.models import Customer, ThinkificUser
 from integrations.sentences import Said, format_time, joined, say, say_count
+from integrations.who import shown_who
 from rules import actions
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
@@ -173,7 +174,7 @@ def _nothing(name: str, customer: Customer) -> list[Sentence]:
             say(
                 "Paid for {product}{order}; no rule gave anything for it, and {person} dealt with "
                 "it on {moment}.",
-                person=event.dealt_with_by or say("somebody"),
+                person=shown_who(event.dealt_with_by) or say("somebody"),
                 moment=format_time(event.dealt_with_at),
                 **purchase_sentences.facts_of(event),
             ),

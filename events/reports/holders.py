@@ -8,6 +8,7 @@ from events.models import Grant, RuleRun
 from events.reports import pending_endings
 from events.reports.standing import Standing
 from integrations.sentences import Said, format_day, format_time, say
+from integrations.who import shown_who
 from rules.listing import listed
 
 Status, Source = RuleRun.Status, Grant.Source
@@ -41,7 +42,7 @@ def _given_at(about: Standing, row: Grant) -> datetime:
 
 def _by_hand(about: Standing, row: Grant) -> Said:
     """ "by hand until 5 May (mia@example.com)" """
-    author = row.event.author if row.event else ""
+    author = shown_who(row.event.author) if row.event else ""
     if ends_at := pending_endings.last_moment(about, row):
         if author:
             return say("by hand until {day} ({person})", day=format_day(ends_at), person=author)

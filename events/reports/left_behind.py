@@ -295,5 +295,4 @@ def _is_behind(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:
 
 
 def _leads_elsewhere(run: RuleRun, rule: Rule) -> bool:
-    fits = rule.trigger == run.event.trigger and rule.product_id in {None, run.event.product_id}
-    return rule.enabled and fits and run.form != RuleRun.form_of(rule)
+    return rule.enabled and run.event.is_for(rule) and run.form != RuleRun.form_of(rule)

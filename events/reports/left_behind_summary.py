@@ -132,7 +132,7 @@ def summarize() -> LeftBehindSummary:
     numbers = sorted(number for number in of_rule if number is not None)[:MOST_RULES]
     rules = Rule.objects.with_names().in_bulk(numbers) if numbers else {}
     events = EventLog.objects.filter(pk__in={given.event for given in found})
-    bought = events.only(*revocations.READ).in_bulk() if found else {}
+    bought = events.only("marketplace", *revocations.READ).in_bulk() if found else {}
     ended = revocations.later_endings(bought.values())
     gone = gone_destinations.among({(given.site, given.target) for given in found})
     shown = {number: of_rule[number] for number in (None, *numbers) if number in of_rule}
@@ -228,16 +228,12 @@ def _told(
         [each.grant for each in found],
         taken_back,
         all((each.site, each.target) in gone for each in found),
-        any(_fits(rule, bought[each.event]) for each in found),
+        rule is not None
+        and rule.enabled
+        and rule.spec.gives_access
+        and any(bought[each.event].is_for(rule) for each in found),
         more,
     )
-
-
-def _fits(rule: Rule | None, event: EventLog) -> bool:
-    """Return whether the rule would give this event something now."""
-    if rule is None or not rule.enabled or not rule.spec.gives_access:
-        return False
-    return rule.trigger == event.trigger and rule.product_id in {None, event.product_id}
 
 
 def _customers(found: Sequence[_Given]) -> int:

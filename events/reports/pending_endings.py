@@ -8,6 +8,7 @@ from events.models.runs import BRAKED, DELAYED
 from events.reports.sentence import WAIT, Code, Sentence, happening, upper
 from events.reports.standing import Standing
 from integrations.sentences import Said, format_day, joined, say, say_count
+from integrations.who import shown_who
 from rules.listing import listed
 
 
@@ -51,7 +52,7 @@ def _text(about: Standing, run: RuleRun) -> Said:
 
 def _ends(run: RuleRun, **facts: str) -> Said:
     """Say on which day the access ends, and why."""
-    who = run.event.author or say("a person")
+    who = shown_who(run.event.author) or say("a person")
     if _gave(run):
         return say(
             "Access to {course} ends on {day} because {person} gave it until then.",

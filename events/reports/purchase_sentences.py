@@ -10,6 +10,7 @@ from events.reports import backfill, batches
 from events.reports.sentence import QUIET, WAIT, Code, Sentence, of_order
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, joined, say
+from integrations.who import shown_who
 from rules.listing import listed
 from rules.models import Rule
 
@@ -81,7 +82,7 @@ def _gave_nothing(
 def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:
     text = say(
         "{person} undid on {day} what was given for {product}{order}.",
-        person=undone.who,
+        person=shown_who(undone.who),
         day=format_day(undone.at),
         **facts_of(event),
     )

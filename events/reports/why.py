@@ -27,6 +27,7 @@ from events.reports.standing import CLOSED, Standing, is_waived, standings
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import Said, Text, format_day, format_time, joined, say, say_count
+from integrations.who import shown_who
 from rules.models import Rule
 
 Status, Source = RuleRun.Status, Grant.Source
@@ -201,7 +202,7 @@ def _how_it_ended(row: Grant, facts: dict[str, str]) -> Said:
     if row.because != BY_HAND:
         cause = sentences.cause(row)
         return say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
-    person = (row.event.author if row.event else "") or say("a person")
+    person = (shown_who(row.event.author) if row.event else "") or say("a person")
     facts |= {"person": person, "day": format_day(row.ended_at or row.decided_at)}
     if row.event and row.event.is_gift:
         if row.event.reason:  # it ended before its day
@@ -285,7 +286,7 @@ def _how_it_was_replaced(run: RuleRun, facts: dict[str, str], done_to: batches.D
     if entry := batches.last_undo(run.event_id, done_to, run.destination_name):
         return say(
             "{name} has no access to {course}: {person} undid on {day} what had given it.",
-            person=entry.who,
+            person=shown_who(entry.who),
             day=format_day(entry.at),
             **facts,
         )

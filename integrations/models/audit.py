@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from integrations.sentences import SentenceField, SentencesField, say
+from integrations.who import shown_who
 
 
 class Act(models.TextChoices):
@@ -134,7 +135,7 @@ class AuditEntry(models.Model):
         default_permissions = ("view",)
 
     def __str__(self) -> str:
-        return f"{self.who} {self.sentence}"
+        return f"{shown_who(self.who)} {self.sentence}"
 
     @property
     def sentence(self) -> str:

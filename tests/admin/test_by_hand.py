@@ -14,6 +14,7 @@ from django.utils import timezone
 from config.staff import roles
 from events.access import holdings
 from events.models import EventLog, Grant, RuleRun
+from events.reports import review
 from integrations.models import AuditEntry, Customer, Destination, Integration, Product
 from rules.models import Rule
 from tests.support.pages import (
@@ -74,6 +75,52 @@ def test_the_customers_page_leads_to_each_form_for_those_who_may(support, place,
     assert f"{reverse('admin:give-access')}?customer={dana.pk}" in shown
     viewer = signed_in(roles.VIEWER).get(page_of(dana)).content.decode()
     assert reverse("admin:give-access") not in viewer
+
+
+def test_access_is_given_for_a_purchase_without_a_rule_and_ends_with_it(support, place):
+    event = place.world.sell(
+        customer__email="wanda@example.com", product__id=4711, order__id=700501
+    )
+    wanda = event.customer
+    form = support.get(reverse("admin:give-access"), {"customer": wanda.pk})
+    assert "(order 700501) of" in words(form)
+    assert "Refunds and cancellations do not end it" not in words(form)
+    assert re.search(rf'value="{event.pk}"[^>]* checked', html(form))
+    answer = fill_in(
+        support, "give-access", wanda, purchase=event.pk, destination=course().pk, until=""
+    )
+    assert said(answer)[0] == "Perspective is given to wanda@example.com now."
+    place.world.settle()
+    shown = words(support.get(page_of(wanda)))
+    assert "through order 700501" in shown
+    assert "no rule gives anything" not in shown
+    assert not review.gave_nothing().filter(pk=event.pk).exists()
+    assert "(order 700501)" not in words(
+        support.get(reverse("admin:give-access"), {"customer": wanda.pk})
+    )
+    grant = Grant.objects.get(customer=wanda)
+    assert (grant.source, grant.order_id) == (Grant.Source.PURCHASE, "700501")
+
+
+def test_a_gift_leaves_the_purchase_as_it_is(support, place):
+    event = place.world.sell(
+        customer__email="wanda@example.com", product__id=4711, order__id=700501
+    )
+    fill_in(support, "give-access", event.customer, purchase="", destination=course().pk, until="")
+    assert Grant.objects.get(customer=event.customer).source == Grant.Source.HAND
+    assert review.gave_nothing().filter(pk=event.pk).exists()
+
+
+def test_access_is_given_for_no_purchase_of_another_customer(support, place, dana):
+    event = place.world.sell(
+        customer__email="wanda@example.com", product__id=4711, order__id=700501
+    )
+    place.world.sell(customer__email=DANA, product__id=4711, order__id=700502)
+    answer = fill_in(
+        support, "give-access", dana, purchase=event.pk, destination=course().pk, until=""
+    )
+    assert "Select a valid choice" in errors(answer)
+    assert not Grant.objects.filter(order_id="700501").exists()
 
 
 def test_access_is_given_and_stands_in_the_log_with_author_and_reason(support, dana):

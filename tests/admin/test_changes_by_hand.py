@@ -238,8 +238,11 @@ def test_what_was_moved_since_is_not_given_back_to_the_old_address(world, manage
     end(buyer)
     (address,) = give_back(manager.get(reverse(CHANGES)))
     by_hand.give(buyer, world.course("Oil"), MIA)
+    assert give_back(manager.get(reverse(CHANGES))) == [address]
     by_hand.move(buyer, "right@example.com", MIA)
     world.settle()
+    assert not give_back(manager.get(reverse(CHANGES)))
+    assert "It was given back or decided on since." in words(manager.get(html.unescape(address)))
     again = manager.post(html.unescape(address), sent(address, "By mistake"))
     assert "It was given back or decided on since." in words(again)
     world.settle()

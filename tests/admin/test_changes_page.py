@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils.translation import override
 
 from config.staff import roles
 from integrations.audit import Act, Actor, Subject, acting, record, record_change, stored
@@ -90,6 +91,29 @@ def test_the_list_is_filtered_by_who_what_about_what_and_when(manager, rule, ask
     record(Act.EXPORTED, Subject("customer", "1", "dana@example.com"))
     table = manager.get(LIST, asked).context["cl"].result_list
     assert {entry.sentence.capitalize() for entry in table} == found
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_a_rule_is_found_by_both_forms_of_its_sentence(manager, rule, language):
+    switch_off(rule)
+    other = factories.RuleFactory.create(
+        action="expire_course_enrollment",
+        destination=rule.destination,
+        trigger="product_refunded",
+        marketplace=rule.marketplace,
+    )
+    record(Act.RULE_CHANGED, other)
+
+    def found(typed: str) -> set[str]:
+        asked = manager.get(LIST, {"q": typed}, HTTP_ACCEPT_LANGUAGE=language)
+        return {entry.number for entry in asked.context["cl"].result_list}
+
+    with override(language):
+        both = rule.sentence(), in_short(rule.sentence())
+        ends = in_short(other.sentence())
+    for typed in both:
+        assert found(typed) == {str(rule.pk)}
+    assert found(ends) == {str(other.pk)}
 
 
 def test_what_one_act_did_to_several_is_one_line_with_the_way_to_each(manager, rule):

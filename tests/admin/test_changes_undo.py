@@ -132,6 +132,7 @@ def test_rules_that_were_changed_in_one_step_are_shown_and_then_are_as_before(ma
     asks = words(manager.get(address))
     assert "Undo 5 changed rules?" in asks
     assert asks.count("On: Yes → No") == 5
+    assert len(re.findall(r" → (?:enroll in|end access to) ", asks)) == 5
     assert not Rule.objects.filter(enabled=True).exists()
     done = manager.post(address, follow=True)
     assert said(done) == ["Undone: 5 rules are as before."]

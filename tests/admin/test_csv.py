@@ -78,7 +78,7 @@ def test_actions_customers_and_coverage_are_downloaded(manager):
     assert customer["Has now"] == "Course Two"
     (product,) = download(manager, "coverage")
     assert product["Gives"] == "Course Two"
-    assert "Product Refunded" in product["Rule missing for"]
+    assert "Product Refunded" in product["No rule for"]
     shop.rule(
         product=number,
         trigger="subscription_canceled",

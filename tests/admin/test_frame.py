@@ -306,11 +306,11 @@ def test_a_paid_purchase_that_gave_nothing_is_never_grey(trigger, status, dealt,
 @pytest.mark.parametrize("holes", [(), (Trigger.SUBSCRIPTION_CANCELED,)])
 def test_what_was_left_undone_for_want_of_a_rule_is_not_grey(holes):
     event = EventLog(trigger="subscription_canceled", status="no_rule", gave_nothing=True)
-    badge = ("wait", "Rule missing") if holes else ("quiet", "No rule")
+    badge = ("wait", "No rule") if holes else ("quiet", "No rule")
     assert shown(badges.event_badge(event, holes)) == badge
     # A receiver was told of it, which fills no hole; and what failed is told first.
     event.status = EventLog.Status.DONE
-    assert ("Rule missing" in badges.event_badge(event, holes)) is bool(holes)
+    assert ("No rule" in badges.event_badge(event, holes)) is bool(holes)
     event.status = EventLog.Status.FAILED
     assert "Failed" in badges.event_badge(event, holes)
     event.status, event.gave_nothing = EventLog.Status.DONE, False

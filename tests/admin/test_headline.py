@@ -61,6 +61,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "not_understood": (3, "3 events not understood", False),
     "behind": ("2 buyers have a course of Ink.", "2 buyers have a course of Ink", False),
     "turned_off": (2, "2 products give nothing: their rules are off", False),
+    "endings_off": (2, "2 rules that end access on a refund are off", False),
     "left_over": (2, "2 rules are left over", False),
     "waiting_for_off": (4, "4 actions waiting for an integration that is turned off", False),
     "never_sent": (1, "1 trigger never sent", False),

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from config.models import Preference
 from config.staff import roles
-from integrations.audit import BY_COMMAND, Act, Actor, acting, record
+from integrations.audit import Act, Actor, acting, record
+from integrations.who import BY_COMMAND
 from rules import changing
 from rules.models import Rule
 from tests.support import factories
@@ -34,7 +35,7 @@ def client(ada: User) -> Client:
 
 @pytest.fixture
 def ben() -> User:
-    return person(roles.MANAGER, first_name="Ben")
+    return person(roles.MANAGER, first_name="Ben", last_name="Miller")
 
 
 def last_seen(person: User, **ago: int) -> None:
@@ -61,7 +62,7 @@ def test_it_says_who_changed_how_much_and_leads_to_just_that(ada, client, ben):
     by(ben.username, Act.LETTER_CHANGED)
     by(ada.username)
     page = client.get(OVERVIEW)
-    assert re.search(r"on \d+ \w+ \d\d:\d\d, Ben changed 2 things\. See them", words(page))
+    assert re.search(r"on \d+ \w+ \d\d:\d\d, Ben Miller changed 2 things\. See them", words(page))
     (address,) = re.findall(r'href="([^"]+\?others=\d+)"', page.content.decode())
     changes = client.get(address)
     assert {line.who for line in changes.context["cl"].result_list} == {ben.username}

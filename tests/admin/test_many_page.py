@@ -80,6 +80,9 @@ def test_rules_are_run_again_for_many_after_a_look_and_the_page_tells_what_came_
     Customer.objects.filter(email="b1@example.com").update(first_name="Ann")
     page = support.get(reverse("admin:batch"), {"number": batch.pk})
     assert "For Dana Example , Ann Example" in words(page)
+    Customer.objects.filter(email="b1@example.com").update(last_name="Example, MD")
+    page = support.get(reverse("admin:batch"), {"number": batch.pk})
+    assert "For Dana Example ; Ann Example, MD" in words(page)
     assert "Left out 1: order 1182 was refunded" in words(page)
     assert "progress.js" not in page.content.decode()
 

@@ -16,6 +16,7 @@ from events.reports import coverage as reports
 from integrations.models import Destination, Product
 from rules import changing, leftovers, pairing
 from rules.models import Rule
+from rules.short_sentences import in_short
 from tests.support import factories, queued
 from tests.support.pages import bulk, press, said, signed_in, words
 from tests.support.world import World
@@ -106,12 +107,13 @@ def test_students_are_said_to_keep_their_access_only_where_somebody_has_some(man
 
 
 def test_deleting_from_a_products_page_leads_back_to_it_and_never_elsewhere(manager, wrong):
-    product = product_page(wrong.product)
+    product, short = product_page(wrong.product), in_short(wrong.sentence())
+    assert " → enroll in " in short
     links = re.findall(rf'href="({delete_page(wrong)}[^"]*)"', shown(manager.get(product)))
     asked = html.unescape(links[0])
     done = manager.post(asked, sent(manager.get(asked)), follow=True)
     assert done.request["PATH_INFO"] == product
-    assert "Deleted a moment ago" in words(done)
+    assert f"Deleted a moment ago: {short}" in words(done)
     one, two = Rule.objects.order_by("pk")[:2]
     for rule, back in ((one, "https://evil.example/"), (two, page_of(two))):
         page = f"{delete_page(rule)}?{urlencode({'back': back})}"

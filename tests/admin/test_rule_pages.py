@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.http import HttpRequest
 from django.test import Client
@@ -21,7 +22,15 @@ from config.staff import roles
 from events.models import EventLog, RuleRun
 from events.reports import simulation, subscriptions
 from integrations import audit
-from integrations.models import Customer, Destination, Integration, Product, ThinkificUser
+from integrations.audit import Act
+from integrations.models import (
+    AuditEntry,
+    Customer,
+    Destination,
+    Integration,
+    Product,
+    ThinkificUser,
+)
 from rules import copying, pairing
 from rules.actions import ACTIONS
 from rules.models import Rule, Scope
@@ -46,6 +55,8 @@ def product(number: str) -> Product:
 # Pairing
 
 
+# The badge of an event that lacked a rule which is still missing.
+NO_RULE = re.compile(r'badge-wait"><svg[^>]*><use[^>]*></use></svg>No rule<')
 BY_SUBSCRIPTION = [
     "product_refunded",
     "subscription_canceled",
@@ -300,15 +311,16 @@ def test_a_cancellation_that_ended_nothing_is_told_alike_by_chip_advice_and_tick
     place.world.sell("30_subscription", product__id=1048001)
     sold.refresh_from_db()  # SamCart's own name came with it
     for trigger in BY_SUBSCRIPTION:
-        page = words(manager.get(address))
+        shown = manager.get(address)
+        page = words(shown)
         missing = "Subscription Canceled" in page.partition("Rules of this product")[0]
         assert missing == (trigger in BY_SUBSCRIPTION[:2])
-        assert ("Rule missing" in page) == missing
+        assert bool(NO_RULE.search(shown.content.decode())) == missing
         assert f"(not yet for {sold}: " in words(manager.get(reverse("admin:index")))
         press(manager, sold, "end_access", pair=[trigger])
-    page = words(manager.get(address))
-    assert "Rule missing" not in page
-    assert "Nothing takes" not in page
+    shown = manager.get(address)
+    assert not NO_RULE.search(shown.content.decode())
+    assert "Nothing takes" not in words(shown)
     assert "(not yet for" not in words(manager.get(reverse("admin:index")))
 
 
@@ -742,6 +754,34 @@ def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
     page = step(manager, **known | {"product": [gift.pk, other.pk]})
     assert words(page).count("This rule exists since") == 1
     assert "The rule" in words(page)
+
+
+def test_a_rule_that_exists_and_is_off_is_turned_on_from_the_page_of_a_new_one(manager):
+    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
+    course = Destination.objects.get(name="Perspective")
+    known: dict[str, Any] = {"product": gift.pk, "integration": site.pk}
+    known |= {"action": "create_course_enrollment", "trigger": "product_purchased"}
+    known |= {"destination": course.pk}
+    manager.post(reverse("admin:new-rule"), known)
+    rule = gift.rules.get()
+    Rule.objects.filter(pk=rule.pk).update(enabled=False)
+    page = step(manager, **known)
+    switch = reverse("admin:rules_rule_do_switch_on", args=[rule.pk])
+    (back,) = re.findall(
+        rf'formaction="{switch}" name="back" value="([^"]+)"', page.content.decode()
+    )
+    here = html.unescape(back)
+    answer = manager.post(switch, known | {"back": here}, follow=True)
+    assert answer.redirect_chain[-1][0] == here
+    assert said(answer)[0] == "1 rule turned on, from the next event on."
+    assert switch not in answer.content.decode()
+    assert AuditEntry.objects.filter(act=Act.RULE_CHANGED, number=str(rule.pk)).count() == 1
+    # Who may only add rules gets no button.
+    Rule.objects.filter(pk=rule.pk).update(enabled=False)
+    Permission.objects.get(codename="change_rule").group_set.clear()
+    page = step(manager, **known)
+    assert "and is turned off" in words(page)
+    assert switch not in page.content.decode()
 
 
 def test_what_has_gone_meanwhile_is_asked_again(manager):

@@ -146,3 +146,51 @@ def test_what_is_missing_beside_a_rule_that_is_off_can_be_ticked_and_is_added(ru
     sent = {"row": rule.product_id, tick: "product_refunded", "looked": "yes"}
     manager.post(reverse(COVERAGE), sent)
     assert Rule.objects.filter(trigger="product_refunded", product=rule.product).count() == 1
+
+
+REFUNDS = (
+    "1 rule that ends Oil Painting on a refund is off: refunded buyers of Oil Painting Monthly"
+)
+
+
+def test_the_overview_says_whose_refunded_buyers_stay_in_because_a_rule_is_off(rule, manager):
+    assert "on a refund is off" not in words(manager.get(reverse(OVERVIEW)))
+    ending = Rule.objects.get(trigger="product_refunded")
+    Rule.objects.exclude(trigger="product_purchased").update(enabled=False)
+    page = manager.get(reverse(OVERVIEW))
+    assert "1 rule that ends access on a refund is off." in words(page)
+    assert f"{REFUNDS} stay in. See its rules" in words(page)
+    form = page.content.decode().partition('value="turn_on">')[2].partition("</form>")[0]
+    assert re.findall(r'name="_selected_action" value="(\d+)"', form) == [str(ending.pk)]
+    sent = {"action": "turn_on", "index": "0", "_selected_action": ending.pk, "back": "/admin/"}
+    answer = manager.post(reverse("admin:rules_rule_changelist"), sent, follow=True)
+    assert said(answer)[0] == "1 rule turned on, from the next event on."
+    assert "on a refund is off" not in words(answer)
+
+
+def test_a_rule_for_refunds_that_is_off_is_no_worry_if_another_one_ends_the_same(
+    shop, rule, manager
+):
+    Rule.objects.filter(trigger="product_refunded").update(enabled=False)
+    assert REFUNDS in words(manager.get(reverse(OVERVIEW)))
+    ends = {"action": rule.spec.opposite, "destination": rule.destination}
+    shop.rule(trigger="product_refunded", **ends)
+    assert "on a refund is off" not in words(manager.get(reverse(OVERVIEW)))
+
+
+def test_a_rule_for_refunds_that_is_off_is_no_worry_if_nothing_gives_the_course(rule, manager):
+    Rule.objects.filter(trigger="product_refunded").update(enabled=False)
+    turn_off()
+    assert "on a refund is off" not in words(manager.get(reverse(OVERVIEW)))
+
+
+def test_a_global_rule_for_refunds_that_is_off_is_told_once(shop, rule, manager):
+    Rule.objects.filter(trigger="product_refunded").delete()
+    shop.rule(product="8", destination=rule.destination)
+    ends = {"action": rule.spec.opposite, "destination": rule.destination, "enabled": False}
+    shop.rule(trigger="product_refunded", **ends)
+    page = manager.get(reverse(OVERVIEW))
+    text = "1 global rule that ends Oil Painting on a refund is off: refunded buyers stay in."
+    assert words(page).count(f"{text} See its rules") == 1
+    listed = f"{reverse('admin:rules_rule_changelist')}?scope__exact=global&amp;state=off"
+    assert listed in page.content.decode()

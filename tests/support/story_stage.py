@@ -81,11 +81,14 @@ class Stage:
             purchases = [(row.event, [grant.pk for grant in row.grants], row.gives) for row in rows]
             moving.move(purchases, Batch(title="Move"))
 
-    def give(self, who: str, target: str, day: str | None = None) -> None:
+    def give(
+        self, who: str, target: str, day: str | None = None, number: str | None = None
+    ) -> None:
         email = email_of(who)
         customer, _ = Customer.objects.get_or_create(email=email, defaults={"first_name": who})
         until = timezone.localdate() + DAYS[day] if day else None
-        by_hand.give(customer, self._target(target), MIA, until)
+        purchase = EventLog.objects.get(order_id=number) if number else None
+        by_hand.give(customer, self._target(target), MIA, until, purchase)
 
     def end(self, who: str, target: str, day: str | None = None) -> None:
         customer = Customer.objects.get(email=email_of(who))
@@ -196,7 +199,8 @@ WHEN_DONE: dict[str, Callable[..., None]] = {
     r"a person releases what is held": Stage.release,
     r"a person dismisses what is held": Stage.dismiss,
     r"a person gives what order (?P<number>\d+) bought anyway": Stage.give_anyway,
-    rf"a person gives {WHO} (?P<target>.+?)(?: until (?P<day>a(?: later)? day))?": Stage.give,
+    rf"a person gives {WHO} (?P<target>.+?)(?: until (?P<day>a(?: later)? day))?"
+    r"(?: for order (?P<number>\d+))?": Stage.give,
     rf"a person ends {WHO}'s (?P<target>.+?)(?: on (?P<day>a(?: later)? day))?": Stage.end,
     r"a person keeps what was to end": Stage.keep,
     r"the (?P<day>(?:later )?day) comes": Stage.let_it_come,

@@ -13,9 +13,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from config.admin.menu import allowed, name_of
+from config.admin.menu import allowed
 from config.admin.parts import badges, batch_message
-from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.buttons import BACK, links_to, way_back
 from config.admin.parts.changelist import takes_all
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids, row_in
@@ -164,7 +164,7 @@ def _doing(what: str) -> Page:
         events = EventLog.objects.filter(pk__in=numbers).order_by("received_at", "pk")
         runs = RuleRun.objects.filter(pk__in=numbers).order_by("received_at", "pk")
         if what in {DISMISS, DEAL}:
-            by = name_of(request)
+            by = request.user.get_username()
             number = (
                 retry_by_hand.dismiss(runs, by=by)
                 if what == DISMISS
@@ -201,7 +201,7 @@ def _marked(request: HttpRequest, what: str, number: int, back: str) -> HttpResp
 
 def new_batch(request: HttpRequest, title: str) -> Batch:
     """Return a batch, not saved, for the actions that will be queued."""
-    return Batch(title=title, started_by=name_of(request)[:150])
+    return Batch(title=title, started_by=request.user.get_username()[:150])
 
 
 def start_and_show(
@@ -237,7 +237,7 @@ def show(request: HttpRequest) -> HttpResponse:
         rule=rule,
         batch=batch,
         progress=found,
-        customers=_named_apart(found.customers),
+        customers=links_to(_named_apart(found.customers)),
         left_out=batch.left_out.items(),
         failed=",".join(str(run.pk) for run in found.failed),
         undone=batch.undone_by.order_by("pk"),

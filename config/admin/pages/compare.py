@@ -10,7 +10,6 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from config.admin.menu import name_of
 from config.admin.pages import bulk_actions
 from config.admin.pages.log.log_filters import NOT_IN
 from config.admin.pages.rules import refunded
@@ -124,7 +123,7 @@ def start(request: HttpRequest) -> HttpResponse:
         text = say("{site} is turned off. Turn it on, then compare.", site=site)
         messages.warning(request, text)
     else:
-        comparing.start(site, by=name_of(request))
+        comparing.start(site, by=request.user.get_username())
         with transaction.atomic():
             wake.wake()
         text = say(

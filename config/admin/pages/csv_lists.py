@@ -154,7 +154,7 @@ _COVERAGE = (
     _("Gives"),
     _("Ended by"),
     _("Given back by"),
-    _("Rule missing for"),
+    _("No rule for"),
     _("Sales in 30 days"),
     _("Buyers without access"),
 )

@@ -96,7 +96,7 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
             return badge(say("Undone"), GREY)
         return badge(say("Paid, nothing given"), AMBER)
     if event.gave_nothing and event.trigger in holes and not needs_a_person:
-        return badge(say("Rule missing"), AMBER)
+        return badge(EventLog.Status.NO_RULE.label, AMBER)
     return badge(status.label, EVENT_COLORS[status])
 
 

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_POST
 from config.admin.menu import allowed
 from config.admin.parts.badges import breakable, brief
 from integrations.models import Customer
-from integrations.sentences import Text, say
+from integrations.sentences import Text, say, separator
 
 BACK = "back"
 # How many a page shows; the others are behind a menu.
@@ -208,10 +208,16 @@ def page_of(thing: Model) -> str:
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[thing.pk])
 
 
+def links_to(named: Iterable[tuple[Model, str]]) -> SafeString:
+    """Return a link to the page of each row under its name, separated as other lists of names."""
+    found = [*named]
+    links = ((page_of(each), breakable(name)) for each, name in found)
+    return format_html_join(separator(name for _, name in found), '<a href="{}">{}</a>', links)
+
+
 def links_to_customers(customers: Iterable[Customer]) -> SafeString:
-    """Return links to the customers' pages, separated by commas."""
-    links = ((page_of(each), breakable(brief(each.readable_email))) for each in customers)
-    return format_html_join(", ", '<a href="{}">{}</a>', links)
+    """Return the same for customers, under their addresses."""
+    return links_to((each, brief(each.readable_email)) for each in customers)
 
 
 def address(thing: Model, name: str) -> str:

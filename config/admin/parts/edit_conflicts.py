@@ -17,11 +17,11 @@ from django.http import HttpRequest, HttpResponse
 from config.admin.parts.differences import Difference, compared, differences
 from config.admin.parts.page import render
 from config.admin.parts.params import row_id
-from integrations import audit
 from integrations.audit import Subject
 from integrations.audit_values import Values
 from integrations.models import AuditEntry
 from integrations.sentences import format_time, say
+from integrations.who import shown_who
 
 OPENED = "as_opened"
 NOTHING: Values = {}
@@ -117,7 +117,7 @@ def other_edit(entry: AuditEntry) -> OtherEdit:
     """Return an entry as the page shows it."""
     sentence = say(
         "{who} {did} on {moment}, after you opened this page.",
-        who=audit.shown_who(entry.who),
+        who=shown_who(entry.who),
         did=entry.sentence,
         moment=format_time(entry.at),
     )

@@ -38,6 +38,7 @@ def _page(request: HttpRequest, person: User) -> HttpResponse:
         "admin/sessions.html",
         title=say("Sessions") if own else say("Sessions of {name}", name=name),
         person=person,
+        name=name,
         own=own,
         sessions=sessions.open_of(person, request, by_code=second_factor.needed(person)),
         events=sign_in_events.latest(person),

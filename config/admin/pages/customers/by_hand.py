@@ -10,19 +10,21 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages.customers.by_hand_forms import (
-    EVERY,
-    FORMS,
     ByHandForm,
+    EndForm,
     GiveBackForm,
-    GiveForm,
     LastDayForm,
+    MoveForm,
+    NoteForm,
 )
 from config.admin.pages.customers.entered_order_form import OrderForm
+from config.admin.pages.customers.give_form import GiveForm
 from config.admin.pages.customers.give_to_anyone import GiveToAnyoneForm
 from config.admin.pages.integrations import integration_messages
 from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
-from events.access.by_hand import Author, ended_with
+from events.access import ended_by_hand
+from events.access.by_hand import Author
 from events.access.ledger import Judgment
 from events.models import Grant, RuleRun
 from integrations import app_registry
@@ -33,6 +35,9 @@ from rules.actions import read_target
 PERMISSION = "events.by_hand_grant"
 # The names of the buttons that find a course or bundle, and that read the catalogs again.
 FIND, REFRESH = "find", "refresh"
+# The forms that a customer's page offers, and all forms.
+FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm, NoteForm)
+EVERY: tuple[type[ByHandForm], ...] = (*FORMS, GiveBackForm, LastDayForm)
 
 
 def _page_of_form(form: type[ByHandForm]) -> Page:
@@ -167,8 +172,8 @@ def links_to_give_back(
 ) -> dict[int, tuple[str, str, str]]:
     """Return links to the form that gives back what these runs ended, by the run's number.
 
-    What a rule ended can only be given by hand. What the customer has again and what is gone from
-    Thinkific is left out. Takes four queries.
+    What a rule ended can only be given by hand. What the customer has again, what was moved to
+    another address and what is gone from Thinkific is left out. Takes six queries.
     """
     if not numbers or not allowed(request, PERMISSION):
         return {}
@@ -182,19 +187,21 @@ def links_to_give_back(
     there: dict[tuple[int | None, str, int], int] = {
         (each.integration_id, each.kind, each.external_id): each.pk for each in known
     }
-    by_persons = set(ended_with(runs).values_list("event", flat=True))
+    by_persons = ended_by_hand.as_left(runs)
     return {
         run.pk: _link(
             GiveBackForm, {"customer": run.customer_id, "run": run.pk}, say("Give it back")
         )
-        if run.event_id in by_persons
+        if run.pk in by_persons
         else _link(
             GiveForm,
             {"customer": run.customer_id, "destination": there[targets[run.pk]]},
             say("Give access"),
         )
         for run in runs
-        if targets[run.pk] in there and (run.customer_id, run.integration_id, run.target) not in has
+        if targets[run.pk] in there
+        and by_persons.get(run.pk) != []
+        and (run.customer_id, run.integration_id, run.target) not in has
     }
 
 

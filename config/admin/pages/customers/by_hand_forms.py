@@ -5,31 +5,19 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
-from django.db.models import F, QuerySet
 from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.parts import badges, params
+from config.admin.parts import badges
 from config.admin.parts.params import row_in
-from events.access import by_hand, holdings, sentences
+from events.access import by_hand, ended_by_hand, holdings, sentences
 from events.access.by_hand import Author
 from events.models import RuleRun
-from integrations import app_registry
-from integrations.models import Customer, Destination, Integration
-from integrations.ordering import by_name
+from integrations.models import Customer
 from integrations.sentences import YEAR, Said, Text, format_day, say
 
 NO_ACCESS = _("Admit knows of no access that this customer has now.")
-MAX_FOUND = 60
-
-
-def _offered() -> QuerySet[Destination]:
-    found = Destination.objects.filter(
-        integration__app__in=app_registry.with_catalog(), gone_at=None
-    )
-    in_order = found.order_by(F("unlisted_at").asc(nulls_first=True), by_name(), "pk")
-    return in_order.select_related("integration")
 
 
 class LastDayField(forms.DateField):
@@ -90,44 +78,6 @@ class ByHandForm(ReasonForm):
         self.customer = customer
 
 
-class GiveForm(ByHandForm):
-    template = "admin/by_hand/give.html"
-    title, name = _("Give access"), "give-access"
-    lead = _(
-        "The customer gets this course or bundle in addition to what the purchases give. Refunds "
-        "and cancellations do not end it. It ends on its last day, or when a person presses End "
-        "access."
-    )
-
-    destination = forms.ModelChoiceField(
-        _offered(),
-        label=_("Course or bundle"),
-        error_messages={"required": _("Choose a course or bundle.")},
-    )
-    until = LastDayField(_("Leave it empty to give it without an end."))
-    field_order = ("destination", "until", "reason")
-
-    def do(self, author: Author) -> str:
-        found: Destination = self.cleaned_data["destination"]
-        event = by_hand.give(self.customer, found, author, self.cleaned_data["until"])
-        return sentences.given_by_hand(event)
-
-    def choices(self, asked: Any) -> dict[str, Any]:
-        word = params.word(asked.get("q"), 100)
-        chosen = row_in(_offered(), asked.get("destination"))
-        found = list(_offered().filter(name__icontains=word)[: MAX_FOUND + 1])
-        shown = [each for each in found[:MAX_FOUND] if each != chosen]
-        return {
-            "q": word,
-            "chosen": chosen,
-            "shown": [chosen, *shown] if chosen else shown,
-            "more": len(found) > MAX_FOUND,
-            "most": MAX_FOUND,
-            "any": bool(found) or _offered().exists(),
-            "sites": Integration.objects.filter(app__in=app_registry.with_catalog()).count(),
-        }
-
-
 class EndForm(ByHandForm):
     title, name = _("End access"), "end-access"
     lead = _(
@@ -172,7 +122,7 @@ class GiveBackForm(ByHandForm):
         self.ending = row_in(
             by_persons.select_related("integration"), (data or asked or {}).get("run")
         )
-        if self.ending is None or not by_hand.ended_with([self.ending]).exists():
+        if self.ending is None or not ended_by_hand.as_left([self.ending]).get(self.ending.pk):
             self.none = by_hand.CHANGED_SINCE
             return
         self.lead = say(
@@ -279,8 +229,3 @@ def _described(holding: holdings.Holding) -> Said:
         site=first.integration,
         held_by=badges.brief(held_by),
     )
-
-
-# The forms that a customer's page offers, and all forms.
-FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm, NoteForm)
-EVERY: tuple[type[ByHandForm], ...] = (*FORMS, GiveBackForm, LastDayForm)

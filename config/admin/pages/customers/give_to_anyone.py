@@ -6,7 +6,7 @@ from django import forms
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.pages.customers.by_hand_forms import GiveForm
+from config.admin.pages.customers.give_form import GiveForm
 from events.access.by_hand import Author
 from integrations.models import Customer
 from integrations.samcart.normalize import examine_email, strip_invisible

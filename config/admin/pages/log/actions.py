@@ -11,7 +11,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.menu import name_of
 from config.admin.pages import bulk_actions
 from config.admin.pages.customers import by_hand
 from config.admin.pages.integrations import integration_messages
@@ -155,13 +154,13 @@ class ActionAdmin(ReadOnly):
             return
         batch = bulk_actions.new_batch(request, say("End it now"))
         text = say("It does not wait any more.")
-        if delayed.bring_forward(run, by=name_of(request)):
+        if delayed.bring_forward(run, by=request.user.get_username()):
             batch.run_ids, text = [run.pk], say("Queued.")
         bulk_actions.start_with_message(request, batch, {}, text)
 
     def keep(self, request: HttpRequest, run: RuleRun) -> None:
         """Keep the access: dismiss the ending that waits."""
-        kept = retry_by_hand.dismiss([run], by=name_of(request)) if run.is_pending else 0
+        kept = retry_by_hand.dismiss([run], by=request.user.get_username()) if run.is_pending else 0
         text = say("It does not wait any more.")
         if kept:
             name = badges.brief(run.destination_name)
@@ -221,7 +220,7 @@ class ActionAdmin(ReadOnly):
         return None
 
     def _dismiss(self, request: HttpRequest, runs: Any) -> None:
-        number = retry_by_hand.dismiss(runs, by=name_of(request))
+        number = retry_by_hand.dismiss(runs, by=request.user.get_username())
         if number:
             text = say_count(
                 number,

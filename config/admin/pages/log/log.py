@@ -10,7 +10,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.menu import name_of
 from config.admin.pages import bulk_actions
 from config.admin.pages.log import enrolling
 from config.admin.pages.log import event as event_page
@@ -271,7 +270,7 @@ class LogAdmin(ReadOnly):
         bulk_actions.start_with_message(request, batch, done.left, sentence)
 
     def _deal_with(self, request: HttpRequest, events: QuerySet[EventLog]) -> None:
-        number = review.mark_reviewed(events, by=name_of(request))
+        number = review.mark_reviewed(events, by=request.user.get_username())
         if number:
             text = say_count(
                 number, "1 event marked as dealt with.", "{number} events marked as dealt with."

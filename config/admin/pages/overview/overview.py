@@ -82,6 +82,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         behind=left_behind_notices.in_one_sentence(behind, refunds),
         left_over=left_giving,
         turned_off=turned.products,
+        endings_off=turned.endings,
     )
     return render(
         request,

@@ -33,6 +33,7 @@ class Facts:
     behind: str = ""  # a sentence that buyers have what no rule gives any more
     left_over: int = 0  # leftover rules of places where at least one still gives a course
     turned_off: int = 0  # products that give nothing because their rules are off
+    endings_off: int = 0  # rules that are off and would end access on a refund
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens
@@ -50,6 +51,7 @@ class Facts:
             or self.behind
             or self.left_over
             or self.turned_off
+            or self.endings_off
         )
 
 
@@ -231,6 +233,14 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
             n,
             "1 product gives nothing: its rule is off.",
             "{number} products give nothing: their rules are off.",
+            number=format_count(n),
+        )
+        yield text, "attention"
+    if n := facts.endings_off:
+        text = say_count(
+            n,
+            "1 rule that ends access on a refund is off.",
+            "{number} rules that end access on a refund are off.",
             number=format_count(n),
         )
         yield text, "attention"

@@ -10,7 +10,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.menu import name_of
 from config.admin.pages.integrations import integration_messages
 from config.admin.pages.rules import another_course
 from config.admin.parts import badges
@@ -160,7 +159,7 @@ class DestinationAdmin(ReadOnly):
     # Buttons
 
     def mark_gone(self, request: HttpRequest, destination: Destination) -> None:
-        rules, runs = gone_destinations.mark(destination, by=name_of(request))
+        rules, runs = gone_destinations.mark(destination, by=request.user.get_username())
         text = say(
             "{name}: marked as gone. {rules}, {actions}.",
             name=str(destination),

@@ -7,13 +7,12 @@ from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext, pgettext_lazy
 
 from config.admin.menu import allowed
 from config.admin.pages.rules import (
@@ -27,6 +26,7 @@ from config.admin.pages.rules import (
 )
 from config.admin.pages.rules.rule_draft import Draft, answers_of
 from config.admin.pages.rules.rule_form import BY_NUMBER, RuleForm
+from config.admin.pages.rules.rule_list import ScopeFilter, StateFilter, of_products
 from config.admin.parts import badges, batch_links
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, go_back, page_of, way_back
@@ -34,56 +34,10 @@ from config.admin.parts.changelist import ListAdmin
 from events.reports.last_run import with_last_run
 from integrations.audit import Act
 from integrations.ordering import by_name
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import say, say_count
 from rules import changing, stopping
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
-
-
-class ScopeFilter(admin.SimpleListFilter):
-    title = pgettext_lazy("filter", "for")
-    parameter_name = "scope__exact"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(each.value, str(each.label)) for each in Scope]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
-        return queryset.filter(scope=self.value()) if self.value() else queryset
-
-
-class StateFilter(admin.SimpleListFilter):
-    title = _("state")
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        on, off = pgettext("switch", "On"), pgettext("switch", "Off")
-        return [("on", on), ("off", off), ("gone", say("Course gone"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
-        match self.value():
-            case "on" | "off" as state:
-                return queryset.filter(enabled=state == "on")
-            case "gone":
-                return queryset.filter(destination__gone_at__isnull=False)
-        return queryset
-
-
-def _of_products(listed: QuerySet[Rule], products: set[int | None]) -> dict[int | None, Said]:
-    """Return {product: "4 rules · 1 off"} for the rules of a list, counted on all of its pages."""
-    found = listed.filter(Q(product__in=products - {None}) | Q(product=None)).order_by()
-    rules = Rule.objects.filter(pk__in=found.values("pk")).order_by()
-    are_off = Count("pk", filter=Q(enabled=False))
-    counts = rules.values_list("product").annotate(every=Count("pk"), off=are_off)
-    return {
-        product: joined(
-            [
-                say_count(every, "1 rule", "{number} rules"),
-                off and say_count(off, "1 off", "{number} off"),
-            ],
-            " · ",
-        )
-        for product, every, off in counts
-    }
 
 
 @admin.register(Rule)
@@ -127,7 +81,7 @@ class RuleAdmin(Audited, ListAdmin):
         page = super().changelist_view(request, told | (extra_context or {}))
         if isinstance(page, TemplateResponse) and (shown := (page.context_data or {}).get("cl")):
             products = {rule.product_id for rule in shown.result_list}
-            counts = _of_products(shown.queryset, products)
+            counts = of_products(shown.queryset, products)
             if only_global and len(request.GET) == 1:
                 shown.nothing_yet = say("No global rule yet. A global rule runs for every product.")
             for rule in shown.result_list:

@@ -1,61 +1,101 @@
-"""What the overview says about products that give nothing because their rules are off."""
+"""What the overview says about rules that are off: who gets nothing, and who keeps access."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from django.urls import reverse
 
 from config.admin.parts.badges import brief
 from integrations.sentences import Said, say_count
 from rules import turned_off
 from rules.facts import Places
 from rules.listing import listed
-from rules.models import Rule
+from rules.models import Rule, Scope
 
-# How many products are named. The list of rules that are off has the others.
+# For how many products each is told. The list of rules that are off has the others.
 MAX_PRODUCTS = 5
 COURSES_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class TurnedOffProduct:
-    """A product whose giving `rules` are all off."""
+class TurnedOffRules:
+    """Rules of one product that are off, or global ones; `text` says what happens to buyers."""
 
     rules: Sequence[Rule]
+    text: Said
 
     @property
-    def text(self) -> Said:
-        product = self.rules[0].product
-        return say_count(
-            len(self.rules),
-            "1 rule that gives {courses} is off: buyers of {product} get nothing.",
-            "{number} rules that give {courses} are off: buyers of {product} get nothing.",
-            courses=listed([brief(rule.destination) for rule in self.rules], COURSES_NAMED),
-            product=brief(product and product.name),
-        )
+    def page(self) -> str:
+        """The page that lists these rules."""
+        if product := self.rules[0].product_id:
+            return reverse("admin:integrations_product_change", args=[product])
+        return f"{reverse('admin:rules_rule_changelist')}?scope__exact={Scope.GLOBAL}&state=off"
 
 
 @dataclass(frozen=True, slots=True)
 class TurnedOff:
-    """The oldest MAX_PRODUCTS of these products, and in `products` how many there are in all."""
+    """What is `told` of rules that are off.
 
-    told: Sequence[TurnedOffProduct] = ()
+    `products` give nothing, `endings` counts the rules that would end access on a refund, and
+    `more` the products that are not told.
+    """
+
+    told: Sequence[TurnedOffRules] = ()
     products: int = 0
-
-    @property
-    def more(self) -> int:
-        return self.products - len(self.told)
+    endings: int = 0
+    more: int = 0
 
 
 def summarize(places: Places) -> TurnedOff:
-    """Return the products that give nothing because their rules are off.
+    """Return the products that give nothing because their rules are off, then those whose refunded
+    buyers keep their access because of that.
 
     Takes one query, or none if there is no such product.
     """
-    found = turned_off.by_product(places)
-    if not found:
+    giving = turned_off.by_product(places)
+    ending = turned_off.ending_on_refund(places)
+    if not giving and not ending:
         return TurnedOff()
-    numbers = [rule.pk for product in sorted(found)[:MAX_PRODUCTS] for rule in found[product]]
-    of_product: dict[int | None, list[Rule]] = defaultdict(list)
-    for rule in Rule.objects.filter(pk__in=numbers).with_names().order_by("product", "pk"):
-        of_product[rule.product_id].append(rule)
-    return TurnedOff([TurnedOffProduct(each) for each in of_product.values()], len(found))
+    gives = [[rule.pk for rule in giving[product]] for product in sorted(giving)]
+    of_product: dict[int, list[int]] = defaultdict(list)
+    for rule in ending:
+        of_product[rule.product_id or 0].append(rule.pk)
+    ends = [of_product[product] for product in sorted(of_product)]
+    shown = [*gives[:MAX_PRODUCTS], *ends[:MAX_PRODUCTS]]
+    rules = Rule.objects.with_names().in_bulk(number for numbers in shown for number in numbers)
+    told = []
+    for numbers in shown:
+        found = [rules[number] for number in numbers if number in rules]
+        if found:
+            told.append(TurnedOffRules(found, _text(found)))
+    return TurnedOff(told, len(giving), len(ending), len(gives) + len(ends) - len(shown))
+
+
+def _text(rules: Sequence[Rule]) -> Said:
+    number, product = len(rules), rules[0].product
+    courses = listed([brief(rule.destination) for rule in rules], COURSES_NAMED)
+    if rules[0].gives_on_purchase:
+        return say_count(
+            number,
+            "1 rule that gives {courses} is off: buyers of {product} get nothing.",
+            "{number} rules that give {courses} are off: buyers of {product} get nothing.",
+            courses=courses,
+            product=brief(product and product.name),
+        )
+    if product is None:
+        return say_count(
+            number,
+            "1 global rule that ends {courses} on a refund is off: refunded buyers stay in.",
+            "{number} global rules that end {courses} on a refund are off: refunded buyers stay "
+            "in.",
+            courses=courses,
+        )
+    return say_count(
+        number,
+        "1 rule that ends {courses} on a refund is off: refunded buyers of {product} stay in.",
+        "{number} rules that end {courses} on a refund are off: refunded buyers of {product} stay "
+        "in.",
+        courses=courses,
+        product=brief(product.name),
+    )

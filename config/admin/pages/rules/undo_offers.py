@@ -17,6 +17,7 @@ from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, joined, say, say_count
 from rules import product_undoing, steps, undoing
 from rules.models import Rule
+from rules.short_sentences import in_short
 
 # How long after a deletion a page offers to undo it. Changes offers it later, too.
 OFFER_LASTS = timedelta(minutes=1)
@@ -97,7 +98,7 @@ def which_may_be_undone(
         for entry, of in mine.items()
     }
     missing = product_undoing.missing(set().union(*products.values()))
-    return {pk for pk, its in products.items() if not its & missing}
+    return {pk for pk, its in products.items() if not its & missing.keys()}
 
 
 def _may_undo_act(request: HttpRequest, entry: AuditEntry) -> bool:
@@ -206,5 +207,5 @@ def _in_words(step: list[AuditEntry]) -> Said:
         len(step),
         "Deleted a moment ago: {rule}",
         "Deleted a moment ago: {number} rules, among them {rule}",
-        rule=legible(step[-1].name, 300),
+        rule=legible(in_short(step[-1].name), 300),
     )

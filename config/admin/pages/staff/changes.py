@@ -1,5 +1,6 @@
 """Changes: who changed what, when and from where; the last change of a rule can be undone."""
 
+import json
 from typing import Any
 
 from django.contrib import admin, messages
@@ -31,12 +32,13 @@ from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import differences, kind_of, page_of
 from config.admin.parts.params import word
 from events.execution import rule_history
-from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import OBJECT, say
+from integrations.who import called, shown_who
 from rules import product_undoing, undoing
 from rules.models import Rule
+from rules.short_sentences import labels_said
 
 # How many of the newest names that are sentences are searched.
 SENTENCES = 5000
@@ -73,9 +75,15 @@ class ChangesAdmin(ReadOnly):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
     ) -> tuple[QuerySet[AuditEntry], bool]:
-        """Find entries that have each typed word in the name or the person, as they are shown."""
-        for part in word(search_term).split():
-            queryset = queryset.filter(Q(who__icontains=part) | _named(part))
+        """Find entries that have each typed word in the name or the person, as they are shown.
+
+        A rule is found by both forms of its sentence.
+        """
+        typed = word(search_term).split()
+        # The list says a rule with signs between its parts, and its sentence has others.
+        for part in (each for each in typed if any(map(str.isalnum, each))):
+            people = Q(who__icontains=part) | Q(who__in=called(part))
+            queryset = queryset.filter(people | _named(part))
         return queryset, False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -89,7 +97,7 @@ class ChangesAdmin(ReadOnly):
 
     @admin.display(description=_("Who"))
     def shown_who(self, entry: AuditEntry) -> SafeString:
-        return badges.breakable(badges.brief(audit.shown_who(entry.who)))
+        return badges.breakable(badges.brief(shown_who(entry.who)))
 
     @admin.display(description=_("What"))
     def what(self, entry: Any) -> SafeString | str:
@@ -142,6 +150,7 @@ class ChangesAdmin(ReadOnly):
         entry: AuditEntry = context["original"]
         told = {
             "differences": differences(entry),
+            "name": changes_cells.shown_name(entry),
             "kind": kind_of(entry),
             "subject_url": page_of(entry),
             "batch": [
@@ -237,9 +246,13 @@ def _named(part: str) -> Q:
     """
     entries = AuditEntry.objects.annotate(kept=Cast("name", TextField()))
     sentences = entries.filter(kept__startswith=OBJECT).order_by("-pk")
-    known = sentences.values_list("pk", "name")[:SENTENCES]
-    like = part.casefold()
-    read = [pk for pk, name in known if like in name.casefold()]
+    known = sentences.values_list("pk", "name", "kept")[:SENTENCES]
+    like, labels = part.casefold(), [json.dumps(label) for label in labels_said(part)]
+    read = [
+        pk
+        for pk, name, kept in known
+        if like in name.casefold() or any(label in kept for label in labels)
+    ]
     plain = entries.exclude(kept__startswith=OBJECT).filter(kept__icontains=part)
     return Q(pk__in=read) | Q(pk__in=plain.values("pk"))
 

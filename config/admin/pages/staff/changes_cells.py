@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -14,11 +15,13 @@ from config.admin.parts.differences import NOTHING, differences, is_of_row
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer
 from integrations.sentences import Said, facts, parts, say, say_count
+from integrations.who import shown_who
 from rules.listing import listed
 from rules.short_sentences import in_short
 
 # The list shows this many values of an entry; its page has all of them.
 LINES_SHOWN = 4
+PERSON = User._meta.model_name
 # How many customers or products of a line the list names.
 MAX_NAMES = 2
 
@@ -66,8 +69,13 @@ def _named_with_customer(entry: Any) -> SafeString | str:
     return format_html('{} <span class="soft line">{}</span>', name, _customer(entry.customer))
 
 
+def shown_name(entry: AuditEntry) -> str:
+    """Return the name of what the entry is about: a person's as `shown_who`, a rule in short."""
+    return shown_who(entry.name) if entry.kind == PERSON else in_short(entry.name)
+
+
 def _name(entry: AuditEntry) -> SafeString:
-    return badges.breakable(badges.legible(in_short(entry.name), 200))
+    return badges.breakable(badges.legible(shown_name(entry), 200))
 
 
 def _customer(customer: Customer) -> SafeString:
@@ -81,7 +89,7 @@ def _link(customer: Customer, name: str) -> SafeString:
 
 def _names(line: Sequence[Any]) -> SafeString | str:
     names = [
-        entry.customer.readable_email if entry.customer else _product(entry) or in_short(entry.name)
+        entry.customer.readable_email if entry.customer else _product(entry) or shown_name(entry)
         for entry in line
     ]
     found = [*dict.fromkeys(badges.brief(name) for name in names if name)]

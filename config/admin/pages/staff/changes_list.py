@@ -17,9 +17,9 @@ from config.admin.parts.changelist import RowList
 from config.admin.parts.differences import kind_of
 from config.admin.parts.filters import ReceivedFilter
 from events.models import EventLog, RuleRun
-from integrations import audit
 from integrations.models import AuditEntry, Customer
 from integrations.sentences import MINUTE, format_day, say
+from integrations.who import shown_who
 
 MAX_CHOICES = 50
 # How many entries beyond a page's end are searched for the rest of a line.
@@ -56,7 +56,7 @@ class WhoFilter(_Among):
     title, parameter_name, column = _("who"), "who", "who"
 
     def label(self, value: str) -> str:
-        return badges.brief(audit.shown_who(value))
+        return badges.brief(shown_who(value))
 
 
 class ActFilter(_Among):

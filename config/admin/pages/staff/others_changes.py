@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-from django.contrib.auth.models import User
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -13,9 +12,10 @@ from django.utils.safestring import SafeString
 from config.admin.menu import allowed
 from config.admin.parts.badges import brief
 from config.staff import last_visit
-from integrations.audit import BY_COMMAND, NOT_SIGNED_IN, Act
+from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import MINUTE, format_day, format_number, say, say_count
+from integrations.who import BY_COMMAND, NOT_SIGNED_IN, shown_who
 from rules.listing import listed
 
 SEES = "integrations.view_auditentry"
@@ -70,9 +70,7 @@ def since_last_visit(request: HttpRequest) -> SafeString | str:
     since = last.replace(microsecond=0)
     # In no order: the index of the moments then finds them, however few there are.
     entries = by_others(AuditEntry.objects.order_by(), request, since)
-    person = User.objects.filter(username=OuterRef("who")).values("first_name")
-    named = entries.annotate(called=Subquery(person[:1]))
-    found = list(named.values_list("who", "called", "step", "pk")[:MOST])
+    found = list(entries.values_list("who", "step", "pk")[:MOST])
     if not found:
         return ""
     number = len({pk if step is None else -step for *_, step, pk in found})
@@ -82,7 +80,7 @@ def since_last_visit(request: HttpRequest) -> SafeString | str:
         "Since your last visit on {when}, {who} changed {number} things.",
         number=format_number(number) + ("+" if len(found) == MOST else ""),
         when=format_day(since, MINUTE),
-        who=listed(sorted({brief(called or who) for who, called, *_ in found}), NAMED),
+        who=listed(sorted({brief(shown_who(who)) for who, *_ in found}), NAMED),
     )
     asked = urlencode({SINCE: int(since.timestamp())})
     page = f"{reverse('admin:integrations_auditentry_changelist')}?{asked}"

@@ -1,0 +1,101 @@
+"""The form that gives a course or bundle by hand, for a purchase or as a gift."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import F, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from config.admin.pages.customers.by_hand_forms import ByHandForm, LastDayField
+from config.admin.parts import params
+from config.admin.parts.params import row_in
+from events.access import by_hand, sentences
+from events.access.by_hand import Author
+from events.models import EventLog
+from events.reports import backfill, purchase_sentences
+from integrations import app_registry
+from integrations.models import Customer, Destination, Integration
+from integrations.ordering import by_name
+from integrations.sentences import Said, format_day, say
+
+MAX_FOUND = 60
+
+
+def _offered() -> QuerySet[Destination]:
+    found = Destination.objects.filter(
+        integration__app__in=app_registry.with_catalog(), gone_at=None
+    )
+    in_order = found.order_by(F("unlisted_at").asc(nulls_first=True), by_name(), "pk")
+    return in_order.select_related("integration")
+
+
+class GiveForm(ByHandForm):
+    """A course or bundle for a purchase that gave nothing, or as a gift."""
+
+    template = "admin/by_hand/give.html"
+    title, name = _("Give access"), "give-access"
+    lead = _(
+        "The customer gets this course or bundle in addition to what the purchases give. Refunds "
+        "and cancellations do not end it. It ends on its last day, or when a person presses End "
+        "access."
+    )
+
+    purchase = forms.ChoiceField(label=_("What for"), required=False, widget=forms.RadioSelect)
+
+    destination = forms.ModelChoiceField(
+        _offered(),
+        label=_("Course or bundle"),
+        error_messages={"required": _("Choose a course or bundle.")},
+    )
+    until = LastDayField(_("Leave it empty to give it without an end."))
+    field_order = ("purchase", "destination", "until", "reason")
+
+    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
+        super().__init__(data, customer=customer, asked=asked)
+        self.owed = {str(each.pk): each for each in backfill.owed(customer)}
+        if not self.owed:
+            del self.fields["purchase"]
+            return
+        field = self.fields["purchase"]
+        assert isinstance(field, forms.ChoiceField)
+        gift = say("A gift. Only its last day or a person ends it.")
+        field.choices = [*((pk, _paid(each)) for pk, each in self.owed.items()), ("", gift)]
+        field.initial = next(iter(self.owed))
+        self.lead = say(
+            "The customer gets this course or bundle in addition to what the purchases give."
+        )
+
+    def do(self, author: Author) -> str:
+        found: Destination = self.cleaned_data["destination"]
+        event = by_hand.give(
+            self.customer,
+            found,
+            author,
+            self.cleaned_data["until"],
+            self.owed.get(self.cleaned_data.get("purchase", "")),
+        )
+        return sentences.given_by_hand(event)
+
+    def choices(self, asked: Any) -> dict[str, Any]:
+        word = params.word(asked.get("q"), 100)
+        chosen = row_in(_offered(), asked.get("destination"))
+        found = list(_offered().filter(name__icontains=word)[: MAX_FOUND + 1])
+        shown = [each for each in found[:MAX_FOUND] if each != chosen]
+        return {
+            "q": word,
+            "chosen": chosen,
+            "shown": [chosen, *shown] if chosen else shown,
+            "more": len(found) > MAX_FOUND,
+            "most": MAX_FOUND,
+            "any": bool(found) or _offered().exists(),
+            "sites": Integration.objects.filter(app__in=app_registry.with_catalog()).count(),
+        }
+
+
+def _paid(event: EventLog) -> Said:
+    """Say "Course One (order 1183) of 29 Nov, which gave nothing. It ends with this purchase."."""
+    return say(
+        "{product}{order} of {day}, which gave nothing. It ends with this purchase.",
+        day=format_day(event.received_at),
+        **purchase_sentences.facts_of(event),
+    )
