@@ -69,10 +69,7 @@ def events_in_a_day() -> EventCounts:
     return EventCounts(
         events=_at_most(events),
         no_rule=_at_most(events.filter(status=kinds.NO_RULE)),
-        not_understood=sum(
-            _at_most(events.filter(status=status))
-            for status in (kinds.UNKNOWN_TYPE, kinds.UNREADABLE)
-        ),
+        not_understood=_at_most(events.filter(status__in=[kinds.UNKNOWN_TYPE, kinds.UNREADABLE])),
         repeats=_at_most(events.filter(status=kinds.REPEAT)),
     )
 
