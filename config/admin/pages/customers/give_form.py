@@ -16,7 +16,7 @@ from events.reports import backfill, purchase_sentences
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration
 from integrations.ordering import by_name
-from integrations.sentences import Said, format_day, say
+from integrations.sentences import Said, Text, format_day, say
 
 MAX_FOUND = 60
 
@@ -34,7 +34,7 @@ class GiveForm(ByHandForm):
 
     template = "admin/by_hand/give.html"
     title, name = _("Give access"), "give-access"
-    lead = _(
+    lead: Text = _(
         "The customer gets this course or bundle in addition to what the purchases give. Refunds "
         "and cancellations do not end it. It ends on its last day, or when a person presses End "
         "access."
