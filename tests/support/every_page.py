@@ -76,7 +76,7 @@ PAGES = [
     "/admin/integrations/customer/",
     "/admin/integrations/customer/?q=nobody-has-this",
     "/admin/integrations/customer/{customer}/change/",
-    "/admin/give-access/?customer={customer}",
+    "/admin/give-access/?customer={owed}",
     "/admin/give-to-anyone/?email=friend@example.com",
     "/admin/end-access/?customer={customer}",
     "/admin/give-back/?customer={customer}&run=0",

@@ -41,6 +41,7 @@ def fill(path: str) -> str:
         "event": "events.EventLog",
         "run": "events.RuleRun",
         "customer": "integrations.Customer",
+        "owed": "integrations.Customer",
         "product": "integrations.Product",
         "rule": "rules.Rule",
         "integration": "integrations.Integration",
@@ -59,6 +60,7 @@ def fill(path: str) -> str:
     }
     passing_on = {"action": "send_http_post"}
     only: dict[str, dict[str, Any]] = {
+        "owed": {"events__gave_nothing": True, "events__trigger": "product_purchased"},
         "gone": {"gone_at__isnull": False},
         "receiver": {"app": "notify_url"},
         "message": passing_on,

@@ -58,7 +58,7 @@ class GiveForm(ByHandForm):
             return
         field = self.fields["purchase"]
         assert isinstance(field, forms.ChoiceField)
-        gift = say("A gift. Only its last day or a person ends it.")
+        gift = say("A gift: only its last day or a person ends it.")
         field.choices = [*((pk, _paid(each)) for pk, each in self.owed.items()), ("", gift)]
         field.initial = next(iter(self.owed))
         self.lead = say(
@@ -93,9 +93,9 @@ class GiveForm(ByHandForm):
 
 
 def _paid(event: EventLog) -> Said:
-    """Say "Course One (order 1183) of 29 Nov, which gave nothing. It ends with this purchase."."""
+    """Say "Course One (order 1183) of 29 Nov: the access ends with this purchase."."""
     return say(
-        "{product}{order} of {day}, which gave nothing. It ends with this purchase.",
+        "{product}{order} of {day}: the access ends with this purchase.",
         day=format_day(event.received_at),
         **purchase_sentences.facts_of(event),
     )
