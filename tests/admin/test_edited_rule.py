@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from config.admin.pages.rules import given_by_rule, given_parts
 from config.staff import roles
-from events.models import RuleRun
+from events.models import EventLog, RuleRun
 from integrations.models import Destination, Product
 from rules.models import Rule
 from tests.support.pages import press, said, signed_in, words
@@ -335,6 +335,9 @@ def test_a_refunded_buyer_of_a_changed_rule_cannot_be_moved_but_access_can_be_en
     ink = Destination.objects.get(name="Ink")
     assert [world.access(f"b{number}@example.com", ink) for number in (1, 2)] == [False, True]
     assert "refunded buyer" not in words(manager.get(page))
+    # It gave something, and nothing is owed any more.
+    bought = EventLog.objects.get(order_id="1", trigger="product_purchased")
+    assert not bought.gave_nothing
     # Without the button for it, nothing is done for a refunded buyer.
     world.sell("20_product", product__id=77, customer__email="b2@example.com", order__id=2)
     (refunded,) = re.findall(r'name="chosen" value="([\d,]+)"', shown(manager.get(page)))

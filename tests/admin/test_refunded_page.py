@@ -14,7 +14,9 @@ from config.staff import roles
 from events.access import by_hand
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.reports import refunded
+from events.reports.last_run import with_last_run
 from integrations.models import AuditEntry, Customer, Destination
+from integrations.sentences import format_day
 from rules.models import Rule
 from tests.support.pages import said, signed_in, words
 from tests.support.samcart import changed
@@ -81,6 +83,7 @@ def test_the_chosen_lose_it_and_that_can_be_undone(manager, world, still_in):
     manager.post(undo, {"chosen": chosen})
     world.settle()
     assert world.access(email(0), still_in)
+    assert Grant.objects.get(pk=first.grants[0].pk).because == "product_purchased"
     assert len(refunded.refunded_with_access()) == 2
 
 
@@ -265,6 +268,15 @@ def test_who_bought_the_course_twice_has_it_rightly(world, ink):
     assert refunded.refunded_with_access() == []
 
 
+def test_who_pays_again_after_a_person_ended_it_is_let_in(manager, world, still_in):
+    world.rule("subscription_restarted", GIVES, still_in, product=SOLD)
+    first = refunded.refunded_with_access()[-1]
+    manager.post(reverse(PAGE), {"chosen": first.event.pk})
+    world.settle()
+    sell(world, 0, trigger="subscription_restarted")
+    assert world.access(email(0), still_in)
+
+
 def test_who_was_refunded_in_part_or_canceled_is_not_told_of(world, ink):
     sell(world, 0)
     sell(world, 0, "21_product")
@@ -288,3 +300,31 @@ def test_nothing_is_done_where_nobody_was_chosen(manager, still_in):
     page = manager.post(reverse(PAGE), follow=True)
     assert said(page) == ["Nobody was chosen, so nothing was changed."]
     assert Grant.objects.active().count() == 3
+
+
+@pytest.mark.parametrize("turned_on", [False, True])
+def test_what_was_given_is_told_as_given_after_a_person_ended_it(manager, world, ink, turned_on):
+    ends = world.rule("product_refunded", ENDS, ink, product=SOLD, enabled=False)
+    sell(world, 0)
+    sell(world, 0, "20_product")
+    Rule.objects.filter(pk=ends.pk).update(enabled=turned_on)
+    bought, refund = EventLog.objects.order_by("pk")
+    manager.post(reverse(PAGE), {"chosen": bought.pk})
+    world.settle()
+    assert not world.access(email(0), ink)
+    person = manager.get(reverse("admin:integrations_customer_change", args=[bought.customer_id]))
+    day = format_day(refund.received_at)
+    ended = f"a person ended it after the refund of order 1180 on {day}."
+    assert f"Dana has no access to Ink: {ended}" in words(person)
+    assert "Your access to Ink ended with the refund of order 1180 on" in words(person)
+    of_bought = manager.get(reverse("admin:events_eventlog_change", args=[bought.pk]))
+    assert ended in words(of_bought)
+    log = manager.get(reverse("admin:events_eventlog_changelist"))
+    product = manager.get(reverse("admin:integrations_product_change", args=[bought.product_id]))
+    for page in (person, of_bought, log, product):
+        assert "Paid, nothing given</span>" not in page.content.decode()
+        assert "got nothing" not in words(page)
+        assert "nothing was given" not in words(page)
+    given = Rule.objects.exclude(pk=ends.pk).with_names()
+    assert with_last_run(given).get().last_run
+    assert "paid and is not in" not in words(manager.get(reverse("admin:index")))

@@ -81,7 +81,8 @@ def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> Http
         return HttpResponseRedirect(request.get_full_path())
     batch = bulk_actions.new_batch(request, say("End what was refunded"))
     purchases = [(each.event, [grant.pk for grant in each.grants], ()) for each in chosen]
-    left = moving.move(purchases, batch, why=moving.REFUNDED)
+    endings = {each.event.pk: each.refund for each in chosen}
+    left = moving.move(purchases, batch, why=moving.REFUNDED, endings=endings)
     if allowed(request, "rules.add_rule"):
         # The page shows these only while somebody is still in.
         for address, text in _missing_rules(chosen):
