@@ -328,3 +328,68 @@ def test_what_was_given_is_told_as_given_after_a_person_ended_it(manager, world,
     given = Rule.objects.exclude(pk=ends.pk).with_names()
     assert with_last_run(given).get().last_run
     assert "paid and is not in" not in words(manager.get(reverse("admin:index")))
+
+
+OFFER = f"{TOLD} See and end it"
+
+
+def test_turning_the_rule_that_ends_it_on_tells_who_was_refunded_meanwhile(manager, world, ink):
+    ends = world.rule("product_refunded", ENDS, ink, product=SOLD)
+    for number in range(2):
+        sell(world, number)
+    manager.post(reverse("admin:rules_rule_do_switch_off", args=[ends.pk]))
+    (turned_off,) = AuditEntry.objects.filter(act="rule_changed")
+    for number in range(2):
+        sell(world, number, "20_product")
+    page = manager.post(reverse("admin:rules_rule_do_switch_on", args=[ends.pk]), follow=True)
+    assert OFFER in said(page)
+    address = re.findall(r'href="([^"]*/refunded/[^"]*)"', page.content.decode())[0]
+    listed = words(manager.get(html.unescape(address)))
+    assert [email(number) in listed for number in range(2)] == [True, True]
+    # Of what a rule gives, or is to end without being on, nothing is said.
+    gives = Rule.objects.exclude(pk=ends.pk).get()
+    page = manager.post(reverse("admin:rules_rule_do_switch_on", args=[gives.pk]), follow=True)
+    assert OFFER not in said(page)
+    # Undo in Changes says the same.
+    manager.post(reverse("admin:rules_rule_do_switch_off", args=[ends.pk]))
+    last = AuditEntry.objects.filter(act="rule_changed").latest("pk")
+    assert last.pk > turned_off.pk
+    undo = reverse("admin:integrations_auditentry_do_undo", args=[last.pk])
+    assert OFFER in said(manager.post(undo, follow=True))
+
+
+def test_the_page_can_be_about_one_product_and_leads_to_the_others(manager, world, still_in):
+    other = world.rule("product_purchased", GIVES, still_in, product="77").product
+    assert other is not None
+    world.sell(product__id=77, customer__email="zoe@example.com", order__id=2000)
+    world.sell("20_product", product__id=77, customer__email="zoe@example.com", order__id=2000)
+    world.settle()
+    mine = words(manager.get(reverse(PAGE), {"product": other.pk}))
+    assert "zoe@example.com" in mine
+    assert email(0) not in mine
+    assert "See the buyers of other products too" in mine
+    every = words(manager.get(reverse(PAGE)))
+    assert "zoe@example.com" in every
+    assert email(0) in every
+    assert "other products" not in every
+
+
+def test_the_badge_of_a_refund_says_for_how_long_the_buyer_is_still_in(manager, world, still_in):
+    def badges(page: str, **asked: str) -> int:
+        return manager.get(page, asked).content.decode().count("Still in</span>")
+
+    refund = EventLog.objects.filter(order_id="1180").latest("pk")
+    pages = [
+        reverse("admin:events_eventlog_change", args=[refund.pk]),
+        reverse("admin:integrations_customer_change", args=[refund.customer_id]),
+    ]
+    of_product = reverse("admin:integrations_product_change", args=[refund.product_id])
+    assert [badges(page) for page in pages] == [1, 1]
+    # Where it is known that the rule is missing, the product's page says that.
+    assert badges(of_product) == 0
+    world.rule("product_refunded", ENDS, still_in, product=SOLD)
+    assert badges(of_product) == 2
+    first = refunded.refunded_with_access()[-1]
+    manager.post(reverse(PAGE), {"chosen": first.event.pk})
+    world.settle()
+    assert [badges(page) for page in [*pages, of_product]] == [0, 0, 1]
