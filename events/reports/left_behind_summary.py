@@ -152,7 +152,7 @@ def summarize() -> LeftBehindSummary:
     gone = gone_destinations.among({(given.site, given.target) for given in found})
     shown = {number: of_rule[number] for number in (None, *numbers) if number in of_rule}
     told = [
-        _told(rules.get(number), given, bought, ended, gone, more=more)
+        _told(number and rules.get(number), given, bought, ended, gone, more=more)
         for number, given in shown.items()
         if number is None or number in rules
     ]

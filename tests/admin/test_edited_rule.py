@@ -285,6 +285,19 @@ def test_what_a_deleted_rule_gave_can_be_ended_without_giving_what_another_gives
         assert not world.access("ann@example.com", course)
     # They paid, and are not in: the rule that is there now is offered for them.
     assert "2 buyers paid and got nothing for it." in words(manager.get(page_of(new.product)))
+    # But something was given.
+    bought = EventLog.objects.earliest("pk")
+    pages = [
+        manager.get(reverse("admin:events_eventlog_change", args=[bought.pk])),
+        manager.get(reverse("admin:integrations_customer_change", args=[bought.customer_id])),
+        manager.get(reverse("admin:events_eventlog_changelist")),
+        manager.get(page_of(new.product)),
+    ]
+    for page in pages:
+        assert "Paid, access ended</span>" in shown(page)
+        assert "Paid, nothing given</span>" not in shown(page)
+    assert "a person ended what was given for it." in words(pages[0])
+    assert "(order 1); a person ended what it gave." in words(pages[1])
 
 
 def test_coverage_leads_to_the_buyers_of_a_deleted_rule_when_it_adds_one(manager, world, rule):

@@ -636,12 +636,12 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     buy(shop, 1)
     shop.settle()
     changing.point_to([rule], shop.course("Faces"), on=False)
-    page = signed_in(roles.MANAGER).get(reverse("admin:index"))
-    text = words(page)
+    overview = signed_in(roles.MANAGER).get(reverse("admin:index"))
+    text = words(overview)
     assert BEHIND in text
     told = "1 buyer got Course Two through this rule, and keeps it. See and move them"
     assert f"→ enroll in Faces · Art Academy”: {told} See the change by " in text
-    (entry,) = re.findall('href="([^"]*)">See the change by', page.content.decode())
+    (entry,) = re.findall('href="([^"]*)">See the change by', overview.content.decode())
     assert "Undo" in words(signed_in(roles.MANAGER).get(html.unescape(entry)))
     assert "Let 1 buyer keep it" in text
     customer = reverse("admin:integrations_customer_change", args=[Customer.objects.get().pk])

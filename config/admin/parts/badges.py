@@ -94,7 +94,8 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
             return badge(say("Has it already"), GREY)
         if event.undone_at is not None:
             return badge(say("Undone"), GREY)
-        return badge(say("Paid, nothing given"), AMBER)
+        ended = getattr(event, "ended", False)
+        return badge(say("Paid, access ended") if ended else say("Paid, nothing given"), AMBER)
     if event.gave_nothing and event.trigger in holes and not needs_a_person:
         return badge(say("Rule missing"), AMBER)
     if getattr(event, "still_in", False) and not needs_a_person:

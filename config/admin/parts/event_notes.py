@@ -4,15 +4,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from config.admin.parts.badges import gave_nothing
-from events.reports import backfill, refunded
+from events.reports import backfill, purchase_sentences, refunded
 
 
 def note_had(events: Iterable[Any]) -> None:
-    """Set `had` on events that gave nothing: whether another purchase gives all that rules give."""
+    """Set `had` and `ended` on events that gave nothing.
+
+    `had` says whether another purchase gives all that rules give, `ended` whether a person ended
+    what they gave at first.
+    """
     nothing = [event for event in events if gave_nothing(event)]
     had = backfill.already_given(nothing) if nothing else {}
+    ended = purchase_sentences.ended_since(nothing)
     for event in nothing:
-        event.had = event.pk in had
+        event.had, event.ended = event.pk in had, event.pk in ended
 
 
 def note(events: Iterable[Any]) -> None:
