@@ -13,6 +13,9 @@ from events.models import EventLog, Grant
 from rules.triggers import Trigger
 
 BY_HAND = "by_hand"
+# A person ended what a refund or cancellation had left open; its trigger follows. As after an
+# ending by a rule, a later payment opens it again.
+BY_HAND_AFTER = "by_hand_after_"
 State = Grant.State
 
 
@@ -90,6 +93,13 @@ class Change:
     def by_hand(cls, grant: Grant, event: EventLog, at: datetime) -> "Change":
         """Return a person's decision on this grant, taking effect at `at`."""
         return cls(grant.integration_id, grant.target, grant.parts, BY_HAND, at, event)
+
+    @classmethod
+    def by_hand_after(cls, grant: Grant, ending: EventLog) -> "Change":
+        """Return a person's decision to end the grant because of this refund or cancellation."""
+        because = f"{BY_HAND_AFTER}{ending.trigger}"
+        at = ending.received_at
+        return cls(grant.integration_id, grant.target, grant.parts, because, at, ending)
 
     def is_of(self, grant: Grant) -> bool:
         """Whether the grant is for exactly this course or bundle."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from events.access.ledger import BY_HAND, Judgment
+from events.access.ledger import BY_HAND, BY_HAND_AFTER, Judgment
 from events.models import EventLog, Grant, RuleRun
 from integrations.sentences import Said, Text, format_day, joined, say
 from rules.triggers import Trigger
@@ -97,7 +97,7 @@ def cause(row: Grant) -> Said:
     """Say what decided the grant's state: "the refund of order 1183 on 3 May"."""
     if row.because == BY_HAND:
         return say("a person's decision on {day}", day=format_day(row.decided_at))
-    what = Trigger(row.because).wording.happening
+    what = Trigger(row.because.removeprefix(BY_HAND_AFTER)).wording.happening
     return happening(what, row.order_id, row.ended_at or row.decided_at)
 
 

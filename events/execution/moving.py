@@ -1,14 +1,15 @@
 """Move a buyer to what a rule gives now: give that, and end what the rule gave before."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from events.access import grant_runs
+from events.access import grant_runs, ledger
+from events.access.book import DECIDED
 from events.deciding.reading import LineItem, RuleBook
 from events.execution import one_by_one, rerun
 from events.models import Batch, EventLog, Grant, RuleRun
@@ -33,11 +34,13 @@ def move(
     batch: Batch,
     *,
     why: Text = CHANGED,
+    endings: Mapping[int, EventLog] | None = None,
 ) -> dict[str, int]:
     """For each purchase (event, grant IDs, rules), give what the rules give now and end the grants.
 
-    `why` is CHANGED, DELETED or REFUNDED. The batch gets the IDs of what was queued, and is saved
-    with each purchase. Returns for how many purchases nothing was ended, by reason.
+    `why` is CHANGED, DELETED or REFUNDED. `endings` has, by event pk, what refunded or canceled a
+    purchase since: its buyer is owed nothing. The batch gets the IDs of what was queued, and is
+    saved with each purchase. Returns for how many purchases nothing was ended, by reason.
     """
     unread: Counter[str] = Counter()
 
@@ -47,9 +50,11 @@ def move(
         made = rerun.add(event, *found, only=rules) if found else []
         old = list(Grant.objects.active().filter(pk__in=grants).select_related("integration"))
         why_not = _why_not(made, old)
-        ending = [] if why_not else [waive(grant, why) for grant in old]
+        ended_by = (endings or {}).get(event.pk)
+        ending = [] if why_not else [_end(grant, why, ended_by) for grant in old]
         RuleRun.objects.bulk_create(ending)
-        leave_with_nothing(ending)
+        if ended_by is None:
+            leave_with_nothing(ending)
         if made or ending:
             batch.add_new([*made, *ending])
             batch.save()
@@ -126,6 +131,18 @@ def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:
     if any(run.status != Status.WAITING for run in made):
         return say("what it would get instead was not given: see the event")
     return ""
+
+
+def _end(grant: Grant, sentence: Text, ended_by: EventLog | None) -> RuleRun:
+    """End a grant by what refunded or canceled its purchase, or waive it if nothing did.
+
+    Returns the run, not saved, that ends it in Thinkific.
+    """
+    if ended_by is None:
+        return waive(grant, sentence)
+    ledger.end_it(grant, ledger.Change.by_hand_after(grant, ended_by))
+    grant.save(update_fields=DECIDED)
+    return grant_runs.run_behind(grant_runs.giving([grant])[0], grant, Effect.ENDS, sentence)
 
 
 def waive(grant: Grant, sentence: Text) -> RuleRun:

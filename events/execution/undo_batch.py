@@ -7,8 +7,9 @@ from datetime import datetime
 
 from django.utils.translation import gettext_lazy as _
 
-from events.access import grant_runs, pending
-from events.access.ledger import Judgment
+from events.access import grant_runs, ledger, pending
+from events.access.book import DECIDED
+from events.access.ledger import Change, Judgment
 from events.deciding import revocations
 from events.execution import delayed, moving, one_by_one, rule_history
 from events.execution.rerun import Rerun
@@ -139,7 +140,7 @@ def _changed(run: RuleRun, one: Undo, acts: Mapping[int | None, list[RuleRun]]) 
         return _changed_giving(run, grant, others)
     if grant.is_active:
         return say("the access was given again since")
-    if grant.state == State.ENDED:
+    if grant.state == State.ENDED and not grant.because.startswith(ledger.BY_HAND_AFTER):
         return say("the purchase itself has ended")
     if any(each.pk > run.pk for each in others):
         return say("it was given and ended again since")
@@ -209,11 +210,26 @@ def _drop(endings: Collection[RuleRun], by: str) -> None:
 
 
 def _give_back(grant: Grant) -> RuleRun:
-    """Reopen a waived grant. Return the run, not saved, that gives it again in Thinkific."""
-    grant.state, grant.seen_at, grant.kept_at = State.ACTIVE, None, None
-    grant.save(update_fields=["state", "seen_at", "kept_at"])
-    last = grant_runs.giving([grant]).select_related("event__rule_texts")[0]
-    rule = rule_history.rule_of(last)
+    """Reopen what moving ended. Return the run, not saved, that gives it again in Thinkific."""
+    giving = list(grant_runs.giving([grant]).select_related("event__rule_texts"))
+    last = giving[0]
+    if grant.state == State.ENDED:
+        # A move to another address gave the grant no state, so its event has no trigger.
+        _reopen(grant, next((run.event for run in giving if run.event.trigger), last.event))
+    else:
+        grant.state = State.ACTIVE
+    grant.seen_at = grant.kept_at = None
+    grant.save(update_fields=[*DECIDED, "seen_at", "kept_at"])
+    # An action that still names its rule stays that rule's only one for the event.
+    rule = rule_history.rule_of(last) if last.rule_id is None else None
     run = grant_runs.run_behind(last, grant, Effect.GIVES, SENTENCE, rule=rule)
     run.rule_sentence = last.rule_sentence  # what gave it first gives it again
     return run
+
+
+def _reopen(grant: Grant, given_by: EventLog) -> None:
+    """Open a grant that a person ended after its refund. It is as this event had given it."""
+    because = given_by.trigger or ledger.BY_HAND
+    parts, at = grant.parts, given_by.received_at
+    change = Change(grant.integration_id, grant.target, parts, because, at, given_by)
+    ledger.open_it(grant, change)

@@ -100,7 +100,8 @@ class Grant(models.Model):
     state = models.CharField(max_length=6, choices=State.choices)
     # When the event that decided last was received. Events received earlier change nothing.
     decided_at = models.DateTimeField()
-    # What gave it the state: a trigger or "by_hand", and the event.
+    # What gave it the state: a trigger, or "by_hand" or another code of `events.access.ledger`; and
+    # the event.
     because = models.CharField(max_length=40)
     event = models.ForeignKey(EventLog, models.SET_NULL, null=True, related_name="grants")
     opened_at = models.DateTimeField(null=True)

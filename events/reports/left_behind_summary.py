@@ -3,17 +3,21 @@
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Cast
 
 from events.deciding import revocations
 from events.execution import gone_destinations
 from events.models import EventLog
 from events.reports import open_access
 from events.reports.left_behind import MAX_RUNS
-from integrations.models import Product
-from rules import actions, pairing
+from integrations.audit import Act
+from integrations.models import AuditEntry, Product
+from rules import actions, changing, pairing
 from rules.models import Rule
 
 # (integration ID, "course:501", product ID): a course or bundle, and the product that was bought.
@@ -70,13 +74,23 @@ _FACTS = (
 
 
 @dataclass(frozen=True, slots=True)
+class LastChange:
+    """Who last changed what a rule does, and when; `entry` is the ID of the audit's entry."""
+
+    entry: int
+    who: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LeftBehindByRule:
     """Buyers left behind by one rule that gives something else now, or by all deleted ones (None).
 
     `courses` are the names of what they have, `products` the IDs of what they bought, `grants` the
     IDs of what they have by it; `taken_back` is how many were refunded or canceled since. With
     `is_gone` Thinkific has none of these courses any more, with `moves` the rule is on and gives
-    some of these buyers another one now, with `more` there may be others.
+    some of these buyers another one now, with `more` there may be others. `changed` is the rule's
+    last change, None if it is not known.
     """
 
     rule: Rule | None
@@ -88,6 +102,7 @@ class LeftBehindByRule:
     is_gone: bool
     moves: bool
     more: bool
+    changed: LastChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +145,14 @@ def summarize() -> LeftBehindSummary:
     for given in found:
         of_rule[given.rule].append(given)
     numbers = sorted(number for number in of_rule if number is not None)[:MOST_RULES]
-    rules = Rule.objects.with_names().in_bulk(numbers) if numbers else {}
+    rules: dict[int, Any] = _with_last_change().in_bulk(numbers) if numbers else {}
     events = EventLog.objects.filter(pk__in={given.event for given in found})
     bought = events.only("marketplace", *revocations.READ).in_bulk() if found else {}
     ended = revocations.later_endings(bought.values())
     gone = gone_destinations.among({(given.site, given.target) for given in found})
     shown = {number: of_rule[number] for number in (None, *numbers) if number in of_rule}
     told = [
-        _told(rules.get(number), given, bought, ended, gone, more=more)
+        _told(number and rules.get(number), given, bought, ended, gone, more=more)
         for number, given in shown.items()
         if number is None or number in rules
     ]
@@ -148,6 +163,21 @@ def _held() -> set[Place]:
     with connection.cursor() as cursor:
         cursor.execute(_HELD)
         return set(cursor.fetchall())
+
+
+def _with_last_change() -> QuerySet[Rule]:
+    """Return all rules with their names and their last change, which takes no further query."""
+    entries = AuditEntry.objects.filter(
+        act=Act.RULE_CHANGED,
+        kind=Rule._meta.model_name,
+        number=Cast(OuterRef("pk"), CharField()),
+        before__has_any_keys=changing.DEFINING_FIELDS,
+    ).order_by("-pk")
+    return Rule.objects.with_names().annotate(
+        changed_in=Subquery(entries.values("pk")[:1]),
+        changed_by=Subquery(entries.values("who")[:1]),
+        changed_at=Subquery(entries.values("at")[:1]),
+    )
 
 
 def _rules() -> QuerySet[Rule]:
@@ -209,7 +239,7 @@ def _with_buyers(places: Sequence[Place]) -> list[_Given]:
 
 
 def _told(
-    rule: Rule | None,
+    rule: Any,
     found: Sequence[_Given],
     bought: Mapping[int, EventLog],
     ended: Container[int],
@@ -233,6 +263,9 @@ def _told(
         and rule.spec.gives_access
         and any(bought[each.event].is_for(rule) for each in found),
         more,
+        LastChange(rule.changed_in, rule.changed_by, rule.changed_at)
+        if rule and rule.changed_in
+        else None,
     )
 
 

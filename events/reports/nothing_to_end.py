@@ -33,7 +33,7 @@ def reasons(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -
     for event, rules in asked.items():
         grants = _same(event, gave)
         is_known = _same(event, bought) or any(grant.opened_at for grant in grants)
-        if is_known and not any(_gives(grant, rule) for grant in grants for rule in rules):
+        if is_known and not any(would_end(rule, grant) for grant in grants for rule in rules):
             found[event.pk] = say("nothing that the purchase gave is left to end")
     return found
 
@@ -42,7 +42,7 @@ def _ends(rule: Rule) -> bool:
     return rule.spec.ends_access and not rule.ends_all
 
 
-def _gives(grant: Grant, rule: Rule) -> bool:
+def would_end(rule: Rule, grant: Grant) -> bool:
     """Whether the grant gives now what the rule ends, or a part of it."""
     inside = rule.destination.course_ids if rule.destination else []
     parts = {rule.target, *(f"course:{number}" for number in inside)}

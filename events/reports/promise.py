@@ -4,10 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils import timezone
 
+from events.access import ledger
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
@@ -48,6 +49,7 @@ class Promise:
     """How many buyers of this week are in or on their way, and how many paid and are not in.
 
     `purchases` counts the purchases of those who are not in: a list of them has one line for each.
+    `ended` counts other buyers of this week: a person ended their access.
     """
 
     buyers: int = 0
@@ -55,6 +57,7 @@ class Promise:
     on_the_way: int = 0
     not_in: int = 0
     purchases: int = 0
+    ended: int = 0
     # A sentence on this week's purchases that a person undid on purpose; they count as neither.
     undone: str = ""
 
@@ -68,14 +71,19 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
     in_order = bought.order_by("-received_at").values("pk")
     newest = in_order[:MAX_COUNT]
-    seen = Grant.objects.active().filter(runs__event__in=newest, seen_at__isnull=False)
-    seen = seen.exclude(pk__in=behind) if behind else seen
+    is_in = Q(state=Grant.State.ACTIVE, seen_at__isnull=False)
+    is_in &= ~Q(pk__in=behind) if behind else Q()
+    by_hand = Q(state=Grant.State.ENDED, because=ledger.BY_HAND)
+    # One query for both numbers. Who lost one course and has another is in.
+    found = Grant.objects.filter(is_in | by_hand, runs__event__in=newest).aggregate(
+        every=Count("customer", distinct=True), seen=Count("customer", distinct=True, filter=is_in)
+    )
+    buyers, ended = found["seen"], found["every"] - found["seen"]
     on_the_way, not_in = _not_in(gave_nothing, MAX_COUNT + 1)
-    buyers = seen.values("customer").distinct().count()
     more = buyers > MANY_BUYERS and in_order[MAX_COUNT : MAX_COUNT + 1].exists()
     purchases = len({event for event, _ in not_in})
     undone = batches.recent_undo_sentence(_undone(since))
-    return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, undone)
+    return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, ended, undone)
 
 
 def not_in() -> list[int]:

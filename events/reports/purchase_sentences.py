@@ -1,6 +1,6 @@
 """What a customer's page says about a purchase that gave nothing, or what no rule gives now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from events.deciding import revocations
 from events.execution import rule_history
@@ -11,8 +11,21 @@ from events.reports.sentence import QUIET, WAIT, Code, Sentence, of_order
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, joined, say
 from integrations.who import shown_who
+from rules import actions
 from rules.listing import listed
 from rules.models import Rule
+
+
+def ended_since(events: Iterable[EventLog]) -> set[int]:
+    """Return the IDs of those events that gave access, which a person ended or undid since.
+
+    These are events that `gave_nothing`. Takes no query if no action of any was done.
+    """
+    done = [event.pk for event in events if event.status == EventLog.Status.DONE]
+    gave = RuleRun.objects.filter(
+        event__in=done, status=RuleRun.Status.DONE, action__in=actions.giving_access()
+    )
+    return set(gave.values_list("event", flat=True)) if done else set()
 
 
 def that_gave_nothing(
@@ -24,10 +37,11 @@ def that_gave_nothing(
     """
     now = backfill.rules_now(events)
     done = batches.batch_acts([each.pk for each in events if each.pk not in back])
+    ended = ended_since(events)
     return [
         _had_already(each, had[each.pk])
         if each.pk in had and each.pk not in back
-        else _gave_nothing(each, back.get(each.pk), now.get(each.pk, []), done)
+        else _gave_nothing(each, back.get(each.pk), now.get(each.pk, []), done, ended)
         for each in events
     ]
 
@@ -42,16 +56,24 @@ def _had_already(event: EventLog, has: Said) -> Sentence:
 
 
 def _gave_nothing(
-    event: EventLog, back: EventLog | None, now: list[Rule], done: batches.Done
+    event: EventLog,
+    back: EventLog | None,
+    now: list[Rule],
+    done: batches.Done,
+    ended: Collection[int],
 ) -> Sentence:
     """Say why it gave nothing. The event `back` ended it since; the rules in `now` fit it now."""
     facts = facts_of(event)
+    got_nothing = (
+        say("Paid for {product}{order}; a person ended what it gave.", **facts)
+        if event.pk in ended
+        else say("Paid for {product}{order} and got nothing.", **facts)
+    )
     rule = next(filter(backfill.gives_now, now), None)
     if back is None and (undone := batches.last_undo(event.pk, done)):
         return _undone(event, undone, rule)
     if back is None and rule is not None:
-        text = say("Paid for {product}{order} and got nothing.", **facts)
-        text = joined([text, backfill.since(event, rule)])
+        text = joined([got_nothing, backfill.since(event, rule)])
         if removed := payload_removed(event.delivery):
             by_hand = say(
                 "But {why}. Enroll the customer in Thinkific by hand, then mark this as dealt "
@@ -70,12 +92,20 @@ def _gave_nothing(
     if back is None:
         text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
         return Sentence(WAIT, text, Code.GAVE_NOTHING, product=event.product_id)
-    text = say(
-        "Paid for {product}{order} and got nothing; {ending}. Mark it as dealt with if nothing is "
-        "owed.",
-        ending=revocations.sentence(back),
-        **facts,
-    )
+    if event.pk in ended:
+        text = say(
+            "Paid for {product}{order}; a person ended what it gave, and {ending}. Mark it as "
+            "dealt with if nothing is owed.",
+            ending=revocations.sentence(back),
+            **facts,
+        )
+    else:
+        text = say(
+            "Paid for {product}{order} and got nothing; {ending}. Mark it as dealt with if nothing "
+            "is owed.",
+            ending=revocations.sentence(back),
+            **facts,
+        )
     return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
 
 

@@ -3,7 +3,7 @@
 Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -11,10 +11,11 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from events.access.ledger import Sale
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
-from events.reports import open_access
+from events.reports import nothing_to_end, open_access
 from events.reports.batch_preview import Line
 from integrations.sentences import say
 from rules.listing import listed
+from rules.models import Rule
 from rules.triggers import Trigger
 
 # How many refunds that left access open are looked at, the newest first.
@@ -80,6 +81,27 @@ def refunded_with_access(*, kept: bool = False) -> list[Refunded]:
     ended = revocations.later_endings(events.values(), by=[Trigger.PRODUCT_REFUNDED])
     left = [Refunded(events[pk], ended[pk], of_event[pk]) for pk in events if pk in ended]
     return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
+
+
+def that_end_with(rules: Iterable[Rule]) -> list[Refunded]:
+    """Return those of `refunded_with_access` that these rules would have ended at the refund.
+
+    Only rules that are on count. Takes no query if none of them ends access at a refund.
+    """
+    ending = [
+        rule
+        for rule in rules
+        if rule.enabled and rule.trigger == Trigger.PRODUCT_REFUNDED and rule.spec.ends_access
+    ]
+    found = refunded_with_access() if ending else []
+    return [each for each in found if any(_would_end(rule, each) for rule in ending)]
+
+
+def _would_end(rule: Rule, purchase: Refunded) -> bool:
+    event = purchase.event
+    fits = rule.marketplace_id == event.marketplace_id
+    fits = fits and rule.product_id in {None, event.product_id}
+    return fits and any(nothing_to_end.would_end(rule, grant) for grant in purchase.grants)
 
 
 def _refunds(*, kept: bool) -> QuerySet[EventLog]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from django.utils.translation import gettext_lazy as _
 
 from events.access import moves, sentences
-from events.access.ledger import BY_HAND, Judgment
+from events.access.ledger import BY_HAND, BY_HAND_AFTER, Judgment
 from events.deciding import revocations
 from events.execution import gone_destinations, rule_history, wait_reasons
 from events.models import EventLog, Grant, RuleRun
@@ -199,6 +199,12 @@ def _ended(name: str, about: Standing, row: Grant) -> Sentence:
 
 
 def _how_it_ended(row: Grant, facts: dict[str, str]) -> Said:
+    if row.because.startswith(BY_HAND_AFTER):
+        return say(
+            "{name} has no access to {course}: a person ended it after {cause}.",
+            cause=sentences.cause(row),
+            **facts,
+        )
     if row.because != BY_HAND:
         cause = sentences.cause(row)
         return say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from config.admin.pages.rules import given_by_rule, given_parts
 from config.staff import roles
-from events.models import RuleRun
+from events.models import EventLog, RuleRun
 from integrations.models import Destination, Product
 from rules.models import Rule
 from tests.support.pages import press, said, signed_in, words
@@ -285,6 +285,19 @@ def test_what_a_deleted_rule_gave_can_be_ended_without_giving_what_another_gives
         assert not world.access("ann@example.com", course)
     # They paid, and are not in: the rule that is there now is offered for them.
     assert "2 buyers paid and got nothing for it." in words(manager.get(page_of(new.product)))
+    # But something was given.
+    bought = EventLog.objects.earliest("pk")
+    pages = [
+        manager.get(reverse("admin:events_eventlog_change", args=[bought.pk])),
+        manager.get(reverse("admin:integrations_customer_change", args=[bought.customer_id])),
+        manager.get(reverse("admin:events_eventlog_changelist")),
+        manager.get(page_of(new.product)),
+    ]
+    for page in pages:
+        assert "Paid, access ended</span>" in shown(page)
+        assert "Paid, nothing given</span>" not in shown(page)
+    assert "a person ended what was given for it." in words(pages[0])
+    assert "(order 1); a person ended what it gave." in words(pages[1])
 
 
 def test_coverage_leads_to_the_buyers_of_a_deleted_rule_when_it_adds_one(manager, world, rule):
@@ -335,6 +348,9 @@ def test_a_refunded_buyer_of_a_changed_rule_cannot_be_moved_but_access_can_be_en
     ink = Destination.objects.get(name="Ink")
     assert [world.access(f"b{number}@example.com", ink) for number in (1, 2)] == [False, True]
     assert "refunded buyer" not in words(manager.get(page))
+    # It gave something, and nothing is owed any more.
+    bought = EventLog.objects.get(order_id="1", trigger="product_purchased")
+    assert not bought.gave_nothing
     # Without the button for it, nothing is done for a refunded buyer.
     world.sell("20_product", product__id=77, customer__email="b2@example.com", order__id=2)
     (refunded,) = re.findall(r'name="chosen" value="([\d,]+)"', shown(manager.get(page)))

@@ -15,7 +15,7 @@ from config.admin.pages.overview.overview_headline import Facts, events_note, he
 from config.admin.pages.overview.overview_waiting import waiting_note
 from config.admin.pages.rules import given_by_rule, given_parts
 from config.staff import roles
-from events.access import ledger
+from events.access import by_hand, holdings, ledger
 from events.access.ledger import Change
 from events.execution import retry_by_hand
 from events.models import Canary, EventLog, Grant, RuleRun, Worker
@@ -174,6 +174,26 @@ def test_all_buyers_of_the_week_are_in(shop: World):
     assert promised(shop) == ("The one buyer of this week is in.", [])
     buy(shop, 2)
     buy(shop, 3, "mia")
+    shop.settle()
+    assert promised(shop) == ("All 2 buyers of this week are in.", [])
+
+
+def test_who_lost_access_by_hand_is_told_beside_those_who_are_in(shop: World):
+    buy(shop, 1)
+    buy(shop, 2, "mia")
+    buy(shop, 3, "mia")
+    shop.settle()
+    assert promised(shop) == ("All 2 buyers of this week are in.", [])
+    mia = Customer.objects.get(email="mia@example.com")
+    key = holdings.of_customer(mia)[0].key
+    by_hand.end(mia, key, by_hand.Author("Sam", "Asked by phone"))
+    shop.settle()
+    page = signed_in(roles.MANAGER).get(reverse("admin:index"))
+    told = "A person ended the access of 1 buyer of this week."
+    assert f"1 buyer of this week is in. {told}" in words(page)
+    (where,) = re.findall(f'href="([^"]*)">{told}', page.content.decode())
+    assert "Access ended by hand" in words(signed_in(roles.MANAGER).get(html.unescape(where)))
+    buy(shop, 4, "mia")
     shop.settle()
     assert promised(shop) == ("All 2 buyers of this week are in.", [])
 
@@ -619,9 +639,13 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     buy(shop, 1)
     shop.settle()
     changing.point_to([rule], shop.course("Faces"), on=False)
-    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    overview = signed_in(roles.MANAGER).get(reverse("admin:index"))
+    text = words(overview)
     assert BEHIND in text
-    assert "1 buyer got Course Two through this rule, and keeps it. See and move them" in text
+    told = "1 buyer got Course Two through this rule, and keeps it. See and move them"
+    assert f"→ enroll in Faces · Art Academy”: {told} See the change by " in text
+    (entry,) = re.findall('href="([^"]*)">See the change by', overview.content.decode())
+    assert "Undo" in words(signed_in(roles.MANAGER).get(html.unescape(entry)))
     assert "Let 1 buyer keep it" in text
     customer = reverse("admin:integrations_customer_change", args=[Customer.objects.get().pk])
     page = signed_in(roles.SUPPORT).get(customer).content.decode()

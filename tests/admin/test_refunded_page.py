@@ -3,6 +3,7 @@
 import html
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -14,7 +15,9 @@ from config.staff import roles
 from events.access import by_hand
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.reports import refunded
+from events.reports.last_run import with_last_run
 from integrations.models import AuditEntry, Customer, Destination
+from integrations.sentences import format_day
 from rules.models import Rule
 from tests.support.pages import said, signed_in, words
 from tests.support.samcart import changed
@@ -81,6 +84,7 @@ def test_the_chosen_lose_it_and_that_can_be_undone(manager, world, still_in):
     manager.post(undo, {"chosen": chosen})
     world.settle()
     assert world.access(email(0), still_in)
+    assert Grant.objects.get(pk=first.grants[0].pk).because == "product_purchased"
     assert len(refunded.refunded_with_access()) == 2
 
 
@@ -265,6 +269,15 @@ def test_who_bought_the_course_twice_has_it_rightly(world, ink):
     assert refunded.refunded_with_access() == []
 
 
+def test_who_pays_again_after_a_person_ended_it_is_let_in(manager, world, still_in):
+    world.rule("subscription_restarted", GIVES, still_in, product=SOLD)
+    first = refunded.refunded_with_access()[-1]
+    manager.post(reverse(PAGE), {"chosen": first.event.pk})
+    world.settle()
+    sell(world, 0, trigger="subscription_restarted")
+    assert world.access(email(0), still_in)
+
+
 def test_who_was_refunded_in_part_or_canceled_is_not_told_of(world, ink):
     sell(world, 0)
     sell(world, 0, "21_product")
@@ -288,3 +301,96 @@ def test_nothing_is_done_where_nobody_was_chosen(manager, still_in):
     page = manager.post(reverse(PAGE), follow=True)
     assert said(page) == ["Nobody was chosen, so nothing was changed."]
     assert Grant.objects.active().count() == 3
+
+
+@pytest.mark.parametrize("turned_on", [False, True])
+def test_what_was_given_is_told_as_given_after_a_person_ended_it(manager, world, ink, turned_on):
+    ends = world.rule("product_refunded", ENDS, ink, product=SOLD, enabled=False)
+    sell(world, 0)
+    sell(world, 0, "20_product")
+    Rule.objects.filter(pk=ends.pk).update(enabled=turned_on)
+    bought, refund = EventLog.objects.order_by("pk")
+    manager.post(reverse(PAGE), {"chosen": bought.pk})
+    world.settle()
+    assert not world.access(email(0), ink)
+    person = manager.get(reverse("admin:integrations_customer_change", args=[bought.customer_id]))
+    day = format_day(refund.received_at)
+    ended = f"a person ended it after the refund of order 1180 on {day}."
+    assert f"Dana has no access to Ink: {ended}" in words(person)
+    assert "Your access to Ink ended with the refund of order 1180 on" in words(person)
+    of_bought = manager.get(reverse("admin:events_eventlog_change", args=[bought.pk]))
+    assert ended in words(of_bought)
+    log = manager.get(reverse("admin:events_eventlog_changelist"))
+    product = manager.get(reverse("admin:integrations_product_change", args=[bought.product_id]))
+    for page in (person, of_bought, log, product):
+        assert "Paid, nothing given</span>" not in page.content.decode()
+        assert "got nothing" not in words(page)
+        assert "nothing was given" not in words(page)
+    gives: Any = with_last_run(Rule.objects.exclude(pk=ends.pk)).get()
+    assert gives.last_run
+    assert "paid and is not in" not in words(manager.get(reverse("admin:index")))
+
+
+OFFER = f"{TOLD} See and end it"
+
+
+def test_turning_the_rule_that_ends_it_on_tells_who_was_refunded_meanwhile(manager, world, ink):
+    ends = world.rule("product_refunded", ENDS, ink, product=SOLD)
+    for number in range(2):
+        sell(world, number)
+    manager.post(reverse("admin:rules_rule_do_switch_off", args=[ends.pk]))
+    (turned_off,) = AuditEntry.objects.filter(act="rule_changed")
+    for number in range(2):
+        sell(world, number, "20_product")
+    page = manager.post(reverse("admin:rules_rule_do_switch_on", args=[ends.pk]), follow=True)
+    assert OFFER in said(page)
+    address = re.findall(r'href="([^"]*/refunded/[^"]*)"', page.content.decode())[0]
+    listed = words(manager.get(html.unescape(address)))
+    assert [email(number) in listed for number in range(2)] == [True, True]
+    # Of what a rule gives, or is to end without being on, nothing is said.
+    gives = Rule.objects.exclude(pk=ends.pk).get()
+    page = manager.post(reverse("admin:rules_rule_do_switch_on", args=[gives.pk]), follow=True)
+    assert OFFER not in said(page)
+    # Undo in Changes says the same.
+    manager.post(reverse("admin:rules_rule_do_switch_off", args=[ends.pk]))
+    last = AuditEntry.objects.filter(act="rule_changed").latest("pk")
+    assert last.pk > turned_off.pk
+    undo = reverse("admin:integrations_auditentry_do_undo", args=[last.pk])
+    assert OFFER in said(manager.post(undo, follow=True))
+
+
+def test_the_page_can_be_about_one_product_and_leads_to_the_others(manager, world, still_in):
+    other = world.rule("product_purchased", GIVES, still_in, product="77").product
+    assert other is not None
+    world.sell(product__id=77, customer__email="zoe@example.com", order__id=2000)
+    world.sell("20_product", product__id=77, customer__email="zoe@example.com", order__id=2000)
+    world.settle()
+    mine = words(manager.get(reverse(PAGE), {"product": other.pk}))
+    assert "zoe@example.com" in mine
+    assert email(0) not in mine
+    assert "See the buyers of other products too" in mine
+    every = words(manager.get(reverse(PAGE)))
+    assert "zoe@example.com" in every
+    assert email(0) in every
+    assert "other products" not in every
+
+
+def test_the_badge_of_a_refund_says_for_how_long_the_buyer_is_still_in(manager, world, still_in):
+    def badges(page: str) -> int:
+        return str(manager.get(page).content.decode()).count("Still in</span>")
+
+    refund = EventLog.objects.filter(order_id="1180").latest("pk")
+    pages = [
+        reverse("admin:events_eventlog_change", args=[refund.pk]),
+        reverse("admin:integrations_customer_change", args=[refund.customer_id]),
+    ]
+    of_product = reverse("admin:integrations_product_change", args=[refund.product_id])
+    assert [badges(page) for page in pages] == [1, 1]
+    # Where it is known that the rule is missing, the product's page says that.
+    assert badges(of_product) == 0
+    world.rule("product_refunded", ENDS, still_in, product=SOLD)
+    assert badges(of_product) == 2
+    first = refunded.refunded_with_access()[-1]
+    manager.post(reverse(PAGE), {"chosen": first.event.pk})
+    world.settle()
+    assert [badges(page) for page in [*pages, of_product]] == [0, 0, 1]

@@ -1,7 +1,7 @@
 """How things look on every page: badges, times, and texts of strangers."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -15,7 +15,6 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_noop, pgettext
 
 from events.models import EventLog, RuleRun
-from events.reports import backfill
 from events.reports.last_run import former_course
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
@@ -84,8 +83,9 @@ def badge(text: Text, color: str) -> SafeString:
 def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
     """Return the result of an event. A paid purchase that gave nothing is not grey.
 
-    It is grey if the buyer has it already, which is known after `note_had`, or if it was undone.
-    `holes` are the triggers without a rule of its product, if they are known.
+    It is grey if the buyer has it already, or if it was undone. A refund is not grey whose buyer
+    still has access. `event_notes.note` looks these facts up. `holes` are the triggers without a
+    rule of its product, if they are known.
     """
     status = EventLog.Status(event.status)
     needs_a_person = status in {EventLog.Status.FAILED, EventLog.Status.HELD}
@@ -94,9 +94,12 @@ def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
             return badge(say("Has it already"), GREY)
         if event.undone_at is not None:
             return badge(say("Undone"), GREY)
-        return badge(say("Paid, nothing given"), AMBER)
+        ended = getattr(event, "ended", False)
+        return badge(say("Paid, access ended") if ended else say("Paid, nothing given"), AMBER)
     if event.gave_nothing and event.trigger in holes and not needs_a_person:
         return badge(EventLog.Status.NO_RULE.label, AMBER)
+    if getattr(event, "still_in", False) and not needs_a_person:
+        return badge(say("Still in"), AMBER)
     return badge(status.label, EVENT_COLORS[status])
 
 
@@ -107,14 +110,6 @@ def happened(event: EventLog) -> str:
         if days:
             return say("Access ends on {day} (by hand)", day=format_day(days[0]))
     return event.what_happened
-
-
-def note_had(events: Iterable[Any]) -> None:
-    """Set `had` on events that gave nothing: whether another purchase gives all that rules give."""
-    nothing = [event for event in events if gave_nothing(event)]
-    had = backfill.already_given(nothing) if nothing else {}
-    for event in nothing:
-        event.had = event.pk in had
 
 
 def gave_nothing(event: EventLog) -> bool:

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from config.admin.pages.log.actions import Status as RunStatus
-from config.admin.parts import badges, batch_links
+from config.admin.parts import badges, batch_links, event_notes
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
@@ -47,7 +47,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         if request.user.has_perm("events.rerun_eventlog")
         else []
     )
-    badges.note_had([event])
+    event_notes.note([event])
     return {
         "runs": runs,
         "under_way": wait_reasons.under_way(runs),

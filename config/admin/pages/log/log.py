@@ -21,7 +21,7 @@ from config.admin.pages.log.log_filters import (
     SiteFilter,
     TriggerFilter,
 )
-from config.admin.parts import badges, one_line
+from config.admin.parts import badges, event_notes, one_line
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly, RowList, takes_all
 from config.admin.parts.filters import ReceivedFilter
@@ -51,7 +51,7 @@ class EventList(RowList):
         told = wait_reasons.reasons([run for event in events for run in event.runs.all()])
         for event in events:
             event.told = told
-        badges.note_had(events)
+        event_notes.note_had(events)
         self.result_list = events
 
 

@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.pages.log.log_filters import NOT_IN
+from config.admin.pages.log import log_filters
 from config.admin.pages.overview import (
     overview_chart,
     overview_headline,
@@ -187,14 +187,16 @@ def _figures(
 
 
 def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview_headline.Headline:
-    see = f"{reverse('admin:events_eventlog_changelist')}?result={NOT_IN}"
+    log = reverse("admin:events_eventlog_changelist")
     return overview_headline.headline(
         facts,
-        see=see,
+        see=f"{log}?result={log_filters.NOT_IN}",
+        by_hand=f"{log}?{log_filters.TriggerFilter.parameter_name}={log_filters.BY_HAND}",
         buyers=kept.buyers,
         on_the_way=kept.on_the_way,
         more_bought=kept.more_bought,
         purchases=kept.purchases,
+        ended=kept.ended,
         undone=kept.undone,
     )
 

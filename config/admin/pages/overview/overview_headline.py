@@ -67,18 +67,21 @@ def headline(
     facts: Facts,
     *,
     see: str,
+    by_hand: str = "",
     buyers: int = 0,
     on_the_way: int = 0,
     more_bought: bool = False,
     purchases: int = 0,
+    ended: int = 0,
     undone: str = "",
 ) -> Headline:
     """Return how the promise is kept, then what needs a person, the gravest first.
 
     `buyers` counts the buyers of this week who are in, or with `more_bought` those of the newest
     MAX_COUNT purchases. `see` is the address of the list of buyers who paid and are not in, which
-    has a line for each of their `purchases`. What was `undone` on purpose is no alarm. The headline
-    is calm only if nothing needs a person.
+    has a line for each of their `purchases`. `by_hand` is the address of what persons did: they
+    `ended` the access of so many others. That, and what was `undone` on purpose, is no alarm. The
+    headline is calm only if nothing needs a person.
     """
     grave = list(_grave(facts))
     alarms = [(text, f"#{section}") for text, section in [*grave, *_others(facts)]]
@@ -86,9 +89,10 @@ def headline(
     if facts.not_in:
         promise = [(_not_in(facts.not_in, purchases), ""), (say("See them."), see)]
     else:
-        every = not (on_the_way or facts.behind or undone)
+        every = not (on_the_way or facts.behind or ended or undone)
         all_in = _all_in(buyers, on_the_way, more_bought=more_bought, every=every)
-        promise = [(text, "") for text in (all_in, undone) if text]
+        told = (all_in, ""), (_ended(ended), by_hand), (undone, "")
+        promise = [(text, where) for text, where in told if text]
     if not alarms and not facts.not_in:
         return Headline(GREEN, (*promise, (say("Nothing needs you."), "")))
     kind = RED if grave else AMBER
@@ -109,6 +113,18 @@ def _not_in(buyers: int, purchases: int) -> Said:
         buyers,
         "1 buyer paid and is not in.",
         "{number} buyers paid and are not in.",
+        number=format_count(buyers),
+    )
+
+
+def _ended(buyers: int) -> Said | str:
+    """Return that persons ended the access of so many buyers of this week; "" for none."""
+    if not buyers:
+        return ""
+    return say_count(
+        buyers,
+        "A person ended the access of 1 buyer of this week.",
+        "The access of {number} buyers of this week was ended by hand.",
         number=format_count(buyers),
     )
 

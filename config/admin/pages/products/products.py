@@ -22,7 +22,7 @@ from config.admin.pages.products.coverage_conflicts import said_added
 from config.admin.pages.products.product_form import ProductForm
 from config.admin.pages.rules import earlier_offer as offer
 from config.admin.pages.rules import edited_rule, given_by_rule, left_over, undo_offers
-from config.admin.parts import badges, batch_links
+from config.admin.parts import badges, batch_links, event_notes
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin, NumberOf
@@ -174,7 +174,7 @@ class ProductAdmin(Audited, ListAdmin):
         before = backfill.preview(*giving, product=product) if giving else None
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
-        badges.note_had(newest)
+        event_notes.note(newest)
         may_move = allowed(request, given_by_rule.PERMISSION)
         return {
             "rules": rules,

@@ -100,15 +100,16 @@ def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
     """Add messages with links to what is left to do after these rules were saved.
 
     They are about buyers who have what deleted rules of the same products gave, about leftover
-    rules of these products, and about earlier buyers who lack what these rules give.
+    rules of these products, and about those for whom these rules were on too late.
     """
+    rules = list(rules)
     giving = [rule for rule in rules if backfill.gives_now(rule)][:MOST_RULES]
     products = {rule.product_id for rule in giving if rule.product_id}
     if kept := given_by_rule.of_deleted_rules(request, products):
         messages.warning(request, kept)
     if left := left_over.of_rules(request, giving):
         messages.warning(request, left)
-    if text := sentence(request, giving, back):
+    if text := sentence(request, rules, back):
         messages.success(request, text)
 
 

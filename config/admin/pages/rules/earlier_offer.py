@@ -1,14 +1,15 @@
 """The offer to enroll earlier buyers: how many lack what rules give, and a link to their list."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from config.admin.pages.rules import refunded
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK
 from events.reports import backfill
@@ -30,11 +31,19 @@ def address(rules: Sequence[Rule], product: Product | None = None, *, back: str 
     return f"{reverse('admin:earlier')}?{urlencode(asked, doseq=True)}"
 
 
-def sentence(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeString | None:
-    """Return how many earlier buyers lack what these rules give on a purchase, with a link.
+def sentence(request: HttpRequest, rules: Iterable[Rule], back: str) -> SafeString | None:
+    """Return for whom these rules were on too late, with links: what is left to do for them.
 
-    None if nobody lacks it, or if the person may not run the rules for them.
+    These are earlier buyers who lack what the rules give on a purchase, and refunded buyers who
+    still have what the rules end at a refund. None if there are neither, or if the person may do
+    neither.
     """
+    rules = list(rules)
+    told = [_lacking(request, rules, back), refunded.of_rules(request, rules, back)]
+    return format_html_join(" ", "{}", ((each,) for each in told if each)) or None
+
+
+def _lacking(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeString | None:
     giving = [rule for rule in rules if backfill.gives_now(rule)][:MOST_RULES]
     if not giving or not request.user.has_perm("events.rerun_eventlog"):
         return None

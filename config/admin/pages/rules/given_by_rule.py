@@ -235,7 +235,8 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
         for row in rows
     ]
     why = moving.CHANGED if found.rule else moving.DELETED
-    left = moving.move(purchases, batch, why=why)
+    endings = {row.event.pk: row.ending for row in rows if row.ending}
+    left = moving.move(purchases, batch, why=why, endings=endings)
     text = Rerun(len(batch.run_ids), left).sentence()
     product = found.rule.product if found.rule else None
     if product is None:

@@ -5,14 +5,23 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.http import urlencode
 
 from config.admin.menu import allowed
 from config.admin.pages.rules import given_by_rule, keeping, refunded
+from config.admin.parts.badges import brief, legible
+from config.admin.parts.buttons import BACK
 from events.reports.dashboard import format_count
-from events.reports.left_behind_summary import LeftBehindSummary
+from events.reports.left_behind_summary import LeftBehindByRule, LeftBehindSummary
 from events.reports.refunded import Refunded
-from integrations.sentences import Said, joined, say, say_count
-from rules.models import Rule
+from integrations.sentences import Said, format_time, joined, say, say_count
+from integrations.who import shown_who
+from rules.short_sentences import in_short
+
+# The permission to see Changes.
+SEES = "integrations.view_auditentry"
+# How long a rule may be in a sentence.
+RULE_SHOWN = 300
 
 
 def in_one_sentence(behind: LeftBehindSummary, refunds: Sequence[Refunded] = ()) -> Said | str:
@@ -34,20 +43,21 @@ def _of_rules(behind: LeftBehindSummary) -> Said | str:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a page says about the buyers of a rule. None: of deleted rules, or refunded buyers.
+    """What a page says about the buyers of a rule, those of deleted rules, or refunded buyers.
 
     `page`, with a link called `label`, shows them; posting `grants` to it, with the button `keep`,
     lets them keep what they have. All of these are empty for a person who may not do that. There is
     no button either if there may be more buyers, because the page may show others first, or if
-    nothing is left to keep.
+    nothing is left to keep. `changes` has a link to the last change of the rule, which can be
+    undone there.
     """
 
-    rule: Rule | None
     text: Said | str
     page: str = ""
     label: Said | str = ""
     grants: Sequence[int] = ()
     keep: Said | str = ""
+    changes: Sequence[tuple[str, Said]] = ()
 
 
 def by_rule(
@@ -55,25 +65,48 @@ def by_rule(
 ) -> list[Notice]:
     """Return a line for each rule, one for all deleted rules, and one for refunded buyers.
 
-    The last two have no `rule`. A person who may not move the buyers gets no links.
+    A person who may not move the buyers gets no links to do that.
     """
     may_move, back = allowed(request, given_by_rule.PERMISSION), request.get_full_path()
     page = reverse("admin:refunded") if may_move else ""
-    of_refunds = [Notice(None, refunded.in_words(refunds), page, say("See who"))] if refunds else []
+    of_refunds = [Notice(refunded.in_words(refunds), page, say("See who"))] if refunds else []
     if not may_move:
-        told = [Notice(each.rule, given_by_rule.in_words(each)) for each in behind.told]
+        told = [Notice(_told(each), changes=_change(request, each)) for each in behind.told]
         return [*told, *of_refunds]
     told = [
         Notice(
-            each.rule,
-            given_by_rule.in_words(each),
+            _told(each),
             given_by_rule.address(each.rule.pk, back=back)
             if each.rule
             else given_by_rule.address_of(each.products, back=back),
             say("See and move them") if each.moves else say("See who"),
             each.grants,
             "" if each.more or each.is_gone else keeping.let_keep(each.customers),
+            _change(request, each),
         )
         for each in behind.told
     ]
     return [*told, *of_refunds]
+
+
+def _told(found: LeftBehindByRule) -> Said:
+    """Return the sentence about the buyers, with the rule if there still is one."""
+    text = given_by_rule.in_words(found)
+    if found.rule is None:
+        return text
+    rule = legible(in_short(found.rule.sentence()), RULE_SHOWN)
+    return say("“{rule}”: {text}", rule=rule, text=text)
+
+
+def _change(request: HttpRequest, found: LeftBehindByRule) -> Sequence[tuple[str, Said]]:
+    """Return (address, label) of the rule's last change, for a person who may see Changes."""
+    changed = found.changed
+    if changed is None or not allowed(request, SEES):
+        return ()
+    label = say(
+        "See the change by {person} on {moment}",
+        person=brief(shown_who(changed.who)),
+        moment=format_time(changed.at),
+    )
+    entry = reverse("admin:integrations_auditentry_change", args=[changed.entry])
+    return [(f"{entry}?{urlencode({BACK: request.get_full_path()})}", label)]

@@ -7,12 +7,13 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import way_back
+from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
 from events.execution import moving
@@ -44,8 +45,25 @@ def in_words(found: Sequence[Refunded]) -> Said | str:
     )
 
 
+def of_rules(request: HttpRequest, rules: Iterable[Rule], back: str) -> SafeString | None:
+    """Return who was refunded before these rules were on and is still in, with a link to the page.
+
+    None if there is nobody, or for a person who may not end access.
+    """
+    found = refunded.that_end_with(rules) if allowed(request, PERMISSION) else []
+    if not found:
+        return None
+    products = {each.event.product_id for each in found if each.event.product_id}
+    asked = [*(("product", product) for product in sorted(products)), (BACK, back)]
+    page = f"{reverse('admin:refunded')}?{urlencode(asked)}"
+    return format_html('{} <a href="{}">{}</a>', in_words(found), page, say("See and end it"))
+
+
 def show(request: HttpRequest) -> HttpResponse:
-    """List them by GET. By POST the `chosen` lose it or keep it; `again` undoes all keeping."""
+    """List them by GET. By POST the `chosen` lose it or keep it; `again` undoes all keeping.
+
+    With `product`, only buyers of these products are listed, unless there are none.
+    """
     back = way_back(request) or reverse("admin:index")
     if "again" in request.POST:
         kept = refunded.refunded_with_access(kept=True)
@@ -56,6 +74,8 @@ def show(request: HttpRequest) -> HttpResponse:
         numbers = set(row_ids(request.POST.getlist("chosen")))
         chosen = [each for each in found if each.event.pk in numbers]
         return _settle(request, chosen, back)
+    products = set(row_ids(request.GET.getlist("product")))
+    every, found = found, [each for each in found if each.event.product_id in products] or found
     may_add = allowed(request, "rules.add_rule")
     return render(
         request,
@@ -63,6 +83,7 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("Refunded, and still in"),
         told=in_words(found),
         found=[(each.event.pk, each.line) for each in found],
+        others=len(every) > len(found),
         missing=_missing_rules(found) if may_add else [],
         kept=refunded.refunded_with_access(kept=True),
         back=back,
@@ -81,7 +102,8 @@ def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> Http
         return HttpResponseRedirect(request.get_full_path())
     batch = bulk_actions.new_batch(request, say("End what was refunded"))
     purchases = [(each.event, [grant.pk for grant in each.grants], ()) for each in chosen]
-    left = moving.move(purchases, batch, why=moving.REFUNDED)
+    endings = {each.event.pk: each.refund for each in chosen}
+    left = moving.move(purchases, batch, why=moving.REFUNDED, endings=endings)
     if allowed(request, "rules.add_rule"):
         # The page shows these only while somebody is still in.
         for address, text in _missing_rules(chosen):
