@@ -156,11 +156,22 @@ def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
     if run.is_pending and (run.event.is_gift or run.event.ends_by_hand):
         return [_link(LastDayForm, asked | {"run": run.pk}, say("Change the last day"))]
     if run.code == Judgment.ENDED_BY_HAND:
+        back = _link_to_give_back(request, run)
+        if back is not None:
+            return [back]
         kind, number = read_target(run.target)
         same = Destination.objects.filter(integration=run.integration_id, kind=kind)
         asked["destination"] = same.filter(external_id=number).values_list("pk", flat=True).first()
         return [_link(GiveForm, asked, say("Give access"))]
     return []
+
+
+def _link_to_give_back(request: HttpRequest, run: RuleRun) -> tuple[str, str, str] | None:
+    """Return the link to give back what a person had ended, so that this action gave nothing."""
+    ended = run.grant.event_id if run.grant else None
+    endings = RuleRun.objects.filter(event=ended, customer=run.customer_id)
+    by_persons = [one for one in endings.select_related("event") if one.event.ends_by_hand]
+    return next(iter(links_to_give_back(request, {one.pk for one in by_persons}).values()), None)
 
 
 def links_to_give_back(

@@ -132,7 +132,7 @@ class EndForm(ByHandForm):
     title, name = _("End access"), "end-access"
     lead = _(
         "The access ends, no matter what gave it, and later payments for the same purchase do not "
-        "open it again. A new purchase does, and so does Give access."
+        "open it again. A new purchase does, and so does Give it back."
     )
 
     holding = forms.ChoiceField(
