@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from events.models import RuleRun
 from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration
-from integrations.sentences import say
+from integrations.sentences import Said, say
 
 
 def reason(run: RuleRun) -> str:
@@ -47,6 +47,18 @@ def under_way(runs: Iterable[RuleRun]) -> bool:
         for run in runs
         if run.integration is None or run.integration.enabled
     )
+
+
+def goes_on(run: RuleRun) -> Said:
+    """Say, for use inside a sentence, when an unfinished run goes on: "goes on by itself"."""
+    site = run.integration
+    if run.status == RuleRun.Status.RUNNING or site is None:
+        return say("goes on by itself")
+    if not site.enabled:
+        return say("goes on as soon as {site} is turned on", site=site)
+    if site.connection != Integration.Connection.REFUSED:
+        return say("goes on by itself")
+    return say("goes on as soon as a key of {site} that works is entered", site=site)
 
 
 def _closed(site: Integration) -> str:
