@@ -49,15 +49,21 @@ def under_way(runs: Iterable[RuleRun]) -> bool:
     )
 
 
+def needs_a_person(run: RuleRun) -> bool:
+    """Whether a run waits for an integration that is off, or whose key is refused."""
+    site = run.integration
+    if run.status != RuleRun.Status.WAITING or site is None:
+        return False
+    return not site.enabled or site.connection == Integration.Connection.REFUSED
+
+
 def goes_on(run: RuleRun) -> Said:
     """Say, for use inside a sentence, when an unfinished run goes on: "goes on by itself"."""
     site = run.integration
-    if run.status == RuleRun.Status.RUNNING or site is None:
+    if site is None or not needs_a_person(run):
         return say("goes on by itself")
     if not site.enabled:
         return say("goes on as soon as {site} is turned on", site=site)
-    if site.connection != Integration.Connection.REFUSED:
-        return say("goes on by itself")
     return say("goes on as soon as a key of {site} that works is entered", site=site)
 
 

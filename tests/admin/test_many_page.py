@@ -354,6 +354,44 @@ def in_short(page: str) -> tuple[str, str]:
     return running, plain(text)
 
 
+def level(page: Any) -> str:
+    """The class of the only message of a page."""
+    (found,) = re.findall(r'<ul class="messagelist"><li class="([^"]*)">', page.content.decode())
+    return found.split()[-1]
+
+
+def test_a_try_that_failed_again_is_no_success(support, world):
+    course = world.course()
+    world.rule("product_purchased", GIVES, course, product="77")
+    world.sandbox.faults.add(Fault("status", status=503, path="/enrollments", times=None))
+    world.sell(product__id=77)
+    world.settle()
+    run = RuleRun.objects.get()
+    assert run.waits_to_retry
+    index = reverse("admin:index")
+    support.post(reverse("admin:events_rulerun_do_try_now", args=[run.pk]), {"back": index})
+    world.settle()
+    page = support.get(index)
+    assert level(page) == "warning"
+    (address,) = re.findall(r'data-follow="([^"]+)"', page.content.decode())
+    assert 'data-waits="yes"' in support.get(unescape(address)).content.decode()
+    world.sandbox.faults.clear()
+    support.post(reverse("admin:events_rulerun_do_try_now", args=[run.pk]), {"back": index})
+    assert level(support.get(index)) == "success"
+    support.post(reverse("admin:events_rulerun_do_try_now", args=[run.pk]), {"back": index})
+    world.settle()
+    assert 'data-waits=""' in support.get(unescape(address)).content.decode()
+
+
+def test_what_waits_for_a_refused_key_is_no_success(support, world):
+    world.rule("product_purchased", GIVES, world.course(), product="77")
+    world.sell(product__id=77)
+    RuleRun.objects.update(status="failed", code="worker_stopped")
+    Integration.objects.update(connection=Integration.Connection.REFUSED)
+    run = RuleRun.objects.get()
+    assert level(press(support, run, "retry", back=reverse("admin:index"))) == "warning"
+
+
 def test_an_undo_takes_only_those_whom_its_page_said_it_would_be_done_for(support, world, sold):
     go(support, bulk(support, LOG, "rerun_chosen", *sold))
     world.settle()
