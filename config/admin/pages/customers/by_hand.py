@@ -16,10 +16,13 @@ from config.admin.pages.customers.by_hand_forms import (
     GiveBackForm,
     GiveForm,
     LastDayForm,
+    MoveForm,
+    other_email,
 )
 from config.admin.pages.customers.entered_order_form import OrderForm
 from config.admin.pages.customers.give_to_anyone import GiveToAnyoneForm
 from config.admin.pages.integrations import integration_messages
+from config.admin.parts.buttons import EMAIL
 from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
 from events.access import ended_by_hand
@@ -141,11 +144,13 @@ def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]
     """Return the links to these pages, for the customer's page."""
     if not allowed(request, PERMISSION):
         return []
-    titles = [*((form.name, form.title) for form in FORMS), (OrderForm.name, OrderForm.title)]
-    return [
-        (f"{reverse(f'admin:{name}')}?customer={customer.pk}", "", str(title))
-        for name, title in titles
+    asked = {"customer": customer.pk}
+    typed = other_email(customer, request.GET.get(EMAIL))
+    to = {EMAIL: typed} if typed else {}
+    found = [
+        _link(form, asked | to if form is MoveForm else asked, str(form.title)) for form in FORMS
     ]
+    return [*found, _link(OrderForm, asked, str(OrderForm.title))]
 
 
 def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
@@ -212,5 +217,7 @@ def links_to_give_back(
     }
 
 
-def _link(form: type[ByHandForm], asked: dict[str, Any], label: str) -> tuple[str, str, str]:
+def _link(
+    form: type[ByHandForm | OrderForm], asked: dict[str, Any], label: str
+) -> tuple[str, str, str]:
     return f"{reverse(f'admin:{form.name}')}?{urlencode(asked)}", "", label
