@@ -357,7 +357,7 @@ def in_short(page: str) -> tuple[str, str]:
 def level(page: Any) -> str:
     """The class of the only message of a page."""
     (found,) = re.findall(r'<ul class="messagelist"><li class="([^"]*)">', page.content.decode())
-    return found.split()[-1]
+    return str(found).split()[-1]
 
 
 def test_a_try_that_failed_again_is_no_success(support, world):
