@@ -183,7 +183,7 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
     Later events of these purchases are about the new student. Returns the new student, creating one
     if the address is new. Raises ValueError with a sentence if nothing can be moved.
     """
-    address = _other_address(customer, email)
+    address = other_address(customer, email)
     history.check()
     with transaction.atomic():
         lock()
@@ -217,8 +217,11 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
     return other
 
 
-def _other_address(customer: Customer, email: str) -> str:
-    """Return the address as Admit keeps it. Raises ValueError with a sentence if it is unusable."""
+def other_address(customer: Customer, email: str) -> str:
+    """Return the address to which `move` moves, as Admit keeps it.
+
+    Raises ValueError with a sentence if it cannot be used.
+    """
     address, problem = examine_email(email)
     if problem:
         raise ValueError(problem if strip_invisible(email) else say("Enter the other address."))

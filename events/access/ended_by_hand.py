@@ -1,23 +1,37 @@
 """What persons ended by hand, and is as they left it: it can be given back."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+
+from django.db.models import F, Q
 
 from events.access import ledger, students
-from events.models import Grant, RuleRun
+from events.access.ledger import Sale
+from events.models import EventLog, Grant, RuleRun
+from rules.triggers import Trigger
+
+# The triggers that take a purchase back, as events.deciding.revocations names them.
+TAKING_BACK = (
+    Trigger.PRODUCT_REFUNDED,
+    Trigger.SUBSCRIPTION_CANCELED,
+    Trigger.SUBSCRIPTION_DELINQUENT,
+)
 
 
 def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
     """Return {action ID: the grants that a person ended with it, as the person left them}.
 
-    Actions that ended nothing by hand, or whose grants were decided on since, are left out. Grants
-    that were moved to another account since do not count, so there may be none. Takes three
-    queries.
+    Actions that ended nothing by hand, or whose grants were decided on since or were refunded or
+    canceled since, are left out. Grants that were moved to another account since do not count, so
+    there may be none. Takes four queries.
     """
     whose = students.same_users((run.integration_id, run.customer_id) for run in endings)
     ended: dict[int | None, list[Grant]] = defaultdict(list)
-    as_left = Grant.objects.filter(state=Grant.State.ENDED, because=ledger.BY_HAND)
-    for grant in as_left.filter(event__in={run.event_id for run in endings}):
+    # A later ending that a rule carries out sets only the time at which it was decided.
+    as_left = Grant.objects.filter(
+        state=Grant.State.ENDED, because=ledger.BY_HAND, decided_at=F("ended_at")
+    )
+    for grant in _not_taken_back(as_left.filter(event__in={run.event_id for run in endings})):
         ended[grant.event_id].append(grant)
     return {
         run.pk: [
@@ -28,3 +42,18 @@ def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
         for run in endings
         if run.event_id in ended
     }
+
+
+def _not_taken_back(grants: Iterable[Grant]) -> list[Grant]:
+    """Return those of these ended grants whose purchases were not refunded or canceled since."""
+    grants = list(grants)
+    same = Q(order_id__in={row.order_id for row in grants if row.order_id})
+    same |= Q(subscription_id__in={row.subscription_id for row in grants if row.subscription_id})
+    events = EventLog.objects.filter(same).of_triggers(*TAKING_BACK)
+    events = events.defer("verdicts", "custom_fields", "reason")
+    back = [(Sale.of(event), event.received_at) for event in events]
+    return [
+        row
+        for row in grants
+        if not any(sale.is_same(Sale.of(row)) and at > row.decided_at for sale, at in back)
+    ]

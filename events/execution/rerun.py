@@ -13,7 +13,7 @@ from events.access.ledger import Sale
 from events.deciding import entered_order, passing_on, revocations
 from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook, read
-from events.execution import kept_verdicts, retry_by_hand
+from events.execution import kept_verdicts, retry_by_hand, wait_reasons
 from events.models import Batch, Delivery, EventLog, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import UNFINISHED
@@ -147,7 +147,7 @@ def to_retry(runs: Iterable[RuleRun], lost: Collection[int]) -> list[RuleRun]:
 
 
 def _why_nothing_made(event: EventLog) -> str:
-    runs = list(event.runs.all())
+    runs = list(event.runs.select_related("integration"))
     return why_nothing(runs, retry_by_hand.reasons(runs))
 
 
@@ -165,8 +165,9 @@ def why_nothing(runs: Sequence[RuleRun], cannot: Mapping[int, str]) -> str:
     states = RuleRun.Status
     if any(run.status == states.HELD for run in runs):
         return say("its action waits for you: release it if it is right")
-    if any(run.status in UNFINISHED and not run.is_pending for run in runs):
-        return say("its action goes on by itself")
+    goes_on = [run for run in runs if run.status in UNFINISHED and not run.is_pending]
+    if goes_on:
+        return say("its action {goes_on}", goes_on=wait_reasons.goes_on(goes_on[0]))
     if not runs:
         return say(NO_RULE)
     reasons = (cannot[run.pk] for run in runs if run.status == states.FAILED)

@@ -13,7 +13,7 @@ from events.access import decisions, history
 from events.access.decisions import Settled
 from events.access.lock import lock
 from events.deciding import revocations
-from events.execution import gone_destinations, messages
+from events.execution import gone_destinations, messages, wait_reasons
 from events.models import Batch, EventLog, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import BRAKED, DELAYED, DISMISSED, UNDECIDED
@@ -284,7 +284,7 @@ def _lost(runs: Iterable[RuleRun], *, anyway: bool) -> set[int]:
 
 def _why_not(run: RuleRun, lost: Collection[int], *, anyway: bool) -> str:
     if run.status == Status.RUNNING or (run.status == Status.WAITING and not run.waits_to_retry):
-        return say("goes on by itself")
+        return wait_reasons.goes_on(run)
     if run.status == Status.DONE and run.pk not in lost:
         return say("it had succeeded")
     if run.status == Status.SKIPPED and not anyway and run.pk not in lost:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from events.models import RuleRun
 from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration
-from integrations.sentences import say
+from integrations.sentences import Said, say
 
 
 def reason(run: RuleRun) -> str:
@@ -47,6 +47,24 @@ def under_way(runs: Iterable[RuleRun]) -> bool:
         for run in runs
         if run.integration is None or run.integration.enabled
     )
+
+
+def needs_a_person(run: RuleRun) -> bool:
+    """Whether a run waits for an integration that is off, or whose key is refused."""
+    site = run.integration
+    if run.status != RuleRun.Status.WAITING or site is None:
+        return False
+    return not site.enabled or site.connection == Integration.Connection.REFUSED
+
+
+def goes_on(run: RuleRun) -> Said:
+    """Say, for use inside a sentence, when an unfinished run goes on: "goes on by itself"."""
+    site = run.integration
+    if site is None or not needs_a_person(run):
+        return say("goes on by itself")
+    if not site.enabled:
+        return say("goes on as soon as {site} is turned on", site=site)
+    return say("goes on as soon as a key of {site} that works is entered", site=site)
 
 
 def _closed(site: Integration) -> str:

@@ -1,15 +1,15 @@
 """Actions that wait: how many there are, and how long they will take."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Min
+from django.db.models import Min, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.models import RuleRun
+from events.models import EventLog, RuleRun
 from events.models.runs import DELAYED, RuleRunQuerySet
 from events.queue.wake import wake
 from events.reports.dashboard import worker_is_silent
@@ -115,6 +115,45 @@ def turned_off(runs: Iterable[RuleRun]) -> list[TurnedOff]:
         if run.integration is not None and not run.integration.enabled
     }
     return [TurnedOff(each, when_on_sentence(each)) for each in keeping.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptOut:
+    """What keeps buyers out until a person acts.
+
+    `refused` are integrations that are on and whose key is refused, `off` those that are off.
+    `waiting` are all actions to give access that wait for such an integration.
+    """
+
+    refused: Sequence[Integration]
+    off: Sequence[TurnedOff]
+    waiting: RuleRunQuerySet
+
+
+def kept_out(events: QuerySet[EventLog]) -> KeptOut:
+    """Return the integrations for which actions of these events wait that are to give access.
+
+    Takes two queries, and one for each integration that is off.
+    """
+    waits = RuleRun.objects.filter(
+        status=RuleRun.Status.WAITING, action__in=actions.giving_access()
+    ).order_by()
+    closed = Integration.objects.filter(
+        Q(enabled=False) | Q(connection=Integration.Connection.REFUSED)
+    )
+    sites = list(closed.order_by("name", "pk"))
+    waits = waits.filter(integration__in=sites)
+    keeping = set(
+        waits.filter(event__in=events.values("pk")).values_list("integration", flat=True).distinct()
+        if sites
+        else ()
+    )
+    found = [site for site in sites if site.pk in keeping]
+    return KeptOut(
+        [site for site in found if site.enabled],
+        [TurnedOff(site, when_on_sentence(site)) for site in found if not site.enabled],
+        waits,
+    )
 
 
 def when_on_sentence(integration: Integration) -> str:

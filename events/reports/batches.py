@@ -69,6 +69,11 @@ class Progress:
         """Whether none of its actions goes on by itself any more."""
         return self.over >= self.total
 
+    @property
+    def is_kept_waiting(self) -> bool:
+        """Whether an action waits after a failed attempt, or for an integration that is closed."""
+        return any(run.waits_to_retry or wait_reasons.needs_a_person(run) for run in self.waiting)
+
     def sentence(self) -> str:
         """Return the outcomes, such as "24 enrolled · 2 had it already · 1 failed"."""
         each = (say("{number} {what}", number=number, what=what) for number, what in self.outcomes)

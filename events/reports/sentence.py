@@ -67,6 +67,7 @@ class Sentence:
     enroll: int | None = None  # an event whose rules are to be run now
     pressed: RuleRun | None = None  # the action whose buttons are shown
     give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
+    give_back: tuple[int, int] | None = None  # a customer, and the action that ended it by hand
     end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
     move: str = ""  # "rule=5" or "product=7": who was given what another rule gives now
     gone: int | None = None  # a course or bundle that Thinkific does not have any more

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from django.utils.translation import gettext_lazy as _
 
 from events.access import moves, sentences
-from events.access.ledger import BY_HAND, BY_HAND_AFTER, Judgment
+from events.access.ledger import Judgment
 from events.deciding import revocations
 from events.execution import gone_destinations, rule_history, wait_reasons
 from events.models import EventLog, Grant, RuleRun
-from events.models.runs import DISMISSED
-from events.reports import batches, holders, missing_access, pending_endings
+from events.reports import batches, ended_access, holders, missing_access, pending_endings
 from events.reports.sentence import (
     GOOD,
     HAS,
@@ -65,7 +64,8 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     waiting = wait_reasons.reasons([run for run in undecided if run is not None])
     endings = [run.event_id for each in found for run in each.runs if run.spec.ends_access]
     done_to = batches.batch_acts(endings)
-    told = [(each, _sentence(each, waiting, done_to)) for each in found]
+    given_back = ended_access.to_give_back(found)
+    told = [(each, _sentence(each, waiting, done_to, given_back)) for each in found]
     has = [(each.integration, each.target) for each, sentence in told if sentence.code in HAS]
     gone = gone_destinations.among(has)
     return [
@@ -87,7 +87,12 @@ def besides(run: RuleRun) -> Sentence:
     return of_open_action(run, Code.BESIDES, BESIDES, what, run.destination_name, reason)
 
 
-def _sentence(about: Standing, waiting: Mapping[int, str], done_to: batches.Done) -> Sentence:
+def _sentence(
+    about: Standing,
+    waiting: Mapping[int, str],
+    done_to: batches.Done,
+    given_back: Mapping[int, RuleRun],
+) -> Sentence:
     name, run = display_name(about.customer), about.undecided
     if about.pending and not about.grants:
         return pending_endings.lines(about)[0]  # of access from before Admit
@@ -100,7 +105,7 @@ def _sentence(about: Standing, waiting: Mapping[int, str], done_to: batches.Done
     if about.waiving_run is not None:
         return _was_done(about.waiving_run, {"name": name, "course": about.name}, done_to)
     if about.ended is not None and about.ended.opened_at:
-        return _ended(name, about, about.ended)
+        return ended_access.sentence(name, about, about.ended, given_back)
     return _never_given(name, about, done_to)
 
 
@@ -181,48 +186,6 @@ def _corrected(about: Standing) -> Said | None:
     return say(
         "Its number was corrected to {number} on {moment}.", number=number, moment=format_time(day)
     )
-
-
-def _ended(name: str, about: Standing, row: Grant) -> Sentence:
-    ending = (run for run in reversed(about.runs) if run.spec.ends_access)
-    run = next((run for run in ending if run.code == DISMISSED), None)
-    facts = {"name": name, "course": about.name}
-    if about.is_open and run is not None:
-        text = say(
-            "{name} still has {course}, though {cause} was to end it; the access was not ended.",
-            cause=sentences.cause(row),
-            **facts,
-        )
-        return Sentence(WAIT, joined([text, run.message]), Code.ENDING, run=run.pk)
-    give = _to_give(about, row) if row.because == BY_HAND else None
-    return Sentence(QUIET, _how_it_ended(row, facts), Code.ENDED, event=row.event_id, give=give)
-
-
-def _how_it_ended(row: Grant, facts: dict[str, str]) -> Said:
-    if row.because.startswith(BY_HAND_AFTER):
-        return say(
-            "{name} has no access to {course}: a person ended it after {cause}.",
-            cause=sentences.cause(row),
-            **facts,
-        )
-    if row.because != BY_HAND:
-        cause = sentences.cause(row)
-        return say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
-    person = (shown_who(row.event.author) if row.event else "") or say("a person")
-    facts |= {"person": person, "day": format_day(row.ended_at or row.decided_at)}
-    if row.event and row.event.is_gift:
-        if row.event.reason:  # it ended before its day
-            return joined([say("{name} has no access to {course}.", **facts), row.event.reason])
-        return say("{name} has no access to {course}: {person} had given it until {day}.", **facts)
-    return say("{name} has no access to {course}: {person} ended it on {day}.", **facts)
-
-
-def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:
-    """Return (customer ID, destination ID) for the Give access button, if the course exists."""
-    kind, _, number = row.target.partition(":")
-    same = Destination.objects.filter(integration=row.integration_id, kind=kind, gone_at=None)
-    found = same.filter(external_id=number).values_list("pk", flat=True).first()
-    return (about.customer.pk, found) if found else None
 
 
 def _never_given(name: str, about: Standing, done_to: batches.Done) -> Sentence:

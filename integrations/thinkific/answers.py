@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from integrations import retry_after
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
 from integrations.exchanges import Answer, CallFault, Reply
-from integrations.sentences import joined, say
+from integrations.sentences import Said, joined, say
 from integrations.thinkific import rate_headers
 
 __all__ = ["Answer", "judge"]
@@ -147,6 +147,8 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
     if 300 <= status < 500 and status not in _LATER:
         fields = frozenset(field for field, _ in pairs if field)
         what, then = _refusal(status, said)
+        if status == 404 and write:
+            what = not_found(details)
         if is_vague and then:
             then = say("Retry, or enroll the customer in Thinkific by hand.")
         message = joined([what, then])
@@ -158,6 +160,15 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         in_doubt=write,
         seconds=retry_after.seconds(reply.headers, now),
     )
+
+
+def not_found(details: tuple[str, ...]) -> Said:
+    """Return what a change means that is answered with 404; `details` are Thinkific's words."""
+    both = say(
+        "Thinkific answers that something was not found: it may not know a new student everywhere "
+        "yet, or what was asked for may have been deleted."
+    )
+    return joined([both, _says(details)])
 
 
 def _says(details: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration
 from integrations.sentences import Said, Text, joined, say
-from integrations.thinkific import bundles, courses, users
+from integrations.thinkific import answers, bundles, courses, users
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Get, Steps
 from rules.actions.endings import expire_bundle_enrollment, expire_course_enrollment
@@ -154,13 +154,8 @@ def _is_there(path: str) -> Steps[bool]:
 
 
 def _not_known_yet(error: Refused) -> Retry:
-    said = f" ({error.details[0].rstrip('.')})" if error.details else ""
     return Retry(
-        say(
-            "Thinkific has this student, but answers that something was not found{said}. It may "
-            "not know a new student everywhere yet.",
-            said=said,
-        ),
+        answers.not_found(error.details),
         status=error.status,
         code="student_not_known_yet",
         in_doubt=False,

@@ -310,18 +310,18 @@ def test_of_two_who_change_the_same_last_day_the_second_is_told(support, dana):
     )
 
 
-def test_what_was_ended_by_hand_offers_to_give_it_again(support, place, dana):
+def test_what_was_ended_by_hand_offers_to_give_it_back(support, place, dana):
     closed = course("Watercolor for Beginners")
     fill_in(support, "give-access", dana, destination=closed.pk)
     (held,) = [each for each in holdings.of_customer(dana) if each.grants[0].name == closed.name]
     fill_in(support, "end-access", dana, holding=held.key)
     place.world.settle()
-    link = f"{reverse('admin:give-access')}?customer={dana.pk}&amp;destination={closed.pk}"
-    assert f'<a href="{link}">Give access</a>' in html(support.get(page_of(dana)))
     run = RuleRun.objects.latest("pk")
+    link = f"{reverse('admin:give-back')}?customer={dana.pk}&amp;run={run.pk}"
+    assert f'<a href="{link}">Give it back</a>' in html(support.get(page_of(dana)))
     RuleRun.objects.filter(pk=run.pk).update(status="skipped", code="ended_by_hand")
     page = support.get(reverse("admin:events_rulerun_change", args=[run.pk]))
-    assert f'<a href="{link}" class="button ">Give access</a>' in html(page)
+    assert f'<a href="{link}" class="button ">Give it back</a>' in html(page)
 
 
 def test_a_refund_that_no_rule_answered_offers_to_end_the_access(support, place):

@@ -193,6 +193,55 @@ def test_who_waits_for_the_next_attempt_is_tried_now_beside_those_whose_rules_ru
     assert world.access("nothing@example.com", course)
 
 
+def test_who_waits_for_a_key_that_is_refused_leads_to_the_key(world):
+    course = world.course()
+    world.rule("product_purchased", GIVES, course, product="77")
+    world.sandbox.faults.add(Fault("status", status=401, times=None))
+    event = world.sell(product__id=77)
+    world.settle()
+    assert Integration.objects.get().connection == Integration.Connection.REFUSED
+    manager = signed_in(roles.MANAGER)
+    page = manager.get(reverse(LOG), {"result": "not_in"})
+    assert "Thinkific refused the key of Art Academy." in words(page)
+    key = (
+        f"{reverse('admin:integrations_integration_change', args=[world.integration.pk])}#id_secret"
+    )
+    assert re.search(rf'href="{key}">Enter the key<', page.content.decode())
+    assert "enroll them" not in words(page)
+    first = signed_in(roles.SUPPORT).get(reverse(LOG), {"result": "not_in"})
+    assert "Thinkific refused the key of Art Academy." in words(first)
+    assert "Ask a manager to look at the integration." in words(first)
+    assert "#id_secret" not in first.content.decode()
+    again = manager.post(reverse("admin:events_eventlog_do_rerun", args=[event.pk]), follow=True)
+    assert said(again) == [
+        "0 actions queued, 1 event left out: its action goes on as soon as a key of Art Academy "
+        "that works is entered."
+    ]
+    world.sandbox.faults.clear()
+    world.sell(product__id=78, customer__email="nothing@example.com", order__id=1184)
+    world.rule("product_purchased", GIVES, course, product="78")
+    both = words(manager.get(reverse(LOG), {"result": "not_in"}))
+    assert "Thinkific refused the key of Art Academy." in both
+    assert "See and enroll them" in both
+
+
+def test_who_waits_for_a_site_that_is_off_leads_to_its_button(world):
+    world.rule("product_purchased", GIVES, world.course(), product="77")
+    event = world.sell(product__id=77)
+    Integration.objects.update(enabled=False)
+    manager = signed_in(roles.MANAGER)
+    page = manager.get(reverse(LOG), {"result": "not_in"})
+    assert "Art Academy is turned off. When it is on, 1 buyer is let in." in words(page)
+    turn_on = reverse("admin:integrations_integration_do_turn_on", args=[world.integration.pk])
+    assert f'action="{turn_on}"' in page.content.decode()
+    assert "enroll them" not in words(page)
+    again = manager.post(reverse("admin:events_eventlog_do_rerun", args=[event.pk]), follow=True)
+    assert said(again) == [
+        "0 actions queued, 1 event left out: its action goes on as soon as Art Academy is turned "
+        "on."
+    ]
+
+
 def test_why_nothing_can_be_done_for_who_is_not_in_is_told_of_the_action(support, world):
     course = world.course()
     world.rule("product_purchased", GIVES, course, product="77")
@@ -303,6 +352,44 @@ def in_short(page: str) -> tuple[str, str]:
         r'<template id="in-short" data-running="(\w*)".*?>(.*?)</template>', page, re.DOTALL
     )
     return running, plain(text)
+
+
+def level(page: Any) -> str:
+    """The class of the only message of a page."""
+    (found,) = re.findall(r'<ul class="messagelist"><li class="([^"]*)">', page.content.decode())
+    return str(found).split()[-1]
+
+
+def test_a_try_that_failed_again_is_no_success(support, world):
+    course = world.course()
+    world.rule("product_purchased", GIVES, course, product="77")
+    world.sandbox.faults.add(Fault("status", status=503, path="/enrollments", times=None))
+    world.sell(product__id=77)
+    world.settle()
+    run = RuleRun.objects.get()
+    assert run.waits_to_retry
+    index = reverse("admin:index")
+    support.post(reverse("admin:events_rulerun_do_try_now", args=[run.pk]), {"back": index})
+    world.settle()
+    page = support.get(index)
+    assert level(page) == "warning"
+    (address,) = re.findall(r'data-follow="([^"]+)"', page.content.decode())
+    assert 'data-waits="yes"' in support.get(unescape(address)).content.decode()
+    world.sandbox.faults.clear()
+    support.post(reverse("admin:events_rulerun_do_try_now", args=[run.pk]), {"back": index})
+    assert level(support.get(index)) == "success"
+    support.post(reverse("admin:events_rulerun_do_try_now", args=[run.pk]), {"back": index})
+    world.settle()
+    assert 'data-waits=""' in support.get(unescape(address)).content.decode()
+
+
+def test_what_waits_for_a_refused_key_is_no_success(support, world):
+    world.rule("product_purchased", GIVES, world.course(), product="77")
+    world.sell(product__id=77)
+    RuleRun.objects.update(status="failed", code="worker_stopped")
+    Integration.objects.update(connection=Integration.Connection.REFUSED)
+    run = RuleRun.objects.get()
+    assert level(press(support, run, "retry", back=reverse("admin:index"))) == "warning"
 
 
 def test_an_undo_takes_only_those_whom_its_page_said_it_would_be_done_for(support, world, sold):

@@ -21,8 +21,8 @@ def in_spanish(run: RuleRun) -> str:
     [
         (
             404,
-            "Thinkific does not have what was asked for: it may have been deleted.",
-            "Thinkific no tiene lo que se le pidió: puede que se haya eliminado.",
+            "Thinkific answers that something was not found: it may not know a new student",
+            "Thinkific responde que no se encontró algo: puede que aún no conozca",
         ),
         (
             503,
@@ -48,9 +48,9 @@ def test_what_a_reader_of_one_language_dismissed_another_one_reads_too(world: Wo
     queued.drain()
     with translation.override("es"):
         assert retry_by_hand.dismiss([queued.again(made)], by="ada") == 1
-    before = "Thinkific does not have what was asked for: it may have been deleted."
+    before = "Thinkific answers that something was not found:"
     assert queued.again(made).message.startswith(f"Dismissed by ada. Before: {before}")
-    assert in_spanish(made).startswith("La descartó ada. Antes: Thinkific no tiene")
+    assert in_spanish(made).startswith("La descartó ada. Antes: Thinkific responde que no se")
 
 
 def test_an_event_says_in_the_language_of_each_reader_why_nothing_was_done(shop: Shop):

@@ -188,7 +188,7 @@ def test_how_it_goes_on_is_told_as_long_as_it_does(settings):
     [
         (302, "another address"),
         (400, "refused the request"),
-        (404, "does not have what was asked for"),
+        (404, "something was not found"),
         (405, "refused the request"),
         (410, "refused the request"),
         (422, "refused the request"),

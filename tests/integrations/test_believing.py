@@ -48,7 +48,7 @@ def test_a_student_who_is_never_known_ends_failed_and_nothing_is_called_gone(
     world.sandbox.switches.update({"new_user_unknown": 99, "new_user_answer": "not_found"})
     run = place.attempts(place.buy())
     assert (run.status, run.attempts) == ("failed", 2)
-    assert "Thinkific has this student" in run.message
+    assert "it may not know a new student everywhere yet" in run.message
     assert "is gone" not in run.message
     assert len(world.school.users) == 1
 

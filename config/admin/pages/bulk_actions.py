@@ -163,6 +163,7 @@ def _doing(what: str) -> Page:
         back = way_back(request)
         events = EventLog.objects.filter(pk__in=numbers).order_by("received_at", "pk")
         runs = RuleRun.objects.filter(pk__in=numbers).order_by("received_at", "pk")
+        runs = runs.select_related("integration")
         if what in {DISMISS, DEAL}:
             by = request.user.get_username()
             number = (

@@ -231,7 +231,7 @@ def _similar(request: HttpRequest, word: str) -> str:
     if not menu.allowed(request, "integrations.view_customer"):
         return ""
     customers, _events = customer_search.similar(word)
-    return links_to_customers(customers)
+    return links_to_customers(customers, word)
 
 
 def hits(request: HttpRequest) -> HttpResponse:

@@ -38,8 +38,11 @@ class BatchMessage:
         return self.progress.is_over and not runs.exists()
 
     @property
-    def has_failed(self) -> bool:
-        return self.progress.is_over and bool(self.progress.number_failed)
+    def level(self) -> str:
+        """The level to show it at in place of the message's own, "" for none."""
+        if self.progress.is_over and self.progress.number_failed:
+            return "error"
+        return "warning" if self.progress.is_kept_waiting else ""
 
 
 def read(message: Message, *, back: str) -> BatchMessage | None:

@@ -7,6 +7,7 @@ work and may return a response. Otherwise the person returns to the page before.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -22,9 +23,12 @@ from django.views.decorators.http import require_POST
 from config.admin.menu import allowed
 from config.admin.parts.badges import breakable, brief
 from integrations.models import Customer
+from integrations.samcart.normalize import examine_email
 from integrations.sentences import Text, say, separator
 
 BACK = "back"
+# An e-mail address that was typed to find a customer.
+EMAIL = "email"
 # How many a page shows; the others are behind a menu.
 MOST_BUTTONS = 4
 
@@ -210,14 +214,22 @@ def page_of(thing: Model) -> str:
 
 def links_to(named: Iterable[tuple[Model, str]]) -> SafeString:
     """Return a link to the page of each row under its name, separated as other lists of names."""
-    found = [*named]
-    links = ((page_of(each), breakable(name)) for each, name in found)
-    return format_html_join(separator(name for _, name in found), '<a href="{}">{}</a>', links)
+    return _links([(page_of(each), name) for each, name in named])
 
 
-def links_to_customers(customers: Iterable[Customer]) -> SafeString:
-    """Return the same for customers, under their addresses."""
-    return links_to((each, brief(each.readable_email)) for each in customers)
+def links_to_customers(customers: Iterable[Customer], typed: str) -> SafeString:
+    """Return a link to the page of each customer under its address.
+
+    If the text that was `typed` to find them is an e-mail address, their pages offer to move access
+    to it.
+    """
+    asked = "" if examine_email(typed)[1] else f"?{urlencode({EMAIL: typed})}"
+    return _links([(page_of(each) + asked, brief(each.readable_email)) for each in customers])
+
+
+def _links(named: Sequence[tuple[str, str]]) -> SafeString:
+    links = ((page, breakable(name)) for page, name in named)
+    return format_html_join(separator(name for _, name in named), '<a href="{}">{}</a>', links)
 
 
 def address(thing: Model, name: str) -> str:

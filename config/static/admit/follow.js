@@ -12,6 +12,7 @@ for (const part of document.querySelectorAll("[data-follow]")) {
     part.dataset.shown = then.innerHTML;
     part.replaceChildren(document.importNode(then.content, true));
     message.classList.toggle("error", Boolean(then.dataset.failed));
+    message.classList.toggle("warning", Boolean(then.dataset.waits));
     if (then.dataset.running) return;
     delete part.dataset.follow;
     document.dispatchEvent(new Event("over")); // see progress.js

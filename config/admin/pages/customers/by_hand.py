@@ -16,11 +16,13 @@ from config.admin.pages.customers.by_hand_forms import (
     LastDayForm,
     MoveForm,
     NoteForm,
+    other_email,
 )
 from config.admin.pages.customers.entered_order_form import OrderForm
 from config.admin.pages.customers.give_form import GiveForm
 from config.admin.pages.customers.give_to_anyone import GiveToAnyoneForm
 from config.admin.pages.integrations import integration_messages
+from config.admin.parts.buttons import EMAIL
 from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
 from events.access import ended_by_hand
@@ -145,11 +147,13 @@ def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]
     """Return the links to these pages, for the customer's page."""
     if not allowed(request, PERMISSION):
         return []
-    titles = [*((form.name, form.title) for form in FORMS), (OrderForm.name, OrderForm.title)]
-    return [
-        (f"{reverse(f'admin:{name}')}?customer={customer.pk}", "", str(title))
-        for name, title in titles
+    asked = {"customer": customer.pk}
+    typed = other_email(customer, request.GET.get(EMAIL))
+    to = {EMAIL: typed} if typed else {}
+    found = [
+        _link(form, asked | to if form is MoveForm else asked, str(form.title)) for form in FORMS
     ]
+    return [*found, _link(OrderForm, asked, str(OrderForm.title))]
 
 
 def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
@@ -160,11 +164,22 @@ def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
     if run.is_pending and (run.event.is_gift or run.event.ends_by_hand):
         return [_link(LastDayForm, asked | {"run": run.pk}, say("Change the last day"))]
     if run.code == Judgment.ENDED_BY_HAND:
+        back = _link_to_give_back(request, run)
+        if back is not None:
+            return [back]
         kind, number = read_target(run.target)
         same = Destination.objects.filter(integration=run.integration_id, kind=kind)
         asked["destination"] = same.filter(external_id=number).values_list("pk", flat=True).first()
         return [_link(GiveForm, asked, say("Give access"))]
     return []
+
+
+def _link_to_give_back(request: HttpRequest, run: RuleRun) -> tuple[str, str, str] | None:
+    """Return the link to give back what a person had ended, so that this action gave nothing."""
+    ended = run.grant.event_id if run.grant else None
+    endings = RuleRun.objects.filter(event=ended, customer=run.customer_id)
+    by_persons = [one for one in endings.select_related("event") if one.event.ends_by_hand]
+    return next(iter(links_to_give_back(request, {one.pk for one in by_persons}).values()), None)
 
 
 def links_to_give_back(
@@ -205,5 +220,7 @@ def links_to_give_back(
     }
 
 
-def _link(form: type[ByHandForm], asked: dict[str, Any], label: str) -> tuple[str, str, str]:
+def _link(
+    form: type[ByHandForm | OrderForm], asked: dict[str, Any], label: str
+) -> tuple[str, str, str]:
     return f"{reverse(f'admin:{form.name}')}?{urlencode(asked)}", "", label

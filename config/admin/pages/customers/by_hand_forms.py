@@ -82,7 +82,7 @@ class EndForm(ByHandForm):
     title, name = _("End access"), "end-access"
     lead = _(
         "The access ends, no matter what gave it, and later payments for the same purchase do not "
-        "open it again. A new purchase does, and so does Give access."
+        "open it again. A new purchase does, and so does Give it back."
     )
 
     holding = forms.ChoiceField(
@@ -181,6 +181,15 @@ class LastDayForm(ByHandForm):
         return sentences.last_day_changed(event)
 
 
+def other_email(customer: Customer, typed: str | None) -> str:
+    """Return what was typed if access of the customer can be moved to this address, else ""."""
+    try:
+        by_hand.other_address(customer, typed or "")
+    except ValueError:
+        return ""
+    return typed or ""
+
+
 class MoveForm(ByHandForm):
     title, name = _("Move to another e-mail"), "move-access"
     lead = _(
@@ -198,6 +207,8 @@ class MoveForm(ByHandForm):
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
         super().__init__(data, customer=customer, asked=asked)
         self.none = "" if holdings.of_customer(customer) else NO_ACCESS
+        # A search may lead here with the address that was typed.
+        self.initial["email"] = other_email(customer, self.initial.get("email"))
 
     def do(self, author: Author) -> str:
         # The page that follows is the new student's: the letter with the right answer is there.

@@ -71,7 +71,7 @@ class CustomerAdmin(ReadOnly):
             found=found,
             people=_at_a_glance(found.customers),
             newest=[] if term else _at_a_glance(customer_search.newest(NEWEST)),
-            similar=links_to_customers(found.similar),
+            similar=links_to_customers(found.similar, term),
             most=customer_search.MAX_RESULTS,
         )
 

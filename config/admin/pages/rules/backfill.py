@@ -110,7 +110,7 @@ def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
     if left := left_over.of_rules(request, giving):
         messages.warning(request, left)
     if text := sentence(request, rules, back):
-        messages.success(request, text)
+        messages.warning(request, text)
 
 
 def _origin(request: HttpRequest, product: Product | None) -> tuple[str, str]:

@@ -77,7 +77,7 @@ def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[t
     if changed & {*changing.DEFINING_FIELDS, "enabled"}:
         page = reverse("admin:rules_rule_changelist")
         if earlier := earlier_offer.sentence(request, [rule], page):
-            told.append((messages.INFO, earlier))
+            told.append((messages.WARNING, earlier))
     if changed & {*changing.DEFINING_FIELDS}:
         before = form.initial.get("destination") if "destination" in changed else None
         if text := sentence(rule, before):

@@ -256,7 +256,8 @@ def _settle(request: HttpRequest) -> HttpResponse:
     try:
         text = _done(chosen, delete="delete" in request.POST)
     except ValidationError as error:
-        text = " ".join(error.messages)
+        messages.error(request, " ".join(error.messages))
+        return HttpResponseRedirect(back)
     if text:
         messages.success(request, text)
     else:

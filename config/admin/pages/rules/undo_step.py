@@ -121,7 +121,7 @@ def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
         for rule in restored.rules:
             rule_history.give_back(rule)
     if meanwhile := earlier_offer.sentence(request, restored.rules, back):
-        messages.info(request, meanwhile)
+        messages.warning(request, meanwhile)
     return HttpResponseRedirect(back)
 
 

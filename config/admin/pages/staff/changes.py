@@ -209,7 +209,7 @@ class ChangesAdmin(ReadOnly):
             self.message_user(request, given, messages.WARNING)
         back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
         if earlier := earlier_offer.sentence(request, [rule], back):
-            self.message_user(request, earlier)
+            self.message_user(request, earlier, messages.WARNING)
         return HttpResponseRedirect(back)
 
     def _rename_back(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:

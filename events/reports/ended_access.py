@@ -1,0 +1,71 @@
+"""The sentence that says how access has ended, and how it is given again."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from events.access import ended_by_hand, sentences
+from events.access.ledger import BY_HAND, BY_HAND_AFTER
+from events.models import Grant, RuleRun
+from events.models.runs import DISMISSED
+from events.reports.sentence import QUIET, WAIT, Code, Sentence
+from events.reports.standing import Standing
+from integrations.models import Destination
+from integrations.sentences import Said, format_day, joined, say
+from integrations.who import shown_who
+
+
+def to_give_back(found: Iterable[Standing]) -> Mapping[int, RuleRun]:
+    """Return {grant ID: the action with which a person ended it} for what can be given back."""
+    by_persons = [run for each in found for run in each.runs if run.event.ends_by_hand]
+    ended = ended_by_hand.as_left(by_persons)
+    return {row.pk: run for run in by_persons for row in ended.get(run.pk, ())}
+
+
+def sentence(name: str, about: Standing, row: Grant, given_back: Mapping[int, RuleRun]) -> Sentence:
+    """Return the sentence for access that this grant gave until it ended.
+
+    `given_back` is what `to_give_back` returns.
+    """
+    ending = (run for run in reversed(about.runs) if run.spec.ends_access)
+    run = next((run for run in ending if run.code == DISMISSED), None)
+    facts = {"name": name, "course": about.name}
+    if about.is_open and run is not None:
+        text = say(
+            "{name} still has {course}, though {cause} was to end it; the access was not ended.",
+            cause=sentences.cause(row),
+            **facts,
+        )
+        return Sentence(WAIT, joined([text, run.message]), Code.ENDING, run=run.pk)
+    text, back = _how_it_ended(row, facts), given_back.get(row.pk)
+    ended = Sentence(QUIET, text, Code.ENDED, event=row.event_id)
+    give = _to_give(about, row) if row.because == BY_HAND else None
+    if give and back is not None:
+        return replace(ended, give_back=(about.customer.pk, back.pk))
+    return replace(ended, give=give)
+
+
+def _how_it_ended(row: Grant, facts: dict[str, str]) -> Said:
+    if row.because.startswith(BY_HAND_AFTER):
+        return say(
+            "{name} has no access to {course}: a person ended it after {cause}.",
+            cause=sentences.cause(row),
+            **facts,
+        )
+    if row.because != BY_HAND:
+        cause = sentences.cause(row)
+        return say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
+    person = (shown_who(row.event.author) if row.event else "") or say("a person")
+    facts |= {"person": person, "day": format_day(row.ended_at or row.decided_at)}
+    if row.event and row.event.is_gift:
+        if row.event.reason:  # it ended before its day
+            return joined([say("{name} has no access to {course}.", **facts), row.event.reason])
+        return say("{name} has no access to {course}: {person} had given it until {day}.", **facts)
+    return say("{name} has no access to {course}: {person} ended it on {day}.", **facts)
+
+
+def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:
+    """Return (customer ID, destination ID) for the Give access button, if the course exists."""
+    kind, _, number = row.target.partition(":")
+    same = Destination.objects.filter(integration=row.integration_id, kind=kind, gone_at=None)
+    found = same.filter(external_id=number).values_list("pk", flat=True).first()
+    return (about.customer.pk, found) if found else None

@@ -1,0 +1,114 @@
+"""Giving back what a person ended, from the pages that Support can open."""
+
+import re
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from events.access import by_hand, ended_by_hand, holdings
+from events.access.by_hand import Author
+from events.deciding import revocations
+from events.models import EventLog, RuleRun
+from integrations.models import Customer, Destination
+from rules.models import Rule
+from tests.support.pages import said, signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+MIA = Author("mia@school.example", "Wrong Lena")
+
+
+@pytest.fixture
+def support(db: None) -> Client:
+    return signed_in(roles.SUPPORT)
+
+
+@pytest.fixture
+def course(world: World) -> Destination:
+    return world.course("Drawing Faces")
+
+
+@pytest.fixture
+def lena(world: World, course: Destination) -> Customer:
+    """A buyer whose access a person ended."""
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.rule("product_refunded", "expire_course_enrollment", course)
+    world.sell("10_product")
+    world.settle()
+    buyer = Customer.objects.get()
+    (holding,) = holdings.of_customer(buyer)
+    by_hand.end(buyer, holding.key, MIA)
+    world.settle()
+    assert not world.access(buyer.email, course)
+    return buyer
+
+
+def page_of(customer: Customer) -> str:
+    return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+
+def offers(page: Any) -> list[tuple[str, str]]:
+    """The name and the address of each link of this page that gives access to a known course."""
+    found = re.findall(r'<a href="([^"]+)"[^>]*>(Give it back|Give access)<', page.content.decode())
+    return [(name, unescape(at)) for at, name in found if "run=" in at or "destination=" in at]
+
+
+def test_support_gives_back_what_a_person_ended_and_a_refund_ends_it(world, support, lena, course):
+    purchase = EventLog.objects.get(trigger="product_purchased")
+    ((name, address),) = offers(support.get(page_of(lena)))
+    assert name == "Give it back"
+    event = reverse("admin:events_eventlog_change", args=[purchase.pk])
+    assert offers(support.get(event)) == [(name, address)]
+    assert "This opens Drawing Faces on Art Academy again" in words(support.get(address))
+    asked = {key: value for key, (value,) in parse_qs(urlsplit(address).query).items()}
+    done = support.post(address, asked | {"reason": "By mistake"}, follow=True)
+    assert done.redirect_chain == [(page_of(lena), 302)]
+    assert said(done) == [f"Drawing Faces is given to {lena.email} now."]
+    world.settle()
+    assert world.access(lena.email, course)
+    assert offers(support.get(page_of(lena))) == []
+    world.sell("20_product")
+    world.settle()
+    assert not world.access(lena.email, course)
+    assert "Give it back" not in words(support.get(page_of(lena)))
+
+
+def test_what_gave_nothing_because_a_person_had_ended_it_offers_to_give_it_back(
+    world, support, lena, course
+):
+    world.rule("subscription_recovered", "create_course_enrollment", course)
+    world.sell("10_product", "subscription_recovered")
+    world.settle()
+    run = RuleRun.objects.get(code="ended_by_hand")
+    ((name, address),) = offers(support.get(page_of(lena)))
+    assert name == "Give it back"
+    page = reverse("admin:events_rulerun_change", args=[run.pk])
+    assert offers(support.get(page)) == [(name, address)]
+
+
+@pytest.mark.parametrize("ruled", [True, False], ids=["a rule for refunds", "no rule for refunds"])
+def test_what_was_refunded_since_a_person_ended_it_is_only_given_by_hand(
+    world, support, lena, ruled
+):
+    ((_, address),) = offers(support.get(page_of(lena)))
+    if not ruled:
+        Rule.objects.filter(trigger="product_refunded").delete()
+    world.sell("20_product")
+    world.settle()
+    assert [name for name, _ in offers(support.get(page_of(lena)))] == ["Give access"]
+    assert "It was given back or decided on since." in words(support.get(address))
+
+
+def test_who_may_not_give_access_is_offered_nothing(lena):
+    viewer = signed_in(roles.VIEWER)
+    assert "ended it on" in words(viewer.get(page_of(lena)))
+    assert offers(viewer.get(page_of(lena))) == []
+
+
+def test_the_same_triggers_take_a_purchase_back_everywhere():
+    assert {*ended_by_hand.TAKING_BACK} == {*revocations.ENDING}

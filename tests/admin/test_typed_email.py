@@ -1,0 +1,71 @@
+"""The address that was typed in a search goes along to the form that moves access to it."""
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from integrations.models import Customer
+from tests.support.pages import said, signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+SLIP = "dana+new@exmaple.com"
+CUSTOMERS = "admin:integrations_customer_changelist"
+
+
+@pytest.fixture
+def support(db: None) -> Client:
+    return signed_in(roles.SUPPORT)
+
+
+@pytest.fixture
+def dana(world: World) -> Customer:
+    world.rule("product_purchased", "create_course_enrollment", world.course())
+    world.sell(customer__email="dana+new@example.com")
+    world.settle()
+    return Customer.objects.get()
+
+
+def link(page: Any, label: str) -> str:
+    (found,) = re.findall(rf'<a href="([^"]+)"[^>]*>{label}</a>', page.content.decode())
+    return unescape(found)
+
+
+def email_in(page: Any) -> str:
+    """What the field for the other address holds."""
+    (field,) = re.findall(r'<input type="text" name="email"[^>]*>', page.content.decode())
+    return unescape("".join(re.findall(r'value="([^"]*)"', field)))
+
+
+@pytest.mark.parametrize("search", [CUSTOMERS, "admin:search"])
+def test_what_was_typed_stands_in_the_form_that_moves_access(search, support, world, dana):
+    found = support.get(reverse(search), {"q": SLIP})
+    customer = support.get(link(found, re.escape(dana.email).replace("@", "(?:<wbr>)?@(?:<wbr>)?")))
+    form = link(customer, "Move to another e-mail")
+    assert email_in(support.get(form)) == SLIP
+    sent = {"customer": dana.pk, "email": SLIP, "reason": "She mistyped it."}
+    assert said(support.post(form, sent, follow=True)) == [f"The access is moved to {SLIP} now."]
+
+
+@pytest.mark.parametrize(
+    "typed", ["no address", '"><script>x</script>@example.com', "a" * 400 + "@example.com", "dana"]
+)
+def test_what_is_no_other_address_is_not_carried_along(typed, support, dana):
+    typed = dana.email if typed == "dana" else typed
+    page = reverse("admin:integrations_customer_change", args=[dana.pk])
+    form = link(support.get(page, {"email": typed}), "Move to another e-mail")
+    assert form == f"{reverse('admin:move-access')}?customer={dana.pk}"
+    shown = support.get(form, {"customer": dana.pk, "email": typed})
+    assert email_in(shown) == ""
+    assert "<script>x" not in shown.content.decode()
+
+
+def test_a_search_for_what_is_no_address_leads_to_the_plain_page(support, dana):
+    found = support.get(reverse(CUSTOMERS), {"q": "dana+nwe@"})
+    assert "?email=" not in found.content.decode().partition("Did you mean")[2]
+    assert "Nothing" in words(found)
