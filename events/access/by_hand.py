@@ -58,10 +58,9 @@ def give(
 ) -> EventLog:
     """Give access to a course or bundle; `until` is its last day.
 
-    With a `purchase`, an event that gave the customer nothing, this is what the purchase gives: it
-    ends with it, and the event is dealt with. Else it is a gift, beside whatever else gives it.
-    What was given in the same way before gets another last day. Raises ValueError with a sentence
-    if it cannot be given.
+    With a `purchase`, an event that gave nothing, this is what it gives: it ends with it, and the
+    event is dealt with. Else it is a gift, beside whatever else gives it. What was given in the
+    same way before gets another last day. Raises ValueError with a sentence if it cannot be given.
     """
     if destination.gone_at is not None:
         raise ValueError(joined([destination.missing, say("Choose another.")]))
@@ -81,19 +80,23 @@ def give(
             raise ValueError(
                 say("This customer was given {course} by hand before.", course=destination.name)
             )
-        ledger.open_it(grant, ledger.Change.by_hand(grant, event, event.received_at))
-        columns = DECIDED if known else [*DECIDED, *OPENED]
-        grant.save(update_fields=columns if grant.pk else None)
-        for run in runs:
-            run.save()
+        _open(grant, event)
+        RuleRun.objects.bulk_create(runs)
         if purchase is not None:
-            same = EventLog.objects.filter(pk=purchase.pk)
-            same.update(dealt_with_at=event.received_at, dealt_with_by=event.author)
+            hand_grants.deal_with(purchase, event)
         pending.replace(replaced, author.name)
         act = Act.LAST_DAY_CHANGED if known else Act.ACCESS_GIVEN
         _record(act, grant, replaced, runs[-1], author)
         wake()
     return event
+
+
+def _open(grant: Grant, event: EventLog) -> None:
+    """Open the grant by this act, and save it."""
+    opens = not grant.is_active
+    ledger.open_it(grant, ledger.Change.by_hand(grant, event, event.received_at))
+    columns = [*DECIDED, *(OPENED if opens else ())]
+    grant.save(update_fields=columns if grant.pk else None)
 
 
 def _endings(grant: Grant) -> RuleRunQuerySet:
@@ -152,8 +155,7 @@ def give_back(ending: RuleRun, author: Author) -> EventLog:
             raise ValueError(CHANGED_SINCE)
         event = _event(ByHand.GIVE_BACK, customer, author)
         for grant in grants:
-            ledger.open_it(grant, ledger.Change.by_hand(grant, event, event.received_at))
-            grant.save(update_fields=[*DECIDED, *OPENED])
+            _open(grant, event)
         giving = RuleRun.objects.bulk_create(_run(event, Effect.GIVES, one, one) for one in grants)
         _record(Act.ACCESS_GIVEN, grants[0], [], giving[0], author)
         wake()

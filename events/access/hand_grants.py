@@ -36,3 +36,9 @@ def find_or_new(
         order_id=purchase.order_id,
         subscription_id=purchase.subscription_id,
     )
+
+
+def deal_with(purchase: EventLog, act: EventLog) -> None:
+    """Note that this act of a person gave what the purchase should have given."""
+    same = EventLog.objects.filter(pk=purchase.pk)
+    same.update(dealt_with_at=act.received_at, dealt_with_by=act.author)

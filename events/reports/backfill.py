@@ -12,8 +12,8 @@ from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import rerun
 from events.models import EventLog, Grant, RuleRun
-from events.reports import earlier, nothing_to_end, review, standing
-from integrations.models import Customer, Product
+from events.reports import earlier, nothing_to_end, standing
+from integrations.models import Product
 from integrations.sentences import Said, format_day, format_time, joined, say
 from rules import actions, changing
 from rules.engine import Reason
@@ -151,17 +151,6 @@ def _missing(
             if not event.gave_nothing
         }
     )
-
-
-def owed(customer: Customer) -> list[EventLog]:
-    """Return the customer's purchases that gave nothing and are not settled, the newest first."""
-    if customer.pk is None:
-        return []
-    mine = review.gave_nothing().filter(customer=customer)
-    newest = mine.select_related("product", "marketplace").order_by("-received_at", "-pk")
-    events = list(newest[:MAX_EVENTS])
-    done = settled(events)
-    return [event for event in events if event.pk not in done]
 
 
 def settled(events: Sequence[EventLog]) -> set[int]:

@@ -13,7 +13,7 @@ from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import backfill, batches, review, standing
-from integrations.models import Integration, ThinkificUser
+from integrations.models import Customer, Integration, ThinkificUser
 from rules import actions
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -102,6 +102,17 @@ def unfulfilled() -> QuerySet[EventLog]:
     likely = _may_be_settled().filter(pk__in=newest.values("pk"))
     events = list(likely.only(*_SETTLED_BY))
     return purchases.exclude(pk__in=backfill.settled(events)) if events else purchases
+
+
+def owed(customer: Customer) -> list[EventLog]:
+    """Return the customer's purchases that gave nothing and are not settled, the newest first."""
+    if customer.pk is None:
+        return []
+    mine = review.gave_nothing().filter(customer=customer)
+    newest = mine.select_related("product", "marketplace").order_by("-received_at", "-pk")
+    events = list(newest[: backfill.MAX_EVENTS])
+    done = backfill.settled(events)
+    return [event for event in events if event.pk not in done]
 
 
 def _may_be_settled() -> QuerySet[EventLog]:

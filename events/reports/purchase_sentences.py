@@ -62,17 +62,19 @@ def _gave_nothing(
     done: batches.Done,
     ended: Collection[int],
 ) -> Sentence:
-    """Say why it gave nothing. The event `back` ended it since; the rules in `now` fit it now."""
+    """Say why it gave nothing: see `that_gave_nothing`; the rules in `now` fit it now."""
+    if back is not None:
+        return _taken_back(event, back, ended=event.pk in ended)
     facts = facts_of(event)
-    got_nothing = (
-        say("Paid for {product}{order}; a person ended what it gave.", **facts)
-        if event.pk in ended
-        else say("Paid for {product}{order} and got nothing.", **facts)
-    )
     rule = next(filter(backfill.gives_now, now), None)
-    if back is None and (undone := batches.last_undo(event.pk, done)):
+    if undone := batches.last_undo(event.pk, done):
         return _undone(event, undone, rule)
-    if back is None and rule is not None:
+    if rule is not None:
+        got_nothing = (
+            say("Paid for {product}{order}; a person ended what it gave.", **facts)
+            if event.pk in ended
+            else say("Paid for {product}{order} and got nothing.", **facts)
+        )
         text = joined([got_nothing, backfill.since(event, rule)])
         if removed := payload_removed(event.delivery):
             by_hand = say(
@@ -82,28 +84,30 @@ def _gave_nothing(
             )
             return Sentence(WAIT, joined([text, by_hand]), Code.RULE_EXISTS, event=event.pk)
         return Sentence(WAIT, text, Code.RULE_EXISTS, enroll=event.pk)
-    if back is None and event.fits_what_is_off:
+    if event.fits_what_is_off:
         text = say(
             "Paid for {product}{order}, but no rule gives anything for it: the rule that fits is "
             "turned off. Turn it on, then run the event's rules again.",
             **facts,
         )
         return Sentence(WAIT, text, Code.GAVE_NOTHING, event=event.pk)
-    if back is None:
-        text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
-        return Sentence(WAIT, text, Code.GAVE_NOTHING, product=event.product_id)
-    if event.pk in ended:
+    text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
+    return Sentence(WAIT, text, Code.GAVE_NOTHING, product=event.product_id)
+
+
+def _taken_back(event: EventLog, back: EventLog, *, ended: bool) -> Sentence:
+    """Say that nothing is given, and that the event `back` ended the purchase since."""
+    facts = facts_of(event) | {"ending": revocations.sentence(back)}
+    if ended:
         text = say(
             "Paid for {product}{order}; a person ended what it gave, and {ending}. Mark it as "
             "dealt with if nothing is owed.",
-            ending=revocations.sentence(back),
             **facts,
         )
     else:
         text = say(
             "Paid for {product}{order} and got nothing; {ending}. Mark it as dealt with if nothing "
             "is owed.",
-            ending=revocations.sentence(back),
             **facts,
         )
     return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)

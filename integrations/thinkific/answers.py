@@ -147,8 +147,7 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
     if 300 <= status < 500 and status not in _LATER:
         fields = frozenset(field for field, _ in pairs if field)
         what, then = _refusal(status, said)
-        if status == 404 and write:
-            what = not_found(details)
+        what = not_found(details) if status == 404 and write else what
         if is_vague and then:
             then = say("Retry, or enroll the customer in Thinkific by hand.")
         message = joined([what, then])

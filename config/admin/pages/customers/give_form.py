@@ -12,7 +12,7 @@ from config.admin.parts.params import row_in
 from events.access import by_hand, sentences
 from events.access.by_hand import Author
 from events.models import EventLog
-from events.reports import backfill, purchase_sentences
+from events.reports import promise, purchase_sentences
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration
 from integrations.ordering import by_name
@@ -52,7 +52,7 @@ class GiveForm(ByHandForm):
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
         super().__init__(data, customer=customer, asked=asked)
-        self.owed = {str(each.pk): each for each in backfill.owed(customer)}
+        self.owed = {str(each.pk): each for each in promise.owed(customer)}
         if not self.owed:
             del self.fields["purchase"]
             return

@@ -63,10 +63,9 @@ def show(request: HttpRequest) -> TemplateResponse:
     sites = list(Integration.objects.order_by(by_name()))
     accounts = list(Marketplace.objects.order_by(by_name()))
     rules = facts_of_rules.by_place()
-    tasks = checklist.tasks(sites, accounts, rules)
+    path = checklist.path(checklist.tasks(sites, accounts, rules))
     turned = turned_off.summarize(rules)
     left_giving, says_left = left_over.that_give(request, rules)
-    path = checklist.path(tasks)
     in_line = backlog.waiting_counts(sites)
     behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()
     nothing = promise.unfulfilled()
@@ -78,7 +77,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
-        to_set_up=sum(not task.done for task in tasks),
+        to_set_up=path.total - len(path.done) if path else 0,
         behind=left_behind_notices.in_one_sentence(behind, refunds),
         left_over=left_giving,
         turned_off=turned.products,

@@ -244,6 +244,10 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
             number=format_count(n),
         )
         yield text, "attention"
+    yield from _rules(facts)
+
+
+def _rules(facts: Facts) -> Iterator[Alarm]:
     if n := facts.turned_off:
         text = say_count(
             n,

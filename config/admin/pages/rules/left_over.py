@@ -261,8 +261,7 @@ def _settle(request: HttpRequest) -> HttpResponse:
     if text:
         messages.success(request, text)
     else:
-        nothing = say("Nothing was changed: look again at what is said below.")
-        messages.warning(request, nothing)
+        messages.warning(request, say("Nothing was changed: look again at what is said below."))
     return HttpResponseRedirect(back)
 
 
