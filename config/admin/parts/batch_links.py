@@ -1,6 +1,8 @@
 """Links from what was done for several rows at once to the page of its results."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlencode
 
 from django.http import HttpRequest
@@ -11,7 +13,7 @@ from django.utils.safestring import SafeString
 from config.admin.menu import allowed
 from config.admin.parts import badges
 from config.admin.parts.buttons import BACK
-from events.models import Batch, EventLog
+from events.models import Batch, EventLog, RuleRun
 from events.reports.batches import DONE
 from integrations.audit import Act
 from integrations.audit_values import BATCH
@@ -86,18 +88,43 @@ def of_rules(request: HttpRequest, rules: Collection[Rule]) -> SafeString | None
     return format_html("{} {}", text, link(request, next(iter(found))))
 
 
-def of_events(request: HttpRequest, events: Iterable[EventLog]) -> dict[int, list[SafeString]]:
-    """Return {event: what was done to it as one of several, the oldest first}."""
+@dataclass(frozen=True, slots=True)
+class Among:
+    """What was done to an event as one of several, among its actions in the order of time.
+
+    `before` are the lines that stand before an action, by its pk, `after` those after the last.
+    """
+
+    before: Mapping[int, Sequence[SafeString]]
+    after: Sequence[SafeString]
+
+
+def among(runs: Iterable[RuleRun], lines: Iterable[tuple[datetime, SafeString]]) -> Among:
+    """Put the lines of an event, each with its time, among its actions. Both are oldest first."""
+    left, before = list(lines), {}
+    for run in runs:
+        at = run.finished_at or run.started_at  # without either, it is still to come
+        earlier = [line for line in left if at is None or line[0] <= at]
+        before[run.pk] = [text for _, text in earlier]
+        left = left[len(earlier) :]
+    return Among(before, [text for _, text in left])
+
+
+def of_events(
+    request: HttpRequest, events: Iterable[EventLog]
+) -> dict[int, list[tuple[datetime, SafeString]]]:
+    """Return {event: what was done to it as one of several, with the time, the oldest first}."""
     numbers = [str(event.pk) for event in events]
     same = AuditEntry.objects.filter(kind=EventLog._meta.model_name, number__in=numbers)
     entries = list(same.filter(act__in=DONE).order_by("pk")) if numbers else []
     known = existing_batches(request, entries)
-    found: dict[int, list[SafeString]] = {}
+    found: dict[int, list[tuple[datetime, SafeString]]] = {}
     for entry in entries:
         batch = known.get(number_of(entry) or 0)
         if batch is not None:
             # The title may be a sentence, such as that of a rule.
             title = badges.brief(batch.title).removesuffix(".")
             facts = badges.when(entry.at), title, link(request, batch.pk)
-            found.setdefault(int(entry.number), []).append(format_html("{} {}. {}", *facts))
+            line = entry.at, format_html("{} {}. {}", *facts)
+            found.setdefault(int(entry.number), []).append(line)
     return found

@@ -177,10 +177,20 @@ def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
     facts = {
         run.pk: (run, told[run.pk], failed.get(run.pk, []), calls.get(run.pk, [])) for run in runs
     }
-    with_others = batch_links.of_events(request, shown)
+    lines = batch_links.of_events(request, shown)
+    with_others = {
+        event.pk: batch_links.among(event.runs.all(), lines.get(event.pk, [])) for event in shown
+    }
     return {
         "steps": [
-            (event, [facts[run.pk] for run in event.runs.all()], with_others.get(event.pk, []))
+            (
+                event,
+                [
+                    (with_others[event.pk].before[run.pk], *facts[run.pk])
+                    for run in event.runs.all()
+                ],
+                with_others[event.pk].after,
+            )
             for event in shown
         ],
         "runs": runs,

@@ -41,7 +41,6 @@ RULES_NAMED = 3
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """Return all that the page shows. Strangers' texts are cut there, and escaped."""
     runs, since = list(event.runs.all()), _since(event)
-    steps = _steps(runs)
     asked = (
         email_correction.runs_to_correct(event)
         if request.user.has_perm("events.rerun_eventlog")
@@ -54,9 +53,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "access": _access(runs),
         "still_has": _still_has(event),
         "students": _students(event, runs),
-        "steps": steps,
-        "tried": [(s["run"].pk, api_calls.retry_sentence(s["run"], s["failed"])) for s in steps],
-        "with_others": batch_links.of_events(request, [event]).get(event.pk, []),
+        **_timeline(request, event, runs),
         **_why(event),
         "since": since,
         # The explanation from when it came is outdated once a rule fits.
@@ -79,13 +76,25 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     }
 
 
-def _steps(runs: list[RuleRun]) -> list[dict[str, Any]]:
+def _timeline(request: HttpRequest, event: EventLog, runs: list[RuleRun]) -> dict[str, Any]:
+    lines = batch_links.of_events(request, [event]).get(event.pk, [])
+    with_others = batch_links.among(runs, lines)
+    steps = _steps(runs, with_others)
+    return {
+        "steps": steps,
+        "tried": [(s["run"].pk, api_calls.retry_sentence(s["run"], s["failed"])) for s in steps],
+        "with_others": with_others,
+    }
+
+
+def _steps(runs: list[RuleRun], with_others: batch_links.Among) -> list[dict[str, Any]]:
     """Return the actions that were carried out, one after the other."""
     reasons, calls = wait_reasons.reasons(runs), api_calls.of_runs(runs)
     failed = api_calls.failed_attempts(runs, calls)
     return [
         {
             "run": run,
+            "with_others": with_others.before[run.pk],
             "told": reasons[run.pk],
             "failed": failed.get(run.pk, []),
             "calls": calls.get(run.pk, []),
