@@ -37,13 +37,24 @@ def sold(db) -> Destination:
 
 
 def private() -> checklist.Task:
-    return checklist.private(connected=True)
+    return checklist.private(list(Integration.objects.all()))
 
 
 def test_a_course_that_is_not_private_is_named(sold):
     assert private().done
     Destination.objects.update(private=False)
     assert (private().done, f"Not Private yet: {sold.name}." in private().how) == (False, True)
+
+
+@pytest.mark.parametrize("connection", ["connected", "refused"])
+def test_courses_that_need_not_be_private_are_not_asked_for(sold, connection):
+    Destination.objects.update(private=False)
+    Integration.objects.update(connection=connection, private_not_wanted=True)
+    assert private().done
+    Rule.objects.all().delete()
+    assert private().done
+    Integration.objects.update(private_not_wanted=False)
+    assert not private().done
 
 
 def test_all_courses_that_are_not_private_are_named_and_the_site_is_read_again_there(

@@ -91,7 +91,7 @@ def tasks(
             reverse("admin:new-rule"),
             say("New rule"),
         ),
-        private(connected),
+        private(schools),
         pairs(places),
         _test_order(),
         _own_rules(accounts, f"{samcart}#own-rules"),
@@ -184,10 +184,11 @@ def _which(left: Sequence[object], every: Sequence[object]) -> str:
     return brief(left[0]) if len(every) > 1 and left else ""
 
 
-def private(connected: bool) -> Task:
+def private(schools: Sequence[Integration]) -> Task:
     """Return the task to make the courses that rules give Private. Names those that are not.
 
-    It is not done before a rule gives something: until then nobody knows which courses are sold.
+    It is not done before a rule gives something, as until then nobody knows which courses are sold;
+    unless a person said of each school that its courses need not be Private.
     """
     where = f"{reverse('admin:help')}#cancel"
     sold = Destination.objects.filter(_sold())
@@ -195,9 +196,10 @@ def private(connected: bool) -> Task:
     public = sold.filter(unlisted_at=None, gone_at=None, private=False)
     asked = public.exclude(integration__private_not_wanted=True)
     rows = list(asked.order_by("name").values_list("name", "integration").distinct())
-    if connected and not rows and public.exists():
+    all_declined = bool(schools) and all(each.private_not_wanted for each in schools)
+    if not rows and (all_declined or public.exists()):
         return Task(say("The courses you sell need not be Private"), True, where, "")
-    if connected and not rows and sold.exists():
+    if not rows and sold.exists():
         return Task(say("The courses you sell are Private"), True, where, "")
     text = say(
         "Make the courses you sell Private, so that customers cannot cancel inside Thinkific"
