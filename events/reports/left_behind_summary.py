@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Cast
 
+from events.access.ledger import BY_HAND
 from events.deciding import revocations
 from events.execution import gone_destinations
 from events.models import EventLog
@@ -28,7 +29,9 @@ MOST_RULES = 5
 MOST_PLACES = 5000
 # Literals, as in the condition of the index `grant_of_buyer`: SQLite does not match parameters with
 # it, and would not use the index.
-_OPEN = "state = 'active' AND source = 'purchase' AND kept_at IS NULL"
+_BOUGHT = "state = 'active' AND source = 'purchase' AND kept_at IS NULL"
+# What a person gave for a purchase, or gave back, is as the person wants it.
+_OPEN = f"{_BOUGHT} AND because <> '{BY_HAND}'"
 # Finds the places where buyers have something: one row for each, however many buyers it has. For
 # each course the index is asked for the next product until there is none.
 _HELD = f"""

@@ -14,7 +14,7 @@ from django.utils import timezone
 from config.staff import roles
 from events.access import holdings
 from events.models import EventLog, Grant, RuleRun
-from events.reports import review
+from events.reports import left_behind_summary, review
 from integrations.models import AuditEntry, Customer, Destination, Integration, Product
 from rules.models import Rule
 from tests.support.pages import (
@@ -93,6 +93,11 @@ def test_access_is_given_for_a_purchase_without_a_rule_and_ends_with_it(support,
     place.world.settle()
     shown = words(support.get(page_of(wanda)))
     assert "through order 700501" in shown
+    assert "through order 700501" in words(
+        support.get(reverse("admin:events_eventlog_change", args=[event.pk]))
+    )
+    # No rule ever gave it, so none that did was deleted.
+    assert left_behind_summary.summarize().customers == 0
     assert "no rule gives anything" not in shown
     assert not review.gave_nothing().filter(pk=event.pk).exists()
     assert "(order 700501)" not in words(
@@ -100,6 +105,17 @@ def test_access_is_given_for_a_purchase_without_a_rule_and_ends_with_it(support,
     )
     grant = Grant.objects.get(customer=wanda)
     assert (grant.source, grant.order_id) == (Grant.Source.PURCHASE, "700501")
+
+
+def test_who_comes_from_a_mistyped_address_moves_with_the_first_button(support, dana):
+    def first(address: str) -> str:
+        links = re.findall(r'href="(/admin/[a-z-]+/\?customer=[^"]+)"', html(support.get(address)))
+        return unescape(links[0])
+
+    assert first(page_of(dana)).startswith(reverse("admin:give-access"))
+    moves = first(f"{page_of(dana)}?email=dana@gmail.example")
+    assert moves.startswith(reverse("admin:move-access"))
+    assert moves.endswith("email=dana%40gmail.example")
 
 
 def test_a_gift_leaves_the_purchase_as_it_is(support, place):

@@ -15,6 +15,8 @@ from django.utils.timesince import timesince
 
 from config.admin.pages.log.actions import Status as RunStatus
 from config.admin.parts import badges, batch_links, event_notes
+from events.access.book import Book
+from events.access.ledger import Sale
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
@@ -50,7 +52,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     return {
         "runs": runs,
         "under_way": wait_reasons.under_way(runs),
-        "access": _access(runs),
+        "access": _access(event, runs),
         "still_has": _still_has(event),
         "students": _students(event, runs),
         **_timeline(request, event, runs),
@@ -110,12 +112,18 @@ def _students(event: EventLog, runs: list[RuleRun]) -> list[Customer]:
     return list(dict.fromkeys(customer for customer in whose if customer is not None))
 
 
-def _access(runs: list[RuleRun]) -> list[Sentence]:
-    """Return a sentence for each course or bundle that these actions change, for each student."""
+def _access(event: EventLog, runs: list[RuleRun]) -> list[Sentence]:
+    """Return a sentence for each course or bundle that these actions change, for each student.
+
+    And for what a person gave for this purchase, which had given nothing.
+    """
     wanted = {(run.customer, run.integration_id, run.target) for run in runs}
+    if event.gave_nothing and event.dealt_with_at:
+        given = Book([Sale.of(event)]).of(event)
+        wanted |= {(row.customer, row.integration_id, row.target) for row in given}
     return [
         sentence
-        for customer in {run.customer for run in runs if run.customer is not None}
+        for customer in {customer for customer, *_ in wanted if customer is not None}
         for each, sentence in why.of_customer(customer)
         if (customer, each.integration, each.target) in wanted
     ]
