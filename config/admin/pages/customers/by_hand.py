@@ -149,11 +149,12 @@ def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]
         return []
     asked = {"customer": customer.pk}
     typed = other_email(customer, request.GET.get(EMAIL))
-    to = {EMAIL: typed} if typed else {}
-    found = [
-        _link(form, asked | to if form is MoveForm else asked, str(form.title)) for form in FORMS
-    ]
-    return [*found, _link(OrderForm, asked, str(OrderForm.title))]
+    found = [_link(form, asked, str(form.title)) for form in FORMS]
+    found.append(_link(OrderForm, asked, str(OrderForm.title)))
+    if typed:  # who comes from a mistyped address is told to press this
+        found[FORMS.index(MoveForm)] = found[0]
+        found[0] = _link(MoveForm, asked | {EMAIL: typed}, str(MoveForm.title))
+    return found
 
 
 def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
