@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from events.access import ledger, students
 from events.access.ledger import Sale
@@ -42,6 +42,19 @@ def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
         for run in endings
         if run.event_id in ended
     }
+
+
+def given_back(endings: Collection[int]) -> set[int]:
+    """Return the IDs of those of these actions whose grant a person gave back since."""
+    if not endings:
+        return set()
+    back = RuleRun.objects.filter(
+        event__by_hand=EventLog.ByHand.GIVE_BACK,
+        grant=OuterRef("grant"),
+        received_at__gt=OuterRef("received_at"),
+    )
+    found = RuleRun.objects.filter(Exists(back), pk__in=endings)
+    return set(found.values_list("pk", flat=True))
 
 
 def _not_taken_back(grants: Iterable[Grant]) -> list[Grant]:

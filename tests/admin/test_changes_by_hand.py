@@ -228,6 +228,9 @@ def test_a_purchase_that_is_given_back_is_ended_by_its_refund(world, manager, co
     world.sell("20_product")
     world.settle()
     assert not world.access(buyer.email, course)
+    page = manager.get(reverse(CHANGES))
+    assert "Undone" in words(page)
+    assert not re.findall(r'class="button[^"]*">Give ', html_of(page))
 
 
 def test_what_was_moved_since_is_not_given_back_to_the_old_address(world, manager, course):

@@ -133,7 +133,8 @@ class ChangesAdmin(ReadOnly):
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Return a link to the page that gives back what was ended."""
         assert isinstance(thing, AuditEntry)
-        return changes_undo.links_to_give_back(request, [thing]).get(thing.pk, [])
+        left = [] if changes_undo.undone_entries([thing]) else [thing]
+        return changes_undo.links_to_give_back(request, left).get(thing.pk, [])
 
     @admin.display(description=_("Change"))
     def difference(self, entry: Any) -> SafeString | str:
@@ -157,7 +158,7 @@ class ChangesAdmin(ReadOnly):
                 batch_links.link(request, number)
                 for number in batch_links.existing_batches(request, [entry])
             ],
-            "undone": bool(undoing.undone_changes([entry]) or batch_links.undone_entries([entry])),
+            "undone": bool(changes_undo.undone_entries([entry])),
             "with_it": undo_offers.same_step_offer(entry),
             "with_it_page": self._page_of_step(request, entry),
             "deletes": self._page_that_deletes(request, entry),

@@ -15,6 +15,7 @@ from config.admin.pages.customers import by_hand
 from config.admin.pages.rules import undo_offers
 from config.admin.parts import batch_links
 from config.admin.parts.buttons import BACK
+from events.access import ended_by_hand
 from events.reports.batches import DONE
 from integrations.audit import Act
 from integrations.audit_values import RUN
@@ -38,7 +39,7 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
     """
     lines = list(lines)
     entries = [*chain.from_iterable(line.line for line in lines)]
-    undone = undoing.undone_changes(entries) | batch_links.undone_entries(entries)
+    undone = undone_entries(entries)
     last = steps.newest(entries)
     found = steps.every(
         line for line in lines if _is_step(line, last) or line.act == Act.PRODUCT_DELETED
@@ -47,7 +48,7 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
     whole_steps = {line: found.get(line.pk, NO_STEP).entries for line in lines}
     may_undo = undo_offers.which_may_be_undone(request, whole_steps)
     batches = batch_links.existing_batches(request, entries)
-    give_back = links_to_give_back(request, entries)
+    give_back = links_to_give_back(request, (each for each in entries if each.pk not in undone))
     for each in lines:
         step = found.get(each.pk, NO_STEP)
         of_product = _can_undo_product(each, products, step)
@@ -65,6 +66,14 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
         each.batch_to_undo = batch.pk if batch and can_undo else None
 
 
+def undone_entries(entries: Sequence[AuditEntry]) -> set[int]:
+    """Return the IDs of those of these entries that were undone, or given back, since."""
+    runs = _runs_of(entries)
+    back = ended_by_hand.given_back(set(runs.values()))
+    undone = undoing.undone_changes(entries) | batch_links.undone_entries(entries)
+    return undone | {pk for pk, number in runs.items() if number in back}
+
+
 def _note_step(line: Any, step: steps.Step) -> None:
     line.left = len(step.left)
     line.all_left = len(step.left) == len(step.entries)
@@ -80,9 +89,13 @@ def links_to_give_back(
     request: HttpRequest, entries: Iterable[AuditEntry]
 ) -> dict[int, list[tuple[str, str, str]]]:
     """Return the links to the form that gives again what a person ended by hand, by entry."""
-    runs = {entry.pk: number for entry in entries if (number := _run_of(entry))}
+    runs = _runs_of(entries)
     links = by_hand.links_to_give_back(request, set(runs.values()))
     return {pk: [links[number]] for pk, number in runs.items() if number in links}
+
+
+def _runs_of(entries: Iterable[AuditEntry]) -> dict[int, int]:
+    return {entry.pk: number for entry in entries if (number := _run_of(entry))}
 
 
 def _run_of(entry: AuditEntry) -> int | None:
