@@ -10,7 +10,6 @@ from django.db import connection
 from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Cast
 
-from events.access.ledger import BY_HAND
 from events.deciding import revocations
 from events.execution import gone_destinations
 from events.models import EventLog
@@ -29,9 +28,7 @@ MOST_RULES = 5
 MOST_PLACES = 5000
 # Literals, as in the condition of the index `grant_of_buyer`: SQLite does not match parameters with
 # it, and would not use the index.
-_BOUGHT = "state = 'active' AND source = 'purchase' AND kept_at IS NULL"
-# What a person gave for a purchase, or gave back, is as the person wants it.
-_OPEN = f"{_BOUGHT} AND because <> '{BY_HAND}'"
+_OPEN = "state = 'active' AND source = 'purchase' AND kept_at IS NULL"
 # Finds the places where buyers have something: one row for each, however many buyers it has. For
 # each course the index is asked for the next product until there is none.
 _HELD = f"""
@@ -213,7 +210,8 @@ def _given_by_none(held: set[Place]) -> list[Place]:
 def _with_buyers(places: Sequence[Place]) -> list[_Given]:
     """Return what buyers have at these places, at most MAX_RUNS + 1.
 
-    What a rule still gives for the event that gave it, such as a recovered payment, is left out.
+    What a rule still gives for the event that gave it, such as a recovered payment, is left out,
+    and what no rule ever gave, but a person.
     """
     sql = _GRANTS.format(places=", ".join(["(%s, %s, %s)"] * len(places)))
     with connection.cursor() as cursor:
@@ -228,10 +226,10 @@ def _with_buyers(places: Sequence[Place]) -> list[_Given]:
             *_PLACE_FIELDS, "trigger"
         )
     }
-    runs = open_access.giving_runs().filter(grant__in=grants).order_by()
+    runs = open_access.giving_runs().filter(grant__in=grants, event__trigger__isnull=False)
     found: dict[int, _Given] = {}
     due: set[int] = set()
-    for _, *facts, account, trigger in sorted(runs.values_list(*_FACTS)):
+    for _, *facts, account, trigger in sorted(runs.order_by().values_list(*_FACTS)):
         given = _Given(*facts)
         found[given.grant] = given
         # A global rule fits by the account, any other rule by the product alone.

@@ -3,7 +3,7 @@
 Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -20,6 +20,8 @@ from rules.triggers import Trigger
 
 # How many refunds that left access open are looked at, the newest first.
 MAX_REFUNDS = 500
+# To move access or to give it back is no purchase, though the action gives the same again.
+NO_PURCHASE = (EventLog.ByHand.MOVE_HERE, EventLog.ByHand.GIVE_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ def refunded_with_access(*, kept: bool = False) -> list[Refunded]:
     alone = {grant.pk for grant in grants} - _given_besides(grants)
     runs = (
         open_access.runs_with_open_access()
-        # A move to another address is no purchase, though its action gave the same again.
-        .filter(grant__in=alone, event__by_hand="")
+        .filter(grant__in=alone)
+        .exclude(event__by_hand__in=NO_PURCHASE)
         .select_related(
             "rule",
             "event__product",
@@ -74,13 +76,32 @@ def refunded_with_access(*, kept: bool = False) -> list[Refunded]:
         )
     )
     newest = {run.grant_id: run for run in runs.order_by("received_at", "pk")}
+    events: dict[int, EventLog] = {}
     of_event: dict[int, list[RuleRun]] = {}
-    for run in newest.values():
-        of_event.setdefault(run.event_id, []).append(run)
-    events = {run.event_id: run.event for run in newest.values()}
+    for event, run in _with_purchases([*newest.values()]):
+        events.setdefault(event.pk, event)
+        of_event.setdefault(event.pk, []).append(run)
     ended = revocations.later_endings(events.values(), by=[Trigger.PRODUCT_REFUNDED])
     left = [Refunded(events[pk], ended[pk], of_event[pk]) for pk in events if pk in ended]
     return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
+
+
+def _with_purchases(runs: Sequence[RuleRun]) -> Iterator[tuple[EventLog, RuleRun]]:
+    """Yield each action with the purchase that it is for, also if a person gave it for that."""
+    given = [run.grant for run in runs if run.event.is_gift and run.grant]
+    bought: Sequence[EventLog] = []
+    if given:
+        purchases = EventLog.objects.filter(_of_sales(given)).of_triggers(Trigger.PRODUCT_PURCHASED)
+        purchases = purchases.exclude(status=EventLog.Status.REPEAT)
+        bought = list(purchases.select_related("product", "customer", "delivery"))
+    for run in runs:
+        if not run.event.is_gift:
+            yield run.event, run
+        elif run.grant:
+            sale = Sale.of(run.grant)
+            event = next((each for each in bought if sale.is_same(Sale.of(each))), None)
+            if event is not None:
+                yield event, run
 
 
 def that_end_with(rules: Iterable[Rule]) -> list[Refunded]:
@@ -122,9 +143,9 @@ def _grants(*, kept: bool) -> QuerySet[Grant]:
     return bought.filter(kept_at__isnull=not kept)
 
 
-def _of_sales(refunds: Sequence[EventLog]) -> Q:
-    orders = {each.order_id for each in refunds} - {""}
-    subscriptions = {each.subscription_id for each in refunds} - {""}
+def _of_sales(named: Sequence[EventLog | Grant]) -> Q:
+    orders = {each.order_id for each in named} - {""}
+    subscriptions = {each.subscription_id for each in named} - {""}
     return Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
 
 

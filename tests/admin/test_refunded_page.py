@@ -14,7 +14,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.access import by_hand
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
-from events.reports import refunded
+from events.reports import left_behind_summary, refunded
 from events.reports.last_run import with_last_run
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import format_day
@@ -394,3 +394,23 @@ def test_the_badge_of_a_refund_says_for_how_long_the_buyer_is_still_in(manager, 
     manager.post(reverse(PAGE), {"chosen": first.event.pk})
     world.settle()
     assert [badges(page) for page in [*pages, of_product]] == [0, 0, 1]
+
+
+def test_what_a_person_gave_for_a_purchase_is_told_of_and_ended_after_its_refund(manager, world):
+    given = world.course("Ink")
+    sell(world, 1)
+    bought = EventLog.objects.get()
+    assert bought.customer is not None
+    me = by_hand.Author("mia", "No rule yet")
+    by_hand.give(bought.customer, given, me, purchase=bought)
+    world.settle()
+    assert left_behind_summary.summarize().customers == 0
+    sell(world, 1, "20_product")
+    assert "1 buyer was refunded and still has Ink" in words(manager.get(reverse("admin:index")))
+    (found,) = refunded.refunded_with_access()
+    assert found.event == bought
+    manager.post(reverse(PAGE), {"chosen": bought.pk})
+    world.settle()
+    assert not world.access(email(1), given)
+    page = reverse("admin:events_eventlog_change", args=[found.refund.pk])
+    assert "a person ended it after the refund of order 1181" in words(manager.get(page))

@@ -115,10 +115,10 @@ def _students(event: EventLog, runs: list[RuleRun]) -> list[Customer]:
 def _access(event: EventLog, runs: list[RuleRun]) -> list[Sentence]:
     """Return a sentence for each course or bundle that these actions change, for each student.
 
-    And for what a person gave for this purchase, which had given nothing.
+    And for what a person gave for this purchase or ended after this refund, where rules did not.
     """
     wanted = {(run.customer, run.integration_id, run.target) for run in runs}
-    if event.gave_nothing and event.dealt_with_at:
+    if (event.gave_nothing and event.dealt_with_at) or event.left_open:
         given = Book([Sale.of(event)]).of(event)
         wanted |= {(row.customer, row.integration_id, row.target) for row in given}
     return [
