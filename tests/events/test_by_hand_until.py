@@ -274,12 +274,13 @@ def test_ending_it_early_twice_still_tells_until_when_it_was_given(world, dana, 
     assert event.reason == f"It was given until {day}, and Ada ended it early on {today}."
 
 
-def test_what_was_ended_by_hand_offers_to_give_it(world, dana, course):
+def test_what_was_ended_by_hand_offers_to_give_it_back(world, dana, course):
     by_hand.give(dana, course, MIA)
     world.settle()
     the_end(world, dana)
     ((_, sentence),) = why.of_customer(dana)
-    assert sentence.give == (dana.pk, course.pk)
+    assert sentence.give is None
+    assert sentence.give_back == (dana.pk, RuleRun.objects.latest("pk").pk)
 
 
 # The commands

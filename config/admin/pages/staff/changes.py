@@ -81,7 +81,7 @@ class ChangesAdmin(ReadOnly):
         """
         typed = word(search_term).split()
         # The list says a rule with signs between its parts, and its sentence has others.
-        for part in (each for each in typed if any(map(str.isalnum, each))):
+        for part in [each for each in typed if any(map(str.isalnum, each))] or typed:
             people = Q(who__icontains=part) | Q(who__in=called(part))
             queryset = queryset.filter(people | _named(part))
         return queryset, False
