@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -248,7 +249,8 @@ def _sent(
         milliseconds=431,
         sent_at=timezone.now(),
     )
-    refresh_event(event.pk)
+    with transaction.atomic():
+        refresh_event(event.pk)
 
 
 def _changes(scenery: Scenery) -> None:
