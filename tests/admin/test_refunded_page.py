@@ -201,7 +201,7 @@ def test_who_got_a_course_of_a_purchase_that_was_read_after_its_refund_is_told_o
     assert world.post(changed("10_product", **facts)).status_code == 200
     early = Delivery.objects.latest("pk")
     Delivery.objects.filter(pk=early.pk).update(
-        received_at=early.received_at - timedelta(hours=1), state="later"
+        received_at=early.received_at - timedelta(hours=1), state="wait"
     )
     world.settle()
     assert refunded.refunded_with_access() == []
