@@ -414,3 +414,9 @@ def test_what_a_person_gave_for_a_purchase_is_told_of_and_ended_after_its_refund
     assert not world.access(email(1), given)
     page = reverse("admin:events_eventlog_change", args=[found.refund.pk])
     assert "a person ended it after the refund of order 1181" in words(manager.get(page))
+    undo = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"
+    chosen = re.findall(r'name="chosen" value="([^"]+)"', manager.get(undo).content.decode())
+    manager.post(undo, {"chosen": chosen})
+    world.settle()
+    assert world.access(email(1), given)
+    assert [each.event for each in refunded.refunded_with_access()] == [bought]
