@@ -119,10 +119,9 @@ def that_end_with(rules: Iterable[Rule]) -> list[Refunded]:
 
 
 def _would_end(rule: Rule, purchase: Refunded) -> bool:
-    event = purchase.event
-    fits = rule.marketplace_id == event.marketplace_id
-    fits = fits and rule.product_id in {None, event.product_id}
-    return fits and any(nothing_to_end.would_end(rule, grant) for grant in purchase.grants)
+    return purchase.refund.is_for(rule) and any(
+        nothing_to_end.would_end(rule, grant) for grant in purchase.grants
+    )
 
 
 def _refunds(*, kept: bool) -> QuerySet[EventLog]:
