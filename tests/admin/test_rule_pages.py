@@ -729,13 +729,22 @@ def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     assert again == ["Nothing was added: this rule exists already."]
 
 
-def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
-    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
-    course = Destination.objects.get(name="Perspective")
-    known: dict[str, Any] = {"product": gift.pk, "integration": site.pk}
-    known |= {"action": "create_course_enrollment", "trigger": "product_purchased"}
-    known |= {"destination": course.pk}
+def added(manager: Client) -> dict[str, Any]:
+    """Add a rule for the Gift Card, its only one; the answers that added it."""
+    known: dict[str, Any] = {
+        "product": product("1048004").pk,
+        "integration": Integration.objects.get(name="Art Academy").pk,
+        "action": "create_course_enrollment",
+        "trigger": "product_purchased",
+        "destination": Destination.objects.get(name="Perspective").pk,
+    }
     manager.post(reverse("admin:new-rule"), known)
+    return known
+
+
+def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
+    known = added(manager)
+    gift = product("1048004")
     rule = gift.rules.get()
     page = step(manager, **known)
     assert f'href="{reverse("admin:rules_rule_change", args=[rule.pk])}"' in page.content.decode()
@@ -757,13 +766,8 @@ def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
 
 
 def test_a_rule_that_exists_and_is_off_is_turned_on_from_the_page_of_a_new_one(manager):
-    gift, site = product("1048004"), Integration.objects.get(name="Art Academy")
-    course = Destination.objects.get(name="Perspective")
-    known: dict[str, Any] = {"product": gift.pk, "integration": site.pk}
-    known |= {"action": "create_course_enrollment", "trigger": "product_purchased"}
-    known |= {"destination": course.pk}
-    manager.post(reverse("admin:new-rule"), known)
-    rule = gift.rules.get()
+    known = added(manager)
+    rule = product("1048004").rules.get()
     Rule.objects.filter(pk=rule.pk).update(enabled=False)
     page = step(manager, **known)
     switch = reverse("admin:rules_rule_do_switch_on", args=[rule.pk])
