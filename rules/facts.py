@@ -1,6 +1,10 @@
 """Load what `pairing` needs of all rules. Tuples, because model objects cost ten times as much."""
 
 from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 from django.db.models import ExpressionWrapper, F, Field, Q
@@ -40,12 +44,52 @@ class RuleFacts(NamedTuple):
         return self.trigger == _BOUGHT and self.spec.gives_access
 
 
-# Rules of one product by product ID, and global rules by account ID.
-Places = tuple[dict[int, list[RuleFacts]], dict[int, list[RuleFacts]]]
+@dataclass(frozen=True)
+class Places:
+    """All rules: those of one product by product ID, and global ones by account ID."""
+
+    own: dict[int, list[RuleFacts]]
+    everywhere: dict[int, list[RuleFacts]]
+
+    def __iter__(self) -> Iterator[RuleFacts]:
+        return chain.from_iterable(chain(self.own.values(), self.everywhere.values()))
+
+    def concerning(self, product: int) -> list[RuleFacts]:
+        """Return a product's own rules and its account's global ones; the product has rules."""
+        own = self.own[product]
+        return own + self.everywhere.get(own[0].marketplace_id, [])
+
+    def products(self, judge: Callable[[list[RuleFacts]], object]) -> list[int]:
+        """Return the IDs of the products for which `judge` is true of what `concerning` returns.
+
+        Most of a thousand products have rules alike, and `judge` is asked once for all of those. So
+        it must not depend on which product or course a rule names, only on which name the same.
+        """
+        alike = (group for group in self._alike if judge(self.concerning(group[0])))
+        found = set(chain.from_iterable(alike))
+        return [number for number in self.own if number in found]
+
+    @cached_property
+    def _alike(self) -> list[list[int]]:
+        groups: dict[Hashable, list[int]] = defaultdict(list)
+        for number in self.own:
+            groups[_pattern(self.concerning(number))].append(number)
+        return list(groups.values())
+
+
+def _pattern(rules: Iterable[RuleFacts]) -> Hashable:
+    """Return the rules without their IDs, and with courses numbered as they appear."""
+    courses: dict[int | None, int] = {None: 0}
+    return tuple(
+        [
+            (product is None, trigger, action, courses.setdefault(course, len(courses)), *flags)
+            for _, _, product, trigger, action, course, *flags in rules
+        ]
+    )
 
 
 def by_place() -> Places:
-    """Return all rules, on or off, with one query: by product ID, and global ones by account ID."""
+    """Return all rules, on or off, with one query."""
     own: dict[int, list[RuleFacts]] = defaultdict(list)
     everywhere: dict[int, list[RuleFacts]] = defaultdict(list)
     flags = (F("enabled"), F("ends_all"), Q(destination__gone_at__isnull=False))
@@ -57,4 +101,4 @@ def by_place() -> Places:
             everywhere[facts.marketplace_id].append(facts)
         else:
             own[facts.product_id].append(facts)
-    return own, everywhere
+    return Places(own, everywhere)

@@ -58,21 +58,22 @@ def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[K
 
 def by_place(places: Places) -> Places:
     """Return all leftover rules by product, and the global ones by account. Takes no query."""
-    own, everywhere = places
-    of_products = {
-        number: of_place(rules, everywhere.get(rules[0].marketplace_id, ()))
-        for number, rules in own.items()
-    }
+    own = places.own
+    found = places.products(_among)
     of_accounts = {
-        number: of_place(rules, _of_account(number, own)) for number, rules in everywhere.items()
+        number: of_place(rules, _of_account(number, own))
+        for number, rules in places.everywhere.items()
     }
-    return _some(of_products), _some(of_accounts)
+    return Places(
+        {number: _among(places.concerning(number)) for number in found},
+        {number: left for number, left in of_accounts.items() if left},
+    )
 
 
 def still_giving(places: Places) -> Places:
     """Return the leftover rules of places where one still gives a course. Takes no query."""
-    of_products, of_accounts = by_place(places)
-    return _giving(of_products), _giving(of_accounts)
+    found = by_place(places)
+    return Places(_giving(found.own), _giving(found.everywhere))
 
 
 def of_product(product: Product | None, rules: Iterable[Rule]) -> list[Leftover]:
@@ -121,15 +122,14 @@ def left_over_without(chosen: Set[int]) -> QuerySet[Rule]:
     They end or give back what only the chosen rules give. Rules that are left over already are not
     included. Costs one query for the facts, and one when the result is evaluated.
     """
-    own, everywhere = facts.by_place()
+    places = facts.by_place()
     left = []
-    for rules in own.values():
-        shared = everywhere.get(rules[0].marketplace_id, [])
-        left += _left_by(chosen, rules, [*rules, *shared])
-    for account, shared in everywhere.items():
+    for number, rules in places.own.items():
+        left += _left_by(chosen, rules, places.concerning(number))
+    for account, shared in places.everywhere.items():
         if chosen.isdisjoint(rule.pk for rule in shared):
             continue  # global rules stay if only rules of single products are deleted
-        left += _left_by(chosen, shared, chain(shared, _of_account(account, own)))
+        left += _left_by(chosen, shared, chain(shared, _of_account(account, places.own)))
     return Rule.objects.filter(pk__in=left).with_names().order_by("product", "pk")
 
 
@@ -139,8 +139,10 @@ def _of_account(account: int, own: Mapping[int, Sequence[RuleFacts]]) -> Iterato
     return chain.from_iterable(of_products)
 
 
-def _some(found: Mapping[int, list[RuleFacts]]) -> dict[int, list[RuleFacts]]:
-    return {number: left for number, left in found.items() if left}
+def _among(rules: Sequence[RuleFacts]) -> list[RuleFacts]:
+    """Return which of one product's own rules are left over, given the global ones as well."""
+    own = [rule for rule in rules if rule.product_id is not None]
+    return of_place(own, rules)
 
 
 def _giving(found: Mapping[int, list[RuleFacts]]) -> dict[int, list[RuleFacts]]:

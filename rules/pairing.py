@@ -1,6 +1,6 @@
 """Pair rules: a rule that gives access needs companions that end it and give it back."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from django.db.models import Q
@@ -51,13 +51,19 @@ def holes(product: Product | None, rules: Iterable[Paired], *, subscription: boo
     `subscription` tells whether the product was seen to be sold by subscription. A product with
     a rule of its own for a Subscription trigger counts as sold by subscription, too.
     """
-    return holes_of(product.pk if product else None, rules, subscription=subscription)
-
-
-def holes_of(number: int | None, rules: Iterable[Paired], *, subscription: bool) -> list[Trigger]:
-    """Return the same as `holes` for a product ID."""
+    number = product.pk if product else None
     rules = [rule for rule in rules if rule.product_id is None or rule.product_id == number]
     own = [rule for rule in rules if rule.product_id == number]
+    return _holes(own, rules, subscription=subscription)
+
+
+def holes_in(rules: Sequence[Paired], *, subscription: bool) -> list[Trigger]:
+    """Return the same for a product, given its own rules and its account's global ones alone."""
+    own = [rule for rule in rules if rule.product_id is not None]
+    return _holes(own, rules, subscription=subscription)
+
+
+def _holes(own: Sequence[Paired], rules: Iterable[Paired], *, subscription: bool) -> list[Trigger]:
     giving = {rule.destination_id for rule in own if gives_now(rule)}
     if not giving:
         return []

@@ -12,12 +12,9 @@ def by_product(places: Places) -> dict[int, list[RuleFacts]]:
 
     Products that a global rule serves, or whose purchases are passed on, are left out.
     """
-    own, everywhere = places
-    found = {number: [rule for rule in rules if _is_off(rule)] for number, rules in own.items()}
     return {
-        number: off
-        for number, off in found.items()
-        if off and not any(map(_serves, own[number] + everywhere.get(off[0].marketplace_id, [])))
+        number: [rule for rule in places.own[number] if _is_off(rule)]
+        for number in sorted(places.products(_gives_nothing))
     }
 
 
@@ -26,10 +23,20 @@ def ending_on_refund(places: Places) -> list[RuleFacts]:
 
     Each is returned once, in the order of their IDs. Takes no query.
     """
-    own, everywhere = places
-    known = [rules + everywhere.get(rules[0].marketplace_id, []) for rules in own.values()]
-    found = {rule.pk: rule for rules in (*known, *everywhere.values()) for rule in _left_off(rules)}
+    known = [places.concerning(number) for number in places.products(_left_off)]
+    found = {
+        rule.pk: rule
+        for rules in (*known, *places.everywhere.values())
+        for rule in _left_off(rules)
+    }
     return [found[number] for number in sorted(found)]
+
+
+def _gives_nothing(rules: Iterable[RuleFacts]) -> bool:
+    """Return whether rules of a product are off that would give, and nothing else serves it."""
+    rules = list(rules)
+    off = any(rule.product_id is not None and _is_off(rule) for rule in rules)
+    return off and not any(map(_serves, rules))
 
 
 def _left_off(rules: Iterable[RuleFacts]) -> list[RuleFacts]:

@@ -156,8 +156,9 @@ def coverage() -> list[Coverage]:
 def judge_all() -> list[Judged]:
     """Return the same without the rules, which take the most time if there are thousands."""
     products = list(Product.objects.filter(kind=Product.Kind.PRODUCT).defer("created_at"))
-    own, everywhere = facts.by_place()
-    left, left_everywhere = leftovers.by_place((own, everywhere))
+    places = facts.by_place()
+    own, everywhere = places.own, places.everywhere
+    left = leftovers.by_place(places)
     nothing = _given_nothing()
     owed, nothing_given = _by_product(nothing | _owed()), _by_product(nothing)
     accounts = Marketplace.objects.in_bulk()
@@ -167,12 +168,12 @@ def judge_all() -> list[Judged]:
         known = own.get(number, []) + shared
         account = accounts[product.marketplace_id]
         row = _judge(account, product, known, owed[number], nothing_given[number])
-        return _with_left_over(row, left.get(number, ()))
+        return _with_left_over(row, left.own.get(number, ()))
 
     found = [
-        _with_left_over(_judge(accounts[number], None, rules), left_everywhere.get(number, ()))
+        _with_left_over(_judge(accounts[number], None, rules), left.everywhere.get(number, ()))
         for number, rules in everywhere.items()
-        if number in left_everywhere or pairing.given(None, rules)
+        if number in left.everywhere or pairing.given(None, rules)
     ]
     found += map(judge, products)
     sales = _sales([row for row in found if row.gives_nothing])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
 from urllib.parse import urlencode
 
 from django.db.models import Q
@@ -75,7 +75,6 @@ def tasks(
     )
     samcart = reverse("admin:samcart")
     connected = any(site.connection == Integration.Connection.CONNECTED for site in schools)
-    rules = (rule for part in places for found in part.values() for rule in found)
     return [
         _connect(schools, first, connected=connected),
         _welcome_emails(schools, first),
@@ -87,7 +86,7 @@ def tasks(
         ),
         Task(
             say("Make a rule that enrolls"),
-            any(rule.enabled and rule.spec.gives_access for rule in rules),
+            any(rule.enabled and rule.spec.gives_access for rule in places),
             reverse("admin:new-rule"),
             say("New rule"),
         ),
@@ -241,22 +240,18 @@ def pairs(places: facts.Places) -> Task:
     It uses `pairing.holes`, as does the hint on the product's page to which it leads.
     """
     # Includes rules that are off: one for a Subscription trigger shows how the product is sold.
-    own, everywhere = places
-    for account, shared in everywhere.items():
+    for account, shared in places.everywhere.items():
         if found := _global_hole(account, shared):
             return Task(found[0], False, found[1], say("Add them"))
-    every = {
-        number: rules + everywhere.get(rules[0].marketplace_id, []) for number, rules in own.items()
-    }
     # Only look up how it is sold if that would make a difference.
-    open_ = [n for n, rules in every.items() if pairing.holes_of(n, rules, subscription=True)]
-    unsure = list(Product.objects.filter(pk__in=open_).order_by(by_name(), "pk"))
+    open_ = places.products(partial(pairing.holes_in, subscription=True))
+    unsure = list(Product.objects.filter(pk__in=open_).order_by(by_name(), "pk")) if open_ else []
     sold = subscriptions.sold_by_subscription(unsure)
     for product in unsure:
-        known = every[product.pk]
+        known = places.concerning(product.pk)
         if missing := pairing.holes(product, known, subscription=product.pk in sold):
             return _missing_rules(product, missing)
-    giving = any(map(backfill.gives_now, chain(*own.values(), *everywhere.values())))
+    giving = any(map(backfill.gives_now, places))
     return Task(
         say("Add rules that end access and give it back"),
         giving,

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -168,8 +167,9 @@ def sentence(
 
 def that_give(request: HttpRequest, places: Places) -> tuple[int, SafeString | None]:
     """Return (number, sentence) for leftover rules of places where one still gives a course."""
-    of_products, of_accounts = leftovers.still_giving(places)
-    number = sum(map(len, chain(of_products.values(), of_accounts.values())))
+    left = leftovers.still_giving(places)
+    of_products, of_accounts = left.own, left.everywhere
+    number = len(list(left))
     found = groups([*of_products][:PRODUCTS_SHOWN], of_accounts)
     more = len(of_products) - PRODUCTS_SHOWN
     return number, sentence(request, found, number=number, more=max(0, more))
@@ -215,7 +215,8 @@ def show(request: HttpRequest) -> HttpResponse:
     products = row_ids(request.GET.getlist("product"))[:PRODUCTS_SHOWN]
     accounts = row_ids(request.GET.getlist("account"))[:PRODUCTS_SHOWN]
     if not products and not accounts:
-        products, accounts = map(list, leftovers.by_place(facts.by_place()))
+        left = leftovers.by_place(facts.by_place())
+        products, accounts = list(left.own), list(left.everywhere)
     # Sorted by name before the cut, so that the first ones are shown.
     rows = Product.objects.filter(pk__in=products).order_by(by_name(), "pk")
     found = groups(list(rows.values_list("pk", flat=True)[:PRODUCTS_SHOWN]), accounts)
