@@ -1,11 +1,12 @@
 """Actions that wait: how many there are, and how long they will take."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Min, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -52,7 +53,10 @@ def oldest_due_seconds() -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class WaitingCounts:
-    """How many actions wait, and how many of them cannot go on now, by reason."""
+    """How many actions wait, and how many of them cannot go on now, by reason.
+
+    Of more than MAX_COUNT that wait, only so many are looked at.
+    """
 
     waiting: int = 0
     off: int = 0  # their site is turned off
@@ -67,35 +71,32 @@ class WaitingCounts:
 
 
 def waiting_counts(sites: Iterable[Integration]) -> WaitingCounts:
-    """Return how many actions wait, and for what. Each count goes up to MAX_COUNT.
+    """Return how many actions wait, and for what.
 
     `sites` must be all integrations.
     """
     ends = RuleRun.objects.of_a_later_day()[:MAX_COUNT].count()
-    waits = RuleRun.objects.filter(status=RuleRun.Status.WAITING)
-    runs = _without_planned(waits).order_by()
-    total = runs[:MAX_COUNT].count()
-    if not total:
+    waits = _without_planned(RuleRun.objects.filter(status=RuleRun.Status.WAITING))
+    counted = RuleRun.objects.filter(pk__in=waits.order_by().values("pk")[:MAX_COUNT]).order_by()
+    not_due = Count("pk", filter=Q(next_attempt_at__gt=Now() + SOON))
+    by_site = list(counted.values_list("integration").annotate(all=Count("pk"), later=not_due))
+    if not by_site:
         return WaitingCounts(ends=ends)
+    runs = Counter({site: number for site, number, _ in by_site})
+    later = Counter({site: number for site, _, number in by_site})
     every = {site.pk: site for site in sites}
     off = {pk for pk, site in every.items() if not site.enabled}
     refused = {pk for pk, site in every.items() if site.connection == site.Connection.REFUSED}
     rejected = refused - off
     open_now = rate_limit.open_sites() - rejected
-    paused = every.keys() - off - rejected - open_now
-    not_due = runs.filter(integration__in=open_now, next_attempt_at__gt=Now() + SOON)
     return WaitingCounts(
-        total,
-        off=_at(off, runs),
-        rejected=_at(rejected, runs),
-        paused=_at(paused, runs),
-        later=not_due[:MAX_COUNT].count(),
+        runs.total(),
+        off=sum(runs[site] for site in off),
+        rejected=sum(runs[site] for site in rejected),
+        paused=sum(runs[site] for site in every.keys() - off - rejected - open_now),
+        later=sum(later[site] for site in open_now),
         ends=ends,
     )
-
-
-def _at(sites: set[int], runs: RuleRunQuerySet) -> int:
-    return runs.filter(integration__in=sites)[:MAX_COUNT].count() if sites else 0
 
 
 @dataclass(frozen=True, slots=True)

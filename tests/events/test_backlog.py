@@ -83,7 +83,7 @@ def test_nothing_is_counted_past_the_bound(course, monkeypatch, django_assert_nu
 
 def test_where_no_integration_keeps_anything_that_is_not_counted(course, django_assert_num_queries):
     queued.run(course)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(4):
         assert backlog.waiting_counts(Integration.objects.all()) == backlog.WaitingCounts(1)
 
 
