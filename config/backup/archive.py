@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import io
 import json
+import os
 import re
 import shutil
 import tarfile
@@ -114,10 +115,24 @@ def _unpacked(file: Path, folder: Path) -> Backup:
     with tarfile.open(file, mode="r:gz") as tar:
         for part in tar:
             _check(part, shutil.disk_usage(folder).free)
-            tar.extract(part, parts, filter="data")
+            _unpack(tar, part, parts / part.name)
     manifest = Manifest(**json.loads((parts / MANIFEST).read_text(encoding="utf-8")))
     (database,) = parts.glob("database.*")
     return Backup(manifest, database, sorted((parts / SPOOL).glob("*")))
+
+
+def _unpack(tar: tarfile.TarFile, part: tarfile.TarInfo, target: Path) -> None:
+    """Write a checked part, for nobody else to read. Raises FileExistsError for a second one.
+
+    `TarFile.extract` is safe only with a filter, which Python has from 3.11.4 on.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch(mode=0o600, exist_ok=False)
+    source = tar.extractfile(part)
+    assert source is not None  # _check lets nothing but files pass
+    with source, target.open("wb") as out:
+        shutil.copyfileobj(source, out)
+    os.utime(target, (part.mtime, part.mtime))
 
 
 def _check(part: tarfile.TarInfo, free: int) -> None:
