@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from events.access import going_on
 from events.access.ledger import BY_HAND, BY_HAND_AFTER, Judgment
 from events.models import EventLog, Grant, RuleRun
 from integrations.sentences import Said, Text, format_day, joined, say
@@ -63,13 +64,19 @@ def holds(row: Grant) -> Said:
 
 
 def given_by_hand(event: EventLog) -> Said:
-    """Say "Course Two is given to dana@example.com now, until 5 May." """
-    run, customer = event.runs.order_by("pk")[0], event.customer
+    """Say "Course Two is given to dana@example.com now, until 5 May.", or what that waits for."""
+    run, customer = event.runs.select_related("integration").order_by("pk")[0], event.customer
     assert customer is not None
     facts = {"course": run.destination_name, "email": customer.readable_email}
     if until := _last_day(event):
-        return say("{course} is given to {email} now, until {day}.", day=until, **facts)
-    return say("{course} is given to {email} now.", **facts)
+        given = say("{course} is given to {email} now, until {day}.", day=until, **facts)
+        waits = say("{course} is to be given to {email} until {day}.", day=until, **facts)
+    else:
+        given = say("{course} is given to {email} now.", **facts)
+        waits = say("{course} is to be given to {email}.", **facts)
+    if not going_on.needs_a_person(run):
+        return given
+    return joined([waits, say("This {goes_on}.", goes_on=going_on.goes_on(run))])
 
 
 def ended_by_hand(event: EventLog) -> Said:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from events.access import history, lock
+from events.access import going_on, history, lock
 from events.access.decisions import Decisions
 from events.access.ledger import Sale
 from events.deciding import entered_order, passing_on, revocations
 from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook, read
-from events.execution import kept_verdicts, retry_by_hand, wait_reasons
+from events.execution import kept_verdicts, retry_by_hand
 from events.models import Batch, Delivery, EventLog, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import UNFINISHED
@@ -167,7 +167,7 @@ def why_nothing(runs: Sequence[RuleRun], cannot: Mapping[int, str]) -> str:
         return say("its action waits for you: release it if it is right")
     goes_on = [run for run in runs if run.status in UNFINISHED and not run.is_pending]
     if goes_on:
-        return say("its action {goes_on}", goes_on=wait_reasons.goes_on(goes_on[0]))
+        return say("its action {goes_on}", goes_on=going_on.goes_on(goes_on[0]))
     if not runs:
         return say(NO_RULE)
     reasons = (cannot[run.pk] for run in runs if run.status == states.FAILED)

@@ -9,11 +9,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from events.access import decisions, history
+from events.access import decisions, going_on, history
 from events.access.decisions import Settled
 from events.access.lock import lock
 from events.deciding import revocations
-from events.execution import gone_destinations, messages, wait_reasons
+from events.execution import gone_destinations, messages
 from events.models import Batch, EventLog, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import BRAKED, DELAYED, DISMISSED, UNDECIDED
@@ -284,7 +284,7 @@ def _lost(runs: Iterable[RuleRun], *, anyway: bool) -> set[int]:
 
 def _why_not(run: RuleRun, lost: Collection[int], *, anyway: bool) -> str:
     if run.status == Status.RUNNING or (run.status == Status.WAITING and not run.waits_to_retry):
-        return wait_reasons.goes_on(run)
+        return going_on.goes_on(run)
     if run.status == Status.DONE and run.pk not in lost:
         return say("it had succeeded")
     if run.status == Status.SKIPPED and not anyway and run.pk not in lost:

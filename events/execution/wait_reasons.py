@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from events.models import RuleRun
 from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration
-from integrations.sentences import Said, say
+from integrations.sentences import say
 
 
 def reason(run: RuleRun) -> str:
@@ -49,24 +49,6 @@ def under_way(runs: Iterable[RuleRun]) -> bool:
     )
 
 
-def needs_a_person(run: RuleRun) -> bool:
-    """Whether a run waits for an integration that is off, or whose key is refused."""
-    site = run.integration
-    if run.status != RuleRun.Status.WAITING or site is None:
-        return False
-    return not site.enabled or site.connection == Integration.Connection.REFUSED
-
-
-def goes_on(run: RuleRun) -> Said:
-    """Say, for use inside a sentence, when an unfinished run goes on: "goes on by itself"."""
-    site = run.integration
-    if site is None or not needs_a_person(run):
-        return say("goes on by itself")
-    if not site.enabled:
-        return say("goes on as soon as {site} is turned on", site=site)
-    return say("goes on as soon as a key of {site} that works is entered", site=site)
-
-
 def _closed(site: Integration) -> str:
     """Say what keeps every run of this site waiting; "" if nothing does."""
     if not site.enabled:
@@ -80,21 +62,21 @@ def at_closed_site(integration: Integration, why: str) -> str:
     app = app_registry.of(integration)
     if why == CallBudget.Blocked.KEY and app.has_catalog and integration.not_let_in:
         return say(
-            "Waits because {integration} never connected: its address or its key is wrong. "
-            "Edit the integration; then this goes on by itself.",
+            "Waits because {integration} never connected: its address or its key is wrong. It "
+            "goes on as soon as that is put right.",
             integration=integration,
         )
     if why == CallBudget.Blocked.KEY and integration.denied:
         return say(
             "Waits because {integration} denies access: its Thinkific plan has no API access (it "
-            "takes Grow or higher), or the key lacks a permission. Put that right in Thinkific; "
-            "then this goes on by itself.",
+            "takes Grow or higher), or the key lacks a permission. It goes on as soon as that is "
+            "put right in Thinkific.",
             integration=integration,
         )
     if why == CallBudget.Blocked.KEY:
         return say(
-            "Waits because the {secret} of {site} does not work. "
-            "Edit the integration; then this goes on by itself.",
+            "Waits because the {secret} of {site} does not work. It goes on as soon as one that "
+            "works is entered.",
             secret=app.secret,
             site=integration,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.utils.text import capfirst
 from django.utils.translation import pgettext_lazy
 
+from events.access import going_on
 from events.execution import wait_reasons
 from events.models import Batch, EventLog, RuleRun
 from events.models.runs import DELAYED, UNFINISHED
@@ -72,7 +73,7 @@ class Progress:
     @property
     def is_kept_waiting(self) -> bool:
         """Whether an action waits after a failed attempt, or for an integration that is closed."""
-        return any(run.waits_to_retry or wait_reasons.needs_a_person(run) for run in self.waiting)
+        return any(run.waits_to_retry or going_on.needs_a_person(run) for run in self.waiting)
 
     def sentence(self) -> str:
         """Return the outcomes, such as "24 enrolled · 2 had it already · 1 failed"."""

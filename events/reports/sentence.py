@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from events.access import sentences
+from events.access import going_on, sentences
 from events.models import EventLog, RuleRun
 from integrations.sentences import Said, Text, format_time, joined, say
 from rules.triggers import Trigger
@@ -70,6 +70,7 @@ class Sentence:
     give_back: tuple[int, int] | None = None  # a customer, and the action that ended it by hand
     end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
     move: str = ""  # "rule=5" or "product=7": who was given what another rule gives now
+    waits_for_key: bool = False
     gone: int | None = None  # a course or bundle that Thinkific does not have any more
     short: str = ""
 
@@ -97,7 +98,8 @@ def of_open_action(
     kind = BAD if run.status == RuleRun.Status.FAILED else WAIT
     text = texts.get(run.status, texts[RuleRun.Status.WAITING])
     said = say(text, name=name, course=course, order=of_order(run.event))
-    return Sentence(kind, joined([said, waiting, next_attempt(run)]), code, run=run.pk, pressed=run)
+    text, key = joined([said, waiting, next_attempt(run)]), going_on.waits_for_key(run)
+    return Sentence(kind, text, code, run=run.pk, pressed=run, waits_for_key=key)
 
 
 def next_attempt(run: RuleRun) -> str:

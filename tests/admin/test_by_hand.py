@@ -107,6 +107,24 @@ def test_access_is_given_for_a_purchase_without_a_rule_and_ends_with_it(support,
     assert (grant.source, grant.order_id) == (Grant.Source.PURCHASE, "700501")
 
 
+def test_support_learns_that_what_waits_for_a_key_need_not_be_given_by_hand(support, place):
+    site = course().integration
+    place.world.school.change_key("another")
+    event = place.world.sell(customer__email="oz@example.com", order__id=700503)
+    place.world.settle()
+    oz, name = event.customer, event.runs.get().destination_name
+    shown = words(support.get(page_of(oz)))
+    assert "Ask a manager to enter the key. Access that is given by hand waits for it" in shown
+    assert "Edit the integration" not in shown
+    assert "Ask a manager" not in words(signed_in(roles.MANAGER).get(page_of(oz)))
+    goes_on = f"goes on as soon as a key of {site} that works is entered."
+    form = words(support.get(reverse("admin:give-access"), {"customer": oz.pk}))
+    assert "(order 700503) of" in form
+    assert f"gives {name} already: its action {goes_on} There is no need to give it by hand" in form
+    answer = fill_in(support, "give-access", oz, destination=course("Perspective").pk, until="")
+    assert said(answer)[0] == f"Perspective is to be given to oz@example.com. This {goes_on}"
+
+
 def test_who_comes_from_a_mistyped_address_moves_with_the_first_button(support, dana):
     def first(address: str) -> str:
         links = re.findall(r'href="(/admin/[a-z-]+/\?customer=[^"]+)"', html(support.get(address)))

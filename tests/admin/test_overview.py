@@ -456,7 +456,7 @@ def test_the_places_in_the_chart_have_a_decimal_point_in_every_language(
 @pytest.mark.parametrize(
     ("facts", "run_facts", "offers"),
     [
-        ({"connection": "refused"}, {"status": "waiting"}, {"Edit the integration"}),
+        ({"connection": "refused"}, {"status": "waiting"}, {"Enter the key"}),
         (
             {"connection": "unreachable", "connection_message": "Down."},
             {"status": "waiting"},

@@ -83,11 +83,11 @@ def test_a_rejected_key_pauses_the_site_and_counts_no_attempt(world, status):
     assert [(run.status, run.attempts) for run in stored] == [("waiting", 0)] * 3
     says = {401: "does not accept the key", 403: "denies access"}[status]
     waits = {
-        401: "Waits because the API key of Art Academy does not work. Edit the integration; then "
-        "this goes on by itself.",
+        401: "Waits because the API key of Art Academy does not work. It goes on as soon as "
+        "one that works is entered.",
         403: "Waits because Art Academy denies access: its Thinkific plan has no API access (it "
-        "takes Grow or higher), or the key lacks a permission. Put that right in Thinkific; then "
-        "this goes on by itself.",
+        "takes Grow or higher), or the key lacks a permission. It goes on as soon as that is put "
+        "right in Thinkific.",
     }[status]
     assert says in stored[0].message
     for run in stored:

@@ -1,5 +1,6 @@
 """The forms that change a customer's access by hand. Each asks for a reason."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, ClassVar
 
@@ -48,6 +49,8 @@ class ReasonForm(forms.Form):
     # The label of its button, if it is not the title.
     button: ClassVar[Text] = ""
     none: Text = ""
+    # What a person should know before filling it in.
+    notes: Sequence[Text] = ()
     required_css_class = "required"
 
     reason = forms.CharField(

@@ -1,5 +1,6 @@
 """The form that gives a course or bundle by hand, for a purchase or as a gift."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -9,16 +10,19 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.pages.customers.by_hand_forms import ByHandForm, LastDayField
 from config.admin.parts import params
 from config.admin.parts.params import row_in
-from events.access import by_hand, sentences
+from events.access import by_hand, going_on, sentences
 from events.access.by_hand import Author
-from events.models import EventLog
+from events.models import EventLog, RuleRun
+from events.models.runs import UNFINISHED
 from events.reports import promise, purchase_sentences
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration
 from integrations.ordering import by_name
 from integrations.sentences import Said, Text, format_day, say
+from rules import actions
 
 MAX_FOUND = 60
+MAX_UNDER_WAY = 3
 
 
 def _offered() -> QuerySet[Destination]:
@@ -52,6 +56,7 @@ class GiveForm(ByHandForm):
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
         super().__init__(data, customer=customer, asked=asked)
+        self.notes = [_under_way(run) for run in _unfinished(customer)]
         self.owed = {str(each.pk): each for each in promise.owed(customer)}
         if not self.owed:
             del self.fields["purchase"]
@@ -98,4 +103,28 @@ def _paid(event: EventLog) -> Said:
         "{product}{order} of {day}: the access ends with this purchase.",
         day=format_day(event.received_at),
         **purchase_sentences.facts_of(event),
+    )
+
+
+def _unfinished(customer: Customer) -> Iterable[RuleRun]:
+    """Return the newest actions that are still to give what the customer paid for."""
+    if customer.pk is None:
+        return ()
+    runs = RuleRun.objects.filter(
+        customer=customer,
+        status__in=UNFINISHED,
+        action__in=actions.giving_access(),
+        event__trigger__isnull=False,
+    )
+    return runs.select_related("event__product", "integration").order_by("-pk")[:MAX_UNDER_WAY]
+
+
+def _under_way(run: RuleRun) -> Said:
+    return say(
+        "{product}{order} of {day} gives {course} already: its action {goes_on}. There is no need "
+        "to give it by hand, which would wait for the same.",
+        day=format_day(run.event.received_at),
+        course=run.destination_name,
+        goes_on=going_on.goes_on(run),
+        **purchase_sentences.facts_of(run.event),
     )

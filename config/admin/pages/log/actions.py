@@ -79,7 +79,8 @@ class ActionAdmin(ReadOnly):
             return [(page_of(site), "", say("Edit the address"))]
         waits = run.status == Status.WAITING and not run.spec.passes_on
         if waits and site.enabled and site.connection == site.Connection.REFUSED:
-            return [(f"{page_of(site)}#id_secret", "", say("Edit the integration"))]
+            label = say("Edit the integration") if site.not_let_in else say("Enter the key")
+            return [(f"{page_of(site)}#id_secret", "", label)]
         return []
 
     def _correction(self, request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
