@@ -104,12 +104,16 @@ def _of(rules: Iterable[Rule], product: Product | None) -> QuerySet[EventLog]:
     for rule in rules:
         number = rule.product_id or (product.pk if product else None)
         asked[rule.marketplace_id, rule.trigger].add(number)
-    wanted = Q(pk__in=())
+    # Together for all triggers of the same products, whose events are then read once.
+    alike: dict[tuple[int, frozenset[int | None]], list[str]] = defaultdict(list)
     for (account, trigger), products in asked.items():
+        alike[account, frozenset(products)].append(trigger)
+    wanted = Q(pk__in=())
+    for (account, products), triggers in alike.items():
         if None in products:
-            wanted |= Q(account=account, trigger=trigger)
+            wanted |= Q(account=account, trigger__in=triggers)
         else:
-            wanted |= Q(account=account, what=trigger, product__in=products)
+            wanted |= Q(account=account, what__in=triggers, product__in=products)
     events = EventLog.objects.alias(account=ACCOUNT, what=WHAT)
     return events.filter(wanted, dealt_with_at=None).order_by("-received_at", "-pk")
 
