@@ -1,7 +1,7 @@
 """What a rule that is not saved yet would have done with the events of the last 90 days."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -17,7 +17,7 @@ from events.access.ledger import Change, Judgment, Sale
 from events.deciding import revocations
 from events.models import EventLog, Grant
 from integrations.models import Customer
-from integrations.sentences import Text, say, say_count
+from integrations.sentences import Said, Text, say, say_count
 from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -26,6 +26,22 @@ LATELY = timedelta(days=90)
 # At most this many events are looked at, the newest; a preview need not be complete.
 MAX_EVENTS = 400
 PEOPLE_NAMED = 10
+# The fields of a grant that `ledger` reads.
+_GRANT = (
+    "source",
+    "marketplace",
+    "product",
+    "order_id",
+    "subscription_id",
+    "customer",
+    "integration",
+    "target",
+    "course_ids",
+    "state",
+    "decided_at",
+    "because",
+    "opened_at",
+)
 
 
 class Effect(StrEnum):
@@ -53,7 +69,7 @@ WORDS: dict[Effect, Text] = {
 
 @dataclass(frozen=True, slots=True)
 class RulePreview:
-    """What a rule would have done. `people` are the customers by effect, newest event first.
+    """What a rule would have done. `people` are customer IDs by effect, newest event first.
 
     `events` is how many events were looked at; `more` says whether there are older ones.
     """
@@ -61,14 +77,16 @@ class RulePreview:
     rule: Rule
     events: int
     more: bool
-    people: dict[Effect, list[Customer]]
+    people: dict[Effect, list[int]]
 
     def sentences(self) -> list[str]:
         """Return one for each effect, with up to PEOPLE_NAMED names and how many more there are."""
         if not self.events:
             return [say("No event fits it.")]
+        named = {number for people in self.people.values() for number in people[:PEOPLE_NAMED]}
+        customers = Customer.objects.in_bulk(named)
         said: list[str] = [
-            say(WORDS[effect], people=listed([_name(each) for each in people], PEOPLE_NAMED))
+            say(WORDS[effect], people=_names(people, customers))
             for effect in Effect
             if (people := self.people.get(effect))
         ]
@@ -93,17 +111,15 @@ def preview(rule: Rule) -> RulePreview:
     grants = _Grants(_grants(rule, events) if rule.target else [])
     back = revocations.later_endings(events) if rule.spec.gives_access else {}
     effects = [
-        (event, Effect.TAKEN_BACK, event.customer)
-        if event.pk in back
-        else (event, *_effect(rule, event, grants))
+        (Effect.TAKEN_BACK, event.customer_id) if event.pk in back else _effect(rule, event, grants)
         for event in reversed(events)
     ]
-    people: dict[Effect, dict[int, Customer]] = defaultdict(dict)
-    for _event, effect, customer in reversed(effects):
+    people: dict[Effect, dict[int, None]] = defaultdict(dict)
+    for effect, customer in reversed(effects):
         if customer is not None:
-            people[effect].setdefault(customer.pk, customer)
+            people[effect][customer] = None
     return RulePreview(
-        rule, len(events), more, {effect: [*each.values()] for effect, each in people.items()}
+        rule, len(events), more, {effect: [*each] for effect, each in people.items()}
     )
 
 
@@ -119,8 +135,8 @@ def _events(rule: Rule) -> list[EventLog]:
         events = events.filter(trigger__in=triggers)
     else:
         events = events.filter(product=rule.product_id).of_triggers(*triggers)
-    newest = events.order_by("-received_at", "-pk").select_related("customer")
-    return list(newest.defer("verdicts", "custom_fields", "reason")[: MAX_EVENTS + 1])
+    newest = events.order_by("-received_at", "-pk").only("marketplace", *revocations.READ)
+    return list(newest[: MAX_EVENTS + 1])
 
 
 def _grants(rule: Rule, events: Sequence[EventLog]) -> list[Grant]:
@@ -132,7 +148,7 @@ def _grants(rule: Rule, events: Sequence[EventLog]) -> list[Grant]:
         | Q(subscription_id__in={event.subscription_id for event in events} - {""}),
         site=rule.integration_id,
     )
-    return list(rows.select_related("customer")) if events else []
+    return list(rows.only(*_GRANT)) if events else []
 
 
 class _Grants:
@@ -171,15 +187,15 @@ class _Grants:
         return [row for row in rows if row.product_id == event.product_id]
 
 
-def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[Effect, Customer | None]:
+def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[Effect, int | None]:
     """Return what the rule would have done for an event, and for whom. Updates `grants`."""
     if not rule.target:
-        return Effect.SENT, event.customer
+        return Effect.SENT, event.customer_id
     purchase = grants.of_purchase(event)
-    student = purchase[0].customer if purchase else event.customer
+    student = purchase[0].customer_id if purchase else event.customer_id
     if student is None:
         return Effect.NOTHING, None
-    own = grants.of_customer(student.pk)
+    own = grants.of_customer(student)
     had = ledger.holder(own, rule.integration_id, rule.target) is not None
     change = _change(rule, event)
     new = _row(rule, event, student)
@@ -214,18 +230,17 @@ def _change(rule: Rule, event: EventLog) -> Change:
         parts=frozenset([rule.target, *(f"course:{number}" for number in inside)]),
         trigger=str(event.trigger),
         at=event.received_at,
-        event=event,
     )
 
 
-def _row(rule: Rule, event: EventLog, student: Customer) -> Grant:
+def _row(rule: Rule, event: EventLog, student: int) -> Grant:
     """A grant of the event's purchase that is never saved."""
     return Grant(
         marketplace_id=event.marketplace_id,
         product_id=event.product_id,
         order_id=event.order_id,
         subscription_id=event.subscription_id,
-        customer=student,
+        customer_id=student,
         integration_id=rule.integration_id,
         target=rule.target,
         course_ids=rule.destination.course_ids if rule.destination else [],
@@ -233,5 +248,8 @@ def _row(rule: Rule, event: EventLog, student: Customer) -> Grant:
     )
 
 
-def _name(customer: Customer) -> str:
-    return customer.name or customer.readable_email
+def _names(people: Sequence[int], customers: Mapping[int, Customer]) -> Said:
+    """Return up to PEOPLE_NAMED names, and how many more people there are."""
+    first = [customers[number] for number in people[:PEOPLE_NAMED]]
+    names = [each.name or each.readable_email for each in first]
+    return listed([*names, *[""] * (len(people) - PEOPLE_NAMED)], PEOPLE_NAMED)

@@ -213,7 +213,7 @@ def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
     """Return the rules that would be made, those that exist, and those that belong to them."""
     rules = draft.rules()
     fresh, there = told_apart(rules)
-    before = backfill.preview(*there)
+    before = backfill.preview(*there).by_rule(there)
     companions = pairing.companions(rules)
     return {
         "fresh": [rule.in_words() for rule in fresh[:SPELLED_OUT]],
@@ -221,8 +221,8 @@ def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
         "number_fresh": len(fresh),
         "lately": [(rule.in_words(), preview(rule).sentences()) for rule in fresh[:PREVIEWED]],
         "there": [
-            (rule, part.customers, lacking(part))
-            for rule, part in ((rule, before.of(rule)) for rule in there[:SPELLED_OUT])
+            (rule, before[rule.pk].customers, lacking(before[rule.pk]))
+            for rule in there[:SPELLED_OUT]
         ],
         "gives_on_purchase": any(rule.gives_on_purchase for rule in there),
         "pairs": pairing.by_trigger(companions),
@@ -271,5 +271,5 @@ def _how_sold(draft: Draft) -> tuple[str, Text]:
         return "yes", say("A global rule is also for what is sold by subscription.")
     if draft.trigger.of_subscription:
         return "yes", say("This trigger is about subscriptions.")
-    once = len(subscriptions.paid_once(draft.products)) == len(draft.products)
-    return "no" if once else "yes", subscriptions.sentence(draft.products)
+    paid_once, told = subscriptions.how_sold(draft.products)
+    return "no" if paid_once else "yes", told
