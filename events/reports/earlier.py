@@ -109,11 +109,11 @@ def _of(rules: Iterable[Rule], product: Product | None) -> QuerySet[EventLog]:
     for (account, trigger), products in asked.items():
         alike[account, frozenset(products)].append(trigger)
     wanted = Q(pk__in=())
-    for (account, products), triggers in alike.items():
-        if None in products:
+    for (account, numbers), triggers in alike.items():
+        if None in numbers:
             wanted |= Q(account=account, trigger__in=triggers)
         else:
-            wanted |= Q(account=account, what__in=triggers, product__in=products)
+            wanted |= Q(account=account, what__in=triggers, product__in=numbers)
     events = EventLog.objects.alias(account=ACCOUNT, what=WHAT)
     return events.filter(wanted, dealt_with_at=None).order_by("-received_at", "-pk")
 
