@@ -36,8 +36,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Judged:
-    """A product, or an account's global rules (None), and whether it needs a person.
+    """A product, or an account's global rules, and whether it needs a person.
 
+    `number` is the product's ID and `name` its name; for global rules they are None and "".
     `holes` are the triggers on which a recommended rule is missing. `without_access` counts buyers
     who are owed access or paid lately and were given nothing, `paid_for_nothing` only the latter.
     `sales` within `promise.LATELY` are only looked up if it gives nothing. `left_over` holds the
@@ -45,7 +46,8 @@ class Judged:
     """
 
     marketplace: Marketplace
-    product: Product | None
+    number: int | None
+    name: str
     gives_nothing: bool
     is_passed_on: bool
     holes: tuple[Trigger, ...]
@@ -57,7 +59,7 @@ class Judged:
     @property
     def key(self) -> str:
         """Its name in a form."""
-        return f"all-{self.marketplace.pk}" if self.product is None else str(self.product.pk)
+        return f"all-{self.marketplace.pk}" if self.number is None else str(self.number)
 
     @property
     def gives_nothing_to_buyers(self) -> bool:
@@ -73,11 +75,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Coverage(Judged):
-    """A judged product with the rules about it.
+    """A judged product with the rules about it; without a product, those are global.
 
     `rules` are its own, on or off; `everywhere` are the global ones that run for it too.
     """
 
+    product: Product | None = None
     rules: tuple[Rule, ...] = ()
     everywhere: tuple[Rule, ...] = ()
 
@@ -155,73 +158,73 @@ def coverage() -> list[Coverage]:
 
 def judge_all() -> list[Judged]:
     """Return the same without the rules, which take the most time if there are thousands."""
-    products = list(Product.objects.filter(kind=Product.Kind.PRODUCT).defer("created_at"))
+    of_kind = Product.objects.filter(kind=Product.Kind.PRODUCT)
+    products = list(of_kind.values_list("pk", "name", "marketplace"))
     own, everywhere = facts.by_place()
     left, left_everywhere = leftovers.by_place((own, everywhere))
     nothing = _given_nothing()
     owed, nothing_given = _by_product(nothing | _owed()), _by_product(nothing)
     accounts = Marketplace.objects.in_bulk()
-
-    def judge(product: Product) -> Judged:
-        number, shared = product.pk, everywhere.get(product.marketplace_id, [])
-        known = own.get(number, []) + shared
-        account = accounts[product.marketplace_id]
-        row = _judge(account, product, known, owed[number], nothing_given[number])
-        return _with_left_over(row, left.get(number, ()))
-
     found = [
-        _with_left_over(_judge(accounts[number], None, rules), left_everywhere.get(number, ()))
+        _with_left_over(_judge(accounts[number], None, "", rules), left_everywhere.get(number, ()))
         for number, rules in everywhere.items()
         if number in left_everywhere or pairing.given(None, rules)
     ]
-    found += map(judge, products)
+    for number, name, account in products:
+        known = own.get(number, []) + everywhere.get(account, [])
+        without = owed.get(number, 0), nothing_given.get(number, 0)
+        row = _judge(accounts[account], number, name, known, *without)
+        found.append(_with_left_over(row, left.get(number, ())))
     sales = _sales([row for row in found if row.gives_nothing])
-    found = [replace(row, sales=sales[_number(row)]) if row.gives_nothing else row for row in found]
+    found = [replace(row, sales=sales[row.number]) if row.gives_nothing else row for row in found]
     return sorted(_for_what_is_sold(found, own, everywhere), key=_place)
 
 
 def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
     """Return these rows with the rules about them and their sales, by a handful of queries."""
-    sales = _sales(rows)
-    products = [row.product.pk for row in rows if row.product]
-    of_these = (
-        Q(product__in=products) if len(products) <= MAX_PRODUCTS else Q(product__isnull=False)
-    )
+    sales, numbers = _sales(rows), _products(rows)
+    few = len(numbers) <= MAX_PRODUCTS
+    products = Product.objects.in_bulk(numbers if few else None)
+    of_these = Q(product__in=numbers) if few else Q(product__isnull=False)
     shared = Q(product=None, marketplace__in={row.marketplace.pk for row in rows})
-    own: dict[int | None, list[Rule]] = defaultdict(list)
+    own: dict[int, list[Rule]] = defaultdict(list)
     everywhere: dict[int, list[Rule]] = defaultdict(list)
-    rules = Rule.objects.filter(of_these | shared).select_related("product", "destination")
+    rules = Rule.objects.filter(of_these | shared).select_related("destination")
     # Prefetched and not joined, because there are few accounts and integrations.
     for rule in rules.prefetch_related("marketplace", "integration").order_by("pk"):
         if rule.product_id is None:
             everywhere[rule.marketplace_id].append(rule)
-        else:
+        elif rule.product_id in products:
+            rule.product = products[rule.product_id]
             own[rule.product_id].append(rule)
 
     def filled(row: Judged) -> Coverage:
         of_account = tuple(everywhere[row.marketplace.pk])
         values = {field.name: getattr(row, field.name) for field in fields(Judged)}
-        values["sales"] = sales[_number(row)]
-        if row.product is None:
+        values["sales"] = sales[row.number]
+        if row.number is None:
             return Coverage(**values, rules=of_account)
-        return Coverage(**values, rules=tuple(own[row.product.pk]), everywhere=of_account)
+        values["product"] = products[row.number]
+        return Coverage(**values, rules=tuple(own[row.number]), everywhere=of_account)
 
-    return [filled(row) for row in rows]
+    # A product may have been deleted just now.
+    return [filled(row) for row in rows if row.number is None or row.number in products]
 
 
 def _judge(
     marketplace: Marketplace,
-    product: Product | None,
+    number: int | None,
+    name: str,
     known: Sequence[RuleFacts],
     owed: int = 0,
     nothing: int = 0,
 ) -> Judged:
     """Judge a product by the rules that may run for it, as if it were sold by subscription."""
-    holes = pairing.holes(product, known, subscription=True)
+    holes = pairing.holes_of(number, known, subscription=True)
     # Only a product that gives something can have holes.
     gives = bool(holes) or any(map(pairing.gives_now, known))
     passed_on = any(map(pairing.passes_on_now, known))
-    return Judged(marketplace, product, not gives, passed_on, tuple(holes), owed, nothing)
+    return Judged(marketplace, number, name, not gives, passed_on, tuple(holes), owed, nothing)
 
 
 def _with_left_over(row: Judged, left: Iterable[RuleFacts]) -> Judged:
@@ -236,35 +239,31 @@ def _for_what_is_sold(
 ) -> Iterator[Judged]:
     """Yield the rows judged by how they are sold; so far all were judged as subscriptions."""
     found = list(rows)
-    # How a product is sold is looked up only if it makes a difference.
-    unsure = [row.product for row in found if row.holes and row.product]
-    sold = subscriptions.sold_by_subscription(unsure)
-    any_sold = bool(sold) or subscriptions.any_sold()
+    unsure = [row for row in found if row.holes]  # for the others it makes no difference
+    sold = subscriptions.seen_with_subscription(_products(unsure))
+    any_sold = len(unsure) > len(_products(unsure)) and (bool(sold) or subscriptions.any_sold())
     for row in found:
-        number = row.product and row.product.pk
-        if not row.holes or (any_sold if number is None else number in sold):
-            yield row
-            continue
-        rules = [*own.get(number or 0, ()), *everywhere.get(row.marketplace.pk, ())]
-        holes = pairing.holes(row.product, rules, subscription=False)
-        yield replace(row, holes=tuple(holes))
+        if row.holes and not (any_sold if row.number is None else row.number in sold):
+            rules = [*own.get(row.number or 0, ()), *everywhere.get(row.marketplace.pk, ())]
+            holes = pairing.holes_of(row.number, rules, subscription=False)
+            row = replace(row, holes=tuple(holes))
+        yield row
 
 
 def _place(row: Judged) -> tuple[bool, bool, str, int]:
     """Return the sort key: what needs a person first, then global rules, then by name."""
-    product = row.product
-    if product is None:
+    if row.number is None:
         return not row.needs_a_person, False, row.marketplace.name, row.marketplace.pk
-    return not row.needs_a_person, True, sorted_as(product.name), product.pk
+    return not row.needs_a_person, True, sorted_as(row.name), row.number
 
 
 def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
     """Return {product ID: recent sales} for these rows."""
-    numbers = [row.product.pk for row in rows if row.product]
+    numbers = _products(rows)
     if not numbers:
         return Counter()
-    events = EventLog.objects.filter(received_at__gte=timezone.now() - promise.LATELY)
-    events = events.exclude(status=EventLog.Status.REPEAT)
+    lately = timezone.now() - promise.LATELY
+    events = EventLog.objects.filter(received_at__gte=lately).exclude(status=EventLog.Status.REPEAT)
     if len(numbers) <= MAX_PRODUCTS:
         events = events.filter(product__in=numbers).of_triggers(Trigger.PRODUCT_PURCHASED)
     else:
@@ -274,8 +273,9 @@ def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
     return found
 
 
-def _number(row: Judged) -> int | None:
-    return row.product.pk if row.product else None
+def _products(rows: Iterable[Judged]) -> list[int]:
+    """Return the product IDs of these rows."""
+    return [row.number for row in rows if row.number is not None]
 
 
 def _owed() -> set[tuple[int | None, int | None]]:

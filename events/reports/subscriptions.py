@@ -1,6 +1,6 @@
 """Which products are sold by subscription, as far as their events show."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -18,7 +18,11 @@ PRODUCTS_NAMED = 5
 
 def sold_by_subscription(products: Iterable[Product]) -> set[int]:
     """Return the IDs of the products that were seen with a subscription lately."""
-    numbers = [product.pk for product in products]
+    return seen_with_subscription([product.pk for product in products])
+
+
+def seen_with_subscription(numbers: Collection[int]) -> set[int]:
+    """Return the same for product IDs."""
     if not numbers:
         return set()
     newest = EventLog.objects.filter(product=OuterRef(OuterRef("pk"))).order_by("-received_at")

@@ -239,7 +239,7 @@ def test_only_the_events_of_a_rules_products_are_looked_at_for_it(old_shop: Worl
     rule = Rule.objects.earliest("pk")
     rule.scope = Scope.PRODUCT
     rule.product = Product.objects.named(rule.marketplace_id, "product", "77", "Ink")
-    rows = [row for row in coverage.judge_all() if row.product == rule.product]
+    rows = [row for row in coverage.judge_all() if row.number == rule.product_id]
     with explained() as plans:
         assert rule_preview.preview(rule).events == 0
         assert not earlier.events([rule], None, 10)
