@@ -16,7 +16,7 @@ from events.access import ledger
 from events.access.ledger import Change, Judgment, Sale
 from events.deciding import revocations
 from events.models import EventLog, Grant
-from integrations.models import Customer
+from integrations.models import Customer, Destination
 from integrations.sentences import Said, Text, say, say_count
 from rules.listing import listed
 from rules.models import Rule
@@ -140,10 +140,16 @@ def _events(rule: Rule) -> list[EventLog]:
 
 
 def _grants(rule: Rule, events: Sequence[EventLog]) -> list[Grant]:
-    """Return the grants on the rule's site of the events' purchases and of their customers."""
+    """Return the grants on the rule's site of the events' purchases and of their customers.
+
+    What a customer has of other courses counts only if the event does not name its purchase.
+    """
+    unnamed = [event for event in events if not Sale.of(event).is_named]
+    of_course = Q(target__in=_parts(rule)) | Q(target__startswith=f"{Destination.Kind.BUNDLE}:")
     # By an expression: SQLite would read all grants of the site rather than look up each of these.
     rows = Grant.objects.alias(site=Coalesce("integration", 0)).filter(
-        Q(customer__in={event.customer_id for event in events} - {None})
+        Q(of_course, customer__in={event.customer_id for event in events} - {None})
+        | Q(customer__in={event.customer_id for event in unnamed} - {None})
         | Q(order_id__in={event.order_id for event in events} - {""})
         | Q(subscription_id__in={event.subscription_id for event in events} - {""}),
         site=rule.integration_id,
@@ -223,14 +229,18 @@ def _ends(change: Change, rows: Iterable[Grant], mark: Grant) -> bool:
 
 
 def _change(rule: Rule, event: EventLog) -> Change:
-    inside = rule.destination.course_ids if rule.destination else []
     return Change(
         integration=rule.integration_id,
         target=rule.target,
-        parts=frozenset([rule.target, *(f"course:{number}" for number in inside)]),
+        parts=_parts(rule),
         trigger=str(event.trigger),
         at=event.received_at,
     )
+
+
+def _parts(rule: Rule) -> frozenset[str]:
+    inside = rule.destination.course_ids if rule.destination else []
+    return frozenset([rule.target, *(f"course:{number}" for number in inside)])
 
 
 def _row(rule: Rule, event: EventLog, student: int) -> Grant:
@@ -250,6 +260,6 @@ def _row(rule: Rule, event: EventLog, student: int) -> Grant:
 
 def _names(people: Sequence[int], customers: Mapping[int, Customer]) -> Said:
     """Return up to PEOPLE_NAMED names, and how many more people there are."""
-    first = [customers[number] for number in people[:PEOPLE_NAMED]]
+    first = [customers[number] for number in people[:PEOPLE_NAMED] if number in customers]
     names = [each.name or each.readable_email for each in first]
-    return listed([*names, *[""] * (len(people) - PEOPLE_NAMED)], PEOPLE_NAMED)
+    return listed([*names, *[""] * (len(people) - len(names))], len(names))

@@ -187,12 +187,12 @@ def _there(draft: Draft, shown: list[Destination]) -> dict[int, str]:
         integration=draft.integration,
         action=draft.action.key,
         trigger=draft.trigger,
-        destination__in=shown,
+        destination__in=[each.pk for each in shown],
     )
     if draft.everywhere:
         same = same.filter(marketplace=draft.marketplace, product=None)
     else:
-        same = same.filter(product__in=draft.products)
+        same = same.filter(product__in=[each.pk for each in draft.products])
     if draft.rule is not None:
         same = same.exclude(pk=draft.rule.pk)
     counted = Counter(same.values_list("destination", flat=True))
