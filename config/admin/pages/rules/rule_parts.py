@@ -14,7 +14,7 @@ from config.admin.pages.rules.rule_draft import DELAY_DAYS, Draft
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.params import word
 from events.reports import backfill, subscriptions
-from events.reports.rule_preview import preview
+from events.reports.rule_preview import previews
 from integrations.app_registry import APPS
 from integrations.models import Destination, Marketplace, Product
 from integrations.ordering import by_name
@@ -219,7 +219,9 @@ def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
         "fresh": [rule.in_words() for rule in fresh[:SPELLED_OUT]],
         "more_fresh": len(fresh) - SPELLED_OUT,
         "number_fresh": len(fresh),
-        "lately": [(rule.in_words(), preview(rule).sentences()) for rule in fresh[:PREVIEWED]],
+        "lately": [
+            (each.rule.in_words(), each.sentences()) for each in previews(fresh[:PREVIEWED])
+        ],
         "there": [
             (rule, before[rule.pk].customers, lacking(before[rule.pk]))
             for rule in there[:SPELLED_OUT]
