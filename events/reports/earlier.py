@@ -36,17 +36,19 @@ def events(rules: Collection[Rule], product: Product | None, most: int) -> list[
     Those that gave nothing come first, except those that a person undid, which come last.
     """
     nothing = gave_nothing(rules, product)
-    found: list[EventLog] = []
+    found: list[int] = []
     for rows in (
         nothing.filter(undone_at=None),
         not_run(rules, product),
         nothing.filter(undone_at__isnull=False),
     ):
-        # The bodies may be large, and are not needed here.
-        known = rows.select_related("customer", "product", "delivery")
-        known = known.defer("delivery__sealed_body", "delivery__query")
-        found += known[: most - len(found)] if len(found) < most else ()
-    return found
+        if len(found) < most:
+            found += rows.values_list("pk", flat=True)[: most - len(found)]
+    # The bodies may be large, and are not needed here.
+    known = EventLog.objects.select_related("customer", "product", "delivery")
+    known = known.defer("delivery__sealed_body", "delivery__query")
+    loaded = known.in_bulk(found) if found else {}
+    return [loaded[pk] for pk in found if pk in loaded]
 
 
 def gave_nothing(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[EventLog]:
