@@ -41,8 +41,8 @@ class Judged:
     `number` is the product's ID and `name` its name; for global rules they are None and "".
     `holes` are the triggers on which a recommended rule is missing. `without_access` counts buyers
     who are owed access or paid lately and were given nothing, `paid_for_nothing` only the latter.
-    `sales` within `promise.LATELY` are only looked up if it gives nothing. `left_over` holds the
-    IDs of its rules about what is not given any more.
+    `is_passed_on` and `sales`, those within `promise.LATELY`, are only looked up if it gives
+    nothing. `left_over` holds the IDs of its rules about what is not given any more.
     """
 
     marketplace: Marketplace
@@ -223,13 +223,12 @@ def _judge(
     holes = pairing.holes_of(number, known, subscription=True)
     # Only a product that gives something can have holes.
     gives = bool(holes) or any(map(pairing.gives_now, known))
-    passed_on = any(map(pairing.passes_on_now, known))
+    passed_on = not gives and any(map(pairing.passes_on_now, known))
     return Judged(marketplace, number, name, not gives, passed_on, tuple(holes), owed, nothing)
 
 
-def _with_left_over(row: Judged, left: Iterable[RuleFacts]) -> Judged:
-    numbers = frozenset(rule.pk for rule in left)
-    return replace(row, left_over=numbers) if numbers else row
+def _with_left_over(row: Judged, left: Sequence[RuleFacts]) -> Judged:
+    return replace(row, left_over=frozenset(rule.pk for rule in left)) if left else row
 
 
 def _for_what_is_sold(
