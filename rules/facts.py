@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.db.models import ExpressionWrapper, F, Field, Q
 
@@ -14,6 +14,7 @@ from rules.actions import ActionSpec
 from rules.models import Rule
 from rules.triggers import Trigger
 
+Verdict = TypeVar("Verdict")
 # Returns values as the database has them. A BooleanField would convert each one, which takes as
 # long as the query.
 AS_STORED: "Field[Any, Any]" = Field()
@@ -59,15 +60,19 @@ class Places:
         own = self.own[product]
         return own + self.everywhere.get(own[0].marketplace_id, [])
 
-    def products(self, judge: Callable[[list[RuleFacts]], object]) -> list[int]:
-        """Return the IDs of the products for which `judge` is true of what `concerning` returns.
+    def judged(self, judge: Callable[[list[RuleFacts]], Verdict]) -> dict[int, Verdict]:
+        """Return {product ID: what `judge` says of what `concerning` returns}.
 
         Most of a thousand products have rules alike, and `judge` is asked once for all of those. So
         it must not depend on which product or course a rule names, only on which name the same.
         """
-        alike = (group for group in self._alike if judge(self.concerning(group[0])))
-        found = set(chain.from_iterable(alike))
-        return [number for number in self.own if number in found]
+        verdicts = ((group, judge(self.concerning(group[0]))) for group in self._alike)
+        return {number: verdict for group, verdict in verdicts for number in group}
+
+    def products(self, judge: Callable[[list[RuleFacts]], object]) -> list[int]:
+        """Return the IDs of the products for which `judge`, which is as in `judged`, is true."""
+        found = self.judged(judge)
+        return [number for number in self.own if found[number]]
 
     @cached_property
     def _alike(self) -> list[list[int]]:

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
@@ -25,6 +26,8 @@ _turns: dict[str, threading.Lock] = {}
 os.register_at_fork(after_in_child=_turns.clear)
 
 
+# The last few are remembered: sorting rules by product asks for each name several times in a row.
+@lru_cache(maxsize=16)
 def _sorted_as(text: str | None) -> str | None:
     """The SQL function of integrations.ordering."""
     return None if text is None else sorted_as(text)

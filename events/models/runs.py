@@ -242,6 +242,12 @@ class RuleRun(models.Model):
             models.Index(fields=["integration", "-received_at", "-id"], name="run_of_site"),
             models.Index(fields=["rule", "-received_at"], name="run_of_rule"),
             models.Index(fields=["rule", "-started_at"], condition=_BEGAN, name="run_began"),
+            # Without those that passed something on, which may be most actions of deleted rules.
+            models.Index(
+                fields=["rule", "-received_at", "-id"],
+                condition=Q(rule=None, grant__isnull=False),
+                name="run_of_deleted_rule",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import rerun
 from events.models import EventLog, Grant, RuleRun
+from events.models.event_log import ACCOUNT
 from events.reports import earlier, nothing_to_end, standing
 from integrations.models import Product
 from integrations.sentences import Said, format_day, format_time, joined, say
@@ -96,10 +97,14 @@ class Preview:
         """Return for how many customers this rule would run."""
         return len(_customers(each.event for each in self.run if rule in each.rules))
 
-    def of(self, rule: Rule) -> "Preview":
-        """Return the part of it that is about this rule."""
-        mine = [replace(row, rules=[rule]) for row in self.run if rule in row.rules]
-        return Preview(mine, [], [], self.more)
+    def by_rule(self, rules: Iterable[Rule]) -> dict[int, "Preview"]:
+        """Return the part of it that is about each of these rules, by rule ID."""
+        parts: dict[int, list[BackfillCandidate]] = {rule.pk: [] for rule in rules}
+        for row in self.run:
+            for rule in row.rules:
+                if rule.pk in parts:
+                    parts[rule.pk].append(replace(row, rules=[rule]))
+        return {pk: Preview(rows, [], [], self.more) for pk, rows in parts.items()}
 
 
 def preview(*rules: Rule, product: Product | None = None) -> Preview:
@@ -110,6 +115,8 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     nothing, then those that gave something, and last those that a person undid. Takes a handful of
     queries, however many rules there are.
     """
+    if not rules:
+        return Preview([], [], [], more=False)
     events = earlier.events(rules, product, MAX_EVENTS + 1)
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
     fitting = rules_now(events)
@@ -190,12 +197,16 @@ def rules_now(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
     Rules that pass on are left out if they have passed on the delivery already, or if the event is
     one by hand.
     """
-    rules = Rule.objects.filter(
-        Q(product=None) | Q(product__in={event.product_id for event in events}),
-        enabled=True,
-        trigger__in={event.trigger for event in events},
-        marketplace__in={event.marketplace_id for event in events},
-    ).select_related("product", "integration", "destination")
+    rules = (
+        Rule.objects.alias(account=ACCOUNT)
+        .filter(
+            Q(product=None) | Q(product__in={event.product_id for event in events}),
+            enabled=True,
+            trigger__in={event.trigger for event in events},
+            account__in={event.marketplace_id for event in events},
+        )
+        .select_related("product", "integration", "destination")
+    )
     by_place: dict[tuple[int | None, str | None, int | None], list[Rule]] = defaultdict(list)
     for rule in rules.order_by("pk") if events else ():
         by_place[rule.marketplace_id, rule.trigger, rule.product_id].append(rule)

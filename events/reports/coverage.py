@@ -1,7 +1,7 @@
 """Coverage: what each product gives, what ends that and gives it back, and what is missing."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
@@ -36,16 +36,18 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Judged:
-    """A product, or an account's global rules (None), and whether it needs a person.
+    """A product, or an account's global rules, and whether it needs a person.
 
+    `number` is the product's ID and `name` its name; for global rules they are None and "".
     `holes` are the triggers on which a recommended rule is missing. `without_access` counts buyers
     who are owed access or paid lately and were given nothing, `paid_for_nothing` only the latter.
-    `sales` within `promise.LATELY` are only looked up if it gives nothing. `left_over` holds the
-    IDs of its rules about what is not given any more.
+    `is_passed_on` and `sales`, those within `promise.LATELY`, are only looked up if it gives
+    nothing. `left_over` holds the IDs of its rules about what is not given any more.
     """
 
     marketplace: Marketplace
-    product: Product | None
+    number: int | None
+    name: str
     gives_nothing: bool
     is_passed_on: bool
     holes: tuple[Trigger, ...]
@@ -57,7 +59,7 @@ class Judged:
     @property
     def key(self) -> str:
         """Its name in a form."""
-        return f"all-{self.marketplace.pk}" if self.product is None else str(self.product.pk)
+        return f"all-{self.marketplace.pk}" if self.number is None else str(self.number)
 
     @property
     def gives_nothing_to_buyers(self) -> bool:
@@ -73,11 +75,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Coverage(Judged):
-    """A judged product with the rules about it.
+    """A judged product with the rules about it; without a product, those are global.
 
     `rules` are its own, on or off; `everywhere` are the global ones that run for it too.
     """
 
+    product: Product | None = None
     rules: tuple[Rule, ...] = ()
     everywhere: tuple[Rule, ...] = ()
 
@@ -155,117 +158,112 @@ def coverage() -> list[Coverage]:
 
 def judge_all() -> list[Judged]:
     """Return the same without the rules, which take the most time if there are thousands."""
-    products = list(Product.objects.filter(kind=Product.Kind.PRODUCT).defer("created_at"))
+    of_kind = Product.objects.filter(kind=Product.Kind.PRODUCT)
+    products = list(of_kind.values_list("pk", "name", "marketplace"))
     places = facts.by_place()
-    own, everywhere = places.own, places.everywhere
+    everywhere = places.everywhere
     left = leftovers.by_place(places)
     nothing = _given_nothing()
     owed, nothing_given = _by_product(nothing | _owed()), _by_product(nothing)
     accounts = Marketplace.objects.in_bulk()
-
-    def judge(product: Product) -> Judged:
-        number, shared = product.pk, everywhere.get(product.marketplace_id, [])
-        known = own.get(number, []) + shared
-        account = accounts[product.marketplace_id]
-        row = _judge(account, product, known, owed[number], nothing_given[number])
-        return _with_left_over(row, left.own.get(number, ()))
-
-    found = [
-        _with_left_over(_judge(accounts[number], None, rules), left.everywhere.get(number, ()))
-        for number, rules in everywhere.items()
-        if number in left.everywhere or pairing.given(None, rules)
-    ]
-    found += map(judge, products)
+    found = []
+    for account, rules in everywhere.items():
+        if account in left.everywhere or pairing.given(None, rules):
+            holes = pairing.holes(None, rules, subscription=True)
+            row = Judged(accounts[account], None, "", *_judge(rules, holes))
+            found.append(_with_left_over(row, left.everywhere.get(account, ())))
+    judged = places.judged(_judge_subscription)
+    without_own = {account: _judge(everywhere.get(account, ())) for account in accounts}
+    for number, name, account in products:
+        what = judged.get(number) or without_own[account]
+        without = owed.get(number, 0), nothing_given.get(number, 0)
+        row = Judged(accounts[account], number, name, *what, *without)
+        found.append(_with_left_over(row, left.own.get(number, ())))
     sales = _sales([row for row in found if row.gives_nothing])
-    found = [replace(row, sales=sales[_number(row)]) if row.gives_nothing else row for row in found]
-    return sorted(_for_what_is_sold(found, own, everywhere), key=_place)
+    found = [replace(row, sales=sales[row.number]) if row.gives_nothing else row for row in found]
+    return sorted(_for_what_is_sold(found, places), key=_place)
 
 
 def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
     """Return these rows with the rules about them and their sales, by a handful of queries."""
-    sales = _sales(rows)
-    products = [row.product.pk for row in rows if row.product]
-    of_these = (
-        Q(product__in=products) if len(products) <= MAX_PRODUCTS else Q(product__isnull=False)
-    )
+    sales, numbers = _sales(rows), _products(rows)
+    few = len(numbers) <= MAX_PRODUCTS
+    products = Product.objects.in_bulk(numbers if few else None)
+    of_these = Q(product__in=numbers) if few else Q(product__isnull=False)
     shared = Q(product=None, marketplace__in={row.marketplace.pk for row in rows})
-    own: dict[int | None, list[Rule]] = defaultdict(list)
+    own: dict[int, list[Rule]] = defaultdict(list)
     everywhere: dict[int, list[Rule]] = defaultdict(list)
-    rules = Rule.objects.filter(of_these | shared).select_related("product", "destination")
+    rules = Rule.objects.filter(of_these | shared).select_related("destination")
     # Prefetched and not joined, because there are few accounts and integrations.
     for rule in rules.prefetch_related("marketplace", "integration").order_by("pk"):
         if rule.product_id is None:
             everywhere[rule.marketplace_id].append(rule)
-        else:
+        elif rule.product_id in products:
+            rule.product = products[rule.product_id]
             own[rule.product_id].append(rule)
 
     def filled(row: Judged) -> Coverage:
         of_account = tuple(everywhere[row.marketplace.pk])
         values = {field.name: getattr(row, field.name) for field in fields(Judged)}
-        values["sales"] = sales[_number(row)]
-        if row.product is None:
+        values["sales"] = sales[row.number]
+        if row.number is None:
             return Coverage(**values, rules=of_account)
-        return Coverage(**values, rules=tuple(own[row.product.pk]), everywhere=of_account)
+        values["product"] = products[row.number]
+        return Coverage(**values, rules=tuple(own[row.number]), everywhere=of_account)
 
-    return [filled(row) for row in rows]
+    # A product may have been deleted just now.
+    return [filled(row) for row in rows if row.number is None or row.number in products]
 
 
 def _judge(
-    marketplace: Marketplace,
-    product: Product | None,
-    known: Sequence[RuleFacts],
-    owed: int = 0,
-    nothing: int = 0,
-) -> Judged:
+    rules: Sequence[RuleFacts], holes: Sequence[Trigger] = ()
+) -> tuple[bool, bool, tuple[Trigger, ...]]:
+    """Return whether these rules give a buyer nothing, whether they pass that on, and the holes."""
+    # Only what gives something can have holes.
+    gives = bool(holes) or any(map(pairing.gives_now, rules))
+    return not gives, not gives and any(map(pairing.passes_on_now, rules)), tuple(holes)
+
+
+def _judge_subscription(rules: Sequence[RuleFacts]) -> tuple[bool, bool, tuple[Trigger, ...]]:
     """Judge a product by the rules that may run for it, as if it were sold by subscription."""
-    holes = pairing.holes(product, known, subscription=True)
-    # Only a product that gives something can have holes.
-    gives = bool(holes) or any(map(pairing.gives_now, known))
-    passed_on = any(map(pairing.passes_on_now, known))
-    return Judged(marketplace, product, not gives, passed_on, tuple(holes), owed, nothing)
+    return _judge(rules, pairing.holes_in(rules, subscription=True))
 
 
-def _with_left_over(row: Judged, left: Iterable[RuleFacts]) -> Judged:
-    numbers = frozenset(rule.pk for rule in left)
-    return replace(row, left_over=numbers) if numbers else row
+def _with_left_over(row: Judged, left: Sequence[RuleFacts]) -> Judged:
+    return replace(row, left_over=frozenset(rule.pk for rule in left)) if left else row
 
 
-def _for_what_is_sold(
-    rows: Iterable[Judged],
-    own: Mapping[int, Sequence[RuleFacts]],
-    everywhere: Mapping[int, Sequence[RuleFacts]],
-) -> Iterator[Judged]:
+def _for_what_is_sold(rows: Iterable[Judged], places: facts.Places) -> Iterator[Judged]:
     """Yield the rows judged by how they are sold; so far all were judged as subscriptions."""
     found = list(rows)
-    # How a product is sold is looked up only if it makes a difference.
-    unsure = [row.product for row in found if row.holes and row.product]
-    sold = subscriptions.sold_by_subscription(unsure)
-    any_sold = bool(sold) or subscriptions.any_sold()
+    unsure = [row for row in found if row.holes]  # for the others it makes no difference
+    sold = subscriptions.seen_with_subscription(_products(unsure))
+    any_sold = len(unsure) > len(_products(unsure)) and (bool(sold) or subscriptions.any_sold())
     for row in found:
-        number = row.product and row.product.pk
-        if not row.holes or (any_sold if number is None else number in sold):
+        if not row.holes or (any_sold if row.number is None else row.number in sold):
             yield row
-            continue
-        rules = [*own.get(number or 0, ()), *everywhere.get(row.marketplace.pk, ())]
-        holes = pairing.holes(row.product, rules, subscription=False)
-        yield replace(row, holes=tuple(holes))
+        elif row.number is None:
+            rules = places.everywhere[row.marketplace.pk]
+            yield replace(row, holes=tuple(pairing.holes(None, rules, subscription=False)))
+        else:
+            rules = places.concerning(row.number)
+            yield replace(row, holes=tuple(pairing.holes_in(rules, subscription=False)))
 
 
 def _place(row: Judged) -> tuple[bool, bool, str, int]:
     """Return the sort key: what needs a person first, then global rules, then by name."""
-    product = row.product
-    if product is None:
+    if row.number is None:
         return not row.needs_a_person, False, row.marketplace.name, row.marketplace.pk
-    return not row.needs_a_person, True, sorted_as(product.name), product.pk
+    return not row.needs_a_person, True, sorted_as(row.name), row.number
 
 
 def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
     """Return {product ID: recent sales} for these rows."""
-    numbers = [row.product.pk for row in rows if row.product]
+    numbers = _products(rows)
     if not numbers:
         return Counter()
-    events = EventLog.objects.filter(received_at__gte=timezone.now() - promise.LATELY)
-    events = events.exclude(status=EventLog.Status.REPEAT)
+    lately = timezone.now() - promise.LATELY
+    events = EventLog.objects.filter(received_at__gte=lately).exclude(status=EventLog.Status.REPEAT)
     if len(numbers) <= MAX_PRODUCTS:
         events = events.filter(product__in=numbers).of_triggers(Trigger.PRODUCT_PURCHASED)
     else:
@@ -275,8 +273,9 @@ def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
     return found
 
 
-def _number(row: Judged) -> int | None:
-    return row.product.pk if row.product else None
+def _products(rows: Iterable[Judged]) -> list[int]:
+    """Return the product IDs of these rows."""
+    return [row.number for row in rows if row.number is not None]
 
 
 def _owed() -> set[tuple[int | None, int | None]]:

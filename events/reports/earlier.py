@@ -36,17 +36,19 @@ def events(rules: Collection[Rule], product: Product | None, most: int) -> list[
     Those that gave nothing come first, except those that a person undid, which come last.
     """
     nothing = gave_nothing(rules, product)
-    found: list[EventLog] = []
+    found: list[int] = []
     for rows in (
         nothing.filter(undone_at=None),
         not_run(rules, product),
         nothing.filter(undone_at__isnull=False),
     ):
-        # The bodies may be large, and are not needed here.
-        known = rows.select_related("customer", "product", "delivery")
-        known = known.defer("delivery__sealed_body", "delivery__query")
-        found += known[: most - len(found)] if len(found) < most else ()
-    return found
+        if len(found) < most:
+            found += rows.values_list("pk", flat=True)[: most - len(found)]
+    # The bodies may be large, and are not needed here.
+    known = EventLog.objects.select_related("customer", "product", "delivery")
+    known = known.defer("delivery__sealed_body", "delivery__query")
+    loaded = known.in_bulk(found) if found else {}
+    return [loaded[pk] for pk in found if pk in loaded]
 
 
 def gave_nothing(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[EventLog]:
@@ -104,12 +106,16 @@ def _of(rules: Iterable[Rule], product: Product | None) -> QuerySet[EventLog]:
     for rule in rules:
         number = rule.product_id or (product.pk if product else None)
         asked[rule.marketplace_id, rule.trigger].add(number)
-    wanted = Q(pk__in=())
+    # Together for all triggers of the same products, whose events are then read once.
+    alike: dict[tuple[int, frozenset[int | None]], list[str]] = defaultdict(list)
     for (account, trigger), products in asked.items():
-        if None in products:
-            wanted |= Q(account=account, trigger=trigger)
+        alike[account, frozenset(products)].append(trigger)
+    wanted = Q(pk__in=())
+    for (account, numbers), triggers in alike.items():
+        if None in numbers:
+            wanted |= Q(account=account, trigger__in=triggers)
         else:
-            wanted |= Q(account=account, what=trigger, product__in=products)
+            wanted |= Q(account=account, what__in=triggers, product__in=numbers)
     events = EventLog.objects.alias(account=ACCOUNT, what=WHAT)
     return events.filter(wanted, dealt_with_at=None).order_by("-received_at", "-pk")
 

@@ -112,7 +112,7 @@ def left_behind(number: int) -> LeftBehind:
 def by_deleted_rules(products: Collection[int]) -> LeftBehind:
     """Return the purchases of these products that are left behind by deleted rules."""
     of_products = runs_with_open_access().filter(
-        ~given_by_a_rule_now(), rule=None, event__product__in=products
+        ~given_by_a_rule_now(), rule=None, grant__isnull=False, event__product__in=products
     )
     of_products = of_products.filter(grant__kept_at=None)
     return of_runs(None, list(of_products.order_by("-received_at", "-pk")[: MAX_RUNS + 1]))
@@ -142,6 +142,8 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
 
     `gave` must be sorted, newest first. Access that a person lets the buyer keep is left out.
     """
+    if not gave:
+        return LeftBehind(rule, [])
     more, gave = len(gave) > MAX_RUNS, gave[:MAX_RUNS]
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
     every = list(giving_runs().filter(grant__in=grants).select_related("event"))

@@ -1,6 +1,6 @@
 """Which products are sold by subscription, as far as their events show."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -18,7 +18,11 @@ PRODUCTS_NAMED = 5
 
 def sold_by_subscription(products: Iterable[Product]) -> set[int]:
     """Return the IDs of the products that were seen with a subscription lately."""
-    numbers = [product.pk for product in products]
+    return seen_with_subscription([product.pk for product in products])
+
+
+def seen_with_subscription(numbers: Collection[int]) -> set[int]:
+    """Return the same for product IDs."""
     if not numbers:
         return set()
     newest = EventLog.objects.filter(product=OuterRef(OuterRef("pk"))).order_by("-received_at")
@@ -32,26 +36,35 @@ def sold_by_subscription(products: Iterable[Product]) -> set[int]:
 def paid_once(products: Iterable[Product]) -> set[int]:
     """Return the IDs of the products that were bought, and not seen with a subscription lately."""
     products = list(products)
-    bought = EventLog.objects.filter(product=OuterRef("pk"), trigger=Trigger.PRODUCT_PURCHASED)
-    rows = Product.objects.filter(pk__in=[product.pk for product in products])
-    were_bought = {pk for pk, is_bought in rows.values_list("pk", Exists(bought)) if is_bought}
-    return were_bought - sold_by_subscription(products)
+    return _bought(products) - sold_by_subscription(products)
 
 
-def sentence(products: Iterable[Product]) -> Said:
-    """Say how these products are sold, and how Admit knows it."""
+def how_sold(products: Iterable[Product]) -> tuple[bool, Said]:
+    """Return whether all these products are paid once, and a sentence that says how each is sold.
+
+    The sentence also says how Admit knows it.
+    """
     products = list(products)
-    sold, once = sold_by_subscription(products), paid_once(products)
+    sold = sold_by_subscription(products)
+    once = _bought(products) - sold
     found = [
         ([each for each in products if each.pk in sold], _sold),
         ([each for each in products if each.pk in once], _once),
         ([each for each in products if each.pk not in sold | once], _unknown),
     ]
-    return joined(
+    said = joined(
         sentence(listed([each.name for each in some], PRODUCTS_NAMED))
         for some, sentence in found
         if some
     )
+    return len(once) == len(products), said
+
+
+def _bought(products: Iterable[Product]) -> set[int]:
+    """Return the IDs of the products that were bought."""
+    bought = EventLog.objects.filter(product=OuterRef("pk"), trigger=Trigger.PRODUCT_PURCHASED)
+    rows = Product.objects.filter(pk__in=[product.pk for product in products])
+    return {pk for pk, is_bought in rows.values_list("pk", Exists(bought)) if is_bought}
 
 
 def any_sold() -> bool:

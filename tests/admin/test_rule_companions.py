@@ -383,7 +383,7 @@ def test_sales_of_deleted_products_are_not_those_of_every_product(
     Product.objects.all().delete()
     factories.ProductFactory.create(marketplace=wrong_everywhere.marketplace)
     everywhere, _ = reports.judge_all()
-    assert everywhere.product is None
+    assert everywhere.number is None
     assert everywhere.left_over
     assert not everywhere.gives_nothing_to_buyers
     assert [row.sales for row in reports.coverage()] == [0, 0]

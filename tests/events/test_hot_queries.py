@@ -24,6 +24,7 @@ from events.reports import (
     coverage,
     customer_search,
     earlier,
+    left_behind,
     left_behind_summary,
     refunded,
     rule_preview,
@@ -239,14 +240,34 @@ def test_only_the_events_of_a_rules_products_are_looked_at_for_it(old_shop: Worl
     rule = Rule.objects.earliest("pk")
     rule.scope = Scope.PRODUCT
     rule.product = Product.objects.named(rule.marketplace_id, "product", "77", "Ink")
-    rows = [row for row in coverage.judge_all() if row.product == rule.product]
+    rows = [row for row in coverage.judge_all() if row.number == rule.product_id]
     with explained() as plans:
-        assert rule_preview.preview(rule).events == 0
+        assert rule_preview.previews([rule])[0].events == 0
         assert not earlier.events([rule], None, 10)
         assert coverage.with_rules(rows)
     asked = [plan for sql, plan in plans.asked.items() if '"events_eventlog"."product_id"' in sql]
     assert len(asked) == 5
     assert [plan for plan in asked if "event_of_product" not in plan] == []
+
+
+def test_the_events_of_a_product_are_read_once_for_all_triggers_of_its_rules(old_shop: World):
+    rule = Rule.objects.earliest("pk")
+    ink = Product.objects.named(rule.marketplace_id, "product", "77", "Ink")
+    triggers = "product_purchased", "product_refunded", "subscription_canceled"
+    rules = [Rule(marketplace=rule.marketplace, product=ink, trigger=each) for each in triggers]
+    with explained() as plans:
+        assert not earlier.gave_nothing(rules).exists()
+    (plan,) = plans.asked.values()
+    assert plan.count("event_of_product") == 1
+
+
+def test_what_deleted_rules_passed_on_is_not_looked_at_for_what_they_gave(old_shop: World):
+    product = Product.objects.earliest("pk")
+    RuleRun.objects.update(rule=None, grant=None)
+    with explained() as plans:
+        assert left_behind.by_deleted_rules([product.pk]).rows == []
+    (plan,) = plans.asked.values()
+    assert "run_of_deleted_rule" in plan
 
 
 def test_who_has_what_no_rule_gives_any_more_is_found_by_an_index(old_shop: World):

@@ -99,7 +99,7 @@ class Buttons(admin.ModelAdmin):
         in_row = (button for button in self.buttons if button.in_row)
         shown, ways = self._shown(request, thing, in_row), self.row_links(request, thing)
         # Most rows of a log have neither, and computing the name takes longer than all the rest.
-        name = brief(thing) if shown or ways else ""
+        name = brief(row_name(thing)) if shown or ways else ""
         presses = format_html_join(
             " ",
             '<button type="submit" class="button small {}" formaction="{}" formnovalidate>{}'
@@ -156,6 +156,14 @@ class Buttons(admin.ModelAdmin):
             for button in buttons
             if allowed(request, button.permission) and button.fits(thing)
         ]
+
+
+def row_name(row: Any) -> str:
+    """Return the name of a list's row, made once: a rule's takes as long as the rest of its row."""
+    if not hasattr(row, "row_name"):
+        row.row_name = str(row)
+    name: str = row.row_name
+    return name
 
 
 def _menu(where: str, thing: Model, style: str, label: str, behind: SafeString) -> SafeString:

@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges
-from config.admin.parts.buttons import Buttons, go_back
+from config.admin.parts.buttons import Buttons, go_back, row_name
 from config.admin.parts.params import page_number, row_ids, word
 from integrations.sentences import Text, format_number, say
 
@@ -132,7 +132,7 @@ class ListAdmin(Buttons):
             '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="{}">',
             ACTION_CHECKBOX_NAME,
             obj.pk,
-            gettext("Select this object for an action - {}").format(obj),
+            gettext("Select this object for an action - {}").format(row_name(obj)),
         )
 
     def get_urls(self) -> list[Any]:

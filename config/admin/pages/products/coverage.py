@@ -1,6 +1,6 @@
 """Coverage: what each product gives, ends and gives back, and setting up many products at once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from django.contrib import messages
@@ -271,10 +271,12 @@ def _existing(form: CoverageForm, rules: Iterable[Rule]) -> Iterator[str]:
             yield say("{name} has a rule for {course} already, and it is turned off.", **names)
 
 
-def _options(names: Iterable[str]) -> SafeString:
+def _options(names: Sequence[str]) -> SafeString:
     """Return the options behind the fields. Not in the template, because there may be thousands."""
-    options = (f'<option value="{escape(name)}"></option>' for name in names)
-    return mark_safe("".join(options))  # noqa: S308 - each escaped
+    # Escaped together, which takes a tenth of the time. No name has a line break.
+    options = escape("\n".join(names)).replace("\n", '"></option><option value="')
+    options = f'<option value="{options}"></option>' if names else ""
+    return mark_safe(options)  # noqa: S308 - escaped
 
 
 PAGES = [Page("coverage/", "coverage", show, "rules.view_rule")]

@@ -32,12 +32,13 @@ class Filter:
 
     def of(self, rows: Iterable[Row]) -> list[Row]:
         """Return the rows that the filter lets through."""
+        if not self.only and not self.word:
+            return list(rows)
         only, word = set(self.only), self.word.casefold()
         return [
             row
             for row in rows
-            if word in name_of(row).casefold()
-            and (not only or (row.product is not None and row.product.pk in only))
+            if word in name_of(row).casefold() and (not only or row.number in only)
         ]
 
     @property
@@ -74,4 +75,4 @@ def of_products(numbers: Iterable[int]) -> Filter:
 
 
 def name_of(row: Judged) -> str:
-    return say("Every product") if row.product is None else row.product.name
+    return say("Every product") if row.number is None else row.name

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.log.log_filters import sales_of
@@ -43,6 +44,7 @@ class Choices:
         rows = Destination.objects.filter(gone_at=None).order_by(by_name(), "pk")
         names = (*Offered._fields[:-1], "integration__name")
         self._by_name = _named_apart([Offered._make(row) for row in rows.values_list(*names)])
+        self.badge = cache(_badge)  # most rows of a page show the same
 
     @property
     def names(self) -> list[str]:
@@ -81,6 +83,13 @@ def in_words(trigger: Trigger, state: State) -> str:
     if state is not State.INCLUDED:
         return str(trigger.label)
     return say("{trigger} (by {other})", trigger=trigger.label, other=COVERED_BY[trigger].label)
+
+
+def _badge(trigger: Trigger, state: State) -> SafeString | str:
+    """Return the badge of a trigger on which all is covered, "" for others."""
+    if state not in {State.COVERED, State.INCLUDED}:
+        return ""
+    return badges.badge(in_words(trigger, state), badges.GREEN)
 
 
 @dataclass
@@ -179,21 +188,21 @@ class CoverageForm:
         return left_over.in_words(self.row.rules_left_over)
 
     @property
-    def ended_by(self) -> list[tuple[Trigger, str, State, bool, bool]]:
+    def ended_by(self) -> list[tuple[Trigger, SafeString | str, State, bool, bool]]:
         return self._offers(self.row.ended_by)
 
     @property
-    def given_back_by(self) -> list[tuple[Trigger, str, State, bool, bool]]:
+    def given_back_by(self) -> list[tuple[Trigger, SafeString | str, State, bool, bool]]:
         return self._offers(self.row.given_back_by)
 
     def _offers(
         self, states: Iterable[tuple[Trigger, State]]
-    ) -> list[tuple[Trigger, str, State, bool, bool]]:
-        """Return (trigger, its words, state, whether it can be ticked, whether it is) for each."""
+    ) -> list[tuple[Trigger, SafeString | str, State, bool, bool]]:
+        """Return (trigger, its badge, state, whether it can be ticked, whether it is) for each."""
         return [
             (
                 trigger,
-                in_words(trigger, state),
+                self.choices.badge(trigger, state),
                 state,
                 trigger in TICKS and state != State.COVERED,
                 trigger in self.ticked,
@@ -258,13 +267,13 @@ def _named_apart(found: list[Offered]) -> dict[str, Offered]:
             name = say("{name} (bundle)", name=name)
         if several_sites:
             name = on_site.format(name=name, site=" ".join(each.site.split()))
-        named.append((name, each))
-    count = Counter(_folded(name) for name, _ in named)
+        named.append((name, _folded(name), each))
+    count = Counter(folded for _, folded, _ in named)
     return {
         name
-        if count[_folded(name)] == 1
+        if count[folded] == 1
         else say("{name}, number {id}", name=name, id=str(each.external_id)): each
-        for name, each in named
+        for name, folded, each in named
     }
 
 

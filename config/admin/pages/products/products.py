@@ -162,7 +162,8 @@ class ProductAdmin(Audited, ListAdmin):
         return super().render_change_form(request, context | told, *args, **kwargs)
 
     def _context(self, request: HttpRequest, product: Product) -> dict[str, Any]:
-        every = list(with_last_run(Rule.objects.concerning(product)))
+        concerning = Rule.objects.concerning(product).select_related("marketplace")
+        every = list(with_last_run(concerning))
         rules = [rule for rule in every if rule.product_id]
         everywhere = [rule for rule in every if not rule.product_id]
         subscription = bool(subscriptions.sold_by_subscription([product]))

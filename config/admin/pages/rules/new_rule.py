@@ -4,6 +4,7 @@ The form is posted. "Go on" comes back to the page by GET with the choices in th
 script asks for the same page and takes its parts. Only [Add] changes anything.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -137,6 +138,7 @@ def added(request: HttpRequest) -> HttpResponse:
     numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
     made = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
     before = backfill.preview(*made)
+    parts = before.by_rule(made)
     may_run = allowed(request, "events.rerun_eventlog")
     by_product: dict[int | None, list[Rule]] = {}
     for rule in made:
@@ -146,10 +148,10 @@ def added(request: HttpRequest) -> HttpResponse:
         request,
         "admin/new_rule/added.html",
         title=say_count(len(made), "Rule added", "{number} rules added"),
-        products=[_together(rules, before) for rules in by_product.values()],
+        products=[_together(rules, parts) for rules in by_product.values()],
         more=before.more,
         # The button of this rule is the primary one: buyers come before the setup.
-        first=next((rule.pk for rule in made if may_run and before.of(rule).customers), None),
+        first=next((rule.pk for rule in made if may_run and parts[rule.pk].customers), None),
         kept_by_deleted=given_by_rule.of_deleted_rules(request, products),
         left_over=left_over.of_rules(request, made),
         next_step=_next_step(),
@@ -164,14 +166,16 @@ def _next_step() -> checklist.Task | None:
     return path.now if path else None
 
 
-def _together(rules: list[Rule], before: backfill.Preview) -> tuple[Any, ...]:
+def _together(rules: list[Rule], parts: Mapping[int, backfill.Preview]) -> tuple[Any, ...]:
     """Return a product's number, a row for each of its rules, and how many run (0 if any is off).
 
     A row is the rule, whether it gives on a purchase, the number of its earlier customers, and a
     sentence about what they lack.
     """
-    parts = [(rule, before.of(rule)) for rule in rules]
-    each = [(rule, rule.gives_on_purchase, part.customers, lacking(part)) for rule, part in parts]
+    each = [
+        (rule, rule.gives_on_purchase, parts[rule.pk].customers, lacking(parts[rule.pk]))
+        for rule in rules
+    ]
     runs = len(rules) if all(rule.enabled for rule in rules) else 0
     return rules[0].product_id, each, runs
 

@@ -124,7 +124,8 @@ class Draft:
         fit = {site.pk: site for site in self.integrations if site.app == app}
         if len(fit) > 1:
             rules = Rule.objects.filter(integration__in=fit).order_by("-pk")
-            own = rules.filter(product__in=[] if self.everywhere else self.products)
+            chosen = [] if self.everywhere else [product.pk for product in self.products]
+            own = rules.filter(product__in=chosen)
             for of_these in (own, rules.filter(marketplace=self.marketplace)):
                 if rule := of_these.first():
                     return fit[rule.integration_id]
@@ -264,4 +265,5 @@ def _days(text: str) -> int:
 
 
 def _named(things: list[Any]) -> str:
-    return listed([badges.brief(thing.name) for thing in things], THINGS_NAMED)
+    names = [badges.brief(thing.name) for thing in things[:THINGS_NAMED]]
+    return listed([*names, *[""] * (len(things) - THINGS_NAMED)], THINGS_NAMED)

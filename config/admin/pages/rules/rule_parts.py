@@ -14,7 +14,7 @@ from config.admin.pages.rules.rule_draft import DELAY_DAYS, Draft
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.params import word
 from events.reports import backfill, subscriptions
-from events.reports.rule_preview import preview
+from events.reports.rule_preview import previews
 from integrations.app_registry import APPS
 from integrations.models import Destination, Marketplace, Product
 from integrations.ordering import by_name
@@ -187,12 +187,12 @@ def _there(draft: Draft, shown: list[Destination]) -> dict[int, str]:
         integration=draft.integration,
         action=draft.action.key,
         trigger=draft.trigger,
-        destination__in=shown,
+        destination__in=[each.pk for each in shown],
     )
     if draft.everywhere:
         same = same.filter(marketplace=draft.marketplace, product=None)
     else:
-        same = same.filter(product__in=draft.products)
+        same = same.filter(product__in=[each.pk for each in draft.products])
     if draft.rule is not None:
         same = same.exclude(pk=draft.rule.pk)
     counted = Counter(same.values_list("destination", flat=True))
@@ -213,16 +213,18 @@ def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
     """Return the rules that would be made, those that exist, and those that belong to them."""
     rules = draft.rules()
     fresh, there = told_apart(rules)
-    before = backfill.preview(*there)
+    before = backfill.preview(*there).by_rule(there)
     companions = pairing.companions(rules)
     return {
         "fresh": [rule.in_words() for rule in fresh[:SPELLED_OUT]],
         "more_fresh": len(fresh) - SPELLED_OUT,
         "number_fresh": len(fresh),
-        "lately": [(rule.in_words(), preview(rule).sentences()) for rule in fresh[:PREVIEWED]],
+        "lately": [
+            (each.rule.in_words(), each.sentences()) for each in previews(fresh[:PREVIEWED])
+        ],
         "there": [
-            (rule, part.customers, lacking(part))
-            for rule, part in ((rule, before.of(rule)) for rule in there[:SPELLED_OUT])
+            (rule, before[rule.pk].customers, lacking(before[rule.pk]))
+            for rule in there[:SPELLED_OUT]
         ],
         "gives_on_purchase": any(rule.gives_on_purchase for rule in there),
         "pairs": pairing.by_trigger(companions),
@@ -271,5 +273,5 @@ def _how_sold(draft: Draft) -> tuple[str, Text]:
         return "yes", say("A global rule is also for what is sold by subscription.")
     if draft.trigger.of_subscription:
         return "yes", say("This trigger is about subscriptions.")
-    once = len(subscriptions.paid_once(draft.products)) == len(draft.products)
-    return "no" if once else "yes", subscriptions.sentence(draft.products)
+    paid_once, told = subscriptions.how_sold(draft.products)
+    return "no" if paid_once else "yes", told
