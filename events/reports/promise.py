@@ -70,12 +70,13 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     since = timezone.now() - WEEK
     bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
     in_order = bought.order_by("-received_at").values("pk")
-    newest = in_order[:MAX_COUNT]
+    newest = EventLog.objects.filter(pk__in=in_order[:MAX_COUNT]).values("pk")
+    giving = newest.union(_given_by_hand(since), all=True)
     is_in = Q(state=Grant.State.ACTIVE, seen_at__isnull=False)
     is_in &= ~Q(pk__in=behind) if behind else Q()
     by_hand = Q(state=Grant.State.ENDED, because=ledger.BY_HAND)
     # One query for both numbers. Who lost one course and has another is in.
-    found = Grant.objects.filter(is_in | by_hand, runs__event__in=newest).aggregate(
+    found = Grant.objects.filter(is_in | by_hand, runs__event__in=giving).aggregate(
         every=Count("customer", distinct=True), seen=Count("customer", distinct=True, filter=is_in)
     )
     buyers, ended = found["seen"], found["every"] - found["seen"]
@@ -84,6 +85,22 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     purchases = len({event for event, _ in not_in})
     undone = batches.recent_undo_sentence(_undone(since))
     return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, ended, undone)
+
+
+def _given_by_hand(since: datetime) -> QuerySet[EventLog, dict[str, int]]:
+    """Return the IDs of the acts by which persons gave what a purchase since then should have."""
+    # The order as the only other condition, so that SQLite finds its few events first.
+    same = EventLog.objects.of_triggers(Trigger.PRODUCT_PURCHASED).filter(
+        order_id=OuterRef("order_id"), received_at__gte=since
+    )
+    of_purchase = Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event=OuterRef("pk"))
+    acts = EventLog.objects.filter(
+        Exists(of_purchase.filter(Exists(same))),
+        trigger=None,
+        by_hand=EventLog.ByHand.GIVE,
+        received_at__gte=since,
+    )
+    return acts.values("pk")
 
 
 def not_in() -> list[int]:

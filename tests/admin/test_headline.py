@@ -198,6 +198,24 @@ def test_who_lost_access_by_hand_is_told_beside_those_who_are_in(shop: World):
     assert promised(shop) == ("All 2 buyers of this week are in.", [])
 
 
+def let_in_by_hand(bought: EventLog) -> None:
+    """Give by hand what the purchase should have given."""
+    me, given = by_hand.Author("Sam", "No rule yet"), Destination.objects.get()
+    assert bought.customer is not None
+    by_hand.give(bought.customer, given, me, purchase=bought)
+
+
+def test_who_was_let_in_by_hand_for_a_purchase_counts_as_in(shop: World):
+    buy(shop, 1)
+    buy(shop, 2, "mia", product__id=4711)
+    let_in_by_hand(EventLog.objects.get(order_id="2"))
+    shop.settle()
+    assert promised(shop) == ("All 2 buyers of this week are in.", [])
+    long_ago = timezone.now() - timedelta(days=8)
+    EventLog.objects.filter(order_id="2").update(received_at=long_ago)
+    assert promised(shop) == ("The one buyer of this week is in.", [])
+
+
 def test_a_buyer_who_waits_for_some_minutes_is_not_in(shop: World):
     buy(shop, 1)
     later()
