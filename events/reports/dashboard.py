@@ -1,5 +1,6 @@
 """The numbers of the Overview. Each is read from an index; none counts a whole table."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,10 +10,11 @@ from django.utils import timezone
 
 from events.models import Delivery, EventLog, Grant, RuleRun, Worker
 from events.reports import backfill, review
-from events.reports.promise import MAX_COUNT
+from events.reports.promise import LATELY, MAX_COUNT, given_by_hand
 from integrations.models import Product
 from integrations.sentences import format_number
 from rules import actions
+from rules.facts import Places, RuleFacts
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
@@ -49,6 +51,14 @@ class UnfulfilledProduct:
     rule: Rule | None
     rule_off: Rule | None
     since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductWithoutRule:
+    """A product that no rule gives anything for; persons let in so many of its `buyers`."""
+
+    product: Product
+    buyers: int
 
 
 def format_count(number: int) -> str:
@@ -137,6 +147,36 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
         return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off, since)
 
     return [unfulfilled(*row) for row in found]
+
+
+def without_rule(places: Places) -> list[ProductWithoutRule]:
+    """Return the products that persons gave access for lately and that have no rule on a purchase.
+
+    At most MOST_PRODUCTS, the most buyers first. Rules that are off count as well: pages tell of
+    those by themselves. Takes one query, and one more if there are such products.
+    """
+    acts = given_by_hand(timezone.now() - LATELY)
+    rows = (
+        Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event__in=acts.values("pk"))
+        .values("product", "product__marketplace")
+        .annotate(buyers=Count("customer", distinct=True))
+        .order_by("-buyers", "product")
+    )
+    served = {number for number, rules in places.own.items() if _any_gives(rules)}
+    everywhere = {number for number, rules in places.everywhere.items() if _any_gives(rules)}
+    found = {
+        row["product"]: row["buyers"]
+        for row in rows
+        if row["product"] not in {None, *served}
+        and row["product__marketplace"] not in everywhere
+    }
+    shown = dict(list(found.items())[:MOST_PRODUCTS])
+    products = Product.objects.in_bulk(shown) if shown else {}
+    return [ProductWithoutRule(products[number], shown[number]) for number in products]
+
+
+def _any_gives(rules: Iterable[RuleFacts]) -> bool:
+    return any(rule.gives_on_purchase for rule in rules)
 
 
 def _fitting(products: dict[int, Product]) -> dict[int, tuple[Rule | None, Rule | None]]:

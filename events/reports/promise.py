@@ -71,7 +71,7 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
     in_order = bought.order_by("-received_at").values("pk")
     newest = EventLog.objects.filter(pk__in=in_order[:MAX_COUNT]).values("pk")
-    giving = newest.union(_given_by_hand(since), all=True)
+    giving = newest.union(_given_for_purchases(since), all=True)
     is_in = Q(state=Grant.State.ACTIVE, seen_at__isnull=False)
     is_in &= ~Q(pk__in=behind) if behind else Q()
     by_hand = Q(state=Grant.State.ENDED, because=ledger.BY_HAND)
@@ -87,20 +87,23 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, ended, undone)
 
 
-def _given_by_hand(since: datetime) -> QuerySet[EventLog, dict[str, int]]:
+def _given_for_purchases(since: datetime) -> QuerySet[EventLog, dict[str, int]]:
     """Return the IDs of the acts by which persons gave what a purchase since then should have."""
     # The order as the only other condition, so that SQLite finds its few events first.
     same = EventLog.objects.of_triggers(Trigger.PRODUCT_PURCHASED).filter(
         order_id=OuterRef("order_id"), received_at__gte=since
     )
     of_purchase = Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event=OuterRef("pk"))
-    acts = EventLog.objects.filter(
-        Exists(of_purchase.filter(Exists(same))),
-        trigger=None,
-        by_hand=EventLog.ByHand.GIVE,
-        received_at__gte=since,
-    )
+    acts = given_by_hand(since).filter(Exists(of_purchase.filter(Exists(same))))
     return acts.values("pk")
+
+
+def given_by_hand(since: datetime) -> QuerySet[EventLog]:
+    """Return the acts since then by which persons gave access."""
+    # What persons do has no trigger, and the index that begins with it is short for these.
+    return EventLog.objects.filter(
+        trigger=None, by_hand=EventLog.ByHand.GIVE, received_at__gte=since
+    )
 
 
 def not_in() -> list[int]:

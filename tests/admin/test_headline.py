@@ -216,6 +216,27 @@ def test_who_was_let_in_by_hand_for_a_purchase_counts_as_in(shop: World):
     assert promised(shop) == ("The one buyer of this week is in.", [])
 
 
+def test_a_product_without_a_rule_is_told_of_after_its_only_buyer_was_let_in(shop: World):
+    def overview() -> str:
+        return words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+
+    told = "No rule gives anything for Ink. A person let 1 buyer in by hand."
+    buy(shop, 2, "mia", product__id=4711, product__name="Ink")
+    assert "Paid, nothing given" in overview()
+    assert told not in overview()
+    let_in_by_hand(EventLog.objects.get(order_id="2"))
+    shop.settle()
+    assert "Paid, nothing given" not in overview()
+    assert f"{told} The next buyer gets nothing. New rule for Ink" in overview()
+    assert "New rule for Ink" not in words(signed_in(roles.VIEWER).get(reverse("admin:index")))
+    buy(shop, 3, product__id=4711)
+    assert "Paid, nothing given" in overview()
+    assert told not in overview()
+    shop.rule("product_purchased", GIVES, Destination.objects.get(), product="4711")
+    EventLog.objects.filter(order_id="3").update(gave_nothing=False)
+    assert "No rule gives anything" not in overview()
+
+
 def test_a_buyer_who_waits_for_some_minutes_is_not_in(shop: World):
     buy(shop, 1)
     later()
