@@ -107,6 +107,26 @@ def test_access_is_given_for_a_purchase_without_a_rule_and_ends_with_it(support,
     assert (grant.source, grant.order_id) == (Grant.Source.PURCHASE, "700501")
 
 
+def test_the_form_says_whether_a_rule_ends_access_on_a_refund(support, place):
+    world = place.world
+    event = world.sell(customer__email="wanda@example.com", product__id=4711, order__id=700501)
+
+    def form(client: Client) -> str:
+        return words(client.get(reverse("admin:give-access"), {"customer": event.customer.pk}))
+
+    manager = signed_in(roles.MANAGER)
+    shown = form(manager)
+    assert re.search(r"\(order 700501\) of .+: no rule ends access on a refund yet\.", shown)
+    assert re.search(r"No rule ends access when .+ is refunded\. New rule", shown)
+    assert "New rule" not in form(support)
+    rule = world.rule("product_refunded", "expire_course_enrollment", course(), product="4711")
+    shown = form(manager)
+    assert re.search(r"of .+: a refund ends access to Perspective, by a rule\.", shown)
+    assert "New rule" not in shown
+    Rule.objects.filter(pk=rule.pk).update(enabled=False)
+    assert "no rule ends access on a refund yet" in form(manager)
+
+
 def test_who_comes_from_a_mistyped_address_moves_with_the_first_button(support, dana):
     def first(address: str) -> str:
         links = re.findall(r'href="(/admin/[a-z-]+/\?customer=[^"]+)"', html(support.get(address)))
