@@ -681,8 +681,9 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     overview = signed_in(roles.MANAGER).get(reverse("admin:index"))
     text = words(overview)
     assert BEHIND in text
-    told = "1 buyer got Course Two through this rule, and keeps it. See and move them"
-    assert f"→ enroll in Faces · Art Academy”: {told} See the change by " in text
+    told = "1 buyer got Course Two through this rule, and keeps it. See the change by "
+    assert f"→ enroll in Faces · Art Academy”: {told}" in text
+    assert text.index("See the change by ") < text.index("See and move them")
     (entry,) = re.findall('href="([^"]*)">See the change by', overview.content.decode())
     assert "Undo" in words(signed_in(roles.MANAGER).get(html.unescape(entry)))
     assert "Let 1 buyer keep it" in text
