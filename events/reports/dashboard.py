@@ -1,6 +1,5 @@
 """The numbers of the Overview. Each is read from an index; none counts a whole table."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from events.reports.promise import LATELY, MAX_COUNT, given_by_hand
 from integrations.models import Product
 from integrations.sentences import format_number
 from rules import actions
-from rules.facts import Places, RuleFacts
+from rules.facts import Places
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
@@ -150,10 +149,10 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
 
 
 def without_rule(places: Places) -> list[ProductWithoutRule]:
-    """Return the products that persons gave access for lately and that have no rule on a purchase.
+    """Return the products that persons gave access for lately and that no rule gives anything for.
 
-    At most MOST_PRODUCTS, the most buyers first. Rules that are off count as well: pages tell of
-    those by themselves. Takes one query, and one more if there are such products.
+    At most MOST_PRODUCTS, the most buyers first. Products whose own rules are off are left out: the
+    Overview tells of those rules. Takes one query, and one more if there are such products.
     """
     acts = given_by_hand(timezone.now() - LATELY)
     rows = (
@@ -162,21 +161,24 @@ def without_rule(places: Places) -> list[ProductWithoutRule]:
         .annotate(buyers=Count("customer", distinct=True))
         .order_by("-buyers", "product")
     )
-    served = {number for number, rules in places.own.items() if _any_gives(rules)}
-    everywhere = {number for number, rules in places.everywhere.items() if _any_gives(rules)}
+    served = {
+        number
+        for number, rules in places.own.items()
+        if any(rule.gives_on_purchase for rule in rules)
+    }
+    everywhere = {
+        number
+        for number, rules in places.everywhere.items()
+        if any(rule.gives_on_purchase and rule.enabled for rule in rules)
+    }
     found = {
         row["product"]: row["buyers"]
         for row in rows
-        if row["product"] not in {None, *served}
-        and row["product__marketplace"] not in everywhere
+        if row["product"] not in {None, *served} and row["product__marketplace"] not in everywhere
     }
     shown = dict(list(found.items())[:MOST_PRODUCTS])
     products = Product.objects.in_bulk(shown) if shown else {}
     return [ProductWithoutRule(products[number], shown[number]) for number in products]
-
-
-def _any_gives(rules: Iterable[RuleFacts]) -> bool:
-    return any(rule.gives_on_purchase for rule in rules)
 
 
 def _fitting(products: dict[int, Product]) -> dict[int, tuple[Rule | None, Rule | None]]:

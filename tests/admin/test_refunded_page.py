@@ -182,9 +182,7 @@ def test_the_page_of_the_refund_says_what_the_buyer_still_has_and_leads_to_endin
     assert told not in words(manager.get(address))
 
 
-def test_the_page_of_a_refund_says_once_what_is_left_to_do_and_has_one_button(
-    manager, world, ink
-):
+def test_the_page_of_a_refund_says_once_what_is_left_to_do_and_has_one_button(manager, world, ink):
     sell(world, 0)
     sell(world, 0, "20_product")
     address = reverse("admin:events_eventlog_change", args=[EventLog.objects.latest("pk").pk])
@@ -458,7 +456,12 @@ def test_what_a_person_gave_for_a_purchase_is_told_of_and_ended_after_its_refund
     assert "Ended what a rule gave" not in shown
     customer = reverse("admin:integrations_customer_change", args=[bought.customer_id])
     timeline = words(manager.get(customer)).partition("Everything that happened")[2]
-    order = ["Access given by hand", "for order 1181", "End what was refunded.", "Product Purchased"]
+    order = [
+        "Access given by hand",
+        "for order 1181",
+        "End what was refunded.",
+        "Product Purchased",
+    ]
     places = [timeline.index(each) for each in order]
     assert places == sorted(places)
     page = reverse("admin:events_eventlog_change", args=[found.refund.pk])
