@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Cast, Coalesce, Concat
@@ -87,7 +88,7 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, ended, undone)
 
 
-def _given_for_purchases(since: datetime) -> QuerySet[EventLog, dict[str, int]]:
+def _given_for_purchases(since: datetime) -> QuerySet[EventLog, Any]:
     """Return the IDs of the acts by which persons gave what a purchase since then should have."""
     # The order as the only other condition, so that SQLite finds its few events first.
     same = EventLog.objects.of_triggers(Trigger.PRODUCT_PURCHASED).filter(

@@ -380,6 +380,7 @@ def test_an_action_whose_time_has_come_tells_what_it_waits_for_and_no_time_that_
 
 def test_actions_show_the_age_of_the_action_and_not_of_its_event(support):
     run, now = RuleRun.objects.filter(status="done").latest("pk"), timezone.now()
+    assert run.customer
     RuleRun.objects.all().update(
         received_at=now - timedelta(minutes=12), finished_at=now - timedelta(minutes=3)
     )

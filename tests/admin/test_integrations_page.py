@@ -922,5 +922,6 @@ def test_the_sentence_above_the_key_is_seen_where_enter_the_key_leads(
         header, sentence = (
             shown.locator(each).bounding_box() for each in ("#header", ".field-secret .errorlist")
         )
-        assert header and sentence
+        assert header
+        assert sentence
         assert sentence["y"] >= header["y"] + header["height"]

@@ -213,6 +213,7 @@ def test_adding_the_rules_of_a_product_tells_who_was_refunded_before(manager, wo
     sell(world, 0)
     sell(world, 0, "20_product")
     product = EventLog.objects.latest("pk").product
+    assert product
     add = reverse("admin:integrations_product_do_end_access", args=[product.pk])
     page = manager.post(add, {"pair": ["product_refunded"]}, follow=True)
     told = "1 buyer was refunded and still has Ink: no rule ended it. See and end it"
