@@ -145,7 +145,8 @@ def back_here(context: RequestContext) -> SafeString:
 @register.simple_tag(takes_context=True)
 def follow_up(context: RequestContext, message: Message) -> batch_message.BatchMessage | None:
     """Return the batch that this message follows, with how far it is; None if it follows none."""
-    return batch_message.read(message, back=context["request"].get_full_path())
+    back, page_waits = context["request"].get_full_path(), bool(context.get("under_way"))
+    return batch_message.read(message, back=back, page_waits=page_waits)
 
 
 @register.filter

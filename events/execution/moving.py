@@ -1,6 +1,6 @@
 """Move a buyer to what a rule gives now: give that, and end what the rule gave before."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from django.db import transaction
@@ -116,12 +116,18 @@ def _note(
 ) -> None:
     for number in {run.event_id for run in [*made, *ending]}:
         refresh_event(number)
-    before = {"access": [run.destination_name for run in ending]}
     if made:
+        before = {"access": [run.destination_name for run in ending]}
         after = {"access": [run.destination_name for run in made], BATCH: batch.pk}
         audit.record(Act.BUYERS_MOVED, event, before=before, after=after)
-    elif ending:
-        audit.record(Act.BUYERS_ENDED, event, before=before, after={BATCH: batch.pk})
+        return
+    # What a person gave for the purchase has an event of its own, and its ending is told there.
+    names: dict[EventLog, list[str]] = defaultdict(list)
+    for run in ending:
+        names[run.event].append(run.destination_name)
+    for given in names:
+        act = Act.GIVEN_ENDED if given.is_gift else Act.BUYERS_ENDED
+        audit.record(act, given, before={"access": names[given]}, after={BATCH: batch.pk})
 
 
 def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:

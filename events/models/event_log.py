@@ -194,6 +194,13 @@ class EventLog(models.Model):
         return self.by_hand in {self.ByHand.GIVE, self.ByHand.GIVE_DAY}
 
     @property
+    def given_for(self) -> str:
+        """The order of the purchase for which a person gave access; "" for a gift."""
+        grants = (run.grant for run in self.runs.all()) if self.is_gift else ()
+        orders = (each.order_id for each in grants if each and each.source == "purchase")
+        return next(orders, "")
+
+    @property
     def ends_by_hand(self) -> bool:
         """Whether a person ended access, now or on a day, or changed that day."""
         return self.by_hand in {self.ByHand.END, self.ByHand.END_DAY}

@@ -20,7 +20,13 @@ Status = RuleRun.Status
 # At most this many of its failed actions are listed.
 MAX_LISTED = 50
 # The acts on an event as one of a batch.
-DONE = (Act.EVENT_RERUN, Act.BUYERS_MOVED, Act.BUYERS_ENDED, Act.BATCH_UNDONE)
+DONE = (
+    Act.EVENT_RERUN,
+    Act.BUYERS_MOVED,
+    Act.BUYERS_ENDED,
+    Act.GIVEN_ENDED,
+    Act.BATCH_UNDONE,
+)
 # The acts of batches on events, by event ID, the newest first.
 Done = Mapping[int, Sequence[AuditEntry]]
 # Customers are named if there are at most this many.

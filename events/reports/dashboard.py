@@ -9,10 +9,11 @@ from django.utils import timezone
 
 from events.models import Delivery, EventLog, Grant, RuleRun, Worker
 from events.reports import backfill, review
-from events.reports.promise import MAX_COUNT
+from events.reports.promise import LATELY, MAX_COUNT, given_by_hand
 from integrations.models import Product
 from integrations.sentences import format_number
 from rules import actions
+from rules.facts import Places
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
@@ -49,6 +50,14 @@ class UnfulfilledProduct:
     rule: Rule | None
     rule_off: Rule | None
     since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductWithoutRule:
+    """A product that no rule gives anything for; persons let in so many of its `buyers`."""
+
+    product: Product
+    buyers: int
 
 
 def format_count(number: int) -> str:
@@ -137,6 +146,39 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
         return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off, since)
 
     return [unfulfilled(*row) for row in found]
+
+
+def without_rule(places: Places) -> list[ProductWithoutRule]:
+    """Return the products that persons gave access for lately and that no rule gives anything for.
+
+    At most MOST_PRODUCTS, the most buyers first. Products whose own rules are off are left out: the
+    Overview tells of those rules. Takes one query, and one more if there are such products.
+    """
+    acts = given_by_hand(timezone.now() - LATELY)
+    rows = (
+        Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event__in=acts.values("pk"))
+        .values("product", "product__marketplace")
+        .annotate(buyers=Count("customer", distinct=True))
+        .order_by("-buyers", "product")
+    )
+    served = {
+        number
+        for number, rules in places.own.items()
+        if any(rule.gives_on_purchase for rule in rules)
+    }
+    everywhere = {
+        number
+        for number, rules in places.everywhere.items()
+        if any(rule.gives_on_purchase and rule.enabled for rule in rules)
+    }
+    found = {
+        row["product"]: row["buyers"]
+        for row in rows
+        if row["product"] not in {None, *served} and row["product__marketplace"] not in everywhere
+    }
+    shown = dict(list(found.items())[:MOST_PRODUCTS])
+    products = Product.objects.in_bulk(shown) if shown else {}
+    return [ProductWithoutRule(products[number], shown[number]) for number in products]
 
 
 def _fitting(products: dict[int, Product]) -> dict[int, tuple[Rule | None, Rule | None]]:

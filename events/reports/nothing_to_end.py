@@ -42,12 +42,30 @@ def _ends(rule: Rule) -> bool:
     return rule.spec.ends_access and not rule.ends_all
 
 
+def rule_ends(event: EventLog, integration: int | None, target: str) -> bool:
+    """Return whether a rule that is on ends this course or bundle at such an event."""
+    rules = Rule.objects.filter(
+        Q(product=event.product_id) | Q(product=None),
+        marketplace=event.marketplace_id,
+        trigger=event.trigger,
+        enabled=True,
+    ).with_names()
+    return any(
+        rule.spec.ends_access and rule.integration_id == integration and target in _parts(rule)
+        for rule in rules
+    )
+
+
 def would_end(rule: Rule, grant: Grant) -> bool:
     """Whether the grant gives now what the rule ends, or a part of it."""
-    inside = rule.destination.course_ids if rule.destination else []
-    parts = {rule.target, *(f"course:{number}" for number in inside)}
     same = grant.is_active and grant.integration_id == rule.integration_id
-    return same and not parts.isdisjoint(grant.parts)
+    return same and not _parts(rule).isdisjoint(grant.parts)
+
+
+def _parts(rule: Rule) -> set[str]:
+    """Return the rule's course or bundle, and the courses in the bundle."""
+    inside = rule.destination.course_ids if rule.destination else []
+    return {rule.target, *(f"course:{number}" for number in inside)}
 
 
 def _by_name(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Cast, Coalesce, Concat
@@ -70,12 +71,13 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     since = timezone.now() - WEEK
     bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
     in_order = bought.order_by("-received_at").values("pk")
-    newest = in_order[:MAX_COUNT]
+    newest = EventLog.objects.filter(pk__in=in_order[:MAX_COUNT]).values("pk")
+    giving = newest.union(_given_for_purchases(since), all=True)
     is_in = Q(state=Grant.State.ACTIVE, seen_at__isnull=False)
     is_in &= ~Q(pk__in=behind) if behind else Q()
     by_hand = Q(state=Grant.State.ENDED, because=ledger.BY_HAND)
     # One query for both numbers. Who lost one course and has another is in.
-    found = Grant.objects.filter(is_in | by_hand, runs__event__in=newest).aggregate(
+    found = Grant.objects.filter(is_in | by_hand, runs__event__in=giving).aggregate(
         every=Count("customer", distinct=True), seen=Count("customer", distinct=True, filter=is_in)
     )
     buyers, ended = found["seen"], found["every"] - found["seen"]
@@ -84,6 +86,25 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     purchases = len({event for event, _ in not_in})
     undone = batches.recent_undo_sentence(_undone(since))
     return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, ended, undone)
+
+
+def _given_for_purchases(since: datetime) -> QuerySet[EventLog, Any]:
+    """Return the IDs of the acts by which persons gave what a purchase since then should have."""
+    # The order as the only other condition, so that SQLite finds its few events first.
+    same = EventLog.objects.of_triggers(Trigger.PRODUCT_PURCHASED).filter(
+        order_id=OuterRef("order_id"), received_at__gte=since
+    )
+    of_purchase = Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event=OuterRef("pk"))
+    acts = given_by_hand(since).filter(Exists(of_purchase.filter(Exists(same))))
+    return acts.values("pk")
+
+
+def given_by_hand(since: datetime) -> QuerySet[EventLog]:
+    """Return the acts since then by which persons gave access."""
+    # What persons do has no trigger, and the index that begins with it is short for these.
+    return EventLog.objects.filter(
+        trigger=None, by_hand=EventLog.ByHand.GIVE, received_at__gte=since
+    )
 
 
 def not_in() -> list[int]:

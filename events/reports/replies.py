@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterable
 
 from events.access import ledger, sentences
+from events.deciding import revocations
 from events.models import EventLog
 from events.reports import letter, pending_endings
-from events.reports.sentence import HAS, Code, Sentence, of_order
+from events.reports.sentence import HAS, Code, Sentence, of_order, upper
 from events.reports.standing import Standing
 from integrations import app_registry
 from integrations.models import Customer, Integration
@@ -13,10 +14,10 @@ from integrations.sentences import LONG, Said, format_day, joined, say
 from rules.listing import listed
 
 MAX_EVENTS_TOLD = 5
-LOOKED_AFTER = {Code.NOT_ENDED, Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONNECTED, Code.GONE}
+LOOKED_AFTER = {Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONNECTED, Code.GONE}
 OVER = {Code.ENDED, Code.BARRED}
 # The letter names only courses with these codes, so nothing that a person has undone.
-TOLD = HAS | LOOKED_AFTER | OVER | {Code.MOVED}
+TOLD = HAS | LOOKED_AFTER | OVER | {Code.MOVED, Code.NOT_ENDED}
 
 
 def reply(
@@ -44,7 +45,8 @@ def _values(
 ) -> dict[str, str]:
     """Return the values of the template's fields."""
     bought = list(owed)[:MAX_EVENTS_TOLD]
-    parts = [*_opens(customer, told), *_looked_after(told), *_ended(told), *_moved(told)]
+    parts = [*_opens(customer, told), *_still_open(told), *_looked_after(told)]
+    parts += [*_ended(told), *_moved(told)]
     parts += map(_owed, bought)
     if not parts:
         bought = list(besides)[:MAX_EVENTS_TOLD]
@@ -111,6 +113,19 @@ def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> lis
                 name = say("{course} until {day}", course=name, day=format_day(end, LONG))
             schools.setdefault(each.site, []).append(name)
     return [letter.opens(names, site, customer.readable_email) for site, names in schools.items()]
+
+
+def _still_open(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
+    """Say what was refunded or canceled and is still open, in one sentence for each such event."""
+    causes: dict[str, list[str]] = {}
+    for each, sentence in told:
+        left = each.not_ended
+        if sentence.code == Code.NOT_ENDED and left is not None:
+            causes.setdefault(upper(revocations.sentence(left)), []).append(each.name)
+    return [
+        say("{cause}. Your access to {courses} is still open.", courses=listed(names), cause=cause)
+        for cause, names in causes.items()
+    ]
 
 
 def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:

@@ -68,6 +68,13 @@ class Standing:
         return self.seen or (self.given if self.is_open else [])
 
     @property
+    def not_ended(self) -> EventLog | None:
+        """The refund or cancellation of what gives it, if nothing else gives it."""
+        held = self.held
+        unpaid = [self.unpaid[row.pk] for row in held if row.pk in self.unpaid]
+        return unpaid[-1] if unpaid and len(unpaid) == len(held) else None
+
+    @property
     def ended(self) -> Grant | None:
         """The grant that ended last; a mark only if nothing was ever given."""
         over = [row for row in self.grants if row.ended_at]

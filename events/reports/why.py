@@ -9,7 +9,14 @@ from events.access.ledger import Judgment
 from events.deciding import revocations
 from events.execution import gone_destinations, rule_history, wait_reasons
 from events.models import EventLog, Grant, RuleRun
-from events.reports import batches, ended_access, holders, missing_access, pending_endings
+from events.reports import (
+    batches,
+    ended_access,
+    holders,
+    missing_access,
+    nothing_to_end,
+    pending_endings,
+)
 from events.reports.sentence import (
     GOOD,
     HAS,
@@ -133,14 +140,16 @@ def _has(name: str, about: Standing) -> Sentence:
     having = paid or about.held
     facts = {"name": name, "course": about.name, "since": holders.since(about, having)}
     last = having[-1]
-    left = None if paid else about.unpaid[last.pk]
+    left = about.not_ended
     if left is not None and not any(run.event_id == left.pk for run in about.pending):
         text = say(
             "{name} has {course} {since}, though {ending}: nothing ended the access. If it should "
-            "end, end it. A rule for that event ends it for the next buyers.",
+            "end, end it.",
             ending=revocations.sentence(left),
             **facts,
         )
+        if not nothing_to_end.rule_ends(left, about.integration, about.target):
+            text = joined([text, say("A rule for that event ends it for the next buyers.")])
         end = (about.customer.pk, f"{last.integration_id} {last.target}")
         return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=end)
     code, text = Code.HAS, joined([say("{name} has {course} {since}.", **facts), _corrected(about)])

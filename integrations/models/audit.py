@@ -53,6 +53,7 @@ class Act(models.TextChoices):
     BUYERS_KEPT = "buyers_kept", _("left a buyer what a rule gave before")
     BUYERS_TOLD = "buyers_told", _("wanted to be told again what a buyer keeps")
     BUYERS_ENDED = "buyers_ended", _("ended what a rule gave a buyer before")
+    GIVEN_ENDED = "given_ended", _("ended what a person had given a buyer")
     BATCH_UNDONE = "batch_undone", _("undid what was done for a buyer")
     ACCESS_GIVEN = "access_given", _("gave access by hand")
     ACCESS_ENDED = "access_ended", _("ended access by hand")

@@ -378,6 +378,18 @@ def test_an_action_whose_time_has_come_tells_what_it_waits_for_and_no_time_that_
             assert "the next one" not in text
 
 
+def test_actions_show_the_age_of_the_action_and_not_of_its_event(support):
+    run, now = RuleRun.objects.filter(status="done").latest("pk"), timezone.now()
+    assert run.customer
+    RuleRun.objects.all().update(
+        received_at=now - timedelta(minutes=12), finished_at=now - timedelta(minutes=3)
+    )
+    asked = {"q": run.customer.email, "status__exact": "done"}
+    page = words(support.get(reverse("admin:events_rulerun_changelist"), asked))
+    assert "3 min ago" in page
+    assert "12 min ago" not in page
+
+
 def test_actions_tell_in_words_what_happened(support):
     text = words(support.get(reverse(ACTIONS)))
     assert "Urban Sketching is gone from Thinkific" in text

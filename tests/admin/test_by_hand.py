@@ -125,6 +125,26 @@ def test_support_learns_that_what_waits_for_a_key_need_not_be_given_by_hand(supp
     assert said(answer)[0] == f"Perspective is to be given to oz@example.com. This {goes_on}"
 
 
+def test_the_form_says_whether_a_rule_ends_access_on_a_refund(support, place):
+    world = place.world
+    event = world.sell(customer__email="wanda@example.com", product__id=4711, order__id=700501)
+
+    def form(client: Client) -> str:
+        return words(client.get(reverse("admin:give-access"), {"customer": event.customer.pk}))
+
+    manager = signed_in(roles.MANAGER)
+    shown = form(manager)
+    assert re.search(r"\(order 700501\) of .+: no rule ends access on a refund yet\.", shown)
+    assert "New rule for a refund of " in shown
+    assert "New rule" not in form(support)
+    rule = world.rule("product_refunded", "expire_course_enrollment", course(), product="4711")
+    shown = form(manager)
+    assert re.search(r"of .+: a refund ends access to Perspective, by a rule\.", shown)
+    assert "New rule" not in shown
+    Rule.objects.filter(pk=rule.pk).update(enabled=False)
+    assert "no rule ends access on a refund yet" in form(manager)
+
+
 def test_who_comes_from_a_mistyped_address_moves_with_the_first_button(support, dana):
     def first(address: str) -> str:
         links = re.findall(r'href="(/admin/[a-z-]+/\?customer=[^"]+)"', html(support.get(address)))

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
+from playwright.sync_api import Browser
 
 from config.admin.pages.integrations import thinkific_page
 from config.staff import roles
@@ -22,7 +23,7 @@ from integrations.thinkific import key_check
 from integrations.thinkific.sandbox import Fault
 from integrations.thinkific.site_check import reject_key
 from rules.models import Rule
-from tests.support import factories, queued
+from tests.support import browsing, factories, queued, scenery
 from tests.support.pages import errors, plain, press, said, save_site, signed_in, words
 
 pytestmark = pytest.mark.first_database
@@ -905,3 +906,22 @@ def test_one_that_is_not_there_is_not_found(boss):
 def test_refreshing_is_done_by_post_only(boss, world):
     assert boss.get(page("do_refresh", world.integration)).status_code == 405
     assert world.calls() == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 390, 1440])
+def test_the_sentence_above_the_key_is_seen_where_enter_the_key_leads(
+    place: scenery.Scenery, address: str, browser: Browser, width: int
+):
+    reject_key(place.world.integration, "Why")
+    key = f"{address}{page('change', place.world.integration)}#id_secret"
+    with browsing.window(browser, browsing.Look((width, 844))) as context:
+        shown = context.new_page()
+        browsing.let_in(shown, address, place.people["Owner"])
+        shown.goto(key)
+        header, sentence = (
+            shown.locator(each).bounding_box() for each in ("#header", ".field-secret .errorlist")
+        )
+        assert header
+        assert sentence
+        assert sentence["y"] >= header["y"] + header["height"]

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 
 from config.admin.parts.buttons import address as button_address
 from config.staff import roles
+from events.execution import wait_reasons
 from events.models import RuleRun
 from tests.support import browsing, scenery
 from tests.support.pages import signed_in, words
@@ -46,6 +47,26 @@ def test_what_had_failed_again_before_the_page_was_drawn_is_not_called_queued(
     assert STILL_NONE in words(page)
     assert "queued" not in words(page).partition("Everything that happened")[0]
     assert "data-follow" not in page.content.decode()
+
+
+def test_the_message_does_not_say_that_it_is_over_while_the_page_still_shows_it_waiting(
+    failed: RuleRun, monkeypatch
+):
+    """It ends after the page has read it, and before the message is drawn."""
+    manager = signed_in(roles.MANAGER)
+    page_of = reverse("admin:events_eventlog_change", args=[failed.event_id])
+    manager.post(button_address(failed, "retry"), {"back": page_of})
+    under_way = wait_reasons.under_way
+
+    def ends_now(runs: list[RuleRun]) -> bool:
+        found = under_way(runs)
+        RuleRun.objects.filter(pk=failed.pk).update(status="done", message="Enrolled.")
+        return found
+
+    monkeypatch.setattr(wait_reasons, "under_way", ends_now)
+    page = manager.get(page_of)
+    assert "Retry: 1 done." not in words(page)
+    assert "data-follow" in page.content.decode()
 
 
 @pytest.mark.browser

@@ -173,13 +173,53 @@ def test_the_page_of_the_refund_says_what_the_buyer_still_has_and_leads_to_endin
     sell(world, 0, "20_product")
     address = reverse("admin:events_eventlog_change", args=[EventLog.objects.latest("pk").pk])
     page = manager.get(address)
-    told = "The purchase gave Ink. No rule ended it, so the buyer still has it. See and end it"
+    told = "nothing ended the access. If it should end, end it."
     assert told in words(page)
     assert "Faces was not given" not in words(page)
-    assert f'href="{reverse(PAGE)}?back=' in page.content.decode()
+    assert re.search(f'href="{reverse(PAGE)}[^"]*">See and end it', page.content.decode())
     (found,) = refunded.refunded_with_access()
     manager.post(reverse(PAGE), {"chosen": found.event.pk})
-    assert "still has it" not in words(manager.get(address))
+    assert told not in words(manager.get(address))
+
+
+def test_the_page_of_a_refund_says_once_what_is_left_to_do_and_has_one_button(manager, world, ink):
+    sell(world, 0)
+    sell(world, 0, "20_product")
+    address = reverse("admin:events_eventlog_change", args=[EventLog.objects.latest("pk").pk])
+
+    def buttons(page: Any) -> list[str]:
+        source = page.content.decode()
+        every = ("See and end it", "End access", "Run the rules again")
+        return [word for word in every for _ in range(len(re.findall(f">{word}[^<]*<", source)))]
+
+    page = manager.get(address)
+    text = words(page)
+    assert "nothing ended the access. If it should end, end it." in text
+    assert "A rule for that event ends it for the next buyers." in text
+    assert "No rule ended it, so the buyer still has it" not in text
+    assert text.count("No rule matched") == 1
+    assert "No rule was looked at" not in text
+    assert "New rule for this product" in text
+    assert buttons(page) == ["See and end it"]
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    page = manager.get(address)
+    text = words(page)
+    assert "If it should end, end it." in text
+    assert "A rule for that event ends it for the next buyers." not in text
+    assert buttons(page) == ["See and end it"]
+
+
+def test_adding_the_rules_of_a_product_tells_who_was_refunded_before(manager, world, ink):
+    sell(world, 0)
+    sell(world, 0, "20_product")
+    product = EventLog.objects.latest("pk").product
+    assert product
+    add = reverse("admin:integrations_product_do_end_access", args=[product.pk])
+    page = manager.post(add, {"pair": ["product_refunded"]}, follow=True)
+    told = "1 buyer was refunded and still has Ink: no rule ended it. See and end it"
+    assert told in said(page)
+    (where,) = re.findall(r'href="([^"]*/refunded/[^"]*)"', page.content.decode())
+    assert email(0) in words(manager.get(html.unescape(where)))
 
 
 def test_who_keeps_one_of_two_courses_after_a_refund_is_told_of(world, ink):
@@ -412,6 +452,19 @@ def test_what_a_person_gave_for_a_purchase_is_told_of_and_ended_after_its_refund
     manager.post(reverse(PAGE), {"chosen": bought.pk})
     world.settle()
     assert not world.access(email(1), given)
+    shown = words(manager.get(reverse("admin:integrations_auditentry_changelist")))
+    assert "Ended what a person had given a buyer" in shown
+    assert "Ended what a rule gave" not in shown
+    customer = reverse("admin:integrations_customer_change", args=[bought.customer_id])
+    timeline = words(manager.get(customer)).partition("Everything that happened")[2]
+    order = [
+        "Access given by hand",
+        "for order 1181",
+        "End what was refunded.",
+        "Product Purchased",
+    ]
+    places = [timeline.index(each) for each in order]
+    assert places == sorted(places)
     page = reverse("admin:events_eventlog_change", args=[found.refund.pk])
     assert "a person ended it after the refund of order 1181" in words(manager.get(page))
     undo = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"

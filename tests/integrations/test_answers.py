@@ -258,7 +258,7 @@ REPLIES: list[tuple[Callable[[Place], None], str]] = [
     (another_not_paid, "You have access to Course One."),
     (one_of_two_refunded, "You have access to Course One."),
     (both_refunded, "Your access to Course One ended with the refund of order 1190 on"),
-    (refunded_without_a_rule, "We are sorting out your access to Course One"),
+    (refunded_without_a_rule, "Your access to Course One is still open."),
     (only_refunded, "We found no course"),
     (ending_waits, "We are sorting out your access to Course One"),
     (site_removed, "We are sorting out your access to Course One"),

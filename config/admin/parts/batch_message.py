@@ -25,31 +25,40 @@ def say_queued(request: HttpRequest, sentence: str, batch: Batch) -> None:
 
 @dataclass(frozen=True, slots=True)
 class BatchMessage:
-    """The batch that a message follows, its progress, and the page that tells more."""
+    """The batch that a message follows, its progress, and the page that tells more.
+
+    `page_waits` says that the page was read before, and shows actions that are not over.
+    """
 
     batch: Batch
     progress: batches.Progress
     page: str
+    page_waits: bool = False
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to follow; an ending that was brought forward still runs."""
+        """Whether nothing is left to follow; an ending that was brought forward still runs.
+
+        While the page waits, so does its message: it would contradict the page.
+        """
+        if self.page_waits:
+            return False
         runs = RuleRun.objects.filter(pk__in=self.batch.run_ids, status__in=UNFINISHED)
         return self.progress.is_over and not runs.exists()
 
     @property
     def level(self) -> str:
         """The level to show it at in place of the message's own, "" for none."""
-        if self.progress.is_over and self.progress.number_failed:
+        if not self.page_waits and self.progress.is_over and self.progress.number_failed:
             return "error"
         return "warning" if self.progress.is_kept_waiting else ""
 
 
-def read(message: Message, *, back: str) -> BatchMessage | None:
+def read(message: Message, *, back: str, page_waits: bool = False) -> BatchMessage | None:
     """Return what the message follows; None if nothing, or if the batch is not kept any more."""
     tag = message.extra_tags or ""
     batch = row_in(Batch.objects.all(), tag.removeprefix(BATCH)) if tag.startswith(BATCH) else None
     if batch is None:
         return None
     page = f"{reverse('admin:batch')}?{urlencode({'number': batch.pk, BACK: back})}"
-    return BatchMessage(batch, batches.progress(batch), page)
+    return BatchMessage(batch, batches.progress(batch), page, page_waits)

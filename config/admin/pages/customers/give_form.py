@@ -1,14 +1,14 @@
 """The form that gives a course or bundle by hand, for a purchase or as a gift."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django import forms
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.customers.by_hand_forms import ByHandForm, LastDayField
-from config.admin.parts import params
+from config.admin.parts import badges, params
 from config.admin.parts.params import row_in
 from events.access import by_hand, going_on, sentences
 from events.access.by_hand import Author
@@ -16,13 +16,17 @@ from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import promise, purchase_sentences
 from integrations import app_registry
-from integrations.models import Customer, Destination, Integration
+from integrations.models import Customer, Destination, Integration, Product
 from integrations.ordering import by_name
 from integrations.sentences import Said, Text, format_day, say
 from rules import actions
+from rules.listing import listed
+from rules.models import Rule
+from rules.triggers import Trigger
 
 MAX_FOUND = 60
 MAX_UNDER_WAY = 3
+COURSES_NAMED = 3
 
 
 def _offered() -> QuerySet[Destination]:
@@ -53,6 +57,8 @@ class GiveForm(ByHandForm):
     )
     until = LastDayField(_("Leave it empty to give it without an end."))
     field_order = ("purchase", "destination", "until", "reason")
+    # The products whose refund ends no access by a rule; None stands for a product not known.
+    never_ended: Sequence[Product | None] = ()
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
         super().__init__(data, customer=customer, asked=asked)
@@ -64,7 +70,12 @@ class GiveForm(ByHandForm):
         field = self.fields["purchase"]
         assert isinstance(field, forms.ChoiceField)
         gift = say("A gift: only its last day or a person ends it.")
-        field.choices = [*((pk, _paid(each)) for pk, each in self.owed.items()), ("", gift)]
+        ending = _ending_on_refund(self.owed.values())
+        paid = ((pk, _paid(each, ending[each.pk])) for pk, each in self.owed.items())
+        field.choices = [*paid, ("", gift)]
+        self.never_ended = list(
+            dict.fromkeys(each.product for each in self.owed.values() if not ending[each.pk])
+        )
         field.initial = next(iter(self.owed))
         self.lead = say(
             "The customer gets this course or bundle in addition to what the purchases give."
@@ -97,12 +108,37 @@ class GiveForm(ByHandForm):
         }
 
 
-def _paid(event: EventLog) -> Said:
-    """Say "Course One (order 1183) of 29 Nov: the access ends with this purchase."."""
+def _ending_on_refund(purchases: Collection[EventLog]) -> dict[int, list[Rule]]:
+    """Return, by the purchase's ID, the rules that end access when it is refunded."""
+    products = {each.product_id for each in purchases}
+    accounts = {each.marketplace_id for each in purchases}
+    rules = Rule.objects.filter(
+        Q(product__in=products) | Q(product=None, marketplace__in=accounts),
+        trigger=Trigger.PRODUCT_REFUNDED,
+        enabled=True,
+    ).with_names()
+    ending = [rule for rule in rules if rule.spec.ends_access]
+    return {
+        event.pk: [
+            rule
+            for rule in ending
+            if rule.product_id in {None, event.product_id}
+            and rule.marketplace_id == event.marketplace_id
+        ]
+        for event in purchases
+    }
+
+
+def _paid(event: EventLog, ending: Sequence[Rule]) -> Said:
+    """Say "Course One (order 1183) of 29 Nov: a refund ends access to Ink, by a rule."."""
+    facts = {"day": format_day(event.received_at), **purchase_sentences.facts_of(event)}
+    if not ending:
+        return say("{product}{order} of {day}: no rule ends access on a refund yet.", **facts)
+    names = dict.fromkeys(badges.brief(rule.destination) for rule in ending)
     return say(
-        "{product}{order} of {day}: the access ends with this purchase.",
-        day=format_day(event.received_at),
-        **purchase_sentences.facts_of(event),
+        "{product}{order} of {day}: a refund ends access to {courses}, by a rule.",
+        courses=listed([*names], COURSES_NAMED),
+        **facts,
     )
 
 

@@ -105,8 +105,8 @@ class ActionAdmin(ReadOnly):
     def what(self, run: RuleRun) -> SafeString:
         # An action without a course or bundle names its integration already.
         where = run.integration if run.destination_id is not None else None
-        # The time by which the list is sorted and filtered: there is an index for it.
-        at = badges.ago(run.received_at)
+        # When it was done; the list is sorted by when its event came, for which there is an index.
+        at = badges.ago(run.finished_at or run.started_at or run.received_at)
         below = format_html("{} · {}", badges.breakable(badges.brief(where)), at) if where else at
         return format_html('{} <span class="soft line">{}</span>', badges.run_line(run), below)
 

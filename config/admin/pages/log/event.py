@@ -21,7 +21,7 @@ from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
 from events.reports import api_calls, backfill, refunded, review, why
-from events.reports.sentence import Sentence
+from events.reports.sentence import Code, Sentence
 from integrations.models import Customer
 from integrations.samcart.encoding import decompress
 from integrations.samcart.unreadable import Unreadable
@@ -49,11 +49,14 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         else []
     )
     event_notes.note([event])
+    access, still_has = _access(event, runs), _still_has(event)
     return {
         "runs": runs,
         "under_way": wait_reasons.under_way(runs),
-        "access": _access(event, runs),
-        "still_has": _still_has(event),
+        "access": access,
+        "still_in": bool(still_has),
+        # Mostly a sentence about the course says so already, with the button.
+        "still_has": "" if any(line.code == Code.NOT_ENDED for line in access) else still_has,
         "students": _students(event, runs),
         **_timeline(request, event, runs),
         **_why(event),

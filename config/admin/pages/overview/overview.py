@@ -41,6 +41,7 @@ from integrations.models import Integration, Marketplace
 from integrations.ordering import by_name
 from integrations.sentences import say
 from rules import facts as facts_of_rules
+from rules.facts import Places
 
 # Problems that alerts report and no other part of this page shows.
 ELSEWHERE = (
@@ -96,7 +97,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         behind=left_behind_notices.by_rule(request, behind, refunds),
         left_over=says_left,
         turned_off=turned,
-        **_nothing_given(nothing),
+        **_nothing_given(nothing, rules),
         **_never_sent(missing),
     )
 
@@ -140,10 +141,17 @@ def _period(request: HttpRequest) -> days.Period:
     return days.until_now(int(asked) if asked in map(str, days.RANGES) else days.USUAL)
 
 
-def _nothing_given(purchases: QuerySet[EventLog]) -> dict[str, Any]:
+def _nothing_given(purchases: QuerySet[EventLog], rules: Places) -> dict[str, Any]:
     found = dashboard.unfulfilled_products(purchases)
     without = [each for each in found if each.product and not each.rule and not each.rule_off]
-    return {"nothing_given": found, "many_without_rule": len(without) > 1}
+    listed = {each.product for each in found}
+    return {
+        "nothing_given": found,
+        "many_without_rule": len(without) > 1,
+        "without_rule": [
+            each for each in dashboard.without_rule(rules) if each.product not in listed
+        ],
+    }
 
 
 def _integrations(sites: list[Integration]) -> dict[str, Any]:

@@ -215,6 +215,8 @@ class ProductAdmin(Audited, ListAdmin):
             return
         if added:
             self.message_user(request, said_added(product.name, added))
+            if meanwhile := offer.sentence(request, added, page_of(product)):
+                self.message_user(request, meanwhile, messages.WARNING)
         if found and not added:
             nothing = say("Nothing was ticked, so nothing is added.")
             self.message_user(request, nothing, messages.WARNING)
