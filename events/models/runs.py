@@ -27,8 +27,11 @@ BRAKED = "braked"
 UNDECIDED = "undecided"
 # The code of an action that a person has dismissed.
 DISMISSED = "dismissed"
+_WAITING, _RUNNING = Q(status="waiting"), Q(status="running")
 _DELAYED = Q(status="waiting", code=DELAYED)
 _BEGAN = Q(started_at__isnull=False)
+# Without those that passed something on, which may be most actions of deleted rules.
+_OF_DELETED = Q(rule=None, grant__isnull=False)
 
 # (rule ID, integration ID, target): a rule and the course or bundle to which it leads.
 Form = tuple[int | None, int | None, str]
@@ -218,16 +221,12 @@ class RuleRun(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["integration", "received_at", "id"],
-                condition=Q(status="waiting"),
-                name="run_waiting",
+                fields=["integration", "received_at", "id"], condition=_WAITING, name="run_waiting"
             ),
-            models.Index(fields=["next_attempt_at"], condition=Q(status="waiting"), name="run_due"),
+            models.Index(fields=["next_attempt_at"], condition=_WAITING, name="run_due"),
             models.Index(fields=["next_attempt_at"], condition=_DELAYED, name="run_delayed"),
             models.Index(
-                fields=["integration", "lease_until"],
-                condition=Q(status="running"),
-                name="run_running",
+                fields=["integration", "lease_until"], condition=_RUNNING, name="run_running"
             ),
             models.Index(
                 fields=["customer", "integration", "received_at", "id"],
@@ -242,10 +241,9 @@ class RuleRun(models.Model):
             models.Index(fields=["integration", "-received_at", "-id"], name="run_of_site"),
             models.Index(fields=["rule", "-received_at"], name="run_of_rule"),
             models.Index(fields=["rule", "-started_at"], condition=_BEGAN, name="run_began"),
-            # Without those that passed something on, which may be most actions of deleted rules.
             models.Index(
                 fields=["rule", "-received_at", "-id"],
-                condition=Q(rule=None, grant__isnull=False),
+                condition=_OF_DELETED,
                 name="run_of_deleted_rule",
             ),
         ]

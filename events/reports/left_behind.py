@@ -115,7 +115,8 @@ def by_deleted_rules(products: Collection[int]) -> LeftBehind:
         ~given_by_a_rule_now(), rule=None, grant__isnull=False, event__product__in=products
     )
     of_products = of_products.filter(grant__kept_at=None)
-    return of_runs(None, list(of_products.order_by("-received_at", "-pk")[: MAX_RUNS + 1]))
+    gave = list(of_products.order_by("-received_at", "-pk")[: MAX_RUNS + 1])
+    return of_runs(None, gave) if gave else LeftBehind(None, [])
 
 
 def kept(number: int, products: Collection[int]) -> list[RuleRun]:
@@ -142,8 +143,6 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
 
     `gave` must be sorted, newest first. Access that a person lets the buyer keep is left out.
     """
-    if not gave:
-        return LeftBehind(rule, [])
     more, gave = len(gave) > MAX_RUNS, gave[:MAX_RUNS]
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
     every = list(giving_runs().filter(grant__in=grants).select_related("event"))

@@ -168,11 +168,9 @@ def sentence(
 def that_give(request: HttpRequest, places: Places) -> tuple[int, SafeString | None]:
     """Return (number, sentence) for leftover rules of places where one still gives a course."""
     left = leftovers.still_giving(places)
-    of_products, of_accounts = left.own, left.everywhere
-    number = len(list(left))
-    found = groups([*of_products][:PRODUCTS_SHOWN], of_accounts)
-    more = len(of_products) - PRODUCTS_SHOWN
-    return number, sentence(request, found, number=number, more=max(0, more))
+    number, more = len(list(left)), max(0, len(left.own) - PRODUCTS_SHOWN)
+    found = groups([*left.own][:PRODUCTS_SHOWN], left.everywhere)
+    return number, sentence(request, found, number=number, more=more)
 
 
 def address(found: Iterable[Group] = (), *, back: str = "") -> str:
