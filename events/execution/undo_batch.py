@@ -8,7 +8,7 @@ from datetime import datetime
 from django.utils.translation import gettext_lazy as _
 
 from events.access import grant_runs, ledger, pending
-from events.access.book import DECIDED
+from events.access.book import DECIDED, OPENED
 from events.access.ledger import Change, Judgment
 from events.deciding import revocations
 from events.execution import delayed, moving, one_by_one, rule_history
@@ -218,8 +218,8 @@ def _give_back(grant: Grant) -> RuleRun:
         _reopen(grant, next((run.event for run in giving if run.event.trigger), last.event))
     else:
         grant.state = State.ACTIVE
-    grant.seen_at = grant.kept_at = None
-    grant.save(update_fields=[*DECIDED, "seen_at", "kept_at"])
+    grant.seen_at, grant.kept_at, grant.kept_by = None, None, ""
+    grant.save(update_fields=[*DECIDED, *OPENED])
     # An action that still names its rule stays that rule's only one for the event.
     rule = rule_history.rule_of(last) if last.rule_id is None else None
     run = grant_runs.run_behind(last, grant, Effect.GIVES, SENTENCE, rule=rule)

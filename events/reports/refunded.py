@@ -3,7 +3,7 @@
 Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -37,6 +37,11 @@ class Refunded:
         return [run.grant for run in self.runs if run.grant]
 
     @property
+    def is_kept(self) -> bool:
+        """Whether a person let the buyer keep all of it after the refund."""
+        return all(grant.is_kept_after(self.refund.received_at) for grant in self.grants)
+
+    @property
     def line(self) -> Line:
         """The purchase as a page shows it."""
         old = listed([grant.name for grant in self.grants])
@@ -44,22 +49,25 @@ class Refunded:
         return Line(self.event, self.grants[0].customer, say("{old}: {why}", old=old, why=why))
 
 
-def refunded_with_access(*, kept: bool = False) -> list[Refunded]:
+def refunded_with_access(
+    *, kept: bool | None = False, among: Collection[int] | None = None
+) -> list[Refunded]:
     """Return refunded purchases whose buyers still have access, the newest refund first.
 
-    With `kept`, return those that a person lets the buyers keep, else all others. Access that
-    something else gives as well is left out, and what an action of the refund was to end: pages
-    tell of that action. Takes one query if there are none.
+    With `kept`, return those that a person let the buyers keep after the refund, without it all
+    others, and with None both. `among` are the IDs of the refunds to look at; without it, the
+    newest are looked at. Access that something else gives as well is left out, and what an action
+    of the refund was to end: pages tell of that action. Takes one query if there are none.
     """
-    found = list(_refunds(kept=kept))
+    found = list(_refunds(kept=kept, among=among)) if among is None or among else []
     if not found:
         return []
     refunds = EventLog.objects.filter(_of_sales(found)).of_triggers(Trigger.PRODUCT_REFUNDED)
     refunds = refunds.exclude(status=EventLog.Status.REPEAT).prefetch_related("runs")
     grants = [
         grant
-        for grant in _grants(kept=kept).filter(_of_sales(found))
-        if _is_left(grant, [refund for refund in refunds if _ended(grant, refund)])
+        for grant in _grants().filter(_of_sales(found))
+        if _is_left(grant, [refund for refund in refunds if _ended(grant, refund)], kept=kept)
     ]
     alone = {grant.pk for grant in grants} - _given_besides(grants)
     runs = (
@@ -104,7 +112,7 @@ def _with_purchases(runs: Sequence[RuleRun]) -> Iterator[tuple[EventLog, RuleRun
                 yield event, run
 
 
-def that_end_with(rules: Iterable[Rule]) -> list[Refunded]:
+def that_end_with(rules: Iterable[Rule], *, kept: bool = False) -> list[Refunded]:
     """Return those of `refunded_with_access` that these rules would have ended at the refund.
 
     Only rules that are on count. Takes no query if none of them ends access at a refund.
@@ -114,7 +122,7 @@ def that_end_with(rules: Iterable[Rule]) -> list[Refunded]:
         for rule in rules
         if rule.enabled and rule.trigger == Trigger.PRODUCT_REFUNDED and rule.spec.ends_access
     ]
-    found = refunded_with_access() if ending else []
+    found = refunded_with_access(kept=kept) if ending else []
     return [each for each in found if any(_would_end(rule, each) for rule in ending)]
 
 
@@ -124,11 +132,18 @@ def _would_end(rule: Rule, purchase: Refunded) -> bool:
     )
 
 
-def _refunds(*, kept: bool) -> QuerySet[EventLog]:
+def _refunds(*, kept: bool | None, among: Collection[int] | None) -> QuerySet[EventLog]:
     """Return the newest refunds that left access open, of purchases with open access."""
-    marked = EventLog.objects.filter(left_open=True).order_by("-received_at", "-pk")[:MAX_REFUNDS]
+    marked = EventLog.objects.filter(left_open=True)
+    if among is None:
+        marked = marked.order_by("-received_at", "-pk")[:MAX_REFUNDS]
+    else:
+        marked = marked.filter(pk__in=among)
     same = {name: OuterRef(name) for name in ("marketplace", "product")}
-    open_ = _grants(kept=kept).filter(**same)
+    open_ = _grants().filter(**same)
+    if kept is not None:
+        is_kept = Q(kept_at__isnull=False, kept_at__gte=OuterRef("received_at"))
+        open_ = open_.filter(is_kept if kept else ~is_kept)
     of_order = open_.filter(~Q(order_id=""), order_id=OuterRef("order_id"))
     of_subscription = open_.filter(
         ~Q(subscription_id=""), subscription_id=OuterRef("subscription_id")
@@ -137,9 +152,8 @@ def _refunds(*, kept: bool) -> QuerySet[EventLog]:
     return refunds.filter(Exists(of_order) | Exists(of_subscription))
 
 
-def _grants(*, kept: bool) -> QuerySet[Grant]:
-    bought = Grant.objects.active().filter(source=Grant.Source.PURCHASE)
-    return bought.filter(kept_at__isnull=not kept)
+def _grants() -> QuerySet[Grant]:
+    return Grant.objects.active().filter(source=Grant.Source.PURCHASE)
 
 
 def _of_sales(named: Sequence[EventLog | Grant]) -> Q:
@@ -153,11 +167,15 @@ def _ended(grant: Grant, refund: EventLog) -> bool:
     return Sale.of(grant).is_same(Sale.of(refund)) and grant.decided_at <= refund.received_at
 
 
-def _is_left(grant: Grant, refunds: Sequence[EventLog]) -> bool:
+def _is_left(grant: Grant, refunds: Sequence[EventLog], *, kept: bool | None) -> bool:
     """Whether these refunds of its purchase had no action that was to end the grant.
 
-    While an action waits for a person, the refund itself may be in doubt.
+    While an action waits for a person, the refund itself may be in doubt. `kept` is as for
+    `refunded_with_access`; only a decision after the last refund counts.
     """
+    last = max((each.received_at for each in refunds), default=None)
+    if last is None or kept not in {None, grant.is_kept_after(last)}:
+        return False
     runs = [run for refund in refunds for run in refund.runs.all()]
     place = (grant.integration_id, grant.target)
     told = any(
@@ -165,7 +183,7 @@ def _is_left(grant: Grant, refunds: Sequence[EventLog]) -> bool:
         or (run.spec.ends_access and (run.integration_id, run.target) == place)
         for run in runs
     )
-    return bool(refunds) and not told
+    return not told
 
 
 def _given_besides(grants: Sequence[Grant]) -> set[int]:

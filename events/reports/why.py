@@ -30,6 +30,10 @@ from integrations.who import shown_who
 from rules.models import Rule
 
 Status, Source = RuleRun.Status, Grant.Source
+SIGN_IN = _(
+    "If it does not open, the problem is probably signing in: on Thinkific's sign-in page press "
+    "Forgot password?"
+)
 GIVING_AGAIN: dict[str, Text] = {
     Status.FAILED: _("{name} has {course}; giving it once more failed{order}."),
     Status.HELD: _("{name} has {course}; giving it once more is held{order}."),
@@ -134,6 +138,17 @@ def _has(name: str, about: Standing) -> Sentence:
     facts = {"name": name, "course": about.name, "since": holders.since(about, having)}
     last = having[-1]
     left = None if paid else about.unpaid[last.pk]
+    end = (about.customer.pk, f"{last.integration_id} {last.target}")
+    kept = [row for row in having if left and row.is_kept_after(about.unpaid[row.pk].received_at)]
+    if left is not None and kept:
+        text = say(
+            "{name} has {course} {since}, though {ending}. {decision}.",
+            ending=revocations.sentence(left),
+            decision=sentences.let_keep(kept[-1:]),
+            **facts,
+        )
+        text, short = joined([text, say(SIGN_IN)]), text
+        return Sentence(GOOD, text, Code.LET_KEEP, event=left.pk, end=end, short=short)
     if left is not None and not any(run.event_id == left.pk for run in about.pending):
         text = say(
             "{name} has {course} {since}, though {ending}: nothing ended the access. If it should "
@@ -141,7 +156,6 @@ def _has(name: str, about: Standing) -> Sentence:
             ending=revocations.sentence(left),
             **facts,
         )
-        end = (about.customer.pk, f"{last.integration_id} {last.target}")
         return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=end)
     code, text = Code.HAS, joined([say("{name} has {course} {since}.", **facts), _corrected(about)])
     over, first = about.ended, having[0].opened_at
@@ -154,11 +168,7 @@ def _has(name: str, about: Standing) -> Sentence:
             cause=sentences.cause(over),
             **facts,
         )
-    sign_in = say(
-        "If it does not open, the problem is probably signing in: on Thinkific's sign-in page "
-        "press Forgot password?"
-    )
-    return Sentence(GOOD, joined([text, sign_in]), code, short=text)
+    return Sentence(GOOD, joined([text, say(SIGN_IN)]), code, short=text)
 
 
 def _corrected(about: Standing) -> Said | None:
