@@ -94,6 +94,8 @@ def settled(events: Sequence[EventLog]) -> set[int]:
 def _undone(event: EventLog) -> Said:
     if not event.gave_nothing or event.undone_at is None:
         return say("A person took back what was given for it before.")
+    if event.trigger in revocations.ENDING:
+        return say("What it ended was given back on {day}.", day=format_day(event.undone_at))
     return say("What was given for it was undone on {day}.", day=format_day(event.undone_at))
 
 

@@ -168,10 +168,11 @@ def _ended(grant: Grant, refund: EventLog) -> bool:
 
 
 def _is_left(grant: Grant, refunds: Sequence[EventLog], *, kept: bool | None) -> bool:
-    """Whether these refunds of its purchase had no action that was to end the grant.
+    """Whether these refunds of its purchase have no action that is to end the grant.
 
-    While an action waits for a person, the refund itself may be in doubt. `kept` is as for
-    `refunded_with_access`; only a decision after the last refund counts.
+    What one ended is open again only if a person undid that. While an action waits for a person,
+    the refund itself may be in doubt. `kept` is as for `refunded_with_access`; only a decision
+    after the last refund counts.
     """
     last = max((each.received_at for each in refunds), default=None)
     if last is None or kept not in {None, grant.is_kept_after(last)}:
@@ -180,7 +181,11 @@ def _is_left(grant: Grant, refunds: Sequence[EventLog], *, kept: bool | None) ->
     place = (grant.integration_id, grant.target)
     told = any(
         run.status == RuleRun.Status.HELD
-        or (run.spec.ends_access and (run.integration_id, run.target) == place)
+        or (
+            run.spec.ends_access
+            and run.status != RuleRun.Status.DONE
+            and (run.integration_id, run.target) == place
+        )
         for run in runs
     )
     return not told

@@ -68,7 +68,7 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     waiting = wait_reasons.reasons([run for run in undecided if run is not None])
     endings = [run.event_id for each in found for run in each.runs if run.spec.ends_access]
     done_to = batches.batch_acts(endings)
-    given_back = ended_access.to_give_back(found)
+    given_back = ended_access.to_give_back(found, done_to)
     told = [(each, _sentence(each, waiting, done_to, given_back)) for each in found]
     has = [(each.integration, each.target) for each, sentence in told if sentence.code in HAS]
     gone = gone_destinations.among(has)
