@@ -3,7 +3,7 @@
 Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -50,23 +50,24 @@ class Refunded:
 
 
 def refunded_with_access(
-    *, kept: bool | None = False, among: Collection[int] | None = None
+    *, kept: bool | None = False, among: Sequence[EventLog] | None = None
 ) -> list[Refunded]:
     """Return refunded purchases whose buyers still have access, the newest refund first.
 
     With `kept`, return those that a person let the buyers keep after the refund, without it all
-    others, and with None both. `among` are the IDs of the refunds to look at; without it, the
+    others, and with None both. `among` are the refunds to look at, all `left_open`; without it, the
     newest are looked at. Access that something else gives as well is left out, and what an action
     of the refund was to end: pages tell of that action. Takes one query if there are none.
     """
-    found = list(_refunds(kept=kept, among=among)) if among is None or among else []
-    if not found:
+    found = list(_refunds(kept=kept)) if among is None else among
+    open_ = list(_grants().filter(_of_sales(found))) if found else []
+    if not open_:
         return []
     refunds = EventLog.objects.filter(_of_sales(found)).of_triggers(Trigger.PRODUCT_REFUNDED)
     refunds = refunds.exclude(status=EventLog.Status.REPEAT).prefetch_related("runs")
     grants = [
         grant
-        for grant in _grants().filter(_of_sales(found))
+        for grant in open_
         if _is_left(grant, [refund for refund in refunds if _ended(grant, refund)], kept=kept)
     ]
     alone = {grant.pk for grant in grants} - _given_besides(grants)
@@ -132,13 +133,9 @@ def _would_end(rule: Rule, purchase: Refunded) -> bool:
     )
 
 
-def _refunds(*, kept: bool | None, among: Collection[int] | None) -> QuerySet[EventLog]:
+def _refunds(*, kept: bool | None) -> QuerySet[EventLog]:
     """Return the newest refunds that left access open, of purchases with open access."""
-    marked = EventLog.objects.filter(left_open=True)
-    if among is None:
-        marked = marked.order_by("-received_at", "-pk")[:MAX_REFUNDS]
-    else:
-        marked = marked.filter(pk__in=among)
+    marked = EventLog.objects.filter(left_open=True).order_by("-received_at", "-pk")[:MAX_REFUNDS]
     same = {name: OuterRef(name) for name in ("marketplace", "product")}
     open_ = _grants().filter(**same)
     if kept is not None:

@@ -39,7 +39,7 @@ def note(events: Iterable[Any]) -> None:
     for event in nothing:
         event.had, event.ended = event.pk in had, event.pk in ended
     refunds = [event for event in events if event.left_open]
-    found = refunded.refunded_with_access(kept=None, among=[each.pk for each in refunds])
+    found = refunded.refunded_with_access(kept=None, among=refunds)
     is_kept = {each.refund.pk: each.is_kept for each in found}
     for event in refunds:
         event.let_keep = is_kept.get(event.pk, False)
