@@ -14,7 +14,7 @@ from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from config.admin.parts import badges, batch_message, buttons, changed
+from config.admin.parts import badges, batch_message, buttons, changed, event_result
 from config.admin.parts.buttons import Buttons
 from events.models import RuleRun
 from events.reports import backlog
@@ -29,7 +29,7 @@ register.filter("ago", badges.ago)
 register.filter("breakable", badges.breakable)
 register.filter("as_text", badges.legible)
 register.filter("badge", badges.badge)
-register.filter("event_badge", badges.event_badge)
+register.filter("event_badge", event_result.event_badge)
 register.filter("happened", badges.happened)
 register.filter("run_badge", badges.run_badge)
 register.filter("connection_badge", badges.connection_badge)
@@ -37,6 +37,7 @@ register.filter("switch_badge", badges.switch_badge)
 register.filter("destination", badges.destination)
 register.filter("outside", badges.outside)
 register.filter("rule_line", badges.rule_line)
+register.filter("does", badges.does)
 register.filter("last_run", badges.last_run)
 register.filter("run_line", badges.run_line)
 register.filter("person", badges.person)

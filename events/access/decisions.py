@@ -23,6 +23,7 @@ AMBIGUOUS = "ambiguous"
 # Strongest first: which judgment counts if an event is about several purchases.
 STRONGEST = (
     Judgment.ENDS,
+    Judgment.LET_KEEP,
     Judgment.LATE,
     Judgment.ENDED_BEFORE,
     Judgment.GAVE_NOTHING,
@@ -156,11 +157,11 @@ class Decisions:
     def _end_one(
         self, event: EventLog, run: RuleRun, change: Change, group: list[Grant]
     ) -> tuple[Judgment, Grant]:
-        """End what one source gives. Return the judgment and the grant for exactly this target."""
+        """End what one source gives. Return the judgment and the grant that it is about."""
         judgment, touched = ledger.end(change, group, self._row(event, run, group))
         for row in touched:
             self._book.note(row)
-        return judgment, next(filter(change.is_of, touched))
+        return judgment, next(filter(change.is_of, touched), touched[0])
 
     def _take_over(self, run: RuleRun, change: Change) -> None:
         """End the student's grants from before Admit: this purchase from before Admit gave them."""

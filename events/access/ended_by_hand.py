@@ -1,4 +1,7 @@
-"""What persons ended by hand, and is as they left it: it can be given back."""
+"""What persons ended, by hand or by a rule that they ran, and is as they left it.
+
+It can be given back.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -19,17 +22,20 @@ TAKING_BACK = (
 
 
 def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
-    """Return {action ID: the grants that a person ended with it, as the person left them}.
+    """Return {action ID: the grants that were ended with it, as they were left}.
 
-    Actions that ended nothing by hand, or whose grants were decided on since or were refunded or
-    canceled since, are left out. Grants that were moved to another account since do not count, so
-    there may be none. Takes four queries.
+    The actions are a person's, or those of rules that a person ran for earlier events. Those that
+    ended nothing, or whose grants were decided on since or were refunded or canceled since, are
+    left out. Grants that were moved to another account since do not count, so there may be none.
+    Takes four queries.
     """
     whose = students.same_users((run.integration_id, run.customer_id) for run in endings)
     ended: dict[int | None, list[Grant]] = defaultdict(list)
     # A later ending that a rule carries out sets only the time at which it was decided.
     as_left = Grant.objects.filter(
-        state=Grant.State.ENDED, because=ledger.BY_HAND, decided_at=F("ended_at")
+        Q(because=ledger.BY_HAND) | Q(because=F("event__trigger"), opened_at__isnull=False),
+        state=Grant.State.ENDED,
+        decided_at=F("ended_at"),
     )
     for grant in _not_taken_back(as_left.filter(event__in={run.event_id for run in endings})):
         ended[grant.event_id].append(grant)
@@ -38,6 +44,7 @@ def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
             grant
             for grant in ended[run.event_id]
             if grant.customer_id in whose[run.integration_id, run.customer_id]
+            and (grant.because == ledger.BY_HAND or grant.pk == run.grant_id)
         ]
         for run in endings
         if run.event_id in ended

@@ -30,6 +30,8 @@ class Judgment(StrEnum):
     # The remaining judgments leave nothing to do in Thinkific.
     BARRED = "barred"
     LATE = "late"
+    # A person let the buyer keep it after the event was received.
+    LET_KEEP = "let_keep"
     ENDED_BY_HAND = "ended_by_hand"
     ENDED_BEFORE = "ended_before"
     GAVE_NOTHING = "gave_nothing"
@@ -136,7 +138,7 @@ def open_it(row: Grant, change: Change) -> None:
     """Make the grant active because of this change."""
     if not row.is_active:
         row.state, row.opened_at, row.ended_at = State.ACTIVE, change.at, None
-        row.seen_at = row.kept_at = None
+        row.seen_at, row.kept_at, row.kept_by = None, None, ""
     elif change.trigger == Trigger.PRODUCT_PURCHASED:
         return  # it is open already, so a purchase changes nothing
     elif row.because != Trigger.PRODUCT_PURCHASED and change.at < row.decided_at:
@@ -148,7 +150,8 @@ def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Judgment, l
     """End what the purchase gives of this course or bundle. Return the judgment and its grants.
 
     `rows` are the purchase's grants. If none is for exactly this course or bundle, `mark` becomes
-    an ended grant, so that a Product Purchased that arrives later finds the ending.
+    an ended grant, so that a Product Purchased that arrives later finds the ending. What a person
+    let the buyer keep after the event stays as it is.
     """
     gave = _given(rows, change)
     touched = [row for row in rows if change.touches(row)]
@@ -157,12 +160,15 @@ def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Judgment, l
         # The bundle's own grant ends even if the bundle had other courses when it was given.
         if change.is_of(row) or change.includes(row):
             _end_row(row, change)
-    if not any(map(change.is_of, touched)):
+    kept = [row for row in touched if row.is_active and row.is_kept_after(change.at)]
+    if not kept and not any(map(change.is_of, touched)):
         end_it(mark, change)
         touched.append(mark)
     gives = _given([*rows, mark] if mark in touched else rows, change)
     if gave - gives:
         return Judgment.ENDS, touched
+    if kept:
+        return Judgment.LET_KEEP, touched
     if gives:
         return Judgment.LATE, touched
     if had_ended:
@@ -176,7 +182,7 @@ def _end_row(row: Grant, change: Change) -> None:
     if row.state == State.ENDED:
         # The first ending stays the reason; the latest one sets the time that counts.
         row.decided_at = max(row.decided_at, change.at)
-    elif row.decided_at <= change.at or _bars(change, row):
+    elif not row.is_kept_after(change.at) and (row.decided_at <= change.at or _bars(change, row)):
         end_it(row, change)
 
 

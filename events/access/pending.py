@@ -46,7 +46,8 @@ def wait(
     if not run.spec.ends_access:
         return False
     known = [row for row in rows if row.opened_at or change.touches(row)]
-    open_rows = [row for row in known if row.is_active and change.touches(row)]
+    touched = [row for row in known if row.is_active and change.touches(row)]
+    open_rows = [row for row in touched if not row.is_kept_after(change.at)]
     if known and not open_rows and not run.ends_all:
         return False  # it would end nothing
     if run.rule is not None and run.rule.delay_days:

@@ -1,11 +1,14 @@
 """Sentences that tell people what the ledger decided."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from events.access import going_on
 from events.access.ledger import BY_HAND, BY_HAND_AFTER, Judgment
 from events.models import EventLog, Grant, RuleRun
 from integrations.sentences import Said, Text, format_day, joined, say
+from integrations.who import shown_who
+from rules.listing import listed
 from rules.triggers import Trigger
 
 
@@ -22,6 +25,8 @@ def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant) -> Said:
             return say(
                 "Nothing was ended: {cause} was received later and gives access.", cause=cause(row)
             )
+        case Judgment.LET_KEEP:
+            return say("Nothing was ended: {why}.", why=let_keep([row]))
         case Judgment.ENDED_BY_HAND:
             day = format_day(row.decided_at)
             return say("Nothing was given: a person ended this access on {day}.", day=day)
@@ -41,6 +46,17 @@ def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant) -> Said:
                 "This purchase gave no access to {course}, so nothing had to end.",
                 course=run.destination_name,
             )
+
+
+def let_keep(rows: Sequence[Grant]) -> Said:
+    """Say "Rita let the buyer keep Ink on 3 May"; the grants are of one decision."""
+    kept = rows[0]
+    return say(
+        "{person} let the buyer keep {courses} on {day}",
+        person=shown_who(kept.kept_by) or say("a person"),
+        courses=listed([*dict.fromkeys(row.name for row in rows)]),
+        day=format_day(kept.kept_at or kept.decided_at),
+    )
 
 
 def not_due(row: Grant) -> Said:

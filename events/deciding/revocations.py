@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from events.access.ledger import Sale
 from events.models import EventLog, Grant
 from integrations.sentences import DAY, Said, Text, format_day, say
 from rules.triggers import Trigger
@@ -68,6 +70,31 @@ def later_endings(
             of_customer[event.customer_id].append(event)
     found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}
     return {pk: ending for pk, ending in found.items() if ending is not None}
+
+
+def kept_since(events: Iterable[EventLog]) -> dict[int, list[Grant]]:
+    """Return {pk: what a person let the buyer keep later} for refunds and cancellations.
+
+    Those whose purchase gave something else that is still open are left out, as they may end that.
+    Takes one query, or none without refunds and cancellations.
+    """
+    asked = [event for event in events if event.trigger in ENDING and Sale.of(event).is_named]
+    if not asked:
+        return {}
+    of_sales = Q(order_id__in={event.order_id for event in asked} - {""})
+    of_sales |= Q(subscription_id__in={event.subscription_id for event in asked} - {""})
+    gives: dict[str, list[Grant]] = defaultdict(list)
+    for row in Grant.objects.active().filter(of_sales, source=Grant.Source.PURCHASE).order_by("pk"):
+        for name in {row.order_id, row.subscription_id} - {""}:
+            gives[name].append(row)
+    found = {}
+    for event in asked:
+        names = {event.order_id, event.subscription_id} - {""}
+        near = {row.pk: row for name in names for row in gives.get(name, ())}
+        rows = [row for row in near.values() if Sale.of(event).is_same(Sale.of(row))]
+        if rows and all(row.is_kept_after(event.received_at) for row in rows):
+            found[event.pk] = rows
+    return found
 
 
 def sentence(event: EventLog) -> Said:

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -77,23 +78,28 @@ def _read(
             unread[error.message] += 1
 
 
-def keep(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
-    """Record that a person lets these buyers keep the grants, so that pages stop listing them."""
-    _note_kept(purchases, Act.BUYERS_KEPT, Now())
+def keep(
+    purchases: Iterable[tuple[EventLog, Collection[Grant]]], act: Act = Act.BUYERS_KEPT
+) -> None:
+    """Record that the person who acts lets these buyers keep the grants.
+
+    Pages stop listing them, and no event that was received before ends them.
+    """
+    _note_kept(purchases, act, {"kept_at": Now(), "kept_by": audit.actor().who[:150]})
 
 
 def undo_keep(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
     """Take that back: pages list these buyers again if no rule gives their grants."""
-    _note_kept(purchases, Act.BUYERS_TOLD, None)
+    _note_kept(purchases, Act.BUYERS_TOLD, {"kept_at": None, "kept_by": ""})
 
 
 def _note_kept(
-    purchases: Iterable[tuple[EventLog, Collection[Grant]]], act: Act, at: Now | None
+    purchases: Iterable[tuple[EventLog, Collection[Grant]]], act: Act, kept_as: dict[str, Any]
 ) -> None:
     kept = {event: [*grants] for event, grants in purchases}
     numbers = [grant.pk for grants in kept.values() for grant in grants]
     with transaction.atomic():
-        Grant.objects.active().filter(pk__in=numbers).update(kept_at=at)
+        Grant.objects.active().filter(pk__in=numbers).update(**kept_as)
         names = {event: [grant.name for grant in grants] for event, grants in kept.items()}
         audit.record_each(act, kept, after=lambda event: {"access": names[event]})
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from events.access import going_on, history, lock
+from events.access import going_on, history, lock, sentences
 from events.access.decisions import Decisions
 from events.access.ledger import Sale
 from events.deciding import entered_order, passing_on, revocations
@@ -82,7 +82,8 @@ def rerun(
 
     An action that waits for its next attempt makes it now. A rule that leads to another course by
     now counts as not run. What is done stays done, unless it was lost with a deleted account. An
-    event that was refunded or canceled since is left out.
+    event that was refunded or canceled since is left out, and a refund or cancellation after which
+    a person let the buyer keep the access.
     """
     events = list(events)
     reasons = obstacles(events)
@@ -127,7 +128,7 @@ def _run_again(
 
 def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
     """Return, by event pk, why the rules cannot be run again. Other events are left out."""
-    taken_back = revocations.later_endings(events)
+    taken_back, kept = revocations.later_endings(events), revocations.kept_since(events)
     found = {}
     if history.unread():
         return {event.pk: say(history.WAIT) for event in events}
@@ -135,6 +136,8 @@ def obstacles(events: Sequence[EventLog]) -> dict[int, str]:
         reason = why_never(event) or payload_removed(event.delivery)
         if not reason and event.pk in taken_back:
             reason = revocations.sentence(taken_back[event.pk])
+        if not reason and event.pk in kept:
+            reason = say("kept on purpose: {why}", why=sentences.let_keep(kept[event.pk]))
         if reason:
             found[event.pk] = reason
     return found

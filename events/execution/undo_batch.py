@@ -1,14 +1,16 @@
 """Undo what was started for many at once: end what it gave, and give back what it ended."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from events.access import grant_runs, ledger, pending
-from events.access.book import DECIDED
+from events.access.book import DECIDED, OPENED
 from events.access.ledger import Change, Judgment
 from events.deciding import revocations
 from events.execution import delayed, moving, one_by_one, rule_history
@@ -21,6 +23,7 @@ from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.sentences import say
 from rules.actions import Effect
+from rules.triggers import Trigger
 
 State = Grant.State
 SENTENCE = _("Undone: {action}, {course} on {site}")
@@ -75,7 +78,7 @@ def _look(purchases: Sequence[Sequence[int]], since: datetime) -> list[Undo]:
     runs = {run.pk: run for run in named if not _fell_away(run)}
     of_each = ([runs[pk] for pk in each if pk in runs] for each in purchases)
     undos = [_sorted(together) for together in _together(of_each)]
-    acts = _acts(undos)
+    acts, besides = _acts(undos), _ended_besides(undos)
     events = [run.event for one in undos if one.ended for run in one.runs]
     taken_back = revocations.later_endings(events)
     for one in undos:
@@ -84,7 +87,7 @@ def _look(purchases: Sequence[Sequence[int]], since: datetime) -> list[Undo]:
         if ending := next((each for each in by if each and each.received_at > since), None):
             one.why_not = revocations.sentence(ending)
         else:
-            reasons = (_changed(run, one, acts) for run in [*one.gave, *one.ended])
+            reasons = (_changed(run, one, acts, besides) for run in [*one.gave, *one.ended])
             one.why_not = next(filter(None, reasons), "")
     return undos
 
@@ -127,7 +130,46 @@ def _acts(undos: Sequence[Undo]) -> Mapping[int | None, list[RuleRun]]:
     return found
 
 
-def _changed(run: RuleRun, one: Undo, acts: Mapping[int | None, list[RuleRun]]) -> str:
+def _ended_by_rule(run: RuleRun) -> bool:
+    """Whether a rule ended the action's access with it, for the event that the action is of."""
+    grant = run.grant
+    return bool(
+        grant
+        and grant.state == State.ENDED
+        and grant.opened_at
+        and grant.event_id == run.event_id
+        and run.spec.ends_access
+        and run.event.trigger
+        and run.code not in ENDED_NOTHING
+    )
+
+
+def _ended_besides(undos: Iterable[Undo]) -> set[int]:
+    """Return the IDs of actions of rules that ended something beside their own grant."""
+    runs = [run for one in undos for run in one.ended if _ended_by_rule(run)]
+    if not runs:
+        return set()
+    own = {run.grant_id for run in runs}
+    ended = Grant.objects.filter(
+        event__in={run.event_id for run in runs}, state=State.ENDED, opened_at__isnull=False
+    )
+    others = [(row.event_id, row.integration_id, row) for row in ended if row.pk not in own]
+    return {
+        run.pk
+        for run in runs
+        for event, integration, row in others
+        if (event, integration) == (run.event_id, run.integration_id)
+        and run.grant
+        and (run.ends_all or row.parts & run.grant.parts)
+    }
+
+
+def _changed(
+    run: RuleRun,
+    one: Undo,
+    acts: Mapping[int | None, list[RuleRun]],
+    besides: Container[int],
+) -> str:
     """Say what has changed since about the action's access; "" if it is as the action left it."""
     grant = run.grant
     if grant is None or run.code == UNDECIDED:
@@ -140,8 +182,11 @@ def _changed(run: RuleRun, one: Undo, acts: Mapping[int | None, list[RuleRun]]) 
         return _changed_giving(run, grant, others)
     if grant.is_active:
         return say("the access was given again since")
-    if grant.state == State.ENDED and not grant.because.startswith(ledger.BY_HAND_AFTER):
+    by_hand_after = grant.because.startswith(ledger.BY_HAND_AFTER)
+    if grant.state == State.ENDED and not by_hand_after and not _ended_by_rule(run):
         return say("the purchase itself has ended")
+    if run.pk in besides:
+        return say("it ended something else too: give both back by hand")
     if any(each.pk > run.pk for each in others):
         return say("it was given and ended again since")
     return ""
@@ -181,11 +226,13 @@ def undo(batch: Batch, chosen: Collection[int], new: Batch) -> Rerun:
 def _undo(one: Undo, new: Batch) -> list[RuleRun]:
     """Undo one purchase, under the deciding lock. Return the actions that do it in Thinkific."""
     _drop(one.pending, new.started_by)
+    by_rules = [run for run in one.ended if _ended_by_rule(run)]
     back = _grants(one.ended)
     giving = [_give_back(grant) for grant in back]
     ending = [moving.waive(grant, SENTENCE) for grant in _grants(one.gave)]
     made = RuleRun.objects.bulk_create([*giving, *ending])
     moving.leave_with_nothing(ending, undone=True)
+    _offer_again(by_rules)
     gave = grant_runs.giving(back)
     EventLog.objects.filter(pk__in=gave.values("event")).update(gave_nothing=False)
     for number in {run.event_id for run in made}:
@@ -196,6 +243,15 @@ def _undo(one: Undo, new: Batch) -> list[RuleRun]:
     after = {"access": [run.destination_name for run in giving], BATCH: new.pk}
     audit.record(Act.BATCH_UNDONE, one.event, before=before, after=after)
     return made
+
+
+def _offer_again(endings: Collection[RuleRun]) -> None:
+    """Let the rules that ended this run once more, if a person asks for that."""
+    RuleRun.objects.filter(pk__in=[run.pk for run in endings]).update(rule=None)
+    events = EventLog.objects.filter(pk__in={run.event_id for run in endings})
+    events.filter(trigger=Trigger.PRODUCT_REFUNDED).update(left_open=True)
+    others = RuleRun.objects.filter(event=OuterRef("pk"), rule__isnull=False).exclude(target="")
+    events.filter(~Exists(others)).update(gave_nothing=True, undone_at=Now())
 
 
 def _grants(runs: Iterable[RuleRun]) -> list[Grant]:
@@ -210,7 +266,7 @@ def _drop(endings: Collection[RuleRun], by: str) -> None:
 
 
 def _give_back(grant: Grant) -> RuleRun:
-    """Reopen what moving ended. Return the run, not saved, that gives it again in Thinkific."""
+    """Reopen what was ended. Return the run, not saved, that gives it again in Thinkific."""
     giving = list(grant_runs.giving([grant]).select_related("event__rule_texts"))
     last = giving[0]
     if grant.state == State.ENDED:
@@ -218,8 +274,8 @@ def _give_back(grant: Grant) -> RuleRun:
         _reopen(grant, next((run.event for run in giving if run.event.trigger), last.event))
     else:
         grant.state = State.ACTIVE
-    grant.seen_at = grant.kept_at = None
-    grant.save(update_fields=[*DECIDED, "seen_at", "kept_at"])
+    grant.seen_at, grant.kept_at, grant.kept_by = None, None, ""
+    grant.save(update_fields=[*DECIDED, *OPENED])
     # An action that still names its rule stays that rule's only one for the event.
     rule = rule_history.rule_of(last) if last.rule_id is None else None
     run = grant_runs.run_behind(last, grant, Effect.GIVES, SENTENCE, rule=rule)

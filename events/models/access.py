@@ -1,5 +1,7 @@
 """The ledger: who holds which course, through what, and who held it."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
@@ -110,8 +112,10 @@ class Grant(models.Model):
     until = models.DateTimeField(null=True)
     # When Thinkific was last seen to hold it.
     seen_at = models.DateTimeField(null=True)
-    # When a person said that the buyer keeps it, though no rule gives it any more.
+    # When a person said that the buyer keeps it, though it was refunded or no rule gives it any
+    # more, and who that was. Events received earlier do not end it.
     kept_at = models.DateTimeField(null=True)
+    kept_by = models.CharField(max_length=150, blank=True, default="", db_default="")
 
     objects = GrantQuerySet.as_manager()
 
@@ -175,6 +179,10 @@ class Grant(models.Model):
     @property
     def is_active(self) -> bool:
         return self.state == self.State.ACTIVE
+
+    def is_kept_after(self, moment: datetime) -> bool:
+        """Whether a person let the buyer keep it at this moment or later."""
+        return self.kept_at is not None and self.kept_at >= moment
 
     @property
     def parts(self) -> frozenset[str]:

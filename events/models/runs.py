@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import models
-from django.db.models import Q, Value
+from django.db.models import OuterRef, Q, Value
 from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
@@ -94,17 +94,15 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
     def lost(self) -> "RuleRunQuerySet":
         """Runs that gave access that is still due, to an account deleted in Thinkific since."""
         done = self.filter(status=RuleRun.Status.DONE, action__in=actions.giving_access())
-        its_grant = Grant.objects.active().lost().filter(pk=models.OuterRef("grant"))
+        its_grant = Grant.objects.active().lost().filter(pk=OuterRef("grant"))
         return done.filter(models.Exists(its_grant))
 
     def stranded(self) -> "RuleRunQuerySet":
         """The last giving run of each stranded grant."""
         giving = RuleRun.objects.filter(action__in=actions.giving_access())
-        at = models.OuterRef("received_at")
-        later = giving.filter(
-            Q(received_at__gt=at) | Q(received_at=at, pk__gt=models.OuterRef("pk")),
-            grant=models.OuterRef("grant"),
-        )
+        at = OuterRef("received_at")
+        newer = Q(received_at__gt=at) | Q(received_at=at, pk__gt=OuterRef("pk"))
+        later = giving.filter(newer, grant=OuterRef("grant"))
         last = self.filter(~models.Exists(later), action__in=actions.giving_access())
         return last.filter(grant__in=Grant.objects.stranded())
 
@@ -139,15 +137,15 @@ class RuleRunQuerySet(models.QuerySet["RuleRun"]):
 def _before() -> "tuple[RuleRunQuerySet, models.QuerySet[Any, Any]]":
     """Return, for a run of the outer query, what runs beside it and the first run of its line."""
     same = RuleRun.objects.filter(
-        customer=models.OuterRef("customer"), integration=models.OuterRef("integration")
+        customer=OuterRef("customer"), integration=OuterRef("integration")
     )
-    beside = same.filter(status=RuleRun.Status.RUNNING).exclude(pk=models.OuterRef("pk"))
+    beside = same.filter(status=RuleRun.Status.RUNNING).exclude(pk=OuterRef("pk"))
     # We compare with the first run rather than look for an earlier one: the indexes of waiting runs
     # have this order, so a long line is not walked for each of its runs.
     # Literals, because SQLite does not match parameters with the condition of an index.
     unfinished = [RawSQL(f"'{status}'", ()) for status in UNFINISHED]  # noqa: S611 - our words
     waiting = same.filter(status__in=unfinished).filter(status=RuleRun.Status.WAITING)
-    itself = Q(pk=models.OuterRef("pk"))
+    itself = Q(pk=OuterRef("pk"))
     before = waiting.filter(Q(next_attempt_at__lte=Now()) & ~Q(code=DELAYED) | itself)
     return beside, before.order_by("received_at", "id").values("pk")[:1]
 

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -14,6 +13,7 @@ from events.execution import rerun
 from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT
 from events.reports import earlier, nothing_to_end, standing
+from events.reports.earlier_buyers import BackfillCandidate, Preview, customers_of
 from integrations.models import Product
 from integrations.sentences import Said, format_day, format_time, joined, say
 from rules import actions, changing
@@ -26,85 +26,6 @@ from rules.pairing import Paired
 MAX_EVENTS = 500
 HOLDS_TOO = _("This purchase will hold that too: nothing changes in Thinkific.")
 NO_CUSTOMER = _("the order carries no usable e-mail address")
-
-
-@dataclass(frozen=True, slots=True)
-class BackfillCandidate:
-    """An event from before a rule: the rules that would run for it, or why none will.
-
-    `note` says what gives the buyer everything already, so that nothing changes in Thinkific, or
-    that a person undid what was given. `is_undone` says whether a person undid it.
-    """
-
-    event: EventLog
-    rules: Sequence[Rule]
-    why_not: str = ""
-    note: str = ""
-    is_undone: bool = False
-
-    @property
-    def lacks(self) -> bool:
-        """Whether the event gave something, and the buyer lacks what the rules give."""
-        return not self.event.gave_nothing and not self.note
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What running rules for earlier events would do. With `more` there are further events.
-
-    Events in `undone` could run, too, but a person undid what was given for them. They run only
-    if a person asks for them separately.
-    """
-
-    run: list[BackfillCandidate]
-    undone: list[BackfillCandidate]
-    left_out: list[BackfillCandidate]
-    more: bool
-
-    @property
-    def customers(self) -> int:
-        return len(_customers(each.event for each in self.run))
-
-    @property
-    def customers_undone(self) -> int:
-        return len(_customers(each.event for each in self.undone))
-
-    @property
-    def only(self) -> int | None:
-        """The ID of the only event that gave nothing; None if there are several, or none."""
-        nothing = [each.event.pk for each in self.run if each.event.gave_nothing]
-        return nothing[0] if len(nothing) == 1 and not self.more else None
-
-    @property
-    def got_nothing(self) -> int:
-        """The number of customers in `run` who had an event that gave nothing."""
-        return len(_customers(each.event for each in self.run if each.event.gave_nothing))
-
-    @property
-    def lacking(self) -> "Preview":
-        """The part whose events gave something, but the buyers lack what the rules give."""
-        return Preview([row for row in self.run if row.lacks], [], [], self.more)
-
-    @property
-    def courses(self) -> list[str]:
-        """The names of the courses and bundles that the rules would give, each once."""
-        names = (
-            rule.destination.name for row in self.run for rule in row.rules if rule.destination
-        )
-        return list(dict.fromkeys(names))
-
-    def customers_of(self, rule: Rule) -> int:
-        """Return for how many customers this rule would run."""
-        return len(_customers(each.event for each in self.run if rule in each.rules))
-
-    def by_rule(self, rules: Iterable[Rule]) -> dict[int, "Preview"]:
-        """Return the part of it that is about each of these rules, by rule ID."""
-        parts: dict[int, list[BackfillCandidate]] = {rule.pk: [] for rule in rules}
-        for row in self.run:
-            for rule in row.rules:
-                if rule.pk in parts:
-                    parts[rule.pk].append(replace(row, rules=[rule]))
-        return {pk: Preview(rows, [], [], self.more) for pk, rows in parts.items()}
 
 
 def preview(*rules: Rule, product: Product | None = None) -> Preview:
@@ -121,9 +42,11 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
     fitting = rules_now(events)
     missing = _missing(rules, events, fitting)
-    obstacles = nothing_to_end.reasons(events, fitting) | rerun.obstacles(events)
+    has, kept = nothing_to_end.known(events, fitting), revocations.kept_since(events)
+    nothing = {pk: say(nothing_to_end.NOTHING) for pk, ends in has.items() if not ends}
+    obstacles = nothing | rerun.obstacles(events)
     # Access that will end by itself is not counted, because the rules would give it without an end.
-    held = standing.held(_customers(events), without_end=True)
+    held = standing.held(customers_of(events), without_end=True)
     rows = []
     for event in events:
         fit, undone = fitting.get(event.pk, []), event.undone_at is not None
@@ -136,7 +59,9 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
         if grants and all(Sale.of(event).is_same(Sale.of(grant)) for grant in grants):
             why_not = say("has {courses} already", courses=_names(grants))
         note = joined([_has(grants), HOLDS_TOO]) if grants else _undone(event) if undone else ""
-        rows.append(BackfillCandidate(event, fit, why_not, "" if why_not else note, undone))
+        facts = {"has": has.get(event.pk, False), "is_kept": event.pk in kept}
+        note = "" if why_not else note
+        rows.append(BackfillCandidate(event, fit, why_not, note, undone, **facts))
     can = [row for row in rows if not row.why_not]
     return Preview(
         [row for row in can if not row.is_undone],
@@ -172,6 +97,8 @@ def settled(events: Sequence[EventLog]) -> set[int]:
 def _undone(event: EventLog) -> Said:
     if not event.gave_nothing or event.undone_at is None:
         return say("A person took back what was given for it before.")
+    if event.trigger in revocations.ENDING:
+        return say("What it ended was given back on {day}.", day=format_day(event.undone_at))
     return say("What was given for it was undone on {day}.", day=format_day(event.undone_at))
 
 
@@ -180,7 +107,7 @@ def already_given(events: Sequence[EventLog]) -> dict[int, Said]:
 
     Events whose buyer lacks something are left out.
     """
-    held = standing.held(_customers(events)) if events else {}
+    held = standing.held(customers_of(events)) if events else {}
     # Most buyers have nothing, and then they cannot have all that the rules give.
     fitting = rules_now([event for event in events if held.get(event.customer_id or 0)])
     found = {
@@ -274,10 +201,6 @@ def _on_now(event: EventLog, rule: Rule) -> Said:
     if moment and moment > event.received_at:
         return say("It has been on since {moment}.", moment=format_time(moment))
     return say("It is on now.")
-
-
-def _customers(events: Iterable[EventLog]) -> set[int]:
-    return {event.customer_id for event in events if event.customer_id}
 
 
 def _has(found: Sequence[Grant]) -> Said:

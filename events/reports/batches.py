@@ -12,6 +12,7 @@ from events.execution import wait_reasons
 from events.models import Batch, EventLog, RuleRun
 from events.models.runs import DELAYED, UNFINISHED
 from integrations.audit import Act
+from integrations.audit_values import BATCH
 from integrations.models import AuditEntry, Customer
 from integrations.sentences import Said, Text, format_day, joined, say, say_count
 from integrations.who import shown_who
@@ -155,6 +156,24 @@ def batch_acts(events: Collection[int]) -> Done:
     for entry in entries.order_by("-pk") if events else ():
         found[int(entry.number)].append(entry)
     return found
+
+
+def made_by_persons(runs: Collection[RuleRun], done: Done) -> list[RuleRun]:
+    """Return those of these actions of rules that a person made by running rules again.
+
+    `done` comes from `batch_acts`. Takes one query, or none if no rules were run again.
+    """
+    reruns = [
+        entry
+        for event in {run.event_id for run in runs}
+        for entry in done.get(event, ())
+        if entry.act == Act.EVENT_RERUN and (entry.after or {}).get(BATCH)
+    ]
+    if not reruns:
+        return []
+    batches = Batch.objects.filter(pk__in={(entry.after or {})[BATCH] for entry in reruns})
+    new = {pk for each in batches for numbers in each.new_ids for pk in numbers}
+    return [run for run in runs if run.pk in new]
 
 
 def last_undo(event: int, done: Done, name: str = "") -> AuditEntry | None:

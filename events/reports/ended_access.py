@@ -7,6 +7,7 @@ from events.access import ended_by_hand, sentences
 from events.access.ledger import BY_HAND, BY_HAND_AFTER
 from events.models import Grant, RuleRun
 from events.models.runs import DISMISSED
+from events.reports import batches
 from events.reports.sentence import QUIET, WAIT, Code, Sentence
 from events.reports.standing import Standing
 from integrations.models import Destination
@@ -14,9 +15,15 @@ from integrations.sentences import Said, format_day, joined, say
 from integrations.who import shown_who
 
 
-def to_give_back(found: Iterable[Standing]) -> Mapping[int, RuleRun]:
-    """Return {grant ID: the action with which a person ended it} for what can be given back."""
-    by_persons = [run for each in found for run in each.runs if run.event.ends_by_hand]
+def to_give_back(found: Iterable[Standing], done: batches.Done) -> Mapping[int, RuleRun]:
+    """Return {grant ID: the action with which a person ended it} for what can be given back.
+
+    Also for what a rule ended that a person ran for an earlier event. `done` are the acts of
+    batches on the events of all actions that ended access.
+    """
+    endings = [run for each in found for run in each.runs if run.spec.ends_access]
+    by_persons = [run for run in endings if run.event.ends_by_hand]
+    by_persons += batches.made_by_persons(endings, done)
     ended = ended_by_hand.as_left(by_persons)
     return {row.pk: run for run in by_persons for row in ended.get(run.pk, ())}
 
@@ -38,7 +45,7 @@ def sentence(name: str, about: Standing, row: Grant, given_back: Mapping[int, Ru
         return Sentence(WAIT, joined([text, run.message]), Code.ENDING, run=run.pk)
     text, back = _how_it_ended(row, facts), given_back.get(row.pk)
     ended = Sentence(QUIET, text, Code.ENDED, event=row.event_id)
-    give = _to_give(about, row) if row.because == BY_HAND else None
+    give = _to_give(about, row) if row.because == BY_HAND or back is not None else None
     if give and back is not None:
         return replace(ended, give_back=(about.customer.pk, back.pk))
     return replace(ended, give=give)

@@ -1,25 +1,28 @@
-"""Refunds and cancellations for which rules have nothing to end."""
+"""Whether rules have something to end for refunds and cancellations."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from events.access.ledger import Sale
 from events.models import EventLog, Grant
-from integrations.sentences import say
 from rules.models import Rule
 from rules.triggers import Trigger
 
 Row = TypeVar("Row", EventLog, Grant)
 
 
-def reasons(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> dict[int, str]:
-    """Return, by event ID, why it makes no sense to run the `fitting` rules of these events.
+NOTHING = _("nothing that the purchase gave is left to end")
 
-    That is if they only end access, and the purchase gave nothing of it that is open. A purchase
-    that Admit does not know may have given it, so its events are left out.
+
+def known(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> dict[int, bool]:
+    """Return, by event ID, whether its `fitting` rules have something to end.
+
+    For events whose rules only end access. A purchase that Admit does not know may have given it,
+    so its events are left out.
     """
     asked = {event: fitting.get(event.pk, ()) for event in events if Sale.of(event).is_named}
     asked = {event: rules for event, rules in asked.items() if rules and all(map(_ends, rules))}
@@ -29,12 +32,12 @@ def reasons(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -
     of_sales |= Q(subscription_id__in={event.subscription_id for event in asked} - {""})
     gave = _by_name(Grant.objects.filter(of_sales, source=Grant.Source.PURCHASE))
     bought = _by_name(EventLog.objects.filter(of_sales).of_triggers(Trigger.PRODUCT_PURCHASED))
-    found: dict[int, str] = {}
+    found: dict[int, bool] = {}
     for event, rules in asked.items():
         grants = _same(event, gave)
         is_known = _same(event, bought) or any(grant.opened_at for grant in grants)
-        if is_known and not any(would_end(rule, grant) for grant in grants for rule in rules):
-            found[event.pk] = say("nothing that the purchase gave is left to end")
+        if is_known:
+            found[event.pk] = any(would_end(rule, grant) for grant in grants for rule in rules)
     return found
 
 

@@ -37,6 +37,11 @@ class Refunded:
         return [run.grant for run in self.runs if run.grant]
 
     @property
+    def is_kept(self) -> bool:
+        """Whether a person let the buyer keep all of it after the refund."""
+        return all(grant.is_kept_after(self.refund.received_at) for grant in self.grants)
+
+    @property
     def line(self) -> Line:
         """The purchase as a page shows it."""
         old = listed([grant.name for grant in self.grants])
@@ -44,22 +49,26 @@ class Refunded:
         return Line(self.event, self.grants[0].customer, say("{old}: {why}", old=old, why=why))
 
 
-def refunded_with_access(*, kept: bool = False) -> list[Refunded]:
+def refunded_with_access(
+    *, kept: bool | None = False, among: Sequence[EventLog] | None = None
+) -> list[Refunded]:
     """Return refunded purchases whose buyers still have access, the newest refund first.
 
-    With `kept`, return those that a person lets the buyers keep, else all others. Access that
-    something else gives as well is left out, and what an action of the refund was to end: pages
-    tell of that action. Takes one query if there are none.
+    With `kept`, return those that a person let the buyers keep after the refund, without it all
+    others, and with None both. `among` are the refunds to look at, all `left_open`; without it, the
+    newest are looked at. Access that something else gives as well is left out, and what an action
+    of the refund was to end: pages tell of that action. Takes one query if there are none.
     """
-    found = list(_refunds(kept=kept))
-    if not found:
+    found = list(_refunds(kept=kept)) if among is None else among
+    open_ = list(_grants().filter(_of_sales(found))) if found else []
+    if not open_:
         return []
     refunds = EventLog.objects.filter(_of_sales(found)).of_triggers(Trigger.PRODUCT_REFUNDED)
     refunds = refunds.exclude(status=EventLog.Status.REPEAT).prefetch_related("runs")
     grants = [
         grant
-        for grant in _grants(kept=kept).filter(_of_sales(found))
-        if _is_left(grant, [refund for refund in refunds if _ended(grant, refund)])
+        for grant in open_
+        if _is_left(grant, [refund for refund in refunds if _ended(grant, refund)], kept=kept)
     ]
     alone = {grant.pk for grant in grants} - _given_besides(grants)
     runs = (
@@ -104,7 +113,7 @@ def _with_purchases(runs: Sequence[RuleRun]) -> Iterator[tuple[EventLog, RuleRun
                 yield event, run
 
 
-def that_end_with(rules: Iterable[Rule]) -> list[Refunded]:
+def that_end_with(rules: Iterable[Rule], *, kept: bool = False) -> list[Refunded]:
     """Return those of `refunded_with_access` that these rules would have ended at the refund.
 
     Only rules that are on count. Takes no query if none of them ends access at a refund.
@@ -114,7 +123,7 @@ def that_end_with(rules: Iterable[Rule]) -> list[Refunded]:
         for rule in rules
         if rule.enabled and rule.trigger == Trigger.PRODUCT_REFUNDED and rule.spec.ends_access
     ]
-    found = refunded_with_access() if ending else []
+    found = refunded_with_access(kept=kept) if ending else []
     return [each for each in found if any(_would_end(rule, each) for rule in ending)]
 
 
@@ -124,11 +133,14 @@ def _would_end(rule: Rule, purchase: Refunded) -> bool:
     )
 
 
-def _refunds(*, kept: bool) -> QuerySet[EventLog]:
+def _refunds(*, kept: bool | None) -> QuerySet[EventLog]:
     """Return the newest refunds that left access open, of purchases with open access."""
     marked = EventLog.objects.filter(left_open=True).order_by("-received_at", "-pk")[:MAX_REFUNDS]
     same = {name: OuterRef(name) for name in ("marketplace", "product")}
-    open_ = _grants(kept=kept).filter(**same)
+    open_ = _grants().filter(**same)
+    if kept is not None:
+        is_kept = Q(kept_at__isnull=False, kept_at__gte=OuterRef("received_at"))
+        open_ = open_.filter(is_kept if kept else ~is_kept)
     of_order = open_.filter(~Q(order_id=""), order_id=OuterRef("order_id"))
     of_subscription = open_.filter(
         ~Q(subscription_id=""), subscription_id=OuterRef("subscription_id")
@@ -137,9 +149,8 @@ def _refunds(*, kept: bool) -> QuerySet[EventLog]:
     return refunds.filter(Exists(of_order) | Exists(of_subscription))
 
 
-def _grants(*, kept: bool) -> QuerySet[Grant]:
-    bought = Grant.objects.active().filter(source=Grant.Source.PURCHASE)
-    return bought.filter(kept_at__isnull=not kept)
+def _grants() -> QuerySet[Grant]:
+    return Grant.objects.active().filter(source=Grant.Source.PURCHASE)
 
 
 def _of_sales(named: Sequence[EventLog | Grant]) -> Q:
@@ -153,19 +164,28 @@ def _ended(grant: Grant, refund: EventLog) -> bool:
     return Sale.of(grant).is_same(Sale.of(refund)) and grant.decided_at <= refund.received_at
 
 
-def _is_left(grant: Grant, refunds: Sequence[EventLog]) -> bool:
-    """Whether these refunds of its purchase had no action that was to end the grant.
+def _is_left(grant: Grant, refunds: Sequence[EventLog], *, kept: bool | None) -> bool:
+    """Whether these refunds of its purchase have no action that is to end the grant.
 
-    While an action waits for a person, the refund itself may be in doubt.
+    What one ended is open again only if a person undid that. While an action waits for a person,
+    the refund itself may be in doubt. `kept` is as for `refunded_with_access`; only a decision
+    after the last refund counts.
     """
+    last = max((each.received_at for each in refunds), default=None)
+    if last is None or kept not in {None, grant.is_kept_after(last)}:
+        return False
     runs = [run for refund in refunds for run in refund.runs.all()]
     place = (grant.integration_id, grant.target)
     told = any(
         run.status == RuleRun.Status.HELD
-        or (run.spec.ends_access and (run.integration_id, run.target) == place)
+        or (
+            run.spec.ends_access
+            and run.status != RuleRun.Status.DONE
+            and (run.integration_id, run.target) == place
+        )
         for run in runs
     )
-    return bool(refunds) and not told
+    return not told
 
 
 def _given_besides(grants: Sequence[Grant]) -> set[int]:

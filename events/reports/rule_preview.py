@@ -52,6 +52,7 @@ class Effect(StrEnum):
     HAD_IT = "had_it"
     ENDED = "ended"
     KEPT = "kept"  # its purchase ended, and another one gives the same
+    LET_KEEP = "let_keep"  # a person let the buyer keep it since
     NOTHING = "nothing"
     SENT = "sent"
 
@@ -62,6 +63,7 @@ WORDS: dict[Effect, Text] = {
     Effect.HAD_IT: _("Had it already: {people}."),
     Effect.ENDED: _("It would have ended the access of {people}."),
     Effect.KEPT: _("Would have kept access through another purchase: {people}."),
+    Effect.LET_KEEP: _("Kept on purpose, so not counted: {people}."),
     Effect.NOTHING: _("Nothing would have changed for {people}."),
     Effect.SENT: _("It would have sent what SamCart said about {people}."),
 }
@@ -232,8 +234,9 @@ def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[Effect, int |
         if row is new:
             grants.add(new)
         return _given(judgment, had), student
-    if not _ends(change, own if rule.ends_all else purchase, new):
-        return Effect.NOTHING, student
+    judgments = _end(change, own if rule.ends_all else purchase, new)
+    if Judgment.ENDS not in judgments:
+        return (Effect.LET_KEEP if Judgment.LET_KEEP in judgments else Effect.NOTHING), student
     has = ledger.holder(own, rule.integration_id, rule.target) is not None
     return (Effect.KEPT if has else Effect.ENDED), student
 
@@ -244,10 +247,10 @@ def _given(judgment: Judgment, had: bool) -> Effect:
     return Effect.HAD_IT if had else Effect.GIVEN
 
 
-def _ends(change: Change, rows: Iterable[Grant], mark: Grant) -> bool:
-    """Let the change end what each source gives. Return whether it ended anything."""
+def _end(change: Change, rows: Iterable[Grant], mark: Grant) -> set[Judgment]:
+    """Let the change end what each source gives. Return what it means for them."""
     groups = ledger.by_source(rows).values()
-    return Judgment.ENDS in [ledger.end(change, group, mark)[0] for group in groups]
+    return {ledger.end(change, group, mark)[0] for group in groups}
 
 
 def _change(rule: Rule, event: EventLog) -> Change:

@@ -19,6 +19,7 @@ class Code(StrEnum):
     GONE = "gone"  # was given, and Thinkific does not have the course or bundle any more
     KEPT = "kept"  # has it, though another purchase that gave it has ended
     GIVING_AGAIN = "giving_again"  # has it, and an action that gives it once more is not done
+    LET_KEEP = "let_keep"  # has it, though it was refunded or canceled, as a person decided
     NOT_ENDED = "not_ended"  # has it, though what gave it was refunded or canceled
     ENDS_LATER = "ends_later"  # has it, and an ending waits for its day or for a person
     ENDING = "ending"  # has it, and the action that ends it is not done
@@ -45,7 +46,7 @@ class Code(StrEnum):
 
 
 # The codes of sentences that say a student has it, and nothing but giving it again is to be done.
-HAS = {Code.HAS, Code.KEPT, Code.GIVING_AGAIN}
+HAS = {Code.HAS, Code.KEPT, Code.LET_KEEP, Code.GIVING_AGAIN}
 
 
 @dataclass(frozen=True, slots=True)

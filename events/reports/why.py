@@ -37,6 +37,10 @@ from integrations.who import shown_who
 from rules.models import Rule
 
 Status, Source = RuleRun.Status, Grant.Source
+SIGN_IN = _(
+    "If it does not open, the problem is probably signing in: on Thinkific's sign-in page press "
+    "Forgot password?"
+)
 GIVING_AGAIN: dict[str, Text] = {
     Status.FAILED: _("{name} has {course}; giving it once more failed{order}."),
     Status.HELD: _("{name} has {course}; giving it once more is held{order}."),
@@ -71,7 +75,7 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     waiting = wait_reasons.reasons([run for run in undecided if run is not None])
     endings = [run.event_id for each in found for run in each.runs if run.spec.ends_access]
     done_to = batches.batch_acts(endings)
-    given_back = ended_access.to_give_back(found)
+    given_back = ended_access.to_give_back(found, done_to)
     told = [(each, _sentence(each, waiting, done_to, given_back)) for each in found]
     has = [(each.integration, each.target) for each, sentence in told if sentence.code in HAS]
     gone = gone_destinations.among(has)
@@ -141,6 +145,17 @@ def _has(name: str, about: Standing) -> Sentence:
     facts = {"name": name, "course": about.name, "since": holders.since(about, having)}
     last = having[-1]
     left = about.not_ended
+    end = (about.customer.pk, f"{last.integration_id} {last.target}")
+    kept = [row for row in having if left and row.is_kept_after(about.unpaid[row.pk].received_at)]
+    if left is not None and kept:
+        text = say(
+            "{name} has {course} {since}, though {ending}. {decision}.",
+            ending=revocations.sentence(left),
+            decision=sentences.let_keep(kept[-1:]),
+            **facts,
+        )
+        text, short = joined([text, say(SIGN_IN)]), text
+        return Sentence(GOOD, text, Code.LET_KEEP, event=left.pk, end=end, short=short)
     if left is not None and not any(run.event_id == left.pk for run in about.pending):
         text = say(
             "{name} has {course} {since}, though {ending}: nothing ended the access. If it should "
@@ -150,7 +165,6 @@ def _has(name: str, about: Standing) -> Sentence:
         )
         if not nothing_to_end.rule_ends(left, about.integration, about.target):
             text = joined([text, say("A rule for that event ends it for the next buyers.")])
-        end = (about.customer.pk, f"{last.integration_id} {last.target}")
         return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=end)
     code, text = Code.HAS, joined([say("{name} has {course} {since}.", **facts), _corrected(about)])
     over, first = about.ended, having[0].opened_at
@@ -163,11 +177,7 @@ def _has(name: str, about: Standing) -> Sentence:
             cause=sentences.cause(over),
             **facts,
         )
-    sign_in = say(
-        "If it does not open, the problem is probably signing in: on Thinkific's sign-in page "
-        "press Forgot password?"
-    )
-    return Sentence(GOOD, joined([text, sign_in]), code, short=text)
+    return Sentence(GOOD, joined([text, say(SIGN_IN)]), code, short=text)
 
 
 def _corrected(about: Standing) -> Said | None:

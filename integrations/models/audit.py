@@ -51,6 +51,7 @@ class Act(models.TextChoices):
     BUYERS_ENROLLED = "buyers_enrolled", _("ran rules for earlier buyers")
     BUYERS_MOVED = "buyers_moved", _("moved a buyer to what a rule gives now")
     BUYERS_KEPT = "buyers_kept", _("left a buyer what a rule gave before")
+    REFUNDED_KEPT = "refunded_kept", _("let a refunded buyer keep the access")
     BUYERS_TOLD = "buyers_told", _("wanted to be told again what a buyer keeps")
     BUYERS_ENDED = "buyers_ended", _("ended what a rule gave a buyer before")
     GIVEN_ENDED = "given_ended", _("ended what a person had given a buyer")

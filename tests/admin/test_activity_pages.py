@@ -142,8 +142,9 @@ def test_a_page_of_the_log_costs_the_same_however_long_it_is(support, place):
         return len(asked)
 
     few = cost("?result=failed")
-    assert cost() <= few + 4
-    assert cost() <= 22
+    # With purchases that gave nothing, and a refund that left access open.
+    assert cost() <= few + 8
+    assert cost() <= 24
 
 
 def test_a_page_of_actions_costs_the_same_however_many_were_skipped(support, place):

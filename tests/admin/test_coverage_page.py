@@ -135,7 +135,7 @@ def test_buyers_from_before_all_rules_of_one_save_are_looked_at_together(shop, m
     found = {each.name: each.pk for each in Product.objects.all()}
     changes = {f"give_{pk}": ["Course Two"] for pk in found.values()}
     answer = save(manager, **changes)
-    assert "2 buyers paid before and got nothing for it: See and enroll them" in said(answer)
+    assert "2 buyers paid before and got nothing for it. See and enroll them" in said(answer)
     assert '<li class="warning">2 buyers paid before' in answer.content.decode()
     (link,) = re.findall(r'href="([^"]*earlier[^"]*)">See and', answer.content.decode())
     look = manager.get(html.unescape(link))

@@ -188,7 +188,7 @@ def test_after_the_undo_who_bought_meanwhile_is_named_with_the_button(manager, w
     delete(manager, unsold)
     world.sell(product__id=77)
     page = press(manager, deletion(), "undo")
-    offer = "1 buyer paid before and got nothing for it: See and enroll them"
+    offer = "1 buyer paid before and got nothing for it. See and enroll them"
     assert offer in said(page)
     assert reverse("admin:earlier") in page.content.decode()
 
@@ -198,7 +198,7 @@ def test_after_one_rule_is_restored_who_bought_meanwhile_is_named(manager, world
     manager.post(reverse("admin:rules_rule_delete", args=[rule.pk]), {"post": "yes"})
     world.sell(customer__email="late@example.com", order__id=2000)
     page = press(manager, of_rule(), "undo")
-    assert "1 buyer paid before and got nothing for it: See and enroll them" in said(page)
+    assert "1 buyer paid before and got nothing for it. See and enroll them" in said(page)
 
 
 def test_one_rule_that_is_restored_brings_its_product_with_it(manager, unsold):

@@ -18,7 +18,7 @@ from django.utils.safestring import mark_safe
 
 from config.admin import menu
 from config.admin.pages.overview import overview
-from config.admin.parts import badges
+from config.admin.parts import badges, event_result
 from config.admin.parts.buttons import go_back
 from config.admin.parts.changelist import CappedPaginator
 from config.staff import roles
@@ -276,7 +276,7 @@ def test_a_page_that_breaks_says_so_without_the_database(db, monkeypatch):
 
 
 def test_every_state_has_a_colour_and_a_word():
-    assert set(badges.EVENT_COLORS) == set(EventLog.Status)
+    assert set(event_result.COLORS) == set(EventLog.Status)
     assert set(badges.RUN_COLORS) == set(RuleRun.Status)
     assert set(badges.CONNECTION_COLORS) == set(Integration.Connection)
 
@@ -300,21 +300,21 @@ def test_a_paid_purchase_that_gave_nothing_is_never_grey(trigger, status, dealt,
         gave_nothing=status == "no_rule",
         dealt_with_at=moment if dealt else None,
     )
-    assert shown(badges.event_badge(event)) == badge
+    assert shown(event_result.event_badge(event)) == badge
 
 
 @pytest.mark.parametrize("holes", [(), (Trigger.SUBSCRIPTION_CANCELED,)])
 def test_what_was_left_undone_for_want_of_a_rule_is_not_grey(holes):
     event = EventLog(trigger="subscription_canceled", status="no_rule", gave_nothing=True)
     badge = ("wait", "No rule") if holes else ("quiet", "No rule")
-    assert shown(badges.event_badge(event, holes)) == badge
+    assert shown(event_result.event_badge(event, holes)) == badge
     # A receiver was told of it, which fills no hole; and what failed is told first.
     event.status = EventLog.Status.DONE
-    assert ("No rule" in badges.event_badge(event, holes)) is bool(holes)
+    assert ("No rule" in event_result.event_badge(event, holes)) is bool(holes)
     event.status = EventLog.Status.FAILED
-    assert "Failed" in badges.event_badge(event, holes)
+    assert "Failed" in event_result.event_badge(event, holes)
     event.status, event.gave_nothing = EventLog.Status.DONE, False
-    assert "Succeeded" in badges.event_badge(event, holes)
+    assert "Succeeded" in event_result.event_badge(event, holes)
 
 
 def test_an_action_that_was_tried_will_retry():

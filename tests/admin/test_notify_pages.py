@@ -517,7 +517,7 @@ def test_earlier_events_are_listed_and_sent_once_a_rule_is_there(manager, world,
     rule = world.notify_rule("product_refunded", crm)
     page = f"{reverse('admin:earlier')}?rule={rule.pk}"
     text = words(manager.get(page))
-    assert "Send HTTP POST, My CRM" in text
+    assert "Send HTTP POST to My CRM" in text
     assert "Run it for this customer now" in text
     manager.post(reverse("admin:earlier"), {"rule": rule.pk})
     world.settle()

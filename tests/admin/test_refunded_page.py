@@ -93,9 +93,9 @@ def test_who_may_keep_it_is_not_told_of_until_somebody_wants_that(manager, still
     page = manager.post(reverse(PAGE), {"chosen": every, "keep": "1"}, follow=True)
     assert said(page) == ["2 buyers keep it."]
     assert "Kept on purpose" in words(page)
-    assert AuditEntry.objects.filter(act="buyers_kept").count() == 2
+    assert AuditEntry.objects.filter(act="refunded_kept").count() == 2
     assert "were refunded" not in words(manager.get(reverse("admin:index")))
-    manager.post(reverse(PAGE), {"again": "1"})
+    manager.post(reverse(PAGE), {"all_again": "1"})
     assert TOLD in words(manager.get(reverse("admin:index")))
 
 
@@ -426,14 +426,14 @@ def test_the_badge_of_a_refund_says_for_how_long_the_buyer_is_still_in(manager, 
     ]
     of_product = reverse("admin:integrations_product_change", args=[refund.product_id])
     assert [badges(page) for page in pages] == [1, 1]
-    # Where it is known that the rule is missing, the product's page says that.
-    assert badges(of_product) == 0
+    log = reverse("admin:events_eventlog_changelist")
+    assert [badges(page) for page in [of_product, log]] == [2, 2]
     world.rule("product_refunded", ENDS, still_in, product=SOLD)
     assert badges(of_product) == 2
     first = refunded.refunded_with_access()[-1]
     manager.post(reverse(PAGE), {"chosen": first.event.pk})
     world.settle()
-    assert [badges(page) for page in [*pages, of_product]] == [0, 0, 1]
+    assert [badges(page) for page in [*pages, of_product, log]] == [0, 0, 1, 1]
 
 
 def test_what_a_person_gave_for_a_purchase_is_told_of_and_ended_after_its_refund(manager, world):

@@ -118,7 +118,7 @@ def _guided_rule(page: Page) -> None:
     expect(page.locator("input[name=pair]:checked")).to_have_count(4)
     page.get_by_role("button", name="Add the rule and what is ticked").click()
     expect(page.get_by_role("heading", name="5 rules added")).to_be_visible()
-    expect(page.get_by_text("1 buyer paid before it and got nothing for it.")).to_be_visible()
+    expect(page.get_by_text("1 buyer paid before and got nothing for it.")).to_be_visible()
 
 
 def _purchase_appears_live(page: Page, walk: World) -> None:

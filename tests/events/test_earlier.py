@@ -13,6 +13,7 @@ from django.utils import timezone
 from config.staff import roles
 from events.models import Delivery, EventLog, Grant, RuleRun
 from events.reports import backfill, customer_access, review
+from events.reports.earlier_buyers import Preview
 from integrations.models import Customer, Destination, Product
 from rules import changing
 from rules.models import Rule
@@ -38,7 +39,7 @@ def rule(world: World, course: Destination, product: str | None = "1048001") -> 
     return world.rule("product_purchased", GIVES, course, product=product)
 
 
-def shown(preview: backfill.Preview) -> tuple[list[str], dict[str, str]]:
+def shown(preview: Preview) -> tuple[list[str], dict[str, str]]:
     """The orders for which it would run, and {order: why not} for the others."""
     left = {each.event.order_id: each.why_not for each in preview.left_out}
     return [each.event.order_id for each in preview.run], left
@@ -268,7 +269,7 @@ def test_the_page_names_them_and_its_button_enrolls_them(world, course):
     support = signed_in(roles.SUPPORT)
     text = words(page(support, made))
     assert "Enroll this customer now" in text
-    assert re.search(r"alice@example.com 1 .*Create Course Enrollment, Course Two", text)
+    assert re.search(r"alice@example.com 1 .*Enroll in Course Two", text)
     assert re.search(r"Left out .*bob@example.com 2 .*Order 2 was refunded on", text)
     assert not RuleRun.objects.exists()
     answer = support.post(reverse("admin:earlier"), {"rule": made.pk}, follow=True)
@@ -339,7 +340,8 @@ def test_a_rule_that_ends_access_is_run_for_customers_not_for_buyers(world, cour
     support = signed_in(roles.SUPPORT)
     text = words(page(support, made))
     assert "Customers from before the rule" in text
-    assert "Run it for this customer now" in text
+    assert "1 earlier customer may still have Course Two." in text
+    assert "End it for this customer now" in text
     assert "To be enrolled" not in text
     support.post(reverse("admin:earlier"), {"rule": made.pk})
     assert "Nobody is left to run it for." in words(page(support, made))

@@ -7,6 +7,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.reports import backfill, earlier, promise
+from events.reports.earlier_buyers import Preview
 from integrations.models import Destination
 from rules import changing
 from rules.models import Rule
@@ -150,7 +151,7 @@ def test_rules_that_end_access_are_not_offered_where_something_ran(world, bonus)
     first = Destination.objects.get(name="First")
     ends = world.rule("product_refunded", "expire_course_enrollment", first, product="1048001")
     EventLog.objects.update(gave_nothing=False)
-    assert backfill.preview(ends) == backfill.Preview([], [], [], more=False)
+    assert backfill.preview(ends) == Preview([], [], [], more=False)
 
 
 # The list of those who paid and are not in

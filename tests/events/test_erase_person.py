@@ -545,6 +545,7 @@ NAMES_NOBODY = labels(
     events.Erasure: digest
     events.ErasureKey: sealed
     events.EventLog: author dealt_with_by email_given_by raw_type verdicts
+    events.Grant: kept_by
     events.RuleRun: code destination_name site target
     events.RuleTexts: digest sentences
     events.Tidying: chore

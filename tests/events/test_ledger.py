@@ -283,3 +283,16 @@ def test_the_purchase_gives_the_same_in_whatever_order_its_events_are_read():
         assert purchase.gives() == fold(happenings)
 
     hold()
+
+
+@pytest.mark.parametrize("target", [COURSES[0], BUNDLE])
+@pytest.mark.parametrize("ended", [COURSES[0], BUNDLE])
+def test_what_a_person_let_the_buyer_keep_is_ended_only_by_what_comes_later(target, ended):
+    purchase = Purchase()
+    purchase.take(Happening(1, "product_purchased", target))
+    given = purchase.gives()
+    purchase.rows[0].kept_at = day(3)
+    assert purchase.take(Happening(2, "product_refunded", ended)) is Judgment.LET_KEEP
+    assert purchase.gives() == given
+    assert purchase.take(Happening(4, "product_refunded", ended)) is Judgment.ENDS
+    assert COURSES[0] not in purchase.gives()

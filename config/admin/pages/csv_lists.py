@@ -19,7 +19,7 @@ from config.admin.pages.log.actions import ActionAdmin
 from config.admin.pages.log.log import LogAdmin
 from config.admin.pages.products.coverage_filter import Filter, name_of
 from config.admin.pages.products.coverage_form import in_words
-from config.admin.parts import csv_file
+from config.admin.parts import csv_file, event_result
 from config.admin.parts.badges import run_state
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page
@@ -54,6 +54,7 @@ class Sheet:
 
 
 def _events(events: list[EventLog]) -> Lines:
+    event_result.note(events)
     for event in events:
         customer = event.customer
         done = [
@@ -63,7 +64,7 @@ def _events(events: list[EventLog]) -> Lines:
         yield (
             event.received_at,
             event.what_happened or event.raw_type,
-            event.get_status_display(),
+            event_result.result(event)[0],
             event.explanation,
             customer.readable_email if customer else event.email_as_sent,
             customer.name if customer else event.name_as_sent,

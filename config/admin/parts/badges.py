@@ -1,7 +1,6 @@
 """How things look on every page: badges, times, and texts of strangers."""
 
 import re
-from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -34,18 +33,6 @@ BREAKS = re.compile(r"(?<=[@._/-])(?=[^@._/-]{4})|(?<=[a-z])(?=[A-Z])")
 STILL_LONG = re.compile(r"[^\s<>]{24,}")
 GREEN, AMBER, RED, GREY = "good", "wait", "bad", "quiet"
 
-EVENT_COLORS: dict[EventLog.Status, str] = {
-    EventLog.Status.DONE: GREEN,
-    EventLog.Status.WAITING: AMBER,
-    EventLog.Status.HELD: AMBER,
-    EventLog.Status.UNKNOWN_TYPE: AMBER,
-    EventLog.Status.FAILED: RED,
-    EventLog.Status.UNREADABLE: RED,
-    EventLog.Status.NO_RULE: GREY,
-    EventLog.Status.SKIPPED: GREY,
-    EventLog.Status.REPEAT: GREY,
-    EventLog.Status.NOTED: GREY,
-}
 RUN_COLORS: dict[RuleRun.Status, str] = {
     RuleRun.Status.DONE: GREEN,
     RuleRun.Status.WAITING: AMBER,
@@ -80,29 +67,6 @@ def badge(text: Text, color: str) -> SafeString:
     return format_html('<span class="badge badge-{}">{}{}</span>', color, icon(color), text)
 
 
-def event_badge(event: EventLog, holes: Collection[Trigger] = ()) -> SafeString:
-    """Return the result of an event. A paid purchase that gave nothing is not grey.
-
-    It is grey if the buyer has it already, or if it was undone. A refund is not grey whose buyer
-    still has access. `event_notes.note` looks these facts up. `holes` are the triggers without a
-    rule of its product, if they are known.
-    """
-    status = EventLog.Status(event.status)
-    needs_a_person = status in {EventLog.Status.FAILED, EventLog.Status.HELD}
-    if gave_nothing(event) and not needs_a_person:
-        if getattr(event, "had", False):
-            return badge(say("Has it already"), GREY)
-        if event.undone_at is not None:
-            return badge(say("Undone"), GREY)
-        ended = getattr(event, "ended", False)
-        return badge(say("Paid, access ended") if ended else say("Paid, nothing given"), AMBER)
-    if event.gave_nothing and event.trigger in holes and not needs_a_person:
-        return badge(EventLog.Status.NO_RULE.label, AMBER)
-    if getattr(event, "still_in", False) and not needs_a_person:
-        return badge(say("Still in"), AMBER)
-    return badge(status.label, EVENT_COLORS[status])
-
-
 def happened(event: EventLog) -> str:
     """Return what happened, in words. An ending by hand that is still to come names its day."""
     if event.by_hand == EventLog.ByHand.END:
@@ -110,12 +74,6 @@ def happened(event: EventLog) -> str:
         if days:
             return say("Access ends on {day} (by hand)", day=format_day(days[0]))
     return event.what_happened
-
-
-def gave_nothing(event: EventLog) -> bool:
-    """Return whether a paid purchase gave nothing and no person has dealt with it."""
-    paid = event.trigger == Trigger.PRODUCT_PURCHASED
-    return paid and event.gave_nothing and event.dealt_with_at is None
 
 
 def run_state(run: RuleRun) -> Text:
@@ -184,14 +142,22 @@ def destination(found: Destination | None) -> str:
 def rule_line(rule: Rule) -> SafeString:
     """Return a rule as a line: "Product Purchased → enroll in Course Two · Art Academy"."""
     site = brief(rule.integration)
-    place = destination(rule.destination) if rule.destination else site
-    what = format_html(str(rule.spec.in_short), name=breakable(place))
+    what = format_html(str(rule.spec.in_short), name=_place(rule))
     more = [*([site] if rule.destination else []), *rule.how]
     line = format_html("{} → {}", Trigger(rule.trigger).label, what)
     if not more:
         return line
     rest = format_html_join(" · ", "{}", ((breakable(each),) for each in more))
     return format_html('{} <span class="soft">· {}</span>', line, rest)
+
+
+def does(rule: Rule) -> SafeString:
+    """Return what a rule does: "Enroll in Course Two"."""
+    return format_html(capfirst(str(rule.spec.in_short)), name=_place(rule))
+
+
+def _place(rule: Rule) -> SafeString:
+    return breakable(destination(rule.destination) if rule.destination else brief(rule.integration))
 
 
 def run_line(run: RuleRun) -> SafeString:

@@ -193,7 +193,8 @@ def links_to_give_back(
     """
     if not numbers or not allowed(request, PERMISSION):
         return {}
-    runs = list(RuleRun.objects.filter(pk__in=numbers, customer__isnull=False))
+    known_runs = RuleRun.objects.filter(pk__in=numbers, customer__isnull=False)
+    runs = list(known_runs.select_related("event"))
     whose = Grant.objects.active().filter(customer__in={run.customer_id for run in runs})
     has = set(whose.values_list("customer", "integration", "target"))
     targets = {run.pk: (run.integration_id, *read_target(run.target)) for run in runs}
@@ -203,7 +204,7 @@ def links_to_give_back(
     there: dict[tuple[int | None, str, int], int] = {
         (each.integration_id, each.kind, each.external_id): each.pk for each in known
     }
-    by_persons = ended_by_hand.as_left(runs)
+    by_persons = ended_by_hand.as_left([run for run in runs if run.event.ends_by_hand])
     return {
         run.pk: _link(
             GiveBackForm, {"customer": run.customer_id, "run": run.pk}, say("Give it back")

@@ -17,6 +17,7 @@ from events.access.by_hand import Author
 from events.models import RuleRun
 from integrations.models import Customer
 from integrations.sentences import YEAR, Said, Text, format_day, say
+from rules import actions
 
 NO_ACCESS = _("Admit knows of no access that this customer has now.")
 
@@ -121,9 +122,9 @@ class GiveBackForm(ByHandForm):
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
         super().__init__(data, customer=customer, asked=asked)
-        by_persons = RuleRun.objects.filter(customer=customer, event__trigger=None)
+        endings = RuleRun.objects.filter(customer=customer, action__in=actions.ending_access())
         self.ending = row_in(
-            by_persons.select_related("integration"), (data or asked or {}).get("run")
+            endings.select_related("integration"), (data or asked or {}).get("run")
         )
         if self.ending is None or not ended_by_hand.as_left([self.ending]).get(self.ending.pk):
             self.none = by_hand.CHANGED_SINCE

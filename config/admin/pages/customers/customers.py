@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.customers import by_hand, person_data
-from config.admin.parts import badges, batch_links, event_notes
+from config.admin.parts import badges, batch_links, event_result
 from config.admin.parts.buttons import Button, links_to_customers
 from config.admin.parts.changelist import CappedPaginator, ReadOnly
 from config.admin.parts.confirm import ask
@@ -172,7 +172,7 @@ def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
     """Return the events with their actions, and what each action waits for and called."""
     runs = [run for event in shown for run in event.runs.all()]
     told, calls = wait_reasons.reasons(runs), api_calls.without_bodies(runs)
-    event_notes.note(shown)
+    event_result.note(shown)
     failed = api_calls.failed_attempts(runs, calls)
     facts = {
         run.pk: (run, told[run.pk], failed.get(run.pk, []), calls.get(run.pk, [])) for run in runs

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from config.admin.pages.log.actions import Status as RunStatus
-from config.admin.parts import badges, batch_links, event_notes
+from config.admin.parts import badges, batch_links, event_result
 from events.access.book import Book
 from events.access.ledger import Sale
 from events.execution import email_correction, wait_reasons
@@ -48,7 +48,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         if request.user.has_perm("events.rerun_eventlog")
         else []
     )
-    event_notes.note([event])
+    event_result.note([event])
     access, still_has = _access(event, runs), _still_has(event)
     return {
         "runs": runs,

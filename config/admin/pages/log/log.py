@@ -21,7 +21,7 @@ from config.admin.pages.log.log_filters import (
     SiteFilter,
     TriggerFilter,
 )
-from config.admin.parts import badges, event_notes, one_line
+from config.admin.parts import badges, event_result, one_line
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly, RowList, takes_all
 from config.admin.parts.filters import ReceivedFilter
@@ -51,7 +51,7 @@ class EventList(RowList):
         told = wait_reasons.reasons([run for event in events for run in event.runs.all()])
         for event in events:
             event.told = told
-        event_notes.note_had(events)
+        event_result.note(events)
         self.result_list = events
 
 
@@ -156,7 +156,7 @@ class LogAdmin(ReadOnly):
 
     @admin.display(description=_("Result"))
     def result(self, event: EventLog) -> SafeString:
-        return badges.event_badge(event)
+        return event_result.event_badge(event)
 
     @admin.display(description=_("Actions"))
     def done(self, event: EventLog) -> SafeString | str:

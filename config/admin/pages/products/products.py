@@ -22,7 +22,7 @@ from config.admin.pages.products.coverage_conflicts import said_added
 from config.admin.pages.products.product_form import ProductForm
 from config.admin.pages.rules import earlier_offer as offer
 from config.admin.pages.rules import edited_rule, given_by_rule, left_over, undo_offers
-from config.admin.parts import badges, batch_links, event_notes
+from config.admin.parts import badges, batch_links, event_result
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin, NumberOf
@@ -30,6 +30,7 @@ from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
 from events.reports import backfill, product_use, subscriptions
+from events.reports.earlier_buyers import Preview
 from events.reports.last_run import with_last_run
 from integrations.audit import Act
 from integrations.models import Product
@@ -175,7 +176,7 @@ class ProductAdmin(Audited, ListAdmin):
         before = backfill.preview(*giving, product=product) if giving else None
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
-        event_notes.note(newest)
+        event_result.note(newest)
         may_move = allowed(request, given_by_rule.PERMISSION)
         return {
             "rules": rules,
@@ -270,7 +271,7 @@ class ProductAdmin(Audited, ListAdmin):
             self.message_user(request, say("Not copied: {rule}", rule=sentence), messages.WARNING)
 
 
-def _why_before(giving: list[Rule], before: backfill.Preview | None) -> str:
+def _why_before(giving: list[Rule], before: Preview | None) -> str:
     """Return why the first of these rules did not run for buyers who got nothing; "" for none."""
     if before is None or not before.got_nothing:
         return ""

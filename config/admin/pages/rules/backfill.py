@@ -9,14 +9,14 @@ from django.urls import reverse
 
 from config.admin.pages import bulk_actions
 from config.admin.pages.rules import given_by_rule, left_over
-from config.admin.pages.rules.earlier_offer import MOST_RULES, address, sentence
+from config.admin.pages.rules.earlier_offer import MOST_RULES, address, in_words, sentence
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.execution.rerun import Rerun, rerun
 from events.models import Batch, RuleRun
-from events.reports import backfill
+from events.reports import backfill, review
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import BATCH
@@ -60,8 +60,10 @@ def show(request: HttpRequest) -> HttpResponse:
         off=[rule for rule in rules if not rule.enabled],
         product=product,
         gives=gives,
+        ends=all(rule.spec.ends_access for rule in rules),
+        told="" if gives else in_words(rules, preview),
         preview=preview,
-        may_be_marked=any(each.event.gave_nothing for each in preview.left_out),
+        may_be_marked=any(review.may_be_marked(each.event) for each in preview.left_out),
         most=backfill.MAX_EVENTS,
         back=way_back(request),
         origin=_origin(request, product or rules[0].product),

@@ -1,6 +1,6 @@
 """The offer to enroll earlier buyers: how many lack what rules give, and a link to their list."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,11 +12,14 @@ from django.utils.safestring import SafeString
 from config.admin.pages.rules import refunded
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK
+from events.deciding import revocations
 from events.reports import backfill
+from events.reports.earlier_buyers import Preview
 from integrations.models import Product
 from integrations.sentences import Said, say, say_count
 from rules.listing import listed
 from rules.models import Rule
+from rules.triggers import Trigger
 
 # The most rules that one page looks at. Saving Coverage adds one for each course of each row.
 MOST_RULES = 500
@@ -50,16 +53,84 @@ def _lacking(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeStri
     found = backfill.preview(*giving)
     if not found.customers:
         return None
-    text = lacking(found) or say_count(
-        found.got_nothing,
-        "1 buyer paid before and got nothing for it:",
-        "{number} buyers paid before and got nothing for it:",
-    )
-    page = address(giving, back=back)
+    text, page = in_words(giving, found), address(giving, back=back)
     return format_html('{} <a href="{}">{}</a>', text, page, say("See and enroll them"))
 
 
-def lacking(found: backfill.Preview) -> Said | str:
+def of_rule(rule: Rule, found: Preview) -> dict[str, Any]:
+    """Return what a page says of the earlier customers of one rule.
+
+    `told` says how many there are, "" for none; `kept` who is left out because a person let them
+    keep what the rule ends. `label` is that of the link to their list.
+    """
+    label = say("See and run it for them")
+    if rule.gives_on_purchase:
+        label = say("See and enroll them")
+    elif rule.spec.ends_access:
+        label = say("See and end it")
+    return {
+        "rule": rule,
+        "told": in_words([rule], found),
+        "kept": refunded.kept_on_purpose(found.kept),
+        "label": label,
+    }
+
+
+def in_words(rules: Collection[Rule], found: Preview) -> Said | str:
+    """Return how many earlier customers there are for these rules; "" for none."""
+    who: dict[str, Any] = {"more": "+" if found.more else ""}
+    if not found.customers:
+        return ""
+    if all(rule.gives_on_purchase for rule in rules):
+        return lacking(found) or say_count(
+            found.got_nothing,
+            "1 buyer paid before and got nothing for it.",
+            "{number}{more} buyers paid before and got nothing for it.",
+            **who,
+        )
+    if all(rule.spec.ends_access for rule in rules):
+        return _who_has_it({rule.trigger for rule in rules}, found, who)
+    return say_count(
+        found.customers,
+        "It did not run for 1 earlier customer.",
+        "It did not run for {number}{more} earlier customers.",
+        **who,
+    )
+
+
+def _who_has_it(triggers: set[str], found: Preview, who: dict[str, Any]) -> Said:
+    """Say that so many customers have what these rules end, "may have" if that is not certain."""
+    who |= {"courses": listed([*map(brief, found.courses)], COURSES_NAMED)}
+    if not all(row.has for row in found.run):
+        return say_count(
+            found.customers,
+            "1 earlier customer may still have {courses}.",
+            "{number}{more} earlier customers may still have {courses}.",
+            **who,
+        )
+    if triggers == {Trigger.PRODUCT_REFUNDED}:
+        return say_count(
+            found.customers,
+            "1 refunded buyer still has {courses}.",
+            "{number}{more} refunded buyers still have {courses}.",
+            **who,
+        )
+    if triggers <= set(revocations.ENDING):
+        return say_count(
+            found.customers,
+            "1 buyer was refunded or canceled and still has {courses}.",
+            "{number}{more} buyers were refunded or canceled and still have {courses}.",
+            **who,
+        )
+    return say_count(
+        found.customers,
+        "1 earlier customer still has {courses}.",
+        "{number}{more} earlier customers still have {courses}.",
+        **who,
+    )
+
+
+def lacking(found: Preview) -> Said | str:
     """Return how many earlier buyers do not have what the rules would give them.
 
     "" if all their purchases gave nothing: pages have another sentence for those.

@@ -17,13 +17,14 @@ from django.views.decorators.http import require_POST
 from config.admin.menu import allowed
 from config.admin.pages.integrations.integration_messages import say_refreshed
 from config.admin.pages.rules import given_by_rule, left_over, rule_parts
-from config.admin.pages.rules.earlier_offer import lacking
+from config.admin.pages.rules.earlier_offer import of_rule
 from config.admin.pages.rules.rule_draft import MAX_RULES, Draft
 from config.admin.parts import checklist
 from config.admin.parts.buttons import go_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.reports import backfill
+from events.reports.earlier_buyers import Preview
 from integrations import app_registry, catalog_refresh
 from integrations.models import Integration, Marketplace, Product
 from integrations.ordering import by_name
@@ -149,7 +150,6 @@ def added(request: HttpRequest) -> HttpResponse:
         "admin/new_rule/added.html",
         title=say_count(len(made), "Rule added", "{number} rules added"),
         products=[_together(rules, parts) for rules in by_product.values()],
-        more=before.more,
         # The button of this rule is the primary one: buyers come before the setup.
         first=next((rule.pk for rule in made if may_run and parts[rule.pk].customers), None),
         kept_by_deleted=given_by_rule.of_deleted_rules(request, products),
@@ -166,16 +166,9 @@ def _next_step() -> checklist.Task | None:
     return path.now if path else None
 
 
-def _together(rules: list[Rule], parts: Mapping[int, backfill.Preview]) -> tuple[Any, ...]:
-    """Return a product's number, a row for each of its rules, and how many run (0 if any is off).
-
-    A row is the rule, whether it gives on a purchase, the number of its earlier customers, and a
-    sentence about what they lack.
-    """
-    each = [
-        (rule, rule.gives_on_purchase, parts[rule.pk].customers, lacking(parts[rule.pk]))
-        for rule in rules
-    ]
+def _together(rules: list[Rule], parts: Mapping[int, Preview]) -> tuple[Any, ...]:
+    """Return a product's number, what is said of each rule, and how many run (0 if any is off)."""
+    each = [of_rule(rule, parts[rule.pk]) for rule in rules]
     runs = len(rules) if all(rule.enabled for rule in rules) else 0
     return rules[0].product_id, each, runs
 

@@ -16,19 +16,24 @@ from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
+from events.access import holdings, sentences
 from events.execution import moving
 from events.execution.rerun import Rerun
 from events.models import RuleRun
 from events.reports import refunded
 from events.reports.refunded import Refunded
-from integrations.models import Destination, Product
-from integrations.sentences import Said, say, say_count
+from integrations.audit import Act
+from integrations.models import Customer, Destination, Product
+from integrations.sentences import Said, joined, say, say_count
 from rules import pairing
 from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
 
 COURSES_NAMED = 3
+PEOPLE_NAMED = 10
+# The name of the button that undoes the keeping of all.
+ALL = "all_again"
 
 
 def in_words(found: Sequence[Refunded]) -> Said | str:
@@ -50,24 +55,39 @@ def of_rules(request: HttpRequest, rules: Iterable[Rule], back: str) -> SafeStri
 
     None if there is nobody, or for a person who may not end access.
     """
+    rules = list(rules)
     found = refunded.that_end_with(rules) if allowed(request, PERMISSION) else []
     if not found:
         return None
+    kept = refunded.that_end_with(rules, kept=True)
     products = {each.event.product_id for each in found if each.event.product_id}
     asked = [*(("product", product) for product in sorted(products)), (BACK, back)]
     page = f"{reverse('admin:refunded')}?{urlencode(asked)}"
-    return format_html('{} <a href="{}">{}</a>', in_words(found), page, say("See and end it"))
+    told = joined([in_words(found), kept_on_purpose(each.grants[0].customer for each in kept)])
+    return format_html('{} <a href="{}">{}</a>', told, page, say("See and end it"))
+
+
+def kept_on_purpose(customers: Iterable[Customer]) -> Said | str:
+    """Return "Kept on purpose: Flo West.", for whom a person let keep it; "" for nobody."""
+    names = {each.pk: brief(each.name or each.readable_email) for each in customers}
+    if not names:
+        return ""
+    return say("Kept on purpose: {people}.", people=listed([*names.values()], PEOPLE_NAMED))
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """List them by GET. By POST the `chosen` lose it or keep it; `again` undoes all keeping.
+    """List them by GET. By POST the `chosen` lose it or keep it.
+
+    `again` undoes the keeping of one purchase, by the ID of its event, or of all.
 
     With `product`, only buyers of these products are listed, unless there are none.
     """
     back = way_back(request) or reverse("admin:index")
-    if "again" in request.POST:
+    if "again" in request.POST or ALL in request.POST:
+        wanted = row_ids(request.POST.getlist("again"))
         kept = refunded.refunded_with_access(kept=True)
-        moving.undo_keep((each.event, each.grants) for each in kept)
+        again = [each for each in kept if ALL in request.POST or each.event.pk in wanted]
+        moving.undo_keep((each.event, each.grants) for each in again)
         return HttpResponseRedirect(request.get_full_path())
     found = refunded.refunded_with_access()
     if request.method == "POST":
@@ -85,7 +105,12 @@ def show(request: HttpRequest) -> HttpResponse:
         found=[(each.event.pk, each.line) for each in found],
         others=len(every) > len(found),
         missing=_missing_rules(found) if may_add else [],
-        kept=refunded.refunded_with_access(kept=True),
+        kept=[
+            (each.event.pk, grant, sentences.let_keep([grant]), holdings.key_of(grant))
+            for each in refunded.refunded_with_access(kept=True)
+            for grant in each.grants
+        ],
+        all=ALL,
         back=back,
     )
 
@@ -95,7 +120,7 @@ def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> Http
         messages.warning(request, say("Nobody was chosen, so nothing was changed."))
         return HttpResponseRedirect(request.get_full_path())
     if "keep" in request.POST:
-        moving.keep((each.event, each.grants) for each in chosen)
+        moving.keep(((each.event, each.grants) for each in chosen), Act.REFUNDED_KEPT)
         customers = {grant.customer_id for each in chosen for grant in each.grants}
         text = say_count(len(customers), "1 buyer keeps it.", "{number} buyers keep it.")
         messages.success(request, text)

@@ -9,7 +9,7 @@ from django.utils.http import urlencode
 
 from config.admin.pages.integrations.app_pages import APP_PAGES
 from config.admin.pages.rules import by_number_form
-from config.admin.pages.rules.earlier_offer import lacking
+from config.admin.pages.rules.earlier_offer import of_rule
 from config.admin.pages.rules.rule_draft import DELAY_DAYS, Draft
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.params import word
@@ -222,11 +222,7 @@ def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
         "lately": [
             (each.rule.in_words(), each.sentences()) for each in previews(fresh[:PREVIEWED])
         ],
-        "there": [
-            (rule, before[rule.pk].customers, lacking(before[rule.pk]))
-            for rule in there[:SPELLED_OUT]
-        ],
-        "gives_on_purchase": any(rule.gives_on_purchase for rule in there),
+        "there": [of_rule(rule, before[rule.pk]) for rule in there[:SPELLED_OUT]],
         "pairs": pairing.by_trigger(companions),
     } | _ticks(draft, given, companions)
 

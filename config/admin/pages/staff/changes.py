@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
@@ -27,7 +28,7 @@ from config.admin.pages.staff.changes_list import (
     WhoFilter,
 )
 from config.admin.parts import badges, batch_links
-from config.admin.parts.buttons import Button, way_back
+from config.admin.parts.buttons import BACK, Button, way_back
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import differences, kind_of, page_of
 from config.admin.parts.params import word
@@ -117,6 +118,9 @@ class ChangesAdmin(ReadOnly):
             page = given_by_rule.where_kept(int(entry.number))
             return [(page, "", say("See what is kept"))] if page else []
         here = request.get_full_path()
+        if entry.act == Act.REFUNDED_KEPT and allowed(request, given_by_rule.PERMISSION):
+            page = f"{reverse('admin:refunded')}?{urlencode({BACK: here})}#kept"
+            return [(page, "", say("See what is kept"))]
         if entry.give_back:
             return list(entry.give_back)
         if entry.batch_to_undo:

@@ -1,0 +1,106 @@
+"""Whom running rules for earlier events would concern, and who is left out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from events.models import EventLog
+from integrations.models import Customer
+from rules.models import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillCandidate:
+    """An event from before a rule: the rules that would run for it, or why none will.
+
+    `note` says what gives the buyer everything already, so that nothing changes in Thinkific, or
+    that a person undid what was given. `is_undone` says whether a person undid it. For rules that
+    only end access, `has` says whether the purchase gave it and it is open; a purchase from before
+    Admit may have given it, too. `is_kept` says whether a person let the buyer keep it.
+    """
+
+    event: EventLog
+    rules: Sequence[Rule]
+    why_not: str = ""
+    note: str = ""
+    is_undone: bool = False
+    has: bool = False
+    is_kept: bool = False
+
+    @property
+    def lacks(self) -> bool:
+        """Whether the event gave something, and the buyer lacks what the rules give."""
+        return not self.event.gave_nothing and not self.note
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What running rules for earlier events would do. With `more` there are further events.
+
+    Events in `undone` could run, too, but a person undid what was given for them. They run only
+    if a person asks for them separately.
+    """
+
+    run: list[BackfillCandidate]
+    undone: list[BackfillCandidate]
+    left_out: list[BackfillCandidate]
+    more: bool
+
+    @property
+    def customers(self) -> int:
+        return len(customers_of(each.event for each in self.run))
+
+    @property
+    def customers_undone(self) -> int:
+        return len(customers_of(each.event for each in self.undone))
+
+    @property
+    def only(self) -> int | None:
+        """The ID of the only event that gave nothing; None if there are several, or none."""
+        nothing = [each.event.pk for each in self.run if each.event.gave_nothing]
+        return nothing[0] if len(nothing) == 1 and not self.more else None
+
+    @property
+    def got_nothing(self) -> int:
+        """The number of customers in `run` who had an event that gave nothing."""
+        return len(customers_of(each.event for each in self.run if each.event.gave_nothing))
+
+    @property
+    def lacking(self) -> "Preview":
+        """The part whose events gave something, but the buyers lack what the rules give."""
+        return Preview([row for row in self.run if row.lacks], [], [], self.more)
+
+    @property
+    def courses(self) -> list[str]:
+        """The names of the courses and bundles that the rules would give, each once."""
+        names = (
+            rule.destination.name for row in self.run for rule in row.rules if rule.destination
+        )
+        return list(dict.fromkeys(names))
+
+    @property
+    def kept(self) -> list[Customer]:
+        """The customers who are left out because a person let them keep what they have."""
+        found = dict.fromkeys(row.event.customer for row in self.left_out if row.is_kept)
+        return [customer for customer in found if customer is not None]
+
+    def customers_of(self, rule: Rule) -> int:
+        """Return for how many customers this rule would run."""
+        return len(customers_of(each.event for each in self.run if rule in each.rules))
+
+    def by_rule(self, rules: Iterable[Rule]) -> dict[int, "Preview"]:
+        """Return the part of it that is about each of these rules, by rule ID."""
+        parts = {rule.pk: Preview([], [], [], self.more) for rule in rules}
+        for row in self.run:
+            for rule in row.rules:
+                if rule.pk in parts:
+                    parts[rule.pk].run.append(replace(row, rules=[rule]))
+        for row in self.left_out:
+            for rule in row.rules:
+                if rule.pk in parts:
+                    parts[rule.pk].left_out.append(row)
+        return parts
+
+
+def customers_of(events: Iterable[EventLog]) -> set[int]:
+    """Return the IDs of these events' customers."""
+    return {event.customer_id for event in events if event.customer_id}

@@ -1,0 +1,146 @@
+"""What a rule ended that a person ran for earlier refunds can be given back."""
+
+import re
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from events.execution import undo_batch
+from events.models import Batch, EventLog, Grant
+from events.reports import backfill, refunded
+from integrations.models import Customer, Destination
+from rules.models import Rule
+from tests.support.pages import signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+
+GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
+SOLD = "1048001"
+NAMES = ("gus", "flo")
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+@pytest.fixture
+def ink(world: World) -> Destination:
+    """Gus and Flo bought Ink and were refunded before there was a rule for that."""
+    course = world.course("Ink")
+    world.rule("product_purchased", GIVES, course, product=SOLD)
+    for number, name in enumerate(NAMES):
+        sell(world, name, number)
+        sell(world, name, number, "20_product")
+    return course
+
+
+def sell(world: World, name: str, order: int, what: str = "10_product", **facts: Any) -> None:
+    world.sell(what, customer__email=f"{name}@example.com", order__id=1180 + order, **facts)
+    world.settle()
+
+
+def has(world: World, course: Destination) -> list[bool]:
+    return [world.access(f"{name}@example.com", course) for name in NAMES]
+
+
+def run(manager: Client, world: World, course: Destination, **facts: object) -> Rule:
+    """Somebody adds the rule and runs it for them."""
+    rule = world.rule("product_refunded", ENDS, course, product=SOLD, **facts)
+    manager.post(reverse("admin:earlier"), {"rule": rule.pk})
+    world.settle()
+    return rule
+
+
+def undo(manager: Client, world: World, batch: Batch) -> str:
+    page = f"{reverse('admin:undo-batch')}?number={batch.pk}"
+    shown = manager.get(page).content.decode()
+    manager.post(page, {"chosen": re.findall(r'name="chosen" value="([^"]+)"', shown)})
+    world.settle()
+    return shown
+
+
+def test_undoing_the_run_gives_back_what_it_ended(manager, world, ink):
+    rule = run(manager, world, ink)
+    assert has(world, ink) == [False, False]
+    assert "Undo it for 2 purchases" in undo(manager, world, Batch.objects.get())
+    assert has(world, ink) == [True, True]
+    assert {grant.because for grant in Grant.objects.all()} == {"product_purchased"}
+    # It is as before the run: they are told of, and the rule is offered apart from the others.
+    assert len(refunded.refunded_with_access()) == 2
+    preview = backfill.preview(rule)
+    assert (preview.customers, preview.customers_undone) == (0, 2)
+    page = words(manager.get(reverse("admin:earlier"), {"rule": rule.pk}))
+    assert "Somebody gave back what it had ended for these." in page
+    assert "What it ended was given back on" in page
+    assert "End it for these 2 customers after all" in page
+    manager.post(reverse("admin:earlier"), {"rule": rule.pk, "undone": "1"})
+    world.settle()
+    assert has(world, ink) == [False, False]
+    assert refunded.refunded_with_access() == []
+
+
+def test_a_later_refund_ends_what_an_undo_gave_back(manager, world, ink):
+    run(manager, world, ink)
+    undo(manager, world, Batch.objects.get())
+    sell(world, "flo", 1, "20_product", refund_transaction_id="re_2")
+    assert has(world, ink) == [True, False]
+
+
+def test_what_a_rule_ended_by_itself_is_not_undone(manager, world, ink):
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    sell(world, "zoe", 5)
+    sell(world, "zoe", 5, "20_product")
+    zoe = Customer.objects.get(email="zoe@example.com")
+    page = manager.get(reverse("admin:integrations_customer_change", args=[zoe.pk]))
+    assert "Give it back</a>" not in page.content.decode()
+
+
+def test_what_a_rule_ended_beside_its_own_purchase_is_left_to_a_person(manager, world, ink):
+    world.rule("product_purchased", GIVES, ink, product="77")
+    sell(world, "zoe", 5)
+    sell(world, "zoe", 7, product__id=77)
+    sell(world, "zoe", 5, "20_product")
+    run(manager, world, ink, ends_all=True)
+    reasons = {
+        one.event.customer.email: one.why_not
+        for one in undo_batch.preview(Batch.objects.latest("pk"))
+        if one.event.customer
+    }
+    assert reasons == {
+        "zoe@example.com": "it ended something else too: give both back by hand",
+        "gus@example.com": "",
+        "flo@example.com": "",
+    }
+
+
+def test_the_customers_page_gives_back_what_a_person_had_a_rule_end(manager, world, ink):
+    run(manager, world, ink)
+    flo = Customer.objects.get(email="flo@example.com")
+    page = reverse("admin:integrations_customer_change", args=[flo.pk])
+    (link,) = re.findall(r'href="([^"]+)">Give it back<', manager.get(page).content.decode())
+    asked = {key: value for key, (value,) in parse_qs(urlsplit(unescape(link)).query).items()}
+    manager.post(unescape(link), asked | {"reason": "She may stay"})
+    world.settle()
+    assert has(world, ink) == [False, True]
+    assert "Give it back</a>" not in manager.get(page).content.decode()
+    # It is a decision after the refund, so nothing is left to do.
+    assert refunded.refunded_with_access() == []
+    assert [one.why_not for one in undo_batch.preview(Batch.objects.get()) if one.why_not] == [
+        "the access was given again since"
+    ]
+
+
+def test_the_page_of_the_refund_says_that_it_was_given_back(manager, world, ink):
+    run(manager, world, ink)
+    undo(manager, world, Batch.objects.get())
+    event = EventLog.objects.filter(trigger="product_refunded").latest("pk")
+    page = words(manager.get(reverse("admin:events_eventlog_change", args=[event.pk])))
+    assert "What it ended was given back" in page
+    assert "Still in" in page
