@@ -41,6 +41,7 @@ _GRANT = (
     "decided_at",
     "because",
     "opened_at",
+    "kept_at",
 )
 
 
