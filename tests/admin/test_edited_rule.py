@@ -5,15 +5,16 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 from config.admin.pages.rules import given_by_rule, given_parts
 from config.staff import roles
 from events.models import EventLog, RuleRun
-from integrations.models import Destination, Product
+from integrations.models import AuditEntry, Destination, Product
 from rules.models import Rule
-from tests.support.pages import press, said, signed_in, words
+from tests.support.pages import client_of, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -91,6 +92,27 @@ def test_a_rule_that_ends_the_old_course_is_named_and_changed_from_the_products_
     assert "no purchase of this product gives any more" not in words(done)
     again = settle(manager, page=page)
     assert said(again) == ["Nothing was changed: look again at what is said below."]
+
+
+@pytest.mark.parametrize("how", ["changed", "deleted"])
+def test_rules_that_are_left_over_lead_to_the_change_that_left_them(admin_user, rule, how):
+    User.objects.update(first_name="Dana")
+    owner, product = client_of(admin_user), rule.product
+    if how == "changed":
+        save(owner, rule, "Faces")
+    else:
+        page = reverse("admin:rules_rule_delete", args=[rule.pk])
+        owner.post(page, {"post": "yes", "action": "delete_selected"})
+    entry = AuditEntry.objects.latest("pk")
+    for page in (page_of(product), reverse("admin:left-over")):
+        found = shown(owner.get(page))
+        link = re.search(r'href="([^"?]+)[^"]*">(See the change by Dana on [^<]+)<', found)
+        assert link is not None, page
+        assert link[1] == page_of(entry)
+        assert found.index(link[0]) < found.index('name="delete"')
+    assert "See the change" not in shown(signed_in(roles.VIEWER).get(page_of(product)))
+    press(owner, entry, "undo")
+    assert "See the change" not in shown(owner.get(page_of(product)))
 
 
 def test_of_two_rules_that_would_become_the_same_one_is_changed_and_the_other_deleted(

@@ -301,6 +301,11 @@ def test_a_school_whose_key_is_rejected_is_led_to_its_key_and_nowhere_called_pau
     assert (
         now.url == f"{reverse('admin:integrations_integration_change', args=[school.pk])}#id_secret"
     )
+    for role in (roles.SUPPORT, roles.VIEWER):
+        shown = signed_in(role).get("/admin/").content.decode()
+        assert f"Enter another key of {school}" in shown
+        assert "A Manager or an Owner does this." in shown
+        assert f'href="{now.url}"' not in shown
     queue = words(client.get(reverse("admin:queue")))
     assert "Key rejected" in queue
     for page in ("/admin/", reverse("admin:queue")):

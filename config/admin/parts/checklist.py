@@ -22,6 +22,8 @@ from rules.facts import RuleFacts
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
+SITES, RULES = "integrations.change_integration", "rules.add_rule"
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -30,7 +32,7 @@ class Task:
     `how` says more while it is the next one, with `button` below. What Admit cannot see is ticked
     by a person: `ticked` is the label of that, and `tick` the address it is posted to. If Admit
     must read the site again to see it, that is posted to `refresh`. What a shop can do without is
-    declined by posting to `decline`.
+    declined by posting to `decline`. Its button needs the `permission`, if there is one.
     """
 
     text: str
@@ -42,6 +44,7 @@ class Task:
     tick: str = ""
     refresh: str = ""
     decline: str = ""
+    permission: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ def tasks(
             any(rule.enabled and rule.spec.gives_access for rule in places),
             reverse("admin:new-rule"),
             say("New rule"),
+            permission=RULES,
         ),
         private(schools),
         pairs(places),
@@ -102,7 +106,8 @@ def _connect(schools: list[Integration], url: str, *, connected: bool) -> Task:
     rejected = [site for site in schools if not connected and _only_key_is_rejected(site)]
     if rejected:
         return _new_key(rejected[0])
-    return Task(say("Connect Thinkific"), connected, url, say("Connect Thinkific"))
+    label = say("Connect Thinkific")
+    return Task(label, connected, url, label, permission=SITES)
 
 
 def _test_order() -> Task:
@@ -127,10 +132,10 @@ def _new_key(school: Integration) -> Task:
     page = reverse("admin:integrations_integration_change", args=[school.pk])
     if school.denied:
         text = say("Get API access for {name}", name=brief(school))
-        return Task(text, False, page, say("See what to do"), how=trouble(school))
+        return Task(text, False, page, say("See what to do"), how=trouble(school), permission=SITES)
     text = say("Enter another key of {name}", name=brief(school))
     how = say(REJECTED_NOW)
-    return Task(text, False, f"{page}#id_secret", say("Enter the key"), how=how)
+    return Task(text, False, f"{page}#id_secret", say("Enter the key"), how=how, permission=SITES)
 
 
 def _welcome_emails(schools: list[Integration], url: str) -> Task:
@@ -242,7 +247,7 @@ def pairs(places: facts.Places) -> Task:
     # Includes rules that are off: one for a Subscription trigger shows how the product is sold.
     for account, shared in places.everywhere.items():
         if found := _global_hole(account, shared):
-            return Task(found[0], False, found[1], say("Add them"))
+            return Task(found[0], False, found[1], say("Add them"), permission=RULES)
     # Only look up how it is sold if that would make a difference.
     open_ = places.products(partial(pairing.holes_in, subscription=True))
     unsure = list(Product.objects.filter(pk__in=open_).order_by(by_name(), "pk")) if open_ else []
@@ -267,7 +272,7 @@ def _missing_rules(product: Product, missing: list[Trigger]) -> Task:
         triggers=joined((trigger.label for trigger in missing), by=", "),
     )
     page = reverse("admin:integrations_product_change", args=[product.pk])
-    return Task(text, False, page, say("Add them"))
+    return Task(text, False, page, say("Add them"), permission=RULES)
 
 
 def _global_hole(account: int, known: list[RuleFacts]) -> tuple[str, str] | None:

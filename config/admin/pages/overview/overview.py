@@ -110,6 +110,9 @@ def _setting_up(
         "path": path,
         "path_first": not any(site.refreshed_at for site in sites),
         "may_tick": request.user.has_perms(TICKS),
+        "may_do": path is None
+        or not path.now.permission
+        or request.user.has_perm(path.now.permission),
     }
 
 

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.log.log_filters import sales_of
-from config.admin.pages.rules import left_over
+from config.admin.pages.rules import leftover_groups
 from config.admin.parts import badges
 from events.reports.coverage import COVERED_BY, Coverage, State
 from integrations.models import Destination
@@ -185,7 +185,7 @@ class CoverageForm:
     @property
     def left_over(self) -> Said:
         """A sentence that some of its rules are about what it does not give any more, or ""."""
-        return left_over.in_words(self.row.rules_left_over)
+        return leftover_groups.in_words(self.row.rules_left_over)
 
     @property
     def ended_by(self) -> list[tuple[Trigger, SafeString | str, State, bool, bool]]:

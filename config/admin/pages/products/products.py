@@ -21,7 +21,13 @@ from config.admin.pages.products import product_deleting
 from config.admin.pages.products.coverage_conflicts import said_added
 from config.admin.pages.products.product_form import ProductForm
 from config.admin.pages.rules import earlier_offer as offer
-from config.admin.pages.rules import edited_rule, given_by_rule, left_over, undo_offers
+from config.admin.pages.rules import (
+    edited_rule,
+    given_by_rule,
+    left_over,
+    leftover_groups,
+    undo_offers,
+)
 from config.admin.parts import badges, batch_links, event_result
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
@@ -185,7 +191,7 @@ class ProductAdmin(Audited, ListAdmin):
             "not_ended": [trigger.label for trigger in open_ if trigger in pairing.ENDS],
             "not_given_back": [trigger.label for trigger in open_ if trigger in pairing.GIVES_BACK],
             "open": open_,
-            **left_over.context(request, [left_over.Group(product, left)] if left else []),
+            **left_over.context(request, [leftover_groups.Group(product, left)] if left else []),
             "undoable": undo_offers.latest_deletion(request, product),
             "kept_by_buyers": edited_rule.kept_by_buyers(rules) if may_move else [],
             "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),

@@ -5,21 +5,16 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.http import urlencode
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import given_by_rule, keeping, refunded
-from config.admin.parts.badges import brief, legible
-from config.admin.parts.buttons import BACK
+from config.admin.pages.rules import change_links, given_by_rule, keeping, refunded
+from config.admin.parts.badges import legible
 from events.reports.dashboard import format_count
 from events.reports.left_behind_summary import LeftBehindByRule, LeftBehindSummary
 from events.reports.refunded import Refunded
-from integrations.sentences import Said, format_time, joined, say, say_count
-from integrations.who import shown_who
+from integrations.sentences import Said, joined, say, say_count
 from rules.short_sentences import in_short
 
-# The permission to see Changes.
-SEES = "integrations.view_auditentry"
 # How long a rule may be in a sentence.
 RULE_SHOWN = 300
 
@@ -101,12 +96,4 @@ def _told(found: LeftBehindByRule) -> Said:
 def _change(request: HttpRequest, found: LeftBehindByRule) -> Sequence[tuple[str, Said]]:
     """Return (address, label) of the rule's last change, for a person who may see Changes."""
     changed = found.changed
-    if changed is None or not allowed(request, SEES):
-        return ()
-    label = say(
-        "See the change by {person} on {moment}",
-        person=brief(shown_who(changed.who)),
-        moment=format_time(changed.at),
-    )
-    entry = reverse("admin:integrations_auditentry_change", args=[changed.entry])
-    return [(f"{entry}?{urlencode({BACK: request.get_full_path()})}", label)]
+    return change_links.to(request, changed.entry, changed.who, changed.at) if changed else ()

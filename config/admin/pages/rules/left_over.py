@@ -1,8 +1,7 @@
 """Leftover rules of products, and global ones: what pages say about them, and settling them."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -14,9 +13,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import edited_rule, given_by_rule, undo_offers
+from config.admin.pages.rules import change_links, edited_rule, given_by_rule, undo_offers
+from config.admin.pages.rules.leftover_groups import MAX_NAMES, Group, courses_of, groups
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import BACK, page_of, way_back
+from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
 from integrations.models import Product
@@ -27,103 +27,12 @@ from rules.facts import Places
 from rules.leftovers import Leftover
 from rules.listing import listed
 from rules.models import Rule
-from rules.triggers import Trigger
 
-# How many names a sentence lists.
-MAX_NAMES = 3
 # How many products the page shows, and its address may name.
 PRODUCTS_SHOWN = 50
 EDITS, DELETES = "rules.change_rule", "rules.delete_rule"
 # The permissions for all that the page offers.
 MAY = (EDITS, DELETES)
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The leftover rules of one product, or if `product` is None the global ones of an account."""
-
-    product: Product | None
-    leftovers: list[Leftover]
-
-    @property
-    def rules(self) -> list[Rule]:
-        return [each.rule for each in self.leftovers]
-
-    @property
-    def name(self) -> str:
-        return brief(self.product.name) if self.product else say("Every product")
-
-    @property
-    def page(self) -> str:
-        """The address of the page that lists the rules of this product, or the global ones."""
-        return page_of(self.product) if self.product else _global_rules()
-
-    @property
-    def text(self) -> Said:
-        return in_words(self.rules)
-
-    @property
-    def harm(self) -> Said | str:
-        """What these rules still give to later buyers, "" for nothing."""
-        giving = [rule for rule in self.rules if rule.spec.gives_access]
-        if not giving:
-            return ""
-        labels = dict.fromkeys(Trigger(rule.trigger).label for rule in giving)
-        return say(
-            "On {triggers} a later buyer still gets {courses}.",
-            triggers=listed([*labels]),
-            courses=_courses(giving),
-        )
-
-    @property
-    def keys(self) -> str:
-        """The keys of the rules, as a form sends them."""
-        return ",".join(each.key for each in self.leftovers)
-
-
-def in_words(rules: Sequence[Rule]) -> Said:
-    """Return "4 rules here are still about Ink, which no purchase of this product gives any more."
-
-    The rules are those of one product, or an account's global rules.
-    """
-    if rules[0].product_id is None:
-        return say_count(
-            len(rules),
-            "1 global rule is still about {courses}, which no purchase gives any more.",
-            "{number} global rules are still about {courses}, which no purchase gives any more.",
-            courses=_courses(rules),
-        )
-    return say_count(
-        len(rules),
-        "1 rule here is still about {courses}, which no purchase of this product gives any more.",
-        "{number} rules here are still about {courses}, which no purchase of this product gives "
-        "any more.",
-        courses=_courses(rules),
-    )
-
-
-def groups(products: Collection[int], accounts: Collection[int] = ()) -> list[Group]:
-    """Return the leftover global rules of these accounts, then those of these products, by name.
-
-    Takes two queries for all products, and one for each account. Groups without any are left out.
-    """
-    found = [
-        Group(None, leftovers.of_product(None, leftovers.concerning_all(account).order_by("pk")))
-        for account in accounts
-    ]
-    if products:
-        own: dict[int, list[Rule]] = defaultdict(list)
-        everywhere: dict[int, list[Rule]] = defaultdict(list)
-        rules = Rule.objects.filter(Q(product__in=products) | Q(product=None))
-        for rule in rules.with_names().order_by("pk"):
-            place = own[rule.product_id] if rule.product_id else everywhere[rule.marketplace_id]
-            place.append(rule)
-        rows = Product.objects.filter(pk__in=own).order_by(by_name(), "pk")
-        found += [
-            Group(row, leftovers.of_product(row, own[row.pk] + everywhere[row.marketplace_id]))
-            for row in rows
-        ]
-    return [group for group in found if group.leftovers]
 
 
 def of_rules(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
@@ -157,7 +66,7 @@ def sentence(
             "{number} rules of {product} are still about {courses}, which no purchase of it gives "
             "any more.",
             product=found[0].name,
-            courses=_courses(found[0].rules),
+            courses=courses_of(found[0].rules),
         )
     if not request.user.has_perms(MAY):
         return format_html("{}", text)
@@ -237,7 +146,10 @@ def show(request: HttpRequest) -> HttpResponse:
 
 def context(request: HttpRequest, found: Sequence[Group]) -> dict[str, object]:
     """Return what the part of a page that settles these rules shows."""
-    return {"left_over": found, "may_settle": request.user.has_perms(MAY), "settle": buttons(found)}
+    may_settle = request.user.has_perms(MAY)
+    causes = change_links.of_leftovers(request, [group.rules for group in found])
+    told = [replace(group, changes=each) for group, each in zip(found, causes, strict=True)]
+    return {"left_over": told, "may_settle": may_settle, "settle": buttons(found)}
 
 
 def _settle(request: HttpRequest) -> HttpResponse:
@@ -286,14 +198,6 @@ def _done(chosen: Sequence[Leftover], *, delete: bool) -> Said | str:
 
 def _deleted(number: int) -> Said | str:
     return say_count(number, "1 rule deleted.", "{number} rules deleted.") if number else ""
-
-
-def _global_rules() -> str:
-    return f"{reverse('admin:rules_rule_changelist')}?scope__exact=global"
-
-
-def _courses(rules: Iterable[Rule]) -> Said:
-    return listed([*dict.fromkeys(brief(rule.destination) for rule in rules)], MAX_NAMES)
 
 
 PAGES = [Page("left-over/", "left-over", show, EDITS)]

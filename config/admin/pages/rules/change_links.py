@@ -1,0 +1,53 @@
+"""Links to a change in Changes, where it can be undone: the change may have been the mistake."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from config.admin.menu import allowed
+from config.admin.parts.badges import brief
+from config.admin.parts.buttons import BACK
+from integrations.sentences import Said, format_time, say
+from integrations.who import shown_who
+from rules import leftover_causes
+from rules.models import Rule
+
+# The permission to see Changes.
+SEES = "integrations.view_auditentry"
+# At most this many changes are linked for the rules of one product.
+CHANGES_SHOWN = 2
+
+
+def to(request: HttpRequest, entry: int, who: str, at: datetime) -> Sequence[tuple[str, Said]]:
+    """Return [(address, label)] of an entry of the audit; none for who may not see Changes."""
+    if not allowed(request, SEES):
+        return ()
+    label = say(
+        "See the change by {person} on {moment}",
+        person=brief(shown_who(who)),
+        moment=format_time(at),
+    )
+    page = reverse("admin:integrations_auditentry_change", args=[entry])
+    return [(f"{page}?{urlencode({BACK: request.get_full_path()})}", label)]
+
+
+def of_leftovers(
+    request: HttpRequest, groups: Sequence[Sequence[Rule]]
+) -> list[list[tuple[str, Said]]]:
+    """Return, for each group of leftover rules, links to the changes by which they were left over.
+
+    Takes two queries, or none for a person who may not see Changes.
+    """
+    if not allowed(request, SEES):
+        return [[] for _ in groups]
+    causes = leftover_causes.of_rules(rule for rules in groups for rule in rules)
+    found = []
+    for rules in groups:
+        entries = (causes.get((rule.product_id, rule.destination_id)) for rule in rules)
+        steps = {entry.step or entry.pk: entry for entry in entries if entry}
+        shown = [*steps.values()][:CHANGES_SHOWN]
+        found.append([link for each in shown for link in to(request, each.pk, each.who, each.at)])
+    return found

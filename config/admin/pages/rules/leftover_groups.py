@@ -1,0 +1,121 @@
+"""The leftover rules of one product, or the global ones of an account, in words."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Q
+from django.urls import reverse
+
+from config.admin.parts.badges import brief
+from config.admin.parts.buttons import page_of
+from integrations.models import Product
+from integrations.ordering import by_name
+from integrations.sentences import Said, say, say_count
+from rules import leftovers
+from rules.leftovers import Leftover
+from rules.listing import listed
+from rules.models import Rule
+from rules.triggers import Trigger
+
+# How many names a sentence lists.
+MAX_NAMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The leftover rules of one product, or if `product` is None the global ones of an account."""
+
+    product: Product | None
+    leftovers: list[Leftover]
+    # The address and label of each change by which they were left over.
+    changes: Sequence[tuple[str, Said]] = ()
+
+    @property
+    def rules(self) -> list[Rule]:
+        return [each.rule for each in self.leftovers]
+
+    @property
+    def name(self) -> str:
+        return brief(self.product.name) if self.product else say("Every product")
+
+    @property
+    def page(self) -> str:
+        """The address of the page that lists the rules of this product, or the global ones."""
+        return page_of(self.product) if self.product else _global_rules()
+
+    @property
+    def text(self) -> Said:
+        return in_words(self.rules)
+
+    @property
+    def harm(self) -> Said | str:
+        """What these rules still give to later buyers, "" for nothing."""
+        giving = [rule for rule in self.rules if rule.spec.gives_access]
+        if not giving:
+            return ""
+        labels = dict.fromkeys(Trigger(rule.trigger).label for rule in giving)
+        return say(
+            "On {triggers} a later buyer still gets {courses}.",
+            triggers=listed([*labels]),
+            courses=courses_of(giving),
+        )
+
+    @property
+    def keys(self) -> str:
+        """The keys of the rules, as a form sends them."""
+        return ",".join(each.key for each in self.leftovers)
+
+
+def in_words(rules: Sequence[Rule]) -> Said:
+    """Return "4 rules here are still about Ink, which no purchase of this product gives any more."
+
+    The rules are those of one product, or an account's global rules.
+    """
+    if rules[0].product_id is None:
+        return say_count(
+            len(rules),
+            "1 global rule is still about {courses}, which no purchase gives any more.",
+            "{number} global rules are still about {courses}, which no purchase gives any more.",
+            courses=courses_of(rules),
+        )
+    return say_count(
+        len(rules),
+        "1 rule here is still about {courses}, which no purchase of this product gives any more.",
+        "{number} rules here are still about {courses}, which no purchase of this product gives "
+        "any more.",
+        courses=courses_of(rules),
+    )
+
+
+def groups(products: Collection[int], accounts: Collection[int] = ()) -> list[Group]:
+    """Return the leftover global rules of these accounts, then those of these products, by name.
+
+    Takes two queries for all products, and one for each account. Groups without any are left out.
+    """
+    found = [
+        Group(None, leftovers.of_product(None, leftovers.concerning_all(account).order_by("pk")))
+        for account in accounts
+    ]
+    if products:
+        own: dict[int, list[Rule]] = defaultdict(list)
+        everywhere: dict[int, list[Rule]] = defaultdict(list)
+        rules = Rule.objects.filter(Q(product__in=products) | Q(product=None))
+        for rule in rules.with_names().order_by("pk"):
+            place = own[rule.product_id] if rule.product_id else everywhere[rule.marketplace_id]
+            place.append(rule)
+        rows = Product.objects.filter(pk__in=own).order_by(by_name(), "pk")
+        found += [
+            Group(row, leftovers.of_product(row, own[row.pk] + everywhere[row.marketplace_id]))
+            for row in rows
+        ]
+    return [group for group in found if group.leftovers]
+
+
+def _global_rules() -> str:
+    return f"{reverse('admin:rules_rule_changelist')}?scope__exact=global"
+
+
+def courses_of(rules: Iterable[Rule]) -> Said:
+    """Return the names of the courses and bundles that these rules are about."""
+    return listed([*dict.fromkeys(brief(rule.destination) for rule in rules)], MAX_NAMES)
