@@ -204,7 +204,7 @@ def links_to_give_back(
     there: dict[tuple[int | None, str, int], int] = {
         (each.integration_id, each.kind, each.external_id): each.pk for each in known
     }
-    by_persons = ended_by_hand.as_left([run for run in runs if run.event.ends_by_hand])
+    by_persons = ended_by_hand.as_left([run for run in runs if not run.event.trigger])
     return {
         run.pk: _link(
             GiveBackForm, {"customer": run.customer_id, "run": run.pk}, say("Give it back")
