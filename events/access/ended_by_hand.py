@@ -1,9 +1,8 @@
-"""What persons ended, by hand or by a rule that they ran, and is as they left it.
+"""What persons ended, by hand, after a refund or by a rule that they ran, and is as they left it.
 
 It can be given back.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from django.db.models import Exists, F, OuterRef, Q
@@ -30,25 +29,36 @@ def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
     Takes four queries.
     """
     whose = students.same_users((run.integration_id, run.customer_id) for run in endings)
-    ended: dict[int | None, list[Grant]] = defaultdict(list)
+    about = Q(event__in={run.event_id for run in endings})
+    about |= Q(pk__in={run.grant_id for run in endings} - {None})
     # A later ending that a rule carries out sets only the time at which it was decided.
     as_left = Grant.objects.filter(
-        Q(because=ledger.BY_HAND) | Q(because=F("event__trigger"), opened_at__isnull=False),
+        Q(because=ledger.BY_HAND)
+        | Q(because__startswith=ledger.BY_HAND_AFTER)
+        | Q(because=F("event__trigger"), opened_at__isnull=False),
+        about,
         state=Grant.State.ENDED,
         decided_at=F("ended_at"),
     )
-    for grant in _not_taken_back(as_left.filter(event__in={run.event_id for run in endings})):
-        ended[grant.event_id].append(grant)
+    ended = _not_taken_back(as_left)
+    by_run = {run: [grant for grant in ended if _ended(run, grant)] for run in endings}
     return {
         run.pk: [
             grant
-            for grant in ended[run.event_id]
+            for grant in grants
             if grant.customer_id in whose[run.integration_id, run.customer_id]
-            and (grant.because == ledger.BY_HAND or grant.pk == run.grant_id)
         ]
-        for run in endings
-        if run.event_id in ended
+        for run, grants in by_run.items()
+        if grants
     }
+
+
+def _ended(run: RuleRun, grant: Grant) -> bool:
+    """Whether this action ended the grant. After a refund, the grant names the refund's event."""
+    if grant.because.startswith(ledger.BY_HAND_AFTER):
+        return grant.pk == run.grant_id
+    of_event = grant.event_id == run.event_id
+    return of_event and (grant.because == ledger.BY_HAND or grant.pk == run.grant_id)
 
 
 def given_back(endings: Collection[int]) -> set[int]:

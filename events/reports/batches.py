@@ -28,6 +28,8 @@ DONE = (
     Act.GIVEN_ENDED,
     Act.BATCH_UNDONE,
 )
+ENDED = (Act.BUYERS_ENDED, Act.GIVEN_ENDED)
+MADE_BY_PERSONS = (Act.EVENT_RERUN, *ENDED)
 # The acts of batches on events, by event ID, the newest first.
 Done = Mapping[int, Sequence[AuditEntry]]
 # Customers are named if there are at most this many.
@@ -159,19 +161,19 @@ def batch_acts(events: Collection[int]) -> Done:
 
 
 def made_by_persons(runs: Collection[RuleRun], done: Done) -> list[RuleRun]:
-    """Return those of these actions of rules that a person made by running rules again.
+    """Return those of these actions that a person made by running rules again, or to end access.
 
-    `done` comes from `batch_acts`. Takes one query, or none if no rules were run again.
+    `done` comes from `batch_acts`. Takes one query, or none if no person did that.
     """
-    reruns = [
+    acts = [
         entry
         for event in {run.event_id for run in runs}
         for entry in done.get(event, ())
-        if entry.act == Act.EVENT_RERUN and (entry.after or {}).get(BATCH)
+        if entry.act in MADE_BY_PERSONS and (entry.after or {}).get(BATCH)
     ]
-    if not reruns:
+    if not acts:
         return []
-    batches = Batch.objects.filter(pk__in={(entry.after or {})[BATCH] for entry in reruns})
+    batches = Batch.objects.filter(pk__in={(entry.after or {})[BATCH] for entry in acts})
     new = {pk for each in batches for numbers in each.new_ids for pk in numbers}
     return [run for run in runs if run.pk in new]
 

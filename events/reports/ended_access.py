@@ -18,8 +18,8 @@ from integrations.who import shown_who
 def to_give_back(found: Iterable[Standing], done: batches.Done) -> Mapping[int, RuleRun]:
     """Return {grant ID: the action with which a person ended it} for what can be given back.
 
-    Also for what a rule ended that a person ran for an earlier event. `done` are the acts of
-    batches on the events of all actions that ended access.
+    Also for what a person ended after a refund, or by running a rule for an earlier event. `done`
+    are the acts of batches on the events of all actions that ended access.
     """
     endings = [run for each in found for run in each.runs if run.spec.ends_access]
     by_persons = [run for run in endings if run.event.ends_by_hand]
@@ -28,10 +28,16 @@ def to_give_back(found: Iterable[Standing], done: batches.Done) -> Mapping[int, 
     return {row.pk: run for run in by_persons for row in ended.get(run.pk, ())}
 
 
-def sentence(name: str, about: Standing, row: Grant, given_back: Mapping[int, RuleRun]) -> Sentence:
+def sentence(
+    name: str,
+    about: Standing,
+    row: Grant,
+    given_back: Mapping[int, RuleRun],
+    done: batches.Done,
+) -> Sentence:
     """Return the sentence for access that this grant gave until it ended.
 
-    `given_back` is what `to_give_back` returns.
+    `given_back` is what `to_give_back` returns, and `done` what it is given.
     """
     ending = (run for run in reversed(about.runs) if run.spec.ends_access)
     run = next((run for run in ending if run.code == DISMISSED), None)
@@ -43,7 +49,7 @@ def sentence(name: str, about: Standing, row: Grant, given_back: Mapping[int, Ru
             **facts,
         )
         return Sentence(WAIT, joined([text, run.message]), Code.ENDING, run=run.pk)
-    text, back = _how_it_ended(row, facts), given_back.get(row.pk)
+    text, back = _how_it_ended(row, facts, _who_ended(about, row, done)), given_back.get(row.pk)
     ended = Sentence(QUIET, text, Code.ENDED, event=row.event_id)
     give = _to_give(about, row) if row.because == BY_HAND or back is not None else None
     if give and back is not None:
@@ -51,10 +57,18 @@ def sentence(name: str, about: Standing, row: Grant, given_back: Mapping[int, Ru
     return replace(ended, give=give)
 
 
-def _how_it_ended(row: Grant, facts: dict[str, str]) -> Said:
+def _who_ended(about: Standing, row: Grant, done: batches.Done) -> str:
+    """Return who ended it after a refund or cancellation, as far as the audit knows."""
+    events = [run.event_id for run in reversed(about.runs) if run.grant_id == row.pk]
+    acts = (entry for event in events for entry in done.get(event, ()))
+    return next((shown_who(each.who) for each in acts if each.act in batches.ENDED), "")
+
+
+def _how_it_ended(row: Grant, facts: dict[str, str], ended_by: str) -> Said:
     if row.because.startswith(BY_HAND_AFTER):
         return say(
-            "{name} has no access to {course}: a person ended it after {cause}.",
+            "{name} has no access to {course}: {person} ended it after {cause}.",
+            person=ended_by or say("a person"),
             cause=sentences.cause(row),
             **facts,
         )

@@ -116,7 +116,7 @@ def _sentence(
     if about.waiving_run is not None:
         return _was_done(about.waiving_run, {"name": name, "course": about.name}, done_to)
     if about.ended is not None and about.ended.opened_at:
-        return ended_access.sentence(name, about, about.ended, given_back)
+        return ended_access.sentence(name, about, about.ended, given_back, done_to)
     return _never_given(name, about, done_to)
 
 

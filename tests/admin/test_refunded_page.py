@@ -4,6 +4,7 @@ import html
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.db import connection
@@ -16,6 +17,7 @@ from events.access import by_hand
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.reports import left_behind_summary, refunded
 from events.reports.last_run import with_last_run
+from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import format_day
 from rules.models import Rule
@@ -355,7 +357,8 @@ def test_what_was_given_is_told_as_given_after_a_person_ended_it(manager, world,
     assert not world.access(email(0), ink)
     person = manager.get(reverse("admin:integrations_customer_change", args=[bought.customer_id]))
     day = format_day(refund.received_at)
-    ended = f"a person ended it after the refund of order 1180 on {day}."
+    who = AuditEntry.objects.get(act=Act.BUYERS_ENDED).who
+    ended = f"{who} ended it after the refund of order 1180 on {day}."
     assert f"Dana has no access to Ink: {ended}" in words(person)
     assert "Your access to Ink ended with the refund of order 1180 on" in words(person)
     of_bought = manager.get(reverse("admin:events_eventlog_change", args=[bought.pk]))
@@ -369,6 +372,11 @@ def test_what_was_given_is_told_as_given_after_a_person_ended_it(manager, world,
     gives: Any = with_last_run(Rule.objects.exclude(pk=ends.pk)).get()
     assert gives.last_run
     assert "paid and is not in" not in words(manager.get(reverse("admin:index")))
+    (back,) = set(re.findall(r'href="([^"]+)">Give it back<', person.content.decode()))
+    sent = dict(parse_qsl(urlsplit(html.unescape(back)).query))
+    manager.post(reverse("admin:give-back"), sent | {"reason": "The money did not go back"})
+    world.settle()
+    assert world.access(email(0), ink)
 
 
 OFFER = f"{TOLD} See and end it"
@@ -466,7 +474,8 @@ def test_what_a_person_gave_for_a_purchase_is_told_of_and_ended_after_its_refund
     places = [timeline.index(each) for each in order]
     assert places == sorted(places)
     page = reverse("admin:events_eventlog_change", args=[found.refund.pk])
-    assert "a person ended it after the refund of order 1181" in words(manager.get(page))
+    who = AuditEntry.objects.get(act=Act.GIVEN_ENDED).who
+    assert f"{who} ended it after the refund of order 1181" in words(manager.get(page))
     undo = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"
     chosen = re.findall(r'name="chosen" value="([^"]+)"', manager.get(undo).content.decode())
     manager.post(undo, {"chosen": chosen})
