@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import Q
 
+from events.access import sentences
 from events.access.decisions import Decisions
 from events.access.event_student import BadStudentEmail
 from events.access.ledger import Sale
@@ -108,6 +109,12 @@ def _notes(triggers: set[Trigger], event: EventLog | None, *, without_email: boo
         yield say(
             "Since then {ending}: running the rules again leaves this event out.",
             ending=revocations.sentence(taken_back[event.pk]),
+        )
+    kept = revocations.kept_since([event]) if event else {}
+    if event is not None and event.pk in kept:
+        yield say(
+            "{why}: running the rules again leaves this event out.",
+            why=sentences.let_keep(kept[event.pk]),
         )
 
 

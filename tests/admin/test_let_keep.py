@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 from django.db import connection
@@ -100,6 +101,13 @@ def test_running_the_rules_of_the_refund_again_ends_nothing_that_was_kept(manage
     assert "1 event left out: kept on purpose: Max let the buyer keep Ink on" in came.sentence()
     page = reverse("admin:events_eventlog_change", args=[refund("flo").pk])
     assert "Run the rules again for this event" not in words(manager.get(page))
+    for name, left_out in (("flo", True), ("gus", False)):
+        simulated = manager.get(reverse("admin:simulate"), {"event": refund(name).pk})
+        told = re.search(
+            r"Max let the buyer keep Ink on .+: running the rules again leaves this event out\.",
+            words(simulated),
+        )
+        assert bool(told) == left_out
 
 
 def test_an_ending_that_waits_for_its_day_ends_nothing_that_was_kept_meanwhile(world, ink):
