@@ -2,8 +2,6 @@
 
 from collections.abc import Collection, Iterable
 
-from django.db.models import Q
-
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import actions, pairing
@@ -46,9 +44,8 @@ def of_rules(rules: Iterable[Rule]) -> dict[About, AuditEntry]:
 
 def _giving(rules: Collection[int]) -> dict[int, int | None]:
     """Return {rule ID: product ID} of those of these rules that give access."""
-    giving = ~Q(trigger__in=pairing.GIVES_BACK) & Q(action__in=actions.giving_access())
-    found = Rule.objects.filter(giving, pk__in=rules)
-    return dict(found.values_list("pk", "product")) if rules else {}
+    found = Rule.objects.filter(pk__in=rules).values_list("pk", "product", "trigger", "action")
+    return {pk: product for pk, product, *what in found if _gave(*what)} if rules else {}
 
 
 def _gave(trigger: str, action: str) -> bool:
