@@ -54,7 +54,7 @@ def rule_ends(event: EventLog, integration: int | None, target: str) -> bool:
         enabled=True,
     ).with_names()
     return any(
-        rule.spec.ends_access and rule.integration_id == integration and target in _parts(rule)
+        rule.spec.ends_access and rule.integration_id == integration and target in parts_of(rule)
         for rule in rules
     )
 
@@ -62,13 +62,13 @@ def rule_ends(event: EventLog, integration: int | None, target: str) -> bool:
 def would_end(rule: Rule, grant: Grant) -> bool:
     """Whether the grant gives now what the rule ends, or a part of it."""
     same = grant.is_active and grant.integration_id == rule.integration_id
-    return same and not _parts(rule).isdisjoint(grant.parts)
+    return same and not parts_of(rule).isdisjoint(grant.parts)
 
 
-def _parts(rule: Rule) -> set[str]:
+def parts_of(rule: Rule) -> frozenset[str]:
     """Return the rule's course or bundle, and the courses in the bundle."""
     inside = rule.destination.course_ids if rule.destination else []
-    return {rule.target, *(f"course:{number}" for number in inside)}
+    return frozenset([rule.target, *(f"course:{number}" for number in inside)])
 
 
 def _by_name(rows: Iterable[Row]) -> dict[str, list[Row]]:

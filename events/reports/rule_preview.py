@@ -16,6 +16,7 @@ from events.access import ledger
 from events.access.ledger import Change, Judgment, Sale
 from events.deciding import revocations
 from events.models import EventLog, Grant
+from events.reports.nothing_to_end import parts_of
 from integrations.models import Customer, Destination
 from integrations.sentences import Said, Text, say, say_count
 from rules.listing import listed
@@ -170,7 +171,7 @@ def _grants(rule: Rule, events: Sequence[EventLog]) -> list[Grant]:
     What a customer has of other courses counts only if the event does not name its purchase.
     """
     unnamed = [event for event in events if not Sale.of(event).is_named]
-    of_course = Q(target__in=_parts(rule)) | Q(target__startswith=f"{Destination.Kind.BUNDLE}:")
+    of_course = Q(target__in=parts_of(rule)) | Q(target__startswith=f"{Destination.Kind.BUNDLE}:")
     # By an expression: SQLite would read all grants of the site rather than look up each of these.
     rows = Grant.objects.alias(site=Coalesce("integration", 0)).filter(
         Q(of_course, customer__in={event.customer_id for event in events} - {None})
@@ -258,15 +259,10 @@ def _change(rule: Rule, event: EventLog) -> Change:
     return Change(
         integration=rule.integration_id,
         target=rule.target,
-        parts=_parts(rule),
+        parts=parts_of(rule),
         trigger=str(event.trigger),
         at=event.received_at,
     )
-
-
-def _parts(rule: Rule) -> frozenset[str]:
-    inside = rule.destination.course_ids if rule.destination else []
-    return frozenset([rule.target, *(f"course:{number}" for number in inside)])
 
 
 def _row(rule: Rule, event: EventLog, student: int) -> Grant:
