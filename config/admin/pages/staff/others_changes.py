@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
+from config.admin.pages.rules.change_links import SEES
 from config.admin.parts.badges import brief
 from config.staff import last_visit
 from integrations.audit import Act
@@ -18,7 +19,6 @@ from integrations.sentences import MINUTE, format_day, format_number, say, say_c
 from integrations.who import BY_COMMAND, NOT_SIGNED_IN, shown_who
 from rules.listing import listed
 
-SEES = "integrations.view_auditentry"
 # The parameter of the list's address that has the moment, in seconds since 1970.
 SINCE = "others"
 OF_SIGN_IN = (
