@@ -127,17 +127,19 @@ def _on_sqlite() -> bool:
 
 @pytest.fixture(autouse=True)
 def _nothing_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget password tries of other tests, write each log line at once, and use English."""
+    """Forget what other tests left, write each log line at once, and use English."""
     from django.conf import settings
     from django.utils import translation
 
     from config.staff.second_factor import code_tries
     from config.staff.sign_in import tries
+    from events.alerts import finding
     from events.receiving import grouped_log
 
     translation.activate(settings.LANGUAGE_CODE)
     tries.forget()
     code_tries.forget()
+    finding.habit_of.cache_clear()
     monkeypatch.setattr(grouped_log, "EVERY_SECONDS", 0.0)
 
 

@@ -3,7 +3,8 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -155,16 +156,29 @@ def silent_accounts(now: datetime) -> QuerySet[Marketplace]:
 
 def silence_of(account: Marketplace, now: datetime) -> silence.Silence | None:
     """Return the account's silence if it is unusual and the owner has not called it right."""
-    since = now - silence.LOOKED_BACK
-    sales = _SALES.filter(marketplace=account, received_at__gte=since).order_by("-received_at")
-    times = sales.values_list("received_at", flat=True)
-    last = times.first()
+    last = _sales_of(account.pk).values_list("received_at", flat=True).first()
     right = AlertRound.objects.values_list("right_silences", flat=True).first() or {}
     said_at = right.get(str(account.pk))
     if last is None or (said_at and datetime.fromisoformat(said_at) >= last):
         return None
-    local = [timezone.localtime(at) for at in reversed(times[: silence.MOST_SALES])]
-    return silence.judge(local, timezone.localtime(now))
+    zone = timezone.get_current_timezone()
+    habit = habit_of(account.pk, last, zone)
+    return habit.judge(now.astimezone(zone)) if habit else None
+
+
+# Kept, because it is learned from up to 20,000 sales and changes with the next one only.
+@lru_cache(maxsize=64)
+def habit_of(account: int, last: datetime, zone: tzinfo) -> silence.Habit | None:
+    """Return the habit of the account with this ID until its last sale."""
+    times = _sales_of(account).filter(
+        received_at__gte=last - silence.LOOKED_BACK, received_at__lte=last
+    )
+    newest = times.values_list("received_at", flat=True)[: silence.MOST_SALES]
+    return silence.learn([at.astimezone(zone) for at in reversed(newest)])
+
+
+def _sales_of(account: int) -> QuerySet[EventLog]:
+    return _SALES.filter(marketplace=account).order_by("-received_at")
 
 
 def _nothing_given(now: datetime) -> Iterator[Problem]:

@@ -39,22 +39,38 @@ class Silence:
     usual: float
 
 
-def judge(sales: Sequence[datetime], now: datetime) -> Silence | None:
-    """Return the silence since the last of these sales, or None if it is not unusual.
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """How many sales usually come to a shop in each hour of the week, until the last sale.
+
+    `normal` is how many were usual in the longest silence of before that was no fault.
+    """
+
+    last: datetime
+    rates: Sequence[float]
+    normal: float
+
+    def judge(self, now: datetime) -> Silence | None:
+        """Return the silence since the last sale, or None if it is not unusual."""
+        if now - self.last < SHORTEST:
+            return None
+        usual = _usual(self.rates, self.last, now)
+        if math.exp(-usual) >= UNLIKELY or usual < LONGER * self.normal:
+            return None
+        return Silence(self.last, usual)
+
+
+def learn(sales: Sequence[datetime]) -> Habit | None:
+    """Return the habit that these sales show, or None if they are too few or too recent.
 
     Times are in the shop's time zone, in ascending order.
     """
-    if len(sales) < FEWEST_SALES or now - sales[-1] < SHORTEST:
-        return None
-    if sales[-1] - sales[0] < YOUNGEST:
+    if len(sales) < FEWEST_SALES or sales[-1] - sales[0] < YOUNGEST:
         return None
     rates = _lately(_rates(sales), sales)
-    usual = _usual(rates, sales[-1], now)
     # We take the second longest silence, because the longest may have been a fault itself.
     normal = sorted(_usual(rates, sale, later) for sale, later in pairwise(sales))[-2]
-    if math.exp(-usual) >= UNLIKELY or usual < LONGER * normal:
-        return None
-    return Silence(sales[-1], usual)
+    return Habit(sales[-1], rates, normal)
 
 
 def _rates(sales: Sequence[datetime]) -> list[float]:
