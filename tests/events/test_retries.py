@@ -63,6 +63,8 @@ FAULTS = [
     Fault("drip_body", delay=0.2),
     Fault("drip_headers", delay=0.2),
 ]
+# Only the deadline ends a call that meets one of these.
+WAITED_FOR = {"black_hole", "delay", "drip_body", "drip_headers"}
 
 
 @pytest.mark.first_database
@@ -71,7 +73,8 @@ FAULTS = [
 def test_a_fault_that_may_pass_is_tried_again_and_nothing_is_done_twice(
     world: World, settings, fault, which
 ):
-    settings.CALL_DEADLINE_SECONDS = 0.2
+    if fault.kind in WAITED_FOR:  # else a busy machine's plain answers could come too late
+        settings.CALL_DEADLINE_SECONDS = 0.5
     course = world.course()
     made = queued.run(course)
     facts = {name: getattr(fault, name) for name in ("kind", "status", "delay", "applied")}
