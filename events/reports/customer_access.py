@@ -14,8 +14,8 @@ from events.deciding import revocations
 from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import (
-    backfill,
     dashboard,
+    given_already,
     left_behind,
     letter,
     payers,
@@ -60,7 +60,7 @@ def describe(customer: Customer) -> AccessReport:
     besides = [run for run in others if not run.spec.passes_on]
     nothing = list(_told(EventLog.objects.filter(review.STILL_NOTHING, customer=customer)))
     back = revocations.later_endings(nothing)
-    had = backfill.already_given(nothing)
+    had = given_already.sentences(nothing)
     lines = [
         *(sentence for _, sentence in told),
         *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),

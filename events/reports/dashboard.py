@@ -8,7 +8,7 @@ from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
 
 from events.models import Delivery, EventLog, Grant, RuleRun, Worker
-from events.reports import backfill, review
+from events.reports import review, rules_now
 from events.reports.promise import LATELY, MAX_COUNT, given_by_hand
 from integrations.models import Product
 from integrations.sentences import format_number
@@ -142,7 +142,7 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
         rule, rule_off = fitting[product.pk] if product else (None, None)
         event, since = events.get(newest), ""
         if event and rule:
-            since = backfill.since(event, rule, several=purchases > 1)
+            since = rules_now.since(event, rule, several=purchases > 1)
         return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off, since)
 
     return [unfulfilled(*row) for row in found]

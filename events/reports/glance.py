@@ -16,7 +16,7 @@ from django.utils import timezone
 from events.execution import gone_destinations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
-from events.reports import backfill, pending_endings, standing
+from events.reports import backfill, given_already, pending_endings, standing
 from events.reports.standing import Standing
 from integrations.models import Customer
 from integrations.sentences import Said, format_day, joined, say, say_count
@@ -151,7 +151,7 @@ def _gave_nothing(customers: Collection[int]) -> set[int | None]:
         customer__in=customers, gave_nothing=True, dealt_with_at=None, undone_at=None
     )
     events = list(nothing[: backfill.MAX_EVENTS])
-    settled = backfill.settled(events) if events else set()
+    settled = given_already.settled(events) if events else set()
     return {event.customer_id for event in events if event.pk not in settled}
 
 

@@ -8,7 +8,7 @@ from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import gone_destinations, rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
-from events.reports import backfill
+from events.reports import rules_now
 from events.reports.batch_preview import Line
 from events.reports.open_access import given_by_a_rule_now, giving_runs, runs_with_open_access
 from integrations.models import Customer
@@ -146,7 +146,7 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     more, gave = len(gave) > MAX_RUNS, gave[:MAX_RUNS]
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
     every = list(giving_runs().filter(grant__in=grants).select_related("event"))
-    fitting = backfill.rules_now(list({run.event_id: run.event for run in every}.values()))
+    fitting = rules_now.fitting(list({run.event_id: run.event for run in every}.values()))
     due = {
         run.grant_id
         for run in every
@@ -269,7 +269,7 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     of_events = RuleRun.objects.filter(event__in=events)
     ran = {(run.event_id, run.form) for run in of_events}
     has = {(Sale.of(run.event), run.integration_id, run.target) for run in gave}
-    back, fitting = revocations.later_endings(events), backfill.rules_now(events)
+    back, fitting = revocations.later_endings(events), rules_now.fitting(events)
     told: set[int | None] = set()
     found = []
     for run in elsewhere:

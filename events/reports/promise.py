@@ -13,7 +13,7 @@ from events.access import ledger
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
-from events.reports import backfill, batches, review, standing
+from events.reports import backfill, batches, given_already, review, standing
 from integrations.models import Customer, Integration, ThinkificUser
 from rules import actions
 from rules.models import Rule
@@ -30,7 +30,7 @@ MAX_COUNT = 10_000
 MANY_BUYERS = 1000
 # At most this many are listed, the newest.
 MAX_LISTED = 1000
-# The fields that `backfill.settled` needs.
+# The fields that `given_already.settled` needs.
 _SETTLED_BY = (
     "marketplace",
     "delivery",
@@ -122,7 +122,7 @@ def unfulfilled() -> QuerySet[EventLog]:
     newest = purchases.order_by("-received_at", "-pk")[: backfill.MAX_EVENTS]
     likely = _may_be_settled().filter(pk__in=newest.values("pk"))
     events = list(likely.only(*_SETTLED_BY))
-    return purchases.exclude(pk__in=backfill.settled(events)) if events else purchases
+    return purchases.exclude(pk__in=given_already.settled(events)) if events else purchases
 
 
 def owed(customer: Customer) -> list[EventLog]:
@@ -132,15 +132,15 @@ def owed(customer: Customer) -> list[EventLog]:
     mine = review.gave_nothing().filter(customer=customer)
     newest = mine.select_related("product", "marketplace").order_by("-received_at", "-pk")
     events = list(newest[: backfill.MAX_EVENTS])
-    done = backfill.settled(events)
+    done = given_already.settled(events)
     return [event for event in events if event.pk not in done]
 
 
 def _may_be_settled() -> QuerySet[EventLog]:
     """Return the events that were refunded since, or whose customer has what a rule gives now.
 
-    This is a quick filter before `backfill.settled`, which compares the orders and looks at all
-    rules, but has to load them and what the customers have. It returns a few events too many.
+    This is a quick filter before `given_already.settled`, which compares the orders and looks at
+    all rules, but has to load them and what the customers have. It returns a few events too many.
     """
     same = {"customer": OuterRef("customer")}
     later = EventLog.objects.filter(**same, received_at__gte=OuterRef("received_at"))
@@ -183,7 +183,7 @@ def _undone(since: datetime) -> list[EventLog]:
         review.undone_purchases().filter(received_at__gte=since).order_by("-received_at", "-pk")
     )
     events = list(newest.only(*_SETTLED_BY)[: backfill.MAX_EVENTS])
-    settled = backfill.settled(events) if events else set()
+    settled = given_already.settled(events) if events else set()
     return [event for event in events if event.pk not in settled]
 
 

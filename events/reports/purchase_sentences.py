@@ -6,7 +6,7 @@ from events.deciding import revocations
 from events.execution import rule_history
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
-from events.reports import backfill, batches
+from events.reports import batches, rules_now
 from events.reports.sentence import QUIET, WAIT, Code, Sentence, of_order
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, joined, say
@@ -35,7 +35,7 @@ def that_gave_nothing(
 
     By event ID, `back` has the event that ended a purchase since, and `had` what gives it already.
     """
-    now = backfill.rules_now(events)
+    now = rules_now.fitting(events)
     done = batches.batch_acts([each.pk for each in events if each.pk not in back])
     ended = ended_since(events)
     return [
@@ -66,7 +66,7 @@ def _gave_nothing(
     if back is not None:
         return _taken_back(event, back, ended=event.pk in ended)
     facts = facts_of(event)
-    rule = next(filter(backfill.gives_now, now), None)
+    rule = next(filter(rules_now.gives, now), None)
     if undone := batches.last_undo(event.pk, done):
         return _undone(event, undone, rule)
     if rule is not None:
@@ -75,7 +75,7 @@ def _gave_nothing(
             if event.pk in ended
             else say("Paid for {product}{order} and got nothing.", **facts)
         )
-        text = joined([got_nothing, backfill.since(event, rule)])
+        text = joined([got_nothing, rules_now.since(event, rule)])
         if removed := payload_removed(event.delivery):
             by_hand = say(
                 "But {why}. Enroll the customer in Thinkific by hand, then mark this as dealt "

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.models import Delivery, EventLog, Grant, RuleRun
-from events.reports import backfill, customer_access, review
+from events.reports import backfill, customer_access, given_already, review
 from events.reports.earlier_buyers import Preview
 from integrations.models import Customer, Destination, Product
 from rules import changing
@@ -204,9 +204,9 @@ def test_who_has_it_until_a_day_is_not_said_to_have_all_of_it_and_afterward_is_o
     Grant.objects.update(source="before", until=day)
     (row,) = backfill.preview(made).run
     assert row.note == ""
-    assert [*backfill.already_given([bought])] == [bought.pk]
+    assert [*given_already.sentences([bought])] == [bought.pk]
     Grant.objects.update(until=timezone.now() - timedelta(days=1))
-    assert backfill.already_given([bought]) == {}
+    assert given_already.sentences([bought]) == {}
 
 
 def test_who_gets_something_new_besides_is_not_said_to_have_all_of_it(world, course):

@@ -10,7 +10,7 @@ from events.deciding import entered_order
 from events.deciding.entered_order import Order
 from events.execution.rerun import rerun
 from events.models import EventLog, Grant, RuleRun
-from events.reports import backfill, simulation, trigger_coverage
+from events.reports import backfill, rules_now, simulation, trigger_coverage
 from integrations.models import Customer, Destination, Product
 from rules.triggers import Trigger
 from tests.support.world import World
@@ -137,7 +137,7 @@ def test_nothing_of_an_entered_order_is_passed_on(world, course):
     assert [run.action for run in event.runs.all()] == ["create_course_enrollment"]
     assert [rule.pk, "not_sent"] in event.verdicts
     assert rerun([event]).queued == 0
-    assert rule not in backfill.rules_now([event])[event.pk]
+    assert rule not in rules_now.fitting([event])[event.pk]
     told = simulation.simulate(
         world.marketplace, Trigger.PRODUCT_PURCHASED, product=event.product, email=DANA, event=event
     )

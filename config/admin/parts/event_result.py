@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.parts.badges import AMBER, GREEN, GREY, RED, badge
 from events.models import EventLog
-from events.reports import backfill, purchase_sentences, refunded
+from events.reports import given_already, purchase_sentences, refunded
 from integrations.sentences import Text, say
 from rules.triggers import Trigger
 
@@ -34,7 +34,7 @@ def note(events: Iterable[Any]) -> None:
     """
     events = list(events)
     nothing = [event for event in events if _gave_nothing(event)]
-    had = backfill.already_given(nothing) if nothing else {}
+    had = given_already.sentences(nothing) if nothing else {}
     ended = purchase_sentences.ended_since(nothing)
     for event in nothing:
         event.had, event.ended = event.pk in had, event.pk in ended

@@ -20,7 +20,7 @@ from events.access.ledger import Sale
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
-from events.reports import api_calls, backfill, refunded, review, why
+from events.reports import api_calls, given_already, refunded, review, rules_now, why
 from events.reports.sentence import Code, Sentence
 from integrations.models import Customer
 from integrations.samcart.encoding import decompress
@@ -155,7 +155,7 @@ def _why(event: EventLog) -> dict[str, Any]:
     others: list[dict[str, Any]] = []
     for (rule, _), (sentence, has_run, code) in zip(event.verdicts, event.sentences(), strict=True):
         reason = Reason(code)
-        told = backfill.off_then(event, now.get(rule)) if rule in off else REASONS[reason]
+        told = rules_now.off_then(event, now.get(rule)) if rule in off else REASONS[reason]
         page = rule if rule in there else None
         row = {"rule": sentence, "page": page, "ran": has_run, "reason": told}
         if has_run:
@@ -172,10 +172,10 @@ def _since(event: EventLog) -> str:
     """Return what to say if a rule fits this event now and none did when it came, else ""."""
     if not event.gave_nothing:
         return ""
-    now = backfill.rules_now([event]).get(event.pk, [])
+    now = rules_now.fitting([event]).get(event.pk, [])
     rule = next((rule for rule in now if not rule.spec.passes_on), None)
     return (
-        joined([backfill.since(event, rule), backfill.already_given([event]).get(event.pk)])
+        joined([rules_now.since(event, rule), given_already.sentences([event]).get(event.pk)])
         if rule
         else ""
     )

@@ -35,7 +35,7 @@ from config.admin.parts.changelist import ListAdmin, NumberOf
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
-from events.reports import backfill, product_use, subscriptions
+from events.reports import backfill, product_use, rules_now, subscriptions
 from events.reports.earlier_buyers import Preview
 from events.reports.last_run import with_last_run
 from integrations.audit import Act
@@ -178,7 +178,7 @@ class ProductAdmin(Audited, ListAdmin):
         left = leftovers.of_product(product, rules + everywhere)
         to_change = {each.rule.trigger for each in left if each.instead}
         open_ = [each for each in holes if each not in to_change]
-        giving = [*filter(backfill.gives_now, rules + everywhere)]
+        giving = [*filter(rules_now.gives, rules + everywhere)]
         before = backfill.preview(*giving, product=product) if giving else None
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
@@ -281,7 +281,7 @@ def _why_before(giving: list[Rule], before: Preview | None) -> str:
     """Return why the first of these rules did not run for buyers who got nothing; "" for none."""
     if before is None or not before.got_nothing:
         return ""
-    return backfill.since(before.run[0].event, giving[0], several=before.only is None)
+    return rules_now.since(before.run[0].event, giving[0], several=before.only is None)
 
 
 def _companions(rules: list[Rule]) -> list[Rule]:
