@@ -85,6 +85,18 @@ def _missing(
     )
 
 
+def ended_meanwhile(events: Iterable[EventLog]) -> dict[int, str]:
+    """Return, by ID, why the rules that fit now need not run for these events.
+
+    Only for events for which no rule did anything, and whose access has ended by something else.
+    """
+    nothing = [
+        event for event in events if event.gave_nothing and event.trigger in revocations.ENDING
+    ]
+    has = nothing_to_end.known(nothing, rules_now(nothing)) if nothing else {}
+    return {pk: say(nothing_to_end.NOTHING) for pk, ends in has.items() if not ends}
+
+
 def settled(events: Sequence[EventLog]) -> set[int]:
     """Return the IDs of those purchases for which nothing is owed any more.
 

@@ -120,6 +120,7 @@ def of_rerun(events: Sequence[EventLog]) -> BatchPreview:
     """Return what running the rules again for these events would do."""
     more, events = len(events) > MAX_LINES, events[:MAX_LINES]
     obstacles, fitting = rerun.obstacles(events), backfill.rules_now(events)
+    obstacles = backfill.ended_meanwhile(events) | obstacles
     of_these = RuleRun.objects.filter(event__in=events).order_by("pk")
     of_these = of_these.select_related("event", "integration", "rule__destination")
     lost = set(of_these.lost().values_list("pk", flat=True))

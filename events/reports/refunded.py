@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from events.access.ended_by_hand import NO_PURCHASE
 from events.access.ledger import Sale
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
@@ -20,8 +21,6 @@ from rules.triggers import Trigger
 
 # How many refunds that left access open are looked at, the newest first.
 MAX_REFUNDS = 500
-# To move access or to give it back is no purchase, though the action gives the same again.
-NO_PURCHASE = (EventLog.ByHand.MOVE_HERE, EventLog.ByHand.GIVE_BACK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ RULES_NAMED = 3
 
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """Return all that the page shows. Strangers' texts are cut there, and escaped."""
-    runs, since = list(event.runs.all()), _since(event)
+    runs, ended = list(event.runs.all()), backfill.ended_meanwhile([event])
+    since = "" if ended else _since(event)
     asked = (
         email_correction.runs_to_correct(event)
         if request.user.has_perm("events.rerun_eventlog")
@@ -62,7 +63,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         **_why(event),
         "since": since,
         # The explanation from when it came is outdated once a rule fits.
-        "explanation": "" if since and event.status == NO_RULE else event.explanation,
+        "explanation": "" if ended or (since and event.status == NO_RULE) else event.explanation,
         "cannot": obstacles([event]).get(event.pk, ""),
         "off": [rule for rule in _were_off(event) if not rule.enabled],
         "payload": payload(event) if request.user.has_perm(RAW) else "",
@@ -137,6 +138,15 @@ def _still_has(event: EventLog) -> str:
     found = refunded.refunded_with_access() if event.left_open else []
     names = [grant.name for each in found if each.refund.pk == event.pk for grant in each.grants]
     return listed([*map(badges.brief, names)])
+
+
+def may_run_again(event: EventLog) -> bool:
+    """Return whether the page has the button that runs the rules again.
+
+    The page of a refund whose buyer is still in has another button, which ends it.
+    """
+    done = getattr(event, "still_in", False) or backfill.ended_meanwhile([event])
+    return not done and not obstacles([event])
 
 
 def _why(event: EventLog) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The page of buyers who were refunded and still have the course: end it, or let them keep it."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -11,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
+from config.admin.pages.rules import keeping
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
@@ -87,7 +89,7 @@ def show(request: HttpRequest) -> HttpResponse:
         wanted = row_ids(request.POST.getlist("again"))
         kept = refunded.refunded_with_access(kept=True)
         again = [each for each in kept if ALL in request.POST or each.event.pk in wanted]
-        moving.undo_keep((each.event, each.grants) for each in again)
+        moving.undo_keep((each.refund, each.grants) for each in again)
         return HttpResponseRedirect(request.get_full_path())
     found = refunded.refunded_with_access()
     if request.method == "POST":
@@ -105,14 +107,20 @@ def show(request: HttpRequest) -> HttpResponse:
         found=[(each.event.pk, each.line) for each in found],
         others=len(every) > len(found),
         missing=_missing_rules(found) if may_add else [],
-        kept=[
-            (each.event.pk, grant, sentences.let_keep([grant]), holdings.key_of(grant))
-            for each in refunded.refunded_with_access(kept=True)
-            for grant in each.grants
-        ],
-        all=ALL,
+        **_kept(),
         back=back,
     )
+
+
+def _kept() -> dict[str, Any]:
+    """Return what the page shows of those who keep it on purpose."""
+    kept = [
+        (each.event.pk, grant, sentences.let_keep([grant]), holdings.key_of(grant))
+        for each in refunded.refunded_with_access(kept=True)
+        for grant in each.grants
+    ]
+    labels = {"again": keeping.mention_again(1), "all_again": keeping.mention_again(len(kept))}
+    return {"kept": kept, "all": ALL} | labels
 
 
 def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> HttpResponse:
@@ -120,7 +128,8 @@ def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> Http
         messages.warning(request, say("Nobody was chosen, so nothing was changed."))
         return HttpResponseRedirect(request.get_full_path())
     if "keep" in request.POST:
-        moving.keep(((each.event, each.grants) for each in chosen), Act.REFUNDED_KEPT)
+        why = request.POST.get("reason", "")
+        moving.keep(((each.refund, each.grants) for each in chosen), Act.REFUNDED_KEPT, why=why)
         customers = {grant.customer_id for each in chosen for grant in each.grants}
         text = say_count(len(customers), "1 buyer keeps it.", "{number} buyers keep it.")
         messages.success(request, text)
