@@ -248,3 +248,28 @@ def test_who_gave_it_back_by_hand_is_named_in_the_reason_for_leaving_out(manager
     world.rule("product_refunded", ENDS, ink, product=SOLD)
     simulated = words(manager.get(reverse("admin:simulate"), {"event": refund().pk}))
     assert f"gave the buyer Ink back on {today()} (She wrote)" in simulated
+
+
+def test_a_new_rule_leads_to_those_whose_refund_ended_something_else(manager, world):
+    ink, faces = world.course("Ink"), world.course("Faces")
+    for course in (ink, faces):
+        world.rule("product_purchased", GIVES, course, product=SOLD)
+    world.rule("product_refunded", ENDS, faces, product=SOLD)
+    for what in ("10_product", "20_product"):
+        sell(world, what)
+    rule = world.rule("product_refunded", ENDS, ink, product=SOLD)
+    told = "1 refunded buyer still has Ink. See and end it"
+    added = manager.get(reverse("admin:new-rule-added"), {"rule": rule.pk})
+    page = manager.get(reverse("admin:rules_rule_change", args=[rule.pk]))
+    targets = set()
+    for shown in (added, page):
+        assert told in words(shown)
+        found = re.findall(r'href="([^"]+)"[^>]*>See and end it<', shown.content.decode())
+        targets |= {urlsplit(each).path for each in found}
+    assert targets == {reverse("admin:earlier")}
+    manager.post(reverse("admin:earlier"), {"rule": rule.pk})
+    world.settle()
+    assert not world.access("flo@example.com", ink)
+    assert "Give it back</a>" in manager.get(page_of(flo())).content.decode()
+    again = manager.get(reverse("admin:rules_rule_change", args=[rule.pk]))
+    assert "See and end it" not in words(again)

@@ -8,14 +8,13 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
 from config.admin.pages.rules import keeping
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
 from events.access import holdings, sentences
@@ -26,7 +25,7 @@ from events.reports import refunded
 from events.reports.refunded import Refunded
 from integrations.audit import Act
 from integrations.models import Customer, Destination, Product
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import Said, say, say_count
 from rules import pairing
 from rules.listing import listed
 from rules.models import Rule
@@ -50,23 +49,6 @@ def in_words(found: Sequence[Refunded]) -> Said | str:
         "{number} buyers were refunded and still have {courses}: no rule ended it.",
         courses=listed([*names], COURSES_NAMED),
     )
-
-
-def of_rules(request: HttpRequest, rules: Iterable[Rule], back: str) -> SafeString | None:
-    """Return who was refunded before these rules were on and is still in, with a link to the page.
-
-    None if there is nobody, or for a person who may not end access.
-    """
-    rules = list(rules)
-    found = refunded.that_end_with(rules) if allowed(request, PERMISSION) else []
-    if not found:
-        return None
-    kept = refunded.that_end_with(rules, kept=True)
-    products = {each.event.product_id for each in found if each.event.product_id}
-    asked = [*(("product", product) for product in sorted(products)), (BACK, back)]
-    page = f"{reverse('admin:refunded')}?{urlencode(asked)}"
-    told = joined([in_words(found), kept_on_purpose(each.grants[0].customer for each in kept)])
-    return format_html('{} <a href="{}">{}</a>', told, page, say("See and end it"))
 
 
 def kept_on_purpose(customers: Iterable[Customer]) -> Said | str:
