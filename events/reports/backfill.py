@@ -86,15 +86,23 @@ def _missing(
 
 
 def ended_meanwhile(events: Iterable[EventLog]) -> dict[int, str]:
-    """Return, by ID, why the rules that fit now need not run for these events.
+    """Return, by ID, why running the rules again for these events would do nothing.
 
-    Only for events for which no rule did anything, and whose access has ended by something else.
+    Only for refunds and cancellations for which no rule did anything and no action failed, and
+    after which something else ended what the purchase gave.
     """
-    nothing = [
+    asked = [
         event for event in events if event.gave_nothing and event.trigger in revocations.ENDING
     ]
-    has = nothing_to_end.known(nothing, rules_now(nothing)) if nothing else {}
-    return {pk: say(nothing_to_end.NOTHING) for pk, ends in has.items() if not ends}
+    if not asked:
+        return {}
+    failed = RuleRun.objects.filter(event__in=asked, status=RuleRun.Status.FAILED)
+    failing = set(failed.values_list("event", flat=True))
+    fitting = rules_now(asked)
+    ended = nothing_to_end.known(
+        asked, {event.pk: fitting.get(event.pk, ()) for event in asked if event.pk not in failing}
+    )
+    return {pk: say(nothing_to_end.NOTHING) for pk, ends in ended.items() if not ends}
 
 
 def settled(events: Sequence[EventLog]) -> set[int]:

@@ -21,11 +21,15 @@ NOTHING = _("nothing that the purchase gave is left to end")
 def known(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> dict[int, bool]:
     """Return, by event ID, whether its `fitting` rules have something to end.
 
-    For events whose rules only end access. A purchase that Admit does not know may have given it,
-    so its events are left out.
+    For events whose rules only end access; without a rule, whether something is open. A purchase
+    that Admit does not know may have given it, so its events are left out.
     """
-    asked = {event: fitting.get(event.pk, ()) for event in events if Sale.of(event).is_named}
-    asked = {event: rules for event, rules in asked.items() if rules and all(map(_ends, rules))}
+    asked = {event: fitting[event.pk] for event in events if event.pk in fitting}
+    asked = {
+        event: rules
+        for event, rules in asked.items()
+        if Sale.of(event).is_named and all(map(_ends, rules))
+    }
     if not asked:
         return {}
     of_sales = Q(order_id__in={event.order_id for event in asked} - {""})
@@ -37,7 +41,9 @@ def known(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> 
         grants = _same(event, gave)
         is_known = _same(event, bought) or any(grant.opened_at for grant in grants)
         if is_known:
-            found[event.pk] = any(would_end(rule, grant) for grant in grants for rule in rules)
+            open_ = [grant for grant in grants if grant.is_active]
+            ends = [grant for grant in open_ for rule in rules if would_end(rule, grant)]
+            found[event.pk] = bool(ends if rules else open_)
     return found
 
 

@@ -133,11 +133,13 @@ def test_what_was_given_back_without_a_refund_is_as_before(manager, world):
     assert (grant.is_active, grant.because, grant.kept_at) == (True, "by_hand", None)
 
 
+@pytest.mark.parametrize("ruled", [True, False])
 @pytest.mark.parametrize("end", [end_by_list, end_by_hand])
 def test_the_refund_of_a_buyer_whose_access_a_person_ended_says_so_and_offers_no_rerun(
-    manager, world, ink, end
+    manager, world, ink, end, ruled
 ):
-    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    if ruled:
+        world.rule("product_refunded", ENDS, ink, product=SOLD)
     end(manager, world)
     for page in (page_of(refund()), page_of(flo())):
         shown = manager.get(page)
@@ -146,7 +148,9 @@ def test_the_refund_of_a_buyer_whose_access_a_person_ended_says_so_and_offers_no
         assert "Give it back</a>" in shown.content.decode()
     page = words(manager.get(page_of(refund())))
     assert "Run the rules again" not in page
-    assert "No rule matched" not in page
+    # Without a rule, one is offered for the next buyers.
+    offered = not ruled and end is end_by_hand
+    assert ("No rule matched" in page) == ("New rule for this product" in page) == offered
     answer = manager.post(
         reverse("admin:events_eventlog_do_rerun", args=[refund().pk]), follow=True
     )

@@ -177,7 +177,8 @@ class GiveBackForm(ByHandForm):
             return
         self.lead = say(
             "This opens {course} on {site} again, as if nobody had ended it. If a purchase gave "
-            "it, a later refund or cancellation ends it.",
+            "it, a later refund or cancellation ends it. A buyer who was refunded before keeps it "
+            "on purpose: nobody is asked again.",
             course=badges.brief(self.ending.destination_name),
             site=self.ending.integration,
         )

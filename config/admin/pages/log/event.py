@@ -42,8 +42,8 @@ RULES_NAMED = 3
 
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """Return all that the page shows. Strangers' texts are cut there, and escaped."""
-    runs, ended = list(event.runs.all()), backfill.ended_meanwhile([event])
-    since = "" if ended else _since(event)
+    runs, since = list(event.runs.all()), _since(event)
+    ended = bool(backfill.ended_meanwhile([event]))
     asked = (
         email_correction.runs_to_correct(event)
         if request.user.has_perm("events.rerun_eventlog")
@@ -61,9 +61,9 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "students": _students(event, runs),
         **_timeline(request, event, runs),
         **_why(event),
-        "since": since,
-        # The explanation from when it came is outdated once a rule fits.
-        "explanation": "" if ended or (since and event.status == NO_RULE) else event.explanation,
+        "since": "" if ended else since,
+        # The explanation from when it came is outdated once a rule fits, or a person ended it.
+        "explanation": "" if (since if event.status == NO_RULE else ended) else event.explanation,
         "cannot": obstacles([event]).get(event.pk, ""),
         "off": [rule for rule in _were_off(event) if not rule.enabled],
         "payload": payload(event) if request.user.has_perm(RAW) else "",
