@@ -131,6 +131,7 @@ def record_each(
     before: Callable[[Any], Values | None] = lambda row: None,
     after: Callable[[Any], Values | None] = lambda row: None,
     undoes: Mapping[int, int] | None = None,
+    note: str = "",
 ) -> None:
     """Add an entry for each row, in one query. `before` and `after` return its values.
 
@@ -138,7 +139,14 @@ def record_each(
     """
     taken_back = undoes or {}
     entries = [
-        _entry(act, row, before=before(row), after=after(row), undoes=taken_back.get(row.pk))
+        _entry(
+            act,
+            row,
+            before=before(row),
+            after=after(row),
+            undoes=taken_back.get(row.pk),
+            note=note,
+        )
         for row in rows
     ]
     for entry in AuditEntry.objects.bulk_create(entries, batch_size=BATCH):

@@ -24,7 +24,7 @@ DECIDED = (
     "ended_at",
 )
 # Those that change when it is opened. A worker may set the first one at any other time.
-OPENED = ("seen_at", "kept_at", "kept_by")
+OPENED = ("seen_at", "kept_at", "kept_by", "kept_note")
 
 
 class Book:

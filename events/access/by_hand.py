@@ -143,7 +143,7 @@ def end(customer: Customer, key: str, author: Author, on: date | None = None) ->
 
 
 def give_back(ending: RuleRun, author: Author) -> EventLog:
-    """Reopen what a person ended with this action. Refunds and cancellations end it as before.
+    """Reopen what a person ended with this action. A later refund or cancellation ends it.
 
     Raises ValueError with a sentence if nothing of it is as the person left it.
     """
@@ -154,8 +154,7 @@ def give_back(ending: RuleRun, author: Author) -> EventLog:
         if customer is None or not grants:
             raise ValueError(CHANGED_SINCE)
         event = _event(ByHand.GIVE_BACK, customer, author)
-        for grant in grants:
-            _open(grant, event)
+        ended_by_hand.give_back(ending, grants, event)
         giving = RuleRun.objects.bulk_create(_run(event, Effect.GIVES, one, one) for one in grants)
         _record(Act.ACCESS_GIVEN, grants[0], [], giving[0], author)
         wake()

@@ -1,14 +1,18 @@
 """What persons ended, by hand, after a refund or by a rule that they ran, and is as they left it.
 
-It can be given back.
+It can be given back. After a refund or cancellation that is a decision to let the buyer keep it.
 """
 
 from collections.abc import Collection, Iterable
+from textwrap import shorten
 
 from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
+from django.utils import timezone
 
-from events.access import ledger, students
-from events.access.ledger import Sale
+from events.access import grant_runs, ledger, students
+from events.access.book import DECIDED, OPENED
+from events.access.ledger import Change, Sale
 from events.models import EventLog, Grant, RuleRun
 from rules.triggers import Trigger
 
@@ -18,6 +22,10 @@ TAKING_BACK = (
     Trigger.SUBSCRIPTION_CANCELED,
     Trigger.SUBSCRIPTION_DELINQUENT,
 )
+
+# To move access or to give it back is no purchase, though the action gives the same again.
+NO_PURCHASE = (EventLog.ByHand.MOVE_HERE, EventLog.ByHand.GIVE_BACK)
+LONGEST_NOTE = 200
 
 
 def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
@@ -59,6 +67,66 @@ def _ended(run: RuleRun, grant: Grant) -> bool:
         return grant.pk == run.grant_id
     of_event = grant.event_id == run.event_id
     return of_event and (grant.because == ledger.BY_HAND or grant.pk == run.grant_id)
+
+
+def give_back(ending: RuleRun, grants: Iterable[Grant], act: EventLog) -> None:
+    """Open these grants again, which a person ended with this action, by the person's `act`."""
+    grants = list(grants)
+    if ending.event.trigger and any(grant.event_id == ending.event_id for grant in grants):
+        offer_again([ending])
+    for grant in grants:
+        reopen(grant, Change.by_hand(grant, act, act.received_at), act.author, act.author_note)
+
+
+def reopen(grant: Grant, change: Change, who: str, why: str = "") -> None:
+    """Open a grant again that a person ended, by this change, and save it.
+
+    If its purchase was refunded or canceled meanwhile, `who` lets the buyer keep it, and `why` says
+    why: it is again as the purchase gave it, and no earlier event ends it.
+    """
+    given = as_given(grant)
+    taking_back = _taking_back(grant, given) if given else []
+    ledger.open_it(grant, given if given and taking_back else change)
+    if taking_back:
+        grant.opened_at = grant.kept_at = timezone.now()
+        grant.kept_by, grant.kept_note = who[:150], shorten(why, LONGEST_NOTE, placeholder="…")
+        refunds = [each.pk for each in taking_back if each.trigger == Trigger.PRODUCT_REFUNDED]
+        EventLog.objects.filter(pk__in=refunds).update(left_open=True)
+    grant.save(update_fields=[*DECIDED, *OPENED])
+
+
+def as_given(grant: Grant) -> Change | None:
+    """Return the change by which its purchase gave it; None if no such action is kept."""
+    giving = grant_runs.giving([grant]).exclude(event__by_hand__in=NO_PURCHASE)
+    events = [run.event for run in giving.select_related("event")]
+    event = next((each for each in events if each.trigger), events[0] if events else None)
+    if event is None:
+        return None
+    because = event.trigger or ledger.BY_HAND
+    return Change(
+        grant.integration_id, grant.target, grant.parts, because, event.received_at, event
+    )
+
+
+def _taking_back(grant: Grant, given: Change) -> list[EventLog]:
+    """Return the refunds and cancellations of the grant's purchase since it was given."""
+    sale = Sale.of(grant)
+    same = Q(order_id=sale.order_id) if sale.order_id else Q()
+    same |= Q(subscription_id=sale.subscription_id) if sale.subscription_id else Q()
+    if grant.source != Grant.Source.PURCHASE or not same:
+        return []
+    events = EventLog.objects.filter(same, received_at__gt=given.at).of_triggers(*TAKING_BACK)
+    events = events.exclude(status=EventLog.Status.REPEAT).defer("verdicts", "custom_fields")
+    return [event for event in events if Sale.of(event).is_same(sale)]
+
+
+def offer_again(endings: Collection[RuleRun]) -> None:
+    """Let the rules that ended this run once more, if a person asks for that."""
+    RuleRun.objects.filter(pk__in=[run.pk for run in endings]).update(rule=None)
+    events = EventLog.objects.filter(pk__in={run.event_id for run in endings})
+    events.filter(trigger=Trigger.PRODUCT_REFUNDED).update(left_open=True)
+    others = RuleRun.objects.filter(event=OuterRef("pk"), rule__isnull=False).exclude(target="")
+    events.filter(~Exists(others)).update(gave_nothing=True, undone_at=Now())
 
 
 def given_back(endings: Collection[int]) -> set[int]:

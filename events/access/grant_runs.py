@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from events.models import Grant, RuleRun
+from events.models import EventLog, Grant, RuleRun
 from events.models.runs import RuleRunQuerySet
 from integrations.models import Integration
 from integrations.sentences import Text, say
@@ -50,14 +50,15 @@ def run_behind(
     last: RuleRun, grant: Grant, effect: Effect, sentence: Text, **facts: Any
 ) -> RuleRun:
     """Return the same as `run_for`, for this grant and placed right behind its `last` run."""
-    return run_for(
-        grant,
-        effect,
-        sentence,
-        event_id=last.event_id,
-        customer_id=grant.customer_id,
-        grant=grant,
-        received_at=last.received_at,
-        next_attempt_at=timezone.now(),
-        **facts,
-    )
+    facts |= {"event_id": last.event_id, "received_at": last.received_at}
+    return _run_now(grant, effect, sentence, **facts)
+
+
+def run_because(event: EventLog, grant: Grant, effect: Effect, sentence: Text) -> RuleRun:
+    """Return the same as `run_for`, for this grant because of this event."""
+    return _run_now(grant, effect, sentence, event=event, received_at=event.received_at)
+
+
+def _run_now(grant: Grant, effect: Effect, sentence: Text, **facts: Any) -> RuleRun:
+    facts |= {"customer_id": grant.customer_id, "next_attempt_at": timezone.now()}
+    return run_for(grant, effect, sentence, grant=grant, **facts)

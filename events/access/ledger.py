@@ -138,7 +138,8 @@ def open_it(row: Grant, change: Change) -> None:
     """Make the grant active because of this change."""
     if not row.is_active:
         row.state, row.opened_at, row.ended_at = State.ACTIVE, change.at, None
-        row.seen_at, row.kept_at, row.kept_by = None, None, ""
+        row.seen_at, row.kept_at = None, None
+        row.kept_by, row.kept_note = "", ""
     elif change.trigger == Trigger.PRODUCT_PURCHASED:
         return  # it is open already, so a purchase changes nothing
     elif row.because != Trigger.PRODUCT_PURCHASED and change.at < row.decided_at:

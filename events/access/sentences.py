@@ -49,14 +49,21 @@ def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant) -> Said:
 
 
 def let_keep(rows: Sequence[Grant]) -> Said:
-    """Say "Rita let the buyer keep Ink on 3 May"; the grants are of one decision."""
+    """Say "Rita let the buyer keep Ink on 3 May (A friend)", or that she gave it back.
+
+    The grants are of one decision.
+    """
     kept = rows[0]
-    return say(
-        "{person} let the buyer keep {courses} on {day}",
-        person=shown_who(kept.kept_by) or say("a person"),
-        courses=listed([*dict.fromkeys(row.name for row in rows)]),
-        day=format_day(kept.kept_at or kept.decided_at),
-    )
+    facts = {
+        "person": shown_who(kept.kept_by) or say("a person"),
+        "courses": listed([*dict.fromkeys(row.name for row in rows)]),
+        "day": format_day(kept.kept_at or kept.decided_at),
+    }
+    if kept.is_given_back:
+        told = say("{person} gave the buyer {courses} back on {day}", **facts)
+    else:
+        told = say("{person} let the buyer keep {courses} on {day}", **facts)
+    return joined([told, f"({kept.kept_note})"]) if kept.kept_note else told
 
 
 def not_due(row: Grant) -> Said:

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from textwrap import shorten
 from typing import Any
 
 from django.db import transaction
@@ -11,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.access import grant_runs, ledger
 from events.access.book import DECIDED
+from events.access.ended_by_hand import LONGEST_NOTE
 from events.deciding.reading import LineItem, RuleBook
 from events.execution import one_by_one, rerun
 from events.models import Batch, EventLog, Grant, RuleRun
@@ -79,29 +81,37 @@ def _read(
 
 
 def keep(
-    purchases: Iterable[tuple[EventLog, Collection[Grant]]], act: Act = Act.BUYERS_KEPT
+    purchases: Iterable[tuple[EventLog, Collection[Grant]]],
+    act: Act = Act.BUYERS_KEPT,
+    *,
+    why: str = "",
 ) -> None:
-    """Record that the person who acts lets these buyers keep the grants.
+    """Record that the person who acts lets these buyers keep the grants, and `why`.
 
     Pages stop listing them, and no event that was received before ends them.
     """
-    _note_kept(purchases, act, {"kept_at": Now(), "kept_by": audit.actor().who[:150]})
+    note = shorten(why, LONGEST_NOTE, placeholder="…")
+    by = audit.actor().who[:150]
+    _note_kept(purchases, act, {"kept_at": Now(), "kept_by": by, "kept_note": note})
 
 
 def undo_keep(purchases: Iterable[tuple[EventLog, Collection[Grant]]]) -> None:
     """Take that back: pages list these buyers again if no rule gives their grants."""
-    _note_kept(purchases, Act.BUYERS_TOLD, {"kept_at": None, "kept_by": ""})
+    _note_kept(purchases, Act.BUYERS_TOLD, {"kept_at": None, "kept_by": "", "kept_note": ""})
 
 
 def _note_kept(
     purchases: Iterable[tuple[EventLog, Collection[Grant]]], act: Act, kept_as: dict[str, Any]
 ) -> None:
-    kept = {event: [*grants] for event, grants in purchases}
+    kept: dict[EventLog, list[Grant]] = defaultdict(list)
+    for event, grants in purchases:
+        kept[event] += grants
     numbers = [grant.pk for grants in kept.values() for grant in grants]
     with transaction.atomic():
         Grant.objects.active().filter(pk__in=numbers).update(**kept_as)
         names = {event: [grant.name for grant in grants] for event, grants in kept.items()}
-        audit.record_each(act, kept, after=lambda event: {"access": names[event]})
+        note = kept_as["kept_note"]
+        audit.record_each(act, kept, after=lambda event: {"access": names[event]}, note=note)
 
 
 def leave_with_nothing(ending: Collection[RuleRun], *, undone: bool = False) -> None:
@@ -127,13 +137,15 @@ def _note(
         after = {"access": [run.destination_name for run in made], BATCH: batch.pk}
         audit.record(Act.BUYERS_MOVED, event, before=before, after=after)
         return
-    # What a person gave for the purchase has an event of its own, and its ending is told there.
-    names: dict[EventLog, list[str]] = defaultdict(list)
+    # What a person gave for the purchase has an event of its own. Its ending is told there, or at
+    # the refund.
+    names: dict[tuple[Act, EventLog], list[str]] = defaultdict(list)
     for run in ending:
-        names[run.event].append(run.destination_name)
-    for given in names:
-        act = Act.GIVEN_ENDED if given.is_gift else Act.BUYERS_ENDED
-        audit.record(act, given, before={"access": names[given]}, after={BATCH: batch.pk})
+        gave = grant_runs.giving([run.grant_id]).select_related("event")[0].event
+        act = Act.GIVEN_ENDED if gave.is_gift else Act.BUYERS_ENDED
+        names[act, run.event].append(run.destination_name)
+    for (act, about), access in names.items():
+        audit.record(act, about, before={"access": access}, after={BATCH: batch.pk})
 
 
 def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:
@@ -148,13 +160,13 @@ def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:
 def _end(grant: Grant, sentence: Text, ended_by: EventLog | None) -> RuleRun:
     """End a grant by what refunded or canceled its purchase, or waive it if nothing did.
 
-    Returns the run, not saved, that ends it in Thinkific.
+    Returns the run, not saved, that ends it in Thinkific: one of that event, or of the purchase.
     """
     if ended_by is None:
         return waive(grant, sentence)
     ledger.end_it(grant, ledger.Change.by_hand_after(grant, ended_by))
     grant.save(update_fields=DECIDED)
-    return grant_runs.run_behind(grant_runs.giving([grant])[0], grant, Effect.ENDS, sentence)
+    return grant_runs.run_because(ended_by, grant, Effect.ENDS, sentence)
 
 
 def waive(grant: Grant, sentence: Text) -> RuleRun:

@@ -5,12 +5,10 @@ from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from events.access import grant_runs, ledger, pending
-from events.access.book import DECIDED, OPENED
+from events.access import ended_by_hand, grant_runs, ledger, pending
+from events.access.book import OPENED
 from events.access.ledger import Change, Judgment
 from events.deciding import revocations
 from events.execution import delayed, moving, one_by_one, rule_history
@@ -23,7 +21,6 @@ from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.sentences import say
 from rules.actions import Effect
-from rules.triggers import Trigger
 
 State = Grant.State
 SENTENCE = _("Undone: {action}, {course} on {site}")
@@ -130,8 +127,8 @@ def _acts(undos: Sequence[Undo]) -> Mapping[int | None, list[RuleRun]]:
     return found
 
 
-def _ended_by_rule(run: RuleRun) -> bool:
-    """Whether a rule ended the action's access with it, for the event that the action is of."""
+def _ended_for_event(run: RuleRun) -> bool:
+    """Whether the access ended with the action because of the event that the action is of."""
     grant = run.grant
     return bool(
         grant
@@ -145,8 +142,8 @@ def _ended_by_rule(run: RuleRun) -> bool:
 
 
 def _ended_besides(undos: Iterable[Undo]) -> set[int]:
-    """Return the IDs of actions of rules that ended something beside their own grant."""
-    runs = [run for one in undos for run in one.ended if _ended_by_rule(run)]
+    """Return the IDs of actions for events that ended something beside their own grant."""
+    runs = [run for one in undos for run in one.ended if _ended_for_event(run)]
     if not runs:
         return set()
     own = {run.grant_id for run in runs}
@@ -183,7 +180,7 @@ def _changed(
     if grant.is_active:
         return say("the access was given again since")
     by_hand_after = grant.because.startswith(ledger.BY_HAND_AFTER)
-    if grant.state == State.ENDED and not by_hand_after and not _ended_by_rule(run):
+    if grant.state == State.ENDED and not by_hand_after and not _ended_for_event(run):
         return say("the purchase itself has ended")
     if run.pk in besides:
         return say("it ended something else too: give both back by hand")
@@ -226,13 +223,13 @@ def undo(batch: Batch, chosen: Collection[int], new: Batch) -> Rerun:
 def _undo(one: Undo, new: Batch) -> list[RuleRun]:
     """Undo one purchase, under the deciding lock. Return the actions that do it in Thinkific."""
     _drop(one.pending, new.started_by)
-    by_rules = [run for run in one.ended if _ended_by_rule(run)]
+    for_events = [run for run in one.ended if _ended_for_event(run)]
     back = _grants(one.ended)
     giving = [_give_back(grant) for grant in back]
     ending = [moving.waive(grant, SENTENCE) for grant in _grants(one.gave)]
     made = RuleRun.objects.bulk_create([*giving, *ending])
     moving.leave_with_nothing(ending, undone=True)
-    _offer_again(by_rules)
+    ended_by_hand.offer_again(for_events)
     gave = grant_runs.giving(back)
     EventLog.objects.filter(pk__in=gave.values("event")).update(gave_nothing=False)
     for number in {run.event_id for run in made}:
@@ -243,15 +240,6 @@ def _undo(one: Undo, new: Batch) -> list[RuleRun]:
     after = {"access": [run.destination_name for run in giving], BATCH: new.pk}
     audit.record(Act.BATCH_UNDONE, one.event, before=before, after=after)
     return made
-
-
-def _offer_again(endings: Collection[RuleRun]) -> None:
-    """Let the rules that ended this run once more, if a person asks for that."""
-    RuleRun.objects.filter(pk__in=[run.pk for run in endings]).update(rule=None)
-    events = EventLog.objects.filter(pk__in={run.event_id for run in endings})
-    events.filter(trigger=Trigger.PRODUCT_REFUNDED).update(left_open=True)
-    others = RuleRun.objects.filter(event=OuterRef("pk"), rule__isnull=False).exclude(target="")
-    events.filter(~Exists(others)).update(gave_nothing=True, undone_at=Now())
 
 
 def _grants(runs: Iterable[RuleRun]) -> list[Grant]:
@@ -267,25 +255,18 @@ def _drop(endings: Collection[RuleRun], by: str) -> None:
 
 def _give_back(grant: Grant) -> RuleRun:
     """Reopen what was ended. Return the run, not saved, that gives it again in Thinkific."""
-    giving = list(grant_runs.giving([grant]).select_related("event__rule_texts"))
-    last = giving[0]
+    last = grant_runs.giving([grant]).select_related("event__rule_texts")[0]
     if grant.state == State.ENDED:
-        # A move to another address gave the grant no state, so its event has no trigger.
-        _reopen(grant, next((run.event for run in giving if run.event.trigger), last.event))
+        as_last = Change.by_hand(grant, last.event, last.event.received_at)
+        as_given = ended_by_hand.as_given(grant) or as_last
+        ended_by_hand.reopen(grant, as_given, audit.actor().who)
     else:
         grant.state = State.ACTIVE
-    grant.seen_at, grant.kept_at, grant.kept_by = None, None, ""
-    grant.save(update_fields=[*DECIDED, *OPENED])
+        grant.seen_at, grant.kept_at = None, None
+        grant.kept_by, grant.kept_note = "", ""
+        grant.save(update_fields=["state", *OPENED])
     # An action that still names its rule stays that rule's only one for the event.
     rule = rule_history.rule_of(last) if last.rule_id is None else None
     run = grant_runs.run_behind(last, grant, Effect.GIVES, SENTENCE, rule=rule)
     run.rule_sentence = last.rule_sentence  # what gave it first gives it again
     return run
-
-
-def _reopen(grant: Grant, given_by: EventLog) -> None:
-    """Open a grant that a person ended after its refund. It is as this event had given it."""
-    because = given_by.trigger or ledger.BY_HAND
-    parts, at = grant.parts, given_by.received_at
-    change = Change(grant.integration_id, grant.target, parts, because, at, given_by)
-    ledger.open_it(grant, change)

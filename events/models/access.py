@@ -113,9 +113,10 @@ class Grant(models.Model):
     # When Thinkific was last seen to hold it.
     seen_at = models.DateTimeField(null=True)
     # When a person said that the buyer keeps it, though it was refunded or no rule gives it any
-    # more, and who that was. Events received earlier do not end it.
+    # more, who that was, and why. Events received earlier do not end it.
     kept_at = models.DateTimeField(null=True)
     kept_by = models.CharField(max_length=150, blank=True, default="", db_default="")
+    kept_note = models.CharField(max_length=200, blank=True, default="", db_default="")
 
     objects = GrantQuerySet.as_manager()
 
@@ -183,6 +184,11 @@ class Grant(models.Model):
     def is_kept_after(self, moment: datetime) -> bool:
         """Whether a person let the buyer keep it at this moment or later."""
         return self.kept_at is not None and self.kept_at >= moment
+
+    @property
+    def is_given_back(self) -> bool:
+        """Whether a person let the buyer keep it by giving it back after it had been ended."""
+        return self.kept_at is not None and self.kept_at == self.opened_at
 
     @property
     def parts(self) -> frozenset[str]:

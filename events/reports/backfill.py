@@ -99,7 +99,7 @@ def _missing(
     rules: Iterable[Rule], events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]
 ) -> dict[int, earlier.Missing]:
     """Return, for the events that gave something, which of these rules have not run."""
-    asked = {rule.pk for rule in rules if rule.spec.gives_access}
+    asked = {rule.pk for rule in rules if earlier.is_offered(rule)}
     return earlier.missing(
         {
             event: [rule for rule in fitting.get(event.pk, ()) if rule.pk in asked]

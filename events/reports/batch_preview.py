@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from events.execution import rerun, retry_by_hand, wait_reasons
 from events.execution.undo_batch import Undo
 from events.models import EventLog, RuleRun
-from events.reports import review, rules_now
+from events.reports import nothing_to_end, review, rules_now
 from integrations.models import Customer
 from integrations.sentences import format_time, joined, say
 from rules.listing import listed
@@ -119,7 +119,8 @@ def _undone(one: Undo) -> str:
 def of_rerun(events: Sequence[EventLog]) -> BatchPreview:
     """Return what running the rules again for these events would do."""
     more, events = len(events) > MAX_LINES, events[:MAX_LINES]
-    obstacles, fitting = rerun.obstacles(events), rules_now.fitting(events)
+    fitting = rules_now.fitting(events)
+    obstacles = nothing_to_end.ended_meanwhile(events) | rerun.obstacles(events)
     of_these = RuleRun.objects.filter(event__in=events).order_by("pk")
     of_these = of_these.select_related("event", "integration", "rule__destination")
     lost = set(of_these.lost().values_list("pk", flat=True))

@@ -30,6 +30,7 @@ DONE = (
 )
 ENDED = (Act.BUYERS_ENDED, Act.GIVEN_ENDED)
 MADE_BY_PERSONS = (Act.EVENT_RERUN, *ENDED)
+ENDINGS = (Act.BUYERS_MOVED, *MADE_BY_PERSONS)
 # The acts of batches on events, by event ID, the newest first.
 Done = Mapping[int, Sequence[AuditEntry]]
 # Customers are named if there are at most this many.
@@ -191,6 +192,11 @@ def last_undo(event: int, done: Done, name: str = "") -> AuditEntry | None:
     )
     last = next(ended, None)
     return last if last and last.act == Act.BATCH_UNDONE else None
+
+
+def last_ending(run: RuleRun, done: Done) -> AuditEntry | None:
+    """Return the newest entry by which a person ended with this action, as one of several."""
+    return next((each for each in done.get(run.event_id, ()) if each.act in ENDINGS), None)
 
 
 def _what(status: str, code: str) -> str:

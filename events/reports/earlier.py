@@ -12,8 +12,8 @@ from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT, WHAT
 from events.models.runs import RuleRunQuerySet
 from integrations.models import AuditEntry, Product
-from rules import actions
 from rules.models import Rule
+from rules.triggers import Trigger
 
 # Runs whose access a person took back. They do not count, because it may be given again.
 TAKEN_BACK = Q(rule=None, grant__state=Grant.State.WAIVED)
@@ -60,14 +60,14 @@ def gave_nothing(rules: Iterable[Rule], product: Product | None = None) -> Query
 
 
 def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[EventLog]:
-    """Return events that gave something, and for which one of these rules has not run.
+    """Return events for which some rule did something, and one of these rules has not run.
 
-    An event is left out if another rule, perhaps one deleted since, gave the same, unless a person
-    took that back. Only rules that are on and give access count; if they are more than MAX_RULES,
-    nothing is found. The order is as in `gave_nothing`, and events that a person has dealt with
-    are left out.
+    An event is left out if another rule, perhaps one deleted since, did the same, unless a person
+    took that back. Only rules that are on count, and of those that end access only those for
+    refunds that left some open; if they are more than MAX_RULES, nothing is found. The order is as
+    in `gave_nothing`, and events that a person has dealt with are left out.
     """
-    offered = [rule for rule in rules if rule.enabled and rule.spec.gives_access]
+    offered = [rule for rule in rules if is_offered(rule)]
     if not offered or len(offered) > MAX_RULES:
         return EventLog.objects.none()
     # Later events were decided by the rules as they are now, so every rule that fits has run.
@@ -75,14 +75,25 @@ def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[E
         gave_nothing=False, customer__isnull=False, received_at__lt=_last_changed(offered)
     )
     events = events.exclude(status=EventLog.Status.REPEAT)
-    return events.filter(Exists(_fitting(offered).filter(~Exists(_ran()))))
+    left = Q(pk__in=())
+    for gives in {rule.spec.gives_access for rule in offered}:
+        fitting = _fitting([rule for rule in offered if rule.spec.gives_access == gives])
+        lacks = Q(Exists(fitting.filter(~Exists(_ran()))))
+        left |= lacks if gives else Q(lacks, left_open=True)
+    return events.filter(left)
+
+
+def is_offered(rule: Rule) -> bool:
+    """Whether the rule is run for earlier events for which another rule did something."""
+    ends = rule.spec.ends_access and rule.trigger == Trigger.PRODUCT_REFUNDED
+    return rule.enabled and (rule.spec.gives_access or ends)
 
 
 def missing(fitting: Mapping[EventLog, Sequence[Rule]]) -> dict[int, Missing]:
     """Return, by event ID, which of its fitting rules have not run, in the sense of `not_run`."""
     ran: dict[int, list[RuleRun]] = defaultdict(list)
-    giving = RuleRun.objects.filter(event__in=fitting, action__in=actions.giving_access())
-    for run in giving.select_related("grant") if fitting else ():
+    runs = RuleRun.objects.filter(event__in=fitting).exclude(target="")
+    for run in runs.select_related("grant") if fitting else ():
         ran[run.event_id].append(run)
     found = {}
     for event, rules in fitting.items():
@@ -92,7 +103,8 @@ def missing(fitting: Mapping[EventLog, Sequence[Rule]]) -> dict[int, Missing]:
             same = [
                 run
                 for run in ran[event.pk]
-                if run.rule_id == rule.pk or (run.integration_id, run.target) == place
+                if run.rule_id == rule.pk
+                or ((run.integration_id, run.target) == place and run.action == rule.action)
             ]
             if not same:
                 each.fresh.append(rule)

@@ -8,10 +8,10 @@ from events.access.ledger import BY_HAND, BY_HAND_AFTER
 from events.models import Grant, RuleRun
 from events.models.runs import DISMISSED
 from events.reports import batches
-from events.reports.sentence import QUIET, WAIT, Code, Sentence
+from events.reports.sentence import QUIET, WAIT, Code, Sentence, cause
 from events.reports.standing import Standing
 from integrations.models import Destination
-from integrations.sentences import Said, format_day, joined, say
+from integrations.sentences import Said, Text, format_day, joined, say
 from integrations.who import shown_who
 
 
@@ -49,7 +49,7 @@ def sentence(
             **facts,
         )
         return Sentence(WAIT, joined([text, run.message]), Code.ENDING, run=run.pk)
-    text, back = _how_it_ended(row, facts, _who_ended(about, row, done)), given_back.get(row.pk)
+    text, back = _how_it_ended(about, row, facts, done), given_back.get(row.pk)
     ended = Sentence(QUIET, text, Code.ENDED, event=row.event_id)
     give = _to_give(about, row) if row.because == BY_HAND or back is not None else None
     if give and back is not None:
@@ -57,31 +57,50 @@ def sentence(
     return replace(ended, give=give)
 
 
-def _who_ended(about: Standing, row: Grant, done: batches.Done) -> str:
-    """Return who ended it after a refund or cancellation, as far as the audit knows."""
-    events = [run.event_id for run in reversed(about.runs) if run.grant_id == row.pk]
-    acts = (entry for event in events for entry in done.get(event, ()))
-    return next((shown_who(each.who) for each in acts if each.act in batches.ENDED), "")
+def who_ended(about: Standing, row: Grant, done: batches.Done) -> tuple[Text, Said] | None:
+    """Return the person who ended this grant last, by hand or as one of several, and the day.
+
+    None if that is not known. `done` has the acts of batches on the events of all endings.
+    """
+    endings = [run for run in about.runs if run.spec.ends_access]
+    for run in sorted(endings, key=lambda run: -run.pk):
+        mine = run.grant_id == row.pk
+        if run.event.ends_by_hand and (mine or row.is_given_back):
+            return shown_who(run.event.author), format_day(run.event.received_at)
+        if mine and (act := batches.last_ending(run, done)):
+            return shown_who(act.who), format_day(act.at)
+    return None
 
 
-def _how_it_ended(row: Grant, facts: dict[str, str], ended_by: str) -> Said:
+def _how_it_ended(about: Standing, row: Grant, facts: dict[str, str], done: batches.Done) -> Said:
+    left = about.unpaid.get(row.pk)
     if row.because.startswith(BY_HAND_AFTER):
-        return say(
-            "{name} has no access to {course}: {person} ended it after {cause}.",
-            person=ended_by or say("a person"),
-            cause=sentences.cause(row),
-            **facts,
-        )
+        ended, why = who_ended(about, row, done), sentences.cause(row)
+        return _after(facts, ended, why)
     if row.because != BY_HAND:
-        cause = sentences.cause(row)
-        return say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
+        why = sentences.cause(row)
+        return say("{name} has no access to {course}: {cause} ended it.", cause=why, **facts)
     person = (shown_who(row.event.author) if row.event else "") or say("a person")
     facts |= {"person": person, "day": format_day(row.ended_at or row.decided_at)}
     if row.event and row.event.is_gift:
         if row.event.reason:  # it ended before its day
             return joined([say("{name} has no access to {course}.", **facts), row.event.reason])
         return say("{name} has no access to {course}: {person} had given it until {day}.", **facts)
+    if left is not None:
+        return _after(facts, (facts["person"], facts["day"]), cause(left))
     return say("{name} has no access to {course}: {person} ended it on {day}.", **facts)
+
+
+def _after(facts: dict[str, str], ended: tuple[Text, Text] | None, why: Said) -> Said:
+    if ended is None:
+        return say(
+            "{name} has no access to {course}: a person ended it after {cause}.", cause=why, **facts
+        )
+    person, day = ended
+    return say(
+        "{name} has no access to {course}: {person} ended it on {day}, after {cause}.",
+        **facts | {"person": person, "day": day, "cause": why},
+    )
 
 
 def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:

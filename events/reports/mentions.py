@@ -23,6 +23,7 @@ from events.models import (
     ComparisonRun,
     Delivery,
     EventLog,
+    Grant,
     LetterTemplate,
     RuleRun,
 )
@@ -41,6 +42,7 @@ NEEDLES_AT_ONCE = 40
 LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
     EventLog: ("reason", "author_note", "email_as_sent", "name_as_sent", "custom_fields"),
     RuleRun: ("message", "rule_sentence"),
+    Grant: ("kept_note",),
     ComparisonFinding: ("email",),
     ComparisonRun: ("message", "left_out"),
     ThinkificUser: ("fields_known",),

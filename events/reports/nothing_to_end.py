@@ -8,12 +8,14 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from events.access.ledger import Sale
-from events.models import EventLog, Grant
+from events.deciding import revocations
+from events.models import EventLog, Grant, RuleRun
+from events.reports import rules_now
+from integrations.sentences import say
 from rules.models import Rule
 from rules.triggers import Trigger
 
 Row = TypeVar("Row", EventLog, Grant)
-
 
 NOTHING = _("nothing that the purchase gave is left to end")
 
@@ -21,11 +23,15 @@ NOTHING = _("nothing that the purchase gave is left to end")
 def known(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> dict[int, bool]:
     """Return, by event ID, whether its `fitting` rules have something to end.
 
-    For events whose rules only end access. A purchase that Admit does not know may have given it,
-    so its events are left out.
+    For events whose rules only end access; without a rule, whether something is open. A purchase
+    that Admit does not know may have given it, so its events are left out.
     """
-    asked = {event: fitting.get(event.pk, ()) for event in events if Sale.of(event).is_named}
-    asked = {event: rules for event, rules in asked.items() if rules and all(map(_ends, rules))}
+    asked = {event: fitting[event.pk] for event in events if event.pk in fitting}
+    asked = {
+        event: rules
+        for event, rules in asked.items()
+        if Sale.of(event).is_named and all(map(_ends, rules))
+    }
     if not asked:
         return {}
     of_sales = Q(order_id__in={event.order_id for event in asked} - {""})
@@ -37,8 +43,30 @@ def known(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> 
         grants = _same(event, gave)
         is_known = _same(event, bought) or any(grant.opened_at for grant in grants)
         if is_known:
-            found[event.pk] = any(would_end(rule, grant) for grant in grants for rule in rules)
+            open_ = [grant for grant in grants if grant.is_active]
+            ends = [grant for grant in open_ for rule in rules if would_end(rule, grant)]
+            found[event.pk] = bool(ends if rules else open_)
     return found
+
+
+def ended_meanwhile(events: Iterable[EventLog]) -> dict[int, str]:
+    """Return, by ID, why running the rules again for these events would do nothing.
+
+    Only for refunds and cancellations for which no rule did anything and no action failed, and
+    after which something else ended what the purchase gave.
+    """
+    asked = [
+        event for event in events if event.gave_nothing and event.trigger in revocations.ENDING
+    ]
+    if not asked:
+        return {}
+    failed = RuleRun.objects.filter(event__in=asked, status=RuleRun.Status.FAILED)
+    failing = set(failed.values_list("event", flat=True))
+    fitting = rules_now.fitting(asked)
+    ended = known(
+        asked, {event.pk: fitting.get(event.pk, ()) for event in asked if event.pk not in failing}
+    )
+    return {pk: say(NOTHING) for pk, ends in ended.items() if not ends}
 
 
 def _ends(rule: Rule) -> bool:

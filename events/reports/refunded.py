@@ -3,25 +3,23 @@
 Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from events.access.ended_by_hand import NO_PURCHASE
 from events.access.ledger import Sale
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
-from events.reports import nothing_to_end, open_access
+from events.reports import open_access
 from events.reports.batch_preview import Line
 from integrations.sentences import say
 from rules.listing import listed
-from rules.models import Rule
 from rules.triggers import Trigger
 
 # How many refunds that left access open are looked at, the newest first.
 MAX_REFUNDS = 500
-# To move access or to give it back is no purchase, though the action gives the same again.
-NO_PURCHASE = (EventLog.ByHand.MOVE_HERE, EventLog.ByHand.GIVE_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,26 +109,6 @@ def _with_purchases(runs: Sequence[RuleRun]) -> Iterator[tuple[EventLog, RuleRun
             event = next((each for each in bought if sale.is_same(Sale.of(each))), None)
             if event is not None:
                 yield event, run
-
-
-def that_end_with(rules: Iterable[Rule], *, kept: bool = False) -> list[Refunded]:
-    """Return those of `refunded_with_access` that these rules would have ended at the refund.
-
-    Only rules that are on count. Takes no query if none of them ends access at a refund.
-    """
-    ending = [
-        rule
-        for rule in rules
-        if rule.enabled and rule.trigger == Trigger.PRODUCT_REFUNDED and rule.spec.ends_access
-    ]
-    found = refunded_with_access(kept=kept) if ending else []
-    return [each for each in found if any(_would_end(rule, each) for rule in ending)]
-
-
-def _would_end(rule: Rule, purchase: Refunded) -> bool:
-    return purchase.refund.is_for(rule) and any(
-        nothing_to_end.would_end(rule, grant) for grant in purchase.grants
-    )
 
 
 def _refunds(*, kept: bool | None) -> QuerySet[EventLog]:

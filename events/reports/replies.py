@@ -6,7 +6,7 @@ from events.access import ledger, sentences
 from events.deciding import revocations
 from events.models import EventLog
 from events.reports import letter, pending_endings
-from events.reports.sentence import HAS, Code, Sentence, of_order, upper
+from events.reports.sentence import HAS, Code, Sentence, cause, of_order, upper
 from events.reports.standing import Standing
 from integrations import app_registry
 from integrations.models import Customer, Integration
@@ -146,17 +146,16 @@ def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     for each, sentence in told:
         row = each.ended
         if sentence.code in OVER and row is not None:
-            by_hand, day = (
-                row.because == ledger.BY_HAND,
-                format_day(row.ended_at or row.decided_at, LONG),
-            )
-            cause = (True, day) if by_hand else (False, sentences.cause(row))
-            causes.setdefault(cause, []).append(each.name)
+            by_hand = row.because == ledger.BY_HAND and row.pk not in each.unpaid
+            why = each.unpaid.get(row.pk)
+            what = cause(why) if why else sentences.cause(row)
+            day = format_day(row.ended_at or row.decided_at, LONG)
+            causes.setdefault((by_hand, day if by_hand else what), []).append(each.name)
     return [
-        say("Your access to {courses} ended on {day}.", courses=listed(names), day=cause)
+        say("Your access to {courses} ended on {day}.", courses=listed(names), day=what)
         if by_hand
-        else say("Your access to {courses} ended with {cause}.", courses=listed(names), cause=cause)
-        for (by_hand, cause), names in causes.items()
+        else say("Your access to {courses} ended with {cause}.", courses=listed(names), cause=what)
+        for (by_hand, what), names in causes.items()
     ]
 
 

@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from django.utils.translation import gettext_lazy as _
+
 from events.access import going_on, sentences
 from events.models import EventLog, RuleRun
 from integrations.sentences import Said, Text, format_time, joined, say
 from rules.triggers import Trigger
 
 GOOD, WAIT, BAD, QUIET = "good", "wait", "bad", "quiet"
+SIGN_IN = _(
+    "If it does not open, the problem is probably signing in: on Thinkific's sign-in page press "
+    "Forgot password?"
+)
 
 
 class Code(StrEnum):
@@ -70,6 +76,7 @@ class Sentence:
     give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
     give_back: tuple[int, int] | None = None  # a customer, and the action that ended it by hand
     end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
+    keep: tuple[int, str] | None = None  # the same, to let the customer keep it
     move: str = ""  # "rule=5" or "product=7": who was given what another rule gives now
     waits_for_key: bool = False
     gone: int | None = None  # a course or bundle that Thinkific does not have any more
@@ -82,6 +89,12 @@ def happening(run: RuleRun) -> Said:
     unnamed = say("a person") if event.by_hand else say("an event")
     what = Trigger(event.trigger).wording.happening if event.trigger else unnamed
     return sentences.happening(what, event.order_id, run.received_at)
+
+
+def cause(event: EventLog) -> Said:
+    """ "the refund of order 1183 on 3 May" """
+    what = Trigger(event.trigger).wording.happening if event.trigger else say("an event")
+    return sentences.happening(what, event.order_id, event.received_at)
 
 
 def outcome(run: RuleRun) -> Said:

@@ -35,9 +35,10 @@ class Standing:
     """A course or bundle of one student on a site, with the grants and actions that concern it.
 
     `grants` gave it, give it or are marks that it ended; `runs` are the student's, oldest first.
-    `lost` are the IDs of grants whose access is gone with a deleted account. `unpaid` has the
-    refund or cancellation of grants that are still active, by their IDs. `instead_of` is the newest
-    grant of another course that its purchases were to give first, and which was never there.
+    `lost` are the IDs of grants whose access is gone with a deleted account. `unpaid` has, by ID,
+    the refund or cancellation of grants that are still active or that a person ended by hand after
+    it. `instead_of` is the newest grant of another course that its purchases were to give first,
+    and which was never there.
     """
 
     customer: Customer
@@ -251,10 +252,13 @@ def _runs(customer: Customer) -> list[RuleRun]:
 
 
 def taken_back(grants: Sequence[Grant]) -> dict[int, EventLog]:
-    """Return {grant ID: its refund or cancellation} for active grants not paid for again since."""
+    """Return {grant ID: its refund or cancellation} for grants not paid for again since.
+
+    Only for those that are active, and those that a person ended by hand after it.
+    """
     of_purchase: dict[tuple[str, str], list[Grant]] = defaultdict(list)
     for row in grants:
-        for name in _names(row) if row.is_active else ():
+        for name in _names(row) if row.is_active or row.because == ledger.BY_HAND else ():
             of_purchase[name].append(row)
     events = EventLog.objects.filter(
         Q(order_id__in={number for kind, number in of_purchase if kind == "order"})
@@ -268,7 +272,8 @@ def taken_back(grants: Sequence[Grant]) -> dict[int, EventLog]:
         # By ID, because most events name the order and the subscription.
         near = {row.pk: row for name in _names(event) for row in of_purchase.get(name, ())}
         for pk, row in near.items():
-            if event.received_at <= row.decided_at or not (ends or pk in found):
+            after = event.received_at > row.decided_at
+            if after != row.is_active or not (ends or pk in found):
                 continue
             if not Sale.of(event).is_same(Sale.of(row)):
                 continue

@@ -6,7 +6,6 @@ from django.utils.translation import gettext_lazy as _
 
 from events.access import moves, sentences
 from events.access.ledger import Judgment
-from events.deciding import revocations
 from events.execution import gone_destinations, rule_history, wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.reports import (
@@ -14,13 +13,14 @@ from events.reports import (
     ended_access,
     holders,
     missing_access,
-    nothing_to_end,
     pending_endings,
+    refunded_access,
 )
 from events.reports.sentence import (
     GOOD,
     HAS,
     QUIET,
+    SIGN_IN,
     WAIT,
     Code,
     Sentence,
@@ -37,10 +37,6 @@ from integrations.who import shown_who
 from rules.models import Rule
 
 Status, Source = RuleRun.Status, Grant.Source
-SIGN_IN = _(
-    "If it does not open, the problem is probably signing in: on Thinkific's sign-in page press "
-    "Forgot password?"
-)
 GIVING_AGAIN: dict[str, Text] = {
     Status.FAILED: _("{name} has {course}; giving it once more failed{order}."),
     Status.HELD: _("{name} has {course}; giving it once more is held{order}."),
@@ -110,7 +106,7 @@ def _sentence(
     if run is not None:
         return _undecided(name, about, run, waiting[run.pk])
     if about.held:
-        return _has(name, about)
+        return _has(name, about, done_to)
     if about.given:
         return missing_access.sentence(name, about)
     if about.waiving_run is not None:
@@ -139,33 +135,13 @@ def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Senten
     return of_open_action(run, code, texts, name, about.name, waiting)
 
 
-def _has(name: str, about: Standing) -> Sentence:
+def _has(name: str, about: Standing, done_to: batches.Done) -> Sentence:
     paid = [row for row in about.held if row.pk not in about.unpaid]
     having = paid or about.held
     facts = {"name": name, "course": about.name, "since": holders.since(about, having)}
-    last = having[-1]
     left = about.not_ended
-    end = (about.customer.pk, f"{last.integration_id} {last.target}")
-    kept = [row for row in having if left and row.is_kept_after(about.unpaid[row.pk].received_at)]
-    if left is not None and kept:
-        text = say(
-            "{name} has {course} {since}, though {ending}. {decision}.",
-            ending=revocations.sentence(left),
-            decision=sentences.let_keep(kept[-1:]),
-            **facts,
-        )
-        text, short = joined([text, say(SIGN_IN)]), text
-        return Sentence(GOOD, text, Code.LET_KEEP, event=left.pk, end=end, short=short)
-    if left is not None and not any(run.event_id == left.pk for run in about.pending):
-        text = say(
-            "{name} has {course} {since}, though {ending}: nothing ended the access. If it should "
-            "end, end it.",
-            ending=revocations.sentence(left),
-            **facts,
-        )
-        if not nothing_to_end.rule_ends(left, about.integration, about.target):
-            text = joined([text, say("A rule for that event ends it for the next buyers.")])
-        return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=end)
+    if left and (kept := refunded_access.sentence(about, having, facts, left, done_to)):
+        return kept
     code, text = Code.HAS, joined([say("{name} has {course} {since}.", **facts), _corrected(about)])
     over, first = about.ended, having[0].opened_at
     if over is not None and over.opened_at and over.ended_at and first and over.ended_at > first:
@@ -278,11 +254,18 @@ def _how_it_was_replaced(run: RuleRun, facts: dict[str, str], done_to: batches.D
             day=format_day(entry.at),
             **facts,
         )
+    act = batches.last_ending(run, done_to)
+    facts |= {
+        "person": shown_who(act.who) if act else say("a person"),
+        "day": format_day(act.at if act else run.finished_at or run.received_at),
+    }
     if rule_history.is_deleted(run):
         return say(
-            "{name} has no access to {course}: a person ended what a deleted rule had given.",
+            "{name} has no access to {course}: {person} ended on {day} what a deleted rule had "
+            "given.",
             **facts,
         )
     return say(
-        "{name} has no access to {course}: a person ended it after its rule had changed.", **facts
+        "{name} has no access to {course}: {person} ended it on {day}, after its rule had changed.",
+        **facts,
     )

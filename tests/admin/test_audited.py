@@ -28,6 +28,7 @@ from events.models import (
     ComparisonFinding,
     ComparisonRun,
     EventLog,
+    Grant,
     RuleRun,
 )
 from events.models.runs import DELAYED
@@ -192,6 +193,19 @@ def _end_access(here: Place) -> None:
     _give_access(here)
     held = holdings.of_customer(here.customer)[0]
     here.post("end-access", customer=here.customer.pk, holding=held.key, reason="No more.")
+
+
+def _keep_access(here: Place) -> None:
+    Rule.objects.all().delete()
+    here.shop.rule(destination=here.course)
+    here.shop.sell()
+    here.shop.sell("20_product")
+    EventLog.objects.filter(trigger="product_refunded").update(received_at=timezone.now())
+    Grant.objects.update(seen_at=Now())
+    buyer = EventLog.objects.latest("pk").customer
+    assert buyer
+    (held,) = holdings.of_customer(buyer)
+    here.post("keep-access", customer=buyer.pk, holding=held.key)
 
 
 def _give_back(here: Place) -> None:
@@ -420,6 +434,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "refunded": (Act.BUYERS_ENDED, _refunded),
     "give-access": (Act.ACCESS_GIVEN, _give_access),
     "end-access": (Act.ACCESS_ENDED, _end_access),
+    "keep-access": (Act.REFUNDED_KEPT, _keep_access),
     "give-back": (Act.ACCESS_GIVEN, _give_back),
     "change-last-day": (Act.LAST_DAY_CHANGED, _change_last_day),
     "move-access": (Act.ACCESS_MOVED, _move_access),

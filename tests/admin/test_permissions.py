@@ -69,6 +69,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "give-access": HELPS,
     "give-to-anyone": HELPS,
     "end-access": HELPS,
+    "keep-access": HELPS,
     "give-back": HELPS,
     "change-last-day": HELPS,
     "move-access": HELPS,

@@ -72,7 +72,12 @@ def test_undoing_the_run_gives_back_what_it_ended(manager, world, ink):
     assert "Undo it for 2 purchases" in undo(manager, world, Batch.objects.get())
     assert has(world, ink) == [True, True]
     assert {grant.because for grant in Grant.objects.all()} == {"product_purchased"}
-    # It is as before the run: they are told of, and the rule is offered apart from the others.
+    # They keep it on purpose, until somebody wants them to be mentioned again. Then the rule is
+    # offered apart from the others.
+    assert refunded.refunded_with_access() == []
+    assert len(refunded.refunded_with_access(kept=True)) == 2
+    assert backfill.preview(rule).customers_undone == 0
+    manager.post(reverse("admin:refunded"), {"all_again": "1"})
     assert len(refunded.refunded_with_access()) == 2
     preview = backfill.preview(rule)
     assert (preview.customers, preview.customers_undone) == (0, 2)
@@ -132,6 +137,8 @@ def test_the_customers_page_gives_back_what_a_person_had_a_rule_end(manager, wor
     assert "Give it back</a>" not in manager.get(page).content.decode()
     # It is a decision after the refund, so nothing is left to do.
     assert refunded.refunded_with_access() == []
+    (kept,) = refunded.refunded_with_access(kept=True)
+    assert kept.grants[0].kept_note == "She may stay"
     assert [one.why_not for one in undo_batch.preview(Batch.objects.get()) if one.why_not] == [
         "the access was given again since"
     ]
@@ -143,4 +150,4 @@ def test_the_page_of_the_refund_says_that_it_was_given_back(manager, world, ink)
     event = EventLog.objects.filter(trigger="product_refunded").latest("pk")
     page = words(manager.get(reverse("admin:events_eventlog_change", args=[event.pk])))
     assert "What it ended was given back" in page
-    assert "Still in" in page
+    assert "Kept on purpose" in page

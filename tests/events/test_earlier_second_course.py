@@ -145,13 +145,22 @@ def test_whom_an_edited_rule_gave_something_else_is_left_to_the_page_of_moving(w
     assert would_run(first) == []
 
 
-def test_rules_that_end_access_are_not_offered_where_something_ran(world, bonus):
-    world.rule("product_refunded", "expire_course_enrollment", bonus, product="1048001")
-    world.sell("20_product", customer__email=BOB, order__id=2)
-    first = Destination.objects.get(name="First")
-    ends = world.rule("product_refunded", "expire_course_enrollment", first, product="1048001")
+@pytest.mark.parametrize("trigger", ["product_refunded", "subscription_canceled"])
+def test_of_the_rules_that_end_access_those_for_refunds_are_offered_where_something_is_left(
+    world, bonus, trigger
+):
+    ends = "expire_course_enrollment"
+    world.rule(trigger, ends, bonus, product="1048001")
+    what = "20_product" if trigger == "product_refunded" else "10_product"
+    world.sell(what, trigger, customer__email=BOB, order__id=2)
+    ending = EventLog.objects.latest("pk")
     EventLog.objects.update(gave_nothing=False)
-    assert backfill.preview(ends) == Preview([], [], [], more=False)
+    first = Destination.objects.get(name="First")
+    found = backfill.preview(world.rule(trigger, ends, first, product="1048001"))
+    offered = [ending] if trigger == "product_refunded" else []
+    assert [row.event for row in found.run if row.event.pk == ending.pk] == offered
+    EventLog.objects.update(left_open=False)
+    assert backfill.preview(Rule.objects.latest("pk")) == Preview([], [], [], more=False)
 
 
 # The list of those who paid and are not in

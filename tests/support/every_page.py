@@ -79,6 +79,7 @@ PAGES = [
     "/admin/give-access/?customer={owed}",
     "/admin/give-to-anyone/?email=friend@example.com",
     "/admin/end-access/?customer={customer}",
+    "/admin/keep-access/?customer={customer}",
     "/admin/give-back/?customer={customer}&run=0",
     "/admin/change-last-day/?customer={customer}&run=0",
     "/admin/move-access/?customer={customer}",

@@ -52,12 +52,13 @@ def _what_follows(undos: Sequence[Undo], *, may_see: bool) -> dict[str, Any]:
     found = looks.of_undo(undos)
     number = len(found.done)
     stays = say("Accounts that were made in Thinkific and messages that were sent stay.")
+    kept = say("Refunded buyers keep on purpose what is given back: nobody is asked again.")
+    ended = [kept] if any(one.ended for one in undos if not one.why_not) else []
+    told = [stays, *ended, *_stay_on(undos, may_see=may_see)]
     return {
         "number": number,
         "label": say_count(number, "Undo it for 1 purchase", "Undo it for {number} purchases"),
-        "ends": format_html_join(
-            " ", "{}", ((text,) for text in [stays, *_stay_on(undos, may_see=may_see)])
-        ),
+        "ends": format_html_join(" ", "{}", ((text,) for text in told)),
         "more": found.more,
         "lists": bulk_actions.lists(found),
         "chosen": [one.number for one in undos[: looks.MAX_LINES] if not one.why_not],

@@ -13,6 +13,7 @@ from config.admin.pages.customers.by_hand_forms import (
     ByHandForm,
     EndForm,
     GiveBackForm,
+    KeepForm,
     LastDayForm,
     MoveForm,
     NoteForm,
@@ -39,7 +40,7 @@ PERMISSION = "events.by_hand_grant"
 FIND, REFRESH = "find", "refresh"
 # The forms that a customer's page offers, and all forms.
 FORMS: tuple[type[ByHandForm], ...] = (GiveForm, EndForm, MoveForm, NoteForm)
-EVERY: tuple[type[ByHandForm], ...] = (*FORMS, GiveBackForm, LastDayForm)
+EVERY: tuple[type[ByHandForm], ...] = (*FORMS, KeepForm, GiveBackForm, LastDayForm)
 
 
 def _page_of_form(form: type[ByHandForm]) -> Page:

@@ -14,7 +14,11 @@ from config.admin.parts import badges
 from config.admin.parts.params import row_in
 from events.access import by_hand, ended_by_hand, holdings, sentences
 from events.access.by_hand import Author
+from events.access.ended_by_hand import LONGEST_NOTE
+from events.execution import moving
 from events.models import RuleRun
+from events.reports import refunded_access
+from integrations.audit import Act
 from integrations.models import Customer
 from integrations.sentences import YEAR, Said, Text, format_day, say
 from rules import actions
@@ -112,6 +116,48 @@ class EndForm(ByHandForm):
         return sentences.ended_by_hand(event)
 
 
+class KeepForm(ByHandForm):
+    """What a refunded buyer still has is kept on purpose."""
+
+    title, name = _("Let the buyer keep it"), "keep-access"
+    lead = _(
+        "The purchase was refunded and the buyer keeps the access. Nobody is asked about it again, "
+        "and no rule that is added later ends it. A later refund does."
+    )
+
+    holding = forms.ChoiceField(
+        label=_("Course or bundle"),
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose a course or bundle.")},
+    )
+    reason = forms.CharField(
+        label=_("Reason (optional)"),
+        required=False,
+        max_length=LONGEST_NOTE,
+        help_text=_("It is shown with the decision and your name."),
+    )
+    field_order = ("holding", "reason")
+
+    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
+        super().__init__(data, customer=customer, asked=asked)
+        # Somebody who was never refunded, or about whom it was decided, has nothing to choose here.
+        self.found = refunded_access.undecided(customer) if customer.pk else {}
+        field = self.fields["holding"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [
+            (key, _described(holdings.Holding(tuple(grants))))
+            for key, (_refund, grants) in self.found.items()
+        ]
+        if len(self.found) == 1:
+            field.initial = field.choices[0][0]
+        self.none = "" if self.found else by_hand.CHANGED_SINCE
+
+    def do(self, author: Author) -> str:
+        refund, grants = self.found[self.cleaned_data["holding"]]
+        moving.keep([(refund, grants)], Act.REFUNDED_KEPT, why=author.reason)
+        return say("The buyer keeps {courses}.", courses=grants[0].name)
+
+
 class GiveBackForm(ByHandForm):
     """What a person ended is given back; `run` is the action that ended it."""
 
@@ -131,7 +177,8 @@ class GiveBackForm(ByHandForm):
             return
         self.lead = say(
             "This opens {course} on {site} again, as if nobody had ended it. If a purchase gave "
-            "it, a later refund or cancellation ends it.",
+            "it, a later refund or cancellation ends it. A buyer who was refunded before keeps it "
+            "on purpose: nobody is asked again.",
             course=badges.brief(self.ending.destination_name),
             site=self.ending.integration,
         )

@@ -20,7 +20,15 @@ from events.access.ledger import Sale
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
-from events.reports import api_calls, given_already, refunded, review, rules_now, why
+from events.reports import (
+    api_calls,
+    given_already,
+    nothing_to_end,
+    refunded,
+    review,
+    rules_now,
+    why,
+)
 from events.reports.sentence import Code, Sentence
 from integrations.models import Customer
 from integrations.samcart.encoding import decompress
@@ -43,6 +51,7 @@ RULES_NAMED = 3
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """Return all that the page shows. Strangers' texts are cut there, and escaped."""
     runs, since = list(event.runs.all()), _since(event)
+    ended = bool(nothing_to_end.ended_meanwhile([event]))
     asked = (
         email_correction.runs_to_correct(event)
         if request.user.has_perm("events.rerun_eventlog")
@@ -60,9 +69,9 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "students": _students(event, runs),
         **_timeline(request, event, runs),
         **_why(event),
-        "since": since,
-        # The explanation from when it came is outdated once a rule fits.
-        "explanation": "" if since and event.status == NO_RULE else event.explanation,
+        "since": "" if ended else since,
+        # The explanation from when it came is outdated once a rule fits, or a person ended it.
+        "explanation": "" if (since if event.status == NO_RULE else ended) else event.explanation,
         "cannot": obstacles([event]).get(event.pk, ""),
         "off": [rule for rule in _were_off(event) if not rule.enabled],
         "payload": payload(event) if request.user.has_perm(RAW) else "",
@@ -137,6 +146,15 @@ def _still_has(event: EventLog) -> str:
     found = refunded.refunded_with_access() if event.left_open else []
     names = [grant.name for each in found if each.refund.pk == event.pk for grant in each.grants]
     return listed([*map(badges.brief, names)])
+
+
+def may_run_again(event: EventLog) -> bool:
+    """Return whether the page has the button that runs the rules again.
+
+    The page of a refund whose buyer is still in has another button, which ends it.
+    """
+    done = getattr(event, "still_in", False) or nothing_to_end.ended_meanwhile([event])
+    return not done and not obstacles([event])
 
 
 def _why(event: EventLog) -> dict[str, Any]:

@@ -27,9 +27,9 @@ from config.admin.parts.changelist import ReadOnly, RowList, takes_all
 from config.admin.parts.filters import ReceivedFilter
 from events.deciding import naming
 from events.execution import email_correction, wait_reasons
-from events.execution.rerun import obstacles, rerun
+from events.execution.rerun import Rerun, rerun
 from events.models import Delivery, EventLog, RuleRun
-from events.reports import activity_search, review
+from events.reports import activity_search, nothing_to_end, review
 from integrations.sentences import say, say_count
 
 MANY_UNREAD = 1000
@@ -78,8 +78,7 @@ class LogAdmin(ReadOnly):
             _("Run the rules again"),
             "events.rerun_eventlog",
             in_row=False,
-            # The page of a refund whose buyer is still in has another button, which ends it.
-            fits=lambda event: not getattr(event, "still_in", False) and not obstacles([event]),
+            fits=event_page.may_run_again,
         ),
         Button(
             "deal_with",
@@ -262,8 +261,10 @@ class LogAdmin(ReadOnly):
         return None
 
     def _rerun(self, request: HttpRequest, events: Any) -> None:
+        """Run the rules again for one event."""
         batch = bulk_actions.new_batch(request, bulk_actions.TITLES[bulk_actions.RERUN]())
-        done = rerun(events, batch=batch)
+        ended = nothing_to_end.ended_meanwhile(events).values()
+        done = Rerun(0, dict.fromkeys(ended, 1)) if ended else rerun(events, batch=batch)
         sentence = event_page.rerun_sentence(done)
         if done.queued and not batch.run_ids:  # the delivery is read again first
             self.message_user(request, sentence)

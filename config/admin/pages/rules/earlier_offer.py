@@ -16,7 +16,7 @@ from events.deciding import revocations
 from events.reports import backfill, rules_now
 from events.reports.earlier_buyers import Preview
 from integrations.models import Product
-from integrations.sentences import Said, say, say_count
+from integrations.sentences import Said, joined, say, say_count
 from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -42,7 +42,7 @@ def sentence(request: HttpRequest, rules: Iterable[Rule], back: str) -> SafeStri
     neither.
     """
     rules = list(rules)
-    told = [_lacking(request, rules, back), refunded.of_rules(request, rules, back)]
+    told = [_lacking(request, rules, back), _still_in(request, rules, back)]
     return format_html_join(" ", "{}", ((each,) for each in told if each)) or None
 
 
@@ -55,6 +55,22 @@ def _lacking(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeStri
         return None
     text, page = in_words(giving, found), address(giving, back=back)
     return format_html('{} <a href="{}">{}</a>', text, page, say("See and enroll them"))
+
+
+def _still_in(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeString | None:
+    ending = [
+        rule
+        for rule in rules
+        if rule.enabled and rule.spec.ends_access and rule.trigger == Trigger.PRODUCT_REFUNDED
+    ][:MOST_RULES]
+    if not ending or not request.user.has_perm("events.rerun_eventlog"):
+        return None
+    found = backfill.preview(*ending)
+    if not found.customers:
+        return None
+    told = joined([in_words(ending, found), refunded.kept_on_purpose(found.kept)])
+    page = address(ending, back=back)
+    return format_html('{} <a href="{}">{}</a>', told, page, say("See and end it"))
 
 
 def of_rule(rule: Rule, found: Preview) -> dict[str, Any]:

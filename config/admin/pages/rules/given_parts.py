@@ -45,7 +45,7 @@ def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) ->
         "still": [(run, _why(endings.get(run.event_id))) for run in still],
         "others": len(found.still) - LINES_SHOWN,
         "kept_runs": kept,
-        "again": say_count(len(kept), "Mention it again", "Mention these {number} again"),
+        "again": keeping.mention_again(len(kept)),
         "rule": found.rule,
         "at_once": MAX_RUNS,
         "another": _another_course(found) if allowed(request, ADDS) else "",

@@ -23,6 +23,11 @@ def let_keep(customers: int) -> Said:
     return say_count(customers, "Let 1 buyer keep it", "Let {number} buyers keep it")
 
 
+def mention_again(kept: int) -> Said:
+    """Return the label of the button that undoes the keeping of so many."""
+    return say_count(kept, "Mention it again", "Mention these {number} again")
+
+
 def _told(request: HttpRequest) -> set[int]:
     return set(row_ids(request.POST.get("keepers", "").split(",")))
 

@@ -1,19 +1,20 @@
 """The page of buyers who were refunded and still have the course: end it, or let them keep it."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
+from config.admin.pages.rules import keeping
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
 from events.access import holdings, sentences
@@ -24,7 +25,7 @@ from events.reports import refunded
 from events.reports.refunded import Refunded
 from integrations.audit import Act
 from integrations.models import Customer, Destination, Product
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import Said, say, say_count
 from rules import pairing
 from rules.listing import listed
 from rules.models import Rule
@@ -50,23 +51,6 @@ def in_words(found: Sequence[Refunded]) -> Said | str:
     )
 
 
-def of_rules(request: HttpRequest, rules: Iterable[Rule], back: str) -> SafeString | None:
-    """Return who was refunded before these rules were on and is still in, with a link to the page.
-
-    None if there is nobody, or for a person who may not end access.
-    """
-    rules = list(rules)
-    found = refunded.that_end_with(rules) if allowed(request, PERMISSION) else []
-    if not found:
-        return None
-    kept = refunded.that_end_with(rules, kept=True)
-    products = {each.event.product_id for each in found if each.event.product_id}
-    asked = [*(("product", product) for product in sorted(products)), (BACK, back)]
-    page = f"{reverse('admin:refunded')}?{urlencode(asked)}"
-    told = joined([in_words(found), kept_on_purpose(each.grants[0].customer for each in kept)])
-    return format_html('{} <a href="{}">{}</a>', told, page, say("See and end it"))
-
-
 def kept_on_purpose(customers: Iterable[Customer]) -> Said | str:
     """Return "Kept on purpose: Flo West.", for whom a person let keep it; "" for nobody."""
     names = {each.pk: brief(each.name or each.readable_email) for each in customers}
@@ -87,7 +71,7 @@ def show(request: HttpRequest) -> HttpResponse:
         wanted = row_ids(request.POST.getlist("again"))
         kept = refunded.refunded_with_access(kept=True)
         again = [each for each in kept if ALL in request.POST or each.event.pk in wanted]
-        moving.undo_keep((each.event, each.grants) for each in again)
+        moving.undo_keep((each.refund, each.grants) for each in again)
         return HttpResponseRedirect(request.get_full_path())
     found = refunded.refunded_with_access()
     if request.method == "POST":
@@ -105,14 +89,20 @@ def show(request: HttpRequest) -> HttpResponse:
         found=[(each.event.pk, each.line) for each in found],
         others=len(every) > len(found),
         missing=_missing_rules(found) if may_add else [],
-        kept=[
-            (each.event.pk, grant, sentences.let_keep([grant]), holdings.key_of(grant))
-            for each in refunded.refunded_with_access(kept=True)
-            for grant in each.grants
-        ],
-        all=ALL,
+        **_kept(),
         back=back,
     )
+
+
+def _kept() -> dict[str, Any]:
+    """Return what the page shows of those who keep it on purpose."""
+    kept = [
+        (each.event.pk, grant, sentences.let_keep([grant]), holdings.key_of(grant))
+        for each in refunded.refunded_with_access(kept=True)
+        for grant in each.grants
+    ]
+    labels = {"again": keeping.mention_again(1), "all_again": keeping.mention_again(len(kept))}
+    return {"kept": kept, "all": ALL} | labels
 
 
 def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> HttpResponse:
@@ -120,7 +110,8 @@ def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> Http
         messages.warning(request, say("Nobody was chosen, so nothing was changed."))
         return HttpResponseRedirect(request.get_full_path())
     if "keep" in request.POST:
-        moving.keep(((each.event, each.grants) for each in chosen), Act.REFUNDED_KEPT)
+        why = request.POST.get("reason", "")
+        moving.keep(((each.refund, each.grants) for each in chosen), Act.REFUNDED_KEPT, why=why)
         customers = {grant.customer_id for each in chosen for grant in each.grants}
         text = say_count(len(customers), "1 buyer keeps it.", "{number} buyers keep it.")
         messages.success(request, text)

@@ -1,0 +1,66 @@
+"""The sentence about access that is open though its purchase was refunded or canceled."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from events.access import holdings, sentences
+from events.deciding import revocations
+from events.models import EventLog, Grant
+from events.reports import batches, ended_access, nothing_to_end
+from events.reports.sentence import GOOD, SIGN_IN, WAIT, Code, Sentence
+from events.reports.standing import Standing, standings
+from integrations.models import Customer
+from integrations.sentences import Said, joined, say
+from rules.triggers import Trigger
+
+
+def sentence(
+    about: Standing,
+    having: Sequence[Grant],
+    facts: Mapping[str, object],
+    left: EventLog,
+    done: batches.Done,
+) -> Sentence | None:
+    """Say that the student has it by the grants `having`, though `left` took their purchase back.
+
+    None if that event has an ending that waits. `facts` has the "name", the "course" and "since"
+    when; `done` the acts of batches on the events of all endings.
+    """
+    facts = {**facts, "ending": revocations.sentence(left)}
+    holding = (about.customer.pk, holdings.key_of(having[-1]))
+    kept = [row for row in having if row.is_kept_after(about.unpaid[row.pk].received_at)]
+    if kept:
+        text = joined(_how_it_is_kept(about, kept[-1], facts, done))
+        more = joined([text, say(SIGN_IN)])
+        return Sentence(GOOD, more, Code.LET_KEEP, event=left.pk, end=holding, short=text)
+    if any(run.event_id == left.pk for run in about.pending):
+        return None
+    text = say("{name} has {course} {since}, though {ending}. If it should end, end it.", **facts)
+    if not nothing_to_end.rule_ends(left, about.integration, about.target):
+        text = joined([text, say("A rule for that event ends it for the next buyers.")])
+    keep = holding if left.trigger == Trigger.PRODUCT_REFUNDED else None
+    return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=holding, keep=keep)
+
+
+def _how_it_is_kept(
+    about: Standing, row: Grant, facts: Mapping[str, object], done: batches.Done
+) -> Iterator[Said]:
+    yield say("{name} has {course} {since}, though {ending}.", **facts)
+    if row.is_given_back and (ended := ended_access.who_ended(about, row, done)):
+        person, day = ended
+        yield say("{person} ended it on {day}.", person=person, day=day)
+    yield joined([sentences.let_keep([row]), "."], by="")
+
+
+def undecided(customer: Customer) -> dict[str, tuple[EventLog, list[Grant]]]:
+    """Return what the customer still has after a refund, if no person decided about it since.
+
+    By the key of its holding: the refund and the grants that give it.
+    """
+    found = {}
+    for about in standings(customer):
+        left, grants = about.not_ended, about.held
+        if left is None or left.trigger != Trigger.PRODUCT_REFUNDED:
+            continue
+        if not any(row.is_kept_after(about.unpaid[row.pk].received_at) for row in grants):
+            found[holdings.key_of(grants[-1])] = (left, grants)
+    return found

@@ -1,0 +1,279 @@
+"""What a person decided about a refunded buyer is told with a name, everywhere the same."""
+
+import re
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from events.access import by_hand, holdings
+from events.access.by_hand import Author
+from events.models import Batch, EventLog, Grant, RuleRun
+from events.reports import customer_access, refunded
+from integrations.models import AuditEntry, Customer, Destination
+from integrations.sentences import format_day
+from tests.support.pages import said, signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+
+GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
+SOLD = "1048001"
+REASON = "The money did not go back"
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    return signed_in(roles.MANAGER, first_name="Max")
+
+
+@pytest.fixture
+def ink(world: World) -> Destination:
+    """Ink, which no rule ends. Flo bought it and was refunded."""
+    course = world.course("Ink")
+    world.rule("product_purchased", GIVES, course, product=SOLD)
+    for what in ("10_product", "20_product"):
+        sell(world, what)
+    return course
+
+
+def sell(world: World, what: str, **facts: Any) -> None:
+    flo = {"customer__email": "flo@example.com", "customer__first_name": "Flo"}
+    world.sell(what, order__id=1180, **flo, **facts)
+    world.settle()
+
+
+def flo() -> Customer:
+    return Customer.objects.get(email="flo@example.com")
+
+
+def refund() -> EventLog:
+    return EventLog.objects.get(trigger="product_refunded")
+
+
+def page_of(row: Customer | EventLog) -> str:
+    name = "integrations_customer" if isinstance(row, Customer) else "events_eventlog"
+    return reverse(f"admin:{name}_change", args=[row.pk])
+
+
+def today() -> str:
+    return format_day(refund().received_at)
+
+
+def end_by_list(manager: Client, world: World) -> None:
+    (found,) = refunded.refunded_with_access()
+    manager.post(reverse("admin:refunded"), {"chosen": found.event.pk})
+    world.settle()
+
+
+def end_by_hand(manager: Client, world: World) -> None:
+    (held,) = holdings.of_customer(flo())
+    sent = {"customer": flo().pk, "holding": held.key, "reason": "Refunded"}
+    manager.post(reverse("admin:end-access"), sent)
+    world.settle()
+
+
+def give_back(manager: Client, world: World) -> None:
+    shown = manager.get(page_of(flo())).content.decode()
+    (link,) = set(re.findall(r'href="([^"]+)">Give it back<', shown))
+    sent = dict(parse_qsl(urlsplit(unescape(link)).query))
+    manager.post(reverse("admin:give-back"), sent | {"reason": REASON})
+    world.settle()
+
+
+def undo(manager: Client, world: World) -> None:
+    page = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"
+    shown = manager.get(page).content.decode()
+    manager.post(page, {"chosen": re.findall(r'name="chosen" value="([^"]+)"', shown)})
+    world.settle()
+
+
+WAYS_BACK = [(end_by_list, undo), (end_by_list, give_back), (end_by_hand, give_back)]
+
+
+@pytest.mark.parametrize(("end", "back"), WAYS_BACK)
+def test_giving_back_after_a_refund_is_a_decision_to_let_the_buyer_keep_it(
+    manager, world, ink, end, back
+):
+    end(manager, world)
+    assert not world.access("flo@example.com", ink)
+    back(manager, world)
+    assert world.access("flo@example.com", ink)
+    assert refunded.refunded_with_access() == []
+    why = f" ({REASON})" if back is give_back else ""
+    decision = f"Max gave the buyer Ink back on {today()}{why}"
+    text = words(manager.get(page_of(flo())))
+    assert f"though order 1180 was refunded on {today()}." in text
+    assert f"Max ended it on {today()}. {decision}." in text
+    assert "If it should end" not in text
+    assert "was refunded and still has" not in words(manager.get(reverse("admin:index")))
+    assert decision in words(manager.get(reverse("admin:refunded")))
+    for page in (page_of(refund()), reverse("admin:events_eventlog_changelist")):
+        assert "Kept on purpose" in words(manager.get(page))
+    # A rule that is added later does not end it; a later refund does.
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    manager.post(reverse("admin:events_eventlog_do_rerun", args=[refund().pk]))
+    world.settle()
+    assert world.access("flo@example.com", ink)
+    sell(world, "20_product", refund_transaction_id="re_2")
+    assert not world.access("flo@example.com", ink)
+
+
+def test_what_was_given_back_without_a_refund_is_as_before(manager, world):
+    course = world.course("Ink")
+    world.rule("product_purchased", GIVES, course, product=SOLD)
+    sell(world, "10_product")
+    end_by_hand(manager, world)
+    give_back(manager, world)
+    grant = Grant.objects.get()
+    assert (grant.is_active, grant.because, grant.kept_at) == (True, "by_hand", None)
+
+
+@pytest.mark.parametrize("ruled", [True, False])
+@pytest.mark.parametrize("end", [end_by_list, end_by_hand])
+def test_the_refund_of_a_buyer_whose_access_a_person_ended_says_so_and_offers_no_rerun(
+    manager, world, ink, end, ruled
+):
+    if ruled:
+        world.rule("product_refunded", ENDS, ink, product=SOLD)
+    end(manager, world)
+    for page in (page_of(refund()), page_of(flo())):
+        shown = manager.get(page)
+        told = f"Max ended it on {today()}, after the refund of order 1180 on {today()}."
+        assert told in words(shown)
+        assert "Give it back</a>" in shown.content.decode()
+    page = words(manager.get(page_of(refund())))
+    assert "Run the rules again" not in page
+    # Without a rule, one is offered for the next buyers.
+    offered = not ruled and end is end_by_hand
+    assert ("No rule matched" in page) == ("New rule for this product" in page) == offered
+    answer = manager.post(
+        reverse("admin:events_eventlog_do_rerun", args=[refund().pk]), follow=True
+    )
+    left_out = "1 event left out: nothing that the purchase gave is left to end"
+    assert any(left_out in text for text in said(answer))
+    assert not RuleRun.objects.filter(status="skipped").exists()
+
+
+@pytest.mark.parametrize("end", [end_by_list, end_by_hand])
+def test_the_letter_names_the_refund_however_a_person_ended_it(manager, world, ink, end):
+    end(manager, world)
+    reply = customer_access.describe(flo()).reply
+    assert "Your access to Ink ended with the refund of order 1180 on" in reply
+
+
+def test_the_customers_page_offers_to_let_the_buyer_keep_it_with_a_reason(manager, world, ink):
+    shown = manager.get(page_of(flo())).content.decode()
+    assert "End access</a>" in shown
+    (link,) = re.findall(r'href="([^"]+)">Let the buyer keep it<', shown)
+    asked = dict(parse_qsl(urlsplit(unescape(link)).query))
+    assert "Reason (optional)" in words(manager.get(unescape(link)))
+    answer = manager.post(
+        reverse("admin:keep-access"), asked | {"reason": "A friend of Mia"}, follow=True
+    )
+    assert said(answer) == ["The buyer keeps Ink."]
+    decision = f"Max let the buyer keep Ink on {today()} (A friend of Mia)"
+    assert f"{decision}." in words(answer)
+    assert "Let the buyer keep it</a>" not in answer.content.decode()
+    assert decision in words(manager.get(reverse("admin:refunded")))
+    entry = AuditEntry.objects.get(act="refunded_kept")
+    assert (entry.number, entry.note) == (str(refund().pk), "A friend of Mia")
+    changes = words(manager.get(reverse("admin:integrations_auditentry_changelist")))
+    assert "A friend of Mia" in changes
+    again = manager.get(unescape(link))
+    assert "It was given back or decided on since." in words(again)
+
+
+def test_a_reason_can_be_left_out_and_noted_for_the_chosen(manager, world, ink):
+    (found,) = refunded.refunded_with_access()
+    sent = {"chosen": found.event.pk, "keep": "1", "reason": "All of   May's"}
+    manager.post(reverse("admin:refunded"), sent)
+    assert Grant.objects.get().kept_note == "All of May's"
+    manager.post(reverse("admin:refunded"), {"again": found.event.pk})
+    assert Grant.objects.get().kept_note == ""
+    manager.post(reverse("admin:refunded"), {"chosen": found.event.pk, "keep": "1"})
+    assert f"Max let the buyer keep Ink on {today()}." in words(manager.get(page_of(flo())))
+
+
+def test_a_canceled_buyer_is_not_offered_as_a_refunded_one(manager, world):
+    world.rule("product_purchased", GIVES, world.course("Ink"), product=SOLD)
+    sell(world, "10_product")
+    world.sell(
+        "10_product", "subscription_canceled", order__id=1180, customer__email="flo@example.com"
+    )
+    world.settle()
+    shown = manager.get(page_of(flo())).content.decode()
+    assert "End access</a>" in shown
+    assert "Let the buyer keep it</a>" not in shown
+
+
+def test_the_ending_of_the_chosen_stands_below_the_refund(manager, world, ink):
+    end_by_list(manager, world)
+    timeline = words(manager.get(page_of(flo()))).partition("Everything that happened")[2]
+    order = ["Product Refunded", "End what was refunded.", "Product Purchased"]
+    places = [timeline.index(each) for each in order]
+    assert places == sorted(places)
+    assert "End what was refunded." in words(manager.get(page_of(refund())))
+
+
+def test_who_ended_it_after_its_rule_had_changed_is_named(manager, world, ink):
+    EventLog.objects.filter(pk=refund().pk).delete()
+    world.rule("product_purchased", GIVES, world.course("Faces"), product=SOLD)
+    rule = RuleRun.objects.get().rule
+    assert rule
+    rule.destination = world.course("Wash")
+    rule.save()
+    bought = EventLog.objects.get()
+    address = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
+    manager.post(address, {"chosen": bought.pk})
+    world.settle()
+    text = words(manager.get(page_of(flo())))
+    day = format_day(bought.received_at)
+    assert f"no access to Ink: Max ended it on {day}, after its rule had changed." in text
+
+
+def test_nobody_is_ticked_before_a_person_chooses(manager, world, ink):
+    page = manager.get(reverse("admin:refunded")).content.decode()
+    (box,) = re.findall(r'<input type="checkbox" name="chosen"[^>]*>', page)
+    assert "checked" not in box
+    assert '<th scope="col">Purchase</th>' in page
+
+
+def test_who_gave_it_back_by_hand_is_named_in_the_reason_for_leaving_out(manager, world, ink):
+    (held,) = holdings.of_customer(flo())
+    ended = by_hand.end(flo(), held.key, Author("mia@school.example", "Refunded"))
+    world.settle()
+    by_hand.give_back(ended.runs.get(), Author("rita@school.example", "She wrote"))
+    world.settle()
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    simulated = words(manager.get(reverse("admin:simulate"), {"event": refund().pk}))
+    assert f"gave the buyer Ink back on {today()} (She wrote)" in simulated
+
+
+def test_a_new_rule_leads_to_those_whose_refund_ended_something_else(manager, world):
+    ink, faces = world.course("Ink"), world.course("Faces")
+    for course in (ink, faces):
+        world.rule("product_purchased", GIVES, course, product=SOLD)
+    world.rule("product_refunded", ENDS, faces, product=SOLD)
+    for what in ("10_product", "20_product"):
+        sell(world, what)
+    rule = world.rule("product_refunded", ENDS, ink, product=SOLD)
+    told = "1 refunded buyer still has Ink. See and end it"
+    added = manager.get(reverse("admin:new-rule-added"), {"rule": rule.pk})
+    page = manager.get(reverse("admin:rules_rule_change", args=[rule.pk]))
+    targets = set()
+    for shown in (added, page):
+        assert told in words(shown)
+        found = re.findall(r'href="([^"]+)"[^>]*>See and end it<', shown.content.decode())
+        targets |= {urlsplit(each).path for each in found}
+    assert targets == {reverse("admin:earlier")}
+    manager.post(reverse("admin:earlier"), {"rule": rule.pk})
+    world.settle()
+    assert not world.access("flo@example.com", ink)
+    assert "Give it back</a>" in manager.get(page_of(flo())).content.decode()
+    again = manager.get(reverse("admin:rules_rule_change", args=[rule.pk]))
+    assert "See and end it" not in words(again)
