@@ -3,7 +3,7 @@
 Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -69,9 +69,21 @@ def refunded_with_access(
         if _is_left(grant, [refund for refund in refunds if _ended(grant, refund)], kept=kept)
     ]
     alone = {grant.pk for grant in grants} - _given_besides(grants)
+    events: dict[int, EventLog] = {}
+    of_event: dict[int, list[RuleRun]] = {}
+    for event, run in _with_purchases(_newest_runs(alone)):
+        events.setdefault(event.pk, event)
+        of_event.setdefault(event.pk, []).append(run)
+    ended = revocations.later_endings(events.values(), by=[Trigger.PRODUCT_REFUNDED])
+    left = [Refunded(events[pk], ended[pk], of_event[pk]) for pk in events if pk in ended]
+    return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
+
+
+def _newest_runs(grants: Collection[int]) -> list[RuleRun]:
+    """Return the newest action that gave each of these grants (IDs), with what pages show of it."""
     runs = (
         open_access.runs_with_open_access()
-        .filter(grant__in=alone)
+        .filter(grant__in=grants)
         .exclude(event__by_hand__in=NO_PURCHASE)
         .select_related(
             "rule",
@@ -82,15 +94,7 @@ def refunded_with_access(
             "grant__customer",
         )
     )
-    newest = {run.grant_id: run for run in runs.order_by("received_at", "pk")}
-    events: dict[int, EventLog] = {}
-    of_event: dict[int, list[RuleRun]] = {}
-    for event, run in _with_purchases([*newest.values()]):
-        events.setdefault(event.pk, event)
-        of_event.setdefault(event.pk, []).append(run)
-    ended = revocations.later_endings(events.values(), by=[Trigger.PRODUCT_REFUNDED])
-    left = [Refunded(events[pk], ended[pk], of_event[pk]) for pk in events if pk in ended]
-    return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
+    return list({run.grant_id: run for run in runs.order_by("received_at", "pk")}.values())
 
 
 def _with_purchases(runs: Sequence[RuleRun]) -> Iterator[tuple[EventLog, RuleRun]]:
