@@ -24,7 +24,7 @@ from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
 from events.reports import api_calls, customer_access, customer_search, glance
 from events.reports.standing import standings
-from integrations import app_registry, audit
+from integrations import app_registry, audit, mistyped_email
 from integrations.audit import Act
 from integrations.models import Customer, Integration, ThinkificUser
 from integrations.sentences import Said, say
@@ -99,6 +99,8 @@ class CustomerAdmin(ReadOnly):
             title=badges.brief(self.title_of(customer)),
             original=customer,
             answer=answer,
+            doubt="" if answer.is_settled else mistyped_email.doubt(customer.readable_email),
+            repaired=mistyped_email.repaired(customer.readable_email),
             language=dict(settings.LANGUAGES)[answer.language],
             totals=glance.totals(customer, answer.targets),
             thinkific_users=thinkific_users,
