@@ -258,13 +258,30 @@ def _left_over(product: Product, moved: Iterable[LeftBehindPurchase]) -> SafeStr
     left = [each.rule for each in found if (each.rule.integration_id, each.rule.target) in old]
     if not left:
         return None
-    text = say_count(
-        len(left),
-        "1 other rule still names {course}.",
-        "{number} other rules still name {course}.",
-        course=listed([*dict.fromkeys(brief(rule.destination) for rule in left)], COURSES_NAMED),
-    )
+    text = still_named(left, product)
     return format_html('{} <a href="{}">{}</a>', text, page_of(product), say("See them"))
+
+
+def still_named(left: Sequence[Rule], product: Product | None) -> Said:
+    """Return that other rules of the product still name what one of them gave before.
+
+    They do not follow by themselves. None stands for the global rules.
+    """
+    course = listed([*dict.fromkeys(brief(rule.destination) for rule in left)], COURSES_NAMED)
+    if product is None:
+        return say_count(
+            len(left),
+            "1 other global rule still names {course}.",
+            "{number} other global rules still name {course}.",
+            course=course,
+        )
+    return say_count(
+        len(left),
+        "1 other rule of {product} still names {course}.",
+        "{number} other rules of {product} still name {course}.",
+        product=brief(product.name),
+        course=course,
+    )
 
 
 PAGES = [Page("given-by-rule/", "given-by-rule", show, PERMISSION)]
