@@ -165,7 +165,9 @@ def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, wor
     saved, message = said(save(manager, rule, "Faces"))
     assert "changed successfully" in saved
     buyers = "1 buyer got Ink through this rule, and keeps it."
-    assert message == f"1 other rule of Example Course One still names Ink. {buyers} See the product"
+    assert (
+        message == f"1 other rule of Example Course One still names Ink. {buyers} See the product"
+    )
     for _ in range(2):
         text = words(manager.get(page_of(Product.objects.get())))
         assert f"{buyers} See and move them" in text
