@@ -32,7 +32,7 @@ from events.reports.left_behind_summary import LeftBehindByRule
 from integrations.models import Product
 from integrations.sentences import Said, joined, say, say_count
 from rules import leftovers
-from rules.listing import listed
+from rules.listing import listed, of_several
 from rules.models import Rule
 
 COURSES_NAMED = 3
@@ -102,7 +102,7 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
 
 
 def in_words(found: LeftBehind | LeftBehindByRule) -> Said:
-    """Return a sentence such as: 2 buyers got Ink and Wash through this rule, and keep it.
+    """Return a sentence such as: 2 buyers got Ink or Wash through this rule, and keep it.
 
     It adds how many of them were refunded or canceled since.
     """
@@ -110,8 +110,9 @@ def in_words(found: LeftBehind | LeftBehindByRule) -> Said:
 
 
 def _who_keeps_it(found: LeftBehind | LeftBehindByRule) -> Said:
+    names = [*map(brief, found.courses)]
     values: dict[str, object] = {
-        "courses": listed([*map(brief, found.courses)], COURSES_NAMED),
+        "courses": of_several(names, COURSES_NAMED, found.customers),
         "more": "+" if found.more else "",
     }
     if found.is_gone:
