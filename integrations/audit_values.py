@@ -8,7 +8,7 @@ from django.db.models import Model
 REPLACED = "replaced"
 # The key for the number of a batch, in entries of what was done for several at once.
 BATCH = "batch"
-# The key for the number of the run that ends access, in entries of what a person ended.
+# The key for the number of a run of the act, in entries of what a person ended, gave or moved.
 RUN = "run"
 # The keys of numbers by which pages link, and which are no values of the row.
 LINKS = {BATCH, RUN}

@@ -18,6 +18,7 @@ from config.admin.parts import badges, batch_message, buttons, changed, event_re
 from config.admin.parts.buttons import Buttons
 from events.models import RuleRun
 from events.reports import backlog
+from integrations import mistyped_email
 from integrations.sentences import say
 from integrations.who import shown_who
 from rules import models, short_sentences
@@ -41,6 +42,7 @@ register.filter("does", badges.does)
 register.filter("last_run", badges.last_run)
 register.filter("run_line", badges.run_line)
 register.filter("person", badges.person)
+register.filter("mistyped", mistyped_email.doubt)
 register.filter("whose", badges.whose)
 register.filter("as_sent", badges.as_sent)
 register.filter("who", shown_who)

@@ -211,7 +211,7 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
             Act.ACCESS_MOVED,
             customer,
             before={"email": source},
-            after={"email": to},
+            after={"email": to, RUN: giving[0].pk},
             note=author.reason,
         )
         wake()
@@ -246,7 +246,7 @@ def _record(act: Act, about: Grant, old: Sequence[RuleRun], new: RuleRun, author
     before: dict[str, Any] | None = named
     after: dict[str, Any] | None = named | day
     if act == Act.ACCESS_GIVEN:
-        before = None
+        before, after = None, named | day | {RUN: new.pk}
     elif act == Act.LAST_DAY_CHANGED:
         before = named | {"ends": old[0].next_attempt_at if old else None}
         after = named | {"ends": None} | day

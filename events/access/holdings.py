@@ -1,6 +1,6 @@
 """What a student has access to, and what a person's decision about it ends."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -52,6 +52,48 @@ def of_grants(whom: Q) -> list[Holding]:
     for grant in active.order_by("name", "integration", "target", "pk"):
         found.setdefault((grant.integration_id, grant.target), []).append(grant)
     return [Holding(tuple(grants)) for grants in found.values()]
+
+
+def given_alone(runs: Collection[RuleRun]) -> set[int]:
+    """Return the IDs of those of these runs whose grants alone give what the customer has there.
+
+    Their customers have the target of the run by this grant, and by no other. Takes three queries.
+    """
+    same = students.same_users((run.integration_id, run.customer_id) for run in runs)
+    active = _active_of(set().union(*same.values()))
+    found = set()
+    for run in runs:
+        whose = same[run.integration_id, run.customer_id]
+        there = {
+            grant.pk
+            for grant in active
+            if grant.customer_id in whose and key_of(grant) == key_of(run)
+        }
+        if there == {run.grant_id}:
+            found.add(run.pk)
+    return found
+
+
+def moved_alone(runs: Collection[RuleRun]) -> set[int]:
+    """Return the IDs of those of these runs whose customers have only what was moved with them.
+
+    Takes two queries.
+    """
+    of_moves = RuleRun.objects.filter(event__in={run.event_id for run in runs})
+    moved = set(of_moves.values_list("event", "grant"))
+    has: dict[int | None, set[int]] = {}
+    for grant in _active_of({run.customer_id for run in runs if run.customer_id}):
+        has.setdefault(grant.customer_id, set()).add(grant.pk)
+    return {
+        run.pk
+        for run in runs
+        if run.customer_id in has
+        and all((run.event_id, each) in moved for each in has[run.customer_id])
+    }
+
+
+def _active_of(customers: Collection[int]) -> list[Grant]:
+    return list(Grant.objects.active().filter(customer__in=customers))
 
 
 def end(grants: Iterable[Grant], event: EventLog, at: datetime) -> None:

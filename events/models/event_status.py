@@ -1,11 +1,11 @@
 """The status of an event follows from its runs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 
 from django.db import connection
 
 from events.models.event_log import EventLog
-from events.models.runs import DELAYED, RuleRun
+from events.models.runs import DELAYED, UNFINISHED, RuleRun
 
 
 def refresh_event(event_id: int) -> None:
@@ -38,6 +38,25 @@ def _status_of(runs: Collection[tuple[str, str]]) -> EventLog.Status:
     found = EventLog.status_of(now)
     settled = now and found != EventLog.Status.SKIPPED
     return found if settled else EventLog.status_of([status for status, _ in runs])
+
+
+def read_again(read: Iterable[tuple[EventLog, Sequence[RuleRun]]]) -> None:
+    """Read the status again of events that wait, though all their runs have ended.
+
+    `read` are events, each with the runs that were read after it: they may have ended in between.
+    """
+    behind = [
+        event
+        for event, runs in read
+        if event.status == EventLog.Status.WAITING
+        and runs
+        and not any(run.status in UNFINISHED for run in runs)
+    ]
+    if behind:
+        found = EventLog.objects.filter(pk__in=[event.pk for event in behind])
+        now = dict(found.values_list("pk", "status"))
+        for event in behind:
+            event.status = now.get(event.pk, event.status)
 
 
 def lock_events(event_ids: Collection[int]) -> None:

@@ -44,13 +44,19 @@ class AccessReport:
     """What to tell the person who asks, and what to write to the customer.
 
     `language` is the language code of the reply. `targets` are the courses and bundles that the
-    customer has now.
+    customer has now. `may_move` says whether there is access that can move to another e-mail.
     """
 
     lines: tuple[Sentence, ...]
     reply: str
     language: str
     targets: tuple[str, ...]
+    may_move: bool
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the customer has nothing and waits for nothing."""
+        return all(line.kind == QUIET for line in self.lines)
 
 
 def describe(customer: Customer) -> AccessReport:
@@ -89,7 +95,8 @@ def describe(customer: Customer) -> AccessReport:
     has = [each for each, sentence in told if each.held and sentence.code != Code.GONE]
     targets = tuple(each.target for each in has)
     lines += map(why.besides, passed_on)
-    return AccessReport(tuple(lines), reply, template.language, targets)
+    may_move = any(each.given for each, _ in told)
+    return AccessReport(tuple(lines), reply, template.language, targets, may_move)
 
 
 def _is_undone(event: EventLog) -> bool:

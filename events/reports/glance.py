@@ -16,7 +16,7 @@ from django.utils import timezone
 from events.execution import gone_destinations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
-from events.reports import backfill, given_already, pending_endings, standing
+from events.reports import backfill, given_already, pending_endings, promise, standing
 from events.reports.standing import Standing
 from integrations.models import Customer
 from integrations.sentences import Said, format_day, joined, say, say_count
@@ -33,14 +33,20 @@ class Glance:
 
     `targets` are the courses and bundles that are open in Thinkific, and `names` their names,
     newest first. `ends` has the last moment of each that has one. `not_in` means that something was
-    paid for and has not been given.
+    paid for and has not been given; `on_the_way`, that all of it was paid for a moment ago.
     """
 
     targets: Sequence[str] = ()
     names: Sequence[str] = ()
     ends: Sequence[datetime] = ()
     not_in: bool = False
+    on_the_way: bool = False
     last: EventLog | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the customer has nothing and is owed nothing."""
+        return not (self.names or self.not_in or self.on_the_way)
 
     @property
     def more(self) -> int:
@@ -87,9 +93,10 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
     bought = [grant for grant in grants if grant.source == Grant.Source.PURCHASE]
     missing = [grant for grant in bought if _place(grant) not in parts]
     unpaid = standing.taken_back(missing)
-    not_in = {grant.customer_id for grant in missing if grant.pk not in unpaid} | _gave_nothing(
-        numbers
-    )
+    owed = [grant for grant in missing if grant.pk not in unpaid]
+    soon = _on_the_way(owed)
+    not_in = {grant.customer_id for grant in owed if grant.pk not in soon} | _gave_nothing(numbers)
+    on_the_way = {grant.customer_id for grant in owed} - not_in
     last = _last_purchases(numbers)
     gone = gone_destinations.among({(site, target) for _, site, target in open_})
     targets: dict[int, list[Place]] = defaultdict(list)
@@ -102,10 +109,19 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
             [open_[place][-1].name for place in reversed(targets[each])],
             [ends[place] for place in targets[each] if place in ends],
             each in not_in,
+            each in on_the_way,
             last.get(each),
         )
         for each in numbers
     }
+
+
+def _on_the_way(grants: Sequence[Grant]) -> set[int]:
+    """Return the IDs of those of these grants that the buyer is about to get."""
+    if not grants:
+        return set()
+    found = Grant.objects.filter(promise.is_on_the_way(), pk__in=[grant.pk for grant in grants])
+    return set(found.values_list("pk", flat=True))
 
 
 def _place(row: Grant | RuleRun) -> Place:

@@ -193,15 +193,11 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     Each query reads at most `most` rows, the newest. What was refunded or canceled since is left
     out.
     """
-    goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
-    refused = Q(integration__connection=Integration.Connection.REFUSED)
-    closed = refused | Q(integration__enabled=False)
-    lately = Q(decided_at__gt=timezone.now() - MOMENT) & Exists(goes_on) & ~closed
     found: tuple[Rows, Rows] = ([], [])
     rows: list[tuple[int, int | None, int, int, int, str]] = []
     for grants in (Grant.objects.owed(), _lost()):
         waits = grants.filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
-        waits = waits.annotate(late=Case(When(lately, Value(0)), default=Value(1)))
+        waits = waits.annotate(late=Case(When(is_on_the_way(), Value(0)), default=Value(1)))
         rows += waits.values_list("pk", "event", "late", "customer", "integration", "target")[:most]
     has = access_of({customer for _, _, _, customer, *_ in rows})
     rows = [row for row in rows if row[3:] not in has]  # else another purchase gives it
@@ -214,6 +210,14 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
     found[1].extend(nobodys.order_by("-received_at").values_list("event", "customer")[:most])
     found[1].extend(gave_nothing.order_by("-received_at").values_list("pk", "customer")[:most])
     return found
+
+
+def is_on_the_way() -> Q:
+    """Return a condition on grants: an action of a moment ago gives it, and its site lets it in."""
+    goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
+    refused = Q(integration__connection=Integration.Connection.REFUSED)
+    closed = refused | Q(integration__enabled=False)
+    return Q(decided_at__gt=timezone.now() - MOMENT) & Exists(goes_on) & ~closed
 
 
 def not_paid_for(grants: Sequence[int]) -> Collection[int]:

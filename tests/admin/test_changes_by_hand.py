@@ -278,3 +278,89 @@ def test_a_customer_is_a_link_while_admit_knows_the_customer(world, manager, dan
     text = manager.get(reverse(CHANGES)).content.decode()
     assert "gone" in text
     assert reverse("admin:integrations_customer_change", args=[99]) not in text
+
+
+def links_of(page: Any, label: str) -> list[str]:
+    found = re.findall(rf'<a href="([^"]+)" class="button[^"]*">{label}<', html_of(page))
+    return [html.unescape(each) for each in found]
+
+
+def take_back(page: Any) -> list[str]:
+    return links_of(page, "Take it back")
+
+
+def pages_of(act: str) -> list[str]:
+    """The list, and the page of the oldest entry of this act."""
+    entry = AuditEntry.objects.filter(act=act).earliest("pk")
+    return [reverse(CHANGES), reverse("admin:integrations_auditentry_change", args=[entry.pk])]
+
+
+@pytest.mark.parametrize("last", [None, 9])
+def test_what_a_person_gave_is_taken_back_from_its_line_while_it_is_open(
+    world, manager, dana, course, last
+):
+    by_hand.give(dana, course, MIA, in_days(last) if last else None)
+    world.settle()
+    in_list, page = (take_back(manager.get(each)) for each in pages_of("access_given"))
+    assert in_list == page
+    (address,) = in_list
+    assert "End access" in words(manager.get(address))
+    manager.post(address, sent(address, "By mistake"))
+    world.settle()
+    assert not world.access("dana@example.com", course)
+    for each in pages_of("access_given"):
+        assert not take_back(manager.get(each))
+
+
+def test_what_was_given_back_can_be_taken_back_again(world, manager, dana, course):
+    by_hand.give(dana, course, MIA)
+    world.settle()
+    end(dana)
+    by_hand.give_back(RuleRun.objects.latest("pk"), MIA)
+    world.settle()
+    assert len(set(take_back(manager.get(reverse(CHANGES))))) == 1
+
+
+def test_what_a_purchase_gives_too_is_not_taken_back(world, manager, course):
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.sell("10_product")
+    by_hand.give(Customer.objects.get(), course, MIA)
+    world.settle()
+    for each in pages_of("access_given"):
+        assert not take_back(manager.get(each))
+
+
+def move_back(page: Any) -> list[str]:
+    return links_of(page, "Move it back")
+
+
+def test_what_was_moved_is_moved_back_unless_the_other_has_something_else(world, manager, course):
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.sell("10_product")
+    world.settle()
+    buyer = Customer.objects.get()
+    other = by_hand.move(buyer, "other@example.com", MIA)
+    world.settle()
+    in_list, page = (move_back(manager.get(each)) for each in pages_of("access_moved"))
+    assert in_list == page
+    (address,) = in_list
+    assert f'value="{buyer.email}"' in html_of(manager.get(address))
+    by_hand.give(other, world.course("Oil"), MIA)
+    assert not move_back(manager.get(reverse(CHANGES)))
+    oil = next(each for each in holdings.of_customer(other) if each.grants[0].name == "Oil")
+    by_hand.end(other, oil.key, MIA)
+    manager.post(address, sent(address, "She mistyped it"))
+    world.settle()
+    assert world.access(buyer.email, course)
+    assert not world.access("other@example.com", course)
+    (again,) = move_back(manager.get(reverse(CHANGES)))
+    assert "other%40example.com" in again
+
+
+def test_who_may_not_act_by_hand_may_take_nothing_back(world, dana, course):
+    by_hand.give(dana, course, MIA)
+    world.settle()
+    viewer = signed_in(roles.VIEWER)
+    assert not take_back(viewer.get(reverse(CHANGES)))
+    by_hand.move(dana, "other@example.com", MIA)
+    assert not move_back(viewer.get(reverse(CHANGES)))

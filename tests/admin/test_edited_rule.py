@@ -165,7 +165,9 @@ def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, wor
     saved, message = said(save(manager, rule, "Faces"))
     assert "changed successfully" in saved
     buyers = "1 buyer got Ink through this rule, and keeps it."
-    assert message == f"1 other rule still names Ink. {buyers} See the product"
+    assert (
+        message == f"1 other rule of Example Course One still names Ink. {buyers} See the product"
+    )
     for _ in range(2):
         text = words(manager.get(page_of(Product.objects.get())))
         assert f"{buyers} See and move them" in text
@@ -233,7 +235,7 @@ def test_after_moving_the_way_leads_to_the_product_and_the_rules_left_are_told(
     save(manager, rule, "Faces")
     page = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
     moved = manager.post(page, {"chosen": event.pk, "back": page_of(rule)}, follow=True)
-    assert "1 other rule still names Ink. See them" in said(moved)
+    assert "1 other rule of Example Course One still names Ink. See them" in said(moved)
     shown = moved.content.decode()
     assert f'<p class="way"><a href="{page_of(rule.product)}">' in shown
 
@@ -402,7 +404,7 @@ def test_the_rules_page_says_what_still_names_the_old_course_for_as_long_as_one_
     save(manager, rule, "Faces")
     for role in (roles.MANAGER, roles.VIEWER):
         text = words(signed_in(role).get(page_of(rule)))
-        assert "1 other rule still names Ink. See the product" in text
+        assert "1 other rule of Product 77 still names Ink. See the product" in text
     text = words(manager.get(page_of(ending())))
     assert "No rule of this product gives Ink any more. See the product" in text
     faces = Destination.objects.get(name="Faces")

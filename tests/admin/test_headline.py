@@ -745,3 +745,15 @@ def test_the_way_to_buyers_of_very_many_products_is_not_too_long_for_the_server(
     assert text
     assert TELLS in text
     assert len(html.unescape(re.findall('href="([^"]+)"', text)[0])) < 4000
+
+
+def test_the_list_of_customers_calls_who_paid_a_moment_ago_as_the_overview_does(shop: World):
+    buy(shop, 1)
+    owner = signed_in(roles.MANAGER)
+    assert "1 buyer is on the way" in words(owner.get(reverse("admin:index")))
+    people = reverse("admin:integrations_customer_changelist")
+    assert "On the way" in words(owner.get(people))
+    assert "Paid, not in" not in words(owner.get(people))
+    later()
+    assert "Paid, not in" in words(owner.get(people))
+    assert "On the way" not in words(owner.get(people))

@@ -483,3 +483,28 @@ def test_an_action_offers_in_its_row_what_its_reason_says_to_do(
     overview = client.get("/admin/").content.decode()
     refresh = reverse("admin:integrations_integration_do_refresh", args=[sold.integration_id])
     assert (refresh in overview) == (facts.get("connection") == "unreachable")
+
+
+@pytest.mark.parametrize(
+    ("facts", "tells"),
+    [
+        ({"connection": "refused", "connection_message": "Why."}, "look at the integration."),
+        ({"enabled": False}, "turn it on."),
+    ],
+)
+def test_who_may_not_put_an_integration_right_reads_whom_to_ask(sold, facts: dict[str, Any], tells):
+    Integration.objects.update(**facts)
+    run(sold, status="waiting")
+    pages = [reverse("admin:index")]
+    if "connection" in facts:
+        pages.append(reverse("admin:integrations_integration_change", args=[sold.integration_id]))
+    for page in pages:
+        assert f"Ask a manager to {tells}" in words(signed_in(roles.SUPPORT).get(page))
+        assert "Ask a manager" not in words(signed_in(roles.MANAGER).get(page))
+
+
+def test_nobody_is_asked_about_a_site_that_is_down_for_a_while(sold):
+    Integration.objects.update(connection="unreachable", connection_message="Down.")
+    page = words(signed_in(roles.SUPPORT).get("/admin/"))
+    assert "Down." in page
+    assert "Ask a manager" not in page

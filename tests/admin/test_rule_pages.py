@@ -1057,7 +1057,7 @@ def test_another_course_in_a_rule_names_the_rules_that_keep_the_old_one(manager)
     }
     texts = said(manager.post(page, answers, follow=True))
     assert number > 1
-    told = f"{number} other rules still name {rule.destination}."
+    told = f"{number} other rules of {rule.product} still name {rule.destination}."
     assert any(text.startswith(told) and text.endswith("See the product") for text in texts)
 
 

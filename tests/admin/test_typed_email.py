@@ -1,4 +1,7 @@
-"""The address that was typed in a search goes along to the form that moves access to it."""
+"""The address that was typed in a search goes along to the form that moves access to it.
+
+So does the repaired one of a customer whose address looks mistyped.
+"""
 
 import re
 from html import unescape
@@ -69,3 +72,51 @@ def test_a_search_for_what_is_no_address_leads_to_the_plain_page(support, dana):
     found = support.get(reverse(CUSTOMERS), {"q": "dana+nwe@"})
     assert "?email=" not in found.content.decode().partition("Did you mean")[2]
     assert "Nothing" in words(found)
+
+
+DOUBT = "Mistyped? hotmial.com looks like hotmail.com."
+
+
+def bought(world: World, email: str) -> Customer:
+    world.rule("product_purchased", "create_course_enrollment", world.course())
+    world.sell(customer__email=email)
+    return Customer.objects.get()
+
+
+def page_of(customer: Customer) -> str:
+    return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+
+def test_a_mistyped_domain_is_noticed_and_the_repaired_address_stands_in_the_form(support, world):
+    lou = bought(world, "lou.lund@hotmial.com")
+    world.settle()
+    assert DOUBT in words(support.get(reverse(CUSTOMERS)))
+    page = support.get(page_of(lou))
+    letter = page.content.decode().partition("Letter to the customer")[2].partition("</details>")
+    assert DOUBT in letter[0]
+    (form,) = re.findall(r'<a class="button small" href="([^"]+)">Move to', page.content.decode())
+    assert email_in(support.get(unescape(form))) == "lou.lund@hotmail.com"
+    sent = {"customer": lou.pk, "email": "lou.lund@hotmail.com", "reason": "Mistyped."}
+    support.post(unescape(form), sent)
+    world.settle()
+    assert "Mistyped?" not in words(support.get(page_of(lou)))
+    assert "Mistyped?" not in words(support.get(reverse(CUSTOMERS)))
+
+
+def test_without_access_to_move_a_mistyped_domain_is_noticed_without_a_button(support, world):
+    world.sell(customer__email="lou.lund@hotmial.com")
+    page = support.get(page_of(Customer.objects.get()))
+    assert DOUBT in words(page)
+    assert '<a class="button small" href="/admin/move-access/' not in page.content.decode()
+
+
+def test_who_may_not_move_access_reads_of_a_mistyped_domain(world):
+    lou = bought(world, "lou.lund@hotmial.com")
+    page = signed_in(roles.VIEWER).get(page_of(lou))
+    assert DOUBT in words(page)
+    assert "Move to another e-mail" not in words(page)
+
+
+def test_an_address_that_looks_right_is_not_doubted(support, dana):
+    assert "Mistyped?" not in words(support.get(page_of(dana)))
+    assert "Mistyped?" not in words(support.get(reverse(CUSTOMERS)))

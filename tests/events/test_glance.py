@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from events.access import by_hand
 from events.access.by_hand import Author
-from events.models import EventLog
+from events.models import EventLog, Grant
 from events.reports import customer_access
 from events.reports.glance import Glance, counted, glances, totals
-from integrations.models import Customer, Destination
+from integrations.models import Customer, Destination, Integration
 from integrations.sentences import format_day
 from tests.support.world import World
 
@@ -80,11 +80,23 @@ def test_who_paid_and_got_nothing_is_not_in(world):
     assert not seen().not_in
 
 
-def test_who_waits_for_what_was_paid_for_is_not_in(world, course):
+def test_who_paid_a_moment_ago_is_on_the_way_and_then_in_or_not_in(world, course):
     world.sell("10_product", customer__email=DANA)
-    assert (seen().names, seen().not_in) == ([], True)
+    assert (seen().names, seen().not_in, seen().on_the_way) == ([], False, True)
+    Grant.objects.update(decided_at=timezone.now() - timedelta(minutes=3))
+    assert (seen().names, seen().not_in, seen().on_the_way) == ([], True, False)
     world.settle()
-    assert not seen().not_in
+    assert (seen().not_in, seen().on_the_way) == (False, False)
+
+
+def test_nobody_is_on_the_way_whose_key_is_refused_or_who_is_owed_something_else(world, course):
+    world.sell("10_product", customer__email=DANA)
+    Integration.objects.update(connection="refused")
+    assert (seen().not_in, seen().on_the_way) == (True, False)
+    Integration.objects.update(connection="connected")
+    assert (seen().not_in, seen().on_the_way) == (False, True)
+    world.sell("10_product", customer__email=DANA, product__id=78, order__id=1190)
+    assert (seen().not_in, seen().on_the_way) == (True, False)
 
 
 def test_an_end_that_is_set_is_told_where_nothing_else_gives_the_course(world, course):

@@ -5,7 +5,7 @@ from django.utils import translation
 
 from integrations import spanish
 from integrations.sentences import separated
-from rules.listing import listed
+from rules.listing import listed, of_several
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,14 @@ def test_names_with_a_comma_are_separated_by_semicolons(names, text):
 def test_more_names_than_are_shown_are_counted_after_a_semicolon_too():
     assert listed(["Ink, Basics", "Oil", "Wash"], 2) == "Ink, Basics; Oil; and 1 more"
     assert listed(["Ink"] * 1300, 1) == "Ink and 1,299 more"
+
+
+def test_what_several_people_have_is_joined_by_or_and_what_one_has_by_and():
+    assert of_several(["Ink", "Oil", "Wash"], 3, 4) == "Ink, Oil or Wash"
+    assert of_several(["Ink, Basics", "Oil"], 3, 4) == "Ink, Basics; or Oil"
+    assert of_several(["Ink", "Oil", "Wash"], 2, 4) == "Ink, Oil or 1 more"
+    assert of_several(["Ink", "Oil"], 3, 1) == "Ink and Oil"
+    assert of_several(["Ink"], 3, 4) == "Ink"
 
 
 def test_a_list_without_and_has_semicolons_only_where_a_name_has_a_comma():

@@ -1,6 +1,6 @@
 """Changing a customer's access by hand: a page for each form."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,7 +26,7 @@ from config.admin.pages.integrations import integration_messages
 from config.admin.parts.buttons import EMAIL
 from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
-from events.access import ended_by_hand
+from events.access import ended_by_hand, holdings
 from events.access.by_hand import Author
 from events.access.ledger import Judgment
 from events.models import Grant, RuleRun
@@ -221,6 +221,53 @@ def links_to_give_back(
         and by_persons.get(run.pk) != []
         and (run.customer_id, run.integration_id, run.target) not in has
     }
+
+
+def links_to_take_back(
+    request: HttpRequest, numbers: Collection[int]
+) -> dict[int, tuple[str, str, str]]:
+    """Return links to the form that ends what these runs gave, by the run's number.
+
+    What something else gives too, and what has ended or was moved since, is left out. Takes four
+    queries.
+    """
+    runs = _known_runs(request, numbers)
+    alone = holdings.given_alone(runs) if runs else ()
+    return {
+        run.pk: _link(
+            EndForm,
+            {"customer": run.customer_id, "holding": holdings.key_of(run)},
+            say("Take it back"),
+        )
+        for run in runs
+        if run.pk in alone
+    }
+
+
+def links_to_move_back(
+    request: HttpRequest, sources: Mapping[int, str]
+) -> dict[int, tuple[str, str, str]]:
+    """Return links to the form that moves back what came from these addresses.
+
+    `sources` is {number of a run that moved it here: the old address}. Customers who have something
+    else too are left out, because the form moves all. Takes three queries.
+    """
+    runs = _known_runs(request, sources)
+    alone = holdings.moved_alone(runs) if runs else ()
+    return {
+        run.pk: _link(
+            MoveForm, {"customer": run.customer_id, EMAIL: sources[run.pk]}, say("Move it back")
+        )
+        for run in runs
+        if run.pk in alone
+    }
+
+
+def _known_runs(request: HttpRequest, numbers: Collection[int]) -> list[RuleRun]:
+    """Return the runs of these numbers that have a customer; none for who may not act by hand."""
+    if not numbers or not allowed(request, PERMISSION):
+        return []
+    return list(RuleRun.objects.filter(pk__in=numbers, customer__isnull=False))
 
 
 def _link(

@@ -22,9 +22,10 @@ from config.admin.parts.page import render
 from config.admin.parts.params import page_number
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
+from events.models.event_status import read_again
 from events.reports import api_calls, customer_access, customer_search, glance
 from events.reports.standing import standings
-from integrations import app_registry, audit
+from integrations import app_registry, audit, mistyped_email
 from integrations.audit import Act
 from integrations.models import Customer, Integration, ThinkificUser
 from integrations.sentences import Said, say
@@ -99,6 +100,8 @@ class CustomerAdmin(ReadOnly):
             title=badges.brief(self.title_of(customer)),
             original=customer,
             answer=answer,
+            doubt="" if answer.is_settled else mistyped_email.doubt(customer.readable_email),
+            repaired=mistyped_email.repaired(customer.readable_email),
             language=dict(settings.LANGUAGES)[answer.language],
             totals=glance.totals(customer, answer.targets),
             thinkific_users=thinkific_users,
@@ -171,6 +174,7 @@ def _events_of(customer: Customer, number: int) -> Page[EventLog]:
 def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
     """Return the events with their actions, and what each action waits for and called."""
     runs = [run for event in shown for run in event.runs.all()]
+    read_again((event, list(event.runs.all())) for event in shown)
     told, calls = wait_reasons.reasons(runs), api_calls.without_bodies(runs)
     event_result.note(shown)
     failed = api_calls.failed_attempts(runs, calls)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.pages.customers.by_hand_forms import ByHandForm, LastDayField
 from config.admin.parts import badges, params
 from config.admin.parts.params import row_in
+from config.admin.parts.suggested import suggested
 from events.access import by_hand, going_on, sentences
 from events.access.by_hand import Author
 from events.models import EventLog, RuleRun
@@ -96,11 +97,14 @@ class GiveForm(ByHandForm):
         word = params.word(asked.get("q"), 100)
         chosen = row_in(_offered(), asked.get("destination"))
         found = list(_offered().filter(name__icontains=word)[: MAX_FOUND + 1])
-        shown = [each for each in found[:MAX_FOUND] if each != chosen]
+        products = [each.product for each in self.owed.values() if each.product]
+        likely = suggested(_offered(), products, word)
+        first = [chosen, *likely] if chosen else likely
         return {
             "q": word,
             "chosen": chosen,
-            "shown": [chosen, *shown] if chosen else shown,
+            "suggested": likely,
+            "shown": [*dict.fromkeys([*first, *found[:MAX_FOUND]])],
             "more": len(found) > MAX_FOUND,
             "most": MAX_FOUND,
             "any": bool(found) or _offered().exists(),

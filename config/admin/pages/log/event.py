@@ -20,6 +20,7 @@ from events.access.ledger import Sale
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
+from events.models.event_status import read_again
 from events.reports import (
     api_calls,
     given_already,
@@ -50,7 +51,9 @@ RULES_NAMED = 3
 
 def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """Return all that the page shows. Strangers' texts are cut there, and escaped."""
-    runs, since = list(event.runs.all()), _since(event)
+    runs = list(event.runs.all())
+    read_again([(event, runs)])
+    since = _since(event)
     ended = bool(nothing_to_end.ended_meanwhile([event]))
     asked = (
         email_correction.runs_to_correct(event)

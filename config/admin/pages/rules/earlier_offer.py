@@ -17,7 +17,7 @@ from events.reports import backfill, rules_now
 from events.reports.earlier_buyers import Preview
 from integrations.models import Product
 from integrations.sentences import Said, joined, say, say_count
-from rules.listing import listed
+from rules.listing import listed, of_several
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -116,7 +116,8 @@ def in_words(rules: Collection[Rule], found: Preview) -> Said | str:
 
 def _who_has_it(triggers: set[str], found: Preview, who: dict[str, Any]) -> Said:
     """Say that so many customers have what these rules end, "may have" if that is not certain."""
-    who |= {"courses": listed([*map(brief, found.courses)], COURSES_NAMED)}
+    names = [*map(brief, found.courses)]
+    who |= {"courses": of_several(names, COURSES_NAMED, found.customers)}
     if not all(row.has for row in found.run):
         return say_count(
             found.customers,

@@ -11,14 +11,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.pages.rules import earlier_offer, given_by_rule
-from config.admin.parts import badges
 from config.admin.parts.buttons import page_of, way_back
 from events.reports.left_behind import left_behind
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import joined, say
 from rules import changing, leftovers
-from rules.listing import listed
 from rules.models import Rule
 
 # For how many rules, the ones edited last, a page looks up who has what they gave before.
@@ -41,7 +39,7 @@ def beside(rule: Rule) -> SafeString | None:
     if not found:
         return None
     if rule not in found:
-        text = _names(found)
+        text = given_by_rule.still_named(found, product)
     elif product:
         text = say("No rule of this product gives {course} any more.", course=rule.destination)
     else:
@@ -95,11 +93,12 @@ def sentence(rule: Rule, before: int | None) -> SafeString | None:
     buyers = given_by_rule.with_link(behind, given_by_rule.address(rule.pk))
     if not left:
         return buyers
+    text = given_by_rule.still_named(left, rule.product)
     if not buyers:
-        return _with_link(_names(left), rule, say("See them"))
+        return _with_link(text, rule, say("See them"))
     if rule.product is None:
-        return format_html("{} {}", _with_link(_names(left), rule, say("See them")), buyers)
-    text = joined([_names(left), given_by_rule.in_words(behind)])
+        return format_html("{} {}", _with_link(text, rule, say("See them")), buyers)
+    text = joined([text, given_by_rule.in_words(behind)])
     return _with_link(text, rule, say("See the product"))
 
 
@@ -110,16 +109,6 @@ def _left(rule: Rule, before: int | None) -> list[Rule]:
     same = Rule.objects.filter(marketplace=rule.marketplace_id, product=rule.product_id)
     left = same.filter(destination=before).exclude(pk=rule.pk)
     return list(left.select_related("destination"))
-
-
-def _names(left: list[Rule]) -> Said:
-    """Return that other rules still name the old course: they do not follow by themselves."""
-    return say_count(
-        len(left),
-        "1 other rule still names {course}.",
-        "{number} other rules still name {course}.",
-        course=listed([*dict.fromkeys(badges.brief(each.destination) for each in left)]),
-    )
 
 
 def _with_link(text: str, rule: Rule, label: str) -> SafeString:

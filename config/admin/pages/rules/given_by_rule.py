@@ -32,7 +32,7 @@ from events.reports.left_behind_summary import LeftBehindByRule
 from integrations.models import Product
 from integrations.sentences import Said, joined, say, say_count
 from rules import leftovers
-from rules.listing import listed
+from rules.listing import listed, of_several
 from rules.models import Rule
 
 COURSES_NAMED = 3
@@ -102,7 +102,7 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
 
 
 def in_words(found: LeftBehind | LeftBehindByRule) -> Said:
-    """Return a sentence such as: 2 buyers got Ink and Wash through this rule, and keep it.
+    """Return a sentence such as: 2 buyers got Ink or Wash through this rule, and keep it.
 
     It adds how many of them were refunded or canceled since.
     """
@@ -110,8 +110,9 @@ def in_words(found: LeftBehind | LeftBehindByRule) -> Said:
 
 
 def _who_keeps_it(found: LeftBehind | LeftBehindByRule) -> Said:
+    names = [*map(brief, found.courses)]
     values: dict[str, object] = {
-        "courses": listed([*map(brief, found.courses)], COURSES_NAMED),
+        "courses": of_several(names, COURSES_NAMED, found.customers),
         "more": "+" if found.more else "",
     }
     if found.is_gone:
@@ -258,13 +259,30 @@ def _left_over(product: Product, moved: Iterable[LeftBehindPurchase]) -> SafeStr
     left = [each.rule for each in found if (each.rule.integration_id, each.rule.target) in old]
     if not left:
         return None
-    text = say_count(
-        len(left),
-        "1 other rule still names {course}.",
-        "{number} other rules still name {course}.",
-        course=listed([*dict.fromkeys(brief(rule.destination) for rule in left)], COURSES_NAMED),
-    )
+    text = still_named(left, product)
     return format_html('{} <a href="{}">{}</a>', text, page_of(product), say("See them"))
+
+
+def still_named(left: Sequence[Rule], product: Product | None) -> Said:
+    """Return that other rules of the product still name what one of them gave before.
+
+    They do not follow by themselves. None stands for the global rules.
+    """
+    course = listed([*dict.fromkeys(brief(rule.destination) for rule in left)], COURSES_NAMED)
+    if product is None:
+        return say_count(
+            len(left),
+            "1 other global rule still names {course}.",
+            "{number} other global rules still name {course}.",
+            course=course,
+        )
+    return say_count(
+        len(left),
+        "1 other rule of {product} still names {course}.",
+        "{number} other rules of {product} still name {course}.",
+        product=brief(product.name),
+        course=course,
+    )
 
 
 PAGES = [Page("given-by-rule/", "given-by-rule", show, PERMISSION)]

@@ -12,7 +12,7 @@ from events.execution import moving
 from events.models import Grant, RuleRun
 from events.reports.left_behind import LeftBehind, LeftBehindPurchase
 from integrations.sentences import Said, say, say_count
-from rules.listing import listed
+from rules.listing import of_several
 
 # How many courses a sentence names.
 COURSES_NAMED = 3
@@ -56,7 +56,7 @@ def keep(request: HttpRequest, found: LeftBehind, back: str, page: str) -> HttpR
             kept.customers,
             "1 buyer keeps {courses}.",
             "{number} buyers keep {courses}.",
-            courses=listed([*map(brief, kept.courses)], COURSES_NAMED),
+            courses=of_several([*map(brief, kept.courses)], COURSES_NAMED, kept.customers),
         )
         link = format_html('{} <a href="{}">{}</a>', text, page, say("See who"))
         messages.success(request, link)

@@ -27,7 +27,7 @@ from integrations.audit import Act
 from integrations.models import Customer, Destination, Product
 from integrations.sentences import Said, say, say_count
 from rules import pairing
-from rules.listing import listed
+from rules.listing import listed, of_several
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -47,7 +47,7 @@ def in_words(found: Sequence[Refunded]) -> Said | str:
         len(customers),
         "1 buyer was refunded and still has {courses}: no rule ended it.",
         "{number} buyers were refunded and still have {courses}: no rule ended it.",
-        courses=listed([*names], COURSES_NAMED),
+        courses=of_several([*names], COURSES_NAMED, len(customers)),
     )
 
 

@@ -13,6 +13,7 @@ from config.admin.pages.rules.earlier_offer import of_rule
 from config.admin.pages.rules.rule_draft import DELAY_DAYS, Draft
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.params import word
+from config.admin.parts.suggested import suggested
 from events.reports import backfill, subscriptions
 from events.reports.rule_preview import previews
 from integrations.app_registry import APPS
@@ -116,11 +117,15 @@ def _destinations(draft: Draft, like: str) -> dict[str, Any]:
     offered = draft.offered()
     chosen = [each for each in draft.destinations if each.pk is not None]
     found = list(offered.filter(name__icontains=like)[: MAX_FOUND + 1])
-    shown = _in_place(chosen, found[:MAX_FOUND])
+    products = [] if draft.everywhere or draft.rule else draft.products
+    likely = suggested(offered, products, like)
+    rest = _in_place(chosen, found[:MAX_FOUND])
+    shown = [*likely, *(each for each in rest if each not in likely)]
     inside, there = _inside(draft, shown), _there(draft, shown)
     return {
         "courses_like": like,
         "shown": [(each, inside.get(each.pk, ""), there.get(each.pk)) for each in shown],
+        "suggested": [each for each in likely if each.pk not in there],
         "chosen_courses": {each.pk for each in chosen},
         "more_courses": len(found) > MAX_FOUND,
         "any_course": bool(shown) or offered.exists(),

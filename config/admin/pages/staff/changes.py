@@ -121,8 +121,8 @@ class ChangesAdmin(ReadOnly):
         if entry.act == Act.REFUNDED_KEPT and allowed(request, given_by_rule.PERMISSION):
             page = f"{reverse('admin:refunded')}?{urlencode({BACK: here})}#kept"
             return [(page, "", say("See what is kept"))]
-        if entry.give_back:
-            return list(entry.give_back)
+        if entry.forms:
+            return list(entry.forms)
         if entry.batch_to_undo:
             page = changes_undo.address_of_batch(entry.batch_to_undo, here)
             return [(page, "", say("Undo"))]
@@ -135,10 +135,10 @@ class ChangesAdmin(ReadOnly):
         return [(undo_offers.address(entry, back=here), "", label)]
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
-        """Return a link to the page that gives back what was ended."""
+        """Return a link to the form that turns back what was done by hand."""
         assert isinstance(thing, AuditEntry)
         left = [] if changes_undo.undone_entries([thing]) else [thing]
-        return changes_undo.links_to_give_back(request, left).get(thing.pk, [])
+        return changes_undo.links_to_forms(request, left).get(thing.pk, [])
 
     @admin.display(description=_("Change"))
     def difference(self, entry: Any) -> SafeString | str:

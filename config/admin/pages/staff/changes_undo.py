@@ -34,8 +34,8 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
     `stay`: what became of the others; `may_undo`: this person may undo all of that.
 
     `batch` is a link to the results of its batch, `batch_to_undo` the batch's number. They are ""
-    and None if the entries are not of one batch, or if this person may not do that. `give_back` are
-    links to the form that gives again what a person ended.
+    and None if the entries are not of one batch, or if this person may not do that. `forms` are
+    links to the forms that turn back what a person did to a customer's access.
     """
     lines = list(lines)
     entries = [*chain.from_iterable(line.line for line in lines)]
@@ -48,7 +48,7 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
     whole_steps = {line: found.get(line.pk, NO_STEP).entries for line in lines}
     may_undo = undo_offers.which_may_be_undone(request, whole_steps)
     batches = batch_links.existing_batches(request, entries)
-    give_back = links_to_give_back(request, (each for each in entries if each.pk not in undone))
+    forms = links_to_forms(request, [each for each in entries if each.pk not in undone])
     for each in lines:
         step = found.get(each.pk, NO_STEP)
         of_product = _can_undo_product(each, products, step)
@@ -62,7 +62,7 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
         can_undo = (
             batch and batch.new_ids and not each.undone and allowed(request, bulk_actions.UNDOES)
         )
-        each.give_back = give_back.get(each.pk, []) if len(each.line) == 1 else []
+        each.forms = forms.get(each.pk, []) if len(each.line) == 1 else []
         each.batch_to_undo = batch.pk if batch and can_undo else None
 
 
@@ -85,13 +85,37 @@ def address_of_batch(number: int, back: str) -> str:
     return f"{reverse('admin:undo-batch')}?{urlencode({'number': number, BACK: back})}"
 
 
-def links_to_give_back(
-    request: HttpRequest, entries: Iterable[AuditEntry]
+def links_to_forms(
+    request: HttpRequest, entries: Sequence[AuditEntry]
 ) -> dict[int, list[tuple[str, str, str]]]:
-    """Return the links to the form that gives again what a person ended by hand, by entry."""
-    runs = _runs_of(entries)
-    links = by_hand.links_to_give_back(request, set(runs.values()))
-    return {pk: [links[number]] for pk, number in runs.items() if number in links}
+    """Return the links to the forms that turn back what a person did by hand, by entry.
+
+    They give again what was ended, end what was given, and move back what was moved.
+    """
+    ended, given = _runs_of(entries), _runs_after(entries, Act.ACCESS_GIVEN)
+    moved = _runs_after(entries, Act.ACCESS_MOVED)
+    sources = {
+        moved[each.pk]: str((each.before or {}).get("email", ""))
+        for each in entries
+        if each.pk in moved
+    }
+    found = [
+        (ended, by_hand.links_to_give_back(request, set(ended.values()))),
+        (given, by_hand.links_to_take_back(request, set(given.values()))),
+        (moved, by_hand.links_to_move_back(request, sources)),
+    ]
+    return {
+        pk: [links[number]]
+        for runs, links in found
+        for pk, number in runs.items()
+        if number in links
+    }
+
+
+def _runs_after(entries: Iterable[AuditEntry], act: Act) -> dict[int, int]:
+    """Return {entry: number of a run that gave or moved access}, as entries of this act keep it."""
+    found = {each.pk: (each.after or {}).get(RUN) for each in entries if each.act == act}
+    return {pk: number for pk, number in found.items() if isinstance(number, int)}
 
 
 def _runs_of(entries: Iterable[AuditEntry]) -> dict[int, int]:

@@ -1,0 +1,72 @@
+"""New rule and Give access suggest the course whose name is like the product's."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from integrations.models import Customer, Destination, Product
+from tests.support.pages import signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+SUGGESTED = "suggested by its name"
+
+
+@pytest.fixture
+def manager(world: World) -> Client:
+    """At a school whose last course is about what was sold."""
+    for name in ("Anatomy", "Drawing Faces", "Watercolor for Beginners"):
+        world.course(name)
+    world.sell(product__name="Watercolors for Beginners")
+    return signed_in(roles.MANAGER)
+
+
+def choices(page: Any) -> list[str]:
+    """The labels of the courses, in order."""
+    labels = re.findall(r'<label for="d\d+">(.*?)</label>', page.content.decode())
+    return [re.sub("<[^>]+>", "", each) for each in labels]
+
+
+def new_rule(client: Client, **asked: Any) -> Any:
+    product = Product.objects.get()
+    return client.get(reverse("admin:new-rule"), {"product": product.pk} | asked)
+
+
+def give_access(client: Client, **asked: Any) -> Any:
+    customer = Customer.objects.get()
+    return client.get(reverse("admin:give-access"), {"customer": customer.pk} | asked)
+
+
+@pytest.mark.parametrize(
+    ("opened", "search"), [(new_rule, "courses_like"), (give_access, "q")], ids=["rule", "access"]
+)
+def test_the_course_of_a_like_name_stands_first_and_is_not_chosen(manager, opened, search):
+    page = opened(manager)
+    first, *others = choices(page)
+    assert first.startswith("Watercolor for Beginners")
+    assert SUGGESTED in first
+    assert [each.split()[0] for each in others] == ["Anatomy", "Drawing"]
+    assert SUGGESTED not in " ".join(others)
+    assert not re.search(r'name="destination"[^>]* checked', page.content.decode())
+    (found,) = choices(opened(manager, **{search: "drawing"}))
+    assert SUGGESTED not in found
+    (found,) = choices(opened(manager, **{search: "watercolor"}))
+    assert SUGGESTED in found
+
+
+@pytest.mark.parametrize("opened", [new_rule, give_access])
+def test_what_is_chosen_stays_chosen_and_is_listed_once(manager, opened):
+    faces = Destination.objects.get(name="Drawing Faces")
+    page = opened(manager, destination=faces.pk)
+    assert sorted(each.split()[0] for each in choices(page)) == ["Anatomy", "Drawing", "Watercolor"]
+    (chosen,) = re.findall(r'name="destination" value="(\d+)"[^>]* checked', page.content.decode())
+    assert chosen == str(faces.pk)
+
+
+def test_nothing_is_suggested_without_a_product(manager):
+    assert SUGGESTED not in words(new_rule(manager, scope="global"))
+    assert SUGGESTED not in words(manager.get(reverse("admin:give-to-anyone")))
