@@ -194,6 +194,20 @@ def test_the_sites_that_need_a_person_come_first_each_kind_by_name(client: Clien
     assert page.index('id="sites-in-need"') < page.index('id="sites"')
 
 
+def test_of_many_integrations_those_in_order_are_cut_short_with_a_way_to_all(
+    client: Client, admin_user
+):
+    every = reverse("admin:integrations_integration_changelist")
+    client.force_login(admin_user)
+    factories.IntegrationFactory.create(connection="refused", connection_message="Why")
+    factories.IntegrationFactory.create_batch(10, connection="connected")
+    assert "See all" not in client.get("/admin/").content.decode()
+    factories.IntegrationFactory.create(connection="connected", name="The last one")
+    page = client.get("/admin/").content.decode()
+    assert page.count(f'<a href="{every}">See all 12 integrations</a>') == 1
+    assert "The last one" not in page
+
+
 def test_no_product_is_left_out_however_many_there_are(sold):
     ending("product_refunded", sold, product=Rule.objects.get().product)
     for number in range(60):

@@ -56,6 +56,8 @@ ELSEWHERE = (
 )
 
 
+# At most this many integrations that need nobody are listed.
+MOST_IN_ORDER = 10
 # The permissions to tick what Admit cannot see.
 TICKS = ("integrations.change_integration", "integrations.change_marketplace")
 
@@ -159,9 +161,11 @@ def _nothing_given(purchases: QuerySet[EventLog], rules: Places) -> dict[str, An
 
 def _integrations(sites: list[Integration]) -> dict[str, Any]:
     shown = overview_sites.by_urgency(sites)
+    in_order = [each for each in shown if not each.needs_somebody]
     return {
         "sites_in_need": [each for each in shown if each.needs_somebody],
-        "sites_in_order": [each for each in shown if not each.needs_somebody],
+        "sites_in_order": in_order[:MOST_IN_ORDER],
+        "all_sites": len(shown) if len(in_order) > MOST_IN_ORDER else 0,
         "with_catalog": app_registry.with_catalog(),
     }
 
