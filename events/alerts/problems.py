@@ -40,7 +40,8 @@ class Kind:
     Nobody is told of a problem before it has lasted for `lasts`. One that `stops_sales` keeps
     buyers out. `page` names the admin page where it is fixed, `place` is the place on it, and
     `button` is the text of the link; with `of_subject`, the problem's subject is the ID of the row
-    that the page shows. A problem without a button is fixed outside Admit.
+    that the page shows. A problem without a button is fixed outside Admit. Only who has the
+    `permission` can fix it there.
     """
 
     title: Text
@@ -48,11 +49,13 @@ class Kind:
     button: Text = ""
     place: str = ""
     of_subject: bool = False
+    permission: str = ""
     stops_sales: bool = False
     lasts: timedelta = timedelta()
 
 
 INTEGRATION = "admin:integrations_integration_change"
+EDIT = "integrations.change_integration"
 KINDS: dict[Code, Kind] = {
     Code.NO_WORKER: Kind(
         _("No worker runs"), "admin:queue", _("See the queue"), stops_sales=True, lasts=3 * MINUTES
@@ -63,6 +66,7 @@ KINDS: dict[Code, Kind] = {
         _("Enter a new key"),
         "#id_secret",
         of_subject=True,
+        permission=EDIT,
         stops_sales=True,
     ),
     Code.SITE_PAUSED: Kind(
@@ -116,6 +120,7 @@ KINDS: dict[Code, Kind] = {
         _("Enter a new token"),
         "#id_secret",
         of_subject=True,
+        permission=EDIT,
     ),
     Code.BACKUP_OLD: Kind(_("No recent backup"), "admin:index"),
     # A check that failed may have missed something that stops sales.

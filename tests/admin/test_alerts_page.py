@@ -63,6 +63,15 @@ def test_what_is_wrong_leads_to_the_very_place_where_it_is_mended(boss, monkeypa
         assert not problem.kind.button or f'href="{problem.address}">{problem.kind.button}' in shown
 
 
+def test_who_may_not_enter_a_key_reads_whom_to_ask(boss):
+    factories.IntegrationFactory.create(connection="refused")
+    support = signed_in(roles.SUPPORT, email="eve@example.com")
+    assert "Enter a new key" in look(boss)
+    assert "Ask a manager to look at the integration." not in look(boss)
+    assert "Enter a new key" not in look(support)
+    assert "Ask a manager to look at the integration." in look(support)
+
+
 def test_an_owner_is_told_by_mail_and_others_when_they_want(boss):
     assert "E-mail ada@example.com Everything On" in look(boss)
     eve = signed_in(roles.SUPPORT, email="eve@example.com")

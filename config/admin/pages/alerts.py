@@ -122,7 +122,7 @@ def show(request: HttpRequest) -> HttpResponse:
         request,
         "admin/alerts.html",
         title=say("Alerts"),
-        problems=[_shown(problem) for problem in finding.lasting()],
+        problems=[_shown(request, problem) for problem in finding.lasting()],
         channels=[(channel, _where(channel), _of_what(channel)) for channel in mine],
         told=told.order_by("-created_at")[:ALERTS_SHOWN],
         no_mail_server=not settings.EMAIL_HOST,
@@ -202,14 +202,17 @@ def _home() -> HttpResponse:
     return HttpResponseRedirect(reverse("admin:alerts"))
 
 
-def _shown(problem: Problem) -> dict[str, Any]:
+def _shown(request: HttpRequest, problem: Problem) -> dict[str, Any]:
+    needed = problem.kind.permission
+    may_fix = not needed or request.user.has_perm(needed)
     return {
         "title": problem.kind.title,
         "sentence": sentence(problem),
         "grave": problem.kind.stops_sales,
         "since": problem.since,
         "where": problem.address,
-        "button": problem.kind.button,
+        "button": problem.kind.button if may_fix else "",
+        "may_fix": may_fix,
         "silent": problem.subject if problem.code is Code.SILENCE else "",
     }
 
