@@ -171,6 +171,23 @@ def given_back(endings: Collection[int]) -> set[int]:
     return set(found.values_list("pk", flat=True))
 
 
+def taken_by_hand(givings: Collection[int]) -> set[int]:
+    """Return the IDs of those of these actions whose grant a person ended since.
+
+    Access that ended on the last day that it was given with is left out.
+    """
+    if not givings:
+        return set()
+    by_person = [EventLog.ByHand.END, EventLog.ByHand.END_DAY]
+    ended = RuleRun.objects.filter(
+        pk__in=givings,
+        grant__state=Grant.State.ENDED,
+        grant__because=ledger.BY_HAND,
+        grant__event__by_hand__in=by_person,
+    )
+    return set(ended.values_list("pk", flat=True))
+
+
 def _not_taken_back(grants: Iterable[Grant]) -> list[Grant]:
     """Return those of these ended grants whose purchases were not refunded or canceled since."""
     grants = list(grants)

@@ -1,6 +1,7 @@
 """What the pages say before access is given back, and after it is mentioned again."""
 
 import re
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
@@ -10,14 +11,15 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from config.admin.parts import badges
 from config.staff import roles
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.execution import undo_batch
-from events.models import Batch, Grant
+from events.models import Batch, Grant, RuleRun
 from events.reports import refunded
 from integrations.models import Customer, Destination
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import plain, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -114,8 +116,8 @@ def test_giving_back_after_a_refund_says_what_that_decides(manager, world, ink):
     refund(world, "jon")
     told = give_back_page(manager, end_by_hand(world, "jon"))
     assert re.search(
-        r"This opens Ink on Art Academy again although order 1106 was refunded on [^:]+: the access "
-        r"counts as kept on purpose, and only a later refund or cancellation ends it\.",
+        r"This opens Ink on Art Academy again although order 1106 was refunded on [^:]+: "
+        r"the access counts as kept on purpose, and only a later refund or cancellation ends it\.",
         told,
     )
     assert "as if nobody had ended it" not in told
@@ -140,3 +142,20 @@ def test_mention_it_again_says_how_many_are_mentioned(manager, world, ink):
     ]
     page = manager.post(reverse(PAGE), {"all_again": "1"}, follow=True)
     assert said(page) == []
+
+
+def test_an_action_long_after_its_event_has_its_own_time_in_the_timeline(manager, world, ink):
+    sell(world, "jon")
+    jon = Customer.objects.get(email="jon@example.com")
+    page = reverse("admin:integrations_customer_change", args=[jon.pk])
+    (run,) = RuleRun.objects.all()
+
+    def shown(after: timedelta) -> str:
+        RuleRun.objects.update(finished_at=run.received_at + after)
+        return plain(manager.get(page).content.decode().partition('class="timeline"')[2])
+
+    late = plain(badges.when(run.received_at + timedelta(hours=20)))
+    assert f"Enroll in Ink Done {late} " in shown(timedelta(hours=20))
+    soon = shown(timedelta(seconds=20))
+    assert "Enroll in Ink Done" in soon
+    assert not re.search(r"Enroll in Ink Done \d", soon)
