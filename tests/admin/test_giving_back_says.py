@@ -45,11 +45,14 @@ def ink(world: World) -> Destination:
     return course
 
 
-def sell(world: World, name: str, *trigger: str, **changes: Any) -> None:
+def sell(world: World, name: str, trigger: str = "") -> None:
     order = 1000 + ord(name[0])
-    facts = {"customer__email": f"{name}@example.com", "customer__first_name": name.capitalize()}
+    facts: dict[str, Any] = {
+        "customer__email": f"{name}@example.com",
+        "customer__first_name": name.capitalize(),
+    }
     facts |= {"customer__last_name": "West", "order__id": order}
-    world.sell("10_product", *trigger, **facts, **changes)
+    world.sell("10_product", trigger, **facts)
     world.settle()
 
 

@@ -71,7 +71,8 @@ def _kept(undos: Sequence[Undo]) -> list[Said]:
     """Say who was refunded or canceled, so that giving it back lets the buyer keep it."""
     endings = [run for one in undos for run in one.ended if not one.why_not]
     back = undo_batch.kept_by_undo(endings)
-    refunded, others = {}, {}
+    refunded: dict[int, str] = {}
+    others: dict[int, str] = {}
     for run in endings:
         events, who = back.get(run.grant_id or 0), run.customer
         if events and who:
