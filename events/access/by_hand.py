@@ -156,7 +156,7 @@ def give_back(ending: RuleRun, author: Author) -> EventLog:
         event = _event(ByHand.GIVE_BACK, customer, author)
         ended_by_hand.give_back(ending, grants, event)
         giving = RuleRun.objects.bulk_create(_run(event, Effect.GIVES, one, one) for one in grants)
-        _record(Act.ACCESS_GIVEN, grants[0], [], giving[0], author)
+        _record(Act.ACCESS_GIVEN_BACK, grants[0], [], giving[0], author)
         wake()
     return event
 
@@ -245,7 +245,7 @@ def _record(act: Act, about: Grant, old: Sequence[RuleRun], new: RuleRun, author
     day = {"ends": new.next_attempt_at} if new.is_pending else {}
     before: dict[str, Any] | None = named
     after: dict[str, Any] | None = named | day
-    if act == Act.ACCESS_GIVEN:
+    if act in {Act.ACCESS_GIVEN, Act.ACCESS_GIVEN_BACK}:
         before, after = None, named | day | {RUN: new.pk}
     elif act == Act.LAST_DAY_CHANGED:
         before = named | {"ends": old[0].next_attempt_at if old else None}

@@ -3,7 +3,7 @@
 It can be given back. After a refund or cancellation that is a decision to let the buyer keep it.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from textwrap import shorten
 
 from django.db.models import Exists, F, OuterRef, Q
@@ -84,9 +84,9 @@ def reopen(grant: Grant, change: Change, who: str, why: str = "") -> None:
     If its purchase was refunded or canceled meanwhile, `who` lets the buyer keep it, and `why` says
     why: it is again as the purchase gave it, and no earlier event ends it.
     """
-    given = as_given(grant)
-    taking_back = _taking_back(grant, given) if given else []
-    ledger.open_it(grant, given if given and taking_back else change)
+    given = as_given([grant])
+    taking_back = _taking_back([grant], given).get(grant.pk)
+    ledger.open_it(grant, given[grant.pk] if taking_back else change)
     if taking_back:
         grant.opened_at = grant.kept_at = timezone.now()
         grant.kept_by, grant.kept_note = who[:150], shorten(why, LONGEST_NOTE, placeholder="…")
@@ -95,29 +95,58 @@ def reopen(grant: Grant, change: Change, who: str, why: str = "") -> None:
     grant.save(update_fields=[*DECIDED, *OPENED])
 
 
-def as_given(grant: Grant) -> Change | None:
-    """Return the change by which its purchase gave it; None if no such action is kept."""
-    giving = grant_runs.giving([grant]).exclude(event__by_hand__in=NO_PURCHASE)
-    events = [run.event for run in giving.select_related("event")]
-    event = next((each for each in events if each.trigger), events[0] if events else None)
-    if event is None:
-        return None
-    because = event.trigger or ledger.BY_HAND
-    return Change(
-        grant.integration_id, grant.target, grant.parts, because, event.received_at, event
-    )
+def as_given(grants: Collection[Grant]) -> dict[int, Change]:
+    """Return {grant ID: the change by which its purchase gave it}, without what is not kept."""
+    giving = grant_runs.giving(grants).exclude(event__by_hand__in=NO_PURCHASE)
+    events: dict[int | None, list[EventLog]] = {}
+    for run in giving.select_related("event"):
+        events.setdefault(run.grant_id, []).append(run.event)
+    found = {}
+    for grant in grants:
+        if mine := events.get(grant.pk):
+            event = next((each for each in mine if each.trigger), mine[0])
+            facts = (grant.integration_id, grant.target, grant.parts)
+            because = event.trigger or ledger.BY_HAND
+            found[grant.pk] = Change(*facts, because, event.received_at, event)
+    return found
 
 
-def _taking_back(grant: Grant, given: Change) -> list[EventLog]:
-    """Return the refunds and cancellations of the grant's purchase since it was given."""
-    sale = Sale.of(grant)
-    same = Q(order_id=sale.order_id) if sale.order_id else Q()
-    same |= Q(subscription_id=sale.subscription_id) if sale.subscription_id else Q()
-    if grant.source != Grant.Source.PURCHASE or not same:
-        return []
-    events = EventLog.objects.filter(same, received_at__gt=given.at).of_triggers(*TAKING_BACK)
+def taken_back(grants: Collection[Grant]) -> dict[int, list[EventLog]]:
+    """Return {grant ID: the refunds and cancellations of its purchase since it was given}.
+
+    To open such a grant again is to let the buyer keep it. Takes two queries.
+    """
+    return _taking_back(grants, as_given(grants))
+
+
+def _taking_back(
+    grants: Collection[Grant], given: Mapping[int, Change]
+) -> dict[int, list[EventLog]]:
+    bought = [
+        (grant.pk, Sale.of(grant))
+        for grant in grants
+        if grant.pk in given and grant.source == Grant.Source.PURCHASE
+    ]
+    orders = {sale.order_id for _, sale in bought} - {""}
+    subscriptions = {sale.subscription_id for _, sale in bought} - {""}
+    if not (orders or subscriptions):
+        return {}
+    same = Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
+    events = EventLog.objects.filter(same).of_triggers(*TAKING_BACK)
     events = events.exclude(status=EventLog.Status.REPEAT).defer("verdicts", "custom_fields")
-    return [event for event in events if Sale.of(event).is_same(sale)]
+    by_name: dict[str, dict[int, EventLog]] = {}
+    for event in events.order_by("received_at", "pk"):
+        for name in (event.order_id, event.subscription_id):
+            by_name.setdefault(name, {})[event.pk] = event
+    found: dict[int, list[EventLog]] = {}
+    for pk, sale in bought:
+        near: dict[int, EventLog] = {}
+        for name in {sale.order_id, sale.subscription_id} - {""}:
+            near |= by_name.get(name, {})
+        for event in near.values():
+            if event.received_at > given[pk].at and Sale.of(event).is_same(sale):
+                found.setdefault(pk, []).append(event)
+    return found
 
 
 def offer_again(endings: Collection[RuleRun]) -> None:
@@ -140,6 +169,23 @@ def given_back(endings: Collection[int]) -> set[int]:
     )
     found = RuleRun.objects.filter(Exists(back), pk__in=endings)
     return set(found.values_list("pk", flat=True))
+
+
+def taken_by_hand(givings: Collection[int]) -> set[int]:
+    """Return the IDs of those of these actions whose grant a person ended since.
+
+    Access that ended on the last day that it was given with is left out.
+    """
+    if not givings:
+        return set()
+    by_person = [EventLog.ByHand.END, EventLog.ByHand.END_DAY]
+    ended = RuleRun.objects.filter(
+        pk__in=givings,
+        grant__state=Grant.State.ENDED,
+        grant__because=ledger.BY_HAND,
+        grant__event__by_hand__in=by_person,
+    )
+    return set(ended.values_list("pk", flat=True))
 
 
 def _not_taken_back(grants: Iterable[Grant]) -> list[Grant]:

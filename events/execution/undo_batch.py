@@ -89,6 +89,15 @@ def _look(purchases: Sequence[Sequence[int]], since: datetime) -> list[Undo]:
     return undos
 
 
+def kept_by_undo(endings: Iterable[RuleRun]) -> dict[int, list[EventLog]]:
+    """Return {grant ID: refunds and cancellations} of what undoing these lets the buyers keep.
+
+    Takes two queries.
+    """
+    ended = [grant for grant in _grants(endings) if grant.state == State.ENDED]
+    return ended_by_hand.taken_back(ended)
+
+
 def _fell_away(run: RuleRun) -> bool:
     """Whether it is a waiting ending that was dropped, so that there is nothing to undo."""
     if not run.spec.ends_access:
@@ -258,7 +267,7 @@ def _give_back(grant: Grant) -> RuleRun:
     last = grant_runs.giving([grant]).select_related("event__rule_texts")[0]
     if grant.state == State.ENDED:
         as_last = Change.by_hand(grant, last.event, last.event.received_at)
-        as_given = ended_by_hand.as_given(grant) or as_last
+        as_given = ended_by_hand.as_given([grant]).get(grant.pk, as_last)
         ended_by_hand.reopen(grant, as_given, audit.actor().who)
     else:
         grant.state = State.ACTIVE

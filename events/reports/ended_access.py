@@ -1,10 +1,11 @@
 """The sentence that says how access has ended, and how it is given again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from events.access import ended_by_hand, sentences
 from events.access.ledger import BY_HAND, BY_HAND_AFTER
+from events.deciding import revocations
 from events.models import Grant, RuleRun
 from events.models.runs import DISMISSED
 from events.reports import batches
@@ -109,3 +110,21 @@ def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:
     same = Destination.objects.filter(integration=row.integration_id, kind=kind, gone_at=None)
     found = same.filter(external_id=number).values_list("pk", flat=True).first()
     return (about.customer.pk, found) if found else None
+
+
+def opens_again(course: str, left: Sequence[Grant]) -> Said:
+    """Say what giving back this course means; `left` are the grants that a person ended."""
+    events = [each for back in ended_by_hand.taken_back(left).values() for each in back]
+    facts = {"course": course, "site": left[0].integration}
+    if not events:
+        return say(
+            "This opens {course} on {site} again, as if nobody had ended it: if a purchase gave "
+            "it, a later refund or cancellation ends it.",
+            **facts,
+        )
+    return say(
+        "This opens {course} on {site} again although {why}: the access counts as kept on "
+        "purpose, and only a later refund or cancellation ends it.",
+        why=revocations.sentence(events[-1]),
+        **facts,
+    )

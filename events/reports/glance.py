@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -23,6 +23,8 @@ from integrations.sentences import Said, format_day, joined, say, say_count
 from rules.listing import listed
 from rules.triggers import Trigger
 
+# How many orders that were moved are named.
+ORDERS_NAMED = 3
 # A course or bundle of a customer: by customer, integration and target.
 Place = tuple[int, int, str]
 
@@ -34,6 +36,7 @@ class Glance:
     `targets` are the courses and bundles that are open in Thinkific, and `names` their names,
     newest first. `ends` has the last moment of each that has one. `not_in` means that something was
     paid for and has not been given; `on_the_way`, that all of it was paid for a moment ago.
+    `last` is the last purchase; without one, `moved` names the orders that a person moved here.
     """
 
     targets: Sequence[str] = ()
@@ -42,6 +45,7 @@ class Glance:
     not_in: bool = False
     on_the_way: bool = False
     last: EventLog | None = None
+    moved: str = ""
 
     @property
     def is_nothing(self) -> bool:
@@ -98,6 +102,8 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
     not_in = {grant.customer_id for grant in owed if grant.pk not in soon} | _gave_nothing(numbers)
     on_the_way = {grant.customer_id for grant in owed} - not_in
     last = _last_purchases(numbers)
+    without = [each for each in numbers if each not in last]
+    moved = _moved_orders(without) if without else {}
     gone = gone_destinations.among({(site, target) for _, site, target in open_})
     targets: dict[int, list[Place]] = defaultdict(list)
     for place in open_:
@@ -111,6 +117,7 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
             each in not_in,
             each in on_the_way,
             last.get(each),
+            _moved(moved.get(each, ())),
         )
         for each in numbers
     }
@@ -180,6 +187,38 @@ def _last_purchases(customers: Collection[int]) -> dict[int, EventLog]:
     return {who: known[event] for who, event in found.items() if event in known}
 
 
+def _moved_orders(customers: Collection[int]) -> dict[int, list[str]]:
+    """Return the numbers of the orders that persons moved to these customers, and that are there.
+
+    An order that its own buyer has back is left out.
+    """
+    own = _purchases().filter(customer=OuterRef("customer"), order_id=OuterRef("grant__order_id"))
+    moves = RuleRun.objects.filter(
+        ~Exists(own),
+        customer__in=customers,
+        event__by_hand=EventLog.ByHand.MOVE_HERE,
+        grant__customer=F("customer"),
+    ).exclude(grant__order_id="")
+    here = moves.order_by("pk").values_list("customer", "grant__order_id")
+    found: dict[int, list[str]] = defaultdict(list)
+    for who, order in dict.fromkeys(here):
+        found[who].append(order)
+    return found
+
+
+def _moved(orders: Sequence[str]) -> str:
+    """Return text like "1 order moved here (1183)"; "" for none."""
+    if not orders:
+        return ""
+    named = [*orders[:ORDERS_NAMED], *(["…"] if len(orders) > ORDERS_NAMED else [])]
+    return say_count(
+        len(orders),
+        "1 order moved here ({orders})",
+        "{number} orders moved here ({orders})",
+        orders=joined(named, ", "),
+    )
+
+
 def _purchases() -> QuerySet[EventLog]:
     """Return all purchases, without repeats."""
     events = EventLog.objects.of_triggers(Trigger.PRODUCT_PURCHASED)
@@ -189,7 +228,8 @@ def _purchases() -> QuerySet[EventLog]:
 def totals(customer: Customer, targets: Iterable[str]) -> Said:
     """Return text like "3 orders · 2 courses now · first purchase 3 May".
 
-    `targets` are what the customer has. The first purchase is left out if older ones may have been
+    Orders that were moved here have a part of their own. `targets` are what the customer has. The
+    first purchase is left out if older ones may have been
     removed since.
     """
     bought = (
@@ -203,12 +243,14 @@ def totals(customer: Customer, targets: Iterable[str]) -> Said:
     )
     orders, has = bought["orders"] + bought["others"], counted(targets)
     days = settings.KEEP_EVENTS_DAYS
+    moved = _moved(_moved_orders([customer.pk]).get(customer.pk, ()))
     is_kept = not days or customer.created_at > timezone.now() - timedelta(days=days)
     return joined(
         [
             say_count(orders, "1 order", "{number} orders")
             if orders
-            else not has and say("no order"),  # access that was moved here has orders elsewhere
+            else not (moved or has) and say("no order"),
+            moved,
             say("{courses} now", courses=has) if has else say("no course now"),
             bought["first"]
             and is_kept

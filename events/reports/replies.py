@@ -7,7 +7,7 @@ from events.deciding import revocations
 from events.models import EventLog
 from events.reports import letter, pending_endings
 from events.reports.sentence import HAS, Code, Sentence, cause, of_order, upper
-from events.reports.standing import Standing
+from events.reports.standing import Standing, standings
 from integrations import app_registry
 from integrations.models import Customer, Integration
 from integrations.sentences import LONG, Said, format_day, joined, say
@@ -142,25 +142,50 @@ def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
 
 def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     """Say what ended, in one sentence for each cause."""
-    causes: dict[tuple[bool, Said], list[str]] = {}
-    for each, sentence in told:
-        row = each.ended
-        if sentence.code in OVER and row is not None:
-            by_hand = row.because == ledger.BY_HAND and row.pk not in each.unpaid
-            why = each.unpaid.get(row.pk)
-            what = cause(why) if why else sentences.cause(row)
-            day = format_day(row.ended_at or row.decided_at, LONG)
-            causes.setdefault((by_hand, day if by_hand else what), []).append(each.name)
+    over = [(each.name, each) for each, sentence in told if sentence.code in OVER]
     return [
         say("Your access to {courses} ended on {day}.", courses=listed(names), day=what)
         if by_hand
         else say("Your access to {courses} ended with {cause}.", courses=listed(names), cause=what)
-        for (by_hand, what), names in causes.items()
+        for (by_hand, what), names in _by_cause(over).items()
     ]
 
 
+def _by_cause(over: Iterable[tuple[str, Standing]]) -> dict[tuple[bool, Said], list[str]]:
+    """Return the names by what ended them: whether only a person did, and its day or the cause."""
+    causes: dict[tuple[bool, Said], list[str]] = {}
+    for name, each in over:
+        row = each.ended
+        if row is not None:
+            by_hand = row.because == ledger.BY_HAND and row.pk not in each.unpaid
+            why = each.unpaid.get(row.pk)
+            what = cause(why) if why else sentences.cause(row)
+            day = format_day(row.ended_at or row.decided_at, LONG)
+            causes.setdefault((by_hand, day if by_hand else what), []).append(name)
+    return causes
+
+
 def _moved(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
-    names = [each.name for each, sentence in told if sentence.code == Code.MOVED]
+    """Say what was moved to another address, and what has ended there since."""
+    names: list[str] = []
+    over: list[tuple[str, Standing]] = []
+    there: dict[int, dict[tuple[int | None, str], Standing]] = {}
+    for each, sentence in told:
+        if sentence.code != Code.MOVED:
+            continue
+        to = sentence.customer
+        if to is not None and to not in there:
+            every = standings(Customer.objects.get(pk=to))
+            there[to] = {(one.integration, one.target): one for one in every}
+        now = there[to].get((each.integration, each.target)) if to is not None else None
+        if now is not None and now.ended and not (now.given or now.is_open):
+            over.append((each.name, now))
+        else:
+            names.append(each.name)
+    return [*_still_there(names), *_ended_there(over)]
+
+
+def _still_there(names: list[str]) -> list[Said]:
     if not names:
         return []
     return [
@@ -169,6 +194,25 @@ def _moved(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
             "that one.",
             courses=listed(names),
         )
+    ]
+
+
+def _ended_there(over: Iterable[tuple[str, Standing]]) -> list[Said]:
+    return [
+        say(
+            "Your access to {courses} was moved to your other e-mail address. It ended there on "
+            "{day}.",
+            courses=listed(names),
+            day=what,
+        )
+        if by_hand
+        else say(
+            "Your access to {courses} was moved to your other e-mail address. It ended there with "
+            "{cause}.",
+            courses=listed(names),
+            cause=what,
+        )
+        for (by_hand, what), names in _by_cause(over).items()
     ]
 
 

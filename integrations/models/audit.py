@@ -57,6 +57,7 @@ class Act(models.TextChoices):
     GIVEN_ENDED = "given_ended", _("ended what a person had given a buyer")
     BATCH_UNDONE = "batch_undone", _("undid what was done for a buyer")
     ACCESS_GIVEN = "access_given", _("gave access by hand")
+    ACCESS_GIVEN_BACK = "access_given_back", _("gave access back")
     ACCESS_ENDED = "access_ended", _("ended access by hand")
     LAST_DAY_CHANGED = "last_day_changed", _("changed the last day of an access")
     ACCESS_MOVED = "access_moved", _("moved access to another e-mail")

@@ -435,7 +435,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "give-access": (Act.ACCESS_GIVEN, _give_access),
     "end-access": (Act.ACCESS_ENDED, _end_access),
     "keep-access": (Act.REFUNDED_KEPT, _keep_access),
-    "give-back": (Act.ACCESS_GIVEN, _give_back),
+    "give-back": (Act.ACCESS_GIVEN_BACK, _give_back),
     "change-last-day": (Act.LAST_DAY_CHANGED, _change_last_day),
     "move-access": (Act.ACCESS_MOVED, _move_access),
     "enter-order": (Act.ORDER_ENTERED, _enter_order),

@@ -7,12 +7,15 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from config.admin.parts import badges
 from config.staff import roles
-from events.access import by_hand, holdings
+from events.access import by_hand, ended_by_hand, holdings
 from events.access.by_hand import Author
 from events.execution import delayed
 from events.models import RuleRun
@@ -364,3 +367,62 @@ def test_who_may_not_act_by_hand_may_take_nothing_back(world, dana, course):
     assert not take_back(viewer.get(reverse(CHANGES)))
     by_hand.move(dana, "other@example.com", MIA)
     assert not move_back(viewer.get(reverse(CHANGES)))
+
+
+def undone(manager: Client, act: str) -> list[bool]:
+    """Whether the list and the page of each entry of this act say that it was undone."""
+    badge = badges.badge("Undone", badges.GREY)
+    pages = [reverse(CHANGES) + f"?act={act}"]
+    entries = AuditEntry.objects.filter(act=act)
+    pages += [reverse("admin:integrations_auditentry_change", args=[each.pk]) for each in entries]
+    return [badge in html_of(manager.get(page)) for page in pages]
+
+
+def test_a_gift_that_a_person_took_back_is_undone_until_it_is_given_back(
+    world, manager, dana, course
+):
+    by_hand.give(dana, course, MIA)
+    world.settle()
+    assert undone(manager, "access_given") == [False, False]
+    ending = end(dana).runs.get()
+    world.settle()
+    assert undone(manager, "access_given") == [True, True]
+    by_hand.give_back(ending, MIA)
+    world.settle()
+    assert undone(manager, "access_given") == [False, False]
+    assert undone(manager, "access_ended") == [True, True]
+    end(dana)
+    assert undone(manager, "access_given_back") == [True, True]
+
+
+def test_a_gift_that_ended_on_its_last_day_is_not_undone(world, manager, dana, course):
+    by_hand.give(dana, course, MIA, in_days(9))
+    world.settle()
+    delayed.bring_forward(RuleRun.objects.delayed().get(), by="Mia")
+    delayed.decide_due()
+    world.settle()
+    assert not world.access("dana@example.com", course)
+    assert undone(manager, "access_given") == [False, False]
+
+
+def test_what_is_given_back_is_told_as_that_and_can_be_taken_back(world, manager, dana, course):
+    by_hand.give(dana, course, MIA)
+    ending = end(dana).runs.get()
+    by_hand.give_back(ending, Author("mia@example.com", "By mistake"))
+    world.settle()
+    in_list, page = told(manager, "access_given_back")
+    for text in (in_list, page):
+        assert "Gave access back" in text or "gave access back" in text
+        assert "By mistake" in text
+    assert len(take_back(manager.get(reverse(CHANGES), {"act": "access_given_back"}))) == 1
+
+
+def test_taken_back_gifts_are_found_by_one_query_for_all(world, course):
+    gifts = []
+    for number in range(3):
+        who = factories.CustomerFactory.create(email=f"a{number}@example.com")
+        gifts.append(by_hand.give(who, course, MIA).runs.get())
+        end(who)
+    with CaptureQueriesContext(connection) as seen:
+        assert ended_by_hand.taken_by_hand([run.pk for run in gifts]) == {run.pk for run in gifts}
+    assert len(seen) == 1

@@ -21,10 +21,13 @@ from events.execution.undo_batch import Undo
 from events.models import Batch
 from events.reports import batch_preview as looks
 from integrations.sentences import Said, joined, say, say_count
+from rules.listing import listed
 from rules.models import Rule
+from rules.triggers import Trigger
 
-# How many rules are named.
+# How many rules and buyers are named.
 RULES_NAMED = 3
+PEOPLE_NAMED = 3
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -52,9 +55,7 @@ def _what_follows(undos: Sequence[Undo], *, may_see: bool) -> dict[str, Any]:
     found = looks.of_undo(undos)
     number = len(found.done)
     stays = say("Accounts that were made in Thinkific and messages that were sent stay.")
-    kept = say("Refunded buyers keep on purpose what is given back: nobody is asked again.")
-    ended = [kept] if any(one.ended for one in undos if not one.why_not) else []
-    told = [stays, *ended, *_stay_on(undos, may_see=may_see)]
+    told = [stays, *_kept(undos), *_stay_on(undos, may_see=may_see)]
     return {
         "number": number,
         "label": say_count(number, "Undo it for 1 purchase", "Undo it for {number} purchases"),
@@ -64,6 +65,38 @@ def _what_follows(undos: Sequence[Undo], *, may_see: bool) -> dict[str, Any]:
         "chosen": [one.number for one in undos[: looks.MAX_LINES] if not one.why_not],
         "at_once": looks.MAX_LINES,
     }
+
+
+def _kept(undos: Sequence[Undo]) -> list[Said]:
+    """Say who was refunded or canceled, so that giving it back lets the buyer keep it."""
+    endings = [run for one in undos for run in one.ended if not one.why_not]
+    back = undo_batch.kept_by_undo(endings)
+    refunded: dict[int, str] = {}
+    others: dict[int, str] = {}
+    for run in endings:
+        events, who = back.get(run.grant_id or 0), run.customer
+        if events and who:
+            is_refund = any(each.trigger == Trigger.PRODUCT_REFUNDED for each in events)
+            (refunded if is_refund else others)[who.pk] = brief(who.name or who.readable_email)
+    told: list[Said] = []
+    if refunded:
+        text = say_count(
+            len(refunded),
+            "{people} was refunded. After this undo, the access counts as kept on purpose; under "
+            '"Refunded, and still in" you can have it mentioned again.',
+            "{people} were refunded. After this undo, the access counts as kept on purpose; under "
+            '"Refunded, and still in" you can have it mentioned again.',
+            people=listed([*refunded.values()], PEOPLE_NAMED),
+        )
+        told.append(text)
+    if others:
+        text = say(
+            "{people} canceled or stopped paying. After this undo, the access counts as kept on "
+            "purpose.",
+            people=listed([*others.values()], PEOPLE_NAMED),
+        )
+        told.append(text)
+    return told
 
 
 def _stay_on(undos: Sequence[Undo], *, may_see: bool) -> list[SafeString | Said]:

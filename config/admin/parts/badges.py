@@ -31,6 +31,8 @@ IN_ONE_PIECE = re.compile(r"\S{20,}")
 # Where it may break. Not before the last few letters: "example.com" stays together.
 BREAKS = re.compile(r"(?<=[@._/-])(?=[^@._/-]{4})|(?<=[a-z])(?=[A-Z])")
 STILL_LONG = re.compile(r"[^\s<>]{24,}")
+# What was over so soon after its event needs no time of its own.
+SOON_AFTER = timedelta(minutes=5)
 GREEN, AMBER, RED, GREY = "good", "wait", "bad", "quiet"
 
 RUN_COLORS: dict[RuleRun.Status, str] = {
@@ -89,6 +91,12 @@ def run_state(run: RuleRun) -> Text:
 def run_badge(run: RuleRun) -> SafeString:
     """Return the state of an action."""
     return badge(run_state(run), RUN_COLORS[RuleRun.Status(run.status)])
+
+
+def ended_late(run: RuleRun) -> datetime | None:
+    """Return when an action was over, if that was long after its event; else None."""
+    over = run.finished_at
+    return over if over and over - run.received_at > SOON_AFTER else None
 
 
 def connection_badge(integration: Integration) -> SafeString:

@@ -17,7 +17,7 @@ from events.access.by_hand import Author
 from events.access.ended_by_hand import LONGEST_NOTE
 from events.execution import moving
 from events.models import RuleRun
-from events.reports import refunded_access
+from events.reports import ended_access, refunded_access
 from integrations.audit import Act
 from integrations.models import Customer
 from integrations.sentences import YEAR, Said, Text, format_day, say
@@ -172,16 +172,12 @@ class GiveBackForm(ByHandForm):
         self.ending = row_in(
             endings.select_related("integration"), (data or asked or {}).get("run")
         )
-        if self.ending is None or not ended_by_hand.as_left([self.ending]).get(self.ending.pk):
+        left = ended_by_hand.as_left([self.ending]).get(self.ending.pk) if self.ending else None
+        if self.ending is None or not left:
             self.none = by_hand.CHANGED_SINCE
             return
-        self.lead = say(
-            "This opens {course} on {site} again, as if nobody had ended it. If a purchase gave "
-            "it, a later refund or cancellation ends it. A buyer who was refunded before keeps it "
-            "on purpose: nobody is asked again.",
-            course=badges.brief(self.ending.destination_name),
-            site=self.ending.integration,
-        )
+        course = badges.brief(self.ending.destination_name)
+        self.lead = ended_access.opens_again(course, left)
 
     def do(self, author: Author) -> str:
         assert self.ending is not None

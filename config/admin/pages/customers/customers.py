@@ -20,6 +20,7 @@ from config.admin.parts.changelist import CappedPaginator, ReadOnly
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
 from config.admin.parts.params import page_number
+from events.access import moves
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
 from events.models.event_status import read_again
@@ -172,7 +173,10 @@ def _events_of(customer: Customer, number: int) -> Page[EventLog]:
 
 
 def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
-    """Return the events with their actions, and what each action waits for and called."""
+    """Return the events with their actions, and what each action waits for and called.
+
+    With an event that moved access here comes the customer from whom.
+    """
     runs = [run for event in shown for run in event.runs.all()]
     read_again((event, list(event.runs.all())) for event in shown)
     told, calls = wait_reasons.reasons(runs), api_calls.without_bodies(runs)
@@ -181,7 +185,7 @@ def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
     facts = {
         run.pk: (run, told[run.pk], failed.get(run.pk, []), calls.get(run.pk, [])) for run in runs
     }
-    lines = batch_links.of_events(request, shown)
+    lines, sources = batch_links.of_events(request, shown), moves.moved_from(runs)
     with_others = {
         event.pk: batch_links.among(event.runs.all(), lines.get(event.pk, [])) for event in shown
     }
@@ -194,6 +198,7 @@ def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
                     for run in event.runs.all()
                 ],
                 with_others[event.pk].after,
+                sources.get(event.pk),
             )
             for event in shown
         ],

@@ -25,7 +25,7 @@ from events.reports import refunded
 from events.reports.refunded import Refunded
 from integrations.audit import Act
 from integrations.models import Customer, Destination, Product
-from integrations.sentences import Said, say, say_count
+from integrations.sentences import Said, joined, say, say_count
 from rules import pairing
 from rules.listing import listed, of_several
 from rules.models import Rule
@@ -72,6 +72,9 @@ def show(request: HttpRequest) -> HttpResponse:
         kept = refunded.refunded_with_access(kept=True)
         again = [each for each in kept if ALL in request.POST or each.event.pk in wanted]
         moving.undo_keep((each.refund, each.grants) for each in again)
+        if again:
+            text = joined([say("It is mentioned again."), in_words(again)], by=" ")
+            messages.success(request, text)
         return HttpResponseRedirect(request.get_full_path())
     found = refunded.refunded_with_access()
     if request.method == "POST":

@@ -22,6 +22,7 @@ from integrations.audit_values import RUN
 from integrations.models import AuditEntry, Product
 from rules import product_undoing, steps, undoing
 
+GIVEN = (Act.ACCESS_GIVEN, Act.ACCESS_GIVEN_BACK)
 NO_STEP = steps.Step((), (), 0, 0)
 
 
@@ -67,11 +68,12 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
 
 
 def undone_entries(entries: Sequence[AuditEntry]) -> set[int]:
-    """Return the IDs of those of these entries that were undone, or given back, since."""
-    runs = _runs_of(entries)
-    back = ended_by_hand.given_back(set(runs.values()))
+    """Return the IDs of those of these entries that were undone, given or taken back, since."""
+    ended, given = _runs_of(entries), _runs_after(entries, *GIVEN)
+    turned = ended_by_hand.given_back(set(ended.values()))
+    turned |= ended_by_hand.taken_by_hand(set(given.values()))
     undone = undoing.undone_changes(entries) | batch_links.undone_entries(entries)
-    return undone | {pk for pk, number in runs.items() if number in back}
+    return undone | {pk for pk, number in [*ended.items(), *given.items()] if number in turned}
 
 
 def _note_step(line: Any, step: steps.Step) -> None:
@@ -92,7 +94,7 @@ def links_to_forms(
 
     They give again what was ended, end what was given, and move back what was moved.
     """
-    ended, given = _runs_of(entries), _runs_after(entries, Act.ACCESS_GIVEN)
+    ended, given = _runs_of(entries), _runs_after(entries, *GIVEN)
     moved = _runs_after(entries, Act.ACCESS_MOVED)
     sources = {
         moved[each.pk]: str((each.before or {}).get("email", ""))
@@ -112,9 +114,9 @@ def links_to_forms(
     }
 
 
-def _runs_after(entries: Iterable[AuditEntry], act: Act) -> dict[int, int]:
-    """Return {entry: number of a run that gave or moved access}, as entries of this act keep it."""
-    found = {each.pk: (each.after or {}).get(RUN) for each in entries if each.act == act}
+def _runs_after(entries: Iterable[AuditEntry], *acts: Act) -> dict[int, int]:
+    """Return {entry: number of a run that gave or moved access}, as entries of the acts keep it."""
+    found = {each.pk: (each.after or {}).get(RUN) for each in entries if each.act in acts}
     return {pk: number for pk, number in found.items() if isinstance(number, int)}
 
 

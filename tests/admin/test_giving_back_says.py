@@ -1,0 +1,164 @@
+"""What the pages say before access is given back, and after it is mentioned again."""
+
+import re
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from config.admin.parts import badges
+from config.staff import roles
+from events.access import by_hand, holdings
+from events.access.by_hand import Author
+from events.execution import undo_batch
+from events.models import Batch, Grant, RuleRun
+from events.reports import refunded
+from integrations.models import Customer, Destination
+from tests.support.pages import plain, said, signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+
+SOLD = "1048001"
+PAGE = "admin:refunded"
+KEPT = (
+    "After this undo, the access counts as kept on purpose; under "
+    '"Refunded, and still in" you can have it mentioned again.'
+)
+
+
+@pytest.fixture
+def manager(db: None) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+@pytest.fixture
+def ink(world: World) -> Destination:
+    """Ink, which no rule ends."""
+    course = world.course("Ink")
+    world.rule("product_purchased", "create_course_enrollment", course, product=SOLD)
+    return course
+
+
+def sell(world: World, name: str, trigger: str = "") -> None:
+    order = 1000 + ord(name[0])
+    facts: dict[str, Any] = {
+        "customer__email": f"{name}@example.com",
+        "customer__first_name": name.capitalize(),
+    }
+    facts |= {"customer__last_name": "West", "order__id": order}
+    world.sell("10_product", trigger, **facts)
+    world.settle()
+
+
+def refund(world: World, *names: str) -> None:
+    for name in names:
+        sell(world, name)
+        sell(world, name, "product_refunded")
+
+
+def end_all(manager: Client, world: World) -> str:
+    """End what was refunded, on its page; return what the preview of the undo says."""
+    found = [each.event.pk for each in refunded.refunded_with_access()]
+    manager.post(reverse(PAGE), {"chosen": found})
+    world.settle()
+    return undo_page(manager)
+
+
+def undo_page(manager: Client) -> str:
+    return words(manager.get(reverse("admin:undo-batch"), {"number": Batch.objects.get().pk}))
+
+
+def end_by_hand(world: World, name: str) -> Customer:
+    customer = Customer.objects.get(email=f"{name}@example.com")
+    (held,) = holdings.of_customer(customer)
+    by_hand.end(customer, held.key, Author("mia@example.com", "Asked for it"))
+    world.settle()
+    return customer
+
+
+def give_back_page(manager: Client, customer: Customer) -> str:
+    page = reverse("admin:integrations_customer_change", args=[customer.pk])
+    shown = manager.get(page).content.decode()
+    (link,) = set(re.findall(r'href="([^"]+)">Give it back<', shown))
+    return words(manager.get(unescape(link)))
+
+
+def test_the_undo_says_by_name_whose_access_counts_as_kept(manager, world, ink):
+    refund(world, "jon")
+    told = end_all(manager, world)
+    assert f"Jon West was refunded. {KEPT}" in told
+
+
+def test_the_undo_names_three_refunded_buyers_and_counts_the_others(manager, world, ink):
+    refund(world, "ann", "bob", "cleo", "dan", "eve")
+    told = end_all(manager, world)
+    (names,) = re.findall(r"((?:\w+ West, ){2}\w+ West and 2 more) were refunded\.", told)
+    assert len(set(names.split())) > 3
+
+
+def test_the_undo_takes_no_query_for_each_refunded_buyer(manager, world, ink):
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as seen:
+            undo_batch.kept_by_undo(runs)
+        return len(seen)
+
+    refund(world, "ann", "bob", "cleo")
+    end_all(manager, world)
+    ended = undo_batch.preview(Batch.objects.get())
+    runs = [run for one in ended for run in one.ended]
+    assert (len(runs), queries()) == (3, 2)
+
+
+def test_giving_back_after_a_refund_says_what_that_decides(manager, world, ink):
+    refund(world, "jon")
+    told = give_back_page(manager, end_by_hand(world, "jon"))
+    assert re.search(
+        r"This opens Ink on Art Academy again although order 1106 was refunded on [^:]+: "
+        r"the access counts as kept on purpose, and only a later refund or cancellation ends it\.",
+        told,
+    )
+    assert "as if nobody had ended it" not in told
+
+
+def test_giving_back_what_nobody_refunded_speaks_of_no_refund_before(manager, world, ink):
+    sell(world, "jon")
+    told = give_back_page(manager, end_by_hand(world, "jon"))
+    assert (
+        "This opens Ink on Art Academy again, as if nobody had ended it: if a purchase gave it, "
+        "a later refund or cancellation ends it."
+    ) in told
+    assert "on purpose" not in told
+
+
+def test_mention_it_again_says_how_many_are_mentioned(manager, world, ink):
+    refund(world, "jon", "flo")
+    Grant.objects.update(kept_at="2100-01-01T00:00Z")
+    page = manager.post(reverse(PAGE), {"all_again": "1"}, follow=True)
+    assert said(page) == [
+        "It is mentioned again. 2 buyers were refunded and still have Ink: no rule ended it."
+    ]
+    page = manager.post(reverse(PAGE), {"all_again": "1"}, follow=True)
+    assert said(page) == []
+
+
+def test_an_action_long_after_its_event_has_its_own_time_in_the_timeline(manager, world, ink):
+    sell(world, "jon")
+    jon = Customer.objects.get(email="jon@example.com")
+    page = reverse("admin:integrations_customer_change", args=[jon.pk])
+    (run,) = RuleRun.objects.all()
+
+    def shown(after: timedelta) -> str:
+        RuleRun.objects.update(finished_at=run.received_at + after)
+        return plain(manager.get(page).content.decode().partition('class="timeline"')[2])
+
+    late = plain(badges.when(run.received_at + timedelta(hours=20)))
+    assert f"Enroll in Ink Done {late} " in shown(timedelta(hours=20))
+    soon = shown(timedelta(seconds=20))
+    assert "Enroll in Ink Done" in soon
+    assert not re.search(r"Enroll in Ink Done \d", soon)

@@ -1,0 +1,136 @@
+"""What both customers' pages, the list and the letter say of an order that was moved."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from config.staff import roles
+from events.access import by_hand, holdings
+from events.access.by_hand import Author
+from events.reports import customer_access
+from integrations.models import Customer
+from integrations.sentences import LONG, format_day
+from tests.support.pages import CUSTOMERS, plain, signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+
+WRONG, RIGHT = "tess@gmial.example", "tess@gmail.example"
+MIA = Author("mia@example.com", "Mistyped")
+PRODUCT = {"product__id": 1048001}
+
+
+@pytest.fixture
+def support(db: None) -> Client:
+    return signed_in(roles.SUPPORT)
+
+
+@pytest.fixture
+def moved(world: World) -> Customer:
+    """The right customer, to whom order 1183 was moved."""
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course, product="1048001")
+    world.rule("product_refunded", "expire_course_enrollment", course, product="1048001")
+    buy(world)
+    right = by_hand.move(wrong(), RIGHT, MIA)
+    world.settle()
+    return right
+
+
+def buy(world: World, order: int = 1183, email: str = WRONG, trigger: str = "") -> None:
+    world.sell("10_product", trigger, customer__email=email, order__id=order, **PRODUCT)
+    world.settle()
+
+
+def refund(world: World) -> None:
+    buy(world, trigger="product_refunded")
+
+
+def wrong() -> Customer:
+    return Customer.objects.get(email=WRONG)
+
+
+def address(customer: Customer) -> str:
+    return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+
+def page_of(client: Client, customer: Customer) -> str:
+    answer = client.get(address(customer))
+    text: str = answer.content.decode()
+    return text
+
+
+def letter(customer: Customer) -> str:
+    return customer_access.describe(customer).reply
+
+
+def test_the_letter_of_the_old_address_says_that_the_refund_ended_it_there(world, moved):
+    assert "is under your other e-mail address now. Please sign in" in letter(wrong())
+    refund(world)
+    told = letter(wrong())
+    assert "under your other e-mail address now" not in told
+    assert (
+        "Your access to Course Two was moved to your other e-mail address. "
+        "It ended there with the refund of order 1183 on "
+    ) in told
+
+
+def test_the_letter_of_the_old_address_says_when_a_person_ended_it_there(world, moved):
+    (holding,) = holdings.of_customer(moved)
+    event = by_hand.end(moved, holding.key, MIA)
+    world.settle()
+    day = format_day(event.received_at, LONG)
+    assert f"moved to your other e-mail address. It ended there on {day}." in letter(wrong())
+
+
+def test_what_was_moved_on_again_is_still_under_another_address(world, moved):
+    by_hand.move(moved, "tess@third.example", MIA)
+    world.settle()
+    assert "is under your other e-mail address now. Please sign in" in letter(wrong())
+
+
+def test_the_right_address_counts_and_names_the_order_that_was_moved_to_it(world, support, moved):
+    assert "1 order moved here (1183) · 1 course now" in plain(page_of(support, moved))
+    refund(world)
+    told = plain(page_of(support, moved))
+    assert "the refund of order 1183" in told
+    assert "1 order moved here (1183) · no course now" in told
+    assert "no order" not in told
+    buy(world, 1190, RIGHT)
+    told = plain(page_of(support, moved))
+    assert "1 order · 1 order moved here (1183) · 1 course now" in told
+
+
+def test_an_order_that_its_buyer_has_back_is_no_moved_order(world, support, moved):
+    by_hand.move(moved, WRONG, MIA)
+    world.settle()
+    assert "moved here (" not in plain(page_of(support, wrong()))
+    assert "moved here (" not in plain(page_of(support, moved))
+
+
+def test_the_list_names_the_moved_order_in_place_of_a_last_purchase(world, support, moved):
+    assert "1 order moved here (1183)" in words(support.get(reverse(CUSTOMERS)))
+
+
+def test_the_list_takes_no_more_queries_for_more_moved_orders(world, support, moved):
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as seen:
+            support.get(reverse(CUSTOMERS))
+        return len(seen)
+
+    queries()
+    before = queries()
+    for number in range(3):
+        buy(world, 2000 + number, f"a{number}@old.example")
+        by_hand.move(
+            Customer.objects.get(email=f"a{number}@old.example"), f"a{number}@new.example", MIA
+        )
+    world.settle()
+    assert queries() <= before
+
+
+def test_moved_from_leads_to_the_customer_from_whom_it_was_moved(world, support, moved):
+    told = page_of(support, moved)
+    assert f'Moved from {WRONG}. <a href="{address(wrong())}">See the customer</a>' in told
