@@ -214,15 +214,16 @@ class CoverageForm:
                 state,
                 trigger in TICKS and state != State.COVERED,
                 trigger in self.ticked,
-                self._off(trigger),
+                self._off(trigger, state),
             )
             for trigger, state in states
         ]
 
-    def _off(self, trigger: Trigger) -> str:
-        if trigger not in self.turned_off:
+    def _off(self, trigger: Trigger, state: State) -> str:
+        if trigger not in self.turned_off and state is not State.OFF:
             return ""
-        return badges.AMBER if trigger in (*self.row.holes, *self.row.off) else badges.GREY
+        lacking = {*self.row.holes, *self.row.off}
+        return badges.AMBER if COVERED_BY.get(trigger, trigger) in lacking else badges.GREY
 
     def rules(self) -> list[Rule]:
         """Return the rules to add, not saved; rules that exist already are left out."""
