@@ -2,26 +2,51 @@
 
 import html
 import re
+from typing import Any, cast
 
 import pytest
 from django.db.models import QuerySet
+from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
 from integrations.audit import Act
-from integrations.models import AuditEntry
+from integrations.models import AuditEntry, Destination, Product
 from rules import pairing
 from rules.models import Rule
-from tests.admin.test_coverage_page import course, look, manager, press, row_of, save
+from tests.support import factories
 from tests.support.pages import plain, said, signed_in, words
 from tests.support.shop import Shop
 
 pytestmark = pytest.mark.first_database
 
-__all__ = ["manager"]
-
 PAGE = "admin:coverage"
 REFUND = "product_refunded"
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+def course(shop: Shop, name: str) -> Destination:
+    facts = {"name": name, "integration": shop.integration}
+    return cast(Destination, factories.DestinationFactory.create(**facts))
+
+
+def save(client: Client, *, look: bool = False, **changes: Any) -> Any:
+    """Send all rows with these changes, such as give_12=["Ink"]; with `look` see them first."""
+    sent = {name.replace("_", "-", 1): value for name, value in changes.items()}
+    rows = list(Product.objects.values_list("pk", flat=True))
+    button = {} if look else {"looked": "yes"}
+    return client.post(reverse(PAGE), {"row": rows, **sent, **button}, follow=True)
+
+
+def row_of(answer: Any, name: str) -> str:
+    """The HTML of the row of this product."""
+    rows: list[str] = re.findall(r"<tr\b.*?</tr>", answer.content.decode(), re.DOTALL)
+    (found,) = [each for each in rows if f">{name}<" in each]
+    return found
 
 
 @pytest.fixture
@@ -110,11 +135,13 @@ def test_a_tick_for_a_rule_that_is_off_names_the_rule(manager, giving):
 
 def test_the_preview_names_what_is_off(shop, manager, giving):
     other = Rule.objects.get(destination__name="Wash").product
-    ticks = {f"on_{each}": [REFUND] for each in (giving.product_id, other and other.pk)}
-    shown = look(manager, **ticks, **{f"give_{giving.product_id}": ["Wash"]})
+    sent = {f"on_{each}": [REFUND] for each in (giving.product_id, other and other.pk)}
+    sent[f"give_{giving.product_id}"] = ["Wash"]
+    shown = save(manager, look=True, **sent)
     assert "Add 6 rules" in words(shown)
     assert "Watercolor: 1 rule is there, but turned off. Product Refunded: Ink." in words(shown)
-    press(manager, shown, "looked")
+    save(manager, **sent)
+    assert _refunds().count() == 3
     assert not _refunds().get(destination__name="Ink").enabled
 
 
