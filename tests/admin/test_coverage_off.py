@@ -34,12 +34,11 @@ def course(shop: Shop, name: str) -> Destination:
     return cast(Destination, factories.DestinationFactory.create(**facts))
 
 
-def save(client: Client, *, look: bool = False, **changes: Any) -> Any:
-    """Send all rows with these changes, such as give_12=["Ink"]; with `look` see them first."""
+def save(client: Client, *, button: str = "looked", **changes: Any) -> Any:
+    """Send all rows with these changes, such as give_12="Ink"; `button` is the one pressed."""
     sent = {name.replace("_", "-", 1): value for name, value in changes.items()}
     rows = list(Product.objects.values_list("pk", flat=True))
-    button = {} if look else {"looked": "yes"}
-    return client.post(reverse(PAGE), {"row": rows, **sent, **button}, follow=True)
+    return client.post(reverse(PAGE), {"row": rows, **sent, button: "yes"}, follow=True)
 
 
 def row_of(answer: Any, name: str) -> str:
@@ -129,15 +128,17 @@ def test_what_is_missing_is_added_and_what_is_off_beside_it_is_named(shop, manag
 
 def test_a_tick_for_a_rule_that_is_off_names_the_rule(manager, giving):
     told = "Watercolor: 1 rule is there, but turned off. Product Refunded: Ink. See its rules"
-    assert said(save(manager, **{f"on_{giving.product_id}": [REFUND]})) == [told]
+    assert said(save(manager, **{f"on_{giving.product_id}": REFUND})) == [told]
     assert not _refunds().get().enabled
 
 
 def test_the_preview_names_what_is_off(shop, manager, giving):
     other = Rule.objects.get(destination__name="Wash").product
-    sent = {f"on_{each}": [REFUND] for each in (giving.product_id, other and other.pk)}
+    sent: dict[str, Any] = {
+        f"on_{each}": [REFUND] for each in (giving.product_id, other and other.pk)
+    }
     sent[f"give_{giving.product_id}"] = ["Wash"]
-    shown = save(manager, look=True, **sent)
+    shown = save(manager, button="review", **sent)
     assert "Add 6 rules" in words(shown)
     assert "Watercolor: 1 rule is there, but turned off. Product Refunded: Ink." in words(shown)
     save(manager, **sent)
@@ -149,7 +150,7 @@ def test_a_course_that_is_chosen_again_finds_its_rules_off(shop, manager, giving
     giving.delete()
     answer = save(
         manager,
-        **{f"give_{giving.product_id}": ["Ink"], f"on_{giving.product_id}": [REFUND]},
+        **{f"give_{giving.product_id}": "Ink", f"on_{giving.product_id}": REFUND},
     )
     assert "Watercolor: 1 rule is there, but turned off. Product Refunded: Ink. See its rules" in (
         said(answer)
