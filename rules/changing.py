@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from integrations import audit
@@ -65,6 +65,21 @@ def on_since(rule: Rule) -> datetime | None:
         if "enabled" in (entry.after or {}):
             return entry.at if entry.after["enabled"] else None
     return None
+
+
+def last_switches(rules: Iterable[int]) -> dict[int, AuditEntry]:
+    """Return the newest entry by which each of these rules was turned on or off, by rule ID.
+
+    A rule is left out if the audit has none. Takes one query.
+    """
+    entries = AuditEntry.objects.filter(
+        act=Act.RULE_CHANGED,
+        kind=Rule._meta.model_name,
+        number__in=map(str, rules),
+        after__has_key="enabled",
+    )
+    newest = entries.order_by().values("number").annotate(newest=Max("pk")).values("newest")
+    return {int(entry.number): entry for entry in AuditEntry.objects.filter(pk__in=newest)}
 
 
 def point_to(rules: Iterable[Rule], destination: Destination, *, on: bool) -> None:

@@ -103,11 +103,44 @@ def is_answered(giving: Paired, trigger: Trigger, rules: Iterable[Paired]) -> bo
 def _answered(rules: Iterable[Paired]) -> set[tuple[str, int | None]]:
     """Return (trigger, destination ID) of each enabled rule that ends access or gives it back."""
     return {
-        (rule.trigger, rule.destination_id)
-        for rule in rules
-        if rule.enabled
-        and (rule.spec.gives_access if rule.trigger in GIVES_BACK else rule.spec.ends_access)
+        (rule.trigger, rule.destination_id) for rule in rules if rule.enabled and _answers(rule)
     }
+
+
+def _answers(rule: Paired) -> bool:
+    return rule.spec.gives_access if rule.trigger in GIVES_BACK else rule.spec.ends_access
+
+
+def only_off(
+    holes: Iterable[Trigger], own: Sequence[Paired], rules: Iterable[Paired]
+) -> list[Trigger]:
+    """Return which of these holes close once rules of `own` are turned on.
+
+    `own` are the product's rules, and `rules` all that may run for it; or both the global ones.
+    """
+    if all(rule.enabled for rule in own):
+        return []
+    giving = {rule.destination_id for rule in own if gives_now(rule)}
+    there = _answered(rules)
+    there |= {(rule.trigger, rule.destination_id) for rule in own if _answers(rule)}
+    return [each for each in holes if all((each, target) in there for target in giving)]
+
+
+def turned_off(
+    giving: Iterable[Paired], trigger: Trigger, own: Iterable[Known], rules: Sequence[Paired]
+) -> list[Known]:
+    """Return the rules of `own` that are off and would do on this trigger what is recommended.
+
+    That is for what `giving` gives; what a rule that is on does is left out. `own` and `rules` are
+    as in `only_off`.
+    """
+    off = [r for r in own if not r.enabled and r.trigger == trigger and _answers(r)]
+    targets = {rule.destination_id for rule in giving} if off else set()
+    return [
+        rule
+        for rule in off
+        if rule.destination_id in targets and not is_answered(rule, trigger, rules)
+    ]
 
 
 def companions(rules: Iterable[Rule]) -> list[Rule]:

@@ -9,8 +9,8 @@ from functools import cached_property
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from events.models import EventLog, Grant
-from events.reports import promise, subscriptions
+from events.models import EventLog
+from events.reports import promise, subscriptions, without_access
 from integrations.models import Marketplace, Product
 from integrations.ordering import sorted_as
 from rules import facts, leftovers, pairing
@@ -31,6 +31,7 @@ class State(StrEnum):
     COVERED = "covered"
     INCLUDED = "included"  # by the rules on another trigger, see COVERED_BY
     MISSING = "missing"
+    OFF = "off"  # rules for it are there, but turned off, and none is in `holes`
     OPEN = "open"  # no rule, and none is recommended
 
 
@@ -39,7 +40,8 @@ class Judged:
     """A product, or an account's global rules, and whether it needs a person.
 
     `number` is the product's ID and `name` its name; for global rules they are None and "".
-    `holes` are the triggers on which a recommended rule is missing. `without_access` counts buyers
+    `holes` are the triggers on which a recommended rule is missing, `off` those on which all that
+    are recommended are there, but some are turned off. `without_access` counts buyers
     who are owed access or paid lately and were given nothing, `paid_for_nothing` only the latter.
     `is_passed_on` and `sales`, those within `promise.LATELY`, are only looked up if it gives
     nothing. `left_over` holds the IDs of its rules about what is not given any more.
@@ -55,6 +57,7 @@ class Judged:
     paid_for_nothing: int = 0
     sales: int = 0
     left_over: frozenset[int] = frozenset()
+    off: tuple[Trigger, ...] = ()
 
     @property
     def key(self) -> str:
@@ -69,7 +72,7 @@ class Judged:
 
     @property
     def needs_a_person(self) -> bool:
-        gaps = self.holes or self.without_access or self.gives_nothing_to_buyers
+        gaps = self.holes or self.off or self.without_access or self.gives_nothing_to_buyers
         return bool(gaps or self.left_over)
 
 
@@ -137,7 +140,13 @@ class Coverage(Judged):
         if trigger in COVERED_BY:
             other = self.state(COVERED_BY[trigger])
             return State.INCLUDED if other is State.COVERED else other
-        return State.MISSING if trigger in self.holes else State.OPEN
+        if trigger in self.holes:
+            return State.MISSING
+        return State.OFF if self.rules_off(trigger) else State.OPEN
+
+    def rules_off(self, trigger: Trigger, new: Iterable[Rule] = ()) -> list[Rule]:
+        """Return its own rules that only need turning on, for what it and the rules `new` give."""
+        return pairing.turned_off([*self.set_up, *new], trigger, self.rules, self.known)
 
     def recommended(self) -> list[Rule]:
         """Return unsaved rules that close its holes, with the others that are recommended."""
@@ -163,8 +172,8 @@ def judge_all() -> list[Judged]:
     places = facts.by_place()
     everywhere = places.everywhere
     left = leftovers.by_place(places)
-    nothing = _given_nothing()
-    owed, nothing_given = _by_product(nothing | _owed()), _by_product(nothing)
+    nothing = without_access.given_nothing()
+    owed, nothing_given = _by_product(nothing | without_access.owed()), _by_product(nothing)
     accounts = Marketplace.objects.in_bulk()
     found = []
     for account, rules in everywhere.items():
@@ -240,14 +249,21 @@ def _for_what_is_sold(rows: Iterable[Judged], places: facts.Places) -> Iterator[
     sold = subscriptions.seen_with_subscription(_products(unsure))
     any_sold = len(unsure) > len(_products(unsure)) and (bool(sold) or subscriptions.any_sold())
     for row in found:
-        if not row.holes or (any_sold if row.number is None else row.number in sold):
+        if not row.holes:
             yield row
         elif row.number is None:
             rules = places.everywhere[row.marketplace.pk]
-            yield replace(row, holes=tuple(pairing.holes(None, rules, subscription=False)))
+            holes = row.holes if any_sold else pairing.holes(None, rules, subscription=False)
+            yield _with_holes(row, holes, pairing.only_off(holes, rules, rules))
         else:
-            rules = places.concerning(row.number)
-            yield replace(row, holes=tuple(pairing.holes_in(rules, subscription=False)))
+            rules, is_sold = places.concerning(row.number), row.number in sold
+            holes = row.holes if is_sold else pairing.holes_in(rules, subscription=False)
+            yield _with_holes(row, holes, pairing.only_off(holes, places.own[row.number], rules))
+
+
+def _with_holes(row: Judged, holes: Sequence[Trigger], off: Sequence[Trigger]) -> Judged:
+    missing = tuple(each for each in holes if each not in off)
+    return replace(row, holes=missing, off=tuple(off))
 
 
 def _place(row: Judged) -> tuple[bool, bool, str, int]:
@@ -276,23 +292,6 @@ def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
 def _products(rows: Iterable[Judged]) -> list[int]:
     """Return the product IDs of these rows."""
     return [row.number for row in rows if row.number is not None]
-
-
-def _owed() -> set[tuple[int | None, int | None]]:
-    """Return (product ID, student ID) for owed access that the student has in no other way."""
-    # The newest first, as for the Overview: only the first are checked for a refund.
-    owed = Grant.objects.owed().filter(source=Grant.Source.PURCHASE).order_by("-decided_at")
-    rows = list(owed.values_list("pk", "product", "customer", "integration", "target"))
-    has = promise.access_of({customer for _, _, customer, *_ in rows})
-    rows = [row for row in rows if row[2:] not in has]
-    unpaid = promise.not_paid_for([grant for grant, *_ in rows])
-    return {(product, customer) for grant, product, customer, *_ in rows if grant not in unpaid}
-
-
-def _given_nothing() -> set[tuple[int | None, int | None]]:
-    """Return (product ID, customer ID) for purchases that gave nothing and are not settled."""
-    rows = promise.unfulfilled().order_by().values_list("product", "customer")
-    return set(rows.distinct())
 
 
 def _by_product(buyers: Iterable[tuple[int | None, int | None]]) -> Counter[int | None]:

@@ -73,18 +73,19 @@ def _ends(rule: Rule) -> bool:
     return rule.spec.ends_access and not rule.ends_all
 
 
-def rule_ends(event: EventLog, integration: int | None, target: str) -> bool:
-    """Return whether a rule that is on ends this course or bundle at such an event."""
+def ending_rule(event: EventLog, integration: int | None, target: str) -> Rule | None:
+    """Return a rule that ends this course or bundle at such an event; one that is on goes first."""
     rules = Rule.objects.filter(
         Q(product=event.product_id) | Q(product=None),
         marketplace=event.marketplace_id,
         trigger=event.trigger,
-        enabled=True,
     ).with_names()
-    return any(
-        rule.spec.ends_access and rule.integration_id == integration and target in parts_of(rule)
-        for rule in rules
+    ending = (
+        rule
+        for rule in rules.order_by("-enabled", "pk")
+        if rule.spec.ends_access and rule.integration_id == integration and target in parts_of(rule)
     )
+    return next(ending, None)
 
 
 def would_end(rule: Rule, grant: Grant) -> bool:

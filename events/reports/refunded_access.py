@@ -35,10 +35,14 @@ def sentence(
     if any(run.event_id == left.pk for run in about.pending):
         return None
     text = say("{name} has {course} {since}, though {ending}. If it should end, end it.", **facts)
-    if not nothing_to_end.rule_ends(left, about.integration, about.target):
+    rule = nothing_to_end.ending_rule(left, about.integration, about.target)
+    if rule is None:
         text = joined([text, say("A rule for that event ends it for the next buyers.")])
+    elif not rule.enabled:
+        text = joined([text, say("The rule that ends it is off.")])
+    off = rule.pk if rule and not rule.enabled else None
     keep = holding if left.trigger == Trigger.PRODUCT_REFUNDED else None
-    return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=holding, keep=keep)
+    return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=holding, keep=keep, rule=off)
 
 
 def _how_it_is_kept(

@@ -69,6 +69,7 @@ class Sentence:
     run: int | None = None
     event: int | None = None
     product: int | None = None
+    rule: int | None = None
     integration: int | None = None
     customer: int | None = None
     enroll: int | None = None  # an event whose rules are to be run now

@@ -383,7 +383,7 @@ def test_where_the_missing_rules_are_only_off_the_click_says_so(shop, manager):
     pairing.add(pairing.companions(Rule.objects.all()))
     Rule.objects.exclude(trigger="product_purchased").update(enabled=False)
     (text,) = said(save(manager, missing=str(bought.pk)))
-    assert text.startswith("The rules that are missing are there, but turned off.")
+    assert text.startswith(f"{bought.name}: 4 rules are there, but turned off. Product Refunded:")
     assert Rule.objects.count() == 5
 
 

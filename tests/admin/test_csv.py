@@ -88,6 +88,11 @@ def test_actions_customers_and_coverage_are_downloaded(manager):
     (product,) = download(manager, "coverage")
     by = "Subscription Canceled; Subscription Delinquent (by Subscription Canceled)"
     assert product["Ended by"] == by
+    facts = {"action": "expire_course_enrollment", "destination": gives.destination}
+    shop.rule(product=number, trigger="product_refunded", enabled=False, **facts)
+    (product,) = download(manager, "coverage")
+    assert product["Rules are off for"] == "Product Refunded"
+    assert "Product Refunded" not in product["No rule for"]
     assert download(manager, "coverage", "q=nothing-like-it") == []
 
 

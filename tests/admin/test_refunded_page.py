@@ -206,11 +206,19 @@ def test_the_page_of_a_refund_says_once_what_is_left_to_do_and_has_one_button(ma
     assert "No rule was looked at" not in text
     assert "New rule for this product" in text
     assert buttons(page) == ["See and end it"]
+    rule = world.rule("product_refunded", ENDS, ink, product=SOLD, enabled=False)
+    page = manager.get(address)
+    text = words(page)
+    assert "If it should end, end it. The rule that ends it is off. See the rule" in text
+    assert "A rule for that event ends it for the next buyers." not in text
+    assert reverse("admin:rules_rule_change", args=[rule.pk]) in page.content.decode()
+    rule.delete()
     world.rule("product_refunded", ENDS, ink, product=SOLD)
     page = manager.get(address)
     text = words(page)
     assert "If it should end, end it." in text
     assert "A rule for that event ends it for the next buyers." not in text
+    assert "The rule that ends it is off." not in text
     assert buttons(page) == ["See and end it"]
 
 

@@ -9,8 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from config.staff import roles
-from integrations.models import Destination
-from rules import pairing
+from integrations import audit
+from integrations.models import AuditEntry, Destination
+from rules import changing, pairing
 from rules.models import Rule
 from tests.support import factories
 from tests.support.pages import said, signed_in, words
@@ -106,7 +107,7 @@ def test_a_product_that_another_rule_serves_is_no_worry(shop, rule, manager):
     assert "get nothing" not in words(manager.get(reverse(OVERVIEW)))
 
 
-def test_however_many_are_off_that_is_one_query_and_five_lines(shop, rule, manager):
+def test_however_many_are_off_that_is_two_queries_and_five_lines(shop, rule, manager):
     def cost() -> int:
         with CaptureQueriesContext(connection) as asked:
             manager.get(reverse(OVERVIEW))
@@ -116,7 +117,7 @@ def test_however_many_are_off_that_is_one_query_and_five_lines(shop, rule, manag
     for number in range(10, 16):
         shop.rule(product=str(number), destination=rule.destination)
     turn_off()
-    assert cost() <= none + 1
+    assert cost() <= none + 2
     page = words(manager.get(reverse(OVERVIEW)))
     assert page.count("1 rule that gives Oil Painting is off") == 2 * 5  # and each button's name
     assert "And 2 more products" in page
@@ -166,6 +167,21 @@ def test_the_overview_says_whose_refunded_buyers_stay_in_because_a_rule_is_off(r
     answer = manager.post(reverse("admin:rules_rule_changelist"), sent, follow=True)
     assert said(answer)[0] == "1 rule turned on, from the next event on."
     assert "on a refund is off" not in words(answer)
+
+
+def test_the_overview_names_who_turned_a_rule_off(rule, manager):
+    Rule.objects.filter(trigger="product_refunded").update(enabled=False)
+    assert "See the change by" not in words(manager.get(reverse(OVERVIEW)))
+    ending = Rule.objects.filter(trigger="product_refunded")
+    changing.switch(ending, on=True)
+    with audit.acting(lambda: audit.Actor(who="cora@example.com")):
+        changing.switch(ending, on=False)
+    page = manager.get(reverse(OVERVIEW))
+    line = "stay in. See its rules See the change by cora@example.com on "
+    assert line in words(page)
+    entry = AuditEntry.objects.latest("pk")
+    assert reverse("admin:integrations_auditentry_change", args=[entry.pk]) in page.content.decode()
+    assert "See the change by" not in words(signed_in(roles.SUPPORT).get(reverse(OVERVIEW)))
 
 
 def test_a_rule_for_refunds_that_is_off_is_no_worry_if_another_one_ends_the_same(

@@ -108,9 +108,9 @@ def test_canceled_covers_delinquent_and_a_rule_for_delinquent_alone_does_not_cov
 
 @pytest.mark.parametrize(
     "change",
-    [{"enabled": False}, {"trigger": "product_partially_refunded"}, {"action": "another course"}],
+    [{"trigger": "product_partially_refunded"}, {"action": "another course"}],
 )
-def test_a_rule_that_is_off_or_ends_something_else_covers_nothing(shop, course, change):
+def test_a_rule_that_ends_something_else_covers_nothing(shop, course, change):
     shop.rule(product="1048001", destination=course)
     one = shop.rule("product_refunded", "1048001", destination=course, action=EXPIRE)
     assert states(row())[0] == COVERED
@@ -118,6 +118,26 @@ def test_a_rule_that_is_off_or_ends_something_else_covers_nothing(shop, course, 
         other = factories.DestinationFactory.create(integration=shop.integration)
         change = {"destination": other}
     Rule.objects.filter(pk=one.pk).update(**change)
+    assert states(row())[0] == MISSING
+
+
+def test_a_rule_that_is_off_covers_nothing_and_is_not_missing(shop, course):
+    shop.rule(product="1048001", destination=course)
+    one = shop.rule("product_refunded", "1048001", destination=course, action=EXPIRE, enabled=False)
+    found = row()
+    assert states(found)[0] == State.OFF
+    assert found.rules_off(Trigger.PRODUCT_REFUNDED) == [one]
+    assert (found.off, found.holes) == ((Trigger.PRODUCT_REFUNDED,), ())
+    assert found.needs_a_person
+    assert not found.recommended()
+    shop.rule("product_refunded", destination=course, action=EXPIRE)
+    assert states(row())[0] == COVERED
+    assert not row().off
+
+
+def test_a_global_rule_that_is_off_leaves_the_rule_of_a_product_missing(shop, course):
+    shop.rule(product="1048001", destination=course)
+    shop.rule("product_refunded", destination=course, action=EXPIRE, enabled=False)
     assert states(row())[0] == MISSING
 
 

@@ -117,6 +117,7 @@ def _coverage(rows: list[Coverage]) -> Lines:
             covered(row.ended_by, State.COVERED, State.INCLUDED),
             covered(row.given_back_by, State.COVERED),
             covered(states, State.MISSING),
+            covered(states, State.OFF),
             row.sales,
             row.without_access,
         )
@@ -156,6 +157,7 @@ _COVERAGE = (
     _("Ended by"),
     _("Given back by"),
     _("No rule for"),
+    _("Rules are off for"),
     _("Sales in 30 days"),
     _("Buyers without access"),
 )

@@ -67,7 +67,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     accounts = list(Marketplace.objects.order_by(by_name()))
     rules = facts_of_rules.by_place()
     path = checklist.path(checklist.tasks(sites, accounts, rules))
-    turned = turned_off.summarize(rules)
+    turned = turned_off.summarize(request, rules)
     left_giving, says_left = left_over.that_give(request, rules)
     in_line = backlog.waiting_counts(sites)
     behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()

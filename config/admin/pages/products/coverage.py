@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -14,10 +15,11 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from config.admin.pages.products.coverage_conflicts import conflict_page, said_added
+from config.admin.pages.products.coverage_conflicts import conflict_page, said_added, said_off
 from config.admin.pages.products.coverage_filter import Filter
 from config.admin.pages.products.coverage_form import Choices, CoverageForm
 from config.admin.pages.rules import backfill, left_behind_notices, left_over, undo_offers
+from config.admin.pages.rules.turned_off import TurnedOffRules
 from config.admin.parts import badges, edit_conflicts, params
 from config.admin.parts.page import Page, render
 from events.reports import left_behind_summary, subscriptions
@@ -89,6 +91,7 @@ def _page(
         accounts={row.marketplace.pk for row in rows},
         nothing=sum(row.gives_nothing_to_buyers for row in noted),
         without_pairs=sum(bool(row.holes) for row in noted),
+        turned_off=sum(bool(row.off) for row in noted),
         behind=behind,
         left_over=sum(bool(row.left_over) for row in noted),
         undoable=undo_offers.latest_deletion(request),
@@ -131,7 +134,7 @@ def _save(request: HttpRequest) -> HttpResponse:
             return HttpResponseRedirect(f"{reverse('admin:coverage')}?{LOOK}=yes")
         if added:
             request.session.pop(KEPT, None)
-            _say(request, added, mend=mend)
+            _say(request, added)
             # `missing` does not save what was entered in rows, so it stays.
             forms, choices = _read(request.POST) if mend else ([], choices)
             if not any(form.is_touched for form in forms):
@@ -164,7 +167,10 @@ def _look(request: HttpRequest) -> HttpResponse:
         title=say("Review these rules"),
         number=sum(len(rules) for _, rules in added.made),
         lines=[(form.name, _effects(rules)) for form, rules in added.made],
-        existing=[sentence for form, rules in added.left for sentence in _existing(form, rules)],
+        existing=[
+            *(sentence for form, rules in added.left for sentence in _existing(form, rules)),
+            *(said_off(form.name, rules) for form, rules in added.off),
+        ],
         fields=[(name, value) for name, values in kept.items() for value in values],
         looked=LOOKED,
         change=CHANGE,
@@ -197,18 +203,23 @@ def _read(given: MultiValueDict[str, str]) -> tuple[list[CoverageForm], Choices]
 def _wanted(forms: list[CoverageForm], given: MultiValueDict[str, str]) -> list[CoverageForm]:
     """Return all rows, or with the button `missing` those that it is for."""
     missing = given.get("missing")
-    return [form for form in forms if missing is None or missing in {EVERY, form.row.key}]
+    if missing == EVERY:
+        return [form for form in forms if form.row.holes]
+    return [form for form in forms if missing in {None, form.row.key}]
 
 
 @dataclass
 class _Added:
     """The rules that were added for each row, and those that existed already.
 
+    `off` are existing ones that end access or give it back, but are turned off.
+
     `only_looked`: they were rolled back, so that a person can look at them first.
     """
 
     made: list[tuple[CoverageForm, list[Rule]]] = field(default_factory=list)
     left: list[tuple[CoverageForm, list[Rule]]] = field(default_factory=list)
+    off: list[tuple[CoverageForm, list[Rule]]] = field(default_factory=list)
     only_looked: bool = False
 
 
@@ -222,6 +233,8 @@ def _add(forms: list[CoverageForm], *, mend: bool, unseen: int | None) -> _Added
         with changing.all_or_none():
             for form in forms:
                 added.left.append((form, [] if mend else form.existing()))
+                if off := list(chain(*form.turned_off.values())) if mend else form.existing_off():
+                    added.off.append((form, off))
                 rules = form.row.recommended() if mend else form.rules()
                 for rule in rules:
                     rule.full_clean()
@@ -236,18 +249,17 @@ def _add(forms: list[CoverageForm], *, mend: bool, unseen: int | None) -> _Added
     return added
 
 
-def _say(request: HttpRequest, added: _Added, *, mend: bool) -> None:
+def _say(request: HttpRequest, added: _Added) -> None:
     """Say which rules were added for each product, and which existed already."""
     for form, rules in added.left:
         for sentence in _existing(form, rules):
             messages.warning(request, sentence)
+    for form, rules in added.off:
+        off = TurnedOffRules(rules, said_off(form.name, rules))
+        link = format_html('<a href="{}">{}</a>', off.page, say("See its rules"))
+        messages.warning(request, format_html("{} {}", off.text, link))
     made = added.made
-    if not made and mend:
-        text = say("The rules that are missing are there, but turned off.")
-        page = f"{reverse('admin:rules_rule_changelist')}?state=off"
-        link = format_html('<a href="{}">{}</a>', page, say("See those that are off"))
-        messages.warning(request, format_html("{} {}", text, link))
-    elif not made:
+    if not made and not added.off:
         messages.warning(request, say("Nothing was added."))
     # For several products the preview has just shown the rules.
     for form, rules in made if len(made) == 1 else ():

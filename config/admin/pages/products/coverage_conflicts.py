@@ -59,6 +59,17 @@ def said_added(product: str, rules: Sequence[Rule]) -> Said:
     )
 
 
+def said_off(name: str, rules: Sequence[Rule]) -> Said:
+    """Return "Brushes: 1 rule is there, but turned off." and which it is."""
+    return say_count(
+        len(rules),
+        "{name}: 1 rule is there, but turned off. {rules}",
+        "{name}: {number} rules are there, but turned off. {rules}",
+        name=name,
+        rules=in_words(rules),
+    )
+
+
 def _by_row(entries: Iterable[AuditEntry]) -> dict[str, list[AuditEntry]]:
     """Return the entries by the key of the row that they are about."""
     numbered = [(int(each.number), each) for each in entries if each.number.isdecimal()]

@@ -187,18 +187,26 @@ class CoverageForm:
         """A sentence that some of its rules are about what it does not give any more, or ""."""
         return leftover_groups.in_words(self.row.rules_left_over)
 
+    @cached_property
+    def turned_off(self) -> dict[Trigger, list[Rule]]:
+        """Its rules that are off and would end access or give it back, by trigger."""
+        return {each: rules for each in TICKS if (rules := self.row.rules_off(each))}
+
     @property
-    def ended_by(self) -> list[tuple[Trigger, SafeString | str, State, bool, bool]]:
+    def ended_by(self) -> list[tuple[Trigger, SafeString | str, State, bool, bool, str]]:
         return self._offers(self.row.ended_by)
 
     @property
-    def given_back_by(self) -> list[tuple[Trigger, SafeString | str, State, bool, bool]]:
+    def given_back_by(self) -> list[tuple[Trigger, SafeString | str, State, bool, bool, str]]:
         return self._offers(self.row.given_back_by)
 
     def _offers(
         self, states: Iterable[tuple[Trigger, State]]
-    ) -> list[tuple[Trigger, SafeString | str, State, bool, bool]]:
-        """Return (trigger, its badge, state, whether it can be ticked, whether it is) for each."""
+    ) -> list[tuple[Trigger, SafeString | str, State, bool, bool, str]]:
+        """Return for each (trigger, its badge, state, whether it can be ticked, whether it is).
+
+        The last item is the color of the badge that its rules are off, "" if none is.
+        """
         return [
             (
                 trigger,
@@ -206,9 +214,16 @@ class CoverageForm:
                 state,
                 trigger in TICKS and state != State.COVERED,
                 trigger in self.ticked,
+                self._off(trigger, state),
             )
             for trigger, state in states
         ]
+
+    def _off(self, trigger: Trigger, state: State) -> str:
+        if trigger not in self.turned_off and state is not State.OFF:
+            return ""
+        lacking = {*self.row.holes, *self.row.off}
+        return badges.AMBER if COVERED_BY.get(trigger, trigger) in lacking else badges.GREY
 
     def rules(self) -> list[Rule]:
         """Return the rules to add, not saved; rules that exist already are left out."""
@@ -234,6 +249,11 @@ class CoverageForm:
         """Return the stored rules that already give what was chosen."""
         found = (pairing.stored(self._giving(destination)) for destination in self.chosen)
         return [rule for rule in found if rule is not None]
+
+    def existing_off(self) -> list[Rule]:
+        """Return the stored rules that do what a tick asks for, but are off."""
+        giving = [self._giving(destination) for destination in self.chosen]
+        return [rule for trigger in self.ticked for rule in self.row.rules_off(trigger, giving)]
 
     def _giving(self, destination: Destination) -> Rule:
         return Rule(

@@ -1,6 +1,6 @@
 """Links to a change in Changes, where it can be undone: the change may have been the mistake."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.http import HttpRequest
@@ -10,9 +10,10 @@ from django.utils.http import urlencode
 from config.admin.menu import allowed
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK
+from integrations.models import AuditEntry
 from integrations.sentences import Said, format_time, say
 from integrations.who import shown_who
-from rules import leftover_causes
+from rules import changing, leftover_causes
 from rules.models import Rule
 
 # The permission to see Changes.
@@ -44,10 +45,27 @@ def of_leftovers(
     if not allowed(request, SEES):
         return [[] for _ in groups]
     causes = leftover_causes.of_rules(rule for rules in groups for rule in rules)
-    found = []
-    for rules in groups:
-        entries = (causes.get((rule.product_id, rule.destination_id)) for rule in rules)
-        steps = {entry.step or entry.pk: entry for entry in entries if entry}
-        shown = [*steps.values()][:CHANGES_SHOWN]
-        found.append([link for each in shown for link in to(request, each.pk, each.who, each.at)])
-    return found
+    return [
+        _of(request, (causes.get((rule.product_id, rule.destination_id)) for rule in rules))
+        for rules in groups
+    ]
+
+
+def of_turned_off(
+    request: HttpRequest, groups: Sequence[Sequence[Rule]]
+) -> list[list[tuple[str, Said]]]:
+    """Return, for each group of rules that are off, links to the changes that turned them off.
+
+    Takes one query, or none for a person who may not see Changes.
+    """
+    if not groups or not allowed(request, SEES):
+        return [[] for _ in groups]
+    entries = changing.last_switches(rule.pk for rules in groups for rule in rules)
+    return [_of(request, (entries.get(rule.pk) for rule in rules)) for rules in groups]
+
+
+def _of(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> list[tuple[str, Said]]:
+    """Return a link for each step of these entries, up to CHANGES_SHOWN."""
+    steps = {entry.step or entry.pk: entry for entry in entries if entry}
+    shown = [*steps.values()][:CHANGES_SHOWN]
+    return [link for each in shown for link in to(request, each.pk, each.who, each.at)]

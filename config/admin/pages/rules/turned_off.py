@@ -4,8 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.http import HttpRequest
 from django.urls import reverse
 
+from config.admin.pages.rules import change_links
 from config.admin.parts.badges import brief
 from integrations.sentences import Said, say_count
 from rules import turned_off
@@ -20,10 +22,14 @@ COURSES_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class TurnedOffRules:
-    """Rules of one product that are off, or global ones; `text` says what happens to buyers."""
+    """Rules of one product that are off, or global ones; `text` says what happens to buyers.
+
+    `changes` are the address and label of each change that turned them off.
+    """
 
     rules: Sequence[Rule]
     text: Said
+    changes: Sequence[tuple[str, Said]] = ()
 
     @property
     def page(self) -> str:
@@ -47,11 +53,11 @@ class TurnedOff:
     more: int = 0
 
 
-def summarize(places: Places) -> TurnedOff:
+def summarize(request: HttpRequest, places: Places) -> TurnedOff:
     """Return the products that give nothing because their rules are off, then those whose refunded
     buyers keep their access because of that.
 
-    Takes one query, or none if there is no such product.
+    Takes two queries, or none if there is no such product.
     """
     giving = turned_off.by_product(places)
     ending = turned_off.ending_on_refund(places)
@@ -64,11 +70,13 @@ def summarize(places: Places) -> TurnedOff:
     ends = [of_product[product] for product in sorted(of_product)]
     shown = [*gives[:MAX_PRODUCTS], *ends[:MAX_PRODUCTS]]
     rules = Rule.objects.with_names().in_bulk(number for numbers in shown for number in numbers)
-    told = []
-    for numbers in shown:
-        found = [rules[number] for number in numbers if number in rules]
-        if found:
-            told.append(TurnedOffRules(found, _text(found)))
+    known = [[rules[number] for number in numbers if number in rules] for numbers in shown]
+    groups = [found for found in known if found]
+    changes = change_links.of_turned_off(request, groups)
+    told = [
+        TurnedOffRules(each, _text(each), links)
+        for each, links in zip(groups, changes, strict=True)
+    ]
     return TurnedOff(told, len(giving), len(ending), len(gives) + len(ends) - len(shown))
 
 

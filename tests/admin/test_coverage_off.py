@@ -1,0 +1,179 @@
+"""On Coverage, rules of a product that are turned off are told from rules that are missing."""
+
+import html
+import re
+from typing import Any, cast
+
+import pytest
+from django.db.models import QuerySet
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from integrations.audit import Act
+from integrations.models import AuditEntry, Destination, Product
+from rules import pairing
+from rules.models import Rule
+from tests.support import factories
+from tests.support.pages import plain, said, signed_in, words
+from tests.support.shop import Shop
+
+pytestmark = pytest.mark.first_database
+
+PAGE = "admin:coverage"
+REFUND = "product_refunded"
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    return signed_in(roles.MANAGER)
+
+
+def course(shop: Shop, name: str) -> Destination:
+    facts = {"name": name, "integration": shop.integration}
+    return cast(Destination, factories.DestinationFactory.create(**facts))
+
+
+def save(client: Client, *, button: str = "looked", **changes: Any) -> Any:
+    """Send all rows with these changes, such as give_12="Ink"; `button` is the one pressed."""
+    sent = {name.replace("_", "-", 1): value for name, value in changes.items()}
+    rows = list(Product.objects.values_list("pk", flat=True))
+    return client.post(reverse(PAGE), {"row": rows, **sent, button: "yes"}, follow=True)
+
+
+def row_of(answer: Any, name: str) -> str:
+    """The HTML of the row of this product."""
+    rows: list[str] = re.findall(r"<tr\b.*?</tr>", answer.content.decode(), re.DOTALL)
+    (found,) = [each for each in rows if f">{name}<" in each]
+    return found
+
+
+@pytest.fixture
+def giving(shop: Shop) -> Rule:
+    """A rule for Watercolor that gives Ink. All its companions are there, and the refund's is off.
+
+    Product 2, Gouache, has a rule that gives Wash and nothing else.
+    """
+    rule = _sold(shop, "1", "Watercolor", "Ink")
+    pairing.add(pairing.companions([rule]))
+    _refunds().update(enabled=False)
+    _sold(shop, "2", "Gouache", "Wash")
+    return rule
+
+
+def _sold(shop: Shop, number: str, name: str, gives: str) -> Rule:
+    rule = shop.rule(product=number, destination=course(shop, gives))
+    assert rule.product is not None
+    rule.product.name = name
+    rule.product.save()
+    return rule
+
+
+def _refunds() -> QuerySet[Rule]:
+    return Rule.objects.filter(trigger=REFUND)
+
+
+def _turn_on(shown: str, row: str) -> dict[str, list[str]]:
+    """Return what the button "Turn on" in this row sends."""
+    (number,) = re.findall(r'form="(turn-on-[^"]*)"', row)
+    form = shown.partition(f'id="{number}"')[2].partition("</form>")[0]
+    fields = re.findall(r'name="(\w+)" value="([^"]*)"', form)
+    sent: dict[str, list[str]] = {}
+    for name, value in fields:
+        sent.setdefault(name, []).append(html.unescape(value))
+    return sent
+
+
+def test_a_rule_that_is_off_is_not_called_missing_and_is_turned_on_in_its_row(manager, giving):
+    page = f"{reverse(PAGE)}?q=Watercolor"
+    answer = manager.get(page)
+    row = row_of(answer, "Watercolor")
+    assert "Product Refunded of Watercolor Off Turn on" in plain(row)
+    assert "Missing" not in plain(row)
+    assert "Add what is missing" not in plain(row)
+    sent = _turn_on(answer.content.decode(), row)
+    done = manager.post(reverse("admin:rules_rule_changelist"), sent, follow=True)
+    assert done.redirect_chain[-1][0] == page
+    assert said(done)[0] == "1 rule turned on, from the next event on."
+    assert "Turn on" not in plain(row_of(done, "Watercolor"))
+    entry = AuditEntry.objects.get(act=Act.RULE_CHANGED)
+    assert (entry.number, entry.after) == (str(_refunds().get(enabled=True).pk), {"enabled": True})
+
+
+def test_rules_that_are_off_are_counted_apart_from_those_that_are_missing(manager, giving):
+    text = words(manager.get(reverse(PAGE)))
+    assert "1 row lacks rules that end access or give it back. Add what is missing" in text
+    assert "In 1 row, rules that end access or give it back are off." in text
+    (told,) = said(save(manager, missing="every"))
+    assert told.startswith("Gouache: 4 rules added.")
+    text = words(manager.get(reverse(PAGE)))
+    assert "lacks rules" not in text
+    assert "In 1 row, rules" in text
+
+
+def test_what_is_missing_is_added_and_what_is_off_beside_it_is_named(shop, manager, giving):
+    shop.rule(product="1", destination=course(shop, "Faces"))
+    row = plain(row_of(manager.get(reverse(PAGE)), "Watercolor"))
+    assert "Product Refunded of Watercolor Missing Off Turn on" in row
+    answer = save(manager, missing=str(giving.product_id))
+    off, added, *_ = said(answer)
+    assert off == (
+        "Watercolor: 1 rule is there, but turned off. Product Refunded: Ink. See its rules"
+    )
+    assert added.startswith("Watercolor: 4 rules added. Product Refunded: Faces.")
+    assert not _refunds().get(destination__name="Ink").enabled
+    product = reverse("admin:integrations_product_change", args=[giving.product_id])
+    assert f'<a href="{product}">See its rules</a>' in answer.content.decode()
+
+
+def test_a_tick_for_a_rule_that_is_off_names_the_rule(manager, giving):
+    told = "Watercolor: 1 rule is there, but turned off. Product Refunded: Ink. See its rules"
+    assert said(save(manager, **{f"on_{giving.product_id}": REFUND})) == [told]
+    assert not _refunds().get().enabled
+
+
+def test_the_preview_names_what_is_off(shop, manager, giving):
+    other = Rule.objects.get(destination__name="Wash").product
+    sent: dict[str, Any] = {
+        f"on_{each}": [REFUND] for each in (giving.product_id, other and other.pk)
+    }
+    sent[f"give_{giving.product_id}"] = ["Wash"]
+    shown = save(manager, button="review", **sent)
+    assert "Add 6 rules" in words(shown)
+    assert "Watercolor: 1 rule is there, but turned off. Product Refunded: Ink." in words(shown)
+    save(manager, **sent)
+    assert _refunds().count() == 3
+    assert not _refunds().get(destination__name="Ink").enabled
+
+
+def test_a_course_that_is_chosen_again_finds_its_rules_off(shop, manager, giving):
+    giving.delete()
+    answer = save(
+        manager,
+        **{f"give_{giving.product_id}": "Ink", f"on_{giving.product_id}": REFUND},
+    )
+    assert "Watercolor: 1 rule is there, but turned off. Product Refunded: Ink. See its rules" in (
+        said(answer)
+    )
+    row = plain(row_of(manager.get(reverse(PAGE)), "Watercolor"))
+    assert "Product Refunded of Watercolor Off Turn on" in row
+
+
+def test_who_may_not_change_rules_sees_that_they_are_off(giving):
+    answer = signed_in(roles.VIEWER).get(reverse(PAGE))
+    row = plain(row_of(answer, "Watercolor"))
+    assert "Product Refunded Off" in row
+    assert "Missing" not in row
+    assert "Turn on" not in words(answer)
+
+
+def test_a_global_rule_that_is_off_is_turned_on_in_the_row_of_every_product(shop, manager):
+    pairing.add(pairing.companions([shop.rule(destination=course(shop, "Ink"))]))
+    _refunds().update(enabled=False)
+    answer = manager.get(reverse(PAGE))
+    text = words(answer)
+    assert "Missing" not in text
+    assert "Add what is missing" not in text
+    shown = answer.content.decode()
+    manager.post(reverse("admin:rules_rule_changelist"), _turn_on(shown, shown))
+    assert _refunds().get().enabled
