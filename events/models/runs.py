@@ -39,8 +39,7 @@ Form = tuple[int | None, int | None, str]
 
 def _form(rule: int | None, what: "Rule | RuleRun") -> Form:
     # A rule passes an event on once, even if its receiver has changed since.
-    integration = None if what.spec.passes_on else what.integration_id
-    return rule, integration, what.target
+    return rule, None if what.spec.passes_on else what.integration_id, what.target
 
 
 class RuleRunQuerySet(models.QuerySet["RuleRun"]):
@@ -257,8 +256,7 @@ class RuleRun(models.Model):
     @property
     def is_pending(self) -> bool:
         """Whether it is an undecided ending, which waits for its day or for a person."""
-        waits = (self.Status.WAITING, DELAYED), (self.Status.HELD, BRAKED)
-        return (self.status, self.code) in waits
+        return (self.status, self.code) in {("waiting", DELAYED), ("held", BRAKED)}
 
     @property
     def waits_to_retry(self) -> bool:

@@ -86,12 +86,7 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
         .select_related("customer", "integration", "event")
         .order_by("pk")
     )
-    lost = set(Grant.objects.lost().filter(customer__in=numbers).values_list("pk", flat=True))
-    now = timezone.now()
-    open_: dict[Place, list[Grant]] = defaultdict(list)
-    for grant in grants:
-        if grant.seen_at and grant.pk not in lost and not (grant.until and grant.until <= now):
-            open_[_place(grant)].append(grant)
+    open_ = _open(grants, numbers)
     ends = _ends(open_, numbers)
     parts = {(who, site, part) for (who, site, _), rows in open_.items() for part in rows[0].parts}
     bought = [grant for grant in grants if grant.source == Grant.Source.PURCHASE]
@@ -121,6 +116,17 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
         )
         for each in numbers
     }
+
+
+def _open(grants: Iterable[Grant], customers: Collection[int]) -> dict[Place, list[Grant]]:
+    """Return those of these customers' active grants whose access is open, by what they open."""
+    lost = set(Grant.objects.lost().filter(customer__in=customers).values_list("pk", flat=True))
+    now = timezone.now()
+    found: dict[Place, list[Grant]] = defaultdict(list)
+    for grant in grants:
+        if grant.seen_at and grant.pk not in lost and not (grant.until and grant.until <= now):
+            found[_place(grant)].append(grant)
+    return found
 
 
 def _on_the_way(grants: Sequence[Grant]) -> set[int]:

@@ -53,8 +53,6 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     """Return all that the page shows. Strangers' texts are cut there, and escaped."""
     runs = list(event.runs.all())
     read_again([(event, runs)])
-    since = _since(event)
-    ended = bool(nothing_to_end.ended_meanwhile([event]))
     asked = (
         email_correction.runs_to_correct(event)
         if request.user.has_perm("events.rerun_eventlog")
@@ -72,9 +70,7 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "students": _students(event, runs),
         **_timeline(request, event, runs),
         **_why(event),
-        "since": "" if ended else since,
-        # The explanation from when it came is outdated once a rule fits, or a person ended it.
-        "explanation": "" if (since if event.status == NO_RULE else ended) else event.explanation,
+        **_explained(event),
         "cannot": obstacles([event]).get(event.pk, ""),
         "off": [rule for rule in _were_off(event) if not rule.enabled],
         "payload": payload(event) if request.user.has_perm(RAW) else "",
@@ -90,6 +86,19 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "wrong_email": email_correction.unusable_address(asked[0]) if asked else "",
         "placed_before": _placed_before(event),
         "failed": any(run.status == RunStatus.FAILED for run in runs),
+    }
+
+
+def _explained(event: EventLog) -> dict[str, Any]:
+    """Return what rules there are for it `since`, and the explanation from when it came.
+
+    That is outdated once a rule fits, or a person ended what the rules were to end.
+    """
+    since, ended = _since(event), bool(nothing_to_end.ended_meanwhile([event]))
+    outdated = since if event.status == NO_RULE else ended
+    return {
+        "since": "" if ended else since,
+        "explanation": "" if outdated else event.explanation,
     }
 
 

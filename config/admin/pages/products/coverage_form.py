@@ -92,6 +92,11 @@ def _badge(trigger: Trigger, state: State) -> SafeString | str:
     return badges.badge(in_words(trigger, state), badges.GREEN)
 
 
+# (trigger, its badge, state, whether it can be ticked, whether it is, and the color of the badge
+# that its rules are off: "" if none is)
+Offers = list[tuple[Trigger, SafeString | str, State, bool, bool, str]]
+
+
 @dataclass
 class CoverageForm:
     """A row, with what is suggested and what was entered.
@@ -193,20 +198,14 @@ class CoverageForm:
         return {each: rules for each in TICKS if (rules := self.row.rules_off(each))}
 
     @property
-    def ended_by(self) -> list[tuple[Trigger, SafeString | str, State, bool, bool, str]]:
+    def ended_by(self) -> Offers:
         return self._offers(self.row.ended_by)
 
     @property
-    def given_back_by(self) -> list[tuple[Trigger, SafeString | str, State, bool, bool, str]]:
+    def given_back_by(self) -> Offers:
         return self._offers(self.row.given_back_by)
 
-    def _offers(
-        self, states: Iterable[tuple[Trigger, State]]
-    ) -> list[tuple[Trigger, SafeString | str, State, bool, bool, str]]:
-        """Return for each (trigger, its badge, state, whether it can be ticked, whether it is).
-
-        The last item is the color of the badge that its rules are off, "" if none is.
-        """
+    def _offers(self, states: Iterable[tuple[Trigger, State]]) -> Offers:
         return [
             (
                 trigger,
