@@ -1,4 +1,4 @@
-"""The timeline: actions stand in the order of time, and agree with the event above them."""
+"""The timeline: actions are in the order of time, and agree with the event above them."""
 
 from typing import Any
 

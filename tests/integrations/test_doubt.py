@@ -33,7 +33,7 @@ DEADLINE = 1.0
 
 @dataclass(frozen=True)
 class Lost:
-    """A way to lose the answer of a POST. `done`: it was carried out all the same.
+    """A way to lose the answer of a POST. `done`: it was carried out anyway.
 
     With `waits`, only the deadline ends the call.
     """
