@@ -82,9 +82,14 @@ def given(product: Product | None, rules: Iterable[Known]) -> list[Known]:
     return [rule for rule in rules if rule.product_id == number and gives_now(rule)]
 
 
+def is_to_give(rule: Paired) -> bool:
+    """Return whether this rule is on and gives access on a purchase, if its course exists."""
+    return rule.enabled and rule.gives_on_purchase
+
+
 def gives_now(rule: Paired) -> bool:
     """Return whether a purchase gives access by this rule: it is on and its course exists."""
-    return rule.enabled and rule.gives_on_purchase and not rule.is_gone
+    return is_to_give(rule) and not rule.is_gone
 
 
 def passes_on_now(rule: Paired) -> bool:

@@ -4,7 +4,6 @@ It can be given back. After a refund or cancellation that is a decision to let t
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from textwrap import shorten
 
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
@@ -25,7 +24,6 @@ TAKING_BACK = (
 
 # To move access or to give it back is no purchase, though the action gives the same again.
 NO_PURCHASE = (EventLog.ByHand.MOVE_HERE, EventLog.ByHand.GIVE_BACK)
-LONGEST_NOTE = 200
 
 
 def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
@@ -89,7 +87,7 @@ def reopen(grant: Grant, change: Change, who: str, why: str = "") -> None:
     ledger.open_it(grant, given[grant.pk] if taking_back else change)
     if taking_back:
         grant.opened_at = grant.kept_at = timezone.now()
-        grant.kept_by, grant.kept_note = who[:150], shorten(why, LONGEST_NOTE, placeholder="…")
+        grant.kept_by, grant.kept_note = Grant.as_noted(who, why)
         refunds = [each.pk for each in taking_back if each.trigger == Trigger.PRODUCT_REFUNDED]
         EventLog.objects.filter(pk__in=refunds).update(left_open=True)
     grant.save(update_fields=[*DECIDED, *OPENED])

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from textwrap import shorten
 from typing import Any
 
 from django.db import transaction
@@ -12,7 +11,6 @@ from django.utils.translation import gettext_lazy as _
 
 from events.access import grant_runs, ledger
 from events.access.book import DECIDED
-from events.access.ended_by_hand import LONGEST_NOTE
 from events.deciding.reading import LineItem, RuleBook
 from events.execution import one_by_one, rerun
 from events.models import Batch, EventLog, Grant, RuleRun
@@ -90,8 +88,7 @@ def keep(
 
     Pages stop listing them, and no event that was received before ends them.
     """
-    note = shorten(why, LONGEST_NOTE, placeholder="…")
-    by = audit.actor().who[:150]
+    by, note = Grant.as_noted(audit.actor().who, why)
     _note_kept(purchases, act, {"kept_at": Now(), "kept_by": by, "kept_note": note})
 
 

@@ -1,6 +1,7 @@
 """The ledger: who holds which course, through what, and who held it."""
 
 from datetime import datetime
+from textwrap import shorten
 
 from django.db import models
 from django.db.models import Q
@@ -13,6 +14,7 @@ from integrations.models import Customer, Integration, Marketplace, Product, Thi
 from integrations.sentences import say
 
 OVER = ("ended", "waived")
+LONGEST_NAME, LONGEST_NOTE = 150, 200
 
 
 def _word(state: str) -> RawSQL:
@@ -115,8 +117,8 @@ class Grant(models.Model):
     # When a person said that the buyer keeps it, though it was refunded or no rule gives it any
     # more, who that was, and why. Events received earlier do not end it.
     kept_at = models.DateTimeField(null=True)
-    kept_by = models.CharField(max_length=150, blank=True, default="", db_default="")
-    kept_note = models.CharField(max_length=200, blank=True, default="", db_default="")
+    kept_by = models.CharField(max_length=LONGEST_NAME, blank=True, default="", db_default="")
+    kept_note = models.CharField(max_length=LONGEST_NOTE, blank=True, default="", db_default="")
 
     objects = GrantQuerySet.as_manager()
 
@@ -180,6 +182,11 @@ class Grant(models.Model):
     @property
     def is_active(self) -> bool:
         return self.state == self.State.ACTIVE
+
+    @staticmethod
+    def as_noted(who: str, why: str) -> tuple[str, str]:
+        """Return `kept_by` and `kept_note`, no longer than these columns."""
+        return who[:LONGEST_NAME], shorten(why, LONGEST_NOTE, placeholder="…")
 
     def is_kept_after(self, moment: datetime) -> bool:
         """Whether a person let the buyer keep it at this moment or later."""

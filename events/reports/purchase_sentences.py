@@ -11,7 +11,7 @@ from events.reports.sentence import QUIET, WAIT, Code, Sentence, of_order
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, joined, say
 from integrations.who import shown_who
-from rules import actions
+from rules import actions, pairing
 from rules.listing import listed
 from rules.models import Rule
 
@@ -66,7 +66,7 @@ def _gave_nothing(
     if back is not None:
         return _taken_back(event, back, ended=event.pk in ended)
     facts = facts_of(event)
-    rule = next(filter(rules_now.gives, now), None)
+    rule = next(filter(pairing.is_to_give, now), None)
     if undone := batches.last_undo(event.pk, done):
         return _undone(event, undone, rule)
     if rule is not None:

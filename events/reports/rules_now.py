@@ -11,7 +11,6 @@ from integrations.sentences import Said, format_time, joined, say
 from rules import actions, changing
 from rules.engine import Reason
 from rules.models import Rule
-from rules.pairing import Paired
 
 
 def fitting(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
@@ -50,11 +49,6 @@ def fitting(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
         if fit:
             found[event.pk] = fit
     return found
-
-
-def gives(rule: Paired) -> bool:
-    """Return whether this rule is on and gives something when its product is bought."""
-    return rule.enabled and rule.gives_on_purchase
 
 
 def since(event: EventLog, rule: Rule, *, several: bool = False) -> Said:

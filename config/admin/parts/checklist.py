@@ -11,7 +11,7 @@ from django.urls import reverse
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import address
 from events.models import Delivery
-from events.reports import dashboard, rules_now, subscriptions
+from events.reports import dashboard, subscriptions
 from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.ordering import by_name
@@ -256,7 +256,7 @@ def pairs(places: facts.Places) -> Task:
         known = places.concerning(product.pk)
         if missing := pairing.holes(product, known, subscription=product.pk in sold):
             return _missing_rules(product, missing)
-    giving = any(map(rules_now.gives, places))
+    giving = any(map(pairing.is_to_give, places))
     return Task(
         say("Add rules that end access and give it back"),
         giving,
@@ -286,7 +286,7 @@ def _global_hole(account: int, known: list[RuleFacts]) -> tuple[str, str] | None
         trigger=holes[0].label,
     )
     rules = Rule.objects.filter(product=None, marketplace=account).select_related("destination")
-    for rule in pairing.companions(filter(rules_now.gives, rules.order_by("pk"))):
+    for rule in pairing.companions(filter(pairing.is_to_give, rules.order_by("pk"))):
         if rule.trigger == holes[0]:
             answers = {
                 "scope": Scope.GLOBAL.value,

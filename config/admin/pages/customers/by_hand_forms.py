@@ -1,6 +1,6 @@
 """The forms that change a customer's access by hand. Each asks for a reason."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, ClassVar
 
@@ -14,9 +14,9 @@ from config.admin.parts import badges
 from config.admin.parts.params import row_in
 from events.access import by_hand, ended_by_hand, holdings, sentences
 from events.access.by_hand import Author
-from events.access.ended_by_hand import LONGEST_NOTE
 from events.execution import moving
 from events.models import RuleRun
+from events.models.access import LONGEST_NOTE
 from events.reports import ended_access, refunded_access
 from integrations.audit import Act
 from integrations.models import Customer
@@ -86,29 +86,39 @@ class ByHandForm(ReasonForm):
         self.customer = customer
 
 
-class EndForm(ByHandForm):
-    title, name = _("End access"), "end-access"
-    lead = _(
-        "The access ends, no matter what gave it, and later payments for the same purchase do not "
-        "open it again. A new purchase does, and so does Give it back."
-    )
+class HoldingForm(ByHandForm):
+    """What is done with one course or bundle that the customer has."""
 
     holding = forms.ChoiceField(
         label=_("Course or bundle"),
         widget=forms.RadioSelect,
         error_messages={"required": _("Choose a course or bundle.")},
     )
+
+    def offer(self, found: Mapping[str, holdings.Holding]) -> None:
+        """Offer these by their keys. One alone is chosen."""
+        field = self.fields["holding"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(key, _described(each)) for key, each in found.items()]
+        if len(found) == 1:
+            field.initial = field.choices[0][0]
+
+
+class EndForm(HoldingForm):
+    title, name = _("End access"), "end-access"
+    lead = _(
+        "The access ends, no matter what gave it, and later payments for the same purchase do not "
+        "open it again. A new purchase does, and so does Give it back."
+    )
+
     on = LastDayField(_("Leave it empty to end it now."))
     field_order = ("holding", "on", "reason")
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
         super().__init__(data, customer=customer, asked=asked)
-        field = self.fields["holding"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [(each.key, _described(each)) for each in holdings.of_customer(customer)]
-        if len(field.choices) == 1:
-            field.initial = field.choices[0][0]
-        self.none = "" if field.choices else NO_ACCESS
+        held = {each.key: each for each in holdings.of_customer(customer)}
+        self.offer(held)
+        self.none = "" if held else NO_ACCESS
 
     def do(self, author: Author) -> str:
         chosen, on = self.cleaned_data["holding"], self.cleaned_data["on"]
@@ -116,7 +126,7 @@ class EndForm(ByHandForm):
         return sentences.ended_by_hand(event)
 
 
-class KeepForm(ByHandForm):
+class KeepForm(HoldingForm):
     """What a refunded buyer still has is kept on purpose."""
 
     title, name = _("Let the buyer keep it"), "keep-access"
@@ -125,11 +135,6 @@ class KeepForm(ByHandForm):
         "and no rule that is added later ends it. A later refund does."
     )
 
-    holding = forms.ChoiceField(
-        label=_("Course or bundle"),
-        widget=forms.RadioSelect,
-        error_messages={"required": _("Choose a course or bundle.")},
-    )
     reason = forms.CharField(
         label=_("Reason (optional)"),
         required=False,
@@ -142,14 +147,9 @@ class KeepForm(ByHandForm):
         super().__init__(data, customer=customer, asked=asked)
         # Somebody who was never refunded, or about whom it was decided, has nothing to choose here.
         self.found = refunded_access.undecided(customer) if customer.pk else {}
-        field = self.fields["holding"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [
-            (key, _described(holdings.Holding(tuple(grants))))
-            for key, (_refund, grants) in self.found.items()
-        ]
-        if len(self.found) == 1:
-            field.initial = field.choices[0][0]
+        self.offer(
+            {key: holdings.Holding(tuple(held)) for key, (_refund, held) in self.found.items()}
+        )
         self.none = "" if self.found else by_hand.CHANGED_SINCE
 
     def do(self, author: Author) -> str:

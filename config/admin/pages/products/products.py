@@ -178,7 +178,7 @@ class ProductAdmin(Audited, ListAdmin):
         left = leftovers.of_product(product, rules + everywhere)
         to_change = {each.rule.trigger for each in left if each.instead}
         open_ = [each for each in holes if each not in to_change]
-        giving = [*filter(rules_now.gives, rules + everywhere)]
+        giving = [*filter(pairing.is_to_give, rules + everywhere)]
         before = backfill.preview(*giving, product=product) if giving else None
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])

@@ -16,12 +16,13 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.execution.rerun import Rerun, rerun
 from events.models import Batch, RuleRun
-from events.reports import backfill, review, rules_now
+from events.reports import backfill, review
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.models import Product
 from integrations.sentences import Said, say, say_count
+from rules import pairing
 from rules.models import Rule
 
 # The name of the button that enrolls the buyers for whom a person undid what was given.
@@ -105,7 +106,7 @@ def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
     rules of these products, and about those for whom these rules were on too late.
     """
     rules = list(rules)
-    giving = [rule for rule in rules if rules_now.gives(rule)][:MOST_RULES]
+    giving = [rule for rule in rules if pairing.is_to_give(rule)][:MOST_RULES]
     products = {rule.product_id for rule in giving if rule.product_id}
     if kept := given_by_rule.of_deleted_rules(request, products):
         messages.warning(request, kept)

@@ -13,10 +13,11 @@ from config.admin.pages.rules import refunded
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK
 from events.deciding import revocations
-from events.reports import backfill, rules_now
+from events.reports import backfill
 from events.reports.earlier_buyers import Preview
 from integrations.models import Product
 from integrations.sentences import Said, joined, say, say_count
+from rules import pairing
 from rules.listing import listed, of_several
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -47,7 +48,7 @@ def sentence(request: HttpRequest, rules: Iterable[Rule], back: str) -> SafeStri
 
 
 def _lacking(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeString | None:
-    giving = [rule for rule in rules if rules_now.gives(rule)][:MOST_RULES]
+    giving = [rule for rule in rules if pairing.is_to_give(rule)][:MOST_RULES]
     if not giving or not request.user.has_perm("events.rerun_eventlog"):
         return None
     found = backfill.preview(*giving)
