@@ -16,7 +16,7 @@ from events.models import EventLog
 from events.reports import open_access
 from events.reports.left_behind import MAX_RUNS
 from integrations.audit import Act
-from integrations.models import AuditEntry, Product
+from integrations.models import AuditEntry
 from rules import actions, changing, pairing
 from rules.models import Rule
 
@@ -29,20 +29,34 @@ MOST_PLACES = 5000
 # Literals, as in the condition of the index `grant_of_buyer`: SQLite does not match parameters with
 # it, and would not use the index.
 _OPEN = "state = 'active' AND source = 'purchase' AND kept_at IS NULL"
-# Finds the places where buyers have something: one row for each, however many buyers it has. For
-# each course the index is asked for the next product until there is none.
-_HELD = f"""
-WITH RECURSIVE held (site, course, product) AS (
-    SELECT integration_id, kind || ':' || external_id, CAST(0 AS BIGINT)
+# Finds the places where buyers have something that no rule gives to buyers of the product: one row
+# for each, however many buyers it has. For each course the index is asked for the next product
+# until there is none. A rule that is off counts as giving, because it may be turned on again.
+_GIVEN_BY_NONE = f"""
+WITH RECURSIVE held (destination, site, course, product) AS (
+    SELECT id, integration_id, kind || ':' || external_id, CAST(0 AS BIGINT)
     FROM integrations_destination
     UNION ALL
-    SELECT site, course, (
+    SELECT destination, site, course, (
         SELECT MIN(product_id) FROM events_grant
         WHERE integration_id = site AND target = course AND product_id > product AND {_OPEN}
     )
     FROM held WHERE product >= 0
+),
+giving (destination, product, account) AS (
+    SELECT destination_id, product_id, marketplace_id FROM rules_rule
+    WHERE action IN ({{actions}}) AND trigger NOT IN ({{triggers}})
 )
-SELECT site, course, product FROM held WHERE product > 0
+SELECT site, course, held.product FROM held WHERE held.product > 0
+AND NOT EXISTS (
+    SELECT 1 FROM giving
+    WHERE giving.product = held.product AND giving.destination = held.destination
+)
+AND NOT EXISTS (
+    SELECT 1 FROM giving JOIN integrations_product ON marketplace_id = giving.account
+    WHERE integrations_product.id = held.product
+    AND giving.product IS NULL AND giving.destination = held.destination
+)
 """  # noqa: S608 - words of our own
 _GRANTS = f"""
 WITH place (site, course, product) AS (VALUES {{places}})
@@ -135,10 +149,10 @@ class _Given:
 def summarize() -> LeftBehindSummary:
     """Return who has what no rule gives any more.
 
-    If there is no such buyer, this takes two or three queries. However much was sold and however
+    If there is no such buyer, this takes one query. However much was sold and however
     often rules were changed, each product of a course is looked up once.
     """
-    places = _given_by_none(_held())
+    places = _given_by_none()
     found = _with_buyers(places[:MOST_PLACES]) if places else []
     more, found = len(found) > MAX_RUNS or len(places) > MOST_PLACES, found[:MAX_RUNS]
     of_rule: dict[int | None, list[_Given]] = defaultdict(list)
@@ -157,12 +171,6 @@ def summarize() -> LeftBehindSummary:
         if number is None or number in rules
     ]
     return LeftBehindSummary(told, [each.grant for each in found], _customers(found), more)
-
-
-def _held() -> set[Place]:
-    with connection.cursor() as cursor:
-        cursor.execute(_HELD)
-        return set(cursor.fetchall())
 
 
 def _with_last_change() -> QuerySet[Rule]:
@@ -184,27 +192,17 @@ def _rules() -> QuerySet[Rule]:
     return Rule.objects.filter(action__in=actions.giving_access())
 
 
-def _given_by_none(held: set[Place]) -> list[Place]:
-    """Return the places whose course or bundle no rule gives to buyers of the product.
+def _given_by_none() -> list[Place]:
+    """Return the places whose course or bundle no rule gives to buyers of the product."""
+    giving, back = actions.giving_access(), pairing.GIVES_BACK
+    sql = _GIVEN_BY_NONE.format(actions=_marks(giving), triggers=_marks(back))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*giving, *back])
+        return sorted(cursor.fetchall())
 
-    A rule that is off counts as giving, because it may be turned on again.
-    """
-    if not held:
-        return []
-    own: set[Place] = set()
-    of_account: set[Place] = set()
-    given = _rules().exclude(trigger__in=pairing.GIVES_BACK).values_list(*_PLACE_FIELDS)
-    for product, account, site, kind, number in given:
-        if product is None:
-            of_account.add((site, f"{kind}:{number}", account))
-        else:
-            own.add((site, f"{kind}:{number}", product))
-    left = held - own
-    if left and of_account:
-        products = Product.objects.filter(pk__in={product for *_, product in left})
-        accounts = dict(products.values_list("pk", "marketplace"))
-        left = {each for each in left if (*each[:2], accounts.get(each[2])) not in of_account}
-    return sorted(left)
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 def _with_buyers(places: Sequence[Place]) -> list[_Given]:
