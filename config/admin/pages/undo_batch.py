@@ -84,10 +84,10 @@ def _kept(request: HttpRequest, undos: Sequence[Undo]) -> list[SafeString | Said
     if with_refund:
         text = say_count(
             len(with_refund),
-            "{people} was refunded. After this undo, the access counts as kept on purpose. You can "
-            "have it mentioned again under",
-            "{people} were refunded. After this undo, the access counts as kept on purpose. You can "
-            "have it mentioned again under",
+            "{people} was refunded. After this undo, the access counts as kept on purpose. "
+            "You can have it mentioned again under",
+            "{people} were refunded. After this undo, the access counts as kept on purpose. "
+            "You can have it mentioned again under",
             people=listed([*with_refund.values()], PEOPLE_NAMED),
         )
         page = f"{refunded.address(back=request.get_full_path())}#kept"
