@@ -80,8 +80,8 @@ def headline(
     `buyers` counts the buyers of this week who are in, or with `more_bought` those of the newest
     MAX_COUNT purchases. `see` is the address of the list of buyers who paid and are not in, which
     has a line for each of their `purchases`. `see_ended` is the address of the acts by which
-    persons `ended` the access of so many others. That, and what was `undone` on purpose, is no alarm. The
-    headline is calm only if nothing needs a person.
+    persons `ended` the access of so many others. That, and what was `undone` on purpose, is no
+    alarm. The headline is calm only if nothing needs a person.
     """
     grave = list(_grave(facts))
     alarms = [(text, f"#{section}") for text, section in [*grave, *_others(facts)]]
