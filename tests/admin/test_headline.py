@@ -212,8 +212,8 @@ def test_who_was_refunded_is_not_told_as_ended_by_hand(shop: World, first):
     key = holdings.of_customer(mia)[0].key
 
     def refund() -> None:
-        email = {"customer__email": "mia@example.com"}
-        shop.sell("20_product", order__id=2, **{"product__id": 77} | email)
+        facts: dict[str, Any] = {"product__id": 77, "customer__email": "mia@example.com"}
+        shop.sell("20_product", order__id=2, **facts)
         shop.settle()
 
     def end() -> None:
