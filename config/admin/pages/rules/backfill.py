@@ -53,8 +53,7 @@ def show(request: HttpRequest) -> HttpResponse:
         batch = bulk_actions.new_batch(request, _title_of_batch(rules))
         only = {each.event.pk: each.rules for each in chosen}
         came = rerun([each.event for each in chosen], batch=batch, only=only)
-        if came.queued:
-            _record(rules, came, batch)
+        _record(rules, came, batch)
         text = came.sentence() if chosen else say("Nothing was queued: nobody is left.")
         back = address(rules, product, back=way_back(request))
         return bulk_actions.start_and_show(request, batch, came.left, text, back)
