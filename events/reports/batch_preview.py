@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from events.access import ended_by_hand
 from events.execution import rerun, retry_by_hand, wait_reasons
 from events.execution.undo_batch import Undo
 from events.models import EventLog, RuleRun
@@ -18,12 +19,16 @@ MAX_LINES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An event and what is done for it, or why nothing is."""
+    """An event and what is done for it, or why nothing is.
+
+    If it is only that a person gives back what one action ended, `ending` is that action's ID.
+    """
 
     event: EventLog
     customer: Customer | None
     what: str
     why_not: str = ""
+    ending: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +99,18 @@ def of_review(events: Sequence[EventLog]) -> BatchPreview:
 
 def of_undo(undos: Sequence[Undo]) -> BatchPreview:
     """Return what undoing a batch would do."""
+    shown = undos[:MAX_LINES]
+    only = [one.ended[0] for one in shown if len(one.ended) == len(one.runs) and not one.why_not]
+    given_back = ended_by_hand.as_left(only) if len(shown) > 1 else {}
     lines = [
-        Line(one.event, one.runs[0].customer, _undone(one), one.why_not)
-        for one in undos[:MAX_LINES]
+        Line(
+            one.event,
+            one.runs[0].customer,
+            _undone(one),
+            one.why_not,
+            one.number if len(one.runs) == 1 and given_back.get(one.number) else None,
+        )
+        for one in shown
     ]
     return BatchPreview(lines, more=len(undos) > MAX_LINES)
 

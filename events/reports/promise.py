@@ -9,6 +9,7 @@ from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QueryS
 from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils import timezone
 
+from events.access import ended_by_hand as by_persons
 from events.access import ledger
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
@@ -42,6 +43,8 @@ _SETTLED_BY = (
     "by_hand",
     "received_at",
 )
+_IS_IN = Q(state=Grant.State.ACTIVE, seen_at__isnull=False)
+_BY_HAND = Q(state=Grant.State.ENDED, because=ledger.BY_HAND)
 Rows = list[tuple[int | None, int | None]]
 
 
@@ -50,7 +53,7 @@ class Promise:
     """How many buyers of this week are in or on their way, and how many paid and are not in.
 
     `purchases` counts the purchases of those who are not in: a list of them has one line for each.
-    `ended` counts other buyers of this week: a person ended their access.
+    `ended` counts other buyers of this week: a person ended their access, after no refund.
     """
 
     buyers: int = 0
@@ -69,23 +72,58 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     `behind` are the IDs of grants that no rule gives any more; nobody counts as in by these.
     """
     since = timezone.now() - WEEK
-    bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
-    in_order = bought.order_by("-received_at").values("pk")
-    newest = EventLog.objects.filter(pk__in=in_order[:MAX_COUNT]).values("pk")
-    giving = newest.union(_given_for_purchases(since), all=True)
-    is_in = Q(state=Grant.State.ACTIVE, seen_at__isnull=False)
-    is_in &= ~Q(pk__in=behind) if behind else Q()
-    by_hand = Q(state=Grant.State.ENDED, because=ledger.BY_HAND)
+    giving = _giving(since)
+    is_in = _IS_IN & ~Q(pk__in=behind) if behind else _IS_IN
     # One query for both numbers. Who lost one course and has another is in.
-    found = Grant.objects.filter(is_in | by_hand, runs__event__in=giving).aggregate(
+    found = Grant.objects.filter(is_in | _BY_HAND, runs__event__in=giving).aggregate(
         every=Count("customer", distinct=True), seen=Count("customer", distinct=True, filter=is_in)
     )
-    buyers, ended = found["seen"], found["every"] - found["seen"]
+    buyers = found["seen"]
+    ended = _ended_by_hand(giving) if found["every"] > buyers else []
     on_the_way, not_in = _not_in(gave_nothing, MAX_COUNT + 1)
-    more = buyers > MANY_BUYERS and in_order[MAX_COUNT : MAX_COUNT + 1].exists()
+    more = buyers > MANY_BUYERS and _bought(since)[MAX_COUNT : MAX_COUNT + 1].exists()
     purchases = len({event for event, _ in not_in})
     undone = batches.recent_undo_sentence(_undone(since))
-    return Promise(buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, ended, undone)
+    return Promise(
+        buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, _buyers(ended), undone
+    )
+
+
+def _bought(since: datetime) -> QuerySet[EventLog, Any]:
+    """Return the IDs of the purchases since then, the newest first."""
+    bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
+    return bought.order_by("-received_at").values("pk")
+
+
+def _giving(since: datetime) -> QuerySet[EventLog, Any]:
+    """Return the IDs of the events that gave what the newest MAX_COUNT purchases should have."""
+    newest = EventLog.objects.filter(pk__in=_bought(since)[:MAX_COUNT]).values("pk")
+    return newest.union(_given_for_purchases(since), all=True)
+
+
+def ended_by_hand() -> list[int]:
+    """Return the IDs of the newest acts by which persons ended what buyers of this week had."""
+    ended = _ended_by_hand(_giving(timezone.now() - WEEK))
+    return [event for event, _ in ended if event is not None]
+
+
+def _ended_by_hand(giving: QuerySet[EventLog, Any]) -> Rows:
+    """Return (event ID, customer ID) of the acts that ended what these events gave.
+
+    Those who have something else of it are left out. So are purchases that were refunded or
+    canceled: to end that is what was to be done.
+    """
+    grants = Grant.objects.filter(runs__event__in=giving)
+    newest = grants.filter(_BY_HAND).order_by("-ended_at", "-pk").distinct()
+    ended = list(newest.select_related("event")[:MAX_LISTED])
+    whose = {grant.customer_id for grant in ended}
+    are_in = grants.filter(_IS_IN, customer__in=whose).values_list("customer", flat=True)
+    leaves_out, taken_back = set(are_in), by_persons.taken_back(ended)
+    return [
+        (grant.event_id, grant.customer_id)
+        for grant in ended
+        if grant.customer_id not in leaves_out and grant.pk not in taken_back
+    ]
 
 
 def _given_for_purchases(since: datetime) -> QuerySet[EventLog, Any]:

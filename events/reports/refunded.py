@@ -13,8 +13,7 @@ from events.access.ledger import Sale
 from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
 from events.reports import open_access
-from events.reports.batch_preview import Line
-from integrations.sentences import say
+from integrations.sentences import Said
 from rules.listing import listed
 from rules.triggers import Trigger
 
@@ -40,11 +39,14 @@ class Refunded:
         return all(grant.is_kept_after(self.refund.received_at) for grant in self.grants)
 
     @property
-    def line(self) -> Line:
-        """The purchase as a page shows it."""
-        old = listed([grant.name for grant in self.grants])
-        why = revocations.sentence(self.refund)
-        return Line(self.event, self.grants[0].customer, say("{old}: {why}", old=old, why=why))
+    def courses(self) -> str:
+        """The names of what the buyer still has."""
+        return listed([grant.name for grant in self.grants])
+
+    @property
+    def why(self) -> Said:
+        """The refund in words: "order 1183 was refunded on 3 May"."""
+        return revocations.sentence(self.refund)
 
 
 def refunded_with_access(

@@ -270,7 +270,7 @@ def test_a_new_rule_leads_to_those_whose_refund_ended_something_else(manager, wo
         assert told in words(shown)
         found = re.findall(r'href="([^"]+)"[^>]*>See and end it<', shown.content.decode())
         targets |= {urlsplit(each).path for each in found}
-    assert targets == {reverse("admin:earlier")}
+    assert targets == {reverse("admin:refunded")}
     manager.post(reverse("admin:earlier"), {"rule": rule.pk})
     world.settle()
     assert not world.access("flo@example.com", ink)

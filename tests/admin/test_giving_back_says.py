@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.db import connection
@@ -27,8 +28,8 @@ pytestmark = pytest.mark.first_database
 SOLD = "1048001"
 PAGE = "admin:refunded"
 KEPT = (
-    "After this undo, the access counts as kept on purpose; under "
-    '"Refunded, and still in" you can have it mentioned again.'
+    "After this undo, the access counts as kept on purpose. You can have it mentioned again under "
+    "Refunded, and still in"
 )
 
 
@@ -93,6 +94,39 @@ def test_the_undo_says_by_name_whose_access_counts_as_kept(manager, world, ink):
     refund(world, "jon")
     told = end_all(manager, world)
     assert f"Jon West was refunded. {KEPT}" in told
+
+
+def test_the_undo_leads_to_the_list_of_who_is_kept(manager, world, ink):
+    refund(world, "jon")
+    end_all(manager, world)
+    page = reverse("admin:undo-batch"), {"number": Batch.objects.get().pk}
+    source = manager.get(*page).content.decode()
+    (link,) = re.findall(r'href="([^"]+)">Refunded, and still in<', source)
+    assert unescape(link).startswith(f"{reverse(PAGE)}?back=")
+    assert link.endswith("#kept")
+    # Alone in the list, this buyer needs no link apart from the button.
+    assert "Give it back to this buyer only" not in source
+
+
+def test_the_undo_leads_to_giving_it_back_to_one_buyer_only(manager, world, ink):
+    refund(world, "jon", "flo")
+    end_all(manager, world)
+    page = reverse("admin:undo-batch"), {"number": Batch.objects.get().pk}
+
+    def links() -> list[str]:
+        found = r'href="([^"]+)">Give it back to this buyer only<'
+        return re.findall(found, manager.get(*page).content.decode())
+
+    assert len(links()) == 2
+    jon = Customer.objects.get(email="jon@example.com")
+    (link,) = (unescape(each) for each in links() if f"customer={jon.pk}&" in unescape(each))
+    asked = dict(parse_qsl(urlsplit(link).query))
+    manager.post(reverse("admin:give-back"), asked | {"reason": "The money did not go back"})
+    world.settle()
+    access = [world.access(f"{name}@example.com", ink) for name in ("jon", "flo")]
+    assert access == [True, False]
+    assert "the access was given again since" in words(manager.get(*page)).lower()
+    assert f"customer={jon.pk}&" not in unescape(" ".join(links()))
 
 
 def test_the_undo_names_three_refunded_buyers_and_counts_the_others(manager, world, ink):

@@ -192,10 +192,41 @@ def test_who_lost_access_by_hand_is_told_beside_those_who_are_in(shop: World):
     told = "A person ended the access of 1 buyer of this week."
     assert f"1 buyer of this week is in. {told}" in words(page)
     (where,) = re.findall(f'href="([^"]*)">{told}', page.content.decode())
-    assert "Access ended by hand" in words(signed_in(roles.MANAGER).get(html.unescape(where)))
+    by_hand.give(mia, shop.course("Faces"), by_hand.Author("Sam", "A gift"))
+    listed = signed_in(roles.MANAGER).get(html.unescape(where))
+    assert [each.by_hand for each in listed.context["cl"].result_list] == ["end"]
+    assert [each.customer for each in listed.context["cl"].result_list] == [mia]
     buy(shop, 4, "mia")
     shop.settle()
     assert promised(shop) == ("All 2 buyers of this week are in.", [])
+    listed = signed_in(roles.MANAGER).get(html.unescape(where))
+    assert list(listed.context["cl"].result_list) == []
+
+
+@pytest.mark.parametrize("first", ["refund", "ending"])
+def test_who_was_refunded_is_not_told_as_ended_by_hand(shop: World, first):
+    buy(shop, 1)
+    buy(shop, 2, "mia")
+    shop.settle()
+    mia = Customer.objects.get(email="mia@example.com")
+    key = holdings.of_customer(mia)[0].key
+
+    def refund() -> None:
+        facts: dict[str, Any] = {"product__id": 77, "customer__email": "mia@example.com"}
+        shop.sell("20_product", order__id=2, **facts)
+        shop.settle()
+
+    def end() -> None:
+        by_hand.end(mia, key, by_hand.Author("Sam", "Refunded"))
+        shop.settle()
+
+    for step in [refund, end] if first == "refund" else [end, refund]:
+        step()
+    assert not Grant.objects.active().filter(customer=mia).exists()
+    page = signed_in(roles.MANAGER).get(reverse("admin:index"))
+    assert "ended the access of" not in words(page)
+    log = signed_in(roles.MANAGER).get(reverse(LOG), {"result": "ended"})
+    assert list(log.context["cl"].result_list) == []
 
 
 def let_in_by_hand(bought: EventLog) -> None:

@@ -70,7 +70,7 @@ def test_the_overview_tells_of_them_and_leads_to_their_page(manager, still_in):
     assert reverse(PAGE) in page.content.decode()
     listed = words(manager.get(reverse(PAGE)))
     assert [email(number) in listed for number in range(3)] == [True, True, False]
-    assert "Ink: order 1180 was refunded on" in listed
+    assert "Ink Order 1180 was refunded on" in listed
 
 
 def test_the_chosen_lose_it_and_that_can_be_undone(manager, world, still_in):
@@ -115,12 +115,57 @@ def test_the_page_offers_the_rule_that_ends_it_next_time(manager, world, still_i
     assert "New rule: a refund" not in words(manager.get(reverse(PAGE)))
 
 
-def test_the_page_leads_to_the_rule_that_would_end_it_and_is_off(manager, world, still_in):
+def test_the_rule_that_would_end_it_and_is_off_is_turned_on_from_the_page(manager, still_in, world):
+    rule = world.rule("product_refunded", ENDS, still_in, product=SOLD)
+    manager.post(reverse("admin:rules_rule_do_switch_off", args=[rule.pk]))
+    page = manager.get(reverse(PAGE), {"product": rule.product_id})
+    text, source = words(page), page.content.decode()
+    assert "1 rule that ends Ink on a refund is off: refunded buyers of" in text
+    assert f"See the change by {AuditEntry.objects.latest('pk').who}" in text
+    of_rule = reverse("admin:rules_rule_change", args=[rule.pk])
+    assert re.search(f'href="{of_rule}">When Example Course One is refunded', source)
+    assert "New rule: a refund" not in text
+    (form,) = re.findall(r'<form method="post" action="([^"]+)">((?:(?!</form>).)*)Turn on', source)
+    fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form[1]))
+    sent = {name: html.unescape(value) for name, value in fields.items()}
+    for role in (roles.SUPPORT, roles.VIEWER):
+        assert "Turn on" not in words(signed_in(role).get(reverse(PAGE)))
+    page = manager.post(form[0], sent, follow=True)
+    assert page.request["PATH_INFO"] == reverse(PAGE)
+    assert page.request["QUERY_STRING"] == f"product={rule.product_id}"
+    assert said(page) == ["1 rule turned on, from the next event on."]
+    assert "is off" not in words(page)
+    rule.refresh_from_db()
+    assert rule.enabled
+
+
+def test_each_row_links_the_refund_and_the_purchase(manager, still_in):
+    source = manager.get(reverse(PAGE)).content.decode()
+    for each in refunded.refunded_with_access():
+        for event in (each.refund, each.event):
+            assert f'href="{reverse("admin:events_eventlog_change", args=[event.pk])}"' in source
+
+
+def test_all_are_chosen_at_once(manager, still_in):
+    def ticked(page: Any) -> int:
+        return len(re.findall(r'name="chosen"[^>]* checked', page.content.decode()))
+
+    page = manager.get(reverse(PAGE), {"back": "/admin/coverage/"})
+    assert ticked(page) == 0
+    (address,) = re.findall(r'href="([^"]+)">Choose all<', page.content.decode())
+    page = manager.get(html.unescape(address))
+    assert ticked(page) == 2
+    (address,) = re.findall(r'href="([^"]+)">Choose nobody<', page.content.decode())
+    page = manager.get(html.unescape(address))
+    assert ticked(page) == 0
+    assert '<a href="/admin/coverage/">Back</a>' in page.content.decode()
+
+
+def test_after_ending_it_the_rule_that_is_off_is_still_offered(manager, world, still_in):
     rule = world.rule("product_refunded", ENDS, still_in, product=SOLD, enabled=False)
-    page = manager.get(reverse(PAGE)).content.decode()
-    (address,) = re.findall(r'href="([^"]+)">Turn on the rule: ', page)
-    assert address == reverse("admin:rules_rule_change", args=[rule.pk])
-    assert "New rule: a refund" not in page
+    every = [each.event.pk for each in refunded.refunded_with_access()]
+    page = manager.post(reverse(PAGE), {"chosen": every}, follow=True)
+    assert f"The rule that ends it is off. {rule.in_words()}" in said(page)
 
 
 def test_who_was_moved_to_another_address_before_the_refund_is_told_of(manager, world, ink):
@@ -231,8 +276,9 @@ def test_adding_the_rules_of_a_product_tells_who_was_refunded_before(manager, wo
     page = manager.post(add, {"pair": ["product_refunded"]}, follow=True)
     told = "1 refunded buyer still has Ink. See and end it"
     assert told in said(page)
-    (where,) = re.findall(r'href="([^"]*/earlier/[^"]*)"', page.content.decode())
-    assert email(0) in words(manager.get(html.unescape(where)))
+    (where,) = see_and_end(page)
+    assert where.startswith(f"{reverse(PAGE)}?product={product.pk}&")
+    assert email(0) in words(manager.get(where))
 
 
 def test_who_keeps_one_of_two_courses_after_a_refund_is_told_of(world, ink):
@@ -393,6 +439,12 @@ def test_what_was_given_is_told_as_given_after_a_person_ended_it(manager, world,
 OFFER = "2 refunded buyers still have Ink. See and end it"
 
 
+def see_and_end(page: Any) -> list[str]:
+    """Return where each "See and end it" of the page leads."""
+    found = re.findall(r'href="([^"]*)"[^>]*>See and end it<', page.content.decode())
+    return [html.unescape(each) for each in found]
+
+
 def test_turning_the_rule_that_ends_it_on_tells_who_was_refunded_meanwhile(manager, world, ink):
     ends = world.rule("product_refunded", ENDS, ink, product=SOLD)
     for number in range(2):
@@ -401,11 +453,15 @@ def test_turning_the_rule_that_ends_it_on_tells_who_was_refunded_meanwhile(manag
     (turned_off,) = AuditEntry.objects.filter(act="rule_changed")
     for number in range(2):
         sell(world, number, "20_product")
-    page = manager.post(reverse("admin:rules_rule_do_switch_on", args=[ends.pk]), follow=True)
+    overview = reverse("admin:index")
+    turn_on = reverse("admin:rules_rule_do_switch_on", args=[ends.pk])
+    page = manager.post(turn_on, {"back": overview}, follow=True)
     assert OFFER in said(page)
-    address = re.findall(r'href="([^"]*/earlier/[^"]*)"', page.content.decode())[0]
-    listed = words(manager.get(html.unescape(address)))
-    assert [email(number) in listed for number in range(2)] == [True, True]
+    (where,) = see_and_end(page)
+    assert where.startswith(f"{reverse(PAGE)}?product={ends.product_id}&")
+    listed = manager.get(where)
+    assert [email(number) in words(listed) for number in range(2)] == [True, True]
+    assert f'<p class="way"><a href="{overview}">Back</a>' in listed.content.decode()
     # Of what a rule gives, or is to end without being on, nothing is said.
     gives = Rule.objects.exclude(pk=ends.pk).get()
     page = manager.post(reverse("admin:rules_rule_do_switch_on", args=[gives.pk]), follow=True)
@@ -416,6 +472,37 @@ def test_turning_the_rule_that_ends_it_on_tells_who_was_refunded_meanwhile(manag
     assert last.pk > turned_off.pk
     undo = reverse("admin:integrations_auditentry_do_undo", args=[last.pk])
     assert OFFER in said(manager.post(undo, follow=True))
+
+
+def test_the_page_of_a_rule_says_once_who_was_refunded_while_it_was_off(manager, world, still_in):
+    ends = world.rule("product_refunded", ENDS, still_in, product=SOLD, enabled=False)
+    turn_on = reverse("admin:rules_rule_do_switch_on", args=[ends.pk])
+    page = manager.post(turn_on, follow=True)
+    assert page.request["PATH_INFO"] == reverse("admin:rules_rule_change", args=[ends.pk])
+    assert words(page).count(OFFER) == 1
+    (where,) = see_and_end(page)
+    assert where.startswith(reverse(PAGE))
+
+
+def test_a_purchase_from_before_admit_is_ended_on_the_page_of_the_rule(manager, world, ink):
+    sell(world, 0)
+    for number in range(2):
+        sell(world, number, "20_product")  # the purchase of the second is not known
+    ends = world.rule("product_refunded", ENDS, ink, product=SOLD)
+    page = manager.get(reverse("admin:rules_rule_change", args=[ends.pk]))
+    told = "2 earlier customers may still have Ink. See and end it"
+    assert told in words(page)
+    (where,) = see_and_end(page)
+    assert where.startswith(reverse("admin:earlier"))
+    listed = manager.get(where)
+    assert "Customers the rule has not run for" in words(listed)
+    (choose,) = re.findall(
+        r'href="([^"]*)">Choose who loses it, or who keeps it<', listed.content.decode()
+    )
+    assert choose.startswith(f"{reverse(PAGE)}?product={ends.product_id}&")
+    manager.post(reverse(PAGE), {"chosen": refunded.refunded_with_access()[0].event.pk})
+    world.settle()
+    assert "Choose who loses it" not in words(manager.get(where))
 
 
 def test_the_page_can_be_about_one_product_and_leads_to_the_others(manager, world, still_in):

@@ -127,6 +127,29 @@ def test_what_a_person_may_not_see_is_not_found(shop):
 
 
 @pytest.mark.first_database
+def test_pages_that_the_menu_does_not_list_are_found_by_those_who_may_open_them(shop):
+    support, viewer = signed_in(roles.SUPPORT), signed_in(roles.VIEWER)
+    for term, name in (
+        ("refunded", "refunded"),
+        ("kept on", "refunded"),
+        ("missed", "enter-order"),
+    ):
+        assert groups(support, term) == ["Pages"]
+        page = support.get(reverse(SEARCH), {"q": term}).content.decode()
+        assert f'href="{reverse(f"admin:{name}")}"' in page
+        assert support.get(reverse(f"admin:{name}")).status_code == 200
+        assert groups(viewer, term) == []
+    for term, name in (
+        ("new rule", "new-rule"),
+        ("left over", "left-over"),
+        ("several", "several-products"),
+    ):
+        assert groups(support, term) == []
+        assert groups(signed_in(roles.MANAGER), term) == ["Pages"]
+        assert signed_in(roles.MANAGER).get(reverse(f"admin:{name}")).status_code == 200
+
+
+@pytest.mark.first_database
 @pytest.mark.parametrize("term", ["", "\x00", "%", "'", "<b>x</b>", "x" * 5000, "٣"])
 def test_odd_terms_break_nothing_and_are_escaped(shop, term):
     answer = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": term})

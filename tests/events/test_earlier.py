@@ -339,7 +339,7 @@ def test_a_rule_that_ends_access_is_run_for_customers_not_for_buyers(world, cour
     made = world.rule("product_refunded", "expire_course_enrollment", course, product="1048001")
     support = signed_in(roles.SUPPORT)
     text = words(page(support, made))
-    assert "Customers from before the rule" in text
+    assert "Customers the rule has not run for" in text
     assert "1 earlier customer may still have Course Two." in text
     assert "End it for this customer now" in text
     assert "To be enrolled" not in text

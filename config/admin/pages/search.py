@@ -27,6 +27,8 @@ from rules.models import Rule
 Named = TypeVar("Named", Product, Destination)
 # How many hits of each kind, and how many while a person types. The group links to all of them.
 MAX_HITS, MAX_HITS_TYPING = 8, 4
+# The permission to give, end and move access.
+BY_HAND = "events.by_hand_grant"
 # Shorter words match too much to be searched while a person types.
 SHORTEST = 2
 
@@ -181,18 +183,30 @@ KINDS: Sequence[tuple[str, Callable[[str, int], Group]]] = (
 )
 
 
-# The person's own pages, which the menu at the top right leads to.
-OWN = (
-    (_("My account: time zone"), "admin:account"),
-    (_("Sessions"), "admin:sessions"),
-    (_("Second factor"), "admin:second-factor"),
-    (_("Change password"), "admin:password_change"),
+# Pages that no entry of the menu leads to: those of the menu at the top right, and those that other
+# pages link. Each with the permission to see it.
+BESIDE_THE_MENU = (
+    (_("My account: time zone"), "admin:account", ""),
+    (_("Sessions"), "admin:sessions", ""),
+    (_("Second factor"), "admin:second-factor", ""),
+    (_("Change password"), "admin:password_change", ""),
+    (_("Refunded, and still in"), "admin:refunded", BY_HAND),
+    (_("Kept on purpose after a refund"), "admin:refunded", BY_HAND),
+    (_("Give access"), "admin:give-to-anyone", BY_HAND),
+    (_("Enter a missed order"), "admin:enter-order", BY_HAND),
+    (_("New rule"), "admin:new-rule", "rules.add_rule"),
+    (_("Rules left over"), "admin:left-over", "rules.change_rule"),
+    (_("Add several products"), "admin:several-products", "integrations.add_product"),
 )
 
 
 def _pages(request: HttpRequest, word: str) -> Group:
     lines = [line for part in menu.for_person(request) for line in part["lines"]]
-    lines += [{"label": label, "url": reverse(name)} for label, name in OWN]
+    lines += [
+        {"label": label, "url": reverse(name)}
+        for label, name, permission in BESIDE_THE_MENU
+        if menu.allowed(request, permission)
+    ]
     hits = [
         Hit(line["url"], line["label"], exact=_is(word, line["label"]))
         for line in lines

@@ -11,6 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.admin.pages import bulk_actions
+from config.admin.pages.rules import refunded
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render
@@ -47,15 +48,16 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("Undo: {what}", what=brief(batch.title)),
         form_action=request.get_full_path(),
         back=back,
-        **_what_follows(undos, may_see=request.user.has_perm("rules.view_rule")),
+        **_what_follows(request, undos),
     )
 
 
-def _what_follows(undos: Sequence[Undo], *, may_see: bool) -> dict[str, Any]:
+def _what_follows(request: HttpRequest, undos: Sequence[Undo]) -> dict[str, Any]:
     found = looks.of_undo(undos)
     number = len(found.done)
     stays = say("Accounts that were made in Thinkific and messages that were sent stay.")
-    told = [stays, *_kept(undos), *_stay_on(undos, may_see=may_see)]
+    may_see = request.user.has_perm("rules.view_rule")
+    told = [stays, *_kept(request, undos), *_stay_on(undos, may_see=may_see)]
     return {
         "number": number,
         "label": say_count(number, "Undo it for 1 purchase", "Undo it for {number} purchases"),
@@ -67,28 +69,30 @@ def _what_follows(undos: Sequence[Undo], *, may_see: bool) -> dict[str, Any]:
     }
 
 
-def _kept(undos: Sequence[Undo]) -> list[Said]:
+def _kept(request: HttpRequest, undos: Sequence[Undo]) -> list[SafeString | Said]:
     """Say who was refunded or canceled, so that giving it back lets the buyer keep it."""
     endings = [run for one in undos for run in one.ended if not one.why_not]
     back = undo_batch.kept_by_undo(endings)
-    refunded: dict[int, str] = {}
+    with_refund: dict[int, str] = {}
     others: dict[int, str] = {}
     for run in endings:
         events, who = back.get(run.grant_id or 0), run.customer
         if events and who:
             is_refund = any(each.trigger == Trigger.PRODUCT_REFUNDED for each in events)
-            (refunded if is_refund else others)[who.pk] = brief(who.name or who.readable_email)
-    told: list[Said] = []
-    if refunded:
+            (with_refund if is_refund else others)[who.pk] = brief(who.name or who.readable_email)
+    told: list[SafeString | Said] = []
+    if with_refund:
         text = say_count(
-            len(refunded),
-            "{people} was refunded. After this undo, the access counts as kept on purpose; under "
-            '"Refunded, and still in" you can have it mentioned again.',
-            "{people} were refunded. After this undo, the access counts as kept on purpose; under "
-            '"Refunded, and still in" you can have it mentioned again.',
-            people=listed([*refunded.values()], PEOPLE_NAMED),
+            len(with_refund),
+            "{people} was refunded. After this undo, the access counts as kept on purpose. "
+            "You can have it mentioned again under",
+            "{people} were refunded. After this undo, the access counts as kept on purpose. "
+            "You can have it mentioned again under",
+            people=listed([*with_refund.values()], PEOPLE_NAMED),
         )
-        told.append(text)
+        page = f"{refunded.address(back=request.get_full_path())}#kept"
+        label = say("Refunded, and still in")
+        told.append(format_html('{} <a href="{}">{}</a>.', text, page, label))
     if others:
         text = say(
             "{people} canceled or stopped paying. After this undo, the access counts as kept on "

@@ -24,6 +24,8 @@ PAID_NOTHING = "paid_nothing"
 # Events that a person made, which have no delivery of SamCart.
 BY_HAND = "by_hand"
 NOT_IN = "not_in"
+# The acts by which persons ended what buyers of this week had.
+ENDED = "ended"
 # Leaves out what SamCart had sent before.
 FIRST = "first"
 # Filters that list buyers to enroll, for whom the page offers one button.
@@ -41,6 +43,7 @@ class ResultFilter(CountedFilter):
         return [
             (NOT_IN, say("Paid and not in")),
             (PAID_NOTHING, say("Paid, nothing given")),
+            (ENDED, say("This week's buyers, ended by hand")),
             (FIRST, say("Without repeats")),
             *((each.value, str(each.label)) for each in EventLog.Status),
         ]
@@ -50,6 +53,8 @@ class ResultFilter(CountedFilter):
             return queryset.filter(review.GAVE_NOTHING)
         if self.value() == NOT_IN:
             return queryset.filter(pk__in=promise.not_in())
+        if self.value() == ENDED:
+            return queryset.filter(pk__in=promise.ended_by_hand())
         if self.value() == FIRST:
             return queryset.exclude(status=EventLog.Status.REPEAT)
         return queryset.filter(status=self.value()) if self.value() else queryset

@@ -205,7 +205,7 @@ def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview
     return overview_headline.headline(
         facts,
         see=f"{log}?result={log_filters.NOT_IN}",
-        by_hand=f"{log}?{log_filters.TriggerFilter.parameter_name}={log_filters.BY_HAND}",
+        see_ended=f"{log}?result={log_filters.ENDED}",
         buyers=kept.buyers,
         on_the_way=kept.on_the_way,
         more_bought=kept.more_bought,

@@ -67,7 +67,7 @@ def headline(
     facts: Facts,
     *,
     see: str,
-    by_hand: str = "",
+    see_ended: str = "",
     buyers: int = 0,
     on_the_way: int = 0,
     more_bought: bool = False,
@@ -79,9 +79,9 @@ def headline(
 
     `buyers` counts the buyers of this week who are in, or with `more_bought` those of the newest
     MAX_COUNT purchases. `see` is the address of the list of buyers who paid and are not in, which
-    has a line for each of their `purchases`. `by_hand` is the address of what persons did: they
-    `ended` the access of so many others. That, and what was `undone` on purpose, is no alarm. The
-    headline is calm only if nothing needs a person.
+    has a line for each of their `purchases`. `see_ended` is the address of the acts by which
+    persons `ended` the access of so many others. That, and what was `undone` on purpose, is no
+    alarm. The headline is calm only if nothing needs a person.
     """
     grave = list(_grave(facts))
     alarms = [(text, f"#{section}") for text, section in [*grave, *_others(facts)]]
@@ -91,7 +91,7 @@ def headline(
     else:
         every = not (on_the_way or facts.behind or ended or undone)
         all_in = _all_in(buyers, on_the_way, more_bought=more_bought, every=every)
-        told = (all_in, ""), (_ended(ended), by_hand), (undone, "")
+        told = (all_in, ""), (_ended(ended), see_ended), (undone, "")
         promise = [(text, where) for text, where in told if text]
     if not alarms and not facts.not_in:
         return Headline(GREEN, (*promise, (say("Nothing needs you."), "")))

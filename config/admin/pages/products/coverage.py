@@ -256,7 +256,7 @@ def _say(request: HttpRequest, added: _Added) -> None:
             messages.warning(request, sentence)
     for form, rules in added.off:
         off = TurnedOffRules(rules, said_off(form.name, rules))
-        link = format_html('<a href="{}">{}</a>', off.page, say("See its rules"))
+        link = format_html('<a href="{}">{}</a>', off.page, off.label)
         messages.warning(request, format_html("{} {}", off.text, link))
     made = added.made
     if not made and not added.off:

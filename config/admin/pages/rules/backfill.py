@@ -9,9 +9,15 @@ from django.urls import reverse
 
 from config.admin.pages import bulk_actions
 from config.admin.pages.rules import given_by_rule, left_over
-from config.admin.pages.rules.earlier_offer import MOST_RULES, address, in_words, sentence
+from config.admin.pages.rules.earlier_offer import (
+    MOST_RULES,
+    address,
+    in_words,
+    refunded_page,
+    sentence,
+)
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import way_back
+from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.execution.rerun import Rerun, rerun
@@ -47,8 +53,7 @@ def show(request: HttpRequest) -> HttpResponse:
         batch = bulk_actions.new_batch(request, _title_of_batch(rules))
         only = {each.event.pk: each.rules for each in chosen}
         came = rerun([each.event for each in chosen], batch=batch, only=only)
-        if came.queued:
-            _record(rules, came, batch)
+        _record(rules, came, batch)
         text = came.sentence() if chosen else say("Nothing was queued: nobody is left.")
         back = address(rules, product, back=way_back(request))
         return bulk_actions.start_and_show(request, batch, came.left, text, back)
@@ -63,6 +68,7 @@ def show(request: HttpRequest) -> HttpResponse:
         gives=gives,
         ends=all(rule.spec.ends_access for rule in rules),
         told="" if gives else in_words(rules, preview),
+        choose=refunded_page(request, preview),
         preview=preview,
         may_be_marked=any(review.may_be_marked(each.event) for each in preview.left_out),
         most=backfill.MAX_EVENTS,
@@ -89,7 +95,9 @@ def _title(rules: int, *, gives: bool) -> Said:
     if gives:
         return say_count(rules, "Earlier buyers", "Earlier buyers, for {number} rules")
     return say_count(
-        rules, "Customers from before the rule", "Customers from before {number} rules"
+        rules,
+        "Customers the rule has not run for",
+        "Customers that {number} rules have not run for",
     )
 
 
@@ -103,7 +111,8 @@ def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
     """Add messages with links to what is left to do after these rules were saved.
 
     They are about buyers who have what deleted rules of the same products gave, about leftover
-    rules of these products, and about those for whom these rules were on too late.
+    rules of these products, and about those for whom these rules were on too late. `back` is the
+    page that shows the messages; the page of a rule itself says who these last ones are.
     """
     rules = list(rules)
     giving = [rule for rule in rules if pairing.is_to_give(rule)][:MOST_RULES]
@@ -112,7 +121,8 @@ def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
         messages.warning(request, kept)
     if left := left_over.of_rules(request, giving):
         messages.warning(request, left)
-    if text := sentence(request, rules, back):
+    is_own_page = len(rules) == 1 and back == page_of(rules[0])
+    if not is_own_page and (text := sentence(request, rules, back)):
         messages.warning(request, text)
 
 

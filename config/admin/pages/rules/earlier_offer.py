@@ -1,20 +1,24 @@
-"""The offer to enroll earlier buyers: how many lack what rules give, and a link to their list."""
+"""What is left to do for earlier customers of rules: how many there are, and the page of them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from config.admin.menu import allowed
 from config.admin.pages.rules import refunded
+from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK
+from events.access.ledger import Sale
 from events.deciding import revocations
 from events.reports import backfill
 from events.reports.earlier_buyers import Preview
+from events.reports.refunded import refunded_with_access
 from integrations.models import Product
 from integrations.sentences import Said, joined, say, say_count
 from rules import pairing
@@ -25,6 +29,8 @@ from rules.triggers import Trigger
 # The most rules that one page looks at. Saving Coverage adds one for each course of each row.
 MOST_RULES = 500
 COURSES_NAMED = 3
+# What a refunded purchase left open: the sale that the refund names, and the site and course.
+LeftOpen = tuple[Sale, int | None, str]
 
 
 def address(rules: Sequence[Rule], product: Product | None = None, *, back: str = "") -> str:
@@ -33,6 +39,51 @@ def address(rules: Sequence[Rule], product: Product | None = None, *, back: str 
     asked |= {"product": product.pk} if product else {}
     asked |= {BACK: back} if back else {}
     return f"{reverse('admin:earlier')}?{urlencode(asked, doseq=True)}"
+
+
+def refunded_page(request: HttpRequest, found: Preview) -> str:
+    """Return the page of refunded buyers if it lists some of these customers, else ""."""
+    if not any(_listed(found, _left_open(request, found))):
+        return ""
+    return refunded.address(_products(found), back=request.get_full_path())
+
+
+def _page(rules: Sequence[Rule], found: Preview, left_open: Set[LeftOpen], back: str) -> str:
+    """Return the page for these customers of the rules.
+
+    If all are refunded buyers who are still in, it is the page where each of them can be chosen.
+    """
+    if left_open and all(_listed(found, left_open)):
+        return refunded.address(_products(found), back=back)
+    return address(rules, back=back)
+
+
+def _products(found: Preview) -> set[int]:
+    return {row.event.product_id for row in found.run if row.event.product_id}
+
+
+def _left_open(request: HttpRequest, found: Preview) -> Set[LeftOpen]:
+    """Return what the page of refunded buyers lists, if some of these customers may be there.
+
+    Empty for a person who may not open that page.
+    """
+    may_be = any(row.event.left_open for row in found.run)
+    if not may_be or not allowed(request, PERMISSION):
+        return frozenset()
+    return {
+        (Sale.of(each.refund), grant.integration_id, grant.target)
+        for each in refunded_with_access()
+        for grant in each.grants
+    }
+
+
+def _listed(found: Preview, left_open: Set[LeftOpen]) -> list[bool]:
+    """Return, for each purchase and rule, whether the page of refunded buyers lists it."""
+    return [
+        (Sale.of(row.event), rule.integration_id, rule.target) in left_open
+        for row in found.run
+        for rule in row.rules
+    ]
 
 
 def sentence(request: HttpRequest, rules: Iterable[Rule], back: str) -> SafeString | None:
@@ -70,16 +121,24 @@ def _still_in(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeStr
     if not found.customers:
         return None
     told = joined([in_words(ending, found), refunded.kept_on_purpose(found.kept)])
-    page = address(ending, back=back)
+    page = _page(ending, found, _left_open(request, found), back)
+    if urlsplit(page).path == urlsplit(back).path:  # which shows them
+        return None
     return format_html('{} <a href="{}">{}</a>', told, page, say("See and end it"))
 
 
-def of_rule(rule: Rule, found: Preview) -> dict[str, Any]:
-    """Return what a page says of the earlier customers of one rule.
+def of_rules(request: HttpRequest, rules: Sequence[Rule], *, back: str) -> list[dict[str, Any]]:
+    """Return what a page says of the earlier customers of each of these rules.
 
     `told` says how many there are, "" for none; `kept` who is left out because a person let them
-    keep what the rule ends. `label` is that of the link to their list.
+    keep what the rule ends. `page` and `label` are those of the link to their list.
     """
+    found = backfill.preview(*rules)
+    parts, left_open = found.by_rule(rules), _left_open(request, found)
+    return [_of_rule(rule, parts[rule.pk], left_open, back) for rule in rules]
+
+
+def _of_rule(rule: Rule, found: Preview, left_open: Set[LeftOpen], back: str) -> dict[str, Any]:
     label = say("See and run it for them")
     if rule.gives_on_purchase:
         label = say("See and enroll them")
@@ -89,6 +148,7 @@ def of_rule(rule: Rule, found: Preview) -> dict[str, Any]:
         "rule": rule,
         "told": in_words([rule], found),
         "kept": refunded.kept_on_purpose(found.kept),
+        "page": _page([rule], found, left_open, back),
         "label": label,
     }
 

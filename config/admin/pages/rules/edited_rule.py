@@ -73,7 +73,7 @@ def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[t
         return []
     told: list[tuple[int, str]] = []
     if changed & {*changing.DEFINING_FIELDS, "enabled"}:
-        page = reverse("admin:rules_rule_changelist")
+        page = way_back(request) or reverse("admin:rules_rule_changelist")
         if earlier := earlier_offer.sentence(request, [rule], page):
             told.append((messages.WARNING, earlier))
     if changed & {*changing.DEFINING_FIELDS}:

@@ -4,7 +4,6 @@ The form is posted. "Go on" comes back to the page by GET with the choices in th
 script asks for the same page and takes its parts. Only [Add] changes anything.
 """
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,15 +15,12 @@ from django.views.decorators.http import require_POST
 
 from config.admin.menu import allowed
 from config.admin.pages.integrations.integration_messages import say_refreshed
-from config.admin.pages.rules import given_by_rule, left_over, rule_parts
-from config.admin.pages.rules.earlier_offer import of_rule
+from config.admin.pages.rules import earlier_offer, given_by_rule, left_over, rule_parts
 from config.admin.pages.rules.rule_draft import MAX_RULES, Draft
 from config.admin.parts import checklist
 from config.admin.parts.buttons import go_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
-from events.reports import backfill
-from events.reports.earlier_buyers import Preview
 from integrations import app_registry, catalog_refresh
 from integrations.models import Integration, Marketplace, Product
 from integrations.ordering import by_name
@@ -138,20 +134,19 @@ def added(request: HttpRequest) -> HttpResponse:
     """Show what comes next after adding rules: earlier buyers, a simulation, or the next rule."""
     numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
     made = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
-    before = backfill.preview(*made)
-    parts = before.by_rule(made)
+    told = earlier_offer.of_rules(request, made, back=request.get_full_path())
     may_run = allowed(request, "events.rerun_eventlog")
-    by_product: dict[int | None, list[Rule]] = {}
-    for rule in made:
-        by_product.setdefault(rule.product_id, []).append(rule)
+    by_product: dict[int | None, list[dict[str, Any]]] = {}
+    for each in told:
+        by_product.setdefault(each["rule"].product_id, []).append(each)
     products = {rule.product_id for rule in made if rule.product_id and rule.gives_on_purchase}
     return render(
         request,
         "admin/new_rule/added.html",
         title=say_count(len(made), "Rule added", "{number} rules added"),
-        products=[_together(rules, parts) for rules in by_product.values()],
+        products=[_together(number, of_it) for number, of_it in by_product.items()],
         # The button of this rule is the primary one: buyers come before the setup.
-        first=next((rule.pk for rule in made if may_run and parts[rule.pk].customers), None),
+        first=next((each["rule"].pk for each in told if may_run and each["told"]), None),
         kept_by_deleted=given_by_rule.of_deleted_rules(request, products),
         left_over=left_over.of_rules(request, made),
         next_step=_next_step(),
@@ -166,11 +161,10 @@ def _next_step() -> checklist.Task | None:
     return path.now if path else None
 
 
-def _together(rules: list[Rule], parts: Mapping[int, Preview]) -> tuple[Any, ...]:
+def _together(product: int | None, told: list[dict[str, Any]]) -> tuple[Any, ...]:
     """Return a product's number, what is said of each rule, and how many run (0 if any is off)."""
-    each = [of_rule(rule, parts[rule.pk]) for rule in rules]
-    runs = len(rules) if all(rule.enabled for rule in rules) else 0
-    return rules[0].product_id, each, runs
+    runs = len(told) if all(each["rule"].enabled for each in told) else 0
+    return product, told, runs
 
 
 @require_POST

@@ -1,6 +1,6 @@
 """The page of buyers who were refunded and still have the course: end it, or let them keep it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,10 +11,10 @@ from django.utils.html import format_html
 
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
-from config.admin.pages.rules import keeping
+from config.admin.pages.rules import keeping, turned_off
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import way_back
+from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
 from events.access import holdings, sentences
@@ -25,7 +25,7 @@ from events.reports import refunded
 from events.reports.refunded import Refunded
 from integrations.audit import Act
 from integrations.models import Customer, Destination, Product
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import Said, Text, joined, say, say_count
 from rules import pairing
 from rules.listing import listed, of_several
 from rules.models import Rule
@@ -35,6 +35,15 @@ COURSES_NAMED = 3
 PEOPLE_NAMED = 10
 # The name of the button that undoes the keeping of all.
 ALL = "all_again"
+# In the address: everybody is chosen.
+EVERY = "every"
+
+
+def address(products: Collection[int] = (), *, back: str = "") -> str:
+    """Return the address of the page, for buyers of these products (IDs) or of all."""
+    asked: dict[str, Any] = {"product": sorted(products)} if products else {}
+    asked |= {BACK: back} if back else {}
+    return f"{reverse('admin:refunded')}?{urlencode(asked, doseq=True)}".rstrip("?")
 
 
 def in_words(found: Sequence[Refunded]) -> Said | str:
@@ -83,18 +92,31 @@ def show(request: HttpRequest) -> HttpResponse:
         return _settle(request, chosen, back)
     products = set(row_ids(request.GET.getlist("product")))
     every, found = found, [each for each in found if each.event.product_id in products] or found
-    may_add = allowed(request, "rules.add_rule")
+    links, off = _missing_rules(found)
     return render(
         request,
         "admin/refunded.html",
         title=say("Refunded, and still in"),
         told=in_words(found),
-        found=[(each.event.pk, each.line) for each in found],
+        found=found,
         others=len(every) > len(found),
-        missing=_missing_rules(found) if may_add else [],
+        here=_here(request),
+        choose_all=_here(request, every=True) if len(found) > 1 else "",
+        all_chosen=EVERY in request.GET,
+        missing=links if allowed(request, "rules.add_rule") else [],
+        turned_off=turned_off.of_rules(request, off),
         **_kept(),
         back=back,
     )
+
+
+def _here(request: HttpRequest, *, every: bool = False) -> str:
+    """Return the address of the page, with all chosen or as it is at first."""
+    asked = request.GET.copy()
+    asked.pop(EVERY, None)
+    if every:
+        asked[EVERY] = "1"
+    return f"{request.path}?{asked.urlencode()}".rstrip("?")
 
 
 def _kept() -> dict[str, Any]:
@@ -123,35 +145,51 @@ def _settle(request: HttpRequest, chosen: Sequence[Refunded], back: str) -> Http
     purchases = [(each.event, [grant.pk for grant in each.grants], ()) for each in chosen]
     endings = {each.event.pk: each.refund for each in chosen}
     left = moving.move(purchases, batch, why=moving.REFUNDED, endings=endings)
-    if allowed(request, "rules.add_rule"):
-        # The page shows these only while somebody is still in.
-        for address, text in _missing_rules(chosen):
-            missing = say("No rule ends it at the next refund.")
-            messages.warning(request, format_html('{} <a href="{}">{}</a>', missing, address, text))
+    # The page shows these only while somebody is still in.
+    for text, page, label in _for_the_next(request, chosen):
+        messages.warning(request, format_html('{} <a href="{}">{}</a>', text, page, label))
     return bulk_actions.start_and_show(
         request, batch, left, Rerun(len(batch.run_ids), left).sentence(), back
     )
 
 
-def _missing_rules(found: Iterable[Refunded]) -> list[tuple[str, Said]]:
-    """Return (address, label) of the page with the rule that each of these refunds lacked.
+def _for_the_next(
+    request: HttpRequest, found: Iterable[Refunded]
+) -> Iterator[tuple[Said, str, Text]]:
+    """Yield what is left to do for the next refund: a sentence, the page to do it, and its label.
 
-    One for each product and course: New rule, filled in, or the rule itself if it is off.
+    Only what the person may do.
+    """
+    links, off = _missing_rules(found)
+    for page, label in links if allowed(request, "rules.add_rule") else ():
+        yield say("No rule ends it at the next refund."), page, label
+    for rule in off if allowed(request, "rules.change_rule") else ():
+        yield say("The rule that ends it is off."), page_of(rule), rule.in_words()
+
+
+def _missing_rules(found: Iterable[Refunded]) -> tuple[list[tuple[str, Said]], list[Rule]]:
+    """Return what these refunds lacked, for each product and course.
+
+    These are (address, label) of New rule, filled in, or the rule itself if it is off.
     """
     runs = {
         (run.event.product_id, run.integration_id, run.target): run
         for each in found
         for run in each.runs
     }
-    links = []
+    links: list[tuple[str, Said]] = []
+    off: dict[int, Rule] = {}
     for run in runs.values():
-        if (link := _rule_for(run)) is not None:
-            links.append(link)
-    return links
+        lacks = _rule_for(run)
+        if isinstance(lacks, Rule):
+            off[lacks.pk] = lacks
+        elif lacks:
+            links.append(lacks)
+    return links, [*off.values()]
 
 
-def _rule_for(run: RuleRun) -> tuple[str, Said] | None:
-    """Return (address, label) of the page of the rule that ends what this action gave.
+def _rule_for(run: RuleRun) -> Rule | tuple[str, Said] | None:
+    """Return the rule that ends what this action gave and is off, or the link to make it.
 
     None if the course or the product is gone, if no rule gives the course any more, or if a rule
     ends it by now.
@@ -163,7 +201,7 @@ def _rule_for(run: RuleRun) -> tuple[str, Said] | None:
     product = run.event.product
     if course is None or product is None:
         return None
-    rules = list(Rule.objects.concerning(product).filter(destination=course))
+    rules = list(Rule.objects.concerning(product).filter(destination=course).with_names())
     given = any(
         rule.action == run.action and rule.trigger not in pairing.GIVES_BACK for rule in rules
     )
@@ -171,10 +209,7 @@ def _rule_for(run: RuleRun) -> tuple[str, Said] | None:
     ending = [rule for rule in rules if (rule.trigger, rule.action) == ends]
     if not given or any(rule.enabled for rule in ending):
         return None
-    if ending:
-        text = say("Turn on the rule: {rule}", rule=ending[0].in_words())
-        return reverse("admin:rules_rule_change", args=[ending[0].pk]), text
-    return _new_rule(run, product, course)
+    return ending[0] if ending else _new_rule(run, product, course)
 
 
 def _new_rule(run: RuleRun, product: Product, course: Destination) -> tuple[str, Said]:

@@ -8,13 +8,12 @@ from django.http import HttpRequest
 from django.utils.http import urlencode
 
 from config.admin.pages.integrations.app_pages import APP_PAGES
-from config.admin.pages.rules import by_number_form
-from config.admin.pages.rules.earlier_offer import of_rule
+from config.admin.pages.rules import by_number_form, earlier_offer
 from config.admin.pages.rules.rule_draft import DELAY_DAYS, Draft
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.params import word
 from config.admin.parts.suggested import suggested
-from events.reports import backfill, subscriptions
+from events.reports import subscriptions
 from events.reports.rule_preview import previews
 from integrations.app_registry import APPS
 from integrations.models import Destination, Marketplace, Product
@@ -60,7 +59,9 @@ def context(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
     if draft.needs_destination:
         found |= _destinations(draft, word(given.get("courses_like")))
         found["elsewhere"] = _elsewhere(request, draft, given)
-    return found | (_outcome(draft, given) if draft.rule is None and draft.is_complete else {})
+    if draft.rule is None and draft.is_complete:
+        found |= _outcome(request, draft, given)
+    return found
 
 
 def is_choice(posted: Any) -> bool:
@@ -214,11 +215,10 @@ def _there(draft: Draft, shown: list[Destination]) -> dict[int, str]:
     }
 
 
-def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
+def _outcome(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
     """Return the rules that would be made, those that exist, and those that belong to them."""
     rules = draft.rules()
     fresh, there = told_apart(rules)
-    before = backfill.preview(*there).by_rule(there)
     companions = pairing.companions(rules)
     return {
         "fresh": [rule.in_words() for rule in fresh[:SPELLED_OUT]],
@@ -227,7 +227,7 @@ def _outcome(draft: Draft, given: Any) -> dict[str, Any]:
         "lately": [
             (each.rule.in_words(), each.sentences()) for each in previews(fresh[:PREVIEWED])
         ],
-        "there": [of_rule(rule, before[rule.pk]) for rule in there[:SPELLED_OUT]],
+        "there": earlier_offer.of_rules(request, there[:SPELLED_OUT], back=_here(request, given)),
         "pairs": pairing.by_trigger(companions),
     } | _ticks(draft, given, companions)
 

@@ -29,7 +29,7 @@ from config.admin.pages.rules.rule_form import BY_NUMBER, RuleForm
 from config.admin.pages.rules.rule_list import ScopeFilter, StateFilter, of_products
 from config.admin.parts import badges, batch_links
 from config.admin.parts.audited import Acts, Audited
-from config.admin.parts.buttons import BACK, Button, go_back, page_of, way_back
+from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin
 from events.reports.last_run import with_last_run
 from integrations.audit import Act
@@ -209,7 +209,8 @@ class RuleAdmin(Audited, ListAdmin):
     # Buttons and bulk
 
     def switch_on(self, request: HttpRequest, rule: Rule) -> None:
-        self._switch(request, Rule.objects.filter(pk=rule.pk), on=True)
+        back = way_back(request) or page_of(rule)
+        self._switch(request, Rule.objects.filter(pk=rule.pk), on=True, back=back)
 
     def switch_off(self, request: HttpRequest, rule: Rule) -> None:
         # Without the first sentence, which says what the button does; the rest may be unexpected.
@@ -220,14 +221,17 @@ class RuleAdmin(Audited, ListAdmin):
 
     @admin.action(description=_("Turn on"), permissions=["change"])
     def turn_on(self, request: HttpRequest, chosen: QuerySet[Rule]) -> HttpResponse:
-        self._switch(request, chosen, on=True)
-        return go_back(request, request.get_full_path())
+        back = way_back(request) or request.get_full_path()
+        self._switch(request, chosen, on=True, back=back)
+        return HttpResponseRedirect(back)
 
     @admin.action(description=_("Turn off"), permissions=["change"])
     def turn_off(self, request: HttpRequest, chosen: QuerySet[Rule]) -> None:
         self._switch(request, chosen, on=False)
 
-    def _switch(self, request: HttpRequest, chosen: QuerySet[Rule], *, on: bool) -> None:
+    def _switch(
+        self, request: HttpRequest, chosen: QuerySet[Rule], *, on: bool, back: str = ""
+    ) -> None:
         numbers = list(chosen.order_by().values_list("pk", flat=True))
         rules = Rule.objects.filter(pk__in=numbers)
         known = rules.select_related("product", "integration", "destination")
@@ -248,7 +252,7 @@ class RuleAdmin(Audited, ListAdmin):
         if not on and number and (left := rule_deleting.stay_on(numbers)):
             self.message_user(request, left, messages.WARNING)
         if on and number:
-            backfill.offer(request, known.all(), reverse("admin:rules_rule_changelist"))
+            backfill.offer(request, known.all(), back)
 
 
 def _again(request: HttpRequest) -> str:

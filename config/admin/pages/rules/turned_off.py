@@ -9,7 +9,8 @@ from django.urls import reverse
 
 from config.admin.pages.rules import change_links
 from config.admin.parts.badges import brief
-from integrations.sentences import Said, say_count
+from config.admin.parts.buttons import page_of
+from integrations.sentences import Said, Text, say, say_count
 from rules import turned_off
 from rules.facts import Places
 from rules.listing import listed
@@ -24,16 +25,25 @@ COURSES_NAMED = 3
 class TurnedOffRules:
     """Rules of one product that are off, or global ones; `text` says what happens to buyers.
 
-    `changes` are the address and label of each change that turned them off.
+    `changes` are the address and label of each change that turned them off. If the rule `is_named`,
+    there is only one, and the link to it is its sentence.
     """
 
     rules: Sequence[Rule]
     text: Said
     changes: Sequence[tuple[str, Said]] = ()
+    is_named: bool = False
+
+    @property
+    def label(self) -> Text:
+        """The text of the link to `page`."""
+        return self.rules[0].in_words() if self.is_named else say("See its rules")
 
     @property
     def page(self) -> str:
-        """The page that lists these rules."""
+        """The page that lists these rules, or that of the rule itself if it is named."""
+        if self.is_named:
+            return page_of(self.rules[0])
         if product := self.rules[0].product_id:
             return reverse("admin:integrations_product_change", args=[product])
         return f"{reverse('admin:rules_rule_changelist')}?scope__exact={Scope.GLOBAL}&state=off"
@@ -78,6 +88,20 @@ def summarize(request: HttpRequest, places: Places) -> TurnedOff:
         for each, links in zip(groups, changes, strict=True)
     ]
     return TurnedOff(told, len(giving), len(ending), len(gives) + len(ends) - len(shown))
+
+
+def of_rules(request: HttpRequest, rules: Sequence[Rule]) -> TurnedOff:
+    """Return what a page says of each of these rules, which are off and would end access.
+
+    Takes one query, or none without such rules.
+    """
+    groups = [[rule] for rule in rules]
+    changes = change_links.of_turned_off(request, groups)
+    told = [
+        TurnedOffRules(each, _text(each), links, is_named=True)
+        for each, links in zip(groups, changes, strict=True)
+    ]
+    return TurnedOff(told)
 
 
 def _text(rules: Sequence[Rule]) -> Said:
