@@ -52,7 +52,9 @@ def header(page: Any) -> str:
 
 def test_the_page_of_a_refund_turns_on_the_rule_that_is_off(manager, off):
     page = manager.get(page_of(refund()))
-    assert "turned off, so nothing was sent. The rule that fits is turned off: When " in header(page)
+    assert "turned off, so nothing was sent. The rule that fits is turned off: When " in header(
+        page
+    )
     assert "New rule for this product" not in words(page)
     address = reverse("admin:rules_rule_do_switch_on", args=[off.pk])
     assert f'action="{address}"' in page.content.decode()
