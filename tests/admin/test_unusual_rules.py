@@ -116,7 +116,8 @@ def test_who_paid_again_after_that_is_not_said_to_be_refunded(manager, world, in
     world.rule("product_refunded", GIVES, ink, product=SOLD)
     for what in ("10_product", "20_product"):
         sell(world, what)
-    world.sell("10_product", order__id=1199, customer__email="flo@example.com")
+    again = {"customer__email": "flo@example.com", "customer__first_name": "Flo"}
+    world.sell("10_product", order__id=1199, **again)
     world.settle()
     page = words(manager.get(page_of(flo())))
     assert "Flo has Ink since " in page
