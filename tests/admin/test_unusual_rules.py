@@ -7,15 +7,18 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
-from integrations.models import Destination, Product
+from events.models import EventLog
+from integrations.models import Customer, Destination, Product
+from integrations.sentences import format_day
 from rules.models import Rule
-from tests.admin.test_decided_refunds import ENDS, GIVES, SOLD, flo, page_of, refund, sell, today
 from tests.support.pages import said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
 
 PAGE = "admin:new-rule"
+GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
+SOLD = "1048001"
 GIVES_IT = "A rule for Product Refunded usually ends access, but this one gives it."
 ENDS_IT = "A rule for Product Purchased usually gives access, but this one ends it."
 TAKING_BACK = ["product_refunded", "subscription_canceled", "subscription_delinquent"]
@@ -31,6 +34,29 @@ def ink(world: World) -> Destination:
     course: Destination = world.course("Ink")
     world.rule("product_purchased", GIVES, course, product=SOLD)
     return course
+
+
+def sell(world: World, what: str, order: int = 1180) -> None:
+    flo = {"customer__email": "flo@example.com", "customer__first_name": "Flo"}
+    world.sell(what, order__id=order, **flo)
+    world.settle()
+
+
+def flo() -> Customer:
+    return Customer.objects.get(email="flo@example.com")
+
+
+def refund() -> EventLog:
+    return EventLog.objects.get(trigger="product_refunded")
+
+
+def page_of(row: Customer | EventLog) -> str:
+    name = "integrations_customer" if isinstance(row, Customer) else "events_eventlog"
+    return reverse(f"admin:{name}_change", args=[row.pk])
+
+
+def today() -> str:
+    return format_day(refund().received_at)
 
 
 def chosen(manager: Client, **answers: Any) -> str:
@@ -116,9 +142,7 @@ def test_who_paid_again_after_that_is_not_said_to_be_refunded(manager, world, in
     world.rule("product_refunded", GIVES, ink, product=SOLD)
     for what in ("10_product", "20_product"):
         sell(world, what)
-    again = {"customer__email": "flo@example.com", "customer__first_name": "Flo"}
-    world.sell("10_product", order__id=1199, **again)
-    world.settle()
+    sell(world, "10_product", order=1199)
     page = words(manager.get(page_of(flo())))
     assert "Flo has Ink since " in page
     assert "because of that" not in page

@@ -72,7 +72,7 @@ def _with_usual_action(given: QueryDict) -> QueryDict:
 
     `shown_for` is the trigger with which the person saw the action.
     """
-    action, trigger = ACTIONS.get(given.get("action", "")), given.get("trigger")
+    action, trigger = ACTIONS.get(given.get("action", "")), given.get("trigger", "")
     if action is None or trigger not in Trigger or given.get("shown_for", trigger) == trigger:
         return given
     if pairing.is_usual(action, Trigger(trigger)):
