@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from config.staff import roles
 from events.models import EventLog
 from integrations.models import Customer, Destination, Product
 from integrations.sentences import format_day
 from rules.models import Rule
+from tests.support import browsing
 from tests.support.pages import said, signed_in, words
 from tests.support.world import World
 
@@ -112,6 +114,26 @@ def world_rule(course: Destination) -> Rule:
     rule.pk, rule.trigger = None, "product_refunded"
     rule.save()
     return rule
+
+
+@pytest.mark.browser
+def test_with_script_the_action_follows_the_trigger_until_a_person_chooses(place, address, browser):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.let_in(page, address, place.people["Owner"])
+        page.goto(address + reverse(PAGE))
+        sentence, note = page.locator("#sentence"), page.locator("#unfit")
+        page.locator("#part-when summary").click()
+        page.get_by_label("Product Refunded", exact=False).first.check()
+        expect(sentence).to_contain_text("end the customer's access")
+        expect(note).not_to_contain_text("usually")
+        page.locator("#part-what summary").click()
+        page.get_by_label("Create Course Enrollment").check()
+        expect(note).to_contain_text(GIVES_IT)
+        expect(sentence).to_contain_text("enroll the customer")
+        page.get_by_label("Product Purchased").check()
+        expect(note).not_to_contain_text("usually")
+        expect(sentence).to_contain_text("is purchased, enroll the customer")
 
 
 @pytest.mark.parametrize("shown_for", ["product_purchased", "product_refunded"])
