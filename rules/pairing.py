@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from integrations.models import Product
 from rules import changing
-from rules.actions import ActionSpec
+from rules.actions import ActionSpec, Effect
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -15,6 +15,8 @@ from rules.triggers import Trigger
 # delinquent subscriptions too. The other triggers are the course owner's choice.
 ENDS = (Trigger.PRODUCT_REFUNDED, Trigger.SUBSCRIPTION_CANCELED)
 GIVES_BACK = (Trigger.SUBSCRIPTION_RECOVERED, Trigger.SUBSCRIPTION_RESTARTED)
+# All that take a purchase back.
+TAKES_BACK = (*ENDS, Trigger.SUBSCRIPTION_DELINQUENT)
 # A product that is not sold by subscription needs only the refund rule.
 MATTERS_ALWAYS = (Trigger.PRODUCT_REFUNDED,)
 
@@ -39,6 +41,18 @@ class Paired(Protocol):
 
 
 Known = TypeVar("Known", bound=Paired)
+
+
+def is_usual(action: ActionSpec, trigger: Trigger) -> bool:
+    """Return whether the action does not give access where it usually ends, or the reverse.
+
+    On the triggers that are the course owner's choice, every action is usual.
+    """
+    if trigger in TAKES_BACK:
+        return action.effect is not Effect.GIVES
+    if trigger in {Trigger.PRODUCT_PURCHASED, *GIVES_BACK}:
+        return action.effect is not Effect.ENDS
+    return True
 
 
 def holes(product: Product | None, rules: Iterable[Paired], *, subscription: bool) -> list[Trigger]:

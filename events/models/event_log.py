@@ -230,9 +230,13 @@ class EventLog(models.Model):
 
     @property
     def explanation(self) -> str:
-        """Why it has its status: its own reason, or that of an action that needs a person."""
+        """Why it has its status: its own reason, or that of an action that needs a person.
+
+        Why no rule ran is left out once it has actions: a person ended access because of it.
+        """
         stuck = (run.message for run in self.runs.all() if run.status in {"failed", "held"})
-        return self.reason or next(stuck, "")
+        outdated = self.gave_nothing and not self.email_given_at and len(self.runs.all())
+        return ("" if outdated else self.reason) or next(stuck, "")
 
     @property
     def as_sent(self) -> str:

@@ -19,7 +19,6 @@ from rules.models import Rule
 from rules.triggers import Trigger
 
 # SamCart also fires Canceled for delinquent subscriptions.
-ENDINGS = (*pairing.ENDS, Trigger.SUBSCRIPTION_DELINQUENT)
 COVERED_BY = {Trigger.SUBSCRIPTION_DELINQUENT: Trigger.SUBSCRIPTION_CANCELED}
 # For more products than this, the rules and sales of all products are read.
 MAX_PRODUCTS = 500
@@ -126,7 +125,7 @@ class Coverage(Judged):
 
     @property
     def ended_by(self) -> list[tuple[Trigger, State]]:
-        return [(trigger, self.state(trigger)) for trigger in ENDINGS]
+        return [(trigger, self.state(trigger)) for trigger in pairing.TAKES_BACK]
 
     @property
     def given_back_by(self) -> list[tuple[Trigger, State]]:

@@ -7,7 +7,7 @@ from events.execution import rule_history
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from events.reports import batches, rules_now
-from events.reports.sentence import QUIET, WAIT, Code, Sentence, of_order
+from events.reports.sentence import QUIET, WAIT, Code, Sentence, cause, of_order
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, joined, say
 from integrations.who import shown_who
@@ -134,11 +134,7 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
         "new": listed([str(rule.destination) for rule in instead]),
     }
     if not instead:
-        text = say(
-            "The rule that gave {old}{order} was deleted, and no rule gives it for this purchase "
-            "now. It stays open until it is ended.",
-            **facts,
-        )
+        text = _deleted(run, facts)
         end = (run.customer_id or 0, f"{run.integration_id} {run.target}")
         return Sentence(QUIET, text, Code.RULE_CHANGED, end=end)
     # After an undo the action names no rule either, although the rule still exists.
@@ -152,6 +148,21 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
     text = joined([text, say("Enrolling this buyer gives {new}, and {old} stays open.", **facts)])
     move = f"rule={run.rule_id}" if run.rule_id else f"product={run.event.product_id or 0}"
     return Sentence(QUIET, text, Code.RULE_CHANGED, enroll=run.event_id, move=move)
+
+
+def _deleted(run: RuleRun, facts: Mapping[str, object]) -> Said:
+    """Say that the rule of this action was deleted, and that no rule does the same now."""
+    if run.event.trigger in revocations.ENDING:
+        return say(
+            "The rule that gave {old} after {cause} was deleted. It stays open until it is ended.",
+            cause=cause(run.event),
+            **facts,
+        )
+    return say(
+        "The rule that gave {old}{order} was deleted, and no rule gives it for this purchase "
+        "now. It stays open until it is ended.",
+        **facts,
+    )
 
 
 def facts_of(event: EventLog) -> dict[str, object]:

@@ -6,7 +6,7 @@ from events.access import holdings, sentences
 from events.deciding import revocations
 from events.models import EventLog, Grant
 from events.reports import batches, ended_access, nothing_to_end
-from events.reports.sentence import GOOD, SIGN_IN, WAIT, Code, Sentence
+from events.reports.sentence import GOOD, SIGN_IN, WAIT, Code, Sentence, upper
 from events.reports.standing import Standing, standings
 from integrations.models import Customer
 from integrations.sentences import Said, joined, say
@@ -43,6 +43,18 @@ def sentence(
     off = rule.pk if rule and not rule.enabled else None
     keep = holding if left.trigger == Trigger.PRODUCT_REFUNDED else None
     return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=holding, keep=keep, rule=off)
+
+
+def given_by_rule(having: Sequence[Grant], course: str) -> Said | None:
+    """Say that a rule gave it because its purchase was refunded or canceled.
+
+    None if one of the grants `having` was not given because of that.
+    """
+    events = [row.event for row in having if row.event and row.because in revocations.ENDING]
+    if not events or len(events) < len(having):
+        return None
+    ending = upper(revocations.sentence(events[-1]))
+    return say("{ending}, and a rule gave {course} because of that.", ending=ending, course=course)
 
 
 def _how_it_is_kept(

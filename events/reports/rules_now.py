@@ -11,6 +11,9 @@ from integrations.sentences import Said, format_time, joined, say
 from rules import actions, changing
 from rules.engine import Reason
 from rules.models import Rule
+from rules.triggers import Trigger
+
+OVER = {RuleRun.Status.DONE, RuleRun.Status.SKIPPED}
 
 
 def fitting(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
@@ -49,6 +52,29 @@ def fitting(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
         if fit:
             found[event.pk] = fit
     return found
+
+
+def turned_off(event: EventLog) -> list[Rule]:
+    """Return the rules that are off and would do something for the customer if turned on."""
+    rules = Rule.objects.filter(
+        Q(product=None) | Q(product=event.product_id),
+        enabled=False,
+        trigger=event.trigger,
+        marketplace=event.marketplace_id,
+    ).exclude(action__in=actions.passing_on())
+    return [rule for rule in rules.order_by("pk").with_names() if not rule.is_gone]
+
+
+def all_ran(event: EventLog) -> bool:
+    """Whether actions of all rules that fit the event now are over, and none is to be retried."""
+    runs = list(event.runs.all())
+    fit = fitting([event]).get(event.pk, [])
+    # The rules for canceled subscriptions may fit a delinquent one, too.
+    if not fit or event.trigger == Trigger.SUBSCRIPTION_DELINQUENT:
+        return False
+    over = all(run.status in OVER for run in runs) and not event.runs.lost().exists()
+    ran = {run.form for run in runs}
+    return over and all(RuleRun.form_of(rule) in ran for rule in fit)
 
 
 def since(event: EventLog, rule: Rule, *, several: bool = False) -> Said:

@@ -617,7 +617,7 @@ def test_without_script_go_on_comes_back_with_what_is_chosen(manager):
         answer.url
         == f"{reverse('admin:new-rule')}?product={data['product']}&trigger=product_refunded"
     )
-    assert "When Gift Card is refunded, enroll" in words(manager.get(answer.url))
+    assert "When Gift Card is refunded, end the customer" in words(manager.get(answer.url))
 
 
 def test_only_those_that_are_ticked_are_added_with_the_rule(manager):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from events.models import EventLog, Grant
 from events.reports import backfill, promise
-from events.reports.coverage import ENDINGS, Coverage, State, coverage
+from events.reports.coverage import Coverage, State, coverage
 from integrations.models import Customer, Destination, Product
 from rules import pairing
 from rules.models import Rule
@@ -321,7 +321,7 @@ def test_it_asks_the_same_few_questions_however_many_products_there_are(shop):
     def asked() -> int:
         with CaptureQueriesContext(connection) as queries:
             for each in coverage():
-                assert each.ended_by[0] == (ENDINGS[0], MISSING)
+                assert each.ended_by[0] == (pairing.TAKES_BACK[0], MISSING)
                 assert each.without_access == 1
         return len(queries)
 

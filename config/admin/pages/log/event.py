@@ -17,6 +17,7 @@ from config.admin.pages.log.actions import Status as RunStatus
 from config.admin.parts import badges, batch_links, event_result
 from events.access.book import Book
 from events.access.ledger import Sale
+from events.deciding import revocations
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
@@ -60,6 +61,8 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     )
     event_result.note([event])
     access, still_has = _access(event, runs), _still_has(event)
+    cannot, ended = obstacles([event]).get(event.pk, ""), nothing_to_end.ended_meanwhile([event])
+    _note_rerun(event, left_out=bool(cannot or ended) or rules_now.all_ran(event))
     return {
         "runs": runs,
         "under_way": wait_reasons.under_way(runs),
@@ -70,9 +73,9 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
         "students": _students(event, runs),
         **_timeline(request, event, runs),
         **_why(event),
-        **_explained(event),
-        "cannot": obstacles([event]).get(event.pk, ""),
-        "off": [rule for rule in _were_off(event) if not rule.enabled],
+        **_explained(event, ended=bool(ended)),
+        "cannot": cannot,
+        "off": rules_now.turned_off(event),
         "payload": payload(event) if request.user.has_perm(RAW) else "",
         "payload_removed": payload_removed(event.delivery),
         "undone": review.needs_a_person(event),
@@ -89,16 +92,17 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     }
 
 
-def _explained(event: EventLog) -> dict[str, Any]:
+def _explained(event: EventLog, *, ended: bool) -> dict[str, Any]:
     """Return what rules there are for it `since`, and the explanation from when it came.
 
-    That is outdated once a rule fits, or a person ended what the rules were to end.
+    That is outdated once a rule fits, or a person `ended` what the rules were to end.
     """
-    since, ended = _since(event), bool(nothing_to_end.ended_meanwhile([event]))
+    since = _since(event)
     outdated = since if event.status == NO_RULE else ended
     return {
         "since": "" if ended else since,
         "explanation": "" if outdated else event.explanation,
+        "given_back": event.undone_at and event.trigger in revocations.ENDING,
     }
 
 
@@ -161,12 +165,16 @@ def _still_has(event: EventLog) -> str:
 
 
 def may_run_again(event: EventLog) -> bool:
-    """Return whether the page has the button that runs the rules again.
+    """Return whether the page has the button that runs the rules again. Call `context` first."""
+    return getattr(event, "may_run_again", False)
+
+
+def _note_rerun(event: Any, *, left_out: bool) -> None:
+    """Keep for `may_run_again` whether running the rules again is known to do nothing.
 
     The page of a refund whose buyer is still in has another button, which ends it.
     """
-    done = getattr(event, "still_in", False) or nothing_to_end.ended_meanwhile([event])
-    return not done and not obstacles([event])
+    event.may_run_again = not left_out and not getattr(event, "still_in", False)
 
 
 def _why(event: EventLog) -> dict[str, Any]:
@@ -209,14 +217,6 @@ def _since(event: EventLog) -> str:
         if rule
         else ""
     )
-
-
-def _were_off(event: EventLog) -> list[Rule]:
-    """Return the rules that fitted but were off when the event was decided, and still exist."""
-    if not event.fits_what_is_off:
-        return []
-    fitted = Rule.objects.filter(pk__in=[rule for rule, why in event.verdicts if why == Reason.OFF])
-    return list(fitted.order_by("pk").with_names())
 
 
 def rerun_sentence(done: Rerun) -> SafeString:

@@ -27,7 +27,9 @@ from integrations.ordering import by_name
 from integrations.sentences import Said, joined, say, say_count
 from integrations.thinkific import catalog
 from rules import changing, facts, pairing
+from rules.actions import ACTIONS
 from rules.models import Rule
+from rules.triggers import Trigger
 
 ADDRESS = "new-rule/"
 # Including the rules that end access and give it back.
@@ -38,7 +40,7 @@ def show(request: HttpRequest) -> HttpResponse:
     """Show the page by GET. A POST adds the rules."""
     if request.method == "POST":
         return _back(request.POST) if rule_parts.is_choice(request.POST) else _add(request)
-    given = _begun(request.GET)
+    given = _with_usual_action(_begun(request.GET))
     draft = Draft.read(given)
     if draft.marketplace is None or not draft.integrations:
         return render(request, "admin/new_rule/before.html", title=say("New rule"), draft=draft)
@@ -58,6 +60,21 @@ def _begun(given: QueryDict) -> QueryDict:
     if len(some) == 1:
         given = given.copy()
         given["product"] = str(some[0])
+    return given
+
+
+def _with_usual_action(given: QueryDict) -> QueryDict:
+    """Return the choices with the opposite action if the trigger was changed, and asks for that.
+
+    `shown_for` is the trigger with which the person saw the action.
+    """
+    action, trigger = ACTIONS.get(given.get("action", "")), given.get("trigger", "")
+    if action is None or trigger not in Trigger or given.get("shown_for", trigger) == trigger:
+        return given
+    if pairing.is_usual(action, Trigger(trigger)):
+        return given
+    given = given.copy()
+    given["action"] = action.opposite
     return given
 
 
@@ -98,6 +115,8 @@ def _add(request: HttpRequest) -> HttpResponse:
         )
         messages.warning(request, nothing)
     made = _save(request, fresh)
+    if made and draft.unusual and request.POST.get("shown_for") != draft.trigger:
+        messages.warning(request, draft.unusual)  # the page has not said it yet
     if draft.left_out:
         messages.warning(request, _left_out(draft))
     if not made:

@@ -14,6 +14,7 @@ from integrations import app_registry
 from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.ordering import by_name
 from integrations.sentences import Text, joined, say
+from rules import pairing
 from rules.actions import ACTIONS, ActionSpec
 from rules.listing import listed
 from rules.models import MOST_DAYS, Rule, Scope, in_words
@@ -33,6 +34,8 @@ DELAY_DAYS = _(
     "With 0, access ends at once. With a number of days, Admit waits that long, and does nothing "
     "if the subscription recovers, restarts or is charged by then."
 )
+UNUSUALLY_GIVES = _("A rule for {trigger} usually ends access, but this one gives it.")
+UNUSUALLY_ENDS = _("A rule for {trigger} usually gives access, but this one ends it.")
 NEEDS_ENDS_ALL = _(
     "Tick this: the event that triggers this rule gave no access of its own that could end."
 )
@@ -69,12 +72,12 @@ class Draft:
         """Read a query or a form. Never raises, whatever people put into an address."""
         draft = cls(everywhere=given.get("scope") == Scope.GLOBAL, rule=rule)
         draft._read_products(given)
-        draft._read_action(given)
         trigger = given.get("trigger")
         if trigger in draft.triggers():
             draft.trigger = Trigger(trigger)
         elif trigger:
             draft.is_other = True
+        draft._read_action(given)
         draft._read_destinations(given)
         if draft.action and draft.action.ends_access:
             draft.ends_all = bool(given.get("ends_all"))
@@ -108,7 +111,8 @@ class Draft:
         action = ACTIONS.get(given.get("action", ""))
         self.integration = asked or self._usual_site(action)
         offered = self.actions()
-        self.action = action if action in offered else next(iter(offered), None)
+        usual = (each for each in offered if pairing.is_usual(each, self.trigger))
+        self.action = action if action in offered else next(usual, None)
         if (given.get("integration") and asked is None) or (given.get("action") and not action):
             self.is_other = True
         if action and action != self.action:
@@ -189,6 +193,15 @@ class Draft:
         """The number of rules that it makes."""
         products = 1 if self.everywhere else len(self.products)
         return products * (len(self.destinations) if self.needs_destination else 1)
+
+    @property
+    def unusual(self) -> str:
+        """Say that such a rule usually does the reverse; "" if it does what is usual."""
+        if self.action is None or pairing.is_usual(self.action, self.trigger):
+            return ""
+        if self.action.gives_access:
+            return say(UNUSUALLY_GIVES, trigger=self.trigger.label)
+        return say(UNUSUALLY_ENDS, trigger=self.trigger.label)
 
     @property
     def is_too_large(self) -> bool:
