@@ -411,7 +411,8 @@ def test_access_is_moved_and_both_customers_pages_say_so(support, place, dana):
     old_page = support.get(page_of(dana))
     assert f'href="{page_of(other)}">See the customer' in old_page.content.decode()
     settled = words(old_page)
-    assert "Dana has no access to Course Two: a person moved it on " in settled
+    who = EventLog.objects.get(by_hand=EventLog.ByHand.MOVE_AWAY).author
+    assert f"Dana has no access to Course Two: {who} moved it on " in settled
     assert "Moved to dana@new.example.com." in settled
     assert "is under your other e-mail address now" in settled
     assert f"Lost her receipt Moved from {DANA}." in words(support.get(page_of(other)))
