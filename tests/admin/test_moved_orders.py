@@ -18,7 +18,7 @@ from events.access.by_hand import Author
 from events.reports import customer_access
 from integrations.models import Customer
 from integrations.sentences import LONG, format_day
-from tests.support.pages import CUSTOMERS, plain, signed_in, words
+from tests.support.pages import CUSTOMERS, plain, signed_in
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database

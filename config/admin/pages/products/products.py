@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.menu import allowed
 from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.products import product_deleting
-from config.admin.pages.products.coverage_conflicts import said_added
+from config.admin.pages.products.coverage_said import said_added
 from config.admin.pages.products.product_form import ProductForm
 from config.admin.pages.rules import earlier_offer as offer
 from config.admin.pages.rules import (
