@@ -368,7 +368,7 @@ def test_what_was_given_is_told_as_given_after_a_person_ended_it(manager, world,
     assert not world.access(email(0), ink)
     person = manager.get(reverse("admin:integrations_customer_change", args=[bought.customer_id]))
     day = format_day(refund.received_at)
-    who = AuditEntry.objects.get(act=Act.BUYERS_ENDED).who
+    who = AuditEntry.objects.get(act=Act.REFUNDED_ENDED).who
     ended = f"{who} ended it on {day}, after the refund of order 1180 on {day}."
     assert f"Dana has no access to Ink: {ended}" in words(person)
     assert "Your access to Ink ended with the refund of order 1180 on" in words(person)
