@@ -267,12 +267,15 @@ def test_the_only_course_of_a_customer_is_chosen_already_when_it_is_ended(suppor
     friend = Customer.objects.create(email="friend@example.com")
     fill_in(support, "give-access", friend, destination=course().pk)
     page = support.get(reverse("admin:end-access"), {"customer": friend.pk}).content.decode()
+    assert "no matter what gave it. A new purchase opens it again" in page
+    assert "later payments" not in page
     assert re.search(r'name="holding"[^>]* checked', page)
 
 
 def test_access_is_ended_by_choosing_among_what_the_customer_has(support, dana):
     fill_in(support, "give-access", dana, destination=course().pk)
     page = support.get(reverse("admin:end-access"), {"customer": dana.pk})
+    assert "later payments for the same purchase do not open it again" in words(page)
     assert "Perspective on Art Academy (access given by hand)" in words(page)
     (held,) = [each for each in holdings.of_customer(dana) if each.grants[0].name == "Perspective"]
     answer = fill_in(support, "end-access", dana, holding=held.key)
