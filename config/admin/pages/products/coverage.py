@@ -160,7 +160,8 @@ def _turn_on(request: HttpRequest, forms: list[CoverageForm], asked: Filter) -> 
     if not request.user.has_perm("rules.change_rule"):
         raise PermissionDenied
     key, _, trigger = request.POST[TURN_ON].partition(" ")
-    rules = chain(*(form.turned_off.get(trigger, ()) for form in forms if form.row.key == key))
+    meant = (form.turned_off.items() for form in forms if form.row.key == key)
+    rules = chain(*(rules for on, rules in chain(*meant) if on == trigger))
     rule_admin = admin.site.get_model_admin(Rule)
     assert isinstance(rule_admin, RuleAdmin)
     back = rule_admin.turn_on(request, Rule.objects.filter(pk__in=[rule.pk for rule in rules]))
