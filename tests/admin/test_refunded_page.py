@@ -79,7 +79,7 @@ def test_the_chosen_lose_it_and_that_can_be_undone(manager, world, still_in):
     manager.post(reverse(PAGE), {"chosen": first.event.pk})
     world.settle()
     assert [world.access(email(number), still_in) for number in range(3)] == [False, True, True]
-    assert AuditEntry.objects.get(act="buyers_ended").number == str(first.refund.pk)
+    assert AuditEntry.objects.get(act="refunded_ended").number == str(first.refund.pk)
     assert "paid and is not in" not in words(manager.get(reverse("admin:index")))
     undo = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"
     chosen = re.findall(r'name="chosen" value="([^"]+)"', manager.get(undo).content.decode())
