@@ -378,9 +378,8 @@ def test_what_was_ended_by_hand_offers_to_give_it_back(support, place, dana):
     assert f'<a href="{link}">Give it back</a>' in html(support.get(page_of(dana)))
     RuleRun.objects.filter(pk=run.pk).update(status="skipped", code="ended_by_hand")
     page = support.get(reverse("admin:events_rulerun_change", args=[run.pk]))
-    assert re.search(
-        rf'<a href="{re.escape(link)}&amp;back=[^"]+" class="button ">Give', html(page)
-    )
+    assert f'<a href="{link}&amp;back=' in html(page)
+    assert "Give it back" in words(page)
 
 
 def test_a_refund_that_no_rule_answered_offers_to_end_the_access(support, place):
