@@ -22,6 +22,7 @@ from integrations.sentences import Text, say
 from rules import actions
 from rules.actions import Effect
 from rules.models import Rule
+from rules.triggers import Trigger
 
 Status = RuleRun.Status
 _Purchase = tuple[EventLog, Collection[int], tuple[LineItem, RuleBook] | None, Collection[Rule]]
@@ -139,8 +140,9 @@ def _note(
     names: dict[tuple[Act, EventLog], list[str]] = defaultdict(list)
     for run in ending:
         gave = grant_runs.giving([run.grant_id]).select_related("event")[0].event
-        act = Act.GIVEN_ENDED if gave.is_gift else Act.BUYERS_ENDED
-        names[act, run.event].append(run.destination_name)
+        refunded = run.event.trigger == Trigger.PRODUCT_REFUNDED
+        act = Act.REFUNDED_ENDED if refunded else Act.BUYERS_ENDED
+        names[Act.GIVEN_ENDED if gave.is_gift else act, run.event].append(run.destination_name)
     for (act, about), access in names.items():
         audit.record(act, about, before={"access": access}, after={BATCH: batch.pk})
 

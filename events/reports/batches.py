@@ -25,10 +25,11 @@ DONE = (
     Act.EVENT_RERUN,
     Act.BUYERS_MOVED,
     Act.BUYERS_ENDED,
+    Act.REFUNDED_ENDED,
     Act.GIVEN_ENDED,
     Act.BATCH_UNDONE,
 )
-ENDED = (Act.BUYERS_ENDED, Act.GIVEN_ENDED)
+ENDED = (Act.BUYERS_ENDED, Act.REFUNDED_ENDED, Act.GIVEN_ENDED)
 MADE_BY_PERSONS = (Act.EVENT_RERUN, *ENDED)
 ENDINGS = (Act.BUYERS_MOVED, *MADE_BY_PERSONS)
 # The acts of batches on events, by event ID, the newest first.

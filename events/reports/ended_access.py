@@ -112,6 +112,20 @@ def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:
     return (about.customer.pk, found) if found else None
 
 
+def day_or_cause(about: Standing, pattern: str = "") -> tuple[bool, Said] | None:
+    """Return whether nothing but a person ended it, and the day of that, else what ended it.
+
+    The day is written by this `pattern` of `format_day`. None if it is not over.
+    """
+    row = about.ended
+    if row is None:
+        return None
+    why = about.unpaid.get(row.pk)
+    if row.because == BY_HAND and why is None:
+        return True, format_day(row.ended_at or row.decided_at, pattern)
+    return False, cause(why) if why else sentences.cause(row)
+
+
 def opens_again(course: str, left: Sequence[Grant]) -> Said:
     """Say what giving back this course means; `left` are the grants that a person ended."""
     events = [each for back in ended_by_hand.taken_back(left).values() for each in back]

@@ -4,8 +4,8 @@ The customer's own page says it exactly, and why.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subqu
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from events.access import moves
 from events.execution import gone_destinations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
@@ -36,7 +37,9 @@ class Glance:
     `targets` are the courses and bundles that are open in Thinkific, and `names` their names,
     newest first. `ends` has the last moment of each that has one. `not_in` means that something was
     paid for and has not been given; `on_the_way`, that all of it was paid for a moment ago.
-    `last` is the last purchase; without one, `moved` names the orders that a person moved here.
+    `last` is the last purchase. Without one, `moved` names the orders that a person moved here, and
+    `moved_products` what they were for. `moved_to` is who has all that the customer had, if a
+    person moved it.
     """
 
     targets: Sequence[str] = ()
@@ -46,6 +49,8 @@ class Glance:
     on_the_way: bool = False
     last: EventLog | None = None
     moved: str = ""
+    moved_products: str = ""
+    moved_to: Customer | None = None
 
     @property
     def is_nothing(self) -> bool:
@@ -104,7 +109,7 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
     for place in open_:
         if place[1:] not in gone:
             targets[place[0]].append(place)
-    return {
+    found = {
         each: Glance(
             [target for _, _, target in targets[each]],
             [open_[place][-1].name for place in reversed(targets[each])],
@@ -112,10 +117,13 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
             each in not_in,
             each in on_the_way,
             last.get(each),
-            _moved(moved.get(each, ())),
+            _moved(moved.get(each, {})),
+            _products(moved.get(each, {})),
         )
         for each in numbers
     }
+    to = moves.all_moved_to([each for each, glance in found.items() if glance.is_nothing])
+    return found | {each: replace(found[each], moved_to=other) for each, other in to.items()}
 
 
 def _open(grants: Iterable[Grant], customers: Collection[int]) -> dict[Place, list[Grant]]:
@@ -193,30 +201,37 @@ def _last_purchases(customers: Collection[int]) -> dict[int, EventLog]:
     return {who: known[event] for who, event in found.items() if event in known}
 
 
-def _moved_orders(customers: Collection[int]) -> dict[int, list[str]]:
-    """Return the numbers of the orders that persons moved to these customers, and that are there.
+def _moved_orders(customers: Collection[int]) -> dict[int, dict[str, set[str]]]:
+    """Return the orders that persons moved to these customers, and that are there.
 
-    An order that its own buyer has back is left out.
+    By customer: {number of the order: names of its products}. An order that its own buyer has back
+    is left out.
     """
     own = _purchases().filter(customer=OuterRef("customer"), order_id=OuterRef("grant__order_id"))
-    moves = RuleRun.objects.filter(
+    runs = RuleRun.objects.filter(
         ~Exists(own),
         customer__in=customers,
         event__by_hand=EventLog.ByHand.MOVE_HERE,
         grant__customer=F("customer"),
     ).exclude(grant__order_id="")
-    here = moves.order_by("pk").values_list("customer", "grant__order_id")
-    found: dict[int, list[str]] = defaultdict(list)
-    for who, order in dict.fromkeys(here):
-        found[who].append(order)
+    here = runs.order_by("pk").values_list("customer", "grant__order_id", "grant__product_name")
+    found: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for who, order, product in here:
+        found[who][order].add(product)
     return found
 
 
-def _moved(orders: Sequence[str]) -> str:
+def _products(orders: Mapping[str, Collection[str]]) -> str:
+    """Return the names of the products of these orders, the first ones if there are many."""
+    names = {name for products in orders.values() for name in products if name}
+    return listed(sorted(names), ORDERS_NAMED) if names else ""
+
+
+def _moved(orders: Collection[str]) -> str:
     """Return text like "1 order moved here (1183)"; "" for none."""
     if not orders:
         return ""
-    named = [*orders[:ORDERS_NAMED], *(["…"] if len(orders) > ORDERS_NAMED else [])]
+    named = [*list(orders)[:ORDERS_NAMED], *(["…"] if len(orders) > ORDERS_NAMED else [])]
     return say_count(
         len(orders),
         "1 order moved here ({orders})",
@@ -249,7 +264,7 @@ def totals(customer: Customer, targets: Iterable[str]) -> Said:
     )
     orders, has = bought["orders"] + bought["others"], counted(targets)
     days = settings.KEEP_EVENTS_DAYS
-    moved = _moved(_moved_orders([customer.pk]).get(customer.pk, ()))
+    moved = _moved(_moved_orders([customer.pk]).get(customer.pk, {}))
     is_kept = not days or customer.created_at > timezone.now() - timedelta(days=days)
     return joined(
         [

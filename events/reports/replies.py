@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Iterable
 
-from events.access import ledger, sentences
 from events.deciding import revocations
 from events.models import EventLog
-from events.reports import letter, pending_endings
-from events.reports.sentence import HAS, Code, Sentence, cause, of_order, upper
-from events.reports.standing import Standing, standings
+from events.reports import ended_access, letter, pending_endings
+from events.reports.sentence import HAS, Code, Sentence, of_order, upper
+from events.reports.standing import Standing
 from integrations import app_registry
 from integrations.models import Customer, Integration
 from integrations.sentences import LONG, Said, format_day, joined, say
@@ -155,13 +154,8 @@ def _by_cause(over: Iterable[tuple[str, Standing]]) -> dict[tuple[bool, Said], l
     """Return the names by what ended them: whether only a person did, and its day or the cause."""
     causes: dict[tuple[bool, Said], list[str]] = {}
     for name, each in over:
-        row = each.ended
-        if row is not None:
-            by_hand = row.because == ledger.BY_HAND and row.pk not in each.unpaid
-            why = each.unpaid.get(row.pk)
-            what = cause(why) if why else sentences.cause(row)
-            day = format_day(row.ended_at or row.decided_at, LONG)
-            causes.setdefault((by_hand, day if by_hand else what), []).append(name)
+        if how := ended_access.day_or_cause(each, LONG):
+            causes.setdefault(how, []).append(name)
     return causes
 
 
@@ -169,18 +163,10 @@ def _moved(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     """Say what was moved to another address, and what has ended there since."""
     names: list[str] = []
     over: list[tuple[str, Standing]] = []
-    there: dict[int, dict[tuple[int | None, str], Standing]] = {}
     for each, sentence in told:
-        if sentence.code != Code.MOVED:
-            continue
-        to = sentence.customer
-        if to is not None and to not in there:
-            every = standings(Customer.objects.get(pk=to))
-            there[to] = {(one.integration, one.target): one for one in every}
-        now = there[to].get((each.integration, each.target)) if to is not None else None
-        if now is not None and now.ended and not (now.given or now.is_open):
-            over.append((each.name, now))
-        else:
+        if sentence.ended_there:
+            over.append((each.name, sentence.ended_there))
+        elif sentence.code == Code.MOVED:
             names.append(each.name)
     return [*_still_there(names), *_ended_there(over)]
 

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.access import going_on, sentences
 from events.models import EventLog, RuleRun
+from events.reports.standing import Standing
 from integrations.sentences import Said, Text, format_time, joined, say
 from rules.triggers import Trigger
 
@@ -81,6 +82,7 @@ class Sentence:
     move: str = ""  # "rule=5" or "product=7": who was given what another rule gives now
     waits_for_key: bool = False
     gone: int | None = None  # a course or bundle that Thinkific does not have any more
+    ended_there: Standing | None = None  # what was moved to `customer`, if it has ended there
     short: str = ""
 
 

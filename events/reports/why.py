@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from django.utils.translation import gettext_lazy as _
 
-from events.access import moves, sentences
+from events.access import sentences
 from events.access.ledger import Judgment
 from events.execution import gone_destinations, rule_history, wait_reasons
 from events.models import EventLog, Grant, RuleRun
@@ -13,6 +13,7 @@ from events.reports import (
     ended_access,
     holders,
     missing_access,
+    moved_access,
     pending_endings,
     refunded_access,
 )
@@ -75,11 +76,12 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     told = [(each, _sentence(each, waiting, done_to, given_back)) for each in found]
     has = [(each.integration, each.target) for each, sentence in told if sentence.code in HAS]
     gone = gone_destinations.among(has)
-    return [
+    told = [
         (each, _is_gone(each, course) if course and sentence.code in HAS else sentence)
         for each, sentence in told
         for course in [gone.get((each.integration, each.target))]
     ]
+    return moved_access.with_what_ended(told)
 
 
 def display_name(customer: Customer) -> str:
@@ -189,17 +191,9 @@ def _never_given(name: str, about: Standing, done_to: batches.Done) -> Sentence:
     done = [run for run in about.runs if run.status == Status.DONE]
     run = (done or about.runs or (None,))[-1]
     facts = {"name": name, "course": about.name}
-    moved = [each for each in about.runs if each.event.by_hand == EventLog.ByHand.MOVE_AWAY]
+    moved = [each.event for each in about.runs if each.event.by_hand == EventLog.ByHand.MOVE_AWAY]
     if moved:
-        day = format_day(moved[-1].received_at)
-        text = say(
-            "{name} has no access to {course}: a person moved it on {day}.", day=day, **facts
-        )
-        text = joined([text, moved[-1].event.reason])
-        to = moves.moved_to(moved[-1].event)
-        return Sentence(
-            QUIET, text, Code.MOVED, event=moved[-1].event_id, customer=to.pk if to else None
-        )
+        return moved_access.sentence(facts, moved[-1])
     if about.ended is not None and any(each.code == Judgment.BARRED for each in about.runs):
         text = say(
             "{name} has no access to {course}: {cause} was received before its purchase.",

@@ -54,6 +54,7 @@ class Act(models.TextChoices):
     REFUNDED_KEPT = "refunded_kept", _("let a refunded buyer keep the access")
     BUYERS_TOLD = "buyers_told", _("wanted to be told again what a buyer keeps")
     BUYERS_ENDED = "buyers_ended", _("ended what a rule gave a buyer before")
+    REFUNDED_ENDED = "refunded_ended", _("ended what was refunded")
     GIVEN_ENDED = "given_ended", _("ended what a person had given a buyer")
     BATCH_UNDONE = "batch_undone", _("undid what was done for a buyer")
     ACCESS_GIVEN = "access_given", _("gave access by hand")

@@ -431,7 +431,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
     "undo-step": (Act.RULE_ADDED, _undo_step),
     "give-to-anyone": (Act.ACCESS_GIVEN, _give_to_anyone),
     "given-by-rule": (Act.BUYERS_ENDED, _given_by_rule),
-    "refunded": (Act.BUYERS_ENDED, _refunded),
+    "refunded": (Act.REFUNDED_ENDED, _refunded),
     "give-access": (Act.ACCESS_GIVEN, _give_access),
     "end-access": (Act.ACCESS_ENDED, _end_access),
     "keep-access": (Act.REFUNDED_KEPT, _keep_access),

@@ -174,6 +174,10 @@ def html_of(page: Any) -> str:
     return text
 
 
+def without_back(address: str) -> str:
+    return re.sub(r"&(amp;)?back=.*", "", address)
+
+
 def give_back(page: Any) -> list[str]:
     return re.findall(r'<a href="([^"]+)" class="button[^"]*">Give it back<', html_of(page))
 
@@ -195,7 +199,8 @@ def test_what_a_person_ended_is_given_back_from_its_line_until_the_customer_has_
     entry = AuditEntry.objects.get(act=how)
     page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
     (address,) = give_back(manager.get(reverse(CHANGES)))
-    assert give_back(manager.get(page)) == [address]
+    (on_page,) = give_back(manager.get(page))
+    assert without_back(on_page) == without_back(address)
     assert "This opens Ink on Art Academy again, as if nobody had ended it" in words(
         manager.get(html.unescape(address))
     )
@@ -304,10 +309,12 @@ def test_what_a_person_gave_is_taken_back_from_its_line_while_it_is_open(
 ):
     by_hand.give(dana, course, MIA, in_days(last) if last else None)
     world.settle()
-    in_list, page = (take_back(manager.get(each)) for each in pages_of("access_given"))
-    assert in_list == page
-    (address,) = in_list
-    assert "End access" in words(manager.get(address))
+    for where in pages_of("access_given"):
+        (address,) = take_back(manager.get(where))
+        form = manager.get(address)
+        assert "End access" in words(form)
+        assert f'<a class="button" href="{where}">Cancel</a>' in html_of(form)
+        assert f'<p class="way"><a href="{where}">Back</a>' in html_of(form)
     manager.post(address, sent(address, "By mistake"))
     world.settle()
     assert not world.access("dana@example.com", course)
@@ -345,7 +352,7 @@ def test_what_was_moved_is_moved_back_unless_the_other_has_something_else(world,
     other = by_hand.move(buyer, "other@example.com", MIA)
     world.settle()
     in_list, page = (move_back(manager.get(each)) for each in pages_of("access_moved"))
-    assert in_list == page
+    assert [*map(without_back, in_list)] == [*map(without_back, page)]
     (address,) = in_list
     assert f'value="{buyer.email}"' in html_of(manager.get(address))
     by_hand.give(other, world.course("Oil"), MIA)

@@ -5,6 +5,7 @@ import re
 from typing import Any, cast
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.db.models import QuerySet
 from django.test import Client
 from django.urls import reverse
@@ -36,7 +37,7 @@ def course(shop: Shop, name: str) -> Destination:
 
 def save(client: Client, *, button: str = "looked", **changes: Any) -> Any:
     """Send all rows with these changes, such as give_12="Ink"; `button` is the one pressed."""
-    sent = {name.replace("_", "-", 1): value for name, value in changes.items()}
+    sent = {re.sub(r"^(on|give)_", r"\1-", name): value for name, value in changes.items()}
     rows = list(Product.objects.values_list("pk", flat=True))
     return client.post(reverse(PAGE), {"row": rows, **sent, button: "yes"}, follow=True)
 
@@ -73,26 +74,23 @@ def _refunds() -> QuerySet[Rule]:
     return Rule.objects.filter(trigger=REFUND)
 
 
-def _turn_on(shown: str, row: str) -> dict[str, list[str]]:
-    """Return what the button "Turn on" in this row sends."""
-    (number,) = re.findall(r'form="(turn-on-[^"]*)"', row)
-    form = shown.partition(f'id="{number}"')[2].partition("</form>")[0]
-    fields = re.findall(r'name="(\w+)" value="([^"]*)"', form)
-    sent: dict[str, list[str]] = {}
-    for name, value in fields:
-        sent.setdefault(name, []).append(html.unescape(value))
-    return sent
+def _turn_on(client: Client, answer: Any, row: str, **entered: Any) -> Any:
+    """Press the button "Turn on" in this row, after this was entered."""
+    (button,) = re.findall(r'name="turn_on" value="([^"]*)"', row)
+    (back,) = re.findall(r'name="back" value="([^"]*)"', answer.content.decode())
+    entered["row"] = re.findall(r'name="row" value="([^"]*)"', answer.content.decode())
+    return save(client, button="looked", turn_on=button, back=html.unescape(back), **entered)
 
 
 def test_a_rule_that_is_off_is_not_called_missing_and_is_turned_on_in_its_row(manager, giving):
     page = f"{reverse(PAGE)}?q=Watercolor"
     answer = manager.get(page)
     row = row_of(answer, "Watercolor")
-    assert "Product Refunded of Watercolor Off Turn on" in plain(row)
+    assert "Product Refunded Off Turn on Product Refunded of Watercolor" in plain(row)
+    assert f'name="on-{giving.product_id}" value="{REFUND}"' not in row
     assert "Missing" not in plain(row)
     assert "Add what is missing" not in plain(row)
-    sent = _turn_on(answer.content.decode(), row)
-    done = manager.post(reverse("admin:rules_rule_changelist"), sent, follow=True)
+    done = _turn_on(manager, answer, row)
     assert done.redirect_chain[-1][0] == page
     assert said(done)[0] == "1 rule turned on, from the next event on."
     assert "Turn on" not in plain(row_of(done, "Watercolor"))
@@ -156,7 +154,7 @@ def test_a_course_that_is_chosen_again_finds_its_rules_off(shop, manager, giving
         said(answer)
     )
     row = plain(row_of(manager.get(reverse(PAGE)), "Watercolor"))
-    assert "Product Refunded of Watercolor Off Turn on" in row
+    assert "Product Refunded Off Turn on Product Refunded of Watercolor" in row
 
 
 def test_who_may_not_change_rules_sees_that_they_are_off(giving):
@@ -174,6 +172,41 @@ def test_a_global_rule_that_is_off_is_turned_on_in_the_row_of_every_product(shop
     text = words(answer)
     assert "Missing" not in text
     assert "Add what is missing" not in text
-    shown = answer.content.decode()
-    manager.post(reverse("admin:rules_rule_changelist"), _turn_on(shown, shown))
+    _turn_on(manager, answer, answer.content.decode())
     assert _refunds().get().enabled
+
+
+def test_what_was_entered_in_other_rows_stays_when_a_rule_is_turned_on(manager, giving):
+    gouache = Product.objects.get(name="Gouache")
+    answer = manager.get(reverse(PAGE))
+    row = row_of(answer, "Watercolor")
+    done = _turn_on(manager, answer, row, **{f"give_{gouache.pk}": "Ink"})
+    told = said(done)
+    assert told[0] == "1 rule turned on, from the next event on."
+    assert "What was entered is not saved yet." in told
+    assert 'value="Ink" list="courses"' in row_of(done, "Gouache")
+    assert "Turn on" not in plain(row_of(done, "Watercolor"))
+    assert _refunds().get().enabled
+    assert Rule.objects.filter(product=gouache).count() == 1
+
+
+def test_a_course_that_is_added_is_ended_on_a_trigger_that_has_no_tick_as_its_rule_is_off(
+    manager, giving
+):
+    save(manager, **{f"give_{giving.product_id}": "Wash"})
+    assert list(_refunds().values_list("destination__name", "enabled").order_by("pk")) == [
+        ("Ink", False),
+        ("Wash", True),
+    ]
+
+
+def test_who_may_not_change_rules_turns_on_none_there(giving):
+    adds = signed_in()
+    adds_rules = Permission.objects.filter(codename__in=["view_rule", "add_rule"])
+    User.objects.latest("pk").user_permissions.add(*adds_rules)
+    answer = adds.get(reverse(PAGE))
+    assert "Off" in plain(row_of(answer, "Watercolor"))
+    assert "Turn on" not in words(answer)
+    refused = save(adds, turn_on=f"{giving.product_id} {REFUND}")
+    assert refused.status_code == 403
+    assert not _refunds().get().enabled

@@ -240,6 +240,29 @@ def test_after_moving_the_way_leads_to_the_product_and_the_rules_left_are_told(
     assert f'<p class="way"><a href="{page_of(rule.product)}">' in shown
 
 
+def test_the_page_of_its_buyers_leads_back_to_the_product_from_which_it_was_opened(
+    manager, world, rule
+):
+    world.sell(product__id=77)
+    world.settle()
+    save(manager, rule, "Faces")
+    product = page_of(rule.product)
+    links = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', shown(manager.get(product)))
+    page = shown(manager.get(html.unescape(links[0])))
+    assert f'<a class="button" href="{product}">' in page
+    assert f'name="back" value="{product}"' in page
+
+
+def test_the_log_names_what_a_moved_buyer_has_now_before_what_was_ended(manager, world, rule):
+    event = world.sell(product__id=77)
+    world.settle()
+    save(manager, rule, "Faces")
+    manager.post(f"{reverse('admin:given-by-rule')}?rule={rule.pk}", {"chosen": event.pk})
+    world.settle()
+    log = shown(manager.get(reverse("admin:events_eventlog_changelist")))
+    assert "<summary>Faces +1</summary>" in log
+
+
 def sold_by_a_deleted_rule(world: World, rule: Rule, course: str = "Faces") -> Rule:
     """Ann and Bob bought 77 and got Ink by a rule that was deleted; 77 gives this course now."""
     for number, email in enumerate(("ann@example.com", "bob@example.com"), 1):

@@ -5,6 +5,7 @@ import itertools
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.test import Client
@@ -721,7 +722,8 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     customer = reverse("admin:integrations_customer_change", args=[Customer.objects.get().pk])
     page = signed_in(roles.SUPPORT).get(customer).content.decode()
     where = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
-    assert f'<a href="{where}">Move this buyer instead</a>' in page
+    back = quote(customer, safe="")
+    assert f'<a href="{where}&amp;back={back}">Move this buyer instead</a>' in page
     assert promised(shop) == (BEHIND, [])
     changing.point_to([rule], Destination.objects.get(name="Course Two"), on=False)
     assert promised(shop) == ("The one buyer of this week is in.", [])

@@ -1,10 +1,16 @@
 """What both customers' pages, the list and the letter say of an order that was moved."""
 
+import re
+from csv import DictReader
+from io import StringIO
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from config.staff import roles
 from events.access import by_hand, holdings
@@ -12,7 +18,7 @@ from events.access.by_hand import Author
 from events.reports import customer_access
 from integrations.models import Customer
 from integrations.sentences import LONG, format_day
-from tests.support.pages import CUSTOMERS, plain, signed_in, words
+from tests.support.pages import CUSTOMERS, plain, signed_in
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -60,6 +66,20 @@ def page_of(client: Client, customer: Customer) -> str:
     answer = client.get(address(customer))
     text: str = answer.content.decode()
     return text
+
+
+def today() -> str:
+    return format_day(timezone.now())
+
+
+def row_of(client: Client, email: str) -> list[str]:
+    """Return the customer's rows in the list of customers."""
+    text = client.get(reverse(CUSTOMERS)).content.decode()
+    return [
+        row
+        for row in re.findall(r"<tr>\s*<th data-label.*?</tr>", text, re.DOTALL)
+        if f">{email}<" in row.partition("</th>")[0]
+    ]
 
 
 def letter(customer: Customer) -> str:
@@ -110,8 +130,50 @@ def test_an_order_that_its_buyer_has_back_is_no_moved_order(world, support, move
     assert "moved here (" not in plain(page_of(support, moved))
 
 
+def test_the_page_of_the_old_address_names_who_moved_it_and_what_ended_it_there(
+    world, support, moved
+):
+    told = plain(page_of(support, wrong()))
+    assert f"mia@example.com moved it on {today()}. Moved to {RIGHT}. See the event" in told
+    refund(world)
+    told = plain(page_of(support, wrong()))
+    assert f"{RIGHT}. It ended there with the refund of order 1183 on {today()}." in told
+
+
+def test_the_page_of_the_old_address_says_when_a_person_ended_it_there(world, support, moved):
+    (holding,) = holdings.of_customer(moved)
+    by_hand.end(moved, holding.key, MIA)
+    world.settle()
+    told = plain(page_of(support, wrong()))
+    assert f"Moved to {RIGHT}. It ended there on {today()}." in told
+
+
 def test_the_list_names_the_moved_order_in_place_of_a_last_purchase(world, support, moved):
-    assert "1 order moved here (1183)" in words(support.get(reverse(CUSTOMERS)))
+    (row,) = row_of(support, RIGHT)
+    assert "Example Course One 1 order moved here (1183)" in plain(row)
+
+
+def test_the_list_says_where_all_access_of_the_old_address_is(world, support, moved):
+    (row,) = row_of(support, WRONG)
+    assert f'Moved to <a href="{address(moved)}">{RIGHT}</a>' in row
+    buy(world, 1190)
+    (row,) = row_of(support, WRONG)
+    assert "Moved to" not in row
+
+
+def test_the_list_does_not_say_moved_after_the_access_came_back_and_ended(world, support, moved):
+    by_hand.move(moved, WRONG, MIA)
+    world.settle()
+    refund(world)
+    assert "Moved to" not in row_of(support, WRONG)[0]
+    assert f"Moved to {WRONG}" in plain(row_of(support, RIGHT)[0])
+
+
+def test_the_file_of_customers_says_where_the_access_is(world, moved):
+    answer: Any = signed_in(roles.MANAGER).post(reverse("admin:csv-customers"))
+    text = b"".join(answer.streaming_content).decode().removeprefix("\ufeff")
+    told = {row["E-mail"]: (row["Has now"], row["Moved to"]) for row in DictReader(StringIO(text))}
+    assert told == {WRONG: ("", RIGHT), RIGHT: ("Course Two", "")}
 
 
 def test_the_list_takes_no_more_queries_for_more_moved_orders(world, support, moved):

@@ -79,7 +79,7 @@ def test_the_chosen_lose_it_and_that_can_be_undone(manager, world, still_in):
     manager.post(reverse(PAGE), {"chosen": first.event.pk})
     world.settle()
     assert [world.access(email(number), still_in) for number in range(3)] == [False, True, True]
-    assert AuditEntry.objects.get(act="buyers_ended").number == str(first.refund.pk)
+    assert AuditEntry.objects.get(act="refunded_ended").number == str(first.refund.pk)
     assert "paid and is not in" not in words(manager.get(reverse("admin:index")))
     undo = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"
     chosen = re.findall(r'name="chosen" value="([^"]+)"', manager.get(undo).content.decode())
@@ -414,7 +414,7 @@ def test_what_was_given_is_told_as_given_after_a_person_ended_it(manager, world,
     assert not world.access(email(0), ink)
     person = manager.get(reverse("admin:integrations_customer_change", args=[bought.customer_id]))
     day = format_day(refund.received_at)
-    who = AuditEntry.objects.get(act=Act.BUYERS_ENDED).who
+    who = AuditEntry.objects.get(act=Act.REFUNDED_ENDED).who
     ended = f"{who} ended it on {day}, after the refund of order 1180 on {day}."
     assert f"Dana has no access to Ink: {ended}" in words(person)
     assert "Your access to Ink ended with the refund of order 1180 on" in words(person)

@@ -412,7 +412,7 @@ def test_global_rules_that_are_left_over_can_be_about_what_a_global_rule_gives(
     # That of a product is no second one.
     world.rule("product_refunded", ENDS, Destination.objects.get(name="Wash"), product="77")
     page = manager.get(reverse("admin:left-over"))
-    assert "can be about Wash instead" in words(page)
+    assert "you can change it to Wash" in words(page)
     assert "1 rule uses Wash from now on." in said(settle(manager, page, "change"))
     ends.refresh_from_db()
     assert str(ends.destination) == "Wash"

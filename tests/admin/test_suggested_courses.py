@@ -14,6 +14,7 @@ from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
 SUGGESTED = "suggested by its name"
+GIVES = "create_course_enrollment"
 
 
 @pytest.fixture
@@ -63,6 +64,19 @@ def test_what_is_chosen_stays_chosen_and_is_listed_once(manager, opened):
     faces = Destination.objects.get(name="Drawing Faces")
     page = opened(manager, destination=faces.pk)
     assert sorted(each.split()[0] for each in choices(page)) == ["Anatomy", "Drawing", "Watercolor"]
+    (chosen,) = re.findall(r'name="destination" value="(\d+)"[^>]* checked', page.content.decode())
+    assert chosen == str(faces.pk)
+
+
+def test_the_page_of_a_rule_suggests_another_course_first_and_keeps_its_own(manager, world):
+    faces = Destination.objects.get(name="Drawing Faces")
+    product = Product.objects.get()
+    rule = world.rule("product_purchased", GIVES, faces, product=product.external_id)
+    page = manager.get(reverse("admin:rules_rule_change", args=[rule.pk]))
+    first, *others = choices(page)
+    assert first.split()[0] == "Watercolor"
+    assert SUGGESTED in first
+    assert SUGGESTED not in " ".join(others)
     (chosen,) = re.findall(r'name="destination" value="(\d+)"[^>]* checked', page.content.decode())
     assert chosen == str(faces.pk)
 

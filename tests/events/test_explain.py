@@ -220,7 +220,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (dismissed, "not_given", "Course One was not given\\. Dismissed by Mia\\. Before: It broke\\."),
     (given_by_hand, "has", f"Dana has Course One {SINCE} by hand \\(Mia\\)\\."),
     (given_beside, "has", f"{SINCE} through order 1183 and by hand \\(Mia\\)\\."),
-    (moved, "moved", f"{NONE} a person moved it on {DAY}\\. Moved to mia@example\\.com\\.$"),
+    (moved, "moved", f"{NONE} Mia moved it on {DAY}\\. Moved to mia@example\\.com\\.$"),
     (ends_on_a_day, "has", f"{SINCE} through order 1183\\."),
     (from_before, "has", "Dana has Course One from before Admit until 9 Jun 2050\\."),
     (ended_by_hand, "ended", f"{NONE} Mia ended it on {DAY}\\."),

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.utils import timezone
 
 from events.models import Delivery, EventLog, RuleRun
 from integrations.models import (
@@ -37,6 +38,7 @@ def fill(place: Scenery) -> None:
     """Rename what is there, and repeat it until each list is full."""
     _rename()
     _events()
+    _acts_by_hand()
     for number in range(ROWS):
         factories.IntegrationFactory(name=f"{INTEGRATION} {number}", site=f"{SITE}-{number}")
         Product.objects.create(
@@ -91,6 +93,19 @@ def _events() -> None:
         for run in runs:
             run.pk, run.event, run.received_at = None, again, again.received_at
             run.save()
+
+
+def _acts_by_hand() -> None:
+    """Add one act by hand of each kind to the newest events."""
+    about = Customer.objects.latest("pk")
+    for act in EventLog.ByHand:
+        EventLog.objects.create(
+            by_hand=act,
+            author=EMAIL.format(0),
+            customer=about,
+            status=EventLog.Status.DONE,
+            received_at=timezone.now(),
+        )
 
 
 def _people() -> None:

@@ -41,11 +41,6 @@
     if (down && /hidden|clip/.test(style.overflowY)) tell("is cut off below", element);
   };
 
-  // Text cut with an ellipsis is allowed if a title shows all of it.
-  const isWholeOnHover = (element, style) =>
-    style.textOverflow === "ellipsis" &&
-    (element.closest("[title]") ?? element.querySelector("[title]")) !== null;
-
   // The placeholder of an empty field, or the column name of a card's cell.
   const measureHint = (element, style) => {
     const pads = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
@@ -79,8 +74,7 @@
       // Report it once, and not again for each part of it.
       if (leaves && !out) tell("is out of the window", element);
       out ||= leaves;
-      const measured = !field && style.display !== "inline" && !isWholeOnHover(element, style);
-      if (measured) measureBox(element, style);
+      if (!field && style.display !== "inline") measureBox(element, style);
     }
     if (!["inline", "contents"].includes(style.display)) box = own;
     const texts = [...element.attributes].map((each) => each.value).concat(element.value ?? []);
@@ -88,7 +82,6 @@
     if (element.placeholder) measureHint(element, style);
     if (element.dataset.label && style.display !== "table-cell") measureLabel(element);
     if (field || element.tagName === "svg") return;
-    if (isWholeOnHover(element, style)) return;
     const shut = element.tagName === "DETAILS" && !element.open;
     for (const child of element.childNodes) {
       if (child.nodeType === Node.ELEMENT_NODE && (!shut || child.tagName === "SUMMARY")) {

@@ -25,6 +25,7 @@ from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page
 from config.admin.parts.params import word
 from config.staff import people, preferences
+from events.access import moves
 from events.execution import wait_reasons
 from events.models import EventLog, Grant, RuleRun
 from events.reports import customer_search
@@ -98,9 +99,11 @@ def _customers(customers: list[Customer]) -> Lines:
     rows = Grant.objects.active().filter(customer__in=customers).select_related("integration")
     for grant in rows.order_by("pk"):
         held[grant.customer_id].append(grant.name)
+    moved = moves.all_moved_to([each.pk for each in customers if each.pk not in held])
     for each in customers:
-        has = "; ".join(dict.fromkeys(held[each.pk]))
-        yield each.readable_email, each.first_name, each.last_name, each.created_at, has
+        has, to = "; ".join(dict.fromkeys(held[each.pk])), moved.get(each.pk)
+        moved_to = to.readable_email if to else ""
+        yield each.readable_email, each.first_name, each.last_name, each.created_at, has, moved_to
 
 
 def _coverage(rows: list[Coverage]) -> Lines:
@@ -148,7 +151,14 @@ _ACTION = (
     _("What happened"),
     _("Attempts"),
 )
-_CUSTOMER = _("E-mail"), _("First name"), _("Last name"), _("Known since ({zone})"), _("Has now")
+_CUSTOMER = (
+    _("E-mail"),
+    _("First name"),
+    _("Last name"),
+    _("Known since ({zone})"),
+    _("Has now"),
+    _("Moved to"),
+)
 _COVERAGE = (
     _("SamCart account"),
     _("Product"),

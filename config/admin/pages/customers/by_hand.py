@@ -23,7 +23,7 @@ from config.admin.pages.customers.entered_order_form import OrderForm
 from config.admin.pages.customers.give_form import GiveForm
 from config.admin.pages.customers.give_to_anyone import GiveToAnyoneForm
 from config.admin.pages.integrations import integration_messages
-from config.admin.parts.buttons import EMAIL
+from config.admin.parts.buttons import BACK, EMAIL, way_back
 from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
 from events.access import ended_by_hand, holdings
@@ -107,7 +107,8 @@ def _page(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
         title=form.title,
         form=form,
         customer=form.customer,
-        back=page_of(form.customer),
+        came_from=way_back(request),
+        back=way_back(request) or page_of(form.customer),
         **form.choices(asked),
     )
 
@@ -206,14 +207,15 @@ def links_to_give_back(
         (each.integration_id, each.kind, each.external_id): each.pk for each in known
     }
     by_persons = ended_by_hand.as_left([run for run in runs if not run.event.trigger])
+    back = {BACK: request.get_full_path()}
     return {
         run.pk: _link(
-            GiveBackForm, {"customer": run.customer_id, "run": run.pk}, say("Give it back")
+            GiveBackForm, {"customer": run.customer_id, "run": run.pk} | back, say("Give it back")
         )
         if run.pk in by_persons
         else _link(
             GiveForm,
-            {"customer": run.customer_id, "destination": there[targets[run.pk]]},
+            {"customer": run.customer_id, "destination": there[targets[run.pk]]} | back,
             say("Give access"),
         )
         for run in runs
@@ -232,11 +234,11 @@ def links_to_take_back(
     queries.
     """
     runs = _known_runs(request, numbers)
-    alone = holdings.given_alone(runs) if runs else ()
+    alone, back = holdings.given_alone(runs) if runs else (), {BACK: request.get_full_path()}
     return {
         run.pk: _link(
             EndForm,
-            {"customer": run.customer_id, "holding": holdings.key_of(run)},
+            {"customer": run.customer_id, "holding": holdings.key_of(run)} | back,
             say("Take it back"),
         )
         for run in runs
@@ -253,10 +255,12 @@ def links_to_move_back(
     else too are left out, because the form moves all. Takes three queries.
     """
     runs = _known_runs(request, sources)
-    alone = holdings.moved_alone(runs) if runs else ()
+    alone, back = holdings.moved_alone(runs) if runs else (), {BACK: request.get_full_path()}
     return {
         run.pk: _link(
-            MoveForm, {"customer": run.customer_id, EMAIL: sources[run.pk]}, say("Move it back")
+            MoveForm,
+            {"customer": run.customer_id, EMAIL: sources[run.pk]} | back,
+            say("Move it back"),
         )
         for run in runs
         if run.pk in alone

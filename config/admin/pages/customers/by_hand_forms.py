@@ -15,7 +15,7 @@ from config.admin.parts.params import row_in
 from events.access import by_hand, ended_by_hand, holdings, sentences
 from events.access.by_hand import Author
 from events.execution import moving
-from events.models import RuleRun
+from events.models import Grant, RuleRun
 from events.models.access import LONGEST_NOTE
 from events.reports import ended_access, refunded_access
 from integrations.audit import Act
@@ -107,6 +107,10 @@ class HoldingForm(ByHandForm):
 class EndForm(HoldingForm):
     title, name = _("End access"), "end-access"
     lead = _(
+        "The access ends, no matter what gave it. A new purchase opens it again, and so does Give "
+        "it back."
+    )
+    lead_of_purchases = _(
         "The access ends, no matter what gave it, and later payments for the same purchase do not "
         "open it again. A new purchase does, and so does Give it back."
     )
@@ -119,6 +123,9 @@ class EndForm(HoldingForm):
         held = {each.key: each for each in holdings.of_customer(customer)}
         self.offer(held)
         self.none = "" if held else NO_ACCESS
+        sources = {grant.source for each in held.values() for grant in each.grants}
+        if Grant.Source.PURCHASE in sources:
+            self.lead = self.lead_of_purchases
 
     def do(self, author: Author) -> str:
         chosen, on = self.cleaned_data["holding"], self.cleaned_data["on"]

@@ -21,7 +21,7 @@ from config.admin.pages.log.log_filters import (
     SiteFilter,
     TriggerFilter,
 )
-from config.admin.parts import badges, event_result, one_line
+from config.admin.parts import badges, event_result
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly, RowList, takes_all
 from config.admin.parts.filters import ReceivedFilter
@@ -53,6 +53,11 @@ class EventList(RowList):
             event.told = told
         event_result.note(events)
         self.result_list = events
+
+
+def _two_parts(first: str, second: SafeString) -> SafeString:
+    """Return two parts; the second goes below the first if there is no room beside it."""
+    return format_html('{} <span class="soft line">{}</span>', badges.breakable(first), second)
 
 
 @admin.register(EventLog)
@@ -132,26 +137,21 @@ class LogAdmin(ReadOnly):
     @admin.display(description=_("Event"))
     def what(self, event: EventLog) -> SafeString:
         named = badges.happened(event) or badges.brief(event.raw_type) or say("Unknown")
-        return one_line.two_parts(one_line.whole_on_hover(named), badges.ago(event.received_at))
+        return _two_parts(named, badges.ago(event.received_at))
 
     @admin.display(description=_("Customer"))
-    def who(self, event: EventLog) -> SafeString | str:
-        if event.customer is None:
-            sent = badges.brief(event.as_sent)
-            return one_line.pair(one_line.whole_on_hover(sent)) if sent else "–"
-        known = (event.customer.name, event.customer.readable_email)
-        title = ", ".join(badges.brief(each) for each in known if each)
-        return one_line.pair(badges.person(event.customer), title)
+    def who(self, event: EventLog) -> SafeString:
+        return badges.person(event.customer) if event.customer else badges.as_sent(event)
 
     @admin.display(description=_("Bought"))
     def sold(self, event: EventLog) -> SafeString | str:
         name = badges.brief(event.product.name) if event.product else "–"
         if not event.order_id:
-            return one_line.pair(one_line.whole_on_hover(name)) if event.product else name
+            return badges.breakable(name)
         order = badges.brief(event.order_id)
         words = say("Order {number}", number=order)
         number = format_html('<span title="{}">#{}</span>', words, badges.breakable(order))
-        return one_line.pair(one_line.two_parts(one_line.whole_on_hover(name), number))
+        return _two_parts(name, number)
 
     @admin.display(description=_("Result"))
     def result(self, event: EventLog) -> SafeString:
@@ -171,15 +171,17 @@ class LogAdmin(ReadOnly):
             )
             for run in runs
         )
-        names = list(
-            dict.fromkeys(run.destination_name or run.get_action_display() for run in runs)
-        )
+        ends = {
+            run.destination_name or run.get_action_display(): run.spec.ends_access for run in runs
+        }
+        # What it gives comes before what was ended again, as after a move to another course.
+        names = sorted(ends, key=lambda name: ends[name])
         first = badges.brief(names[0])
         if others := len(names) - 1:
             first = f"{first} +{others}"
         return format_html(
             '<details class="fold runs"><summary>{}</summary><ul>{}</ul></details>',
-            one_line.whole_on_hover(first),
+            badges.breakable(first),
             format_html_join("", "<li>{} {}<br><span>{}</span></li>", rows),
         )
 

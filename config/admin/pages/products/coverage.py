@@ -1,10 +1,10 @@
 """Coverage: what each product gives, ends and gives back, and setting up many products at once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Page as PageOfRows
 from django.core.paginator import Paginator
@@ -15,17 +15,20 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from config.admin.pages.products.coverage_conflicts import conflict_page, said_added, said_off
+from config.admin.pages.products.coverage_conflicts import conflict_page
 from config.admin.pages.products.coverage_filter import Filter
 from config.admin.pages.products.coverage_form import Choices, CoverageForm
+from config.admin.pages.products.coverage_said import effects, existing, said_added, said_off
 from config.admin.pages.rules import backfill, left_behind_notices, left_over, undo_offers
+from config.admin.pages.rules.rules import RuleAdmin
 from config.admin.pages.rules.turned_off import TurnedOffRules
-from config.admin.parts import badges, edit_conflicts, params
+from config.admin.parts import edit_conflicts, params
+from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
 from events.reports import left_behind_summary, subscriptions
 from events.reports.coverage import Coverage, Judged, judge_all, with_rules
-from integrations.sentences import Said, joined, say, say_count, separated
-from rules import changing, pairing
+from integrations.sentences import joined, say, say_count
+from rules import changing
 from rules.models import Rule
 
 # Each row sends up to seven fields, and Django takes a thousand.
@@ -35,6 +38,8 @@ EVERY = "every"
 LOOKED, CHANGE, FORGET = "looked", "change", "forget"
 # The button that ticks the courses suggested by name; it adds nothing.
 TICK = "tick"
+# The buttons that turn on what is off in a row, on one trigger. What was entered stays entered.
+TURN_ON = "turn_on"
 CSRF = "csrfmiddlewaretoken"
 # The session's key for what was entered and is not saved yet, so that the preview has an address.
 KEPT = "coverage"
@@ -101,6 +106,7 @@ def _page(
         opened=edit_conflicts.form_state(request),
         kept=f"?{LOOK}=yes" if may_add and KEPT in request.session else "",
         may_add=may_add,
+        back=way_back(request) or request.get_full_path(),
         suggests=may_add and any(form.suggested for form in forms),
     )
 
@@ -121,6 +127,8 @@ def _save(request: HttpRequest) -> HttpResponse:
         for form in forms:
             form.entered = list(dict.fromkeys([*form.entered, *form.suggested]))
         return _page(request, judge_all(), forms, choices, asked=asked)
+    if TURN_ON in request.POST:
+        return _turn_on(request, forms, asked)
     mend = "missing" in request.POST
     wanted = _wanted(forms, request.POST)
     if CHANGE not in request.POST and not mend and (page := conflict_page(request, wanted)):
@@ -147,6 +155,23 @@ def _save(request: HttpRequest) -> HttpResponse:
     return _page(request, judge_all(), forms, choices, asked=asked)
 
 
+def _turn_on(request: HttpRequest, forms: list[CoverageForm], asked: Filter) -> HttpResponse:
+    """Turn on the rules of the row and the trigger that the button names."""
+    if not request.user.has_perm("rules.change_rule"):
+        raise PermissionDenied
+    key, _, trigger = request.POST[TURN_ON].partition(" ")
+    meant = (form.turned_off.items() for form in forms if form.row.key == key)
+    rules = chain(*(rules for on, rules in chain(*meant) if on == trigger))
+    rule_admin = admin.site.get_model_admin(Rule)
+    assert isinstance(rule_admin, RuleAdmin)
+    back = rule_admin.turn_on(request, Rule.objects.filter(pk__in=[rule.pk for rule in rules]))
+    forms, choices = _read(request.POST)
+    if not any(form.is_touched for form in forms):
+        return back
+    messages.warning(request, say("What was entered is not saved yet."))
+    return _page(request, judge_all(), forms, choices, asked=asked)
+
+
 def _look(request: HttpRequest) -> HttpResponse:
     """The preview: the rules as they would be added."""
     kept = request.session.get(KEPT)
@@ -166,9 +191,9 @@ def _look(request: HttpRequest) -> HttpResponse:
         "admin/coverage_look.html",
         title=say("Review these rules"),
         number=sum(len(rules) for _, rules in added.made),
-        lines=[(form.name, _effects(rules)) for form, rules in added.made],
+        lines=[(form.name, effects(rules)) for form, rules in added.made],
         existing=[
-            *(sentence for form, rules in added.left for sentence in _existing(form, rules)),
+            *(sentence for form, rules in added.left for sentence in existing(form, rules)),
             *(said_off(form.name, rules) for form, rules in added.off),
         ],
         fields=[(name, value) for name, values in kept.items() for value in values],
@@ -176,21 +201,6 @@ def _look(request: HttpRequest) -> HttpResponse:
         change=CHANGE,
         forget=FORGET,
     )
-
-
-def _effects(rules: list[Rule]) -> list[Said]:
-    """Return a line for each trigger, such as "Product Refunded: ends access to Course Two"."""
-    found = []
-    for trigger, each in pairing.by_trigger(rules):
-        facts = {
-            "trigger": trigger.label,
-            "courses": separated(badges.destination(rule.destination) for rule in each),
-        }
-        if each[0].spec.ends_access:
-            found.append(say("{trigger}: ends access to {courses}", **facts))
-        else:
-            found.append(say("{trigger}: gives access to {courses}", **facts))
-    return found
 
 
 def _read(given: MultiValueDict[str, str]) -> tuple[list[CoverageForm], Choices]:
@@ -252,7 +262,7 @@ def _add(forms: list[CoverageForm], *, mend: bool, unseen: int | None) -> _Added
 def _say(request: HttpRequest, added: _Added) -> None:
     """Say which rules were added for each product, and which existed already."""
     for form, rules in added.left:
-        for sentence in _existing(form, rules):
+        for sentence in existing(form, rules):
             messages.warning(request, sentence)
     for form, rules in added.off:
         off = TurnedOffRules(rules, said_off(form.name, rules))
@@ -272,15 +282,6 @@ def _say(request: HttpRequest, added: _Added) -> None:
         )
         messages.success(request, text)
     backfill.offer(request, [r for _, rules in made for r in rules], reverse("admin:coverage"))
-
-
-def _existing(form: CoverageForm, rules: Iterable[Rule]) -> Iterator[str]:
-    for rule in rules:
-        names = {"name": form.name, "course": str(rule.destination)}
-        if rule.enabled:
-            yield say("{name} has a rule for {course} already.", **names)
-        else:
-            yield say("{name} has a rule for {course} already, and it is turned off.", **names)
 
 
 def _options(names: Sequence[str]) -> SafeString:

@@ -1,16 +1,16 @@
 """Finds rules of a product that somebody else changed since its row of coverage was filled in."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from django.http import HttpRequest, HttpResponse
 
 from config.admin.pages.products.coverage_form import CoverageForm
+from config.admin.pages.products.coverage_said import in_words
 from config.admin.parts import edit_conflicts
 from config.admin.parts.differences import NOTHING, Difference
 from integrations.models import AuditEntry
-from integrations.sentences import Said, joined, say, say_count, separated
-from rules import pairing
+from integrations.sentences import joined
 from rules.models import Rule
 
 MAX_ENTRIES = 1000
@@ -33,40 +33,6 @@ def conflict_page(request: HttpRequest, forms: Iterable[CoverageForm]) -> HttpRe
     lines = [_line(touched[key]) for key in both]
     return edit_conflicts.page(
         request, told[: edit_conflicts.MAX_SHOWN], lines, edit_conflicts.new_form_state()
-    )
-
-
-def in_words(rules: Iterable[Rule]) -> Said:
-    """Return the courses by trigger: "Product Purchased: Course Two. Product Refunded: …"."""
-    return joined(
-        say(
-            "{trigger}: {courses}.",
-            trigger=trigger.label,
-            courses=separated(rule.destination for rule in each),
-        )
-        for trigger, each in pairing.by_trigger(rules)
-    )
-
-
-def said_added(product: str, rules: Sequence[Rule]) -> Said:
-    """Return "Brushes: 2 rules added.", followed by the same."""
-    return say_count(
-        len(rules),
-        "{name}: 1 rule added. {rules}",
-        "{name}: {number} rules added. {rules}",
-        name=product,
-        rules=in_words(rules),
-    )
-
-
-def said_off(name: str, rules: Sequence[Rule]) -> Said:
-    """Return "Brushes: 1 rule is there, but turned off." and which it is."""
-    return say_count(
-        len(rules),
-        "{name}: 1 rule is there, but turned off. {rules}",
-        "{name}: {number} rules are there, but turned off. {rules}",
-        name=name,
-        rules=in_words(rules),
     )
 
 

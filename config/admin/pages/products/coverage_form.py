@@ -92,8 +92,8 @@ def _badge(trigger: Trigger, state: State) -> SafeString | str:
     return badges.badge(in_words(trigger, state), badges.GREEN)
 
 
-# (trigger, its badge, state, whether it can be ticked, whether it is, and the color of the badge
-# that its rules are off: "" if none is)
+# (trigger, its badge, state, whether it can be ticked or turned on, whether it is ticked, and the
+# color of the badge that its rules are off: "" if none is)
 Offers = list[tuple[Trigger, SafeString | str, State, bool, bool, str]]
 
 
@@ -230,8 +230,8 @@ class CoverageForm:
             return []
         row = self.row
         giving = [self._giving(destination) for destination in self.chosen]
-        # A trigger that covers all that the row gives must also cover a new course.
-        covered = {trigger for trigger in TICKS if row.state(trigger) is State.COVERED}
+        # A trigger that covers all that the row gives, or is off, must also cover a new course.
+        covered = {each for each in TICKS if row.state(each) in {State.COVERED, State.OFF}}
         new = {destination.pk for destination in self.chosen}
         pairs = [
             rule

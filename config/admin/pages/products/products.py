@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.menu import allowed
 from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.products import product_deleting
-from config.admin.pages.products.coverage_conflicts import said_added
+from config.admin.pages.products.coverage_said import said_added
 from config.admin.pages.products.product_form import ProductForm
 from config.admin.pages.rules import earlier_offer as offer
 from config.admin.pages.rules import (
@@ -183,7 +183,7 @@ class ProductAdmin(Audited, ListAdmin):
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
         event_result.note(newest)
-        may_move = allowed(request, given_by_rule.PERMISSION)
+        may_move, back = allowed(request, given_by_rule.PERMISSION), request.get_full_path()
         return {
             "rules": rules,
             "everywhere": everywhere,
@@ -193,7 +193,7 @@ class ProductAdmin(Audited, ListAdmin):
             "open": open_,
             **left_over.context(request, [leftover_groups.Group(product, left)] if left else []),
             "undoable": undo_offers.latest_deletion(request, product),
-            "kept_by_buyers": edited_rule.kept_by_buyers(rules) if may_move else [],
+            "kept_by_buyers": edited_rule.kept_by_buyers(rules, back=back) if may_move else [],
             "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
             "pairs": pairing.by_trigger(_companions(rules)),
             "before": before,

@@ -118,7 +118,7 @@ def _destinations(draft: Draft, like: str) -> dict[str, Any]:
     offered = draft.offered()
     chosen = [each for each in draft.destinations if each.pk is not None]
     found = list(offered.filter(name__icontains=like)[: MAX_FOUND + 1])
-    products = [] if draft.everywhere or draft.rule else draft.products
+    products = [] if draft.everywhere else draft.products
     likely = suggested(offered, products, like)
     rest = _in_place(chosen, found[:MAX_FOUND])
     shown = [*likely, *(each for each in rest if each not in likely)]

@@ -210,9 +210,9 @@ class ChangesAdmin(ReadOnly):
             if found := undo_offers.same_step_offer(entry):
                 link = format_html('<a href="{}">{}</a>', undo_offers.address(entry), found[1])
                 self.message_user(request, format_html("{} {}", found[0], link), messages.WARNING)
-        if given := given_by_rule.sentence(int(entry.number)):
-            self.message_user(request, given, messages.WARNING)
         back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
+        if given := given_by_rule.sentence(int(entry.number), back=back):
+            self.message_user(request, given, messages.WARNING)
         if earlier := earlier_offer.sentence(request, [rule], back):
             self.message_user(request, earlier, messages.WARNING)
         return HttpResponseRedirect(back)
