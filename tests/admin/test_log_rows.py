@@ -1,4 +1,4 @@
-"""The rows of the log with the longest names, in a real Chromium."""
+"""The rows of the log on a wide screen, in a real Chromium."""
 
 import pytest
 from django.urls import reverse
@@ -17,3 +17,20 @@ def test_nothing_in_a_wide_log_is_cut_off_folded_up_or_not(place, address, brows
         browsing.let_in(page, address, place.people["Owner"])
         page.goto(f"{address}{reverse('admin:events_eventlog_changelist')}")
         assert fitting.misfits(page, (1280, 1440, 1920)) == []
+
+
+HEIGHTS = """() => [...document.querySelectorAll("#result_list tbody tr")].map(
+  (row) => Math.round(row.getBoundingClientRect().height)
+)"""
+
+
+@pytest.mark.parametrize("width", [1440, 1920])
+def test_rows_with_usual_names_have_one_height(place, address, browser, width: int):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        browsing.let_in(page, address, place.people["Owner"])
+        page.goto(f"{address}{reverse('admin:events_eventlog_changelist')}")
+        heights = page.evaluate(HEIGHTS)
+        # A name that takes two lines is two pixels higher than a name above a smaller line.
+        assert max(heights) - min(heights) <= 2

@@ -56,7 +56,7 @@ class EventList(RowList):
 
 
 def _two_parts(first: str, second: SafeString) -> SafeString:
-    """Return two parts; the second goes below the first if there is no room beside it."""
+    """Return two parts, the second below the first."""
     return format_html('{} <span class="soft line">{}</span>', badges.breakable(first), second)
 
 
