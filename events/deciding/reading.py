@@ -5,11 +5,11 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from django.conf import settings
 from django.db import Error
 
 from events.access import erasures
 from events.deciding import anonymous
+from events.deciding.fired import fired_by
 from events.models import Delivery
 from events.receiving import canary
 from integrations.models import Marketplace
@@ -133,14 +133,8 @@ def _evaluate_line(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> LineI
         named = "" if delivery.address_trigger else book.names.get(normalize_type(sale.type))
         return LineItem(sale, None, is_nothing=named == NOTHING)
     product = (sale.kind, sale.product_id) if sale.product_id else None
-    fired = {trigger}
-    if trigger is Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
-        # SamCart sets a delinquent subscription to Canceled, too. If it sends both events, the
-        # second one finds that the access has ended.
-        fired.add(Trigger.SUBSCRIPTION_CANCELED)
-    return LineItem(
-        sale, trigger, engine.decide(engine.EventFacts(frozenset(fired), product), book.rules)
-    )
+    facts = engine.EventFacts(frozenset(fired_by(trigger)), product)
+    return LineItem(sale, trigger, engine.decide(facts, book.rules))
 
 
 def _trigger(delivery: Delivery, book: RuleBook, sale: SaleEvent) -> Trigger | None:

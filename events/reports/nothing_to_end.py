@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.access.ledger import Sale
 from events.deciding import revocations
+from events.deciding.fired import fired_by
 from events.models import EventLog, Grant, RuleRun
 from events.reports import rules_now
 from integrations.sentences import say
@@ -78,7 +79,7 @@ def ending_rule(event: EventLog, integration: int | None, target: str) -> Rule |
     rules = Rule.objects.filter(
         Q(product=event.product_id) | Q(product=None),
         marketplace=event.marketplace_id,
-        trigger=event.trigger,
+        trigger__in=fired_by(event.trigger),
     ).with_names()
     ending = (
         rule

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -15,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from events.access import ledger
 from events.access.ledger import Change, Judgment, Sale
 from events.deciding import revocations
+from events.deciding.fired import firing
 from events.models import EventLog, Grant
 from events.reports.nothing_to_end import parts_of
 from integrations.models import Customer, Destination
@@ -151,9 +151,7 @@ def _people(
 
 def _events(rule: Rule) -> list[EventLog]:
     """Return the newest events that the rule fits, at most MAX_EVENTS + 1."""
-    triggers = {rule.trigger}
-    if rule.trigger == Trigger.SUBSCRIPTION_CANCELED and settings.DELINQUENT_IS_CANCELED:
-        triggers.add(Trigger.SUBSCRIPTION_DELINQUENT)
+    triggers = firing(rule.trigger)
     events = EventLog.objects.filter(
         marketplace=rule.marketplace_id, received_at__gte=timezone.now() - LATELY
     ).exclude(status=EventLog.Status.REPEAT)

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from django.db.models import Q
 
+from events.deciding.fired import fired_by
 from events.models import EventLog, RuleRun
 from events.models.event_log import ACCOUNT
 from integrations.sentences import Said, format_time, joined, say
 from rules import actions, changing
 from rules.engine import Reason
 from rules.models import Rule
-from rules.triggers import Trigger
 
 OVER = {RuleRun.Status.DONE, RuleRun.Status.SKIPPED}
 
@@ -27,7 +27,7 @@ def fitting(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
         .filter(
             Q(product=None) | Q(product__in={event.product_id for event in events}),
             enabled=True,
-            trigger__in={event.trigger for event in events},
+            trigger__in={each for event in events for each in fired_by(event.trigger)},
             account__in={event.marketplace_id for event in events},
         )
         .select_related("product", "integration", "destination")
@@ -39,13 +39,11 @@ def fitting(events: Sequence[EventLog]) -> dict[int, list[Rule]]:
     passed_on = _passed_on(events) if passes_on else set()
     found: dict[int, list[Rule]] = {}
     for event in events:
-        own, everywhere = (
-            by_place.get((event.marketplace_id, event.trigger, product), [])
-            for product in (event.product_id, None)
-        )
         fit = [
             rule
-            for rule in (*own, *(everywhere if own is not everywhere else ()))
+            for product in dict.fromkeys((event.product_id, None))
+            for trigger in fired_by(event.trigger)
+            for rule in by_place.get((event.marketplace_id, trigger, product), ())
             if (event.delivery_id, rule.pk) not in passed_on
             and not (event.by_hand and rule.pk in passes_on)
         ]
@@ -59,7 +57,7 @@ def turned_off(event: EventLog) -> list[Rule]:
     rules = Rule.objects.filter(
         Q(product=None) | Q(product=event.product_id),
         enabled=False,
-        trigger=event.trigger,
+        trigger__in=fired_by(event.trigger),
         marketplace=event.marketplace_id,
     ).exclude(action__in=actions.passing_on())
     return [rule for rule in rules.order_by("pk").with_names() if not rule.is_gone]
@@ -69,12 +67,9 @@ def all_ran(event: EventLog) -> bool:
     """Whether actions of all rules that fit the event now are over, and none is to be retried."""
     runs = list(event.runs.all())
     fit = fitting([event]).get(event.pk, [])
-    # The rules for canceled subscriptions may fit a delinquent one, too.
-    if not fit or event.trigger == Trigger.SUBSCRIPTION_DELINQUENT:
-        return False
     over = all(run.status in OVER for run in runs) and not event.runs.lost().exists()
     ran = {run.form for run in runs}
-    return over and all(RuleRun.form_of(rule) in ran for rule in fit)
+    return bool(fit) and over and all(RuleRun.form_of(rule) in ran for rule in fit)
 
 
 def since(event: EventLog, rule: Rule, *, several: bool = False) -> Said:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db.models import Q
 
 from events.access import sentences
@@ -11,6 +10,7 @@ from events.access.decisions import Decisions
 from events.access.event_student import BadStudentEmail
 from events.access.ledger import Sale
 from events.deciding import passing_on, revocations
+from events.deciding.fired import fired_by
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from integrations import rate_limit
@@ -65,9 +65,7 @@ def simulate(
     event: EventLog | None = None,
 ) -> Simulation:
     """Decide as the inbox would for such an event now. `event` is a stored event to start from."""
-    triggers = {trigger}
-    if trigger is Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
-        triggers.add(Trigger.SUBSCRIPTION_CANCELED)
+    triggers = frozenset(fired_by(trigger))
     about = (product.kind, product.external_id) if product else None
     known = Rule.objects.filter(marketplace=marketplace).order_by("pk")
     known = known.select_related("product", "integration", "destination")
@@ -75,7 +73,7 @@ def simulate(
     concern = Q(product=None) | Q(product=product)
     elsewhere = known.exclude(concern)
     rules = [*known.filter(concern), *elsewhere[:RULES_NAMED]]
-    verdicts = engine.decide(engine.EventFacts(frozenset(triggers), about), rules)
+    verdicts = engine.decide(engine.EventFacts(triggers, about), rules)
     if event is not None and event.by_hand:
         verdicts = passing_on.without_passing_on(verdicts)
     customer = Customer.objects.filter(email=normalize_email(email)).first() if email else None
@@ -93,7 +91,9 @@ def simulate(
     return Simulation(would, nearly, others[:RULES_NAMED], number, notes)
 
 
-def _notes(triggers: set[Trigger], event: EventLog | None, *, without_email: bool) -> Iterator[str]:
+def _notes(
+    triggers: frozenset[Trigger], event: EventLog | None, *, without_email: bool
+) -> Iterator[str]:
     if len(triggers) > 1:
         yield say(
             "Rules for {trigger} run as well, as SamCart does it.",

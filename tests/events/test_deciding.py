@@ -6,6 +6,7 @@ import pytest
 
 from events.execution import retry_by_hand
 from events.models import EventLog, RuleRun, RuleTexts
+from events.reports import rules_now
 from integrations.models import Destination, Integration, Product
 from rules import actions
 from rules.actions import Action
@@ -365,6 +366,17 @@ def test_canceled_does_not_fire_the_rules_of_delinquent(shop):
     _, canceled = delinquency(shop)
     event = shop.sell("30_subscription")
     assert [run.rule for run in event.runs.all()] == [canceled]
+
+
+def test_a_rule_for_canceled_that_was_off_is_known_to_fit_a_delinquent_event(shop, settings):
+    delinquent, canceled = delinquency(shop)
+    Rule.objects.update(enabled=False)
+    event = shop.sell("33_subscription")
+    assert rules_now.turned_off(event) == [delinquent, canceled]
+    Rule.objects.update(enabled=True)
+    assert rules_now.fitting([event]) == {event.pk: [delinquent, canceled]}
+    settings.DELINQUENT_IS_CANCELED = False
+    assert rules_now.fitting([event]) == {event.pk: [delinquent]}
 
 
 def test_that_delinquent_means_canceled_can_be_turned_off(shop, settings):

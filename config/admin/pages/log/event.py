@@ -159,7 +159,7 @@ def _access(event: EventLog, runs: list[RuleRun]) -> list[Sentence]:
 
 def _still_has(event: EventLog) -> str:
     """Return the names of what the buyer of this refund still has, as no rule ended it."""
-    found = refunded.refunded_with_access() if event.left_open else []
+    found = refunded.refunded_with_access(among=[event]) if event.left_open else []
     names = [grant.name for each in found if each.refund.pk == event.pk for grant in each.grants]
     return listed([*map(badges.brief, names)])
 

@@ -1,0 +1,23 @@
+"""Which triggers an event fires. SamCart sets a delinquent subscription to Canceled, too."""
+
+from django.conf import settings
+
+from rules.triggers import Trigger
+
+
+def fired_by(trigger: str | None) -> tuple[Trigger, ...]:
+    """Return the triggers whose rules run for an event of this trigger, its own first.
+
+    None is an event without a trigger, and fires none. If SamCart sends both events of a delinquent
+    subscription, the second one finds that the access has ended.
+    """
+    if trigger is None:
+        return ()
+    if trigger == Trigger.SUBSCRIPTION_DELINQUENT and settings.DELINQUENT_IS_CANCELED:
+        return Trigger.SUBSCRIPTION_DELINQUENT, Trigger.SUBSCRIPTION_CANCELED
+    return (Trigger(trigger),)
+
+
+def firing(trigger: str) -> list[Trigger]:
+    """Return the triggers of the events for which a rule of this trigger runs."""
+    return [each for each in Trigger if trigger in fired_by(each)]
