@@ -104,11 +104,7 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
     last = _last_purchases(numbers)
     without = [each for each in numbers if each not in last]
     moved = _moved_orders(without) if without else {}
-    gone = gone_destinations.among({(site, target) for _, site, target in open_})
-    targets: dict[int, list[Place]] = defaultdict(list)
-    for place in open_:
-        if place[1:] not in gone:
-            targets[place[0]].append(place)
+    targets = _targets(open_)
     found = {
         each: Glance(
             [target for _, _, target in targets[each]],
@@ -124,6 +120,17 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
     }
     to = moves.all_moved_to([each for each, glance in found.items() if glance.is_nothing])
     return found | {each: replace(found[each], moved_to=other) for each, other in to.items()}
+
+
+def _targets(open_: Iterable[Place]) -> Mapping[int, list[Place]]:
+    """Return {customer ID: those of these places that Thinkific still has}."""
+    places = list(open_)
+    gone = gone_destinations.among({(site, target) for _, site, target in places})
+    found: dict[int, list[Place]] = defaultdict(list)
+    for place in places:
+        if place[1:] not in gone:
+            found[place[0]].append(place)
+    return found
 
 
 def _open(grants: Iterable[Grant], customers: Collection[int]) -> dict[Place, list[Grant]]:

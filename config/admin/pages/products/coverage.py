@@ -147,6 +147,13 @@ def _save(request: HttpRequest) -> HttpResponse:
             forms, choices = _read(request.POST) if mend else ([], choices)
             if not any(form.is_touched for form in forms):
                 return HttpResponseRedirect(asked.address)
+    return _unsaved(request, forms, choices, asked)
+
+
+def _unsaved(
+    request: HttpRequest, forms: list[CoverageForm], choices: Choices, asked: Filter
+) -> HttpResponse:
+    """Return the page with what was entered, and a message that it is not saved."""
     forms.sort(key=lambda form: not form.errors)
     text = say("What was entered is not saved yet.")
     if forms and forms[0].errors:
@@ -166,10 +173,8 @@ def _turn_on(request: HttpRequest, forms: list[CoverageForm], asked: Filter) -> 
     assert isinstance(rule_admin, RuleAdmin)
     back = rule_admin.turn_on(request, Rule.objects.filter(pk__in=[rule.pk for rule in rules]))
     forms, choices = _read(request.POST)
-    if not any(form.is_touched for form in forms):
-        return back
-    messages.warning(request, say("What was entered is not saved yet."))
-    return _page(request, judge_all(), forms, choices, asked=asked)
+    is_touched = any(form.is_touched for form in forms)
+    return _unsaved(request, forms, choices, asked) if is_touched else back
 
 
 def _look(request: HttpRequest) -> HttpResponse:
