@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from django.db.models import Q
 
 from events.deciding.fired import fired_by
-from events.models import EventLog, RuleRun
+from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT
 from integrations.sentences import Said, format_time, joined, say
 from rules import actions, changing
@@ -67,9 +67,13 @@ def all_ran(event: EventLog) -> bool:
     """Whether actions of all rules that fit the event now are over, and none is to be retried."""
     runs = list(event.runs.all())
     fit = fitting([event]).get(event.pk, [])
-    over = all(run.status in OVER for run in runs) and not event.runs.lost().exists()
     ran = {run.form for run in runs}
-    return bool(fit) and over and all(RuleRun.form_of(rule) in ran for rule in fit)
+    if not fit or not all(RuleRun.form_of(rule) in ran for rule in fit):
+        return False
+    if not all(run.status in OVER for run in runs):
+        return False
+    given = [run.grant_id for run in runs if run.spec.gives_access]
+    return not Grant.objects.active().lost().filter(pk__in=given).exists()
 
 
 def since(event: EventLog, rule: Rule, *, several: bool = False) -> Said:
