@@ -167,6 +167,7 @@ def companions(rules: Iterable[Rule]) -> list[Rule]:
 
     They cover the Subscription triggers even if the product is not sold by subscription. A rule
     whose trigger never fires costs nothing; a missing one lets a canceled buyer keep the course.
+    None ends on the same trigger what one of `rules` gives on it.
     """
     rules = [rule for rule in rules if rule.spec.gives_access]
     proposed = [
@@ -177,6 +178,7 @@ def companions(rules: Iterable[Rule]) -> list[Rule]:
             (GIVES_BACK, rule.action),
         )
         for trigger in (triggers if action else ())
+        if trigger != rule.trigger
     ]
     known = {key(rule) for rule in rules} | set(stored_among(proposed))
     fresh: dict[tuple[object, ...], Rule] = {}

@@ -45,8 +45,8 @@ def sentence(
     return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=holding, keep=keep, rule=off)
 
 
-def given_by_rule(having: Sequence[Grant], course: str) -> Said | None:
-    """Say that a rule gave it because its purchase was refunded or canceled.
+def given_by_rule(about: Standing, having: Sequence[Grant], has: Said) -> Sentence | None:
+    """Say that a rule gave it because its purchase was refunded or canceled, after `has`.
 
     None if one of the grants `having` was not given because of that.
     """
@@ -54,7 +54,12 @@ def given_by_rule(having: Sequence[Grant], course: str) -> Said | None:
     if not events or len(events) < len(having):
         return None
     ending = upper(revocations.sentence(events[-1]))
-    return say("{ending}, and a rule gave {course} because of that.", ending=ending, course=course)
+    why = say(
+        "{ending}, and a rule gave {course} because of that.", ending=ending, course=about.name
+    )
+    text, holding = joined([has, why]), (about.customer.pk, holdings.key_of(having[-1]))
+    more = joined([text, say(SIGN_IN)])
+    return Sentence(GOOD, more, Code.HAS, event=events[-1].pk, end=holding, short=text)
 
 
 def _how_it_is_kept(

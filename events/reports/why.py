@@ -155,7 +155,8 @@ def _has(name: str, about: Standing, done_to: batches.Done) -> Sentence:
             cause=sentences.cause(over),
             **facts,
         )
-    text = joined([text, refunded_access.given_by_rule(having, about.name)])
+    if given := refunded_access.given_by_rule(about, having, text):
+        return given
     return Sentence(GOOD, joined([text, say(SIGN_IN)]), code, short=text)
 
 

@@ -152,12 +152,22 @@ def test_who_has_a_course_by_a_rule_for_the_refund_is_said_to_be_refunded(manage
     told = f"Order 1180 was refunded on {today()}, and a rule gave Ink because of that."
     for page in (page_of(flo()), page_of(refund())):
         assert f"through order 1180. {told}" in words(manager.get(page))
+    assert "See the event End access" in words(manager.get(page_of(flo())))
     manager.post(reverse("admin:rules_rule_delete", args=[rule.pk]), {"post": "yes"})
     page = words(manager.get(page_of(flo())))
     assert told in page
     deleted = f"The rule that gave Ink after the refund of order 1180 on {today()} was deleted."
     assert f"{deleted} It stays open until it is ended." in page
     assert "no rule gives it for this purchase" not in page
+
+
+def test_no_rule_is_proposed_that_ends_at_once_what_a_rule_gives_at_a_refund(manager, ink):
+    asked = {"product": Product.objects.get().pk, "trigger": "product_refunded", "action": GIVES}
+    page = words(manager.get(reverse(PAGE), asked | {"destination": ink.pk}))
+    assert GIVES_IT in page
+    proposed = page[page.index("Rules that end access and give it back") :]
+    assert "Subscription Canceled When a subscription" in proposed
+    assert "Product Refunded When" not in proposed
 
 
 def test_who_paid_again_after_that_is_not_said_to_be_refunded(manager, world, ink):
