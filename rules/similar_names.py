@@ -5,7 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 # Words that say nothing about the subject.
-COMMON = frozenset({"a", "an", "and", "the", "for", "of", "in", "on", "to", "with", "my", "your"})
+PREPOSITIONS = {"at", "by", "for", "from", "in", "of", "on", "to", "with"}
+COMMON = frozenset(PREPOSITIONS | {"a", "an", "and", "my", "the", "your"})
 # The share of common words from which two names are similar; 1 means all words.
 ENOUGH = 0.5
 # If more names than this are equally similar, none of them is a useful guess.

@@ -221,7 +221,9 @@ def _moved_orders(customers: Collection[int]) -> dict[int, dict[str, set[str]]]:
         event__by_hand=EventLog.ByHand.MOVE_HERE,
         grant__customer=F("customer"),
     ).exclude(grant__order_id="")
-    here = runs.order_by("pk").values_list("customer", "grant__order_id", "grant__product_name")
+    # A product that is gone has only the name that its grants keep.
+    name = Coalesce("grant__product__name", "grant__product_name")
+    here = runs.order_by("pk").values_list("customer", "grant__order_id", name)
     found: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for who, order, product in here:
         found[who][order].add(product)

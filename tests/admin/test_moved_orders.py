@@ -16,7 +16,7 @@ from config.staff import roles
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.reports import customer_access
-from integrations.models import Customer
+from integrations.models import Customer, Product
 from integrations.sentences import LONG, format_day
 from tests.support.pages import CUSTOMERS, plain, signed_in
 from tests.support.world import World
@@ -151,6 +151,9 @@ def test_the_page_of_the_old_address_says_when_a_person_ended_it_there(world, su
 def test_the_list_names_the_moved_order_in_place_of_a_last_purchase(world, support, moved):
     (row,) = row_of(support, RIGHT)
     assert "Example Course One 1 order moved here (1183)" in plain(row)
+    Product.objects.update(name="Example, Renamed")
+    (row,) = row_of(support, RIGHT)
+    assert "Example, Renamed 1 order moved here (1183)" in plain(row)
 
 
 def test_the_list_says_where_all_access_of_the_old_address_is(world, support, moved):

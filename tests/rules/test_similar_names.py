@@ -11,6 +11,7 @@ COURSES = [
     "Drawing Foundations",
     "Drawing Foundations, Part 2",
     "Perspective",
+    "Linocut at Home",
 ]
 
 
@@ -24,6 +25,7 @@ COURSES = [
         ("Drawing Foundations Bundle", ["Drawing Foundations"]),
         ("Advanced Watercolor Glazing", ["Watercolors: Advanced Glazing"]),
         ("The Art of Perspective", ["Perspective"]),
+        ("Linocut Kit", ["Linocut at Home"]),
         ("Gift Card", []),
         ("For the", []),
         ("", []),
