@@ -147,10 +147,15 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
     every = list(giving_runs().filter(grant__in=grants).select_related("event"))
     fitting = rules_now.fitting(list({run.event_id: run.event for run in every}.values()))
+    # What a refund gave again is due only by a rule for that refund, not by one for the purchase.
+    again = {
+        run.grant_id: run.received_at for run in every if run.event.trigger in revocations.ENDING
+    }
     due = {
         run.grant_id
         for run in every
-        if any(_gives(each, run) for each in fitting.get(run.event_id, ()))
+        if run.received_at >= again.get(run.grant_id, run.received_at)
+        and any(_gives(each, run) for each in fitting.get(run.event_id, ()))
     }
     still = {run.grant_id: run for run in reversed(gave) if run.grant_id in due}
     of_event: dict[int, dict[int, Grant]] = {}

@@ -72,7 +72,7 @@ def all_ran(event: EventLog) -> bool:
         return False
     if not all(run.status in OVER for run in runs):
         return False
-    given = [run.grant_id for run in runs if run.spec.gives_access]
+    given = [run.grant_id for run in runs if run.spec.gives_access and run.grant_id]
     return not Grant.objects.active().lost().filter(pk__in=given).exists()
 
 

@@ -14,6 +14,7 @@ from events.execution import undo_batch
 from events.models import Batch, EventLog, Grant
 from events.reports import backfill, refunded
 from integrations.models import Customer, Destination
+from integrations.sentences import format_day
 from rules.models import Rule
 from tests.support.pages import signed_in, words
 from tests.support.world import World
@@ -149,5 +150,6 @@ def test_the_page_of_the_refund_says_that_it_was_given_back(manager, world, ink)
     undo(manager, world, Batch.objects.get())
     event = EventLog.objects.filter(trigger="product_refunded").latest("pk")
     page = words(manager.get(reverse("admin:events_eventlog_change", args=[event.pk])))
-    assert "What it ended was given back" in page
+    today = format_day(event.received_at)
+    assert f"person 1 ended it on {today}. person 1 gave the buyer Ink back on {today}." in page
     assert "Kept on purpose" in page

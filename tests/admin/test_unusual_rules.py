@@ -8,7 +8,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from config.staff import roles
-from events.models import EventLog
+from events.models import EventLog, Grant
 from integrations.models import Customer, Destination, Product
 from integrations.sentences import format_day
 from rules.models import Rule
@@ -122,17 +122,17 @@ def test_with_script_the_action_follows_the_trigger_until_a_person_chooses(place
         page = context.new_page()
         browsing.let_in(page, address, place.people["Owner"])
         page.goto(address + reverse(PAGE))
-        sentence, note = page.locator("#sentence"), page.locator("#unfit")
+        sentence = page.locator("#sentence")
         page.locator("#part-when summary").click()
         page.get_by_label("Product Refunded", exact=False).first.check()
         expect(sentence).to_contain_text("end the customer's access")
-        expect(note).not_to_contain_text("usually")
+        expect(sentence).not_to_contain_text("usually")
         page.locator("#part-what summary").click()
         page.get_by_label("Create Course Enrollment").check()
-        expect(note).to_contain_text(GIVES_IT)
+        expect(sentence).to_contain_text(GIVES_IT)
         expect(sentence).to_contain_text("enroll the customer")
         page.get_by_label("Product Purchased").check()
-        expect(note).not_to_contain_text("usually")
+        expect(sentence).not_to_contain_text("usually")
         expect(sentence).to_contain_text("is purchased, enroll the customer")
 
 
@@ -159,6 +159,31 @@ def test_who_has_a_course_by_a_rule_for_the_refund_is_said_to_be_refunded(manage
     deleted = f"The rule that gave Ink after the refund of order 1180 on {today()} was deleted."
     assert f"{deleted} It stays open until it is ended." in page
     assert "no rule gives it for this purchase" not in page
+
+
+def test_what_a_deleted_rule_gave_at_refunds_can_be_ended_for_all(manager, world, ink):
+    rule = world.rule("product_refunded", GIVES, ink, product=SOLD)
+    for what in ("10_product", "20_product"):
+        sell(world, what)
+    page = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
+    rule.delete()
+    answer = manager.get(page)
+    assert "End it for 1 buyer" in words(answer)
+    chosen = ",".join(map(str, answer.context["chosen"]))
+    manager.post(page, {"chosen": chosen, "only_end": "1"})
+    world.settle()
+    assert not Grant.objects.active().exists()
+
+
+def test_who_keeps_what_a_rule_gave_at_refunds_is_told_when_it_ends_access_now(manager, world, ink):
+    rule = world.rule("product_refunded", GIVES, ink, product=SOLD)
+    for what in ("10_product", "20_product"):
+        sell(world, what)
+    names = ("scope", "product_id", "trigger", "integration_id", "action", "destination_id")
+    sent = {name.removesuffix("_id"): getattr(rule, name) for name in names} | {"enabled": "1"}
+    page = reverse("admin:rules_rule_change", args=[rule.pk])
+    answer = manager.post(page, sent | {"action": ENDS}, follow=True)
+    assert "1 buyer got Ink through this rule, and keeps it." in " ".join(said(answer))
 
 
 def test_no_rule_is_proposed_that_ends_at_once_what_a_rule_gives_at_a_refund(manager, ink):
