@@ -109,9 +109,10 @@ def _moments(entry: AuditEntry) -> tuple[datetime, datetime]:
     """Return the first and last moment at which an entry of the same step can be."""
     if entry.step is not None:
         return entry.at - LONGEST_STEP, entry.at + LONGEST_STEP
-    # SQLite compares times as text, and stored times have fewer digits than query parameters. So
-    # the query takes a wider range, and Python picks the exact time.
-    return entry.at - timedelta(milliseconds=1), entry.at
+    # SQLite compares times as text. Stored times have three decimals, query parameters six or, at a
+    # full second, none. So the query takes a wider range, and Python picks the exact time.
+    near = timedelta(milliseconds=1)
+    return entry.at - near, entry.at + near
 
 
 def _number(entry: AuditEntry) -> int:

@@ -15,7 +15,7 @@ from events.models import EventLog, Grant
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry, Marketplace, Product
-from rules import pairing
+from rules import pairing, steps
 from rules.models import Rule
 from tests.support.pages import press, said, signed_in, words
 from tests.support.world import World
@@ -78,6 +78,22 @@ def of_rule() -> AuditEntry:
 def undo_all(entry: AuditEntry) -> str:
     """The page that brings back all that was deleted in the step of this entry."""
     return f"{reverse('admin:undo-step')}?undoes={entry.pk}"
+
+
+@pytest.mark.parametrize("at", ["10:29:58.000", "10:29:58.001", "10:29:57.999"])
+def test_a_change_at_any_part_of_a_second_is_found_with_its_step(world, at):
+    rule = world.rule("product_purchased", GIVES, world.course("Ink"), product="77")
+    before = audit.values(rule)
+    rule.enabled = False
+    rule.save()
+    audit.record_change(Act.RULE_CHANGED, rule, before)
+    names = [each.column for each in AuditEntry._meta.concrete_fields if not each.primary_key]
+    values = ["%s" if name == "at" else name for name in names]
+    sql = "INSERT INTO integrations_auditentry ({}) SELECT {} FROM integrations_auditentry"
+    with connection.cursor() as cursor:
+        cursor.execute(sql.format(", ".join(names), ", ".join(values)), [f"2026-11-30 {at}"])
+    entry = AuditEntry.objects.latest("pk")
+    assert steps.of_step(entry) == [entry]
 
 
 def send_form(client: Client, page: Any, button: str) -> Any:
