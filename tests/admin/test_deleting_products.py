@@ -87,7 +87,7 @@ def test_a_change_at_any_part_of_a_second_is_found_with_its_step(world, at):
     rule.enabled = False
     rule.save()
     audit.record_change(Act.RULE_CHANGED, rule, before)
-    names = [each.column for each in AuditEntry._meta.concrete_fields if not each.primary_key]
+    names = [str(each.column) for each in AuditEntry._meta.concrete_fields if not each.primary_key]
     values = ["%s" if name == "at" else name for name in names]
     sql = "INSERT INTO integrations_auditentry ({}) SELECT {} FROM integrations_auditentry"
     with connection.cursor() as cursor:
