@@ -10,7 +10,13 @@ from events.execution import gone_destinations, rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
 from events.reports import rules_now
 from events.reports.batch_preview import Line
-from events.reports.open_access import given_by_a_rule_now, giving_runs, runs_with_open_access
+from events.reports.open_access import (
+    given_by_a_rule_now,
+    gives_the_same,
+    giving_runs,
+    grants_due,
+    runs_with_open_access,
+)
 from integrations.models import Customer
 from integrations.sentences import joined, say
 from rules.listing import listed
@@ -147,16 +153,7 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
     every = list(giving_runs().filter(grant__in=grants).select_related("event"))
     fitting = rules_now.fitting(list({run.event_id: run.event for run in every}.values()))
-    # What a refund gave again is due only by a rule for that refund, not by one for the purchase.
-    again = {
-        run.grant_id: run.received_at for run in every if run.event.trigger in revocations.ENDING
-    }
-    due = {
-        run.grant_id
-        for run in every
-        if run.received_at >= again.get(run.grant_id, run.received_at)
-        and any(_gives(each, run) for each in fitting.get(run.event_id, ()))
-    }
+    due = grants_due(every, fitting)
     still = {run.grant_id: run for run in reversed(gave) if run.grant_id in due}
     of_event: dict[int, dict[int, Grant]] = {}
     for run in gave:
@@ -219,11 +216,6 @@ def _gave(number: int) -> list[RuleRun]:
     return behind + list(
         of_rule.filter(given_by_a_rule_now())[: max(0, MAX_RUNS + 1 - len(behind))]
     )
-
-
-def _gives(rule: Rule, run: RuleRun) -> bool:
-    same = (rule.integration_id, rule.target) == (run.integration_id, run.target)
-    return rule.spec.gives_access and same
 
 
 def _gives_instead(
@@ -296,7 +288,7 @@ def _is_behind(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:
     """
     if run.rule or not run.grant or run.grant.source != Grant.Source.PURCHASE:
         return False
-    given = any(_gives(rule, run) for rule in fitting.get(run.event_id, ()))
+    given = any(gives_the_same(rule, run) for rule in fitting.get(run.event_id, ()))
     return not given and rule_history.is_deleted(run)
 
 

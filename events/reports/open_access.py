@@ -1,8 +1,11 @@
 """Actions that gave access that is open now, and whether a rule still gives it."""
 
+from collections.abc import Mapping, Sequence
+
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce
 
+from events.deciding import revocations
 from events.models import Grant, RuleRun
 from events.models.event_log import ACCOUNT
 from events.models.runs import RuleRunQuerySet
@@ -42,3 +45,26 @@ def given_by_a_rule_now() -> Exists:
         destination__external_id=OuterRef("destination_id"),
     )
     return Exists(same)
+
+
+def grants_due(runs: Sequence[RuleRun], fitting: Mapping[int, Sequence[Rule]]) -> set[int | None]:
+    """Return the IDs of the grants of these actions that rules still give for their events.
+
+    `fitting` has the rules that fit now, by event ID. What a refund gave again is due only by a
+    rule for that refund, not by one for the purchase.
+    """
+    again = {
+        run.grant_id: run.received_at for run in runs if run.event.trigger in revocations.ENDING
+    }
+    return {
+        run.grant_id
+        for run in runs
+        if run.received_at >= again.get(run.grant_id, run.received_at)
+        and any(gives_the_same(each, run) for each in fitting.get(run.event_id, ()))
+    }
+
+
+def gives_the_same(rule: Rule, run: RuleRun) -> bool:
+    """Return whether the rule gives the course or bundle that the action is about."""
+    same = (rule.integration_id, rule.target) == (run.integration_id, run.target)
+    return rule.spec.gives_access and same
