@@ -71,7 +71,7 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
 
     `behind` are the IDs of grants that no rule gives any more; nobody counts as in by these.
     """
-    since = timezone.now() - WEEK
+    since, more = _since()
     giving = _giving(since)
     is_in = _IS_IN & ~Q(pk__in=behind) if behind else _IS_IN
     # One query for both numbers. Who lost one course and has another is in.
@@ -81,29 +81,34 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     buyers = found["seen"]
     ended = _ended_by_hand(giving) if found["every"] > buyers else []
     on_the_way, not_in = _not_in(gave_nothing, MAX_COUNT + 1)
-    more = buyers > MANY_BUYERS and _bought(since)[MAX_COUNT : MAX_COUNT + 1].exists()
     purchases = len({event for event, _ in not_in})
-    undone = batches.recent_undo_sentence(_undone(since))
+    undone = batches.recent_undo_sentence(_undone(timezone.now() - WEEK))
     return Promise(
         buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, _buyers(ended), undone
     )
 
 
-def _bought(since: datetime) -> QuerySet[EventLog, Any]:
-    """Return the IDs of the purchases since then, the newest first."""
-    bought = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
-    return bought.order_by("-received_at").values("pk")
+def _since() -> tuple[datetime, bool]:
+    """Return from when on purchases are counted, and whether older ones of this week are not."""
+    week = timezone.now() - WEEK
+    bought = _bought(week).order_by("-received_at").values_list("received_at", flat=True)
+    last = bought[MAX_COUNT - 1 : MAX_COUNT + 1]
+    return (last[0], len(last) > 1) if last else (week, False)
+
+
+def _bought(since: datetime) -> QuerySet[EventLog]:
+    return EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, received_at__gte=since)
 
 
 def _giving(since: datetime) -> QuerySet[EventLog, Any]:
-    """Return the IDs of the events that gave what the newest MAX_COUNT purchases should have."""
-    newest = EventLog.objects.filter(pk__in=_bought(since)[:MAX_COUNT]).values("pk")
-    return newest.union(_given_for_purchases(since), all=True)
+    """Return the IDs of the events that gave what the purchases since then should have."""
+    return _bought(since).values("pk").union(_given_for_purchases(since), all=True)
 
 
 def ended_by_hand() -> list[int]:
     """Return the IDs of the newest acts by which persons ended what buyers of this week had."""
-    ended = _ended_by_hand(_giving(timezone.now() - WEEK))
+    since, _ = _since()
+    ended = _ended_by_hand(_giving(since))
     return [event for event, _ in ended if event is not None]
 
 

@@ -179,6 +179,18 @@ def test_all_buyers_of_the_week_are_in(shop: World):
     assert promised(shop) == ("All 2 buyers of this week are in.", [])
 
 
+def test_of_very_many_purchases_the_newest_are_counted(shop: World, monkeypatch):
+    monkeypatch.setattr(promise, "MAX_COUNT", 2)
+    for order, who in enumerate(["dana", "mia"], 1):
+        buy(shop, order, who)
+    shop.settle()
+    assert promise.promise(promise.unfulfilled()) == promise.Promise(buyers=2)
+    buy(shop, 3, "lou")
+    shop.settle()
+    newest = promise.promise(promise.unfulfilled())
+    assert newest == promise.Promise(buyers=2, more_bought=True)
+
+
 def test_who_lost_access_by_hand_is_told_beside_those_who_are_in(shop: World):
     buy(shop, 1)
     buy(shop, 2, "mia")
