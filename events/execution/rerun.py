@@ -13,7 +13,7 @@ from events.access.ledger import Sale
 from events.deciding import entered_order, passing_on, revocations
 from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook, read
-from events.execution import kept_verdicts, retry_by_hand
+from events.execution import kept_verdicts, retry_by_hand, retry_reasons
 from events.models import Batch, Delivery, EventLog, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import UNFINISHED
@@ -151,7 +151,7 @@ def to_retry(runs: Iterable[RuleRun], lost: Collection[int]) -> list[RuleRun]:
 
 def _why_nothing_made(event: EventLog) -> str:
     runs = list(event.runs.select_related("integration"))
-    return why_nothing(runs, retry_by_hand.reasons(runs))
+    return why_nothing(runs, retry_reasons.reasons(runs))
 
 
 def _to_turn_on(event: EventLog, line: LineItem) -> dict[int, Rule]:

@@ -1,20 +1,18 @@
 """What a person does with runs by hand: retry, send again, dismiss."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
-from events.access import decisions, going_on, history
+from events.access import decisions, history
 from events.access.decisions import Settled
 from events.access.lock import lock
-from events.deciding import revocations
-from events.execution import gone_destinations, messages
-from events.models import Batch, EventLog, RuleRun
+from events.execution import gone_destinations, retry_reasons
+from events.models import Batch, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import BRAKED, DELAYED, DISMISSED, UNDECIDED
 from events.queue import wake
@@ -26,7 +24,6 @@ from integrations.who import shown_who
 from rules.models import Rule
 
 Status = RuleRun.Status
-NO_EMAIL = _("its e-mail address cannot be used: open the event and give the right e-mail")
 
 
 def retry(
@@ -46,19 +43,8 @@ def retry(
     """
     runs = list(runs)
     act = Act.DONE_ANYWAY if anyway else None
-    found = reasons(runs, anyway=anyway)
+    found = retry_reasons.reasons(runs, anyway=anyway)
     return _queue_all(runs, found, anyway=anyway, as_now=as_now, act=act, batch=batch)
-
-
-def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
-    """Return why each of these runs cannot be queued again, by pk; "" if it can."""
-    taken_back = {} if anyway else _taken_back(runs)
-    wait = say(history.WAIT) if history.unread() else ""
-    lost = _lost(runs, anyway=anyway)
-    return {
-        run.pk: wait or _why_not(run, lost, anyway=anyway) or taken_back.get(run.pk, "")
-        for run in runs
-    }
 
 
 def give_again(
@@ -71,17 +57,8 @@ def give_again(
     """
     runs = list(runs)
     wait = say(history.WAIT) if history.unread() else ""
-    why_not = {run.pk: wait or why_not_given_again(run) for run in runs}
+    why_not = {run.pk: wait or retry_reasons.why_not_given_again(run) for run in runs}
     return _queue_all(runs, why_not, anyway=False, act=Act.REPAIR_APPROVED, batch=batch)
-
-
-def why_not_given_again(run: RuleRun) -> str:
-    """Say why this run cannot give again what it gave; "" if it can."""
-    if run.status == Status.HELD:
-        return say("it waits for you: release it if it is right")
-    if run.grant is None or not run.grant.is_active:
-        return say("this access is not due any more")
-    return "" if run.status == Status.DONE else why_not(run)
 
 
 def _queue_all(
@@ -110,19 +87,10 @@ def _queue_all(
 
 def run_again(run: RuleRun) -> str:
     """Queue what was passed on as a new message. Return why it was not queued, "" if it was."""
-    if reason := why_not_again(run):
+    if reason := retry_reasons.why_not_again(run):
         return reason
     queued = _queue(run, anyway=False, act=Act.RUN_REPEATED)
     return "" if queued else say("it has just changed")
-
-
-def why_not_again(run: RuleRun) -> str:
-    """Say why this run cannot be sent again; "" if it can."""
-    if run.status != Status.DONE or not run.spec.passes_on:
-        return say("only what was sent to a receiver can be sent again")
-    if run.integration_id is None:
-        return say("its integration was deleted")
-    return "" if messages.message_of(run) else say("what SamCart sent is not kept any more")
 
 
 def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
@@ -148,18 +116,6 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
 def _act(run: RuleRun) -> Act:
     """Return the audit act for queuing this run again."""
     return Act.RUN_RELEASED if run.status == Status.HELD else Act.RUN_RETRIED
-
-
-def _taken_back(runs: Sequence[RuleRun]) -> dict[int, str]:
-    """Say why not, by pk, for giving runs whose event was refunded or canceled since."""
-    giving = [run for run in runs if run.spec.gives_access]
-    events = EventLog.objects.filter(pk__in={run.event_id for run in giving})
-    ending = revocations.later_endings(events)
-    return {
-        run.pk: revocations.sentence(ending[run.event_id])
-        for run in giving
-        if run.event_id in ending
-    }
 
 
 def retried_sentence(queued: int, left: dict[str, int]) -> str:
@@ -238,60 +194,11 @@ def _given_instead(run: RuleRun, *, as_now: bool) -> dict[str, Any]:
     rule = run.rule
     if rule is None or rule.trigger != run.event.trigger or not rule.spec.gives_access:
         return {}
-    if gone_destinations.is_gone(run) or (as_now and is_outdated(run)):
+    if gone_destinations.is_gone(run) or (as_now and retry_reasons.is_outdated(run)):
         return RuleRun.copy_of(rule) if _is_first_of_its_form(run, rule) else {}
     return {}
-
-
-def is_outdated(run: RuleRun) -> bool:
-    """Whether it failed to give something, and its rule still fits but gives something else."""
-    rule = run.rule
-    return (
-        rule is not None
-        and rule.enabled
-        and run.status == Status.FAILED
-        and run.spec.gives_access
-        and rule.spec.gives_access
-        and rule.trigger == run.event.trigger
-        and rule.product_id in {None, run.event.product_id}
-        and run.form != RuleRun.form_of(rule)
-    )
 
 
 def _is_first_of_its_form(run: RuleRun, rule: Rule) -> bool:
     others = RuleRun.objects.filter(event=run.event_id, rule=rule).exclude(pk=run.pk)
     return RuleRun.form_of(rule) not in {each.form for each in others}
-
-
-def why_not(run: RuleRun, *, anyway: bool = False) -> str:
-    """Say why this run cannot be queued again; "" if it can. Does not look for refunds."""
-    return _why_not(run, _lost([run], anyway=anyway), anyway=anyway)
-
-
-def _lost(runs: Iterable[RuleRun], *, anyway: bool) -> set[int]:
-    """Return those of the finished runs whose access was lost, or is due and not on its way.
-
-    With `anyway`, skipped runs are left out, because they are queued in any case.
-    """
-    statuses = {Status.DONE} if anyway else {Status.DONE, Status.SKIPPED}
-    over = [run.pk for run in runs if run.status in statuses]
-    if not over:
-        return set()
-    same = RuleRun.objects.filter(pk__in=over).order_by()
-    found = (same.lost(), same.stranded())
-    return {pk for rows in found for pk in rows.values_list("pk", flat=True)}
-
-
-def _why_not(run: RuleRun, lost: Collection[int], *, anyway: bool) -> str:
-    if run.status == Status.RUNNING or (run.status == Status.WAITING and not run.waits_to_retry):
-        return going_on.goes_on(run)
-    if run.status == Status.DONE and run.pk not in lost:
-        return say("it had succeeded")
-    if run.status == Status.SKIPPED and not anyway and run.pk not in lost:
-        dismissed = run.code == DISMISSED
-        return say("somebody has dismissed it") if dismissed else say("nothing is due by it")
-    if run.customer_id is None and not run.spec.passes_on:
-        return str(NO_EMAIL)
-    if run.integration_id is None:
-        return say("its integration was deleted")
-    return ""

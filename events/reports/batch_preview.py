@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from events.access import ended_by_hand
-from events.execution import rerun, retry_by_hand, wait_reasons
+from events.execution import rerun, retry_reasons, wait_reasons
 from events.execution.undo_batch import Undo
 from events.models import EventLog, RuleRun
 from events.reports import nothing_to_end, review, rules_now
@@ -53,7 +53,7 @@ class BatchPreview:
 
 def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> BatchPreview:
     """Return what queuing these actions again would do."""
-    reasons = retry_by_hand.reasons(runs[:MAX_LINES], anyway=anyway)
+    reasons = retry_reasons.reasons(runs[:MAX_LINES], anyway=anyway)
     lines = [
         Line(run.event, run.customer, f"{run.spec.label}, {run.destination_name}", reasons[run.pk])
         for run in runs[:MAX_LINES]
@@ -142,8 +142,8 @@ def of_rerun(events: Sequence[EventLog]) -> BatchPreview:
     for run in of_these:
         runs.setdefault(run.event_id, []).append(run)
     again = rerun.to_retry(of_these, lost)
-    cannot = retry_by_hand.reasons(again)
-    can = {r.pk for r in again if not cannot[r.pk] and not retry_by_hand.is_outdated(r)}
+    cannot = retry_reasons.reasons(again)
+    can = {r.pk for r in again if not cannot[r.pk] and not retry_reasons.is_outdated(r)}
     waiting = [r for r in of_these if r.status == RuleRun.Status.WAITING and not r.is_pending]
     keeps = wait_reasons.reasons(waiting)
     lines = []

@@ -11,7 +11,7 @@ from django.db.models import Count, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from events.access import grant_runs, sentences
-from events.execution import retry_by_hand
+from events.execution import retry_by_hand, retry_reasons
 from events.models import Batch, ComparisonFinding, ComparisonRun, Grant, RuleRun
 from events.queue import wake
 from integrations import app_registry
@@ -178,7 +178,7 @@ def _why_not(finding: ComparisonFinding, run: RuleRun | None) -> str:
         return say(NO_RUN)
     if run.status == RuleRun.Status.DONE and run.finished_at and run.finished_at > finding.found_at:
         return say(DONE_SINCE)
-    return retry_by_hand.why_not_given_again(run)
+    return retry_reasons.why_not_given_again(run)
 
 
 # How far it is

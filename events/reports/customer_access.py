@@ -16,7 +16,7 @@ from events.models.runs import UNFINISHED
 from events.reports import (
     dashboard,
     given_already,
-    left_behind,
+    left_behind_customer,
     letter,
     payers,
     pending_endings,
@@ -73,7 +73,10 @@ def describe(customer: Customer) -> AccessReport:
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
         *purchase_sentences.that_gave_nothing(nothing, back, had),
-        *(purchase_sentences.gives_another(*each) for each in left_behind.of_customer(customer)),
+        *(
+            purchase_sentences.gives_another(*each)
+            for each in left_behind_customer.of_customer(customer)
+        ),
         *_not_understood(customer),
         *_administrators(customer),
         *payers.sentences(customer),

@@ -1,10 +1,9 @@
 """Who still has what a rule gave before it was changed, pointed to another course or deleted."""
 
 from collections import defaultdict
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 
-from events.access.ledger import Sale
 from events.deciding import revocations
 from events.execution import gone_destinations, rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
@@ -12,12 +11,10 @@ from events.reports import rules_now
 from events.reports.batch_preview import Line
 from events.reports.open_access import (
     given_by_a_rule_now,
-    gives_the_same,
     giving_runs,
     grants_due,
     runs_with_open_access,
 )
-from integrations.models import Customer
 from integrations.sentences import joined, say
 from rules.listing import listed
 from rules.models import Rule
@@ -162,9 +159,7 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
             of_event.setdefault(run.event_id, {})[run.grant.pk] = run.grant
     events = {run.event_id: run.event for run in gave if run.event_id in of_event}
     ran = {(run.event_id, run.form) for run in giving_runs().filter(event__in=events)}
-    gives = {
-        pk: _gives_instead(each, rule, fitting.get(pk, ()), ran) for pk, each in events.items()
-    }
+    gives = {pk: gives_instead(each, rule, fitting.get(pk, ()), ran) for pk, each in events.items()}
     obstacles = rerun.obstacles(list(events.values())) if events else {}
     endings = revocations.later_endings(events.values())
     rows = [
@@ -218,7 +213,7 @@ def _gave(number: int) -> list[RuleRun]:
     )
 
 
-def _gives_instead(
+def gives_instead(
     event: EventLog,
     rule: Rule | None,
     fitting: Sequence[Rule],
@@ -240,57 +235,3 @@ def _why_not(rule: Rule | None, obstacle: str) -> str:
     if rule is not None and not rule.enabled:
         return say("the rule is turned off: turn it on first")
     return obstacle
-
-
-def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
-    """Return what changed or deleted rules gave this customer, each with the rules to run instead.
-
-    Rules to run instead give a course or bundle that this very purchase does not give yet, though
-    another purchase may. There are none for what a deleted rule gave and no rule gives now.
-    Purchases that were refunded or canceled since, and what a person lets the buyer keep, are left
-    out.
-    """
-    runs = giving_runs().filter(customer=customer, grant__state=Grant.State.ACTIVE)
-    runs = runs.select_related("event__product", "rule__destination", "grant")
-    gave = list(runs.order_by("-received_at", "-pk"))
-    elsewhere = [
-        run
-        for run in gave
-        if run.grant
-        and run.grant.kept_at is None
-        and (run.rule is None or _leads_elsewhere(run, run.rule))
-    ]
-    if not elsewhere:
-        return []
-    events = list({run.event_id: run.event for run in elsewhere}.values())
-    of_events = RuleRun.objects.filter(event__in=events)
-    ran = {(run.event_id, run.form) for run in of_events}
-    has = {(Sale.of(run.event), run.integration_id, run.target) for run in gave}
-    back, fitting = revocations.later_endings(events), rules_now.fitting(events)
-    told: set[int | None] = set()
-    found = []
-    for run in elsewhere:
-        instead = _gives_instead(run.event, run.rule, fitting.get(run.event_id, ()), ran)
-        sale = Sale.of(run.event)
-        instead = [each for each in instead if (sale, each.integration_id, each.target) not in has]
-        if run.event_id in back:
-            continue
-        if instead or (run.grant_id not in told and _is_behind(run, fitting)):
-            told.add(run.grant_id)
-            found.append((run, instead))
-    return found
-
-
-def _is_behind(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:
-    """Whether a deleted rule gave it for a purchase, and no rule gives it now.
-
-    Actions by hand and undone ones have no rule either, so the audit is asked as well.
-    """
-    if run.rule or not run.grant or run.grant.source != Grant.Source.PURCHASE:
-        return False
-    given = any(gives_the_same(rule, run) for rule in fitting.get(run.event_id, ()))
-    return not given and rule_history.is_deleted(run)
-
-
-def _leads_elsewhere(run: RuleRun, rule: Rule) -> bool:
-    return rule.enabled and run.event.is_for(rule) and run.form != RuleRun.form_of(rule)

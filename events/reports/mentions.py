@@ -47,7 +47,7 @@ LOOKED_THROUGH: dict[Any, tuple[str, ...]] = {
     ComparisonRun: ("message", "left_out"),
     ThinkificUser: ("fields_known",),
     Integration: ("connection_message",),
-    # Changed by `audit.forget` alone.
+    # Changed by `audit_erasure.forget` alone.
     AuditEntry: ("name", "before", "after", "note"),
     Alert: ("subject", "facts"),
     Batch: ("title", "left_out"),

@@ -19,7 +19,7 @@ from events.reports.mentions import Closed
 from events.reports.person import Person
 from events.retention import rewriting
 from events.retention.own_rows import Erased, erase_rows
-from integrations import audit
+from integrations import audit, audit_erasure
 from integrations.audit import ERASED, Act, Subject
 from integrations.models import AuditEntry
 from integrations.secrets import SecretUnreadable
@@ -117,7 +117,7 @@ def _erase_mentions(whom: Person, done: Erased) -> None:
             continue
         rows = type(found.row)._default_manager.filter(pk=found.row.pk)
         done.mentions += rows.update(**found.without)
-    done.mentions += audit.forget(
+    done.mentions += audit_erasure.forget(
         whom.redactor.addresses,
         beside=whom.redactor.words,
         about=[*whom.customers, *whom.events()],

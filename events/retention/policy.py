@@ -29,7 +29,7 @@ from events.models import (
 )
 from events.retention import old_sales
 from events.retention.old_sales import delete, older
-from integrations import audit
+from integrations import audit_erasure
 from integrations.models import ApiCall, AuditEntry
 
 # A wake-up is deleted when it is taken. One that nobody took for this long was left by a version
@@ -209,7 +209,11 @@ TASKS = (
         _texts_that_go,
     ),
     RetentionTask(
-        "audit", "entry of who changed what", "entries of who changed what", _audit, audit.remove
+        "audit",
+        "entry of who changed what",
+        "entries of who changed what",
+        _audit,
+        audit_erasure.remove,
     ),
     RetentionTask(
         "tasks", "result of a task", "results of tasks", Task.objects.all, _deleting(Task)

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from events.execution import email_correction, rerun, retry_by_hand, wait_reasons
+from events.execution import email_correction, rerun, retry_reasons, wait_reasons
 from events.models import Delivery, EventLog, Grant, RuleRun
 from events.reports import (
     backfill,
@@ -180,7 +180,7 @@ def test_an_event_whose_address_is_given_later_is_carried_out_and_not_posted_aga
     RuleRun.objects.filter(action="send_http_post").update(status="failed", code="refused")
     run = RuleRun.objects.get(action="send_http_post")
     assert not email_correction.lacks_email(run)
-    assert retry_by_hand.why_not(run) == ""
+    assert retry_reasons.why_not(run) == ""
     assert email_correction.runs_to_correct(event)
     assert email_correction.give_email(event, "mia@example.com", by="Mia") == 1
     run.refresh_from_db()

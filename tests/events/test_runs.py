@@ -14,7 +14,7 @@ from django.conf import settings as live_settings
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.execution import due_work, recovery, retry_by_hand, wait_reasons
+from events.execution import due_work, recovery, retry_by_hand, retry_reasons, wait_reasons
 from events.models import EventLog, RuleRun
 from events.models.event_status import refresh_event
 from events.worker import scheduler
@@ -574,7 +574,7 @@ WHY_NOT = [
     ("done", {}, "it had succeeded"),
     ("skipped", {}, "nothing is due by it"),
     ("skipped", {"code": "dismissed"}, "somebody has dismissed it"),
-    ("failed", {"customer": None}, retry_by_hand.NO_EMAIL),
+    ("failed", {"customer": None}, retry_reasons.NO_EMAIL),
     ("failed", {"integration": None}, "its integration was deleted"),
 ]
 

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from integrations import audit
+from integrations import audit, audit_erasure
 from integrations.models import Act, AuditEntry, Marketplace
 from integrations.models.audit import AppendOnly, AuditUnlock
 from integrations.sentences import say, write
@@ -83,7 +83,7 @@ def test_the_database_refuses_it_too_except_for_the_one_reason(statement, allowe
 
 def test_retention_leaves_the_table_locked_again():
     old, new = audit.record(Act.TIDIED), audit.record(Act.TIDIED)
-    assert audit.remove([old.pk]) == 1
+    assert audit_erasure.remove([old.pk]) == 1
     assert AuditEntry.objects.get() == new
     assert not AuditUnlock.objects.exists()
 
@@ -99,7 +99,7 @@ def test_an_erased_address_is_nowhere_in_the_entries_and_others_stay():
     )
     audit.record(Act.TIDIED, note="joana@example.com")
 
-    assert audit.forget(["ana@example.com"]) == 1
+    assert audit_erasure.forget(["ana@example.com"]) == 1
 
     entry = AuditEntry.objects.order_by("pk")[0]
     assert entry.name == "(erased)"
@@ -107,7 +107,7 @@ def test_an_erased_address_is_nowhere_in_the_entries_and_others_stay():
     assert entry.after == {"email": {"number": 7, "name": "<(erased)>"}}
     assert entry.note == "(erased) wrote; so did joana@example.com and ana@example.com.au."
     assert (entry.kind, entry.number) == ("customer", "7")
-    assert audit.forget([]) == 0
+    assert audit_erasure.forget([]) == 0
 
 
 def test_of_what_is_about_the_erased_only_who_and_when_stay_and_words_go_beside_the_address():
@@ -118,7 +118,7 @@ def test_of_what_is_about_the_erased_only_who_and_when_stay_and_words_go_beside_
 
     audit.record(Act.LIST_DOWNLOADED, after={"rows": 1, "filter": {"q": "grace"}})
 
-    assert audit.forget(["ana@example.com"], beside=["Grace"], about=[ana]) == 3
+    assert audit_erasure.forget(["ana@example.com"], beside=["Grace"], about=[ana]) == 3
 
     about, beside, other, list_of = AuditEntry.objects.order_by("pk")
     assert list_of.after == {"rows": 1, "filter": {"q": "(erased)"}}
@@ -131,7 +131,7 @@ def test_a_sentence_without_the_erased_is_still_one_for_readers_of_each_language
     to = say("Moved to {email}.", email="ana@example.com")
     audit.record(Act.ACCESS_MOVED, audit.Subject(name=to), note=to)
 
-    audit.forget(["ana@example.com"])
+    audit_erasure.forget(["ana@example.com"])
 
     entry = AuditEntry.objects.get()
     for kept in (entry.name, entry.note):

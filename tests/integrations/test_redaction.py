@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from integrations import audit, sentences
+from integrations import audit, audit_erasure, sentences
 from integrations.models import AuditEntry
 from integrations.models.audit import Act
 from integrations.redaction import Redactor
@@ -29,7 +29,7 @@ def test_a_name_that_is_a_word_of_ours_is_taken_out_of_the_facts_alone(word):
     assert redactor.data(sentence) == "Order (erased) <(erased)> is of 7."
 
     audit.record(Act.TIDIED, note=sentence)
-    audit.forget([HER], beside=[word])
+    audit_erasure.forget([HER], beside=[word])
 
     entry = AuditEntry.objects.get()
     assert HER not in entry.note

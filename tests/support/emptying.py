@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 
-from integrations import audit
+from integrations import audit_erasure
 from integrations.models import AuditEntry
 
 KEPT = {ContentType._meta.db_table, Permission._meta.db_table}
@@ -40,7 +40,7 @@ def empty_audit() -> None:
     """Delete the audit entries after unlocking them; the database refuses it otherwise."""
     if found := list(AuditEntry.objects.values_list("pk", flat=True)):
         with transaction.atomic():
-            audit.remove(found)
+            audit_erasure.remove(found)
 
 
 def remember() -> None:

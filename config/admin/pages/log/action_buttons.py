@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import Button
-from events.execution import gone_destinations, retry_by_hand
+from events.execution import gone_destinations, retry_reasons
 from events.models import RuleRun
 from integrations.sentences import say
 from rules.actions.enrollments import GONE
@@ -42,7 +42,7 @@ BUTTONS = (
         "retry",
         _("Retry"),
         "events.retry_rulerun",
-        fits=lambda run: run.status == Status.FAILED and not retry_by_hand.why_not(run),
+        fits=lambda run: run.status == Status.FAILED and not retry_reasons.why_not(run),
     ),
     Button(
         "try_now",
@@ -55,7 +55,7 @@ BUTTONS = (
         _("Release"),
         "events.retry_rulerun",
         fits=lambda run: (
-            run.status == Status.HELD and not run.is_pending and not retry_by_hand.why_not(run)
+            run.status == Status.HELD and not run.is_pending and not retry_reasons.why_not(run)
         ),
     ),
     Button(
@@ -63,14 +63,14 @@ BUTTONS = (
         _("Do it anyway"),
         "events.retry_rulerun",
         fits=lambda run: (
-            run.status == Status.SKIPPED and not retry_by_hand.why_not(run, anyway=True)
+            run.status == Status.SKIPPED and not retry_reasons.why_not(run, anyway=True)
         ),
     ),
     Button(
         "run_again",
         _("Run again"),
         "events.retry_rulerun",
-        fits=lambda run: not retry_by_hand.why_not_again(run),
+        fits=lambda run: not retry_reasons.why_not_again(run),
         in_row=False,
     ),
     Button(

@@ -1,0 +1,67 @@
+"""What a customer still has by rules that were changed or deleted since."""
+
+from collections.abc import Mapping, Sequence
+
+from events.access.ledger import Sale
+from events.deciding import revocations
+from events.execution import rule_history
+from events.models import Grant, RuleRun
+from events.reports import rules_now
+from events.reports.left_behind import gives_instead
+from events.reports.open_access import gives_the_same, giving_runs
+from integrations.models import Customer
+from rules.models import Rule
+
+
+def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
+    """Return what changed or deleted rules gave this customer, each with the rules to run instead.
+
+    Rules to run instead give a course or bundle that this very purchase does not give yet, though
+    another purchase may. There are none for what a deleted rule gave and no rule gives now.
+    Purchases that were refunded or canceled since, and what a person lets the buyer keep, are left
+    out.
+    """
+    runs = giving_runs().filter(customer=customer, grant__state=Grant.State.ACTIVE)
+    runs = runs.select_related("event__product", "rule__destination", "grant")
+    gave = list(runs.order_by("-received_at", "-pk"))
+    elsewhere = [
+        run
+        for run in gave
+        if run.grant
+        and run.grant.kept_at is None
+        and (run.rule is None or _leads_elsewhere(run, run.rule))
+    ]
+    if not elsewhere:
+        return []
+    events = list({run.event_id: run.event for run in elsewhere}.values())
+    of_events = RuleRun.objects.filter(event__in=events)
+    ran = {(run.event_id, run.form) for run in of_events}
+    has = {(Sale.of(run.event), run.integration_id, run.target) for run in gave}
+    back, fitting = revocations.later_endings(events), rules_now.fitting(events)
+    told: set[int | None] = set()
+    found = []
+    for run in elsewhere:
+        instead = gives_instead(run.event, run.rule, fitting.get(run.event_id, ()), ran)
+        sale = Sale.of(run.event)
+        instead = [each for each in instead if (sale, each.integration_id, each.target) not in has]
+        if run.event_id in back:
+            continue
+        if instead or (run.grant_id not in told and _is_behind(run, fitting)):
+            told.add(run.grant_id)
+            found.append((run, instead))
+    return found
+
+
+def _is_behind(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:
+    """Whether a deleted rule gave it for a purchase, and no rule gives it now.
+
+    Actions by hand and undone ones have no rule either, so the audit is asked as well.
+    """
+    if run.rule or not run.grant or run.grant.source != Grant.Source.PURCHASE:
+        return False
+    given = any(gives_the_same(rule, run) for rule in fitting.get(run.event_id, ()))
+    return not given and rule_history.is_deleted(run)
+
+
+def _leads_elsewhere(run: RuleRun, rule: Rule) -> bool:
+    return rule.enabled and run.event.is_for(rule) and run.form != RuleRun.form_of(rule)
