@@ -154,7 +154,10 @@ class EventLog(models.Model):
             models.Index(fields=["-received_at", "-id"], name="event_newest"),
             models.Index(fields=["customer", "received_at"], name="event_of_customer"),
             models.Index(fields=["status", "-received_at"], name="event_by_status"),
-            models.Index(fields=["product", "-received_at"], name="event_of_product"),
+            # Sales are counted without reading the events.
+            models.Index(
+                fields=["product", "-received_at", "trigger", "status"], name="event_of_product"
+            ),
             models.Index(fields=["trigger", "-received_at"], name="event_by_trigger"),
             models.Index(
                 fields=["-received_at", "-id"], condition=Q(delivery=None), name="event_by_hand"
@@ -170,6 +173,12 @@ class EventLog(models.Model):
                 fields=["trigger", "-received_at", "-id"],
                 condition=Q(gave_nothing=True, trigger="product_purchased", dealt_with_at=None),
                 name="event_gave_nothing",
+            ),
+            # A product sells thousands of times, and gives nothing a few times.
+            models.Index(
+                fields=["product", "-received_at", "-id"],
+                condition=Q(gave_nothing=True, dealt_with_at=None),
+                name="event_gave_nothing_of_product",
             ),
             models.Index(
                 fields=["-received_at", "-id"], condition=Q(left_open=True), name="event_left_open"

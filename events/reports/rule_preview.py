@@ -25,7 +25,7 @@ from rules.triggers import Trigger
 
 LATELY = timedelta(days=90)
 # At most this many events are looked at, the newest; a preview need not be complete.
-MAX_EVENTS = 400
+MAX_EVENTS = 100
 PEOPLE_NAMED = 10
 # The fields of a grant that `ledger` reads.
 _GRANT = (

@@ -1,4 +1,4 @@
-"""Makes a shop with a long history and times its pages: `python -m tests.bench.crowd EVENTS`.
+"""Makes a shop with a long history and times its pages: `python -m tests.bench.crowd EVENTS PRODUCTS`.
 
 Fills the database of DATABASE_URL, opens each page a few times with Django's test client, and
 prints {page: [median seconds, queries]} as JSON.
@@ -94,7 +94,8 @@ def main() -> None:
     from django.test.utils import CaptureQueriesContext
 
     call_command("migrate", verbosity=0)
-    fill(int(sys.argv[1]))
+    events, products = map(int, sys.argv[1:])
+    fill(events, products=products)
     if connection.vendor == "postgresql":  # Autovacuum does this by itself; SQLite never does.
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")

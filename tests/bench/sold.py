@@ -1,4 +1,4 @@
-"""A shop that has sold for ninety days: a thousand products, with five rules for each.
+"""A shop that has sold for ninety days, with five rules for each product.
 
 Imported before Django is set up, so everything of the programs is imported inside.
 """
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 STATUSES = ["done"] * 94 + ["failed"] * 2 + ["skipped"] * 2 + ["waiting", "held"]
 ROWS_AT_ONCE = 5000
-PRODUCTS = 1000
 BOUGHT, REFUNDED = "product_purchased", "product_refunded"
 RULES = (
     (BOUGHT, "create_course_enrollment"),
@@ -39,17 +38,17 @@ class Shop:
     people: "Sequence[Customer]"
 
 
-def fill(events: int) -> None:
-    """So many events of ninety days, and half as many runs again; always the same ones.
+def fill(events: int, *, products: int) -> None:
+    """Add so many products and events of ninety days, and half as many runs again.
 
-    A tenth are refunds of earlier purchases. Most purchases gave what they were to give.
+    They are always the same ones. A tenth are refunds of earlier purchases. Most purchases gave what they were to give.
     """
     from django.utils import timezone
 
     from events.models import EventLog, RuleRun
 
     dice = random.Random(7)
-    shop = _shop(max(1, events * 6 // 10))
+    shop = _shop(max(1, events * 6 // 10), products)
     now = timezone.now()
     times = sorted(now - timedelta(seconds=dice.uniform(0, 90 * 86400)) for _ in range(events))
     bought: list[EventLog] = []
@@ -64,14 +63,14 @@ def fill(events: int) -> None:
     _end_what_was_refunded()
 
 
-def _shop(people: int) -> Shop:
+def _shop(people: int, number: int) -> Shop:
     from integrations.models import Customer, Destination, Integration, Marketplace, Product
     from rules.models import Rule
 
     account = Marketplace.objects.create(name="Main shop")
     site = Integration.objects.create(name="Art Academy", site="acme", connection="connected")
     Integration.objects.create(name="New Academy", site="new", connection="connected")
-    names = [f"Course {n}" for n in range(PRODUCTS)]
+    names = [f"Course {n}" for n in range(number)]
     courses = Destination.objects.bulk_create(
         Destination(integration=site, kind="course", external_id=501 + n, name=name)
         for n, name in enumerate(names)
