@@ -48,8 +48,8 @@ def fill(events: int, *, products: int) -> None:
     from events.models import EventLog, RuleRun
 
     dice = random.Random(7)
-    shop = _shop(max(1, events * 6 // 10), products)
     now = timezone.now()
+    shop = _shop(max(1, events * 6 // 10), products, now - timedelta(days=91))
     times = sorted(now - timedelta(seconds=dice.uniform(0, 90 * 86400)) for _ in range(events))
     bought: list[EventLog] = []
     given: dict[str, int] = {}
@@ -63,7 +63,7 @@ def fill(events: int, *, products: int) -> None:
     _end_what_was_refunded()
 
 
-def _shop(people: int, number: int) -> Shop:
+def _shop(people: int, number: int, begun: datetime) -> Shop:
     from integrations.models import Customer, Destination, Integration, Marketplace, Product
     from rules.models import Rule
 
@@ -88,6 +88,7 @@ def _shop(people: int, number: int) -> Shop:
             integration=site,
             action=action,
             destination=course,
+            created_at=begun,
         )
         for product, course in zip(products, courses, strict=True)
         for trigger, action in RULES
