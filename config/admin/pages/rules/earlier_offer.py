@@ -131,7 +131,8 @@ def of_rules(request: HttpRequest, rules: Sequence[Rule], *, back: str) -> list[
     """Return what a page says of the earlier customers of each of these rules.
 
     `told` says how many there are, "" for none; `kept` who is left out because a person let them
-    keep what the rule ends. `page` and `label` are those of the link to their list.
+    keep what the rule ends. If there are some, `page` and `label` are those of the link to their
+    list.
     """
     found = backfill.preview(*rules)
     parts, left_open = found.by_rule(rules), _left_open(request, found)
@@ -144,11 +145,12 @@ def _of_rule(rule: Rule, found: Preview, left_open: Set[LeftOpen], back: str) ->
         label = say("See and enroll them")
     elif rule.spec.ends_access:
         label = say("See and end it")
+    told = in_words([rule], found)
     return {
         "rule": rule,
-        "told": in_words([rule], found),
+        "told": told,
         "kept": refunded.kept_on_purpose(found.kept),
-        "page": _page([rule], found, left_open, back),
+        "page": _page([rule], found, left_open, back) if told else "",
         "label": label,
     }
 
