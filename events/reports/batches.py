@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef
 from django.utils.text import capfirst
 from django.utils.translation import pgettext_lazy
 
-from events.access import going_on
+from events.access import going_on, grant_runs
 from events.execution import wait_reasons
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.models.runs import DELAYED, UNFINISHED
@@ -165,6 +165,36 @@ def batch_acts(events: Collection[int]) -> Done:
     found: dict[int, list[AuditEntry]] = defaultdict(list)
     for entry in entries.order_by("-pk") if events else ():
         found[int(entry.number)].append(entry)
+    return found
+
+
+def given_back(done: Done) -> dict[int, list[RuleRun]]:
+    """Return, by event ID, the actions by which undoing a batch gave back what the event ended.
+
+    These are actions of the purchase, since that is what gives the access. `done` comes from
+    `batch_acts`. Takes three queries, or none if nothing was undone.
+    """
+    undone = {
+        event: {(each.after or {}).get(BATCH) for each in acts if each.act == Act.BATCH_UNDONE}
+        for event, acts in done.items()
+    }
+    numbers = {number for of_event in undone.values() for number in of_event if number}
+    if not numbers:
+        return {}
+    batches = Batch.objects.in_bulk(numbers)
+    ended: dict[int, set[int | None]] = defaultdict(set)
+    of_events = RuleRun.objects.filter(event__in=undone, grant__isnull=False)
+    for event, grant in of_events.values_list("event", "grant"):
+        ended[event].add(grant)
+    giving = grant_runs.giving(set().union(*ended.values())).order_by("pk")
+    found: dict[int, list[RuleRun]] = defaultdict(list)
+    for run in giving.select_related("integration", "grant", "event", "customer"):
+        for event, of_event in undone.items():
+            is_other = run.event_id != event and run.grant_id in ended[event]
+            if is_other and any(
+                run.pk in batches[number].run_ids for number in of_event if number in batches
+            ):
+                found[event].append(run)
     return found
 
 

@@ -93,6 +93,25 @@ def test_the_chosen_lose_it_and_that_can_be_undone(manager, world, still_in):
     assert kept.event == first.event
 
 
+def test_what_an_undo_gave_back_stands_where_it_was_undone(manager, world, still_in):
+    (first,) = (each for each in refunded.refunded_with_access() if each.event.order_id == "1180")
+    manager.post(reverse(PAGE), {"chosen": first.event.pk})
+    world.settle()
+    undo = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"
+    chosen = re.findall(r'name="chosen" value="([^"]+)"', manager.get(undo).content.decode())
+    manager.post(undo, {"chosen": chosen})
+    world.settle()
+    customer = first.event.customer_id
+    page = manager.get(reverse("admin:integrations_customer_change", args=[customer]))
+    timeline = words(page).partition("Everything that happened")[2]
+    given = r"Undo: End what was refunded\. See what came of it Enroll in Ink"
+    refund, purchase = timeline.split("Product Purchased")
+    assert re.search(given, refund)
+    assert purchase.count("See the rule of: Enroll in Ink") == 1
+    event = words(manager.get(reverse("admin:events_eventlog_change", args=[first.refund.pk])))
+    assert "Enroll in Ink" in event.partition("Undo: End what was refunded.")[2]
+
+
 def test_who_may_keep_it_is_not_told_of_until_somebody_wants_that(manager, still_in):
     every = [each.event.pk for each in refunded.refunded_with_access()]
     page = manager.post(reverse(PAGE), {"chosen": every, "keep": "1"}, follow=True)
