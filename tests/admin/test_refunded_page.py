@@ -540,6 +540,29 @@ def test_the_page_can_be_about_one_product_and_leads_to_the_others(manager, worl
     assert "other products" not in every
 
 
+def test_the_page_about_one_product_lists_and_mentions_only_its_kept_buyers(
+    manager, world, still_in
+):
+    other = world.rule("product_purchased", GIVES, still_in, product="77").product
+    assert other is not None
+    for name in ("zoe@example.com", "yan@example.com"):
+        order = 2000 + ord(name[0])
+        world.sell(product__id=77, customer__email=name, order__id=order)
+        world.sell("20_product", product__id=77, customer__email=name, order__id=order)
+    world.settle()
+    of_all = [each.event.pk for each in refunded.refunded_with_access()]
+    manager.post(reverse(PAGE), {"chosen": of_all, "keep": "1"})
+    page = f"{reverse(PAGE)}?product={other.pk}"
+    mine = words(manager.get(page))
+    assert "zoe@example.com" in mine
+    assert email(0) not in mine
+    assert "Nobody is left to decide about" in mine
+    assert "See the buyers of other products too" in mine
+    again = words(manager.post(page, {"all_again": "1"}, follow=True))
+    assert "It is mentioned again. 2 buyers were refunded" in again
+    assert len(refunded.refunded_with_access(kept=True)) == 2
+
+
 def test_the_badge_of_a_refund_says_for_how_long_the_buyer_is_still_in(manager, world, still_in):
     def badges(page: str) -> int:
         return str(manager.get(page).content.decode()).count("Still in</span>")

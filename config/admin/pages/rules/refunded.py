@@ -76,22 +76,24 @@ def show(request: HttpRequest) -> HttpResponse:
     With `product`, only buyers of these products are listed, unless there are none.
     """
     back = way_back(request) or reverse("admin:index")
+    every = refunded.refunded_with_access()
+    every_kept = refunded.refunded_with_access(kept=True)
+    asked = set(row_ids(request.GET.getlist("product")))
+    products = asked & {each.event.product_id for each in [*every, *every_kept]}
+    kept = _of_products(products, every_kept)
     if "again" in request.POST or ALL in request.POST:
         wanted = row_ids(request.POST.getlist("again"))
-        kept = refunded.refunded_with_access(kept=True)
         again = [each for each in kept if ALL in request.POST or each.event.pk in wanted]
         moving.undo_keep((each.refund, each.grants) for each in again)
         if again:
             text = joined([say("It is mentioned again."), in_words(again)], by=" ")
             messages.success(request, text)
         return HttpResponseRedirect(request.get_full_path())
-    found = refunded.refunded_with_access()
     if request.method == "POST":
         numbers = set(row_ids(request.POST.getlist("chosen")))
-        chosen = [each for each in found if each.event.pk in numbers]
+        chosen = [each for each in every if each.event.pk in numbers]
         return _settle(request, chosen, back)
-    products = set(row_ids(request.GET.getlist("product")))
-    every, found = found, [each for each in found if each.event.product_id in products] or found
+    found = _of_products(products, every)
     links, off = _missing_rules(found)
     return render(
         request,
@@ -99,13 +101,13 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("Refunded, and still in"),
         told=in_words(found),
         found=found,
-        others=len(every) > len(found),
+        others=len(every) + len(every_kept) > len(found) + len(kept),
         here=_here(request),
         choose_all=_here(request, every=True) if len(found) > 1 else "",
         all_chosen=EVERY in request.GET,
         missing=links if allowed(request, "rules.add_rule") else [],
         turned_off=turned_off.of_rules(request, off),
-        **_kept(),
+        **_kept(kept),
         back=back,
     )
 
@@ -119,11 +121,16 @@ def _here(request: HttpRequest, *, every: bool = False) -> str:
     return f"{request.path}?{asked.urlencode()}".rstrip("?")
 
 
-def _kept() -> dict[str, Any]:
+def _of_products(products: Collection[int], found: Sequence[Refunded]) -> Sequence[Refunded]:
+    """Return the buyers of these products, or all of them if there are no products."""
+    return [each for each in found if not products or each.event.product_id in products]
+
+
+def _kept(found: Sequence[Refunded]) -> dict[str, Any]:
     """Return what the page shows of those who keep it on purpose."""
     kept = [
         (each.event.pk, grant, sentences.let_keep([grant]), holdings.key_of(grant))
-        for each in refunded.refunded_with_access(kept=True)
+        for each in found
         for grant in each.grants
     ]
     labels = {"again": keeping.mention_again(1), "all_again": keeping.mention_again(len(kept))}
