@@ -47,16 +47,27 @@ def address(products: Collection[int] = (), *, back: str = "") -> str:
 
 
 def in_words(found: Sequence[Refunded]) -> Said | str:
-    """Return "2 buyers were refunded and still have Ink: no rule ended it."; "" for none."""
+    """Return "2 buyers were refunded and still have Ink: no rule ended it."; "" for none.
+
+    If a rule gave it again to one of them, the reason is left out.
+    """
     customers = {grant.customer_id for each in found for grant in each.grants}
     names = dict.fromkeys(brief(grant.name) for each in found for grant in each.grants)
     if not customers:
         return ""
+    courses = of_several([*names], COURSES_NAMED, len(customers))
+    if any(each.again for each in found):
+        return say_count(
+            len(customers),
+            "1 buyer was refunded and still has {courses}.",
+            "{number} buyers were refunded and still have {courses}.",
+            courses=courses,
+        )
     return say_count(
         len(customers),
         "1 buyer was refunded and still has {courses}: no rule ended it.",
         "{number} buyers were refunded and still have {courses}: no rule ended it.",
-        courses=of_several([*names], COURSES_NAMED, len(customers)),
+        courses=courses,
     )
 
 
@@ -177,11 +188,13 @@ def _for_the_next(
 def _missing_rules(found: Iterable[Refunded]) -> tuple[list[tuple[str, Said]], list[Rule]]:
     """Return what these refunds lacked, for each product and course.
 
-    These are (address, label) of New rule, filled in, or the rule itself if it is off.
+    These are (address, label) of New rule, filled in, or the rule itself if it is off. What a rule
+    gave again lacks none.
     """
     runs = {
         (run.event.product_id, run.integration_id, run.target): run
         for each in found
+        if not each.again
         for run in each.runs
     }
     links: list[tuple[str, Said]] = []
