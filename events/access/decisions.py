@@ -187,7 +187,8 @@ class Decisions:
     def leaves_open(self, event: EventLog, runs: Iterable[RuleRun]) -> bool:
         """Whether its purchase may have access open that none of the event's `runs` is to end.
 
-        True also if nothing is known of what the purchase gave, which may be decided later.
+        True also if a run opened it again, and if nothing is known of what the purchase gave, which
+        may be decided later.
         """
         if not Sale.of(event).is_named:
             return False

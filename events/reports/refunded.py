@@ -1,4 +1,6 @@
-"""Buyers who were refunded and still have something that the purchase gave: no rule ended it.
+"""Buyers who were refunded and still have something that the purchase gave.
+
+No rule ended it, or a rule for the refund gave it again.
 
 Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
