@@ -93,13 +93,7 @@ def show(request: HttpRequest) -> HttpResponse:
     products = asked & {each.event.product_id for each in [*every, *every_kept]}
     kept = _of_products(products, every_kept)
     if "again" in request.POST or ALL in request.POST:
-        wanted = row_ids(request.POST.getlist("again"))
-        again = [each for each in kept if ALL in request.POST or each.event.pk in wanted]
-        moving.undo_keep((each.refund, each.grants) for each in again)
-        if again:
-            text = joined([say("It is mentioned again."), in_words(again)], by=" ")
-            messages.success(request, text)
-        return HttpResponseRedirect(request.get_full_path())
+        return _mention_again(request, kept)
     if request.method == "POST":
         numbers = set(row_ids(request.POST.getlist("chosen")))
         chosen = [each for each in every if each.event.pk in numbers]
@@ -130,6 +124,16 @@ def _here(request: HttpRequest, *, every: bool = False) -> str:
     if every:
         asked[EVERY] = "1"
     return f"{request.path}?{asked.urlencode()}".rstrip("?")
+
+
+def _mention_again(request: HttpRequest, kept: Sequence[Refunded]) -> HttpResponse:
+    wanted = row_ids(request.POST.getlist("again"))
+    again = [each for each in kept if ALL in request.POST or each.event.pk in wanted]
+    moving.undo_keep((each.refund, each.grants) for each in again)
+    if again:
+        text = joined([say("It is mentioned again."), in_words(again)], by=" ")
+        messages.success(request, text)
+    return HttpResponseRedirect(request.get_full_path())
 
 
 def _of_products(products: Collection[int], found: Sequence[Refunded]) -> Sequence[Refunded]:
