@@ -45,15 +45,21 @@ def add_all(rules: Iterable[Rule]) -> None:
 
 
 def switch(rules: QuerySet[Rule], *, on: bool) -> int:
-    """Turn the rules on or off. Return how many changed."""
+    """Turn the rules on or off. Return how many changed.
+
+    For the audit, turning a rule on undoes the change that turned it off, if that changed nothing
+    else.
+    """
     with transaction.atomic():
         chosen = list(rules.exclude(enabled=on))
+        last = last_switches(rule.pk for rule in chosen) if on else {}
         Rule.objects.filter(pk__in=[rule.pk for rule in chosen]).update(enabled=on)
         audit.record_each(
             Act.RULE_CHANGED,
             chosen,
             before=lambda rule: {"enabled": not on},
             after=lambda rule: {"enabled": on},
+            undoes={pk: off.pk for pk, off in last.items() if off.after == {"enabled": False}},
         )
     return len(chosen)
 

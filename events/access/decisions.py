@@ -187,14 +187,19 @@ class Decisions:
     def leaves_open(self, event: EventLog, runs: Iterable[RuleRun]) -> bool:
         """Whether its purchase may have access open that none of the event's `runs` is to end.
 
-        True also if nothing is known of what the purchase gave, which may be decided later.
+        True also if a run opened it again, and if nothing is known of what the purchase gave, which
+        may be decided later.
         """
         if not Sale.of(event).is_named:
             return False
         ends = [self._change(event, run) for run in runs if run.spec.ends_access]
         rows = [row for row in self._book.of(event) if row.opened_at]
         return not rows or any(
-            row.is_active and not any(each.is_of(row) or each.includes(row) for each in ends)
+            row.is_active
+            and (
+                _gave_again(event, row)
+                or not any(each.is_of(row) or each.includes(row) for each in ends)
+            )
             for row in rows
         )
 
@@ -275,3 +280,8 @@ def _known_since(account: int | None) -> datetime:
     accounts = Marketplace.objects.filter(pk__in=[account])
     began = History.objects.values_list("began_at", flat=True)
     return max([*accounts.values_list("created_at", flat=True), *began])
+
+
+def _gave_again(event: EventLog, row: Grant) -> bool:
+    """Whether a rule for this refund or cancellation opened the grant."""
+    return row.because == event.trigger and row.event == event

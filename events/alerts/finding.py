@@ -188,7 +188,8 @@ def _nothing_given(now: datetime) -> Iterator[Problem]:
 
 
 def _refunded(now: datetime) -> Iterator[Problem]:
-    if found := refunded.refunded_with_access():
+    # What a rule gave again at the refund was wanted, so it is no alarm.
+    if found := [each for each in refunded.refunded_with_access() if not each.again]:
         buyers = {grant.customer_id for each in found for grant in each.grants}
         first = min(each.refund.received_at for each in found)
         yield Problem(Code.REFUNDED_STILL_IN, since=first, buyers=len(buyers))

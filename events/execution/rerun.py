@@ -24,6 +24,7 @@ from integrations.audit_values import BATCH
 from integrations.sentences import Text, joined, say, say_count
 from rules.engine import Reason
 from rules.models import Rule
+from rules.triggers import Trigger
 
 Status = EventLog.Status
 NOTHING_NEW = _("its rules have already run")
@@ -286,7 +287,9 @@ def add(
     event.rule_texts = kept_verdicts.texts_of(texts)
     event.reason = event.reason if event.email_given_at else ""  # keep who gave which address
     event.gave_nothing = event.gave_nothing and all(run.spec.passes_on for run in new)
-    changed = ["verdicts", "rule_texts", "reason", "gave_nothing", "email_as_sent"]
+    if event.trigger == Trigger.PRODUCT_REFUNDED and decisions.leaves_open(event, new):
+        event.left_open = True  # a rule gave it again
+    changed = ["verdicts", "rule_texts", "reason", "gave_nothing", "left_open", "email_as_sent"]
     event.save(update_fields=changed)
     event.add_search_terms()
     return new

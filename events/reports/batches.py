@@ -4,12 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db.models import Exists, OuterRef
 from django.utils.text import capfirst
 from django.utils.translation import pgettext_lazy
 
-from events.access import going_on
+from events.access import going_on, grant_runs
 from events.execution import wait_reasons
-from events.models import Batch, EventLog, RuleRun
+from events.models import Batch, EventLog, Grant, RuleRun
 from events.models.runs import DELAYED, UNFINISHED
 from integrations.audit import Act
 from integrations.audit_values import BATCH
@@ -53,10 +54,13 @@ BY_STATUS: dict[str, Text] = {
     Status.HELD: pgettext_lazy("actions", "waiting for you"),
     Status.FAILED: pgettext_lazy("actions", "failed"),
 }
-LATER, REMOVED = (
+LATER, REMOVED, AGAIN = (
     pgettext_lazy("actions", "end on a day to come"),
     pgettext_lazy("actions", "removed since"),
+    pgettext_lazy("actions", "given again since"),
 )
+# Actions with these codes ended access. If it is open now, it was given again since.
+ENDED_ACCESS = {"ended", "had_ended"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +99,18 @@ class Progress:
 def progress(batch: Batch) -> Progress:
     """Return how far the actions of the batch are."""
     runs = RuleRun.objects.filter(pk__in=batch.run_ids)
-    states = list(runs.values_list("status", "code"))
+    has_it = Exists(Grant.objects.seen().filter(pk=OuterRef("grant")))
+    states = list(runs.annotate(has_it=has_it).values_list("status", "code", "has_it"))
     goes_on = runs.decided().filter(status__in=UNFINISHED)
     # From the same reading as the outcomes: else an action that ends in between is in neither.
-    number = sum(status in UNFINISHED and code != DELAYED for status, code in states)
-    found = Counter(_what(status, code) for status, code in states)
+    number = sum(status in UNFINISHED and code != DELAYED for status, code, _ in states)
+    found = Counter(_what(status, code) for status, code, _ in states)
     found.pop("", None)
+    found[str(AGAIN)] = sum(has_it and code in ENDED_ACCESS for _, code, has_it in states)
     found[str(REMOVED)] = len(batch.run_ids) - len(states)
     about = runs.filter(customer__isnull=False).values("customer")
     customers = list(Customer.objects.filter(pk__in=about).order_by("email")[: CUSTOMERS_NAMED + 1])
-    number_failed = sum(status == Status.FAILED for status, _ in states)
+    number_failed = sum(status == Status.FAILED for status, _, _ in states)
     failed = runs.filter(status=Status.FAILED).select_related("customer", "event", "integration")
     waiting = list(goes_on.select_related("integration")[:MAX_LISTED])
     waits = Counter(wait_reasons.reasons(waiting).values())
@@ -159,6 +165,36 @@ def batch_acts(events: Collection[int]) -> Done:
     found: dict[int, list[AuditEntry]] = defaultdict(list)
     for entry in entries.order_by("-pk") if events else ():
         found[int(entry.number)].append(entry)
+    return found
+
+
+def given_back(done: Done) -> dict[int, list[RuleRun]]:
+    """Return, by event ID, the actions by which undoing a batch gave back what the event ended.
+
+    These are actions of the purchase, since that is what gives the access. `done` comes from
+    `batch_acts`. Takes three queries, or none if nothing was undone.
+    """
+    undone = {
+        event: {(each.after or {}).get(BATCH) for each in acts if each.act == Act.BATCH_UNDONE}
+        for event, acts in done.items()
+    }
+    numbers = {number for of_event in undone.values() for number in of_event if number}
+    if not numbers:
+        return {}
+    batches = Batch.objects.in_bulk(numbers)
+    ended: dict[int, set[int | None]] = defaultdict(set)
+    of_events = RuleRun.objects.filter(event__in=undone, grant__isnull=False)
+    for event, grant in of_events.values_list("event", "grant"):
+        ended[event].add(grant)
+    giving = grant_runs.giving(set().union(*ended.values())).order_by("pk")
+    found: dict[int, list[RuleRun]] = defaultdict(list)
+    for run in giving.select_related("integration", "grant", "event", "customer"):
+        for event, of_event in undone.items():
+            is_other = run.event_id != event and run.grant_id in ended[event]
+            if is_other and any(
+                run.pk in batches[number].run_ids for number in of_event if number in batches
+            ):
+                found[event].append(run)
     return found
 
 

@@ -1,4 +1,6 @@
-"""Buyers who were refunded and still have something that the purchase gave: no rule ended it.
+"""Buyers who were refunded and still have something that the purchase gave.
+
+No rule ended it, or a rule for the refund gave it again.
 
 Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
@@ -23,11 +25,15 @@ MAX_REFUNDS = 500
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """A purchase that was refunded, by the `event` that gave it, with what its buyer still has."""
+    """A purchase that was refunded, by the `event` that gave it, with what its buyer still has.
+
+    `again` are the actions by which rules gave that again at the refund.
+    """
 
     event: EventLog
     refund: EventLog
     runs: Sequence[RuleRun]
+    again: Sequence[RuleRun] = ()
 
     @property
     def grants(self) -> list[Grant]:
@@ -71,18 +77,32 @@ def refunded_with_access(
         if _is_left(grant, [refund for refund in refunds if _ended(grant, refund)], kept=kept)
     ]
     alone = {grant.pk for grant in grants} - _given_besides(grants)
+    gave, again = _gave(alone)
     events: dict[int, EventLog] = {}
     of_event: dict[int, list[RuleRun]] = {}
-    for event, run in _with_purchases(_newest_runs(alone)):
+    for event, run in _with_purchases(gave):
         events.setdefault(event.pk, event)
         of_event.setdefault(event.pk, []).append(run)
     ended = revocations.later_endings(events.values(), by=[Trigger.PRODUCT_REFUNDED])
-    left = [Refunded(events[pk], ended[pk], of_event[pk]) for pk in events if pk in ended]
+    left = [
+        Refunded(
+            events[pk],
+            ended[pk],
+            runs,
+            [again[run.grant_id] for run in runs if run.grant_id in again],
+        )
+        for pk, runs in of_event.items()
+        if pk in ended
+    ]
     return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
 
 
-def _newest_runs(grants: Collection[int]) -> list[RuleRun]:
-    """Return the newest action that gave each of these grants (IDs), with what pages show of it."""
+def _gave(grants: Collection[int]) -> tuple[list[RuleRun], dict[int | None, RuleRun]]:
+    """Return the newest action that gave each of these grants (IDs), with what pages show of it.
+
+    What a refund or cancellation gave again counts as given by the purchase. The newest actions
+    that did that at a refund come second, by the ID of the grant.
+    """
     runs = (
         open_access.runs_with_open_access()
         .filter(grant__in=grants)
@@ -95,8 +115,14 @@ def _newest_runs(grants: Collection[int]) -> list[RuleRun]:
             "event__delivery",
             "grant__customer",
         )
+        .order_by("received_at", "pk")
     )
-    return list({run.grant_id: run for run in runs.order_by("received_at", "pk")}.values())
+    newest = {run.grant_id: run for run in runs}
+    bought = {run.grant_id: run for run in runs if run.event.trigger not in revocations.ENDING}
+    again = {
+        grant: run for grant, run in newest.items() if run.event.trigger == Trigger.PRODUCT_REFUNDED
+    }
+    return [*(newest | bought).values()], again
 
 
 def _with_purchases(runs: Sequence[RuleRun]) -> Iterator[tuple[EventLog, RuleRun]]:

@@ -353,10 +353,6 @@ def course_gone(rule: Rule) -> None:
     Destination.objects.update(gone_at=rule.created_at)
 
 
-def changed_since(rule: Rule) -> None:
-    changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
-
-
 def another_field_changed_since(rule: Rule) -> None:
     rule.refresh_from_db()
     before = stored(rule)
@@ -380,7 +376,6 @@ def deleted_past_the_audit(rule: Rule) -> None:
             course_gone,
             "Not undone. Course Two is gone from Thinkific. Choose another course for it.",
         ),
-        (changed_since, "Not undone. The rule was changed since."),
         (another_field_changed_since, "Not undone. The rule was changed since."),
         (changed_past_the_audit, "Not undone. The rule was changed since."),
         (deleted_past_the_audit, "Not undone. The rule was changed since."),

@@ -16,7 +16,7 @@ from config.staff import roles
 from events.models import EventLog
 from integrations.audit import Act, Actor, acting, record
 from integrations.models import AuditEntry, Product
-from rules import changing, pairing
+from rules import changing, pairing, undoing
 from rules.models import Rule
 from tests.support import factories, queued
 from tests.support.pages import press, said, signed_in, words
@@ -151,6 +151,30 @@ def test_a_row_says_what_became_of_the_rules_that_its_undo_leaves_alone(manager,
     assert stays in words(manager.get(address))
     manager.post(address)
     assert Rule.objects.filter(enabled=True).count() == 4
+
+
+def test_turning_a_rule_on_marks_the_change_that_turned_it_off_as_undone(manager, switched):
+    off = switched[0]
+    press(manager, Rule.objects.get(pk=int(off.number)), "switch_on")
+    on = AuditEntry.objects.latest("pk")
+    assert on.undoes == off.pk
+    assert undoing.undone_changes([*switched, on]) == {off.pk}
+    page = words(manager.get(page_of(off)))
+    assert "ben@example.com changed a rule. Undone" in page
+    assert "This cannot be undone." not in page
+    assert said(press(manager, off, "undo"))[0].startswith("Not undone. The rule was changed")
+    press(manager, Rule.objects.get(pk=int(off.number)), "switch_off")
+    assert undoing.undone_changes([*switched, on]) == {off.pk}
+
+
+def test_turning_a_rule_on_undoes_no_change_that_changed_more_than_that(world, rule):
+    rule.enabled = False
+    changing.point_to([rule], world.course("Oil"), on=True)
+    changing.switch(Rule.objects.all(), on=False)
+    changing.point_to([rule], world.course("Ink"), on=True)
+    entries = list(AuditEntry.objects.filter(act=Act.RULE_CHANGED))
+    assert len(entries) == 3
+    assert not undoing.undone_changes(entries)
 
 
 def test_a_step_of_changes_is_undone_as_a_whole_or_not_at_all(manager, switched):

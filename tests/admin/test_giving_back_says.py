@@ -129,6 +129,19 @@ def test_the_undo_leads_to_giving_it_back_to_one_buyer_only(manager, world, ink)
     assert f"customer={jon.pk}&" not in unescape(" ".join(links()))
 
 
+def test_the_page_of_a_batch_says_how_many_have_it_again(manager, world, ink):
+    refund(world, "jon", "flo", "ann")
+    end_all(manager, world)
+    page = reverse("admin:batch"), {"number": Batch.objects.get().pk}
+    endings = RuleRun.objects.filter(code="ended").order_by("pk")
+    for ending in endings[:2]:
+        by_hand.give_back(ending, Author("mia@example.com", "Asked for it"))
+    # Until Thinkific has it again, the buyers are not in.
+    assert "given again" not in words(manager.get(*page))
+    world.settle()
+    assert "3 ended · 2 given again since" in words(manager.get(*page))
+
+
 def test_the_undo_names_three_refunded_buyers_and_counts_the_others(manager, world, ink):
     refund(world, "ann", "bob", "cleo", "dan", "eve")
     told = end_all(manager, world)

@@ -93,6 +93,25 @@ def test_the_chosen_lose_it_and_that_can_be_undone(manager, world, still_in):
     assert kept.event == first.event
 
 
+def test_what_an_undo_gave_back_stands_where_it_was_undone(manager, world, still_in):
+    (first,) = (each for each in refunded.refunded_with_access() if each.event.order_id == "1180")
+    manager.post(reverse(PAGE), {"chosen": first.event.pk})
+    world.settle()
+    undo = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"
+    chosen = re.findall(r'name="chosen" value="([^"]+)"', manager.get(undo).content.decode())
+    manager.post(undo, {"chosen": chosen})
+    world.settle()
+    customer = first.event.customer_id
+    page = manager.get(reverse("admin:integrations_customer_change", args=[customer]))
+    timeline = words(page).partition("Everything that happened")[2]
+    given = r"Undo: End what was refunded\. See what came of it Enroll in Ink"
+    refund, purchase = timeline.split("Product Purchased")
+    assert re.search(given, refund)
+    assert purchase.count("See the rule of: Enroll in Ink") == 1
+    event = words(manager.get(reverse("admin:events_eventlog_change", args=[first.refund.pk])))
+    assert "Enroll in Ink" in event.partition("Undo: End what was refunded.")[2]
+
+
 def test_who_may_keep_it_is_not_told_of_until_somebody_wants_that(manager, still_in):
     every = [each.event.pk for each in refunded.refunded_with_access()]
     page = manager.post(reverse(PAGE), {"chosen": every, "keep": "1"}, follow=True)
@@ -519,6 +538,29 @@ def test_the_page_can_be_about_one_product_and_leads_to_the_others(manager, worl
     assert "zoe@example.com" in every
     assert email(0) in every
     assert "other products" not in every
+
+
+def test_the_page_about_one_product_lists_and_mentions_only_its_kept_buyers(
+    manager, world, still_in
+):
+    other = world.rule("product_purchased", GIVES, still_in, product="77").product
+    assert other is not None
+    for name in ("zoe@example.com", "yan@example.com"):
+        order = 2000 + ord(name[0])
+        world.sell(product__id=77, customer__email=name, order__id=order)
+        world.sell("20_product", product__id=77, customer__email=name, order__id=order)
+    world.settle()
+    of_all = [each.event.pk for each in refunded.refunded_with_access()]
+    manager.post(reverse(PAGE), {"chosen": of_all, "keep": "1"})
+    page = f"{reverse(PAGE)}?product={other.pk}"
+    mine = words(manager.get(page))
+    assert "zoe@example.com" in mine
+    assert email(0) not in mine
+    assert "Nobody is left to decide about" in mine
+    assert "See the buyers of other products too" in mine
+    again = words(manager.post(page, {"all_again": "1"}, follow=True))
+    assert "It is mentioned again. 2 buyers were refunded" in again
+    assert len(refunded.refunded_with_access(kept=True)) == 2
 
 
 def test_the_badge_of_a_refund_says_for_how_long_the_buyer_is_still_in(manager, world, still_in):

@@ -8,12 +8,15 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from config.staff import roles
+from events.alerts import finding
+from events.alerts.problems import Code
 from events.models import EventLog, Grant
+from events.reports import refunded
 from integrations.models import Customer, Destination, Product
 from integrations.sentences import format_day
 from rules.models import Rule
 from tests.support import browsing
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -159,6 +162,58 @@ def test_who_has_a_course_by_a_rule_for_the_refund_is_said_to_be_refunded(manage
     deleted = f"The rule that gave Ink after the refund of order 1180 on {today()} was deleted."
     assert f"{deleted} It stays open until it is ended." in page
     assert "no rule gives it for this purchase" not in page
+
+
+def test_who_has_a_course_by_a_rule_for_the_refund_is_listed_as_still_in(manager, world, ink):
+    rule = world.rule("product_refunded", GIVES, ink, product=SOLD)
+    for what in ("10_product", "20_product"):
+        sell(world, what)
+    told = "1 buyer was refunded and still has Ink."
+    assert f"{told} See who" in words(manager.get(reverse("admin:index")))
+    listed = manager.get(reverse("admin:refunded"))
+    text = words(listed)
+    assert told in text
+    gave = "Product Refunded, Example Course One → enroll in Ink · Art Academy"
+    assert f"Ink Given again by the rule “{gave}” at the refund See the rule" in text
+    assert reverse("admin:rules_rule_change", args=[rule.pk]) in listed.content.decode()
+    assert "For the next refund" not in text
+    assert not list(finding.lasting(codes={Code.REFUNDED_STILL_IN}))
+    assert "Still in" in words(manager.get(page_of(refund())))
+    assert "No rule ended it" not in words(manager.get(page_of(refund())))
+    (row,) = refunded.refunded_with_access()
+    assert (row.event.trigger, row.refund) == ("product_purchased", refund())
+    manager.post(reverse("admin:refunded"), {"chosen": row.event.pk})
+    world.settle()
+    assert not world.access("flo@example.com", ink)
+    assert not refunded.refunded_with_access()
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_who_gets_a_course_back_at_the_refund_that_ended_it_is_listed_as_still_in(
+    manager, world, ink, later
+):
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    sell(world, "10_product")
+    if later:
+        sell(world, "20_product")
+        assert not world.access("flo@example.com", ink)
+    world.rule("product_refunded", GIVES, ink, product=SOLD)
+    if later:
+        press(manager, refund(), "rerun")
+        world.settle()
+    else:
+        sell(world, "20_product")
+    assert world.access("flo@example.com", ink)
+    assert "Given again by the rule" in words(manager.get(reverse("admin:refunded")))
+
+
+def test_what_a_rule_gives_at_a_refund_in_place_of_what_was_bought_is_not_still_in(world, ink):
+    world.rule("product_refunded", ENDS, ink, product=SOLD)
+    world.rule("product_refunded", GIVES, world.course("Oil"), product=SOLD)
+    for what in ("10_product", "20_product"):
+        sell(world, what)
+    assert Grant.objects.active().exists()
+    assert not refunded.refunded_with_access()
 
 
 def test_what_a_deleted_rule_gave_at_refunds_can_be_ended_for_all(manager, world, ink):

@@ -14,7 +14,7 @@ from config.admin.menu import allowed
 from config.admin.parts import badges
 from config.admin.parts.buttons import BACK
 from events.models import Batch, EventLog, RuleRun
-from events.reports.batches import DONE
+from events.reports.batches import DONE, Done
 from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.models import AuditEntry
@@ -110,21 +110,20 @@ def among(runs: Iterable[RuleRun], lines: Iterable[tuple[datetime, SafeString]])
     return Among(before, [text for _, text in left])
 
 
-def of_events(
-    request: HttpRequest, events: Iterable[EventLog]
-) -> dict[int, list[tuple[datetime, SafeString]]]:
-    """Return {event: what was done to it as one of several, with the time, the oldest first}."""
-    numbers = [str(event.pk) for event in events]
-    same = AuditEntry.objects.filter(kind=EventLog._meta.model_name, number__in=numbers)
-    entries = list(same.filter(act__in=DONE).order_by("pk")) if numbers else []
-    known = existing_batches(request, entries)
+def of_events(request: HttpRequest, done: Done) -> dict[int, list[tuple[datetime, SafeString]]]:
+    """Return {event: what was done to it as one of several, with the time, the oldest first}.
+
+    `done` comes from `batches.batch_acts`.
+    """
+    known = existing_batches(request, (entry for acts in done.values() for entry in acts))
     found: dict[int, list[tuple[datetime, SafeString]]] = {}
-    for entry in entries:
-        batch = known.get(number_of(entry) or 0)
-        if batch is not None:
-            # The title may be a sentence, such as that of a rule.
-            title = badges.brief(batch.title).removesuffix(".")
-            facts = badges.when(entry.at), title, link(request, batch.pk)
-            line = entry.at, format_html("{} {}. {}", *facts)
-            found.setdefault(int(entry.number), []).append(line)
+    for event, acts in done.items():
+        for entry in reversed(acts):
+            batch = known.get(number_of(entry) or 0)
+            if batch is not None:
+                # The title may be a sentence, such as that of a rule.
+                title = badges.brief(batch.title).removesuffix(".")
+                facts = badges.when(entry.at), title, link(request, batch.pk)
+                line = entry.at, format_html("{} {}. {}", *facts)
+                found.setdefault(event, []).append(line)
     return found

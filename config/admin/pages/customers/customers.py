@@ -24,7 +24,7 @@ from events.access import moves
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
 from events.models.event_status import read_again
-from events.reports import api_calls, customer_access, customer_search, glance
+from events.reports import api_calls, batches, customer_access, customer_search, glance
 from events.reports.standing import standings
 from integrations import app_registry, audit, mistyped_email
 from integrations.audit import Act
@@ -177,25 +177,31 @@ def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
 
     With an event that moved access here comes the customer from whom.
     """
-    runs = [run for event in shown for run in event.runs.all()]
-    read_again((event, list(event.runs.all())) for event in shown)
+    of_event = {event.pk: list(event.runs.all()) for event in shown}
+    read_again((event, of_event[event.pk]) for event in shown)
+    done = batches.batch_acts(of_event)
+    # What an undo gave back stands with the event at which it was undone.
+    back = batches.given_back(done)
+    elsewhere = {run.pk for given in back.values() for run in given}
+    for pk, own in of_event.items():
+        here = [*(run for run in own if run.pk not in elsewhere), *back.get(pk, ())]
+        of_event[pk] = sorted(here, key=lambda run: run.pk)
+    runs = [run for each in of_event.values() for run in each]
     told, calls = wait_reasons.reasons(runs), api_calls.without_bodies(runs)
     event_result.note(shown)
     failed = api_calls.failed_attempts(runs, calls)
     facts = {
         run.pk: (run, told[run.pk], failed.get(run.pk, []), calls.get(run.pk, [])) for run in runs
     }
-    lines, sources = batch_links.of_events(request, shown), moves.moved_from(runs)
-    with_others = {
-        event.pk: batch_links.among(event.runs.all(), lines.get(event.pk, [])) for event in shown
-    }
+    lines, sources = batch_links.of_events(request, done), moves.moved_from(runs)
+    with_others = {pk: batch_links.among(each, lines.get(pk, [])) for pk, each in of_event.items()}
     return {
         "steps": [
             (
                 event,
                 [
                     (with_others[event.pk].before[run.pk], *facts[run.pk])
-                    for run in event.runs.all()
+                    for run in of_event[event.pk]
                 ],
                 with_others[event.pk].after,
                 sources.get(event.pk),

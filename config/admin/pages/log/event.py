@@ -24,6 +24,7 @@ from events.models import EventLog, RuleRun
 from events.models.event_status import read_again
 from events.reports import (
     api_calls,
+    batches,
     given_already,
     nothing_to_end,
     refunded,
@@ -65,7 +66,6 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
     _note_rerun(event, left_out=bool(cannot or ended) or rules_now.all_ran(event))
     return {
         "runs": runs,
-        "under_way": wait_reasons.under_way(runs),
         "access": access,
         "still_in": bool(still_has),
         # Mostly a sentence about the course says so already, with the button.
@@ -107,10 +107,14 @@ def _explained(event: EventLog, *, ended: bool) -> dict[str, Any]:
 
 
 def _timeline(request: HttpRequest, event: EventLog, runs: list[RuleRun]) -> dict[str, Any]:
-    lines = batch_links.of_events(request, [event]).get(event.pk, [])
+    done = batches.batch_acts([event.pk])
+    back = batches.given_back(done).get(event.pk, ())
+    runs = sorted([*runs, *back], key=lambda run: run.pk)
+    lines = batch_links.of_events(request, done).get(event.pk, [])
     with_others = batch_links.among(runs, lines)
     steps = _steps(runs, with_others)
     return {
+        "under_way": wait_reasons.under_way(runs),
         "steps": steps,
         "tried": [(s["run"].pk, api_calls.retry_sentence(s["run"], s["failed"])) for s in steps],
         "with_others": with_others,
@@ -158,9 +162,13 @@ def _access(event: EventLog, runs: list[RuleRun]) -> list[Sentence]:
 
 
 def _still_has(event: EventLog) -> str:
-    """Return the names of what the buyer of this refund still has, as no rule ended it."""
+    """Return the names of what the buyer of this refund still has, as no rule ended it.
+
+    None if a rule gave it again: the sentence about the access says that.
+    """
     found = refunded.refunded_with_access(among=[event]) if event.left_open else []
-    names = [grant.name for each in found if each.refund.pk == event.pk for grant in each.grants]
+    mine = (each for each in found if each.refund.pk == event.pk and not each.again)
+    names = [grant.name for each in mine for grant in each.grants]
     return listed([*map(badges.brief, names)])
 
 

@@ -47,16 +47,27 @@ def address(products: Collection[int] = (), *, back: str = "") -> str:
 
 
 def in_words(found: Sequence[Refunded]) -> Said | str:
-    """Return "2 buyers were refunded and still have Ink: no rule ended it."; "" for none."""
+    """Return "2 buyers were refunded and still have Ink: no rule ended it."; "" for none.
+
+    If a rule gave it again to one of them, the reason is left out.
+    """
     customers = {grant.customer_id for each in found for grant in each.grants}
     names = dict.fromkeys(brief(grant.name) for each in found for grant in each.grants)
     if not customers:
         return ""
+    courses = of_several([*names], COURSES_NAMED, len(customers))
+    if any(each.again for each in found):
+        return say_count(
+            len(customers),
+            "1 buyer was refunded and still has {courses}.",
+            "{number} buyers were refunded and still have {courses}.",
+            courses=courses,
+        )
     return say_count(
         len(customers),
         "1 buyer was refunded and still has {courses}: no rule ended it.",
         "{number} buyers were refunded and still have {courses}: no rule ended it.",
-        courses=of_several([*names], COURSES_NAMED, len(customers)),
+        courses=courses,
     )
 
 
@@ -76,22 +87,18 @@ def show(request: HttpRequest) -> HttpResponse:
     With `product`, only buyers of these products are listed, unless there are none.
     """
     back = way_back(request) or reverse("admin:index")
+    every = refunded.refunded_with_access()
+    every_kept = refunded.refunded_with_access(kept=True)
+    asked = set(row_ids(request.GET.getlist("product")))
+    products = asked & {each.event.product_id for each in [*every, *every_kept]}
+    kept = _of_products(products, every_kept)
     if "again" in request.POST or ALL in request.POST:
-        wanted = row_ids(request.POST.getlist("again"))
-        kept = refunded.refunded_with_access(kept=True)
-        again = [each for each in kept if ALL in request.POST or each.event.pk in wanted]
-        moving.undo_keep((each.refund, each.grants) for each in again)
-        if again:
-            text = joined([say("It is mentioned again."), in_words(again)], by=" ")
-            messages.success(request, text)
-        return HttpResponseRedirect(request.get_full_path())
-    found = refunded.refunded_with_access()
+        return _mention_again(request, kept)
     if request.method == "POST":
         numbers = set(row_ids(request.POST.getlist("chosen")))
-        chosen = [each for each in found if each.event.pk in numbers]
+        chosen = [each for each in every if each.event.pk in numbers]
         return _settle(request, chosen, back)
-    products = set(row_ids(request.GET.getlist("product")))
-    every, found = found, [each for each in found if each.event.product_id in products] or found
+    found = _of_products(products, every)
     links, off = _missing_rules(found)
     return render(
         request,
@@ -99,13 +106,13 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("Refunded, and still in"),
         told=in_words(found),
         found=found,
-        others=len(every) > len(found),
+        others=len(every) + len(every_kept) > len(found) + len(kept),
         here=_here(request),
         choose_all=_here(request, every=True) if len(found) > 1 else "",
         all_chosen=EVERY in request.GET,
         missing=links if allowed(request, "rules.add_rule") else [],
         turned_off=turned_off.of_rules(request, off),
-        **_kept(),
+        **_kept(kept),
         back=back,
     )
 
@@ -119,11 +126,26 @@ def _here(request: HttpRequest, *, every: bool = False) -> str:
     return f"{request.path}?{asked.urlencode()}".rstrip("?")
 
 
-def _kept() -> dict[str, Any]:
+def _mention_again(request: HttpRequest, kept: Sequence[Refunded]) -> HttpResponse:
+    wanted = row_ids(request.POST.getlist("again"))
+    again = [each for each in kept if ALL in request.POST or each.event.pk in wanted]
+    moving.undo_keep((each.refund, each.grants) for each in again)
+    if again:
+        text = joined([say("It is mentioned again."), in_words(again)], by=" ")
+        messages.success(request, text)
+    return HttpResponseRedirect(request.get_full_path())
+
+
+def _of_products(products: Collection[int], found: Sequence[Refunded]) -> Sequence[Refunded]:
+    """Return the buyers of these products, or all of them if there are no products."""
+    return [each for each in found if not products or each.event.product_id in products]
+
+
+def _kept(found: Sequence[Refunded]) -> dict[str, Any]:
     """Return what the page shows of those who keep it on purpose."""
     kept = [
         (each.event.pk, grant, sentences.let_keep([grant]), holdings.key_of(grant))
-        for each in refunded.refunded_with_access(kept=True)
+        for each in found
         for grant in each.grants
     ]
     labels = {"again": keeping.mention_again(1), "all_again": keeping.mention_again(len(kept))}
@@ -170,11 +192,13 @@ def _for_the_next(
 def _missing_rules(found: Iterable[Refunded]) -> tuple[list[tuple[str, Said]], list[Rule]]:
     """Return what these refunds lacked, for each product and course.
 
-    These are (address, label) of New rule, filled in, or the rule itself if it is off.
+    These are (address, label) of New rule, filled in, or the rule itself if it is off. What a rule
+    gave again lacks none.
     """
     runs = {
         (run.event.product_id, run.integration_id, run.target): run
         for each in found
+        if not each.again
         for run in each.runs
     }
     links: list[tuple[str, Said]] = []
