@@ -198,5 +198,7 @@ def send_test(request: HttpRequest, integration: Integration) -> None:
         name=integration,
         status=str(answer.status),
     )
-    then = backlog.go_on(waiting, integration) if integration.enabled else ""
-    messages.success(request, joined([taken, then]))
+    text: Text = taken
+    if integration.enabled:
+        text = integration_messages.with_what_goes_on(request, taken, integration, waiting)
+    messages.success(request, text)
