@@ -1,4 +1,6 @@
-"""Buyers who were refunded and still have something that the purchase gave: no rule ended it.
+"""Buyers who were refunded and still have something that the purchase gave.
+
+No rule ended it, or a person gave it back.
 
 Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
@@ -37,6 +39,10 @@ class Refunded:
     def is_kept(self) -> bool:
         """Whether a person let the buyer keep all of it after the refund."""
         return all(grant.is_kept_after(self.refund.received_at) for grant in self.grants)
+
+    def is_given_back(self, grant: Grant) -> bool:
+        """Whether a person gave this one of `grants` back after the refund."""
+        return grant.opened_at is not None and grant.opened_at > self.refund.received_at
 
     @property
     def courses(self) -> str:

@@ -20,7 +20,7 @@ from config.admin.parts.params import row_ids
 from events.access import holdings, sentences
 from events.execution import moving
 from events.execution.rerun import Rerun
-from events.models import RuleRun
+from events.models import Grant, RuleRun
 from events.reports import refunded
 from events.reports.refunded import Refunded
 from integrations.audit import Act
@@ -47,17 +47,47 @@ def address(products: Collection[int] = (), *, back: str = "") -> str:
 
 
 def in_words(found: Sequence[Refunded]) -> Said | str:
-    """Return "2 buyers were refunded and still have Ink: no rule ended it."; "" for none."""
-    customers = {grant.customer_id for each in found for grant in each.grants}
-    names = dict.fromkeys(brief(grant.name) for each in found for grant in each.grants)
+    """Return "2 buyers were refunded and still have Ink: no rule ended it."; "" for none.
+
+    Buyers to whom a person gave it back have a sentence of their own.
+    """
+    left: list[Grant] = []
+    given_back: list[Grant] = []
+    for each in found:
+        for grant in each.grants:
+            (given_back if each.is_given_back(grant) else left).append(grant)
+    return joined([_no_rule_ended(left), _given_back(given_back)])
+
+
+def _no_rule_ended(grants: Sequence[Grant]) -> Said | str:
+    customers, courses = _who_has_what(grants)
     if not customers:
         return ""
     return say_count(
-        len(customers),
+        customers,
         "1 buyer was refunded and still has {courses}: no rule ended it.",
         "{number} buyers were refunded and still have {courses}: no rule ended it.",
-        courses=of_several([*names], COURSES_NAMED, len(customers)),
+        courses=courses,
     )
+
+
+def _given_back(grants: Sequence[Grant]) -> Said | str:
+    customers, courses = _who_has_what(grants)
+    if not customers:
+        return ""
+    return say_count(
+        customers,
+        "1 buyer was refunded and still has {courses}: a person gave it back.",
+        "{number} buyers were refunded and still have {courses}: a person gave it back.",
+        courses=courses,
+    )
+
+
+def _who_has_what(grants: Sequence[Grant]) -> tuple[int, Said]:
+    """Return how many customers have these grants, and the names of what they have."""
+    customers = len({grant.customer_id for grant in grants})
+    names = dict.fromkeys(brief(grant.name) for grant in grants)
+    return customers, of_several([*names], COURSES_NAMED, customers)
 
 
 def kept_on_purpose(customers: Iterable[Customer]) -> Said | str:
