@@ -123,14 +123,14 @@ def _moved_here(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -
         for grant in each.given
         if grant.event and grant.event.order_id and _was_moved_here(each, grant)
     }
-    payers -= {customer.pk, None}
-    if not payers:
+    others = [pk for pk in payers if pk and pk != customer.pk]
+    if not others:
         return []
-    others = Customer.objects.filter(pk__in=payers).order_by("pk")
+    known = Customer.objects.filter(pk__in=others).order_by("pk")
     return [
         say(
             "Your order had the e-mail address {other}. We moved your access to {email}.",
-            other=listed([each.readable_email for each in others]),
+            other=listed([each.readable_email for each in known]),
             email=customer.readable_email,
         )
     ]

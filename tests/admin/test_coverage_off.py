@@ -180,8 +180,9 @@ def test_a_global_rule_that_is_off_is_turned_on_in_the_row_of_every_product(shop
 def global_refund(shop: Shop) -> Rule:
     """A global rule that is off and would end at a refund what a rule for Watercolor gives."""
     rule = _sold(shop, "1", "Watercolor", "Ink")
-    facts = {"destination": rule.destination, "action": "expire_course_enrollment"}
-    return cast(Rule, shop.rule(REFUND, enabled=False, **facts))
+    return shop.rule(
+        REFUND, destination=rule.destination, action="expire_course_enrollment", enabled=False
+    )
 
 
 def test_a_global_rule_that_is_off_is_named_in_the_row_of_a_product_and_turned_on(

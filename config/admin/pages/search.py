@@ -182,7 +182,8 @@ KINDS: Sequence[tuple[str, Callable[[str, int], Group]]] = (
 
 def _pages(request: HttpRequest, word: str) -> Group:
     hits = [
-        Hit(url, label, exact=_is(word, label)) for url, label in pages_by_name.find(request, word)
+        Hit(url, label, exact=_is(word, str(label)))
+        for url, label in pages_by_name.find(request, word)
     ]
     return Group(say("Pages"), hits)
 

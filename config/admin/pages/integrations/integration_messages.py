@@ -20,7 +20,7 @@ from events.reports import backlog
 from integrations import app_registry, catalog_refresh, rate_limit
 from integrations.catalog_refresh import RefreshOutcome
 from integrations.models import CallBudget, Destination, Integration, SiteAnswer
-from integrations.sentences import Said, Text, joined, say, say_count
+from integrations.sentences import Said, joined, say, say_count
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import trouble
 from rules import actions, broken_rules
@@ -103,7 +103,7 @@ def say_connected(
     """Say whether a new key works, and what that means for the actions that wait."""
     if integration.connection == Connection.CONNECTED:
         done = say("{name}: saved. Connected.", name=integration)
-        text: Text = (
+        text = (
             with_what_goes_on(request, done, integration, waiting)
             if integration.enabled
             else joined([done, _off(integration, waiting)])
@@ -129,14 +129,15 @@ def say_connected(
 def say_saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     """Say what was saved if the key did not change, and what turning on or off means."""
     integration = form.instance
-    text: Text = say("{name}: saved.", name=integration)
+    saved = say("{name}: saved.", name=integration)
+    text: Said | SafeString = saved
     if not integration.enabled:
-        text = joined([text, _off(integration, waiting)])
+        text = joined([saved, _off(integration, waiting)])
     elif "enabled" in form.changed_data:
-        text = joined([text, say("It is on.")])
-        # If the key is refused, nothing goes on: the message about the refresh says why.
-        if integration.connection != Connection.REFUSED:
-            text = with_what_goes_on(request, text, integration, waiting)
+        on = joined([saved, say("It is on.")])
+        # Then nothing goes on, and the message about the refresh says why.
+        refused = integration.connection == Connection.REFUSED
+        text = on if refused else with_what_goes_on(request, on, integration, waiting)
     messages.success(request, text)
 
 

@@ -198,7 +198,6 @@ def send_test(request: HttpRequest, integration: Integration) -> None:
         name=integration,
         status=str(answer.status),
     )
-    text: Text = taken
-    if integration.enabled:
-        text = integration_messages.with_what_goes_on(request, taken, integration, waiting)
-    messages.success(request, text)
+    on = integration.enabled
+    go_on = integration_messages.with_what_goes_on
+    messages.success(request, go_on(request, taken, integration, waiting) if on else taken)
