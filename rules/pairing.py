@@ -119,6 +119,12 @@ def is_answered(giving: Paired, trigger: Trigger, rules: Iterable[Paired]) -> bo
     return (trigger, giving.destination_id) in _answered(rules)
 
 
+def is_there(giving: Paired, trigger: Trigger, rules: Iterable[Paired]) -> bool:
+    """Return the same for a rule that is on or off."""
+    target = giving.destination_id
+    return any(r.trigger == trigger and r.destination_id == target and _answers(r) for r in rules)
+
+
 def _answered(rules: Iterable[Paired]) -> set[tuple[str, int | None]]:
     """Return (trigger, destination ID) of each enabled rule that ends access or gives it back."""
     return {
@@ -133,27 +139,24 @@ def _answers(rule: Paired) -> bool:
 def only_off(
     holes: Iterable[Trigger], own: Sequence[Paired], rules: Iterable[Paired]
 ) -> list[Trigger]:
-    """Return which of these holes close once rules of `own` are turned on.
+    """Return which of these holes close once some of these rules are turned on.
 
     `own` are the product's rules, and `rules` all that may run for it; or both the global ones.
     """
-    if all(rule.enabled for rule in own):
+    rules = list(rules)
+    if all(rule.enabled for rule in rules):
         return []
     giving = {rule.destination_id for rule in own if gives_now(rule)}
-    there = _answered(rules)
-    there |= {(rule.trigger, rule.destination_id) for rule in own if _answers(rule)}
+    there = {(rule.trigger, rule.destination_id) for rule in rules if _answers(rule)}
     return [each for each in holes if all((each, target) in there for target in giving)]
 
 
-def turned_off(
-    giving: Iterable[Paired], trigger: Trigger, own: Iterable[Known], rules: Sequence[Paired]
-) -> list[Known]:
-    """Return the rules of `own` that are off and would do on this trigger what is recommended.
+def turned_off(giving: Iterable[Paired], trigger: Trigger, rules: Sequence[Known]) -> list[Known]:
+    """Return the rules that are off and would do on this trigger what is recommended.
 
-    That is for what `giving` gives; what a rule that is on does is left out. `own` and `rules` are
-    as in `only_off`.
+    That is for what `giving` gives; what a rule that is on does is left out.
     """
-    off = [r for r in own if not r.enabled and r.trigger == trigger and _answers(r)]
+    off = [r for r in rules if not r.enabled and r.trigger == trigger and _answers(r)]
     targets = {rule.destination_id for rule in giving} if off else set()
     return [
         rule

@@ -122,6 +122,7 @@ def _line(request: HttpRequest, entry: Entry) -> dict[str, Any]:
     address = reverse(entry.url)
     return {
         "label": entry.label,
+        "name": entry.url,
         "icon": entry.icon,
         "url": address + entry.query,
         "here": _is_here(request, entry, address),

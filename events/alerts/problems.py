@@ -56,6 +56,7 @@ class Kind:
 
 INTEGRATION = "admin:integrations_integration_change"
 EDIT = "integrations.change_integration"
+BY_HAND = "events.by_hand_grant"
 KINDS: dict[Code, Kind] = {
     Code.NO_WORKER: Kind(
         _("No worker runs"), "admin:queue", _("See the queue"), stops_sales=True, lasts=3 * MINUTES
@@ -104,7 +105,9 @@ KINDS: dict[Code, Kind] = {
     Code.NOTHING_GIVEN: Kind(
         _("Paid, and nothing given"), "admin:index", _("See the products"), "#nothing"
     ),
-    Code.REFUNDED_STILL_IN: Kind(_("Refunded, and still in"), "admin:index", _("See who")),
+    Code.REFUNDED_STILL_IN: Kind(
+        _("Refunded, and still in"), "admin:refunded", _("See who"), permission=BY_HAND
+    ),
     Code.NEEDS_A_PERSON: Kind(
         _("Actions need a person"), "admin:index", _("See them"), "#attention"
     ),

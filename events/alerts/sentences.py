@@ -175,10 +175,7 @@ def _nothing_given(problem: Problem) -> Said:
 
 
 def _refunded(problem: Problem) -> Said:
-    return say(
-        "Somebody was refunded and still has access, because no rule ended it. End it, or let the "
-        "buyer keep it."
-    )
+    return say("Somebody was refunded and still has access. End it, or let the buyer keep it.")
 
 
 def _needs_a_person(problem: Problem) -> Said:

@@ -144,15 +144,15 @@ class Coverage(Judged):
         return State.OFF if self.rules_off(trigger) else State.OPEN
 
     def rules_off(self, trigger: Trigger, new: Iterable[Rule] = ()) -> list[Rule]:
-        """Return its own rules that only need turning on, for what it and the rules `new` give."""
-        return pairing.turned_off([*self.set_up, *new], trigger, self.rules, self.known)
+        """Return the rules that only need turning on, for what it and the rules `new` give."""
+        return pairing.turned_off([*self.set_up, *new], trigger, self.known)
 
     def recommended(self) -> list[Rule]:
         """Return unsaved rules that close its holes, with the others that are recommended."""
         return [
             rule
             for rule in (pairing.companions(self.given) if self.holes else ())
-            if not pairing.is_answered(rule, Trigger(rule.trigger), self.known)
+            if not pairing.is_there(rule, Trigger(rule.trigger), self.known)
         ]
 
 

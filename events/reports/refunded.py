@@ -1,6 +1,6 @@
 """Buyers who were refunded and still have something that the purchase gave.
 
-No rule ended it, or a rule for the refund gave it again.
+No rule ended it, or a person or a rule for the refund gave it again.
 
 Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
 """
@@ -43,6 +43,10 @@ class Refunded:
     def is_kept(self) -> bool:
         """Whether a person let the buyer keep all of it after the refund."""
         return all(grant.is_kept_after(self.refund.received_at) for grant in self.grants)
+
+    def is_given_back(self, grant: Grant) -> bool:
+        """Whether this one of `grants`, if no rule gave it again, was given back by a person."""
+        return grant.opened_at is not None and grant.opened_at > self.refund.received_at
 
     @property
     def courses(self) -> str:

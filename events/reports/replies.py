@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable
 
 from events.deciding import revocations
-from events.models import EventLog
+from events.models import EventLog, Grant
 from events.reports import ended_access, letter, pending_endings
 from events.reports.sentence import HAS, Code, Sentence, of_order, upper
 from events.reports.standing import Standing
-from integrations import app_registry
+from integrations import app_registry, mistyped_email
 from integrations.models import Customer, Integration
 from integrations.sentences import LONG, Said, format_day, joined, say
 from rules.listing import listed
@@ -44,8 +44,8 @@ def _values(
 ) -> dict[str, str]:
     """Return the values of the template's fields."""
     bought = list(owed)[:MAX_EVENTS_TOLD]
-    parts = [*_opens(customer, told), *_still_open(told), *_looked_after(told)]
-    parts += [*_ended(told), *_moved(told)]
+    parts = [*_moved_here(customer, told), *_opens(customer, told), *_still_open(told)]
+    parts += [*_looked_after(told), *_ended(told), *_moved(customer, told)]
     parts += map(_owed, bought)
     if not parts:
         bought = list(besides)[:MAX_EVENTS_TOLD]
@@ -114,6 +114,35 @@ def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> lis
     return [letter.opens(names, site, customer.readable_email) for site, names in schools.items()]
 
 
+def _moved_here(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
+    """Say which other addresses the orders had whose access was moved to this customer."""
+    payers = {
+        grant.event.customer_id
+        for each, sentence in told
+        if sentence.code in HAS
+        for grant in each.given
+        if grant.event and grant.event.order_id and _was_moved_here(each, grant)
+    }
+    others = [pk for pk in payers if pk and pk != customer.pk]
+    if not others:
+        return []
+    known = Customer.objects.filter(pk__in=others).order_by("pk")
+    return [
+        say(
+            "Your order had the e-mail address {other}. We moved your access to {email}.",
+            other=listed([each.readable_email for each in known]),
+            email=customer.readable_email,
+        )
+    ]
+
+
+def _was_moved_here(each: Standing, grant: Grant) -> bool:
+    return any(
+        run.grant_id == grant.pk and run.event.by_hand == EventLog.ByHand.MOVE_HERE
+        for run in each.runs
+    )
+
+
 def _still_open(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     """Say what was refunded or canceled and is still open, in one sentence for each such event."""
     causes: dict[str, list[str]] = {}
@@ -159,16 +188,35 @@ def _by_cause(over: Iterable[tuple[str, Standing]]) -> dict[tuple[bool, Said], l
     return causes
 
 
-def _moved(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
+def _moved(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     """Say what was moved to another address, and what has ended there since."""
+    meant = mistyped_email.repaired(customer.readable_email)
+    repaired = Customer.objects.filter(email=meant).first() if meant else None
+    mistyped: list[str] = []
     names: list[str] = []
     over: list[tuple[str, Standing]] = []
     for each, sentence in told:
         if sentence.ended_there:
             over.append((each.name, sentence.ended_there))
         elif sentence.code == Code.MOVED:
-            names.append(each.name)
-    return [*_still_there(names), *_ended_there(over)]
+            is_repaired = repaired is not None and sentence.customer == repaired.pk
+            (mistyped if is_repaired else names).append(each.name)
+    return [*_at_repaired(customer, meant, mistyped), *_still_there(names), *_ended_there(over)]
+
+
+def _at_repaired(customer: Customer, meant: str, names: list[str]) -> list[Said]:
+    """Say that the customer's address is mistyped, and with which one to sign in."""
+    if not names:
+        return []
+    return [
+        say(
+            "Your order had the e-mail address {typed}. Your access to {courses} is under {email} "
+            "now. Please sign in with that one.",
+            typed=customer.readable_email,
+            courses=listed(names),
+            email=meant,
+        )
+    ]
 
 
 def _still_there(names: list[str]) -> list[Said]:

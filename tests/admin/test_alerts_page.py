@@ -67,9 +67,19 @@ def test_who_may_not_enter_a_key_reads_whom_to_ask(boss):
     factories.IntegrationFactory.create(connection="refused")
     support = signed_in(roles.SUPPORT, email="eve@example.com")
     assert "Enter a new key" in look(boss)
-    assert "Ask a manager to look at the integration." not in look(boss)
+    assert "Ask a manager to do that." not in look(boss)
     assert "Enter a new key" not in look(support)
-    assert "Ask a manager to look at the integration." in look(support)
+    assert "Ask a manager to do that." in look(support)
+
+
+def test_who_was_refunded_and_is_still_in_is_listed_where_the_alert_leads(boss, monkeypatch):
+    problem = Problem(Code.REFUNDED_STILL_IN)
+    assert problem.address == reverse("admin:refunded")
+    monkeypatch.setattr(finding, "lasting", lambda *_, **__: [problem])
+    assert "See who" in look(boss)
+    viewer = signed_in(roles.VIEWER, email="eve@example.com")
+    assert "See who" not in look(viewer)
+    assert "Ask a manager to do that." in look(viewer)
 
 
 def test_an_owner_is_told_by_mail_and_others_when_they_want(boss):

@@ -468,6 +468,9 @@ def test_undoing_an_added_rule_asks_as_deleting_it_does_and_leads_back_to_change
     )
     assert after.request["PATH_INFO"] == LIST
     assert not Rule.objects.exists()
+    (address,) = set(re.findall(r'href="(/admin/given-by-rule/[^"]+)"', after.content.decode()))
+    buyers = manager.get(html.unescape(address)).content.decode()
+    assert f'<a href="{LIST}?number={rule.pk}&amp;kind=rule">Back</a>' in buyers
     assert undoing.undone_changes([rule_entry]) == {rule_entry.pk}
 
 

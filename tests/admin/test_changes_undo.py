@@ -186,6 +186,22 @@ def test_a_step_of_changes_is_undone_as_a_whole_or_not_at_all(manager, switched)
     assert Rule.objects.filter(enabled=True).count() == 1
 
 
+def test_undoing_a_step_says_who_keeps_what_and_leads_from_there_back_to_changes(
+    manager, world, rule
+):
+    pairing.add(pairing.companions([rule]))
+    with acting(lambda: BEN):
+        changing.point_to(Rule.objects.order_by("pk"), world.course("Wash"), on=False)
+    world.sell("10_product", customer__email="dana@example.com")
+    world.settle()
+    page = manager.get(LIST, {"act": "rule_changed"})
+    done = manager.post(way(page, "Undo all 5"), follow=True)
+    assert "1 buyer got Wash through this rule, and keeps it. See and move them" in said(done)
+    (address,) = set(re.findall(r'href="(/admin/given-by-rule/[^"]+)"', done.content.decode()))
+    buyers = manager.get(html.unescape(address)).content.decode()
+    assert f'<a href="{LIST}?act=rule_changed">Back</a>' in buyers
+
+
 def rename(client: Client, product: Product, name: str) -> AuditEntry:
     page = reverse("admin:integrations_product_change", args=[product.pk])
     form = client.get(page).context["adminform"].form

@@ -176,6 +176,50 @@ def test_a_global_rule_that_is_off_is_turned_on_in_the_row_of_every_product(shop
     assert _refunds().get().enabled
 
 
+@pytest.fixture
+def global_refund(shop: Shop) -> Rule:
+    """A global rule that is off and would end at a refund what a rule for Watercolor gives."""
+    rule = _sold(shop, "1", "Watercolor", "Ink")
+    return shop.rule(
+        REFUND, destination=rule.destination, action="expire_course_enrollment", enabled=False
+    )
+
+
+def test_a_global_rule_that_is_off_is_named_in_the_row_of_a_product_and_turned_on(
+    manager, global_refund
+):
+    answer = manager.get(reverse(PAGE))
+    row = row_of(answer, "Watercolor")
+    off = "Product Refunded Off Global rule, for all products: Product Refunded, every product →"
+    assert f"{off} end access to Ink · Art Academy Turn on" in plain(row)
+    assert "Missing" not in plain(row)
+    assert "Add what is missing" not in words(answer)
+    assert off in plain(row_of(signed_in(roles.VIEWER).get(reverse(PAGE)), "Watercolor"))
+    done = _turn_on(manager, answer, row)
+    assert said(done)[0] == "1 rule turned on, from the next event on."
+    assert _refunds().get().enabled
+    assert "Turn on" not in plain(row_of(done, "Watercolor"))
+
+
+def test_a_global_rule_that_is_off_is_turned_on_on_the_page_of_a_product(manager, global_refund):
+    product = Product.objects.get(name="Watercolor")
+    page = reverse("admin:integrations_product_change", args=[product.pk])
+    text = words(manager.get(page))
+    assert (
+        "Nothing takes access away on: Product Refunded. A global rule for that is there, but "
+        "turned off. Turning it on is for all products: "
+        "When any product is refunded, end the customer's access to Ink on Art Academy. Turn on"
+    ) in text
+    note = text.partition("Nothing takes access away")[2].partition("For a subscription:")
+    assert "Add the rules that end access" not in note[0]
+    assert "When Watercolor is refunded" not in text
+    button = reverse("admin:rules_rule_do_switch_on", args=[global_refund.pk])
+    assert f'action="{button}"' in manager.get(page).content.decode()
+    done = manager.post(button, {"back": page}, follow=True)
+    assert done.request["PATH_INFO"] == page
+    assert "Nothing takes access away" not in words(done)
+
+
 def test_what_was_entered_in_other_rows_stays_when_a_rule_is_turned_on(manager, giving):
     gouache = Product.objects.get(name="Gouache")
     answer = manager.get(reverse(PAGE))

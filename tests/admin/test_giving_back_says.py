@@ -194,6 +194,26 @@ def test_mention_it_again_says_how_many_are_mentioned(manager, world, ink):
     assert said(page) == []
 
 
+def test_mention_it_again_of_what_a_person_gave_back_says_so_as_does_the_overview(
+    manager, world, ink
+):
+    refund(world, "jon")
+    jon = end_by_hand(world, "jon")
+    page = manager.get(reverse("admin:integrations_customer_change", args=[jon.pk]))
+    (link,) = set(re.findall(r'href="([^"]+)">Give it back<', page.content.decode()))
+    asked = dict(parse_qsl(urlsplit(unescape(link)).query))
+    manager.post(reverse("admin:give-back"), asked | {"reason": "The money did not go back"})
+    world.settle()
+    back = "1 buyer was refunded and still has Ink: a person gave it back."
+    page = manager.post(reverse(PAGE), {"all_again": "1"}, follow=True)
+    assert said(page)[-1] == f"It is mentioned again. {back}"
+    assert back in words(page)
+    refund(world, "flo")
+    left = "1 buyer was refunded and still has Ink: no rule ended it."
+    assert f"{left} {back}" in words(manager.get(reverse("admin:index")))
+    assert "no rule ended it" not in words(manager.get(reverse("admin:alerts")))
+
+
 def test_an_action_long_after_its_event_has_its_own_time_in_the_timeline(manager, world, ink):
     sell(world, "jon")
     jon = Customer.objects.get(email="jon@example.com")

@@ -697,6 +697,8 @@ def test_what_a_buyer_keeps_is_told_of_again_when_somebody_says_so(shop: World):
     (page,) = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', changes.content.decode())
     page = html.unescape(page)
     assert "Kept on purpose" in words(manager.get(page))
+    back = reverse("admin:integrations_auditentry_changelist")
+    assert f'<a href="{back}">Back</a>' in manager.get(page).content.decode()
     manager.post(page, {"again": "1"})
     assert TELLS in pages_that_tell()
     assert "Kept on purpose" not in words(manager.get(page))

@@ -486,6 +486,8 @@ def test_a_token_that_has_ended_does_not_keep_one_from_saving_the_rest(boss, wor
 
 # What waits
 
+GOES_ON = "1 waiting action goes on now, about 1 minute. See the actions"
+
 
 def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 110
@@ -495,9 +497,17 @@ def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, se
     OrmQ.objects.all().delete()
     answer = save_site(boss, world.integration, secret=factories.KEY)
     assert said(answer)[0] == (
-        "Art Academy: saved. Connected. 37 waiting actions go on now, about 1 minute. Next step"
+        "Art Academy: saved. Connected. 37 waiting actions go on now, about 1 minute. "
+        "See the actions Next step"
     )
+    assert leads_to_what_waits(answer, world.integration)
     assert OrmQ.objects.count() == 1
+
+
+def leads_to_what_waits(answer: Any, integration: Integration) -> bool:
+    """Whether a message links the list of the actions that wait for this integration."""
+    actions = f"{reverse('admin:events_rulerun_changelist')}?integration={integration.pk}"
+    return f'{actions}&amp;status__exact=waiting">See the actions</a>' in answer.content.decode()
 
 
 def test_without_a_worker_no_end_is_promised(boss, world):
@@ -537,7 +547,9 @@ def test_the_menu_of_a_row_edits_it_and_turns_it_off_and_on(boss, world):
     assert not Integration.objects.get().enabled
     assert "Turn on Art Academy Edit Art Academy" in row_menu(boss)
     assert said(press(boss, world.integration, "turn_off")) == []
-    press(boss, world.integration, "turn_on", back=reverse(LIST))
+    on = press(boss, world.integration, "turn_on", back=reverse(LIST))
+    assert said(on) == [f"Art Academy is on. {GOES_ON}"]
+    assert leads_to_what_waits(on, world.integration)
     assert Integration.objects.get().enabled
 
 
@@ -556,7 +568,7 @@ def test_turning_off_and_on_says_what_that_means(boss, world):
     assert "Off" in words(boss.get(reverse(LIST)))
     assert said(save_site(boss, world.integration, enabled=None)) == [off]
     on = said(save_site(boss, world.integration))[0]
-    assert on == "Art Academy: saved. It is on. 1 waiting action goes on now, about 1 minute."
+    assert on == f"Art Academy: saved. It is on. {GOES_ON}"
     # And saving once more is no news.
     assert said(save_site(boss, world.integration))[0] == "Art Academy: saved."
 
@@ -704,9 +716,7 @@ def test_a_paused_site_offers_to_be_tried_now_and_an_open_one_does_not(boss, wor
 def test_a_paused_site_that_answers_goes_on_at_once(boss, world):
     made = queued.run(world.course())
     rate_limit.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
-    assert _press_try_now(boss, world.integration) == [
-        "Art Academy: the pause is over. 1 waiting action goes on now, about 1 minute."
-    ]
+    assert _press_try_now(boss, world.integration) == [f"Art Academy: the pause is over. {GOES_ON}"]
     assert world.calls() == ["GET /courses"]
     queued.drain()
     assert queued.again(made).status == "done"

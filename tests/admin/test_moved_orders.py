@@ -105,6 +105,43 @@ def test_the_letter_of_the_old_address_says_when_a_person_ended_it_there(world, 
     assert f"moved to your other e-mail address. It ended there on {day}." in letter(wrong())
 
 
+def test_the_letter_of_the_right_address_names_the_address_that_the_order_had(world, moved):
+    told = letter(moved)
+    assert f"Your order had the e-mail address {WRONG}. We moved your access to {RIGHT}." in told
+    assert "You have access to Course Two. Please sign in at " in told
+    assert f" with {RIGHT}. " in told
+    by_hand.move(moved, WRONG, MIA)
+    world.settle()
+    assert "Your order had" not in letter(wrong())
+
+
+def test_the_letter_of_a_mistyped_address_names_the_mistake_and_the_address_to_sign_in_with(world):
+    world.rule("product_purchased", "create_course_enrollment", world.course())
+    buy(world, email="lou.lund@hotmial.com")
+    lou = Customer.objects.get()
+    right = by_hand.move(lou, "lou.lund@hotmail.com", MIA)
+    world.settle()
+    had = "Your order had the e-mail address lou.lund@hotmial.com."
+    assert (
+        f"{had} Your access to Course Two is under lou.lund@hotmail.com now. "
+        "Please sign in with that one."
+    ) in letter(lou)
+    assert f"{had} We moved your access to lou.lund@hotmail.com." in letter(right)
+
+
+def test_the_letter_to_a_student_whom_the_payer_named_names_no_other_address(world):
+    world.integration.student_field = "Student e-mail"
+    world.integration.save()
+    world.rule("product_purchased", "create_course_enrollment", world.course())
+    field = {"name": "Student e-mail", "value": "ann@example.com"}
+    world.sell("10_product", customer__email="pat@example.com", order__custom_fields=[field])
+    world.settle()
+    student = Customer.objects.get(email="ann@example.com")
+    told = letter(student)
+    assert "You have access to Course Two." in told
+    assert "Your order had" not in told
+
+
 def test_what_was_moved_on_again_is_still_under_another_address(world, moved):
     by_hand.move(moved, "tess@third.example", MIA)
     world.settle()
@@ -121,6 +158,19 @@ def test_the_right_address_counts_and_names_the_order_that_was_moved_to_it(world
     buy(world, 1190, RIGHT)
     told = plain(page_of(support, moved))
     assert "1 order · 1 order moved here (1183) · 1 course now" in told
+
+
+def test_the_samcart_number_is_that_of_the_customers_own_orders_before_that_of_moved_ones(
+    world, support
+):
+    world.rule("product_purchased", "create_course_enrollment", world.course())
+    world.sell("10_product", customer__email=RIGHT, customer__customer_id=7001, order__id=1182)
+    world.sell("10_product", customer__email=WRONG, customer__customer_id=7002, order__id=1183)
+    world.settle()
+    right = by_hand.move(wrong(), RIGHT, MIA)
+    world.settle()
+    assert "SamCart customer 7001" in plain(page_of(support, right))
+    assert "SamCart customer 7002" in plain(page_of(support, wrong()))
 
 
 def test_an_order_that_its_buyer_has_back_is_no_moved_order(world, support, moved):

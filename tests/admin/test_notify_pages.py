@@ -366,7 +366,9 @@ def test_a_paused_receiver_is_said_so_everywhere_and_goes_on_by_a_button(
     assert "Not checked yet Paused" in words(manager.get(reverse(LIST)))
     assert "My CRM could not be reached. It goes on by itself." in words(manager.get(page_of(run)))
     told = said(press(manager, crm, "try_now", back=reverse("admin:index")))
-    assert told == ["My CRM: the pause is over. 1 waiting action goes on now, about 1 minute."]
+    assert told == [
+        "My CRM: the pause is over. 1 waiting action goes on now, about 1 minute. See the actions"
+    ]
     assert [run.status for run in world.settle()] == ["done"]
     assert len(receiver.requests) == 1
 

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from playwright.sync_api import Browser, expect
 
+from config.admin import menu, pages_by_name
 from config.staff import roles
 from events.reports import customer_access
 from integrations.models import Customer, Destination
@@ -147,6 +148,35 @@ def test_pages_that_the_menu_does_not_list_are_found_by_those_who_may_open_them(
         assert groups(support, term) == []
         assert groups(signed_in(roles.MANAGER), term) == ["Pages"]
         assert signed_in(roles.MANAGER).get(reverse(f"admin:{name}")).status_code == 200
+
+
+@pytest.mark.first_database
+@pytest.mark.parametrize(
+    ("term", "name", "role"),
+    [
+        ("refunded buyers", "refunded", roles.SUPPORT),
+        ("keep", "refunded", roles.SUPPORT),
+        ("refund", "refunded", roles.SUPPORT),
+        ("reembolsos", "refunded", roles.SUPPORT),
+        ("undo", "integrations_auditentry_changelist", roles.MANAGER),
+        ("API key", "integrations_integration_changelist", roles.VIEWER),
+        ("retry", "events_rulerun_changelist", roles.VIEWER),
+    ],
+)
+def test_a_page_is_found_by_words_for_what_one_does_there(shop, term, name, role):
+    language = "es" if term == "reembolsos" else "en"
+    answer = signed_in(role).get(reverse(SEARCH), {"q": term}, HTTP_ACCEPT_LANGUAGE=language)
+    page = answer.content.decode()
+    assert re.search(rf'<ul class="hits">.*href="{reverse(f"admin:{name}")}"', page, re.DOTALL)
+
+
+@pytest.mark.first_database
+def test_every_page_that_has_other_words_is_one_that_the_search_knows():
+    in_menu = {entry.url for _, entries in menu.MENU for entry in entries}
+    assert in_menu <= set(pages_by_name.ALSO)
+    assert set(pages_by_name.ALSO) <= in_menu | {
+        name for _, name, _ in pages_by_name.BESIDE_THE_MENU
+    }
 
 
 @pytest.mark.first_database

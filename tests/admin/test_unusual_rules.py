@@ -168,7 +168,7 @@ def test_who_has_a_course_by_a_rule_for_the_refund_is_listed_as_still_in(manager
     rule = world.rule("product_refunded", GIVES, ink, product=SOLD)
     for what in ("10_product", "20_product"):
         sell(world, what)
-    told = "1 buyer was refunded and still has Ink."
+    told = "1 buyer was refunded and still has Ink: a rule gave it again."
     assert f"{told} See who" in words(manager.get(reverse("admin:index")))
     listed = manager.get(reverse("admin:refunded"))
     text = words(listed)

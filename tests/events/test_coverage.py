@@ -135,10 +135,20 @@ def test_a_rule_that_is_off_covers_nothing_and_is_not_missing(shop, course):
     assert not row().off
 
 
-def test_a_global_rule_that_is_off_leaves_the_rule_of_a_product_missing(shop, course):
+def test_a_global_rule_that_is_off_is_not_missing_for_a_product(shop, course):
     shop.rule(product="1048001", destination=course)
-    shop.rule("product_refunded", destination=course, action=EXPIRE, enabled=False)
+    one = shop.rule("product_refunded", destination=course, action=EXPIRE, enabled=False)
+    found = row()
+    assert states(found)[0] == State.OFF
+    assert found.rules_off(Trigger.PRODUCT_REFUNDED) == [one]
+    assert (found.off, found.holes) == ((Trigger.PRODUCT_REFUNDED,), ())
+    other = factories.DestinationFactory.create(integration=shop.integration)
+    shop.rule(product="1048001", destination=other)
     assert states(row())[0] == MISSING
+    added = row().recommended()
+    assert {rule.destination_id for rule in added if rule.trigger == "product_refunded"} == {
+        other.pk
+    }
 
 
 def test_of_several_courses_all_must_be_ended(shop, course):

@@ -10,9 +10,8 @@ from django.db.models.functions import Length
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext_lazy as _
 
-from config.admin import menu
+from config.admin import menu, pages_by_name
 from config.admin.parts import badges, params
 from config.admin.parts.buttons import links_to_customers, page_of
 from config.admin.parts.page import Page, render
@@ -27,8 +26,6 @@ from rules.models import Rule
 Named = TypeVar("Named", Product, Destination)
 # How many hits of each kind, and how many while a person types. The group links to all of them.
 MAX_HITS, MAX_HITS_TYPING = 8, 4
-# The permission to give, end and move access.
-BY_HAND = "events.by_hand_grant"
 # Shorter words match too much to be searched while a person types.
 SHORTEST = 2
 
@@ -183,34 +180,10 @@ KINDS: Sequence[tuple[str, Callable[[str, int], Group]]] = (
 )
 
 
-# Pages that no entry of the menu leads to: those of the menu at the top right, and those that other
-# pages link. Each with the permission to see it.
-BESIDE_THE_MENU = (
-    (_("My account: time zone"), "admin:account", ""),
-    (_("Sessions"), "admin:sessions", ""),
-    (_("Second factor"), "admin:second-factor", ""),
-    (_("Change password"), "admin:password_change", ""),
-    (_("Refunded, and still in"), "admin:refunded", BY_HAND),
-    (_("Kept on purpose after a refund"), "admin:refunded", BY_HAND),
-    (_("Give access"), "admin:give-to-anyone", BY_HAND),
-    (_("Enter a missed order"), "admin:enter-order", BY_HAND),
-    (_("New rule"), "admin:new-rule", "rules.add_rule"),
-    (_("Rules left over"), "admin:left-over", "rules.change_rule"),
-    (_("Add several products"), "admin:several-products", "integrations.add_product"),
-)
-
-
 def _pages(request: HttpRequest, word: str) -> Group:
-    lines = [line for part in menu.for_person(request) for line in part["lines"]]
-    lines += [
-        {"label": label, "url": reverse(name)}
-        for label, name, permission in BESIDE_THE_MENU
-        if menu.allowed(request, permission)
-    ]
     hits = [
-        Hit(line["url"], line["label"], exact=_is(word, line["label"]))
-        for line in lines
-        if word.casefold() in line["label"].casefold()
+        Hit(url, label, exact=_is(word, str(label)))
+        for url, label in pages_by_name.find(request, word)
     ]
     return Group(say("Pages"), hits)
 

@@ -1,5 +1,6 @@
 """Customers: type whatever you know, and read in one line whether the person can get in."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -110,7 +111,7 @@ class CustomerAdmin(ReadOnly):
             now=timezone.now(),
             zone=timezone.get_current_timezone_name(),
             pages=shown,
-            samcart_id=next((e.samcart_customer_id for e in shown if e.samcart_customer_id), ""),
+            samcart_id=_samcart_id(customer, shown),
         )
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
@@ -157,6 +158,12 @@ class CustomerAdmin(ReadOnly):
         self.message_user(request, text)
         for difference in _differences(site, customer, checked):
             self.message_user(request, difference, messages.WARNING)
+
+
+def _samcart_id(customer: Customer, events: Iterable[EventLog]) -> str:
+    """Return the newest SamCart number of the customer's own events, else of the others; or ""."""
+    own_first = sorted(events, key=lambda event: event.customer_id != customer.pk)
+    return next((each.samcart_customer_id for each in own_first if each.samcart_customer_id), "")
 
 
 def _events_of(customer: Customer, number: int) -> Page[EventLog]:

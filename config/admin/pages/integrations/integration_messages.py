@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -12,7 +13,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
+from config.admin.menu import allowed
 from config.admin.parts import badges
+from events.models import RuleRun
 from events.reports import backlog
 from integrations import app_registry, catalog_refresh, rate_limit
 from integrations.catalog_refresh import RefreshOutcome
@@ -25,6 +28,8 @@ from rules.broken_rules import BrokenRules
 from rules.models import Rule
 
 Connection = Integration.Connection
+# The permission to see the list of actions.
+SEES_ACTIONS = "events.view_rulerun"
 EMPTY = mark_safe(  # noqa: S308 - a text of ours
     _(
         "<p><strong>Connect your Thinkific site.</strong></p>"
@@ -72,8 +77,7 @@ def say_tried(
     match answer:
         case SiteAnswer.OPEN:
             over = say("{name}: the pause is over.", name=integration)
-            then = backlog.go_on(waiting, integration)
-            messages.success(request, joined([over, then]))
+            messages.success(request, with_what_goes_on(request, over, integration, waiting))
         case SiteAnswer.REFUSED:
             why = trouble(integration)
             text = say("{name}: still refused. {why}", name=integration, why=why)
@@ -98,16 +102,16 @@ def say_connected(
 ) -> None:
     """Say whether a new key works, and what that means for the actions that wait."""
     if integration.connection == Connection.CONNECTED:
-        then = (
-            backlog.go_on(waiting, integration)
-            if integration.enabled
-            else _off(integration, waiting)
-        )
         done = say("{name}: saved. Connected.", name=integration)
+        text = (
+            with_what_goes_on(request, done, integration, waiting)
+            if integration.enabled
+            else joined([done, _off(integration, waiting)])
+        )
         link = format_html(' <a href="{}">{}</a>', reverse("admin:index"), say("Next step"))
         # Without a rule that gives access, Admit is not set up yet.
         more = "" if Rule.objects.filter(action__in=actions.giving_access()).exists() else link
-        messages.success(request, format_html("{}{}", joined([done, then]), more))
+        messages.success(request, format_html("{}{}", text, more))
         say_refreshed(request, integration, outcome)
     elif integration.connection == Connection.REFUSED:
         # Its page says why, and has the buttons.
@@ -125,13 +129,16 @@ def say_connected(
 def say_saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     """Say what was saved if the key did not change, and what turning on or off means."""
     integration = form.instance
-    then: list[str] = []
+    saved = say("{name}: saved.", name=integration)
+    text: Said | SafeString = saved
     if not integration.enabled:
-        then = [_off(integration, waiting)]
+        text = joined([saved, _off(integration, waiting)])
     elif "enabled" in form.changed_data:
-        # If nothing goes on, the message about the refresh says why.
-        then = [say("It is on."), _goes_on(integration, waiting)]
-    messages.success(request, joined([say("{name}: saved.", name=integration), *then]))
+        on = joined([saved, say("It is on.")])
+        # Then nothing goes on, and the message about the refresh says why.
+        refused = integration.connection == Connection.REFUSED
+        text = on if refused else with_what_goes_on(request, on, integration, waiting)
+    messages.success(request, text)
 
 
 def say_turned_on(request: HttpRequest, integration: Integration, waiting: int) -> None:
@@ -146,7 +153,7 @@ def say_turned_on(request: HttpRequest, integration: Integration, waiting: int) 
         )
         messages.warning(request, joined([on, why]))
     else:
-        messages.success(request, joined([on, _goes_on(integration, waiting)]))
+        messages.success(request, with_what_goes_on(request, on, integration, waiting))
 
 
 def say_turned_off(request: HttpRequest, integration: Integration, waiting: int) -> None:
@@ -155,10 +162,18 @@ def say_turned_off(request: HttpRequest, integration: Integration, waiting: int)
     messages.success(request, joined([done, _off(integration, waiting)]))
 
 
-def _goes_on(integration: Integration, waiting: int) -> str:
-    """Return what goes on now; "" if the key is refused, because then nothing does."""
-    works = integration.connection != Connection.REFUSED
-    return backlog.go_on(waiting, integration) if works else ""
+def with_what_goes_on(
+    request: HttpRequest, text: Said, integration: Integration, waiting: int
+) -> SafeString | Said:
+    """Return the text, then how many `waiting` actions go on now, with a link to them."""
+    if not waiting:
+        return text
+    text = joined([text, backlog.go_on(waiting, integration)])
+    if not allowed(request, SEES_ACTIONS):
+        return text
+    page = reverse("admin:events_rulerun_changelist")
+    asked = urlencode({"integration": integration.pk, "status__exact": RuleRun.Status.WAITING})
+    return format_html('{} <a href="{}?{}">{}</a>', text, page, asked, say("See the actions"))
 
 
 def pause_sentence(integration: Integration) -> str:

@@ -198,5 +198,6 @@ def send_test(request: HttpRequest, integration: Integration) -> None:
         name=integration,
         status=str(answer.status),
     )
-    then = backlog.go_on(waiting, integration) if integration.enabled else ""
-    messages.success(request, joined([taken, then]))
+    on = integration.enabled
+    go_on = integration_messages.with_what_goes_on
+    messages.success(request, go_on(request, taken, integration, waiting) if on else taken)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.rules import leftover_groups
+from config.admin.pages.rules.turned_off import for_all_products
 from config.admin.parts import badges
 from events.reports.coverage import COVERED_BY, Coverage, State
 from integrations.models import Destination
@@ -92,9 +93,9 @@ def _badge(trigger: Trigger, state: State) -> SafeString | str:
     return badges.badge(in_words(trigger, state), badges.GREEN)
 
 
-# (trigger, its badge, state, whether it can be ticked or turned on, whether it is ticked, and the
-# color of the badge that its rules are off: "" if none is)
-Offers = list[tuple[Trigger, SafeString | str, State, bool, bool, str]]
+# (trigger, its badge, state, whether it can be ticked or turned on, whether it is ticked, the color
+# of the badge that its rules are off: "" if none is, and which of those are for all products)
+Offers = list[tuple[Trigger, SafeString | str, State, bool, bool, str, Said | str]]
 
 
 @dataclass
@@ -125,15 +126,12 @@ class CoverageForm:
     def read(cls, row: Coverage, choices: Choices, given: Any) -> "CoverageForm":
         """Return a row as sent. A name that does not mean just one course or bundle is an error."""
         sent = (" ".join(name[:LONGEST_NAME].split()) for name in given.getlist(f"give-{row.key}"))
+        on = given.getlist(f"on-{row.key}")
         form = cls(
             row,
             choices,
             entered=list(dict.fromkeys(filter(None, sent))),
-            ticked=[
-                each
-                for each in TICKS
-                if each in given.getlist(f"on-{row.key}") and row.state(each) != State.COVERED
-            ],
+            ticked=[each for each in TICKS if each in on and row.state(each) != State.COVERED],
         )
         for name in form.entered:
             found = choices.named(name)
@@ -194,7 +192,7 @@ class CoverageForm:
 
     @cached_property
     def turned_off(self) -> dict[Trigger, list[Rule]]:
-        """Its rules that are off and would end access or give it back, by trigger."""
+        """The rules that are off and would end its access or give it back, by trigger."""
         return {each: rules for each in TICKS if (rules := self.row.rules_off(each))}
 
     @property
@@ -214,6 +212,7 @@ class CoverageForm:
                 trigger in TICKS and state != State.COVERED,
                 trigger in self.ticked,
                 self._off(trigger, state),
+                for_all_products(self.turned_off.get(trigger, ())) if self.row.product else "",
             )
             for trigger, state in states
         ]
@@ -250,9 +249,10 @@ class CoverageForm:
         return [rule for rule in found if rule is not None]
 
     def existing_off(self) -> list[Rule]:
-        """Return the stored rules that do what a tick asks for, but are off."""
+        """Return the row's stored rules that do what a tick asks for, but are off."""
         giving = [self._giving(destination) for destination in self.chosen]
-        return [rule for trigger in self.ticked for rule in self.row.rules_off(trigger, giving)]
+        off = (rule for trigger in self.ticked for rule in self.row.rules_off(trigger, giving))
+        return [rule for rule in off if rule in self.row.rules]
 
     def _giving(self, destination: Destination) -> Rule:
         return Rule(

@@ -178,8 +178,11 @@ class ProductAdmin(Audited, ListAdmin):
         left = leftovers.of_product(product, rules + everywhere)
         to_change = {each.rule.trigger for each in left if each.instead}
         open_ = [each for each in holes if each not in to_change]
+        given = pairing.given(product, every)
+        off = [rule for each in open_ for rule in pairing.turned_off(given, each, every)]
         giving = [*filter(pairing.is_to_give, rules + everywhere)]
         before = backfill.preview(*giving, product=product) if giving else None
+        pairs = pairing.by_trigger(_companions(rules, every))
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
         event_result.note(newest)
@@ -191,11 +194,14 @@ class ProductAdmin(Audited, ListAdmin):
             "not_ended": [trigger.label for trigger in open_ if trigger in pairing.ENDS],
             "not_given_back": [trigger.label for trigger in open_ if trigger in pairing.GIVES_BACK],
             "open": open_,
+            "off": [rule for rule in off if rule.product_id],
+            "off_everywhere": [rule for rule in off if not rule.product_id],
             **left_over.context(request, [leftover_groups.Group(product, left)] if left else []),
             "undoable": undo_offers.latest_deletion(request, product),
             "kept_by_buyers": edited_rule.kept_by_buyers(rules, back=back) if may_move else [],
             "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
-            "pairs": pairing.by_trigger(_companions(rules)),
+            "pairs": pairs,
+            "needed": [trigger for trigger, _ in pairs if trigger in open_],
             "before": before,
             "before_page": offer.address(giving, product),
             "lacking": offer.lacking(before.lacking) if before else "",
@@ -207,13 +213,10 @@ class ProductAdmin(Audited, ListAdmin):
 
     def end_access(self, request: HttpRequest, product: Product) -> None:
         """Add the ticked ones of the rules that end what purchases give, and give it back."""
-        rules = list(
-            Rule.objects.filter(product=product).select_related(
-                "marketplace", "product", "integration", "destination"
-            )
-        )
+        rules = list(Rule.objects.concerning(product).select_related("marketplace"))
         ticked = request.POST.getlist("pair")
-        found = _companions(rules)
+        own = [rule for rule in rules if rule.product_id]
+        found = _companions(own, rules)
         added = [rule for rule in found if rule.trigger in ticked]
         try:
             pairing.add(added)
@@ -228,7 +231,7 @@ class ProductAdmin(Audited, ListAdmin):
             nothing = say("Nothing was ticked, so nothing is added.")
             self.message_user(request, nothing, messages.WARNING)
         elif not found:
-            off = any(not rule.enabled for rule in rules)
+            off = any(not rule.enabled for rule in own)
             more = off and say("Turn on those that are off.")
             text = joined([say("They are all there already."), more])
             self.message_user(request, text, messages.WARNING)
@@ -284,6 +287,12 @@ def _why_before(giving: list[Rule], before: Preview | None) -> str:
     return rules_now.since(before.run[0].event, giving[0], several=before.only is None)
 
 
-def _companions(rules: list[Rule]) -> list[Rule]:
-    """Return the rules that belong to a product's working rules."""
-    return pairing.companions(rule for rule in rules if rule.enabled and not rule.is_gone)
+def _companions(rules: list[Rule], known: list[Rule]) -> list[Rule]:
+    """Return the rules that belong to a product's working rules.
+
+    Rules that are there but turned off are left out, also global ones. `known` are all that run for
+    it.
+    """
+    found = pairing.companions(rule for rule in rules if rule.enabled and not rule.is_gone)
+    off = [rule for rule in known if not rule.enabled]
+    return [rule for rule in found if not pairing.is_there(rule, Trigger(rule.trigger), off)]

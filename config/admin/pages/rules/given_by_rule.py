@@ -209,14 +209,17 @@ def _origin(found: LeftBehind, products: Sequence[int]) -> str:
     return reverse("admin:rules_rule_change", args=[found.rule.pk])
 
 
-def where_kept(event: int) -> str:
-    """Return the address of the page that shows what this event's buyer keeps, "" for nothing."""
+def where_kept(event: int, back: str) -> str:
+    """Return the address of the page that shows what this event's buyer keeps, "" for nothing.
+
+    The page leads back to `back`.
+    """
     run = kept_of(event)
     if run is None:
         return ""
     if run.rule_id:
-        return address(run.rule_id)
-    return address_of([run.event.product_id]) if run.event.product_id else ""
+        return address(run.rule_id, back=back)
+    return address_of([run.event.product_id], back=back) if run.event.product_id else ""
 
 
 def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:

@@ -20,7 +20,7 @@ from config.admin.parts.params import row_ids
 from events.access import holdings, sentences
 from events.execution import moving
 from events.execution.rerun import Rerun
-from events.models import RuleRun
+from events.models import Grant, RuleRun
 from events.reports import refunded
 from events.reports.refunded import Refunded
 from integrations.audit import Act
@@ -49,26 +49,62 @@ def address(products: Collection[int] = (), *, back: str = "") -> str:
 def in_words(found: Sequence[Refunded]) -> Said | str:
     """Return "2 buyers were refunded and still have Ink: no rule ended it."; "" for none.
 
-    If a rule gave it again to one of them, the reason is left out.
+    Buyers to whom a person or a rule gave it again have a sentence of their own.
     """
-    customers = {grant.customer_id for each in found for grant in each.grants}
-    names = dict.fromkeys(brief(grant.name) for each in found for grant in each.grants)
+    left: list[Grant] = []
+    by_person: list[Grant] = []
+    by_rule: list[Grant] = []
+    for each in found:
+        again = {run.grant_id for run in each.again}
+        for grant in each.grants:
+            if grant.pk in again:
+                by_rule.append(grant)
+            else:
+                (by_person if each.is_given_back(grant) else left).append(grant)
+    return joined([_no_rule_ended(left), _given_back(by_person), _given_again(by_rule)])
+
+
+def _no_rule_ended(grants: Sequence[Grant]) -> Said | str:
+    customers, courses = _who_has_what(grants)
     if not customers:
         return ""
-    courses = of_several([*names], COURSES_NAMED, len(customers))
-    if any(each.again for each in found):
-        return say_count(
-            len(customers),
-            "1 buyer was refunded and still has {courses}.",
-            "{number} buyers were refunded and still have {courses}.",
-            courses=courses,
-        )
     return say_count(
-        len(customers),
+        customers,
         "1 buyer was refunded and still has {courses}: no rule ended it.",
         "{number} buyers were refunded and still have {courses}: no rule ended it.",
         courses=courses,
     )
+
+
+def _given_back(grants: Sequence[Grant]) -> Said | str:
+    customers, courses = _who_has_what(grants)
+    if not customers:
+        return ""
+    return say_count(
+        customers,
+        "1 buyer was refunded and still has {courses}: a person gave it back.",
+        "{number} buyers were refunded and still have {courses}: a person gave it back.",
+        courses=courses,
+    )
+
+
+def _given_again(grants: Sequence[Grant]) -> Said | str:
+    customers, courses = _who_has_what(grants)
+    if not customers:
+        return ""
+    return say_count(
+        customers,
+        "1 buyer was refunded and still has {courses}: a rule gave it again.",
+        "{number} buyers were refunded and still have {courses}: a rule gave it again.",
+        courses=courses,
+    )
+
+
+def _who_has_what(grants: Sequence[Grant]) -> tuple[int, Said]:
+    """Return how many customers have these grants, and the names of what they have."""
+    customers = len({grant.customer_id for grant in grants})
+    names = dict.fromkeys(brief(grant.name) for grant in grants)
+    return customers, of_several([*names], COURSES_NAMED, customers)
 
 
 def kept_on_purpose(customers: Iterable[Customer]) -> Said | str:

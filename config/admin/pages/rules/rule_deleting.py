@@ -1,7 +1,7 @@
 """Deleting rules, or turning them off: rules that belong to them are deleted too, or named."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -55,12 +55,15 @@ def address(request: HttpRequest, rule: int) -> str:
 
 def back_from(request: HttpRequest, rule: int) -> HttpResponseRedirect | None:
     """Redirect to the page that led to the question, unless that was the deleted rule's own."""
+    back = _back(request, [rule])
+    return HttpResponseRedirect(back) if back else None
+
+
+def _back(request: HttpRequest, deleted: Iterable[int]) -> str:
+    """Return the page that led to the question, "" for none or for a deleted rule's own."""
     back = way_back(request)
-    return (
-        HttpResponseRedirect(back)
-        if back and back.split("?")[0] != page_of(Rule(pk=rule))
-        else None
-    )
+    gone = {page_of(Rule(pk=each)) for each in deleted}
+    return "" if back.split("?")[0] in gone else back
 
 
 def delete(request: HttpRequest, chosen: Collection[int]) -> None:
@@ -80,8 +83,9 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
     if left := left_over.of_rules(request, rules):
         messages.warning(request, left)
     single = len(chosen) == 1
-    given = given_by_rule.sentence(*chosen) if single else None
-    if given := given or given_by_rule.of_deleted_rules(request, products):
+    back = _back(request, [*chosen, *too])
+    given = given_by_rule.sentence(*chosen, back=back) if single else None
+    if given := given or given_by_rule.of_deleted_rules(request, products, back=back):
         messages.warning(request, given)
     if added and (others := undo_offers.same_step_offer(added)):
         link = undo_offers.address(added, back=way_back(request))

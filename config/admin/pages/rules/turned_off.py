@@ -1,7 +1,7 @@
 """What the overview says about rules that are off: who gets nothing, and who keeps access."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.http import HttpRequest
@@ -15,6 +15,7 @@ from rules import turned_off
 from rules.facts import Places
 from rules.listing import listed
 from rules.models import Rule, Scope
+from rules.short_sentences import in_short
 
 # For how many products each is told. The list of rules that are off has the others.
 MAX_PRODUCTS = 5
@@ -102,6 +103,22 @@ def of_rules(request: HttpRequest, rules: Sequence[Rule]) -> TurnedOff:
         for each, links in zip(groups, changes, strict=True)
     ]
     return TurnedOff(told)
+
+
+def for_all_products(rules: Iterable[Rule]) -> Said | str:
+    """Return which of these rules are global, as a sentence about rules that are off; "" for none.
+
+    It says that they are for all products.
+    """
+    everywhere = [brief(in_short(each.sentence())) for each in rules if not each.product_id]
+    if not everywhere:
+        return ""
+    return say_count(
+        len(everywhere),
+        "Global rule, for all products: {rules}",
+        "Global rules, for all products: {rules}",
+        rules=listed(everywhere, COURSES_NAMED),
+    )
 
 
 def _text(rules: Sequence[Rule]) -> Said:

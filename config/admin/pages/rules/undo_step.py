@@ -116,7 +116,7 @@ def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
         return HttpResponseRedirect(back)
     messages.success(request, _restored(restored, entry.act))
     if entry.act == Act.RULE_CHANGED:
-        _say_who_keeps(request, restored.rules)
+        _say_who_keeps(request, restored.rules, back)
     else:
         for rule in restored.rules:
             rule_history.give_back(rule)
@@ -125,12 +125,15 @@ def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
     return HttpResponseRedirect(back)
 
 
-def _say_who_keeps(request: HttpRequest, rules: Sequence[Rule]) -> None:
-    """Say for the first of these rules which buyers keep what it does not give any more."""
-    if allowed(request, given_by_rule.PERMISSION):
-        for given in filter(
-            None, (given_by_rule.sentence(rule.pk) for rule in rules[:MAX_CHECKED])
-        ):
+def _say_who_keeps(request: HttpRequest, rules: Sequence[Rule], back: str) -> None:
+    """Say for the first of these rules which buyers keep what it does not give any more.
+
+    The pages that the messages link lead back to `back`.
+    """
+    if not allowed(request, given_by_rule.PERMISSION):
+        return
+    for rule in rules[:MAX_CHECKED]:
+        if given := given_by_rule.sentence(rule.pk, back=back):
             messages.warning(request, given)
 
 

@@ -114,10 +114,10 @@ class ChangesAdmin(ReadOnly):
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Return a link to the page that shows what is undone, or to what a buyer keeps."""
         entry: Any = thing
-        if entry.act == Act.BUYERS_KEPT and allowed(request, given_by_rule.PERMISSION):
-            page = given_by_rule.where_kept(int(entry.number))
-            return [(page, "", say("See what is kept"))] if page else []
         here = request.get_full_path()
+        if entry.act == Act.BUYERS_KEPT and allowed(request, given_by_rule.PERMISSION):
+            page = given_by_rule.where_kept(int(entry.number), back=here)
+            return [(page, "", say("See what is kept"))] if page else []
         if entry.act == Act.REFUNDED_KEPT and allowed(request, given_by_rule.PERMISSION):
             page = f"{reverse('admin:refunded')}?{urlencode({BACK: here})}#kept"
             return [(page, "", say("See what is kept"))]
