@@ -1,7 +1,7 @@
-"""Makes a shop with a long history and times its pages: `python -m tests.bench.crowd EVENTS PRODUCTS`.
+"""Makes a shop with a long history and times its pages.
 
-Fills the database of DATABASE_URL, opens each page a few times with Django's test client, and
-prints {page: [median seconds, queries]} as JSON.
+`python -m tests.bench.crowd EVENTS PRODUCTS` fills the database of DATABASE_URL, opens each page a
+few times with Django's test client, and prints {page: [median seconds, queries]} as JSON.
 """
 
 import gc

@@ -41,7 +41,8 @@ class Shop:
 def fill(events: int, *, products: int) -> None:
     """Add so many products and events of ninety days, and half as many runs again.
 
-    They are always the same ones. A tenth are refunds of earlier purchases. Most purchases gave what they were to give.
+    They are always the same ones. A tenth are refunds of earlier purchases. Most purchases gave
+    what they were to give.
     """
     from django.utils import timezone
 
