@@ -2,7 +2,6 @@
 
 import re
 from html import unescape
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -12,18 +11,29 @@ from django.urls import reverse
 from config.staff import roles
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
-from events.models import Batch, EventLog, Grant, RuleRun
+from events.models import EventLog, Grant, RuleRun
 from events.reports import customer_access, refunded
-from integrations.models import AuditEntry, Customer, Destination
+from integrations.models import AuditEntry, Destination
 from integrations.sentences import format_day
+from tests.support.flo import (
+    ENDS,
+    GIVES,
+    REASON,
+    SOLD,
+    end_by_hand,
+    end_by_list,
+    flo,
+    give_back,
+    page_of,
+    refund,
+    sell,
+    today,
+    undo,
+)
 from tests.support.pages import said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
-
-GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
-SOLD = "1048001"
-REASON = "The money did not go back"
 
 
 @pytest.fixture
@@ -39,57 +49,6 @@ def ink(world: World) -> Destination:
     for what in ("10_product", "20_product"):
         sell(world, what)
     return course
-
-
-def sell(world: World, what: str, **facts: Any) -> None:
-    flo = {"customer__email": "flo@example.com", "customer__first_name": "Flo"}
-    world.sell(what, order__id=1180, **flo, **facts)
-    world.settle()
-
-
-def flo() -> Customer:
-    return Customer.objects.get(email="flo@example.com")
-
-
-def refund() -> EventLog:
-    return EventLog.objects.get(trigger="product_refunded")
-
-
-def page_of(row: Customer | EventLog) -> str:
-    name = "integrations_customer" if isinstance(row, Customer) else "events_eventlog"
-    return reverse(f"admin:{name}_change", args=[row.pk])
-
-
-def today() -> str:
-    return format_day(refund().received_at)
-
-
-def end_by_list(manager: Client, world: World) -> None:
-    (found,) = refunded.refunded_with_access()
-    manager.post(reverse("admin:refunded"), {"chosen": found.event.pk})
-    world.settle()
-
-
-def end_by_hand(manager: Client, world: World) -> None:
-    (held,) = holdings.of_customer(flo())
-    sent = {"customer": flo().pk, "holding": held.key, "reason": "Refunded"}
-    manager.post(reverse("admin:end-access"), sent)
-    world.settle()
-
-
-def give_back(manager: Client, world: World) -> None:
-    shown = manager.get(page_of(flo())).content.decode()
-    (link,) = set(re.findall(r'href="([^"]+)">Give it back<', shown))
-    sent = dict(parse_qsl(urlsplit(unescape(link)).query))
-    manager.post(reverse("admin:give-back"), sent | {"reason": REASON})
-    world.settle()
-
-
-def undo(manager: Client, world: World) -> None:
-    page = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"
-    shown = manager.get(page).content.decode()
-    manager.post(page, {"chosen": re.findall(r'name="chosen" value="([^"]+)"', shown)})
-    world.settle()
 
 
 WAYS_BACK = [(end_by_list, undo), (end_by_list, give_back), (end_by_hand, give_back)]

@@ -1,26 +1,20 @@
 """A refund whose rule is off leads to the rule, and its page says what was done since."""
 
-import re
-from html import unescape
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
-from events.models import Batch, EventLog
-from events.reports import refunded
+from events.models import EventLog
 from integrations.models import Destination
 from rules.models import Rule
+from tests.support.flo import ENDS, GIVES, SOLD, end_by_list, give_back, page_of, refund, sell, undo
 from tests.support.pages import press, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
-
-GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
-SOLD = "1048001"
 
 
 @pytest.fixture
@@ -39,44 +33,13 @@ def off(world: World) -> Rule:
     return rule
 
 
-def sell(world: World, what: str) -> None:
-    flo = {"customer__email": "flo@example.com", "customer__first_name": "Flo"}
-    world.sell(what, order__id=1180, **flo)
-    world.settle()
-
-
-def refund() -> EventLog:
-    return EventLog.objects.get(trigger="product_refunded")
-
-
-def page_of(event: EventLog) -> str:
-    return reverse("admin:events_eventlog_change", args=[event.pk])
-
-
 def offers_rerun(page: Any, event: EventLog) -> bool:
     address = reverse("admin:events_eventlog_do_rerun", args=[event.pk])
     return f'action="{address}"' in page.content.decode()
 
 
-def end(manager: Client, world: World) -> None:
-    (found,) = refunded.refunded_with_access()
-    manager.post(reverse("admin:refunded"), {"chosen": found.event.pk})
-    world.settle()
-
-
-def undo(manager: Client, world: World) -> None:
-    page = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"
-    shown = manager.get(page).content.decode()
-    manager.post(page, {"chosen": re.findall(r'name="chosen" value="([^"]+)"', shown)})
-    world.settle()
-
-
-def give_back(manager: Client, world: World) -> None:
-    shown = manager.get(page_of(refund())).content.decode()
-    (link,) = set(re.findall(r'href="([^"]+)">Give it back<', shown))
-    asked = dict(parse_qsl(urlsplit(unescape(link)).query))
-    manager.post(reverse("admin:give-back"), asked | {"reason": "The money did not go back"})
-    world.settle()
+def give_back_there(manager: Client, world: World) -> None:
+    give_back(manager, world, page_of(refund()))
 
 
 def header(page: Any) -> str:
@@ -109,9 +72,9 @@ def test_without_a_rule_that_can_be_turned_on_a_new_one_is_offered(manager, off)
     assert "New rule for this product" in header(manager.get(page_of(refund())))
 
 
-@pytest.mark.parametrize("back", [undo, give_back])
+@pytest.mark.parametrize("back", [undo, give_back_there])
 def test_what_was_ended_and_given_back_is_not_said_to_be_nothing(manager, world, off, back):
-    end(manager, world)
+    end_by_list(manager, world)
     back(manager, world)
     assert "Kept on purpose" in header(manager.get(page_of(refund())))
     for on in (False, True):
@@ -125,7 +88,7 @@ def test_what_was_ended_and_given_back_is_not_said_to_be_nothing(manager, world,
 
 
 def test_what_is_mentioned_again_after_it_was_given_back_says_so(manager, world, off):
-    end(manager, world)
+    end_by_list(manager, world)
     undo(manager, world)
     bought = EventLog.objects.get(trigger="product_purchased")
     manager.post(reverse("admin:refunded"), {"again": bought.pk})

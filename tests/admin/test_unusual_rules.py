@@ -10,20 +10,18 @@ from playwright.sync_api import expect
 from config.staff import roles
 from events.alerts import finding
 from events.alerts.problems import Code
-from events.models import EventLog, Grant
+from events.models import Grant
 from events.reports import refunded
-from integrations.models import Customer, Destination, Product
-from integrations.sentences import format_day
+from integrations.models import Destination, Product
 from rules.models import Rule
 from tests.support import browsing
+from tests.support.flo import ENDS, GIVES, SOLD, flo, page_of, refund, sell, today
 from tests.support.pages import press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
 
 PAGE = "admin:new-rule"
-GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
-SOLD = "1048001"
 GIVES_IT = "A rule for Product Refunded usually ends access, but this one gives it."
 ENDS_IT = "A rule for Product Purchased usually gives access, but this one ends it."
 TAKING_BACK = ["product_refunded", "subscription_canceled", "subscription_delinquent"]
@@ -39,29 +37,6 @@ def ink(world: World) -> Destination:
     course: Destination = world.course("Ink")
     world.rule("product_purchased", GIVES, course, product=SOLD)
     return course
-
-
-def sell(world: World, what: str, order: int = 1180) -> None:
-    flo = {"customer__email": "flo@example.com", "customer__first_name": "Flo"}
-    world.sell(what, order__id=order, **flo)
-    world.settle()
-
-
-def flo() -> Customer:
-    return Customer.objects.get(email="flo@example.com")
-
-
-def refund() -> EventLog:
-    return EventLog.objects.get(trigger="product_refunded")
-
-
-def page_of(row: Customer | EventLog) -> str:
-    name = "integrations_customer" if isinstance(row, Customer) else "events_eventlog"
-    return reverse(f"admin:{name}_change", args=[row.pk])
-
-
-def today() -> str:
-    return format_day(refund().received_at)
 
 
 def chosen(manager: Client, **answers: Any) -> str:
