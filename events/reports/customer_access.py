@@ -5,6 +5,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import starmap
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -73,10 +74,7 @@ def describe(customer: Customer) -> AccessReport:
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
         *purchase_sentences.that_gave_nothing(nothing, back, had),
-        *(
-            purchase_sentences.gives_another(*each)
-            for each in left_behind_customer.of_customer(customer)
-        ),
+        *starmap(purchase_sentences.gives_another, left_behind_customer.of_customer(customer)),
         *_not_understood(customer),
         *_administrators(customer),
         *payers.sentences(customer),

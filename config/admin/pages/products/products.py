@@ -36,7 +36,6 @@ from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
 from events.reports import backfill, product_use, rules_now, subscriptions
-from events.reports.earlier_buyers import Preview
 from events.reports.last_run import with_last_run
 from integrations.audit import Act
 from integrations.models import Product
@@ -181,7 +180,6 @@ class ProductAdmin(Audited, ListAdmin):
         given = pairing.given(product, every)
         off = [rule for each in open_ for rule in pairing.turned_off(given, each, every)]
         giving = [*filter(pairing.is_to_give, rules + everywhere)]
-        before = backfill.preview(*giving, product=product) if giving else None
         pairs = pairing.by_trigger(_companions(rules, every))
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
@@ -202,11 +200,7 @@ class ProductAdmin(Audited, ListAdmin):
             "kept_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
             "pairs": pairs,
             "needed": [trigger for trigger, _ in pairs if trigger in open_],
-            "before": before,
-            "before_page": offer.address(giving, product),
-            "lacking": offer.lacking(before.lacking) if before else "",
-            "undone_before": before.customers_undone if before else 0,
-            "why_before": _why_before(giving, before),
+            **_of_earlier_buyers(giving, product),
             "ran_before": batch_links.of_rules(request, rules),
             "events": newest,
         }
@@ -280,11 +274,19 @@ class ProductAdmin(Audited, ListAdmin):
             self.message_user(request, say("Not copied: {rule}", rule=sentence), messages.WARNING)
 
 
-def _why_before(giving: list[Rule], before: Preview | None) -> str:
-    """Return why the first of these rules did not run for buyers who got nothing; "" for none."""
-    if before is None or not before.got_nothing:
-        return ""
-    return rules_now.since(before.run[0].event, giving[0], several=before.only is None)
+def _of_earlier_buyers(giving: list[Rule], product: Product) -> dict[str, Any]:
+    """Return what the page says of buyers from before these rules, which give the product."""
+    found = backfill.preview(*giving, product=product)
+    why = ""
+    if found.got_nothing:
+        why = rules_now.since(found.run[0].event, giving[0], several=found.only is None)
+    return {
+        "before": found,
+        "before_page": offer.address(giving, product),
+        "lacking": offer.lacking(found.lacking),
+        "undone_before": found.customers_undone,
+        "why_before": why,
+    }
 
 
 def _companions(rules: list[Rule], known: list[Rule]) -> list[Rule]:

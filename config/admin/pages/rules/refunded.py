@@ -61,50 +61,27 @@ def in_words(found: Sequence[Refunded]) -> Said | str:
                 by_rule.append(grant)
             else:
                 (by_person if each.is_given_back(grant) else left).append(grant)
-    return joined([_no_rule_ended(left), _given_back(by_person), _given_again(by_rule)])
-
-
-def _no_rule_ended(grants: Sequence[Grant]) -> Said | str:
-    customers, courses = _who_has_what(grants)
-    if not customers:
-        return ""
-    return say_count(
-        customers,
-        "1 buyer was refunded and still has {courses}: no rule ended it.",
-        "{number} buyers were refunded and still have {courses}: no rule ended it.",
-        courses=courses,
+    return joined(
+        [
+            _still_has(left, say("no rule ended it")),
+            _still_has(by_person, say("a person gave it back")),
+            _still_has(by_rule, say("a rule gave it again")),
+        ]
     )
 
 
-def _given_back(grants: Sequence[Grant]) -> Said | str:
-    customers, courses = _who_has_what(grants)
-    if not customers:
-        return ""
-    return say_count(
-        customers,
-        "1 buyer was refunded and still has {courses}: a person gave it back.",
-        "{number} buyers were refunded and still have {courses}: a person gave it back.",
-        courses=courses,
-    )
-
-
-def _given_again(grants: Sequence[Grant]) -> Said | str:
-    customers, courses = _who_has_what(grants)
-    if not customers:
-        return ""
-    return say_count(
-        customers,
-        "1 buyer was refunded and still has {courses}: a rule gave it again.",
-        "{number} buyers were refunded and still have {courses}: a rule gave it again.",
-        courses=courses,
-    )
-
-
-def _who_has_what(grants: Sequence[Grant]) -> tuple[int, Said]:
-    """Return how many customers have these grants, and the names of what they have."""
+def _still_has(grants: Sequence[Grant], why: Said) -> Said | str:
     customers = len({grant.customer_id for grant in grants})
+    if not customers:
+        return ""
     names = dict.fromkeys(brief(grant.name) for grant in grants)
-    return customers, of_several([*names], COURSES_NAMED, customers)
+    return say_count(
+        customers,
+        "1 buyer was refunded and still has {courses}: {why}.",
+        "{number} buyers were refunded and still have {courses}: {why}.",
+        courses=of_several([*names], COURSES_NAMED, customers),
+        why=why,
+    )
 
 
 def kept_on_purpose(customers: Iterable[Customer]) -> Said | str:
