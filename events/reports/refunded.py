@@ -44,8 +44,28 @@ class Refunded:
         """Whether a person let the buyer keep all of it after the refund."""
         return all(grant.is_kept_after(self.refund.received_at) for grant in self.grants)
 
-    def is_given_back(self, grant: Grant) -> bool:
-        """Whether this one of `grants`, if no rule gave it again, was given back by a person."""
+    @property
+    def given_again(self) -> list[Grant]:
+        """Those of `grants` that a rule gave again after the refund."""
+        by_rules = {run.grant_id for run in self.again}
+        return [grant for grant in self.grants if grant.pk in by_rules]
+
+    @property
+    def given_back(self) -> list[Grant]:
+        """Those of `grants` that a person gave back after the refund."""
+        return [grant for grant in self._others if self._is_later(grant)]
+
+    @property
+    def not_ended(self) -> list[Grant]:
+        """Those of `grants` that nobody ended after the refund."""
+        return [grant for grant in self._others if not self._is_later(grant)]
+
+    @property
+    def _others(self) -> list[Grant]:
+        again = self.given_again
+        return [grant for grant in self.grants if grant not in again]
+
+    def _is_later(self, grant: Grant) -> bool:
         return grant.opened_at is not None and grant.opened_at > self.refund.received_at
 
     @property

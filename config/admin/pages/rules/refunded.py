@@ -51,26 +51,17 @@ def in_words(found: Sequence[Refunded]) -> Said | str:
 
     Buyers to whom a person or a rule gave it again have a sentence of their own.
     """
-    left: list[Grant] = []
-    by_person: list[Grant] = []
-    by_rule: list[Grant] = []
-    for each in found:
-        again = {run.grant_id for run in each.again}
-        for grant in each.grants:
-            if grant.pk in again:
-                by_rule.append(grant)
-            else:
-                (by_person if each.is_given_back(grant) else left).append(grant)
     return joined(
         [
-            _still_has(left, say("no rule ended it")),
-            _still_has(by_person, say("a person gave it back")),
-            _still_has(by_rule, say("a rule gave it again")),
+            _still_has((each.not_ended for each in found), say("no rule ended it")),
+            _still_has((each.given_back for each in found), say("a person gave it back")),
+            _still_has((each.given_again for each in found), say("a rule gave it again")),
         ]
     )
 
 
-def _still_has(grants: Sequence[Grant], why: Said) -> Said | str:
+def _still_has(of_buyers: Iterable[Sequence[Grant]], why: Said) -> Said | str:
+    grants = [grant for of_buyer in of_buyers for grant in of_buyer]
     customers = len({grant.customer_id for grant in grants})
     if not customers:
         return ""
