@@ -3,6 +3,7 @@
 `why` has the sentences about one course or bundle, which are read from the grants.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import starmap
@@ -69,7 +70,7 @@ def describe(customer: Customer) -> AccessReport:
     back = revocations.later_endings(nothing)
     had = given_already.sentences(nothing)
     lines = [
-        *(sentence for _, sentence in told),
+        *_of_access(told),
         *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
@@ -98,6 +99,16 @@ def describe(customer: Customer) -> AccessReport:
     lines += map(why.besides, passed_on)
     may_move = any(each.given for each, _ in told)
     return AccessReport(tuple(lines), reply, template.language, targets, may_move)
+
+
+def _of_access(told: Sequence[tuple[Standing, Sentence]]) -> list[Sentence]:
+    """Return what was told of courses and bundles, without those that no purchase gave.
+
+    Rules for every product run for refunds of products that give something else. If there is
+    nothing but that, one is told.
+    """
+    given = [sentence for each, sentence in told if not each.gave_nothing]
+    return given or [sentence for _, sentence in told[:1]]
 
 
 def _is_undone(event: EventLog) -> bool:

@@ -53,6 +53,13 @@ class Standing:
     instead_of: Grant | None = None
 
     @property
+    def gave_nothing(self) -> bool:
+        """Whether no purchase gave it, so that its actions had nothing to end."""
+        only_marks = not any(row.is_active or row.opened_at for row in self.grants)
+        codes = {run.code for run in self.runs}
+        return only_marks and codes == {ledger.Judgment.GAVE_NOTHING}
+
+    @property
     def given(self) -> list[Grant]:
         """The grants that give it now, oldest first."""
         found = _given(self.grants, self.integration, self.target)

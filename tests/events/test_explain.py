@@ -16,7 +16,7 @@ from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.execution import retry_by_hand
 from events.models import EventLog, Grant, RuleRun
-from events.reports import why
+from events.reports import customer_access, why
 from events.reports.sentence import Sentence
 from integrations.models import Customer, Integration, Marketplace, ThinkificUser
 from rules.models import Rule
@@ -312,3 +312,19 @@ def test_many_courses_cost_no_more_questions_than_one(place):
     with CaptureQueriesContext(connection) as many:
         assert len(why.of_customer(dana)) == 3
     assert len(many) == len(few) <= 8
+
+
+def test_rules_for_every_product_tell_nothing_of_courses_that_no_purchase_gave(place):
+    for course in place.courses[1:]:
+        place.world.rule("product_refunded", "expire_course_enrollment", course)
+    refunded(place)
+    dana = Customer.objects.get(email=EMAIL)
+    (line,) = (str(line.text) for line in customer_access.describe(dana).lines)
+    assert line.startswith("Dana has no access to Course One: the refund of order 1183 on ")
+    # Without anything else to tell, one of them is told.
+    Rule.objects.filter(trigger="product_purchased").delete()
+    place.buy(order__id=1184, customer__email="lou@example.com")
+    place.buy("20_product", order__id=1184, customer__email="lou@example.com")
+    lou = Customer.objects.get(email="lou@example.com")
+    told = [str(line.text) for line in customer_access.describe(lou).lines]
+    assert sum("so nothing had to end" in line for line in told) == 1
