@@ -9,7 +9,7 @@ from events.reports import batches, ended_access, nothing_to_end
 from events.reports.sentence import GOOD, SIGN_IN, WAIT, Code, Sentence, upper
 from events.reports.standing import Standing, standings
 from integrations.models import Customer
-from integrations.sentences import Said, joined, say
+from integrations.sentences import Said, format_day, joined, say
 from rules.triggers import Trigger
 
 
@@ -35,6 +35,14 @@ def sentence(
     if any(run.event_id == left.pk for run in about.pending):
         return None
     text = say("{name} has {course} {since}, though {ending}. If it should end, end it.", **facts)
+    opened = having[-1].opened_at
+    if opened and opened > left.received_at:
+        text = say(
+            "{name} has {course} {since}, though {ending}. It was given back on {day}. If it "
+            "should end, end it.",
+            day=format_day(opened),
+            **facts,
+        )
     rule = nothing_to_end.ending_rule(left, about.integration, about.target)
     if rule is None:
         text = joined([text, say("A rule for that event ends it for the next buyers.")])

@@ -20,6 +20,7 @@ from events.execution import undo_batch
 from events.models import Batch, Grant, RuleRun
 from events.reports import refunded
 from integrations.models import Customer, Destination
+from integrations.sentences import format_day
 from tests.support.pages import plain, said, signed_in, words
 from tests.support.world import World
 
@@ -208,6 +209,9 @@ def test_mention_it_again_of_what_a_person_gave_back_says_so_as_does_the_overvie
     page = manager.post(reverse(PAGE), {"all_again": "1"}, follow=True)
     assert said(page)[-1] == f"It is mentioned again. {back}"
     assert back in words(page)
+    page = words(manager.get(reverse("admin:integrations_customer_change", args=[jon.pk])))
+    day = format_day(Grant.objects.get(customer=jon).opened_at)
+    assert f"It was given back on {day}. If it should end, end it." in page
     refund(world, "flo")
     left = "1 buyer was refunded and still has Ink: no rule ended it."
     assert f"{left} {back}" in words(manager.get(reverse("admin:index")))
