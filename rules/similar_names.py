@@ -20,20 +20,27 @@ class SimilarNames:
         """Index `names`, given as {key: name}. `most_like` returns keys."""
         self._words = {key: _words(name) for key, name in names.items()}
         self._by_word: dict[str, list[str]] = defaultdict(list)
+        self._alike: dict[frozenset[str], list[str]] = defaultdict(list)
         for key, words in self._words.items():
+            self._alike[words].append(key)
             for word in words:
                 self._by_word[word].append(key)
 
     def most_like(self, name: str) -> list[str]:
         """Return the keys of similar names, the most similar first, at most MAX_GUESSES."""
         wanted = _words(name)
+        # No name is more similar than one of the same words, and most courses have such a product.
+        found = self._alike.get(wanted, []) if wanted else []
+        found = found or self._most_shared(wanted)
+        return sorted(found) if len(found) <= MAX_GUESSES else []
+
+    def _most_shared(self, wanted: frozenset[str]) -> list[str]:
         shared = Counter(key for word in wanted for key in self._by_word.get(word, ()))
         score = {
             key: 2 * count / (len(wanted) + len(self._words[key])) for key, count in shared.items()
         }
         best = max(score.values(), default=0.0)
-        found = [key for key in score if score[key] == best]
-        return sorted(found) if best >= ENOUGH and len(found) <= MAX_GUESSES else []
+        return [key for key in score if score[key] == best] if best >= ENOUGH else []
 
 
 def _words(name: str) -> frozenset[str]:
