@@ -236,3 +236,17 @@ def test_a_new_rule_leads_to_those_whose_refund_ended_something_else(manager, wo
     assert "Give it back</a>" in manager.get(page_of(flo())).content.decode()
     again = manager.get(reverse("admin:rules_rule_change", args=[rule.pk]))
     assert "See and end it" not in words(again)
+
+
+def test_rules_for_every_product_with_nothing_to_end_are_folded(manager, world):
+    courses = [world.course(name) for name in ("Ink", "Oil", "Clay")]
+    world.rule("product_purchased", GIVES, courses[0], product=SOLD)
+    for course in courses:
+        world.rule("product_refunded", ENDS, course)
+    for what in ("10_product", "20_product"):
+        sell(world, what)
+    page = manager.get(page_of(flo())).content.decode()
+    history = page.partition('class="timeline"')[2]
+    before, fold = history.split("<summary>2 rules had nothing to end</summary>")
+    assert ("Ink" in before, "Oil" in before) == (True, False)
+    assert fold.partition("</details>")[0].count("so nothing had to end") == 2

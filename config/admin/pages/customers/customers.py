@@ -1,6 +1,6 @@
 """Customers: type whatever you know, and read in one line whether the person can get in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +22,7 @@ from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
 from config.admin.parts.params import page_number
 from events.access import moves
+from events.access.ledger import Judgment
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
 from events.models.event_status import read_again
@@ -202,23 +203,31 @@ def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
     }
     lines, sources = batch_links.of_events(request, done), moves.moved_from(runs)
     with_others = {pk: batch_links.among(each, lines.get(pk, [])) for pk, each in of_event.items()}
+    steps = []
+    for event in shown:
+        before, after = with_others[event.pk].before, with_others[event.pk].after
+        rows = [
+            [(before[run.pk], *facts[run.pk]) for run in part]
+            for part in _acting_and_idle(of_event[event.pk])
+        ]
+        steps.append((event, *rows, after, sources.get(event.pk)))
     return {
-        "steps": [
-            (
-                event,
-                [
-                    (with_others[event.pk].before[run.pk], *facts[run.pk])
-                    for run in of_event[event.pk]
-                ],
-                with_others[event.pk].after,
-                sources.get(event.pk),
-            )
-            for event in shown
-        ],
+        "steps": steps,
         "runs": runs,
         "tried": [(run.pk, api_calls.retry_sentence(run, failed.get(run.pk, ()))) for run in runs],
         "under_way": wait_reasons.under_way(runs),
     }
+
+
+def _acting_and_idle(runs: Sequence[RuleRun]) -> tuple[list[RuleRun], list[RuleRun]]:
+    """Return the actions to show, and several that had nothing to end, which the page folds.
+
+    Rules for every product also run for refunds of products that give something else.
+    """
+    idle = [run for run in runs if run.code == Judgment.GAVE_NOTHING]
+    if len(idle) < 2:
+        return [*runs], []
+    return [run for run in runs if run not in idle], idle
 
 
 def _at_a_glance(customers: list[Customer]) -> list[tuple[Customer, glance.Glance]]:
