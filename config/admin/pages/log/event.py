@@ -162,14 +162,14 @@ def _access(event: EventLog, runs: list[RuleRun]) -> list[Sentence]:
 
 
 def _still_has(event: EventLog) -> str:
-    """Return the names of what the buyer of this refund still has, as no rule ended it.
+    """Return the names of what the buyer of this refund still has.
 
-    What a rule or a person gave again is left out: the sentence about the access tells of it.
+    What a rule gave again is left out: the sentence about the access tells of it.
     """
     found = refunded.refunded_with_access(among=[event]) if event.left_open else []
     mine = (each for each in found if each.refund.pk == event.pk)
-    names = [grant.name for each in mine for grant in each.not_ended]
-    return listed([*map(badges.brief, names)])
+    left = (grant for each in mine for grant in [*each.not_ended, *each.given_back])
+    return listed([badges.brief(grant.name) for grant in left])
 
 
 def may_run_again(event: EventLog) -> bool:
