@@ -1,7 +1,7 @@
 """Buyers from before a rule: it has not run for their events, but fits them now."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext_lazy as _
 
@@ -13,6 +13,7 @@ from events.reports import earlier, given_already, nothing_to_end, rules_now, st
 from events.reports.earlier_buyers import BackfillCandidate, Preview, customers_of
 from integrations.models import Product
 from integrations.sentences import Said, format_day, joined, say
+from rules.listing import listed
 from rules.models import Rule
 
 # A rule is run for at most this many events at once; the button can be pressed again.
@@ -53,12 +54,30 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     known = _look_up(rules, events)
     rows = [_candidate(event, known) for event in events]
     can = [row for row in rows if not row.why_not]
+    run = _with_what_stays([row for row in can if not row.is_undone])
+    undone = _with_what_stays([row for row in can if row.is_undone])
     return Preview(
-        [row for row in can if not row.is_undone],
-        [row for row in can if row.is_undone],
-        [row for row in rows if row.why_not],
+        [row for row in run if row.changing],
+        [row for row in undone if row.changing],
+        [row for row in rows if row.why_not]
+        + [replace(row, why_not=row.note) for row in undone if not row.changing],
         more,
+        [row for row in run if not row.changing],
     )
+
+
+def _with_what_stays(rows: Sequence[BackfillCandidate]) -> list[BackfillCandidate]:
+    """Return the rows with what `stays`, as if the rules of all of them ran."""
+    stays = nothing_to_end.given_besides({row.event: row.rules for row in rows if row.has})
+    return [_staying(row, stays.get(row.event.pk, set())) for row in rows]
+
+
+def _staying(row: BackfillCandidate, stays: set[int]) -> BackfillCandidate:
+    if not stays:
+        return row
+    names = dict.fromkeys(str(rule.destination) for rule in row.rules if rule.pk in stays)
+    text = say("Stays open by something else: {courses}.", courses=listed([*names]))
+    return replace(row, stays=stays, note=joined([row.note, text]))
 
 
 def _look_up(rules: Iterable[Rule], events: Sequence[EventLog]) -> _Known:
