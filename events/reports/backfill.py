@@ -27,14 +27,14 @@ class _Known:
     """What is known of all the events of a preview; it is looked up once for all of them.
 
     By event ID: the rules that fit, those of the asked ones that have not run, whether rules that
-    only end access have something to end, what a person let the buyer keep, and why an event cannot
-    be run for. `held` is what the customers have.
+    only end access have something to end, the IDs of the asked ones whose course a person let the
+    buyer keep, and why an event cannot be run for. `held` is what the customers have.
     """
 
     fitting: Mapping[int, Sequence[Rule]]
     missing: Mapping[int, earlier.Missing]
     has: Mapping[int, bool]
-    kept: Collection[int]
+    kept: Mapping[int, Collection[int]]
     obstacles: Mapping[int, str]
     held: standing.Held
 
@@ -88,7 +88,7 @@ def _look_up(rules: Iterable[Rule], events: Sequence[EventLog]) -> _Known:
         fitting,
         _missing(rules, events, fitting),
         has,
-        revocations.kept_since(events),
+        _kept(rules, events, fitting),
         nothing | rerun.obstacles(events),
         # Access that will end by itself is not counted: the rules would give it without an end.
         standing.held(customers_of(events), without_end=True),
@@ -110,8 +110,8 @@ def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
         note = joined([given_already.sentence(grants), HOLDS_TOO])
     elif undone and not why_not:
         note = _undone(event)
-    has, kept = known.has.get(event.pk, False), event.pk in known.kept
-    return BackfillCandidate(event, fit, why_not, note, undone, has=has, is_kept=kept)
+    has, kept = known.has.get(event.pk, False), known.kept.get(event.pk, ())
+    return BackfillCandidate(event, fit, why_not, note, undone, has=has, kept_from=kept)
 
 
 def _missing(
@@ -126,6 +126,23 @@ def _missing(
             if not event.gave_nothing
         }
     )
+
+
+def _kept(
+    rules: Iterable[Rule], events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]
+) -> dict[int, set[int]]:
+    """Return, by event ID, the IDs of these rules whose course a person let the buyer keep."""
+    asked = {rule.pk for rule in rules}
+    return {
+        pk: {
+            rule.pk
+            for rule in fitting.get(pk, ())
+            if rule.pk in asked
+            and rule.spec.ends_access
+            and any(nothing_to_end.would_end(rule, grant) for grant in grants)
+        }
+        for pk, grants in revocations.kept_since(events).items()
+    }
 
 
 def _undone(event: EventLog) -> Said:

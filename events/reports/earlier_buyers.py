@@ -16,7 +16,8 @@ class BackfillCandidate:
     that a person undid what was given. `is_undone` says whether a person undid it. For rules that
     only end access, `has` says whether the purchase gave it and it is open; a purchase from before
     Admit may have given it, too. `stays` are the IDs of those `rules` by which the buyer loses
-    nothing, because something else gives it. `is_kept` says whether a person let the buyer keep it.
+    nothing, because something else gives it. `kept_from` are the IDs of those asked rules
+    whose course a person let the buyer keep.
     """
 
     event: EventLog
@@ -25,7 +26,7 @@ class BackfillCandidate:
     note: str = ""
     is_undone: bool = False
     has: bool = False
-    is_kept: bool = False
+    kept_from: Collection[int] = ()
     stays: Collection[int] = ()
 
     @property
@@ -93,7 +94,7 @@ class Preview:
     @property
     def kept(self) -> list[Customer]:
         """The customers who are left out because a person let them keep what they have."""
-        found = dict.fromkeys(row.event.customer for row in self.left_out if row.is_kept)
+        found = dict.fromkeys(row.event.customer for row in self.left_out if row.kept_from)
         return [customer for customer in found if customer is not None]
 
     def customers_of(self, rule: Rule) -> int:
@@ -110,9 +111,9 @@ class Preview:
                     rows = part.unchanged if rule.pk in row.stays else part.run
                     rows.append(replace(row, rules=[rule]))
         for row in self.left_out:
-            for rule in row.rules:
-                if rule.pk in parts:
-                    parts[rule.pk].left_out.append(row)
+            for number in {*(rule.pk for rule in row.rules), *row.kept_from} & parts.keys():
+                kept_from = {number} & {*row.kept_from}
+                parts[number].left_out.append(replace(row, kept_from=kept_from))
         return parts
 
 
