@@ -57,18 +57,18 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     run = _with_what_stays([row for row in can if not row.is_undone])
     undone = _with_what_stays([row for row in can if row.is_undone])
     return Preview(
-        [row for row in run if row.changing],
-        [row for row in undone if row.changing],
+        [row for row in run if not row.loses_nothing],
+        [row for row in undone if not row.loses_nothing],
         [row for row in rows if row.why_not]
-        + [replace(row, why_not=row.note) for row in undone if not row.changing],
+        + [replace(row, why_not=row.note) for row in undone if row.loses_nothing],
         more,
-        [row for row in run if not row.changing],
+        [row for row in run if row.loses_nothing],
     )
 
 
 def _with_what_stays(rows: Sequence[BackfillCandidate]) -> list[BackfillCandidate]:
     """Return the rows with what `stays`, as if the rules of all of them ran."""
-    stays = nothing_to_end.given_besides({row.event: row.rules for row in rows if row.has})
+    stays = nothing_to_end.given_besides({row.event: row.rules for row in rows})
     return [_staying(row, stays.get(row.event.pk, set())) for row in rows]
 
 

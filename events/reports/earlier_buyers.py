@@ -35,6 +35,11 @@ class BackfillCandidate:
         return [rule for rule in self.rules if rule.pk not in self.stays]
 
     @property
+    def loses_nothing(self) -> bool:
+        """Whether the rules end access, and the buyer keeps all of it by something else."""
+        return bool(self.stays) and all(rule.spec.passes_on for rule in self.changing)
+
+    @property
     def lacks(self) -> bool:
         """Whether the event gave something, and the buyer lacks what the rules give."""
         return not self.event.gave_nothing and not self.note

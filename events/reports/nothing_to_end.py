@@ -51,12 +51,17 @@ def known(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> 
     return found
 
 
-def given_besides(ending: Mapping[EventLog, Sequence[Rule]]) -> dict[int, set[int]]:
-    """Return, by event ID, the IDs of those of its rules by which the student loses nothing.
+def given_besides(ran: Mapping[EventLog, Sequence[Rule]]) -> dict[int, set[int]]:
+    """Return, by event ID, the IDs of its rules that end the purchase's access alone.
 
-    Something else gives what such a rule ends, and the rules of none of these events end that.
-    Takes two queries, or none without events.
+    Something else gives the student the same, and no rule in `ran`, by event, ends that as well.
+    Takes two queries, or none if no rule ends access.
     """
+    ending = {
+        event: [rule for rule in rules if _ends(rule)]
+        for event, rules in ran.items()
+        if any(map(_ends, rules)) and not any(rule.ends_all for rule in rules)
+    }
     if not ending:
         return {}
     gave = _by_name(Grant.objects.active().filter(_of_sales(ending), source=Grant.Source.PURCHASE))

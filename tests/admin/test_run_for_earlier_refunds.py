@@ -220,6 +220,20 @@ def test_of_two_courses_only_the_one_that_nothing_else_gives_is_said_to_be_lost(
     assert "Stays open by something else: One." in page
 
 
+def test_a_rule_that_passes_on_the_refund_does_not_make_anybody_lose_it(manager, world, ink):
+    rule = world.rule("product_refunded", ENDS, ink, product=SOLD)
+    world.notify_rule(
+        "product_refunded", world.receiver("https://crm.example.com/in", "secret"), SOLD
+    )
+    sell(world, "flo", 9)
+    found = backfill.preview(rule)
+    assert [row.event.customer.email for row in found.run if row.event.customer] == [
+        "gus@example.com"
+    ]
+    page = words(manager.get(reverse("admin:earlier"), {"rule": rule.pk}))
+    assert "Send HTTP POST" in page.split("Who keeps it")[1]
+
+
 def test_no_more_is_asked_for_many_who_keep_it_than_for_one(
     manager, world, ink, django_assert_max_num_queries
 ):
