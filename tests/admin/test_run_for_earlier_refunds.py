@@ -234,6 +234,21 @@ def test_a_rule_that_passes_on_the_refund_does_not_make_anybody_lose_it(manager,
     assert "Send HTTP POST" in page.split("Who keeps it")[1]
 
 
+@pytest.mark.parametrize("others", [1, 2])
+def test_a_bundle_stays_if_other_purchases_give_all_its_courses(world, others):
+    courses = [world.course("One"), world.course("Two")]
+    both = world.bundle(*courses)
+    world.rule("product_purchased", "create_bundle_enrollment", both, product=SOLD)
+    sell(world, "zoe", 5)
+    for number in range(others):
+        world.rule("product_purchased", GIVES, courses[number], product=f"{70 + number}")
+        sell(world, "zoe", 7 + number, product__id=70 + number)
+    sell(world, "zoe", 5, "20_product")
+    rule = world.rule("product_refunded", "expire_bundle_enrollment", both, product=SOLD)
+    found = backfill.preview(rule)
+    assert (found.customers, found.customers_unchanged) == ((1, 0) if others == 1 else (0, 1))
+
+
 def test_no_more_is_asked_for_many_who_keep_it_than_for_one(
     manager, world, ink, django_assert_max_num_queries
 ):
