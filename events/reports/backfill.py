@@ -1,7 +1,7 @@
 """Buyers from before a rule: it has not run for their events, but fits them now."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext_lazy as _
 
@@ -13,6 +13,7 @@ from events.reports import earlier, given_already, nothing_to_end, rules_now, st
 from events.reports.earlier_buyers import BackfillCandidate, Preview, customers_of
 from integrations.models import Product
 from integrations.sentences import Said, format_day, joined, say
+from rules.listing import listed
 from rules.models import Rule
 
 # A rule is run for at most this many events at once; the button can be pressed again.
@@ -26,14 +27,14 @@ class _Known:
     """What is known of all the events of a preview; it is looked up once for all of them.
 
     By event ID: the rules that fit, those of the asked ones that have not run, whether rules that
-    only end access have something to end, what a person let the buyer keep, and why an event cannot
-    be run for. `held` is what the customers have.
+    only end access have something to end, the IDs of the asked ones whose course a person let the
+    buyer keep, and why an event cannot be run for. `held` is what the customers have.
     """
 
     fitting: Mapping[int, Sequence[Rule]]
     missing: Mapping[int, earlier.Missing]
     has: Mapping[int, bool]
-    kept: Collection[int]
+    kept: Mapping[int, Collection[int]]
     obstacles: Mapping[int, str]
     held: standing.Held
 
@@ -53,12 +54,30 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     known = _look_up(rules, events)
     rows = [_candidate(event, known) for event in events]
     can = [row for row in rows if not row.why_not]
+    run = _with_what_stays([row for row in can if not row.is_undone])
+    undone = _with_what_stays([row for row in can if row.is_undone])
     return Preview(
-        [row for row in can if not row.is_undone],
-        [row for row in can if row.is_undone],
-        [row for row in rows if row.why_not],
+        [row for row in run if not row.loses_nothing],
+        [row for row in undone if not row.loses_nothing],
+        [row for row in rows if row.why_not]
+        + [replace(row, why_not=row.note) for row in undone if row.loses_nothing],
         more,
+        [row for row in run if row.loses_nothing],
     )
+
+
+def _with_what_stays(rows: Sequence[BackfillCandidate]) -> list[BackfillCandidate]:
+    """Return the rows with what `stays`, as if the rules of all of them ran."""
+    stays = nothing_to_end.given_besides({row.event: row.rules for row in rows})
+    return [_staying(row, stays.get(row.event.pk, set())) for row in rows]
+
+
+def _staying(row: BackfillCandidate, stays: set[int]) -> BackfillCandidate:
+    if not stays:
+        return row
+    names = dict.fromkeys(str(rule.destination) for rule in row.rules if rule.pk in stays)
+    text = say("Stays open by something else: {courses}.", courses=listed([*names]))
+    return replace(row, stays=stays, note=joined([row.note, text]))
 
 
 def _look_up(rules: Iterable[Rule], events: Sequence[EventLog]) -> _Known:
@@ -69,7 +88,7 @@ def _look_up(rules: Iterable[Rule], events: Sequence[EventLog]) -> _Known:
         fitting,
         _missing(rules, events, fitting),
         has,
-        revocations.kept_since(events),
+        _kept(rules, events, fitting),
         nothing | rerun.obstacles(events),
         # Access that will end by itself is not counted: the rules would give it without an end.
         standing.held(customers_of(events), without_end=True),
@@ -91,8 +110,8 @@ def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
         note = joined([given_already.sentence(grants), HOLDS_TOO])
     elif undone and not why_not:
         note = _undone(event)
-    has, kept = known.has.get(event.pk, False), event.pk in known.kept
-    return BackfillCandidate(event, fit, why_not, note, undone, has=has, is_kept=kept)
+    has, kept = known.has.get(event.pk, False), known.kept.get(event.pk, ())
+    return BackfillCandidate(event, fit, why_not, note, undone, has=has, kept_from=kept)
 
 
 def _missing(
@@ -107,6 +126,23 @@ def _missing(
             if not event.gave_nothing
         }
     )
+
+
+def _kept(
+    rules: Iterable[Rule], events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]
+) -> dict[int, set[int]]:
+    """Return, by event ID, the IDs of these rules whose course a person let the buyer keep."""
+    asked = {rule.pk for rule in rules}
+    return {
+        pk: {
+            rule.pk
+            for rule in fitting.get(pk, ())
+            if rule.pk in asked
+            and rule.spec.ends_access
+            and any(nothing_to_end.would_end(rule, grant) for grant in grants)
+        }
+        for pk, grants in revocations.kept_since(events).items()
+    }
 
 
 def _undone(event: EventLog) -> Said:

@@ -1,7 +1,7 @@
 """Whom running rules for earlier events would concern, and who is left out."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from events.models import EventLog
 from integrations.models import Customer
@@ -15,7 +15,9 @@ class BackfillCandidate:
     `note` says what gives the buyer everything already, so that nothing changes in Thinkific, or
     that a person undid what was given. `is_undone` says whether a person undid it. For rules that
     only end access, `has` says whether the purchase gave it and it is open; a purchase from before
-    Admit may have given it, too. `is_kept` says whether a person let the buyer keep it.
+    Admit may have given it, too. `stays` are the IDs of those `rules` by which the buyer loses
+    nothing, because something else gives it. `kept_from` are the IDs of those asked rules
+    whose course a person let the buyer keep.
     """
 
     event: EventLog
@@ -24,7 +26,18 @@ class BackfillCandidate:
     note: str = ""
     is_undone: bool = False
     has: bool = False
-    is_kept: bool = False
+    kept_from: Collection[int] = ()
+    stays: Collection[int] = ()
+
+    @property
+    def changing(self) -> list[Rule]:
+        """Those of `rules` by which something changes for the buyer."""
+        return [rule for rule in self.rules if rule.pk not in self.stays]
+
+    @property
+    def loses_nothing(self) -> bool:
+        """Whether the rules end access, and the buyer keeps all of it by something else."""
+        return bool(self.stays) and all(rule.spec.passes_on for rule in self.changing)
 
     @property
     def lacks(self) -> bool:
@@ -37,17 +50,23 @@ class Preview:
     """What running rules for earlier events would do. With `more` there are further events.
 
     Events in `undone` could run, too, but a person undid what was given for them. They run only
-    if a person asks for them separately.
+    if a person asks for them separately. Those in `unchanged` run with those in `run`: something
+    else gives the buyers what the rules end, so they lose it only when that ends, too.
     """
 
     run: list[BackfillCandidate]
     undone: list[BackfillCandidate]
     left_out: list[BackfillCandidate]
     more: bool
+    unchanged: list[BackfillCandidate] = field(default_factory=list)
 
     @property
     def customers(self) -> int:
         return len(customers_of(each.event for each in self.run))
+
+    @property
+    def customers_unchanged(self) -> int:
+        return len(customers_of(each.event for each in self.unchanged))
 
     @property
     def customers_undone(self) -> int:
@@ -71,33 +90,35 @@ class Preview:
 
     @property
     def courses(self) -> list[str]:
-        """The names of the courses and bundles that the rules would give, each once."""
+        """The names of the courses and bundles that the rules would give or end, each once."""
         names = (
-            rule.destination.name for row in self.run for rule in row.rules if rule.destination
+            rule.destination.name for row in self.run for rule in row.changing if rule.destination
         )
         return list(dict.fromkeys(names))
 
     @property
     def kept(self) -> list[Customer]:
         """The customers who are left out because a person let them keep what they have."""
-        found = dict.fromkeys(row.event.customer for row in self.left_out if row.is_kept)
+        found = dict.fromkeys(row.event.customer for row in self.left_out if row.kept_from)
         return [customer for customer in found if customer is not None]
 
     def customers_of(self, rule: Rule) -> int:
-        """Return for how many customers this rule would run."""
-        return len(customers_of(each.event for each in self.run if rule in each.rules))
+        """Return for how many customers this rule would change something."""
+        return len(customers_of(each.event for each in self.run if rule in each.changing))
 
     def by_rule(self, rules: Iterable[Rule]) -> dict[int, "Preview"]:
         """Return the part of it that is about each of these rules, by rule ID."""
         parts = {rule.pk: Preview([], [], [], self.more) for rule in rules}
-        for row in self.run:
+        for row in [*self.run, *self.unchanged]:
             for rule in row.rules:
                 if rule.pk in parts:
-                    parts[rule.pk].run.append(replace(row, rules=[rule]))
+                    part = parts[rule.pk]
+                    rows = part.unchanged if rule.pk in row.stays else part.run
+                    rows.append(replace(row, rules=[rule]))
         for row in self.left_out:
-            for rule in row.rules:
-                if rule.pk in parts:
-                    parts[rule.pk].left_out.append(row)
+            for number in {*(rule.pk for rule in row.rules), *row.kept_from} & parts.keys():
+                kept_from = {number} & {*row.kept_from}
+                parts[number].left_out.append(replace(row, kept_from=kept_from))
         return parts
 
 

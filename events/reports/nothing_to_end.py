@@ -1,12 +1,14 @@
-"""Whether rules have something to end for refunds and cancellations."""
+"""Whether rules have something to end for refunds and cancellations, and whether it then ends."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from events.access import ledger
 from events.access.ledger import Sale
 from events.deciding import revocations
 from events.deciding.fired import fired_by
@@ -35,8 +37,7 @@ def known(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> 
     }
     if not asked:
         return {}
-    of_sales = Q(order_id__in={event.order_id for event in asked} - {""})
-    of_sales |= Q(subscription_id__in={event.subscription_id for event in asked} - {""})
+    of_sales = _of_sales(asked)
     gave = _by_name(Grant.objects.filter(of_sales, source=Grant.Source.PURCHASE))
     bought = _by_name(EventLog.objects.filter(of_sales).of_triggers(Trigger.PRODUCT_PURCHASED))
     found: dict[int, bool] = {}
@@ -48,6 +49,49 @@ def known(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> 
             ends = [grant for grant in open_ for rule in rules if would_end(rule, grant)]
             found[event.pk] = bool(ends if rules else open_)
     return found
+
+
+def given_besides(ran: Mapping[EventLog, Sequence[Rule]]) -> dict[int, set[int]]:
+    """Return, by event ID, the IDs of its rules that end the purchase's access alone.
+
+    Something else gives the student the same, and no rule in `ran`, by event, ends that as well.
+    Takes two queries, or none if no rule ends access.
+    """
+    ending = {
+        event: [rule for rule in rules if _ends(rule)]
+        for event, rules in ran.items()
+        if any(map(_ends, rules)) and not any(rule.ends_all for rule in rules)
+    }
+    if not ending:
+        return {}
+    gave = _by_name(Grant.objects.active().filter(_of_sales(ending), source=Grant.Source.PURCHASE))
+    ends = {
+        event: [row for row in _same(event, gave) if any(would_end(rule, row) for rule in rules)]
+        for event, rules in ending.items()
+    }
+    ended = {row.pk: row for rows in ends.values() for row in rows}
+    others: dict[int, list[Grant]] = defaultdict(list)
+    lasting = Grant.objects.filter(Q(until=None) | Q(until__gt=Now()))
+    for row in lasting.filter(customer__in={row.customer_id for row in ended.values()}):
+        if row.pk not in ended:
+            others[row.customer_id].append(row)
+    return {
+        event.pk: {rule.pk for rule in rules if _stays(rule, ends[event], others)}
+        for event, rules in ending.items()
+    }
+
+
+def _stays(rule: Rule, grants: Iterable[Grant], others: Mapping[int, list[Grant]]) -> bool:
+    """Whether these other grants, by customer ID, give all that the rule ends of the grants."""
+    ends = [grant for grant in grants if would_end(rule, grant)]
+    for grant in ends:
+        rows, parts = others.get(grant.customer_id, []), parts_of(rule) & grant.parts
+        held = {part for part in parts if ledger.holder(rows, grant.integration_id, part)}
+        # Who has all courses of a bundle has the bundle.
+        courses = {part for part in parts if part.startswith("course:")}
+        if grant.target not in held and not (courses or parts) <= held:
+            return False
+    return bool(ends)
 
 
 def ended_meanwhile(events: Iterable[EventLog]) -> dict[int, str]:
@@ -99,6 +143,11 @@ def parts_of(rule: Rule) -> frozenset[str]:
     """Return the rule's course or bundle, and the courses in the bundle."""
     inside = rule.destination.course_ids if rule.destination else []
     return frozenset([rule.target, *(f"course:{number}" for number in inside)])
+
+
+def _of_sales(events: Collection[EventLog]) -> Q:
+    orders = Q(order_id__in={event.order_id for event in events} - {""})
+    return orders | Q(subscription_id__in={event.subscription_id for event in events} - {""})
 
 
 def _by_name(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -259,3 +259,14 @@ def test_nothing_is_offered_when_everybody_is_kept(manager, world, ink):
     assert "Kept on purpose: Flo West and Gus West." in added
     assert "See and end it" not in added
     assert not Batch.objects.exists()
+
+
+def test_of_rules_for_all_products_only_that_of_the_kept_course_says_so(manager, world, ink):
+    let_keep(manager)
+    paper = world.course("Paper")
+    rules = [world.rule("product_refunded", ENDS, course, product=None) for course in (ink, paper)]
+    page = manager.get(reverse("admin:new-rule-added"), {"rule": [rule.pk for rule in rules]})
+    assert words(page).count("Kept on purpose: Flo West.") == 1
+    # Nor does a rule for another course say so when it is turned on alone.
+    of_paper, kept = backfill.preview(rules[1]), backfill.preview(rules[0]).kept
+    assert (of_paper.kept, [each.email for each in kept]) == ([], ["flo@example.com"])

@@ -153,3 +153,109 @@ def test_the_page_of_the_refund_says_that_it_was_given_back(manager, world, ink)
     today = format_day(event.received_at)
     assert f"person 1 ended it on {today}. person 1 gave the buyer Ink back on {today}." in page
     assert "Kept on purpose" in page
+
+
+def test_who_keeps_it_by_another_purchase_is_not_said_to_lose_it(manager, world, ink):
+    sell(world, "flo", 9)
+    rule = world.rule("product_refunded", ENDS, ink, product=SOLD, enabled=False)
+    turned_on = manager.post(reverse("admin:rules_rule_do_switch_on", args=[rule.pk]), follow=True)
+    assert "1 refunded buyer still has Ink. See and end it" in words(turned_on)
+    page = words(manager.get(reverse("admin:earlier"), {"rule": rule.pk}))
+    assert "1 refunded buyer still has Ink." in page
+    assert "End it for this customer now" in page
+    loses, keeps = page.split("Who keeps it")
+    assert "gus@example.com" in loses
+    assert "flo@example.com" not in loses
+    assert "flo@example.com" in keeps
+    assert "Stays open by something else: Ink." in keeps
+    assert "End access" not in keeps
+    # The rule runs for her as well, so that she loses it when the other purchase is refunded.
+    manager.post(reverse("admin:earlier"), {"rule": rule.pk})
+    world.settle()
+    assert has(world, ink) == [False, True]
+    sell(world, "flo", 9, "20_product")
+    assert has(world, ink) == [False, False]
+
+
+def test_where_nobody_loses_it_no_message_says_so_and_the_page_runs_it_for_who_keeps_it(
+    manager, world, ink
+):
+    for number, name in enumerate(NAMES):
+        sell(world, name, 8 + number)
+    rule = world.rule("product_refunded", ENDS, ink, product=SOLD, enabled=False)
+    turned_on = manager.post(reverse("admin:rules_rule_do_switch_on", args=[rule.pk]), follow=True)
+    assert "still ha" not in words(turned_on)
+    page = words(manager.get(reverse("admin:earlier"), {"rule": rule.pk}))
+    assert "Run it for these 2 customers now" in page
+    assert "Who loses it" not in page
+    manager.post(reverse("admin:earlier"), {"rule": rule.pk})
+    world.settle()
+    assert has(world, ink) == [True, True]
+    assert Grant.objects.filter(state=Grant.State.ENDED).count() == 2
+
+
+def test_whose_purchases_were_all_refunded_loses_it_by_all_of_them(manager, world, ink):
+    sell(world, "flo", 9)
+    sell(world, "flo", 9, "20_product")
+    rule = world.rule("product_refunded", ENDS, ink, product=SOLD)
+    found = backfill.preview(rule)
+    assert (found.customers, len(found.run), found.unchanged) == (2, 3, [])
+
+
+def test_of_two_courses_only_the_one_that_nothing_else_gives_is_said_to_be_lost(world, manager):
+    one, two = world.course("One"), world.course("Two")
+    for course in (one, two):
+        world.rule("product_purchased", GIVES, course, product=SOLD)
+    world.rule("product_purchased", GIVES, one, product="77")
+    sell(world, "zoe", 5)
+    sell(world, "zoe", 7, product__id=77)
+    sell(world, "zoe", 5, "20_product")
+    rules = [world.rule("product_refunded", ENDS, each, product=SOLD) for each in (one, two)]
+    found = backfill.preview(*rules)
+    assert (found.customers, found.courses) == (1, ["Two"])
+    parts = found.by_rule(rules)
+    assert [parts[rule.pk].customers for rule in rules] == [0, 1]
+    page = words(manager.get(reverse("admin:earlier"), {"rule": [rule.pk for rule in rules]}))
+    assert "1 refunded buyer still has Two." in page
+    assert "Stays open by something else: One." in page
+
+
+def test_a_rule_that_passes_on_the_refund_does_not_make_anybody_lose_it(manager, world, ink):
+    rule = world.rule("product_refunded", ENDS, ink, product=SOLD)
+    world.notify_rule(
+        "product_refunded", world.receiver("https://crm.example.com/in", "secret"), SOLD
+    )
+    sell(world, "flo", 9)
+    found = backfill.preview(rule)
+    assert [row.event.customer.email for row in found.run if row.event.customer] == [
+        "gus@example.com"
+    ]
+    page = words(manager.get(reverse("admin:earlier"), {"rule": rule.pk}))
+    assert "Send HTTP POST" in page.split("Who keeps it")[1]
+
+
+@pytest.mark.parametrize("others", [1, 2])
+def test_a_bundle_stays_if_other_purchases_give_all_its_courses(world, others):
+    courses = [world.course("One"), world.course("Two")]
+    both = world.bundle(*courses)
+    world.rule("product_purchased", "create_bundle_enrollment", both, product=SOLD)
+    sell(world, "zoe", 5)
+    for number in range(others):
+        world.rule("product_purchased", GIVES, courses[number], product=f"{70 + number}")
+        sell(world, "zoe", 7 + number, product__id=70 + number)
+    sell(world, "zoe", 5, "20_product")
+    rule = world.rule("product_refunded", "expire_bundle_enrollment", both, product=SOLD)
+    found = backfill.preview(rule)
+    assert (found.customers, found.customers_unchanged) == ((1, 0) if others == 1 else (0, 1))
+
+
+def test_no_more_is_asked_for_many_who_keep_it_than_for_one(
+    manager, world, ink, django_assert_max_num_queries
+):
+    for number in range(6):
+        sell(world, f"b{number}", 20 + number)
+        sell(world, f"b{number}", 20 + number, "20_product")
+        sell(world, f"b{number}", 40 + number)
+    rule = world.rule("product_refunded", ENDS, ink, product=SOLD)
+    with django_assert_max_num_queries(20):
+        assert len(backfill.preview(rule).unchanged) == 6

@@ -49,7 +49,7 @@ def show(request: HttpRequest) -> HttpResponse:
     product = row_in(Product.objects.all(), asked.get("product"))
     preview = backfill.preview(*rules, product=product)
     if request.method == "POST":
-        chosen = preview.undone if UNDONE in request.POST else preview.run
+        chosen = preview.undone if UNDONE in request.POST else [*preview.run, *preview.unchanged]
         batch = bulk_actions.new_batch(request, _title_of_batch(rules))
         only = {each.event.pk: each.rules for each in chosen}
         came = rerun([each.event for each in chosen], batch=batch, only=only)

@@ -81,7 +81,7 @@ def _listed(found: Preview, left_open: Set[LeftOpen]) -> list[bool]:
     """Return, for each purchase and rule, whether the page of refunded buyers lists it."""
     return [
         (Sale.of(row.event), rule.integration_id, rule.target) in left_open
-        for row in found.run
+        for row in [*found.run, *found.unchanged]
         for rule in row.rules
     ]
 
