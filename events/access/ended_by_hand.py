@@ -163,7 +163,7 @@ def given_back(endings: Collection[int]) -> set[int]:
     back = RuleRun.objects.filter(
         event__by_hand=EventLog.ByHand.GIVE_BACK,
         grant=OuterRef("grant"),
-        received_at__gt=OuterRef("received_at"),
+        pk__gt=OuterRef("pk"),  # an action of a refund has the time of the refund
     )
     found = RuleRun.objects.filter(Exists(back), pk__in=endings)
     return set(found.values_list("pk", flat=True))

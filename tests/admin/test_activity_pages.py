@@ -572,7 +572,7 @@ def test_the_overview_of_an_empty_installation_shows_what_to_do(db):
     # Without a worker, and with nothing set up, it is not calm.
     assert "Nothing is being carried out: no worker runs. 8 steps left to set up." in text
     assert "Nothing needs you." not in text
-    assert "Each matched a rule" not in text
+    assert "Each was understood" not in text
     # Only the next step and its button; there is nothing else to look at yet.
     assert "Next step Connect Thinkific Connect Thinkific" in text
     for later in ("Today", "Integrations Name", "Actions done and failed, by day"):

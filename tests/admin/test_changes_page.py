@@ -93,6 +93,31 @@ def test_the_list_is_filtered_by_who_what_about_what_and_when(manager, rule, ask
     assert {entry.sentence.capitalize() for entry in table} == found
 
 
+def test_what_was_done_about_the_events_and_actions_of_a_customer_is_found_by_the_customer(
+    manager, rule
+):
+    gail, other = (
+        factories.CustomerFactory.create(
+            email=f"gail.{name}@example.com", first_name="Gail", last_name=name.capitalize()
+        )
+        for name in ("gray", "green")
+    )
+    run = queued.run(rule.destination, gail)
+    record(Act.REFUNDED_KEPT, run.event)
+    record(Act.RUN_RETRIED, run)
+    record(Act.NOTE_ADDED, gail)
+    record(Act.RUN_RELEASED, queued.run(rule.destination, other))
+
+    def found(typed: str) -> set[str]:
+        return {entry.act for entry in manager.get(LIST, {"q": typed}).context["cl"].result_list}
+
+    every = {"refunded_kept", "run_retried", "note_added"}
+    assert found("gail.gray@example.com") == found("gray, Gail") == found("Gail gray") == every
+    assert found("gail") == every | {"run_released"}
+    assert found("gail green") == {"run_released"}
+    assert found("nobody@example.com") == set()
+
+
 @pytest.mark.parametrize("language", ["en", "es"])
 def test_a_rule_is_found_by_both_forms_of_its_sentence(manager, rule, language):
     switch_off(rule)

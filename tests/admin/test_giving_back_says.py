@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from config.admin.pages.staff import changes_undo
 from config.admin.parts import badges
 from config.staff import roles
 from events.access import by_hand, holdings
@@ -19,7 +20,7 @@ from events.access.by_hand import Author
 from events.execution import undo_batch
 from events.models import Batch, Grant, RuleRun
 from events.reports import refunded
-from integrations.models import Customer, Destination
+from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import format_day
 from tests.support.pages import plain, said, signed_in, words
 from tests.support.world import World
@@ -141,6 +142,61 @@ def test_the_page_of_a_batch_says_how_many_have_it_again(manager, world, ink):
     assert "given again" not in words(manager.get(*page))
     world.settle()
     assert "3 ended · 2 given again since" in words(manager.get(*page))
+
+
+def in_changes(manager: Client, typed: str = "") -> tuple[bool, bool]:
+    """Return whether Changes marks what ended these buyers' access as undone, and offers Undo."""
+    asked = {"act": "refunded_ended", "q": typed}
+    source = manager.get(reverse("admin:integrations_auditentry_changelist"), asked)
+    page = source.content.decode()
+    assert words(source).count("Ended what was refunded") > 1  # the filter names it, too
+    return ">Undone</span>" in page, reverse("admin:undo-batch") in page
+
+
+@pytest.mark.parametrize("how", ["each by hand", "one by hand, one by undo"])
+def test_what_was_ended_is_undone_once_each_buyer_has_it_back(manager, world, ink, how):
+    refund(world, "jon", "flo")
+    end_all(manager, world)
+    batch = Batch.objects.get()
+    assert in_changes(manager) == (False, True)
+    first, second = RuleRun.objects.filter(code="ended").order_by("pk")
+    by_hand.give_back(first, Author("mia@example.com", "Asked for it"))
+    world.settle()
+    assert in_changes(manager) == (False, True)
+    assert in_changes(manager, str(first.customer)) == (True, False)
+    assert in_changes(manager, str(second.customer)) == (False, True)
+    if how == "each by hand":
+        by_hand.give_back(second, Author("mia@example.com", "Asked for it"))
+    else:
+        page = f"{reverse('admin:undo-batch')}?number={batch.pk}"
+        shown = manager.get(page).content.decode()
+        manager.post(page, {"chosen": re.findall(r'name="chosen" value="([^"]+)"', shown)})
+    world.settle()
+    assert in_changes(manager) == (True, False)
+
+
+def test_what_was_ended_again_after_it_was_given_back_is_not_undone(manager, world, ink):
+    refund(world, "jon")
+    end_all(manager, world)
+    by_hand.give_back(RuleRun.objects.get(code="ended"), Author("mia@example.com", "Asked"))
+    world.settle()
+    manager.post(reverse(PAGE), {"all_again": "1"})
+    (again,) = refunded.refunded_with_access()
+    manager.post(reverse(PAGE), {"chosen": again.event.pk})
+    world.settle()
+    first, second = AuditEntry.objects.filter(act="refunded_ended").order_by("pk")
+    assert changes_undo.undone_entries([first, second]) == {first.pk}
+
+
+def test_what_is_open_again_after_another_payment_is_not_undone_and_offers_no_undo(
+    manager, world, ink
+):
+    world.rule("subscription_restarted", "create_course_enrollment", ink, product=SOLD)
+    refund(world, "jon")
+    end_all(manager, world)
+    assert in_changes(manager) == (False, True)
+    sell(world, "jon", "subscription_restarted")
+    assert in_changes(manager) == (False, False)
 
 
 def test_the_undo_names_three_refunded_buyers_and_counts_the_others(manager, world, ink):

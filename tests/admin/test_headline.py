@@ -371,7 +371,7 @@ def test_who_was_refunded_or_is_dealt_with_is_not_said_to_be_out(shop: World):
     ("came", "says"),
     [
         (EventCounts(), "None came in"),
-        (EventCounts(events=2), "Each matched a rule"),
+        (EventCounts(events=2), "Each was understood"),
         (EventCounts(events=2, no_rule=1), "1 matched no rule"),
         (EventCounts(events=2, not_understood=2), "2 not understood"),
         (
@@ -386,7 +386,7 @@ def test_what_became_of_the_events_of_a_day(came: EventCounts, says: str):
 
 def test_the_figure_of_events_does_not_say_that_all_is_well_above_who_is_not_in():
     assert events_note(EventCounts(events=2), not_in=2) == (
-        "Each matched a rule, but 2 buyers are not in"
+        "Each was understood, but 2 buyers are not in"
     )
     assert events_note(EventCounts(), not_in=2) == "None came in"
 

@@ -270,7 +270,10 @@ def _rules(facts: Facts) -> Iterator[Alarm]:
 
 
 def events_note(came: EventCounts, *, not_in: int = 0) -> str:
-    """Return what became of the events. All is well only if no buyer is `not_in`."""
+    """Return what became of the events. All is well only if no buyer is `not_in`.
+
+    An event that matched no rule is not among them once a person ended access because of it.
+    """
     if not came.events:
         return say("None came in")
     if became := joined(_became(came), by=", "):
@@ -278,11 +281,11 @@ def events_note(came: EventCounts, *, not_in: int = 0) -> str:
     if not_in:
         return say_count(
             not_in,
-            "Each matched a rule, but 1 buyer is not in",
-            "Each matched a rule, but {number} buyers are not in",
+            "Each was understood, but 1 buyer is not in",
+            "Each was understood, but {number} buyers are not in",
             number=format_count(not_in),
         )
-    return say("Each matched a rule")
+    return say("Each was understood")
 
 
 def _became(came: EventCounts) -> Iterator[Said]:

@@ -33,8 +33,10 @@ from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import differences, kind_of, page_of
 from config.admin.parts.params import word
 from events.execution import rule_history
+from events.models import EventLog, RuleRun
+from events.reports import activity_search
 from integrations.audit import Act
-from integrations.models import AuditEntry
+from integrations.models import AuditEntry, Customer
 from integrations.sentences import OBJECT, say
 from integrations.who import called, shown_who
 from rules import product_undoing, undoing
@@ -43,6 +45,8 @@ from rules.short_sentences import labels_said
 
 # How many of the newest names that are sentences are searched.
 SENTENCES = 5000
+# How many of the newest events, and of the newest actions, of the customers found are searched.
+OF_CUSTOMERS = 1000
 
 
 @admin.register(AuditEntry)
@@ -54,7 +58,7 @@ class ChangesAdmin(ReadOnly):
     list_filter = (WhoFilter, ActFilter, KindFilter, WhenFilter, OthersFilter)
     # A rule's or integration's page leads to its own changes.
     also_asked = ("number",)
-    search_fields = ("who",)  # and the name, below
+    search_fields = ("who",)  # and the name and the customers, below
     search_help_text = _("Name or person")
     ordering = ("-id",)
     actions = None
@@ -76,16 +80,20 @@ class ChangesAdmin(ReadOnly):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
     ) -> tuple[QuerySet[AuditEntry], bool]:
-        """Find entries that have each typed word in the name or the person, as they are shown.
+        """Find entries that have each typed word in the name, the person or the customer.
 
-        A rule is found by both forms of its sentence.
+        A rule is found by both forms of its sentence, a customer by e-mail address and name.
         """
         typed = word(search_term).split()
         # The list says a rule with signs between its parts, and its sentence has others.
-        for part in [each for each in typed if any(map(str.isalnum, each))] or typed:
+        parts = [each for each in typed if any(map(str.isalnum, each))] or typed
+        found = Q()
+        for part in parts:
             people = Q(who__icontains=part) | Q(who__in=called(part))
-            queryset = queryset.filter(people | _named(part))
-        return queryset, False
+            found &= people | _named(part) | _about(part)
+        if len(parts) > 1:  # many customers may share one of the names
+            found |= _about(" ".join(parts))
+        return queryset.filter(found), False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ChangesList
@@ -260,6 +268,23 @@ def _named(part: str) -> Q:
     ]
     plain = entries.exclude(kept__startswith=OBJECT).filter(kept__icontains=part)
     return Q(pk__in=read) | Q(pk__in=plain.values("pk"))
+
+
+def _about(typed: str) -> Q:
+    """Return a filter for entries about the customers whom this means, their events and actions.
+
+    Those are all entries whose rows name these customers.
+    """
+    customers = activity_search.people(typed)
+    of = {Customer._meta.model_name: customers}
+    for model in (EventLog, RuleRun):
+        rows = model._default_manager.filter(customer__in=customers).order_by("-pk")
+        newest = rows.values_list("pk", flat=True)[:OF_CUSTOMERS]
+        of[model._meta.model_name] = list(newest) if customers else []
+    found = Q(pk__in=[])
+    for kind, numbers in of.items():
+        found |= Q(kind=kind, number__in=[str(number) for number in numbers])
+    return found
 
 
 def _can_undo(entry: Any) -> bool:

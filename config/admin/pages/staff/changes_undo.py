@@ -41,6 +41,7 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
     lines = list(lines)
     entries = [*chain.from_iterable(line.line for line in lines)]
     undone = undone_entries(entries)
+    settled = undone | batch_links.given_again(each for each in entries if each.pk not in undone)
     last = steps.newest(entries)
     found = steps.every(
         line for line in lines if _is_step(line, last) or line.act == Act.PRODUCT_DELETED
@@ -60,9 +61,8 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
         numbers = {batch_links.number_of(entry) for entry in each.line}
         batch = batches.get(numbers.pop() or 0) if len(numbers) == 1 else None
         each.batch = batch_links.link(request, batch.pk) if batch else ""
-        can_undo = (
-            batch and batch.new_ids and not each.undone and allowed(request, bulk_actions.UNDOES)
-        )
+        left = batch and batch.new_ids and not _is_undone(each.line, settled)
+        can_undo = left and allowed(request, bulk_actions.UNDOES)
         each.forms = forms.get(each.pk, []) if len(each.line) == 1 else []
         each.batch_to_undo = batch.pk if batch and can_undo else None
 
