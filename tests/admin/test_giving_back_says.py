@@ -266,7 +266,9 @@ def test_mention_it_again_of_what_a_person_gave_back_says_so_as_does_the_overvie
     assert said(page)[-1] == f"It is mentioned again. {back}"
     assert back in words(page)
     page = words(manager.get(reverse("admin:integrations_customer_change", args=[jon.pk])))
-    day = format_day(Grant.objects.get(customer=jon).opened_at)
+    opened = Grant.objects.get(customer=jon).opened_at
+    assert opened
+    day = format_day(opened)
     assert f"It was given back on {day}. If it should end, end it." in page
     refund(world, "flo")
     left = "1 buyer was refunded and still has Ink: no rule ended it."
