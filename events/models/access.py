@@ -192,6 +192,10 @@ class Grant(models.Model):
         """Whether a person let the buyer keep it at this moment or later."""
         return self.kept_at is not None and self.kept_at >= moment
 
+    def is_opened_after(self, moment: datetime) -> bool:
+        """Whether it was opened, or opened again, later than at this moment."""
+        return self.opened_at is not None and self.opened_at > moment
+
     @property
     def is_given_back(self) -> bool:
         """Whether a person let the buyer keep it by giving it back after it had been ended."""

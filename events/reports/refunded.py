@@ -53,20 +53,19 @@ class Refunded:
     @property
     def given_back(self) -> list[Grant]:
         """Those of `grants` that a person gave back after the refund."""
-        return [grant for grant in self._others if self._is_later(grant)]
+        at = self.refund.received_at
+        return [grant for grant in self._others if grant.is_opened_after(at)]
 
     @property
     def not_ended(self) -> list[Grant]:
         """Those of `grants` that nobody ended after the refund."""
-        return [grant for grant in self._others if not self._is_later(grant)]
+        at = self.refund.received_at
+        return [grant for grant in self._others if not grant.is_opened_after(at)]
 
     @property
     def _others(self) -> list[Grant]:
         again = self.given_again
         return [grant for grant in self.grants if grant not in again]
-
-    def _is_later(self, grant: Grant) -> bool:
-        return grant.opened_at is not None and grant.opened_at > self.refund.received_at
 
     @property
     def courses(self) -> str:

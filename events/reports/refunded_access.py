@@ -35,12 +35,12 @@ def sentence(
     if any(run.event_id == left.pk for run in about.pending):
         return None
     text = say("{name} has {course} {since}, though {ending}. If it should end, end it.", **facts)
-    opened = having[-1].opened_at
-    if opened and opened > left.received_at:
+    last = having[-1]
+    if last.opened_at and last.is_opened_after(left.received_at):
         text = say(
             "{name} has {course} {since}, though {ending}. It was given back on {day}. If it "
             "should end, end it.",
-            day=format_day(opened),
+            day=format_day(last.opened_at),
             **facts,
         )
     rule = nothing_to_end.ending_rule(left, about.integration, about.target)
