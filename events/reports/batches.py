@@ -12,6 +12,7 @@ from events.access import going_on, grant_runs
 from events.execution import wait_reasons
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.models.runs import DELAYED, UNFINISHED
+from events.reports.standing import CLOSED
 from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.models import AuditEntry, Customer
@@ -59,8 +60,6 @@ LATER, REMOVED, AGAIN = (
     pgettext_lazy("actions", "removed since"),
     pgettext_lazy("actions", "given again since"),
 )
-# Actions with these codes ended access. If it is open now, it was given again since.
-ENDED_ACCESS = {"ended", "had_ended"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,8 @@ def progress(batch: Batch) -> Progress:
     number = sum(status in UNFINISHED and code != DELAYED for status, code, _ in states)
     found = Counter(_what(status, code) for status, code, _ in states)
     found.pop("", None)
-    found[str(AGAIN)] = sum(has_it and code in ENDED_ACCESS for _, code, has_it in states)
+    # If access that was ended is open now, it was given again since.
+    found[str(AGAIN)] = sum(has_it and code in CLOSED for _, code, has_it in states)
     found[str(REMOVED)] = len(batch.run_ids) - len(states)
     about = runs.filter(customer__isnull=False).values("customer")
     customers = list(Customer.objects.filter(pk__in=about).order_by("email")[: CUSTOMERS_NAMED + 1])

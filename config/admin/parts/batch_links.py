@@ -1,6 +1,5 @@
 """Links from what was done for several rows at once to the page of its results."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +13,8 @@ from django.utils.safestring import SafeString
 from config.admin.menu import allowed
 from config.admin.parts import badges
 from config.admin.parts.buttons import BACK
-from events.access import ended_by_hand
-from events.models import Batch, EventLog, Grant, RuleRun
-from events.reports.batches import DONE, ENDED_ACCESS, MADE_BY_PERSONS, Done
+from events.models import Batch, RuleRun
+from events.reports.batches import Done
 from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.models import AuditEntry
@@ -41,73 +39,6 @@ def existing_batches(request: HttpRequest, entries: Iterable[AuditEntry]) -> dic
     if not numbers or not allowed(request, SEES):
         return {}
     return Batch.objects.in_bulk(list(numbers))
-
-
-def undone_entries(entries: Collection[AuditEntry]) -> set[int]:
-    """Return the pks of those entries that are acts of a batch on an event and were undone.
-
-    The batch was undone for the event, or persons gave back all that the act ended.
-    """
-    endings = _endings(entries)
-    back = ended_by_hand.given_back(set().union(*endings.values()))
-    by_hand = {pk for pk, runs in endings.items() if runs <= back}
-    return by_hand | _undone_with_batch(entries)
-
-
-def given_again(entries: Iterable[AuditEntry]) -> set[int]:
-    """Return the pks of those entries whose batch ended access that is open again.
-
-    A batch is not undone for such an event.
-    """
-    endings = _endings(entries)
-    runs = RuleRun.objects.filter(pk__in=set().union(*endings.values()))
-    is_open = runs.filter(code__in=ENDED_ACCESS, grant__state=Grant.State.ACTIVE)
-    found = set(is_open.values_list("pk", flat=True)) if endings else set()
-    return {pk for pk, numbers in endings.items() if numbers & found}
-
-
-def _endings(entries: Iterable[AuditEntry]) -> dict[int, set[int]]:
-    """Return {pk of an act on an event: IDs of the actions of its batch that ended access for it}.
-
-    Acts that also gave something are left out.
-    """
-    parts = {
-        entry.pk: (int(entry.number), number)
-        for entry in entries
-        if entry.act in MADE_BY_PERSONS and (number := number_of(entry)) is not None
-    }
-    if not parts:
-        return {}
-    events, batches = ({*each} for each in zip(*parts.values(), strict=True))
-    known = Batch.objects.filter(pk__in=batches).values_list("pk", "new_ids")
-    new = {batch: {pk for each in numbers for pk in each} for batch, numbers in known}
-    of_events: dict[int, list[RuleRun]] = defaultdict(list)
-    runs = RuleRun.objects.filter(event__in=events).exclude(target="")
-    for run in runs.only("event", "action"):
-        of_events[run.event_id].append(run)
-    found = {}
-    for pk, (event, batch) in parts.items():
-        made = [run for run in of_events[event] if run.pk in new.get(batch, ())]
-        if made and all(run.spec.ends_access for run in made):
-            found[pk] = {run.pk for run in made}
-    return found
-
-
-def _undone_with_batch(entries: Iterable[AuditEntry]) -> set[int]:
-    """Return the pks of those entries whose batch was undone for their event."""
-    parts = {entry.pk: (entry.number, number_of(entry)) for entry in entries if entry.act in DONE}
-    numbers = {number for _, number in parts.values() if number is not None}
-    undoing = Batch.objects.filter(undoes__in=numbers).values_list("pk", "undoes")
-    batches = dict(undoing) if numbers else {}
-    if not batches:
-        return set()
-    undoings = AuditEntry.objects.filter(
-        act=Act.BATCH_UNDONE,
-        kind=EventLog._meta.model_name,
-        number__in={event for event, _ in parts.values()},
-    )
-    found = {(each.number, batches.get(number_of(each) or 0)) for each in undoings}
-    return {pk for pk, part in parts.items() if part[1] is not None and part in found}
 
 
 def link(request: HttpRequest, number: int) -> SafeString:

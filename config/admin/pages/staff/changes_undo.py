@@ -13,6 +13,7 @@ from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
 from config.admin.pages.customers import by_hand
 from config.admin.pages.rules import undo_offers
+from config.admin.pages.staff import undone_batches
 from config.admin.parts import batch_links
 from config.admin.parts.buttons import BACK
 from events.access import ended_by_hand
@@ -40,8 +41,9 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
     """
     lines = list(lines)
     entries = [*chain.from_iterable(line.line for line in lines)]
-    undone = undone_entries(entries)
-    settled = undone | batch_links.given_again(each for each in entries if each.pk not in undone)
+    endings = undone_batches.endings_of(entries)
+    undone = _undone(entries, endings)
+    settled = undone | undone_batches.open_again(endings)
     last = steps.newest(entries)
     found = steps.every(
         line for line in lines if _is_step(line, last) or line.act == Act.PRODUCT_DELETED
@@ -69,10 +71,14 @@ def note(request: HttpRequest, lines: Iterable[Any]) -> None:
 
 def undone_entries(entries: Sequence[AuditEntry]) -> set[int]:
     """Return the IDs of those of these entries that were undone, given or taken back, since."""
+    return _undone(entries, undone_batches.endings_of(entries))
+
+
+def _undone(entries: Sequence[AuditEntry], endings: undone_batches.Endings) -> set[int]:
     ended, given = _runs_of(entries), _runs_after(entries, *GIVEN)
     turned = ended_by_hand.given_back(set(ended.values()))
     turned |= ended_by_hand.taken_by_hand(set(given.values()))
-    undone = undoing.undone_changes(entries) | batch_links.undone_entries(entries)
+    undone = undoing.undone_changes(entries) | undone_batches.undone(entries, endings)
     return undone | {pk for pk, number in [*ended.items(), *given.items()] if number in turned}
 
 
