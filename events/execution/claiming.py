@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from events.models import RuleRun
@@ -31,6 +31,10 @@ SLOT_SHARE = 1 / 7
 CALLS_OF_A_RUN = 4
 # If the budget is too small for that, as many as fit into this share of a task's time.
 CALLS_SHARE = 0.55
+# A run whose worker died so often in a row is carried out alone: it may be what stops the workers,
+# and those beside it would be blamed as well.
+CRASHES_BESIDE_OTHERS = 2
+_ALONE = Q(crashes__gte=CRASHES_BESIDE_OTHERS)
 # How many runs are under way, by app and site.
 Busy = Mapping[tuple[str, int], int]
 NOTHING: Busy = MappingProxyType({})
@@ -45,11 +49,19 @@ def claims(
     calls can start before `until` (monotonic seconds).
 
     For one customer and site, runs go one at a time in receipt order. A site, and all sites of an
-    app, get no more than their share of this process; `busy` is what is under way here.
+    app, get no more than their share of this process; `busy` is what is under way here. A run that
+    must be alone comes first and only while nothing is under way, and then nothing comes with it.
     """
     if limit <= 0:
         return
-    sites = _sites_with_work(busy)
+    if not any(busy.values()):
+        for site, key in _sites_with_work(_ALONE):
+            if runs := _claim_at(site, app_registry.APPS[key], 1, until, _ALONE):
+                yield runs
+                return
+    # Skip sites with more than half their share: a claim costs about as much for one as for many.
+    full = [site for (key, site), n in busy.items() if n > _share(app_registry.APPS[key]) // 2]
+    sites = _sites_with_work(~_ALONE, but=full)
     random.shuffle(sites)  # no site is always served last
     of_app: Counter[str] = Counter()
     for (key, _), number in busy.items():
@@ -61,7 +73,7 @@ def claims(
             _share(app) - busy.get((key, site), 0),
             int(app.share_of_threads * settings.WORKER_THREADS) - of_app[key],
         )
-        runs = _claim_at(site, app, room, until) if room > 0 else []
+        runs = _claim_at(site, app, room, until, ~_ALONE) if room > 0 else []
         of_app[key] += len(runs)
         limit -= len(runs)
         yield runs
@@ -73,17 +85,20 @@ def calls_at_once(app: AppSpec) -> int:
     return app.calls_at_once if gap else _part(app.calls_at_once)
 
 
-def _sites_with_work(busy: Busy) -> list[tuple[int, str]]:
-    """Return the open sites with due runs, each with its app."""
-    # Skip sites with more than half their share: a claim costs about as much for one as for many.
-    full = [site for (key, site), n in busy.items() if n > _share(app_registry.APPS[key]) // 2]
-    due = RuleRun.objects.due().decided().filter(integration=OuterRef("pk"))
+def must_be_alone(run: RuleRun) -> bool:
+    """Whether nothing may be claimed in this process while the run is under way."""
+    return run.crashes >= CRASHES_BESIDE_OTHERS
+
+
+def _sites_with_work(which: Q, but: Sequence[int] = ()) -> list[tuple[int, str]]:
+    """Return the open sites `but` these with such due runs, each with its app."""
+    due = RuleRun.objects.due().decided().filter(which, integration=OuterRef("pk"))
     paused = CallBudget.objects.filter(pk=OuterRef("pk")).exclude(blocked="")
     sites = Integration.objects.filter(Exists(due), ~Exists(paused), enabled=True)
-    return list(sites.exclude(pk__in=full).values_list("pk", "app"))
+    return list(sites.exclude(pk__in=but).values_list("pk", "app"))
 
 
-def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun]:
+def _claim_at(site: int, app: AppSpec, limit: int, until: float, which: Q) -> list[RuleRun]:
     token = uuid4()
     with transaction.atomic():
         # The lock on the site's row makes its claims one at a time, so that the count below holds.
@@ -93,7 +108,7 @@ def _claim_at(site: int, app: AppSpec, limit: int, until: float) -> list[RuleRun
         running = RuleRun.objects.filter(integration=site, status=Status.RUNNING)
         busy = list(running.values_list("customer", flat=True))
         room = min(limit, _at_once(app) - len(busy))
-        due = RuleRun.objects.due().decided().with_customer().filter(integration=site)
+        due = RuleRun.objects.due().decided().with_customer().filter(which, integration=site)
         first = due.next_in_line().order_by("received_at", "id").values_list("pk", "customer")
         runs = _one_for_each_user(site, first[:room], busy) if room > 0 else []
         # A separate statement: inside the other one, PostgreSQL, which may not know yet how many

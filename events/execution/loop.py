@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from events.execution import due_work, loading, writing
-from events.execution.claiming import calls_at_once, claims
+from events.execution.claiming import calls_at_once, claims, must_be_alone
 from events.execution.conversation import Conversation
 from events.execution.senders import Senders
 from events.models import RuleRun
@@ -232,6 +232,8 @@ class Loop:
         self._claim_at = now + PAUSE_SECONDS
         for integration in due_work.sites_to_ask():
             self.ask_paused(integration)
+        if any(map(must_be_alone, [*self.claimed, *(each.run for each in self.here if each.run)])):
+            return
         mine = Counter((each.integration.app, each.site) for each in self.here if each.run)
         room = settings.WORKER_THREADS - mine.total()
         for runs_of_site in claims(room, busy=mine, until=self.call_until):

@@ -7,13 +7,16 @@ from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from events.execution.claiming import CRASHES_BESIDE_OTHERS
 from events.models import RuleRun
 from events.models.event_status import refresh_event
 from integrations.sentences import SentenceField, say, say_count
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
-CRASHES_ALLOWED = 3
+# Beside others first, then alone (see `claiming`), so that a run that was only near the trouble, or
+# was killed by chance, does not end here.
+CRASHES_ALLOWED = CRASHES_BESIDE_OTHERS + 3
 _SITE_DELETED = _(
     "The integration was deleted before this could be carried out. "
     "Do it by hand if it is still wanted."
