@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from events.models import EventLog, RuleRun
 from events.models.runs import DELAYED, RuleRunQuerySet
-from events.queue.wake import wake
 from events.reports.dashboard import worker_is_silent
 from integrations import app_registry, rate_limit
 from integrations.models import Integration
@@ -203,15 +202,14 @@ def capped(number: int) -> Said | int:
     return say("{number}+", number=MAX_COUNT) if number >= MAX_COUNT else number
 
 
-def go_on(runs: int, integration: Integration | None = None) -> str:
-    """Wake the workers for this many actions that can now go on, and say so.
+def goes_on_sentence(runs: int, integration: Integration | None = None) -> str:
+    """Say that this many waiting actions go on, once a worker has been woken.
 
     Return text like "37 waiting actions go on now, about 1 minute."; "" for none. No time is given
     while no worker runs.
     """
     if not runs:
         return ""
-    wake()
     if worker_is_silent():
         return say_count(
             runs,

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from events.deciding import revocations
+from events.execution import reviewing
 from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import (
@@ -66,7 +67,7 @@ def describe(customer: Customer) -> AccessReport:
     told = why.of_customer(customer)
     others = list(_without_target(customer))
     besides = [run for run in others if not run.spec.passes_on]
-    nothing = list(_told(EventLog.objects.filter(review.STILL_NOTHING, customer=customer)))
+    nothing = list(_told(EventLog.objects.filter(reviewing.STILL_NOTHING, customer=customer)))
     back = revocations.later_endings(nothing)
     had = given_already.sentences(nothing)
     lines = [
@@ -200,7 +201,7 @@ def _nothing(name: str, customer: Customer) -> list[Sentence]:
             Code.GAVE_NOTHING,
             event=event.pk,
         )
-        for event in _told(events.filter(review.PAID_FOR_NOTHING, dealt_with_at__isnull=False))
+        for event in _told(events.filter(reviewing.PAID_FOR_NOTHING, dealt_with_at__isnull=False))
         if event.dealt_with_at
     ]
     if dealt:

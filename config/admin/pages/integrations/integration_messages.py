@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.menu import allowed
 from config.admin.parts import badges
 from events.models import RuleRun
+from events.queue.wake import wake
 from events.reports import backlog
 from integrations import app_registry, catalog_refresh, rate_limit
 from integrations.catalog_refresh import RefreshOutcome
@@ -165,10 +166,11 @@ def say_turned_off(request: HttpRequest, integration: Integration, waiting: int)
 def with_what_goes_on(
     request: HttpRequest, text: Said, integration: Integration, waiting: int
 ) -> SafeString | Said:
-    """Return the text, then how many `waiting` actions go on now, with a link to them."""
+    """Wake a worker for `waiting` actions. Return the text, then how many go on, with a link."""
     if not waiting:
         return text
-    text = joined([text, backlog.go_on(waiting, integration)])
+    wake()
+    text = joined([text, backlog.goes_on_sentence(waiting, integration)])
     if not allowed(request, SEES_ACTIONS):
         return text
     page = reverse("admin:events_rulerun_changelist")
