@@ -22,10 +22,9 @@ from prometheus_client.registry import Collector
 
 from events.alerts import rounds
 from events.alerts.problems import Code
-from events.models import Canary, Delivery, EventLog, RuleRun
+from events.models import Canary, Delivery, EventLog, RuleRun, Worker
 from events.receiving import answer_counts, disk, spool_contents
 from events.reports import backlog
-from events.worker import scheduler
 from integrations import app_registry, rate_limit
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import ApiCall, CallBudget
@@ -174,7 +173,7 @@ def _alerts() -> Iterator[Metric]:
 
 
 def _machine() -> Iterator[Metric]:
-    silent = scheduler.silence()
+    silent = Worker.objects.silence()
     if silent is not None:
         yield GaugeMetricFamily(
             "admit_worker_heartbeat_age_seconds",

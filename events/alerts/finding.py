@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
@@ -64,11 +64,12 @@ def lasting(codes: Iterable[Code] = Code) -> list[Problem]:
 
 
 def _no_worker(now: datetime) -> Iterator[Problem]:
-    seen = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
-    if seen is None or now - seen > timedelta(minutes=2):
+    if Worker.objects.are_silent():
         waiting = RuleRun.objects.filter(status=Status.WAITING)
         # If none was ever seen, one has been missing since the first account was made.
-        since = seen or Marketplace.objects.aggregate(at=Min("created_at"))["at"]
+        since = (
+            Worker.objects.last_seen() or Marketplace.objects.aggregate(at=Min("created_at"))["at"]
+        )
         yield Problem(Code.NO_WORKER, since=since, buyers=_people(waiting))
 
 

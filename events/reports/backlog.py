@@ -10,9 +10,8 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.models import EventLog, RuleRun
+from events.models import EventLog, RuleRun, Worker
 from events.models.runs import DELAYED, RuleRunQuerySet
-from events.reports.dashboard import worker_is_silent
 from integrations import app_registry, rate_limit
 from integrations.models import Integration
 from integrations.sentences import Said, joined, say, say_count
@@ -210,7 +209,7 @@ def goes_on_sentence(runs: int, integration: Integration | None = None) -> str:
     """
     if not runs:
         return ""
-    if worker_is_silent():
+    if Worker.objects.are_silent():
         return say_count(
             runs,
             "1 waiting action goes on as soon as a worker runs.",

@@ -14,10 +14,9 @@ from django.utils import timezone
 
 from events.deciding import revocations
 from events.execution import reviewing
-from events.models import EventLog, RuleRun
+from events.models import EventLog, RuleRun, Worker
 from events.models.runs import UNFINISHED
 from events.reports import (
-    dashboard,
     given_already,
     left_behind_customer,
     letter,
@@ -143,7 +142,7 @@ def _nothing_goes_on(
 ) -> list[Sentence]:
     """Return the sentence that waiting actions do not go on, if some wait and no worker runs."""
     runs = [run for each, _ in told for run in each.runs] + besides
-    if not any(run.status in UNFINISHED for run in runs) or not dashboard.worker_is_silent():
+    if not any(run.status in UNFINISHED for run in runs) or not Worker.objects.are_silent():
         return []
     text = say(
         "Nothing is being carried out: no worker has been seen for two minutes. Nothing received "

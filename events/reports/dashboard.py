@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
 
-from events.models import Delivery, EventLog, Grant, RuleRun, Worker
+from events.models import Delivery, EventLog, Grant, RuleRun
 from events.reports import review, rules_now
 from events.reports.promise import LATELY, MAX_COUNT, given_by_hand
 from integrations.models import Product
@@ -18,7 +18,6 @@ from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
-SILENCE = timedelta(minutes=2)
 MOST_PRODUCTS = 10
 MOST_RUNS = 10
 
@@ -215,12 +214,6 @@ def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rul
 def not_understood() -> int:
     """Count the events that were unreadable or of unknown type and wait for a person."""
     return _at_most(review.not_understood())
-
-
-def worker_is_silent() -> bool:
-    """Whether no worker has been seen for two minutes."""
-    newest = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
-    return newest is None or newest < timezone.now() - SILENCE
 
 
 def unread() -> int:

@@ -26,7 +26,7 @@ from events.access import history
 from events.alerts import finding, sentences
 from events.alerts.problems import Code, Problem
 from events.execution import wait_reasons
-from events.models import Delivery, EventLog, RuleRun
+from events.models import Delivery, EventLog, RuleRun, Worker
 from events.reports import (
     backlog,
     dashboard,
@@ -230,7 +230,7 @@ def _facts(sites: list[Integration], problems: list[Problem]) -> overview_headli
     not_let_in = [site for site in refused if site.not_let_in]
     denied = [site for site in refused if site.denied]
     return overview_headline.Facts(
-        silent=dashboard.worker_is_silent(),
+        silent=Worker.objects.are_silent(),
         rejected=_names(site for site in refused if site not in [*not_let_in, *denied]),
         not_let_in=_names(not_let_in),
         denied=_names(denied),
