@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from events.alerts import rounds
-from events.alerts.problems import Code
+from events.alerts.problems import ProblemCode
 from events.models import Canary, Delivery, EventLog, RuleRun, Worker
 from events.receiving import answer_counts, disk, spool_contents
 from events.reports import backlog
@@ -168,7 +168,7 @@ def _outcome(status: int | None) -> str:
 
 def _alerts() -> Iterator[Metric]:
     opened = Counter(alert.code for alert in rounds.open_alerts())
-    numbers = {code.value: opened[code] for code in Code}
+    numbers = {code.value: opened[code] for code in ProblemCode}
     yield _gauge("alerts_open", "What is wrong, by its code.", numbers, "code")
 
 

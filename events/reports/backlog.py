@@ -99,14 +99,14 @@ def waiting_counts(sites: Iterable[Integration]) -> WaitingCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnedOff:
+class IntegrationOff:
     """An integration that is off, and what happens as soon as it is turned on."""
 
     integration: Integration
     then: str
 
 
-def turned_off(runs: Iterable[RuleRun]) -> list[TurnedOff]:
+def turned_off(runs: Iterable[RuleRun]) -> list[IntegrationOff]:
     """Return the integrations that are off and for which some of these actions wait."""
     keeping = {
         run.integration.pk: run.integration
@@ -114,7 +114,7 @@ def turned_off(runs: Iterable[RuleRun]) -> list[TurnedOff]:
         if run.status == RuleRun.Status.WAITING and not run.is_pending
         if run.integration is not None and not run.integration.enabled
     }
-    return [TurnedOff(each, when_on_sentence(each)) for each in keeping.values()]
+    return [IntegrationOff(each, when_on_sentence(each)) for each in keeping.values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class KeptOut:
     """
 
     refused: Sequence[Integration]
-    off: Sequence[TurnedOff]
+    off: Sequence[IntegrationOff]
     waiting: RuleRunQuerySet
 
 
@@ -151,7 +151,7 @@ def kept_out(events: QuerySet[EventLog]) -> KeptOut:
     found = [site for site in sites if site.pk in keeping]
     return KeptOut(
         [site for site in found if site.enabled],
-        [TurnedOff(site, when_on_sentence(site)) for site in found if not site.enabled],
+        [IntegrationOff(site, when_on_sentence(site)) for site in found if not site.enabled],
         waits,
     )
 

@@ -21,7 +21,7 @@ SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class DeletionSummary:
+class AccountDeletion:
     """What is deleted with an account; no count is above backlog.MAX_COUNT.
 
     `unread` counts its deliveries that were not read yet. `buyers` counts those who keep access.
@@ -70,11 +70,11 @@ class DeletionSummary:
         )
 
 
-def summarize(marketplace: Marketplace) -> DeletionSummary:
+def summarize(marketplace: Marketplace) -> AccountDeletion:
     """Return what deleting the account would delete."""
     most = backlog.MAX_COUNT
     unread = Delivery.objects.filter(marketplace=marketplace, state=Delivery.State.NEW)
-    return DeletionSummary(
+    return AccountDeletion(
         rules=marketplace.rules.order_by()[:most].count(),
         products=marketplace.products.order_by()[:most].count(),
         events=EventLog.objects.filter(marketplace=marketplace).order_by()[:most].count(),

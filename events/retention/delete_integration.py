@@ -24,7 +24,7 @@ SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class DeletionSummary:
+class IntegrationDeletion:
     """What stops working with an integration; `waiting` is counted to backlog.MAX_COUNT."""
 
     rules: int
@@ -51,9 +51,9 @@ class DeletionSummary:
         return [line for number, line in lines if number]
 
 
-def summarize(integration: Integration) -> DeletionSummary:
+def summarize(integration: Integration) -> IntegrationDeletion:
     """Return what stops working if the integration is deleted."""
-    return DeletionSummary(
+    return IntegrationDeletion(
         rules=integration.rules.count(),
         waiting=backlog.waiting(integration, planned=True),
         mappings=integration.field_mappings.count(),

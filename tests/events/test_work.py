@@ -14,7 +14,7 @@ from django_q.models import OrmQ
 
 from config.server import supervisor
 from events.alerts import finding
-from events.alerts.problems import Code
+from events.alerts.problems import ProblemCode
 from events.deciding.inbox import Inbox
 from events.execution.loop import Loop
 from events.execution.senders import Senders
@@ -441,8 +441,8 @@ def test_workers_are_silent_after_two_minutes_by_the_clock_of_the_database(clust
     for seconds, silent in ((100, False), (140, True)):
         _seen(cluster, seconds_ago=seconds)
         assert Worker.objects.are_silent() is silent
-        assert [each.code for each in finding.find(codes=[Code.NO_WORKER])] == (
-            [Code.NO_WORKER] if silent else []
+        assert [each.code for each in finding.find(codes=[ProblemCode.NO_WORKER])] == (
+            [ProblemCode.NO_WORKER] if silent else []
         )
 
 

@@ -24,7 +24,7 @@ from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.access import history
 from events.alerts import finding, sentences
-from events.alerts.problems import Code, Problem
+from events.alerts.problems import Problem, ProblemCode
 from events.execution import wait_reasons
 from events.models import Delivery, EventLog, RuleRun, Worker
 from events.reports import (
@@ -45,14 +45,14 @@ from rules.facts import Places
 
 # Problems that alerts report and no other part of this page shows.
 ELSEWHERE = (
-    Code.SITE_PAUSED,
-    Code.OVERDUE,
-    Code.SPOOL_WAITS,
-    Code.DISK_LOW,
-    Code.CANARY_FAILED,
-    Code.SILENCE,
-    Code.BACKUP_OLD,
-    Code.NOT_CHECKED,
+    ProblemCode.SITE_PAUSED,
+    ProblemCode.OVERDUE,
+    ProblemCode.SPOOL_WAITS,
+    ProblemCode.DISK_LOW,
+    ProblemCode.CANARY_FAILED,
+    ProblemCode.SILENCE,
+    ProblemCode.BACKUP_OLD,
+    ProblemCode.NOT_CHECKED,
 )
 
 
