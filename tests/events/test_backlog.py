@@ -9,7 +9,7 @@ from django_q.models import OrmQ
 from config.admin.pages.integrations import integration_messages
 from events.models import RuleRun, Worker
 from events.models.runs import DELAYED
-from events.reports import backlog
+from events.reports import backlog, counting
 from events.retention.delete_integration import summarize
 from integrations.models import Destination, Integration
 from integrations.sentences import say
@@ -74,13 +74,13 @@ def test_an_ending_of_a_later_day_is_planned_and_does_not_wait(course):
 
 
 def test_nothing_is_counted_past_the_bound(course, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr(backlog, "MAX_COUNT", 2)
+    monkeypatch.setattr(counting, "MAX_COUNT", 2)
     for _ in range(3):
         queued.run(course)
     with django_assert_num_queries(1) as seen:
         assert backlog.waiting(course.integration) == 2
     assert "LIMIT 2" in seen[0]["sql"]
-    assert backlog.capped(2) == "2+"
+    assert counting.format_count(2) == "2+"
 
 
 def test_where_no_integration_keeps_anything_that_is_not_counted(course, django_assert_num_queries):

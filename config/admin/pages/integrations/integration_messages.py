@@ -17,7 +17,7 @@ from config.admin.menu import allowed
 from config.admin.parts import badges
 from events.models import RuleRun
 from events.queue.wake import wake
-from events.reports import backlog
+from events.reports import backlog, counting
 from integrations import app_registry, catalog_refresh, rate_limit
 from integrations.catalog_refresh import RefreshOutcome
 from integrations.models import CallBudget, Destination, Integration, SiteAnswer
@@ -256,6 +256,6 @@ def _off(integration: Integration, waiting: int) -> str:
         waiting,
         "1 action waits until you turn it on.",
         "{number} actions wait until you turn it on.",
-        number=backlog.capped(waiting),
+        number=counting.format_count(waiting),
     )
     return joined([off, held if waiting else say("Its actions wait until you turn it on.")])

@@ -29,6 +29,7 @@ from events.execution import wait_reasons
 from events.models import Delivery, EventLog, RuleRun, Worker
 from events.reports import (
     backlog,
+    counting,
     dashboard,
     days,
     left_behind_summary,
@@ -185,15 +186,15 @@ def _figures(
     """Return the four numbers beside the title, each with a note, what is left, and the chart."""
     came = dashboard.events_in_a_day()
     return {
-        "events": dashboard.format_count(came.events),
+        "events": counting.format_count(came.events),
         "number_of_events": came.events,
         "events_note": overview_headline.events_note(came, not_in=facts.not_in),
-        "done": dashboard.format_count(period.days[-1].done),
+        "done": counting.format_count(period.days[-1].done),
         "number_done": period.days[-1].done,
         "share": _share(period),
-        "failed": dashboard.format_count(facts.failed),
-        "held": dashboard.format_count(facts.held),
-        "waiting": dashboard.format_count(in_line.waiting),
+        "failed": counting.format_count(facts.failed),
+        "held": counting.format_count(facts.held),
+        "waiting": counting.format_count(in_line.waiting),
         "waiting_note": overview_waiting.waiting_note(in_line, silent=facts.silent),
         "left": overview_waiting.not_carried_out(dashboard.unread(), in_line.waiting),
         **_chart(period),
