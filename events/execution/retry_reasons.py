@@ -4,8 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from django.utils.translation import gettext_lazy as _
 
-from events.access import going_on, history
-from events.deciding import revocations
+from events.access import going_on, history, revocations
 from events.execution import messages
 from events.models import EventLog, RuleRun
 from events.models.runs import DISMISSED

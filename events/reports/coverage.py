@@ -16,7 +16,7 @@ from integrations.ordering import sorted_as
 from rules import facts, leftovers, pairing
 from rules.facts import RuleFacts
 from rules.models import Rule
-from rules.triggers import Trigger
+from rules.triggers import TAKES_BACK, Trigger
 
 # SamCart also fires Canceled for delinquent subscriptions.
 COVERED_BY = {Trigger.SUBSCRIPTION_DELINQUENT: Trigger.SUBSCRIPTION_CANCELED}
@@ -125,7 +125,7 @@ class Coverage(Judged):
 
     @property
     def ended_by(self) -> list[tuple[Trigger, State]]:
-        return [(trigger, self.state(trigger)) for trigger in pairing.TAKES_BACK]
+        return [(trigger, self.state(trigger)) for trigger in TAKES_BACK]
 
     @property
     def given_back_by(self) -> list[tuple[Trigger, State]]:

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from events.deciding import revocations
+from events.access import revocations
 from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import (

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from events.access import event_student
+from events.access import event_student, revocations
 from events.access.sentences import holds
-from events.deciding import revocations
 from events.models import EventLog, Grant
 from events.reports import rules_now, standing
 from events.reports.earlier_buyers import customers_of

@@ -1,6 +1,6 @@
 """The sentence that says why access that is due is not in Thinkific, and what to do."""
 
-from events.deciding import revocations
+from events.access import revocations
 from events.reports import holders
 from events.reports.sentence import QUIET, WAIT, Code, Sentence
 from events.reports.standing import Standing

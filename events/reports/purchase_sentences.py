@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from events.deciding import revocations
+from events.access import revocations
 from events.execution import rule_history
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
@@ -14,6 +14,7 @@ from integrations.who import shown_who
 from rules import actions, pairing
 from rules.listing import listed
 from rules.models import Rule
+from rules.triggers import TAKES_BACK
 
 
 def ended_since(events: Iterable[EventLog]) -> set[int]:
@@ -152,7 +153,7 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
 
 def _deleted(run: RuleRun, facts: Mapping[str, object]) -> Said:
     """Say that the rule of this action was deleted, and that no rule does the same now."""
-    if run.event.trigger in revocations.ENDING:
+    if run.event.trigger in TAKES_BACK:
         return say(
             "The rule that gave {old} after {cause} was deleted. It stays open until it is ended.",
             cause=cause(run.event),

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from events.access import sentences
+from events.access import revocations, sentences
 from events.access.decisions import Decisions
 from events.access.event_student import BadStudentEmail
-from events.access.ledger import Sale
-from events.deciding import passing_on, revocations
+from events.access.sale import Sale
+from events.deciding import passing_on
 from events.deciding.fired import fired_by
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun

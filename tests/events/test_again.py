@@ -4,7 +4,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django_q.models import OrmQ
 
-from events.deciding import revocations
+from events.access import revocations
 from events.execution import retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, RuleRun
