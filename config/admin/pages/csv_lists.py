@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 from config.admin.pages.log.actions import ActionAdmin
 from config.admin.pages.log.log import LogAdmin
 from config.admin.pages.products.coverage_filter import Filter, name_of
-from config.admin.pages.products.coverage_form import in_words
+from config.admin.pages.products.trigger_cells import in_words
 from config.admin.parts import csv_file, event_result
 from config.admin.parts.badges import run_state
 from config.admin.parts.confirm import ask
