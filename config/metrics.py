@@ -21,11 +21,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from events.alerts import rounds
-from events.alerts.problems import Code
-from events.models import Canary, Delivery, EventLog, RuleRun
+from events.alerts.problems import ProblemCode
+from events.models import Canary, Delivery, EventLog, RuleRun, Worker
 from events.receiving import answer_counts, disk, spool_contents
 from events.reports import backlog
-from events.worker import scheduler
 from integrations import app_registry, rate_limit
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import ApiCall, CallBudget
@@ -169,12 +168,12 @@ def _outcome(status: int | None) -> str:
 
 def _alerts() -> Iterator[Metric]:
     opened = Counter(alert.code for alert in rounds.open_alerts())
-    numbers = {code.value: opened[code] for code in Code}
+    numbers = {code.value: opened[code] for code in ProblemCode}
     yield _gauge("alerts_open", "What is wrong, by its code.", numbers, "code")
 
 
 def _machine() -> Iterator[Metric]:
-    silent = scheduler.silence()
+    silent = Worker.objects.silence()
     if silent is not None:
         yield GaugeMetricFamily(
             "admit_worker_heartbeat_age_seconds",

@@ -1,7 +1,7 @@
 """Send one HTTP call of any app under its deadline, then judge and record it.
 
-No other module speaks HTTP. It keeps no state and never retries. A call reads a limited part of
-the answer, follows no redirect and uses no proxy from the environment.
+No other module calls another system by HTTP. It keeps no state and never retries. A call reads a
+limited part of the answer, follows no redirect and uses no proxy from the environment.
 """
 
 import ssl

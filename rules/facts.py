@@ -14,7 +14,7 @@ from rules.actions import ActionSpec
 from rules.models import Rule
 from rules.triggers import Trigger
 
-Verdict = TypeVar("Verdict")
+T = TypeVar("T")
 # Returns values as the database has them. A BooleanField would convert each one, which takes as
 # long as the query.
 AS_STORED: "Field[Any, Any]" = Field()
@@ -60,7 +60,7 @@ class Places:
         own = self.own[product]
         return own + self.everywhere.get(own[0].marketplace_id, [])
 
-    def judged(self, judge: Callable[[list[RuleFacts]], Verdict]) -> dict[int, Verdict]:
+    def judged(self, judge: Callable[[list[RuleFacts]], T]) -> dict[int, T]:
         """Return {product ID: what `judge` says of what `concerning` returns}.
 
         Most of a thousand products have rules alike, and `judge` is asked once for all of those. So

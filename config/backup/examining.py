@@ -20,14 +20,14 @@ SEALED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BackupFinding:
     """A sentence about a backup. One that is not `good` is a reason not to restore it."""
 
     sentence: str
     good: bool = True
 
 
-def examine(backup: Backup) -> list[Finding]:
+def examine(backup: Backup) -> list[BackupFinding]:
     """Return what was found: origin, migrations, damage, row counts, keys and spool.
 
     Raises BackupError when the backup cannot be opened here.
@@ -37,46 +37,46 @@ def examine(backup: Backup) -> list[Finding]:
     with engine.opened(backup.database) as query:
         found = [_about(manifest), *_of_migrations(manifest)]
         problems = engine.problems(query)
-        found += [Finding(problem, good=False) for problem in problems]
+        found += [BackupFinding(problem, good=False) for problem in problems]
         if not problems:
             found += [*_of_rows(manifest, query), _of_keys(manifest, query)]
     return [*found, *_of_spool(backup)]
 
 
-def _about(manifest: Manifest) -> Finding:
+def _about(manifest: Manifest) -> BackupFinding:
     made_at = datetime.fromisoformat(manifest.made_at)
     kind = engines.NAMES[manifest.database]
-    return Finding(
+    return BackupFinding(
         f"Made by Admit {manifest.version} on {made_at:%d %b %Y at %H:%M} UTC from {kind}."
     )
 
 
-def _of_migrations(manifest: Manifest) -> Iterator[Finding]:
+def _of_migrations(manifest: Manifest) -> Iterator[BackupFinding]:
     known = {f"{app}.{name}" for app, name in MigrationLoader(None).disk_migrations}
     if unknown := set(manifest.migrations) - known:
-        yield Finding(
+        yield BackupFinding(
             f"It was made by a newer program, whose {len(unknown)} migrations are not known here. "
             f"Install Admit {manifest.version} or a newer one first.",
             good=False,
         )
     elif missing := known - set(manifest.migrations):
-        yield Finding(f"It is older than this program by {len(missing)} migrations.")
+        yield BackupFinding(f"It is older than this program by {len(missing)} migrations.")
 
 
-def _of_rows(manifest: Manifest, query: Query) -> Iterator[Finding]:
+def _of_rows(manifest: Manifest, query: Query) -> Iterator[BackupFinding]:
     rows = counts(query, list(manifest.rows))
     if rows == manifest.rows:
-        yield Finding(
+        yield BackupFinding(
             f"The database is whole: {sum(rows.values()):,} rows in {len(rows)} tables, as many as "
             "were backed up."
         )
     for table, number in manifest.rows.items():
         if rows[table] != number:
             sentence = f"{table} has {rows[table]:,} rows, and {number:,} were backed up."
-            yield Finding(sentence, good=False)
+            yield BackupFinding(sentence, good=False)
 
 
-def _of_keys(manifest: Manifest, query: Query) -> Finding:
+def _of_keys(manifest: Manifest, query: Query) -> BackupFinding:
     here = set(archive.fingerprints(manifest.made_at)) & set(manifest.keys)
     keys = f"{len(here)} of the {len(manifest.keys)} keys of that time are on this server"
     sealed = [
@@ -86,12 +86,12 @@ def _of_keys(manifest: Manifest, query: Query) -> Finding:
     ]
     opened = sum(map(_opens, sealed))
     if opened < len(sealed) or not here:
-        return Finding(
+        return BackupFinding(
             f"FIELD_ENCRYPTION_KEYS open {opened} of its {len(sealed)} stored secrets, and {keys}. "
             "Put the keys of that time into FIELD_ENCRYPTION_KEYS.",
             good=False,
         )
-    return Finding(f"FIELD_ENCRYPTION_KEYS open all {len(sealed)} stored secrets; {keys}.")
+    return BackupFinding(f"FIELD_ENCRYPTION_KEYS open all {len(sealed)} stored secrets; {keys}.")
 
 
 def _opens(sealed: str) -> bool:
@@ -102,10 +102,10 @@ def _opens(sealed: str) -> bool:
     return True
 
 
-def _of_spool(backup: Backup) -> Iterator[Finding]:
+def _of_spool(backup: Backup) -> Iterator[BackupFinding]:
     there, promised = len(backup.spooled), backup.manifest.spooled
     if there != promised:
         sentence = f"Its spool has {there:,} files, and {promised:,} were backed up."
-        yield Finding(sentence, good=False)
+        yield BackupFinding(sentence, good=False)
     elif there:
-        yield Finding(f"Its spool has {there:,} files.")
+        yield BackupFinding(f"Its spool has {there:,} files.")

@@ -6,9 +6,8 @@ from django.db import DatabaseError, connection
 from config.backup import engines
 from config.backup.archive import Backup
 from config.backup.errors import BackupError
-from events.models import EventLog
+from events.models import EventLog, Worker
 from events.receiving import spool_folder
-from events.worker import scheduler
 
 
 def check_target(backup: Backup, *, replacing: bool) -> None:
@@ -37,7 +36,7 @@ def _in_use() -> tuple[int, float | None]:
     Without tables these are 0 and None.
     """
     try:
-        return EventLog.objects.count(), scheduler.silence()
+        return EventLog.objects.count(), Worker.objects.silence()
     except DatabaseError:
         return 0, None  # it has no tables yet
     finally:

@@ -28,6 +28,15 @@ DECIDED = (
 OPENED = ("seen_at", "kept_at", "kept_by", "kept_note")
 
 
+def save(row: Grant, *, opened: bool) -> None:
+    """Save a grant on which was decided; `opened` says whether the decision opened it.
+
+    Call it under the deciding lock.
+    """
+    columns = [*DECIDED, *(OPENED if opened else ())]
+    row.save(update_fields=columns if row.pk else None)
+
+
 class Book:
     """The grants of some sales, as they stand in this transaction."""
 
@@ -86,8 +95,7 @@ class Book:
         """Write new and changed grants. Their events must have been written."""
         Grant.objects.bulk_create(self._new)
         for row in self._changed.values():
-            opened = row.is_active and row.pk not in self._was_active
-            row.save(update_fields=[*DECIDED, *(OPENED if opened else ())])
+            save(row, opened=row.is_active and row.pk not in self._was_active)
         self._was_active = {row.pk for row in self._rows if row.pk and row.is_active}
         self._new, self._changed = [], {}
 

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.access import (
     before_admit,
+    book,
     ended_by_hand,
     grant_runs,
     hand_grants,
@@ -23,7 +24,6 @@ from events.access import (
     ledger,
     pending,
 )
-from events.access.book import DECIDED, OPENED
 from events.access.lock import lock
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import RuleRunQuerySet
@@ -93,10 +93,9 @@ def give(
 
 def _open(grant: Grant, event: EventLog) -> None:
     """Open the grant by this act, and save it."""
-    opens = not grant.is_active
+    opened = not grant.is_active
     ledger.open_it(grant, ledger.Change.by_hand(grant, event, event.received_at))
-    columns = [*DECIDED, *(OPENED if opens else ())]
-    grant.save(update_fields=columns if grant.pk else None)
+    book.save(grant, opened=opened)
 
 
 def _endings(grant: Grant) -> RuleRunQuerySet:

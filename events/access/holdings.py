@@ -7,8 +7,7 @@ from datetime import datetime
 from django.db.models import Q
 from django.utils import timezone
 
-from events.access import ledger, students
-from events.access.book import DECIDED
+from events.access import book, ledger, students
 from events.access.ledger import Change, Judgment
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, ThinkificUser
@@ -100,7 +99,7 @@ def end(grants: Iterable[Grant], event: EventLog, at: datetime) -> None:
     """End these grants because of a person's event. Call it under the deciding lock."""
     for grant in grants:
         ledger.end_it(grant, Change.by_hand(grant, event, at))
-        grant.save(update_fields=DECIDED)
+        book.save(grant, opened=False)
 
 
 def decide(run: RuleRun, event: EventLog, *, anyway: bool) -> None:
@@ -114,7 +113,7 @@ def decide(run: RuleRun, event: EventLog, *, anyway: bool) -> None:
     if run.spec.gives_access:
         if grant is not None and not grant.is_active:
             ledger.open_it(grant, Change.by_hand(grant, event, now))
-            grant.save(update_fields=[*DECIDED, "seen_at"])
+            book.save(grant, opened=True)
         return
     ending = [row for row in _meant(run, event) if row.is_active]
     end(ending, event, now)

@@ -106,14 +106,20 @@ def give(change: Change, rows: Sequence[Grant], new: Grant) -> tuple[Judgment, G
 def open_it(row: Grant, change: Change) -> None:
     """Make the grant active because of this change."""
     if not row.is_active:
-        row.state, row.opened_at, row.ended_at = State.ACTIVE, change.at, None
-        row.seen_at, row.kept_at = None, None
-        row.kept_by, row.kept_note = "", ""
+        make_active(row)
+        row.opened_at, row.ended_at = change.at, None
     elif change.trigger == Trigger.PRODUCT_PURCHASED:
         return  # it is open already, so a purchase changes nothing
     elif row.because != Trigger.PRODUCT_PURCHASED and change.at < row.decided_at:
         return
     row.decided_at, row.because, row.event = change.at, change.trigger, change.event
+
+
+def make_active(row: Grant) -> None:
+    """Make the grant active: not seen in Thinkific yet, and no longer kept by a person."""
+    row.state = State.ACTIVE
+    row.seen_at, row.kept_at = None, None
+    row.kept_by, row.kept_note = "", ""
 
 
 def end(change: Change, rows: Sequence[Grant], mark: Grant) -> tuple[Judgment, list[Grant]]:

@@ -67,12 +67,12 @@ def _try(pk: int) -> int:
         return 0  # deleted with its channel
     attempts = message.attempts + 1
     try:
-        if not message.channel.on:
+        if not message.channel.may_send:
             off = say("The notifications or the person were turned off.")
             raise NotSent("channel_off", off)
         send(message)
     except NotSent as error:
-        again = attempts <= len(DELAYS) and message.channel.on
+        again = attempts <= len(DELAYS) and message.channel.may_send
         retry_at = Now() + DELAYS[attempts - 1] if again else None
         # `update` and not `save`, which would make a row again that was deleted meanwhile.
         row.update(

@@ -9,12 +9,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from events.alerts import silence
-from events.alerts.problems import Code, Problem
+from events.alerts.problems import Problem, ProblemCode
 from events.models import Alert, AlertRound, Canary, Delivery, EventLog, RuleRun, Worker
 from events.models.runs import BRAKED
 from events.receiving import disk, spool_contents
@@ -35,7 +35,7 @@ _SALES = EventLog.objects.filter(trigger=Trigger.PRODUCT_PURCHASED, by_hand="")
 _BRAKED = Q(status=Status.HELD, code=BRAKED)
 
 
-def find(now: datetime | None = None, codes: Iterable[Code] = Code) -> list[Problem]:
+def find(now: datetime | None = None, codes: Iterable[ProblemCode] = ProblemCode) -> list[Problem]:
     """Return all problems with these codes, those that stop sales first.
 
     They include problems that have not lasted long enough to be told. If a check fails, the others
@@ -46,15 +46,15 @@ def find(now: datetime | None = None, codes: Iterable[Code] = Code) -> list[Prob
     return sorted(found, key=lambda problem: not problem.kind.stops_sales)
 
 
-def _look(code: Code, now: datetime) -> list[Problem]:
+def _look(code: ProblemCode, now: datetime) -> list[Problem]:
     try:
         return list(LOOKS[code](now))
     except Exception:
         log.exception("look_failed", extra={"code": code.value})
-        return [Problem(Code.NOT_CHECKED, code.value)]
+        return [Problem(ProblemCode.NOT_CHECKED, code.value)]
 
 
-def lasting(codes: Iterable[Code] = Code) -> list[Problem]:
+def lasting(codes: Iterable[ProblemCode] = ProblemCode) -> list[Problem]:
     """Return the problems with these codes that have lasted longer than their kind may."""
     now = timezone.now()
     alerts = Alert.objects.filter(ended_at=None).values_list("code", "subject", "began_at")
@@ -64,19 +64,22 @@ def lasting(codes: Iterable[Code] = Code) -> list[Problem]:
 
 
 def _no_worker(now: datetime) -> Iterator[Problem]:
-    seen = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
-    if seen is None or now - seen > timedelta(minutes=2):
+    if Worker.objects.are_silent():
         waiting = RuleRun.objects.filter(status=Status.WAITING)
         # If none was ever seen, one has been missing since the first account was made.
-        since = seen or Marketplace.objects.aggregate(at=Min("created_at"))["at"]
-        yield Problem(Code.NO_WORKER, since=since, buyers=_people(waiting))
+        since = (
+            Worker.objects.last_seen() or Marketplace.objects.aggregate(at=Min("created_at"))["at"]
+        )
+        yield Problem(ProblemCode.NO_WORKER, since=since, buyers=_people(waiting))
 
 
 def _keys_refused(now: datetime) -> Iterator[Problem]:
     refused = Integration.objects.filter(enabled=True, connection=Integration.Connection.REFUSED)
     for site in refused:
         not_let_in = app_registry.of(site).has_catalog and site.not_let_in
-        yield _of_site(Code.KEY_REFUSED, site, never_connected=not_let_in, denied=site.denied)
+        yield _of_site(
+            ProblemCode.KEY_REFUSED, site, never_connected=not_let_in, denied=site.denied
+        )
 
 
 def _paused(now: datetime) -> Iterator[Problem]:
@@ -85,10 +88,10 @@ def _paused(now: datetime) -> Iterator[Problem]:
     )
     closed = CallBudget.objects.exclude(blocked__in=["", CallBudget.Blocked.KEY])
     for site in paused.filter(pk__in=closed.values("pk")):
-        yield _of_site(Code.SITE_PAUSED, site)
+        yield _of_site(ProblemCode.SITE_PAUSED, site)
 
 
-def _of_site(code: Code, site: Integration, **facts: bool) -> Problem:
+def _of_site(code: ProblemCode, site: Integration, **facts: bool) -> Problem:
     waiting = RuleRun.objects.filter(status=Status.WAITING, integration=site)
     about = {"name": site.name, **facts}
     return Problem(code, str(site.pk), buyers=_people(waiting), facts=about)
@@ -107,7 +110,7 @@ def _overdue(now: datetime) -> Iterator[Problem]:
     ]
     since = min((at for at in oldest if at is not None), default=None)
     if since is not None:
-        yield Problem(Code.OVERDUE, since=since, buyers=_people(due))
+        yield Problem(ProblemCode.OVERDUE, since=since, buyers=_people(due))
 
 
 def _spooled(now: datetime) -> Iterator[Problem]:
@@ -116,7 +119,7 @@ def _spooled(now: datetime) -> Iterator[Problem]:
     except OSError:
         return  # /readyz says so
     if since is not None:
-        yield Problem(Code.SPOOL_WAITS, since=since, facts={"files": files})
+        yield Problem(ProblemCode.SPOOL_WAITS, since=since, facts={"files": files})
 
 
 def _disks(now: datetime) -> Iterator[Problem]:
@@ -127,7 +130,9 @@ def _disks(now: datetime) -> Iterator[Problem]:
                 "free_mb": each.free // disk.MB,
                 "given_up": each.given_up,
             }
-            yield Problem(Code.DISK_LOW, str(each.folder)[:200], stage=each.given_up, facts=facts)
+            yield Problem(
+                ProblemCode.DISK_LOW, str(each.folder)[:200], stage=each.given_up, facts=facts
+            )
 
 
 def _canaries(now: datetime) -> Iterator[Problem]:
@@ -136,14 +141,16 @@ def _canaries(now: datetime) -> Iterator[Problem]:
     for each in failing if settings.CANARY else ():
         host = urlsplit(settings.PUBLIC_URL).hostname
         facts = {"name": each.marketplace.name, "host": host, "step": each.step}
-        yield Problem(Code.CANARY_FAILED, str(each.pk), facts=facts | {"detail": each.detail})
+        yield Problem(
+            ProblemCode.CANARY_FAILED, str(each.pk), facts=facts | {"detail": each.detail}
+        )
 
 
 def _silence(now: datetime) -> Iterator[Problem]:
     for account in silent_accounts(now):
         if found := silence_of(account, now):
             facts = {"name": account.name, "usual": round(found.usual, 1)}
-            yield Problem(Code.SILENCE, str(account.pk), since=found.last, facts=facts)
+            yield Problem(ProblemCode.SILENCE, str(account.pk), since=found.last, facts=facts)
 
 
 def silent_accounts(now: datetime) -> QuerySet[Marketplace]:
@@ -184,7 +191,7 @@ def _sales_of(account: int) -> QuerySet[EventLog]:
 def _nothing_given(now: datetime) -> Iterator[Problem]:
     bought = promise.unfulfilled()
     if first := bought.aggregate(at=Min("received_at"))["at"]:
-        yield Problem(Code.NOTHING_GIVEN, since=first, buyers=_people(bought))
+        yield Problem(ProblemCode.NOTHING_GIVEN, since=first, buyers=_people(bought))
 
 
 def _refunded(now: datetime) -> Iterator[Problem]:
@@ -192,18 +199,18 @@ def _refunded(now: datetime) -> Iterator[Problem]:
     if found := [each for each in refunded.refunded_with_access() if not each.again]:
         buyers = {grant.customer_id for each in found for grant in each.grants}
         first = min(each.refund.received_at for each in found)
-        yield Problem(Code.REFUNDED_STILL_IN, since=first, buyers=len(buyers))
+        yield Problem(ProblemCode.REFUNDED_STILL_IN, since=first, buyers=len(buyers))
 
 
 def _needs_a_person(now: datetime) -> Iterator[Problem]:
-    return _by_runs(Code.NEEDS_A_PERSON, _UNDONE.exclude(_BRAKED))
+    return _by_runs(ProblemCode.NEEDS_A_PERSON, _UNDONE.exclude(_BRAKED))
 
 
 def _brake(now: datetime) -> Iterator[Problem]:
-    return _by_runs(Code.BRAKE_ON, _UNDONE.filter(_BRAKED))
+    return _by_runs(ProblemCode.BRAKE_ON, _UNDONE.filter(_BRAKED))
 
 
-def _by_runs(code: Code, runs: QuerySet[RuleRun]) -> Iterator[Problem]:
+def _by_runs(code: ProblemCode, runs: QuerySet[RuleRun]) -> Iterator[Problem]:
     number = runs.order_by()[:MAX_COUNT].count()
     if number:
         yield Problem(code, buyers=_people(runs), facts={"actions": number})
@@ -217,13 +224,13 @@ def _tokens(now: datetime) -> Iterator[Problem]:
         days = (site.secret_expires_on - today).days
         stage = sum(days <= each for each in TOKEN_STAGES)
         facts = {"name": site.name, "on": site.secret_expires_on.isoformat(), "days": days}
-        yield Problem(Code.TOKEN_ENDS, str(site.pk), stage=stage, facts=facts)
+        yield Problem(ProblemCode.TOKEN_ENDS, str(site.pk), stage=stage, facts=facts)
 
 
 def _backups(now: datetime) -> Iterator[Problem]:
     made = last_backup()
     if made is not None and now - made > BACKUP_AGE:
-        yield Problem(Code.BACKUP_OLD, since=made, facts={"made_at": made.isoformat()})
+        yield Problem(ProblemCode.BACKUP_OLD, since=made, facts={"made_at": made.isoformat()})
 
 
 def last_backup() -> datetime | None:
@@ -240,19 +247,19 @@ def _people(rows: QuerySet[RuleRun] | QuerySet[EventLog]) -> int:
     return len(set(newest[:MAX_COUNT]))
 
 
-LOOKS: dict[Code, Callable[[datetime], Iterator[Problem]]] = {
-    Code.NO_WORKER: _no_worker,
-    Code.KEY_REFUSED: _keys_refused,
-    Code.SITE_PAUSED: _paused,
-    Code.OVERDUE: _overdue,
-    Code.SPOOL_WAITS: _spooled,
-    Code.DISK_LOW: _disks,
-    Code.CANARY_FAILED: _canaries,
-    Code.SILENCE: _silence,
-    Code.NOTHING_GIVEN: _nothing_given,
-    Code.REFUNDED_STILL_IN: _refunded,
-    Code.NEEDS_A_PERSON: _needs_a_person,
-    Code.BRAKE_ON: _brake,
-    Code.TOKEN_ENDS: _tokens,
-    Code.BACKUP_OLD: _backups,
+LOOKS: dict[ProblemCode, Callable[[datetime], Iterator[Problem]]] = {
+    ProblemCode.NO_WORKER: _no_worker,
+    ProblemCode.KEY_REFUSED: _keys_refused,
+    ProblemCode.SITE_PAUSED: _paused,
+    ProblemCode.OVERDUE: _overdue,
+    ProblemCode.SPOOL_WAITS: _spooled,
+    ProblemCode.DISK_LOW: _disks,
+    ProblemCode.CANARY_FAILED: _canaries,
+    ProblemCode.SILENCE: _silence,
+    ProblemCode.NOTHING_GIVEN: _nothing_given,
+    ProblemCode.REFUNDED_STILL_IN: _refunded,
+    ProblemCode.NEEDS_A_PERSON: _needs_a_person,
+    ProblemCode.BRAKE_ON: _brake,
+    ProblemCode.TOKEN_ENDS: _tokens,
+    ProblemCode.BACKUP_OLD: _backups,
 }

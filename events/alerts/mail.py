@@ -42,7 +42,7 @@ def _within(seconds: float, message: AlertMessage, to: str) -> Exception | None:
 
     The timeout of smtplib starts again with every byte, so a server that sends one byte a second
     could hold the caller for hours. A mail that hangs is therefore left behind in its thread, and
-    there are at most AT_ONCE threads.
+    there are at most SENDS_AT_ONCE threads.
     """
     if not _places.acquire(blocking=False):
         return TimeoutError("others hang")

@@ -13,7 +13,7 @@ from integrations.sentences import Text
 MINUTES = timedelta(minutes=1)
 
 
-class Code(StrEnum):
+class ProblemCode(StrEnum):
     """The causes of alerts. Values are stored and read by scripts, so they must not change."""
 
     NO_WORKER = "no_worker"
@@ -57,11 +57,11 @@ class Kind:
 INTEGRATION = "admin:integrations_integration_change"
 EDIT = "integrations.change_integration"
 BY_HAND = "events.by_hand_grant"
-KINDS: dict[Code, Kind] = {
-    Code.NO_WORKER: Kind(
+KINDS: dict[ProblemCode, Kind] = {
+    ProblemCode.NO_WORKER: Kind(
         _("No worker runs"), "admin:queue", _("See the queue"), stops_sales=True, lasts=3 * MINUTES
     ),
-    Code.KEY_REFUSED: Kind(
+    ProblemCode.KEY_REFUSED: Kind(
         _("A key is refused"),
         INTEGRATION,
         _("Enter a new key"),
@@ -70,7 +70,7 @@ KINDS: dict[Code, Kind] = {
         permission=EDIT,
         stops_sales=True,
     ),
-    Code.SITE_PAUSED: Kind(
+    ProblemCode.SITE_PAUSED: Kind(
         _("A site is paused"),
         INTEGRATION,
         _("See it, and try now"),
@@ -78,46 +78,46 @@ KINDS: dict[Code, Kind] = {
         stops_sales=True,
         lasts=10 * MINUTES,
     ),
-    Code.OVERDUE: Kind(
+    ProblemCode.OVERDUE: Kind(
         _("Actions are overdue"),
         "admin:queue",
         _("See the queue"),
         stops_sales=True,
         lasts=10 * MINUTES,
     ),
-    Code.SPOOL_WAITS: Kind(
+    ProblemCode.SPOOL_WAITS: Kind(
         _("Sales wait outside of the database"),
         "admin:queue",
         _("See the queue"),
         stops_sales=True,
         lasts=5 * MINUTES,
     ),
-    Code.DISK_LOW: Kind(_("A disk is nearly full"), "admin:index", stops_sales=True),
-    Code.CANARY_FAILED: Kind(
+    ProblemCode.DISK_LOW: Kind(_("A disk is nearly full"), "admin:index", stops_sales=True),
+    ProblemCode.CANARY_FAILED: Kind(
         _("The canary does not get through"),
         "admin:samcart",
         _("See the address"),
         stops_sales=True,
     ),
-    Code.SILENCE: Kind(
+    ProblemCode.SILENCE: Kind(
         _("No sale for unusually long"), "admin:samcart", _("See the address"), stops_sales=True
     ),
-    Code.NOTHING_GIVEN: Kind(
+    ProblemCode.NOTHING_GIVEN: Kind(
         _("Paid, and nothing given"), "admin:index", _("See the products"), "#nothing"
     ),
-    Code.REFUNDED_STILL_IN: Kind(
+    ProblemCode.REFUNDED_STILL_IN: Kind(
         _("Refunded, and still in"), "admin:refunded", _("See who"), permission=BY_HAND
     ),
-    Code.NEEDS_A_PERSON: Kind(
+    ProblemCode.NEEDS_A_PERSON: Kind(
         _("Actions need a person"), "admin:index", _("See them"), "#attention"
     ),
-    Code.BRAKE_ON: Kind(
+    ProblemCode.BRAKE_ON: Kind(
         _("Too many endings at once"),
         "admin:events_rulerun_changelist",
         _("See the names"),
         "?status__exact=held",
     ),
-    Code.TOKEN_ENDS: Kind(
+    ProblemCode.TOKEN_ENDS: Kind(
         _("An access token ends"),
         INTEGRATION,
         _("Enter a new token"),
@@ -125,9 +125,9 @@ KINDS: dict[Code, Kind] = {
         of_subject=True,
         permission=EDIT,
     ),
-    Code.BACKUP_OLD: Kind(_("No recent backup"), "admin:index"),
+    ProblemCode.BACKUP_OLD: Kind(_("No recent backup"), "admin:index"),
     # A check that failed may have missed something that stops sales.
-    Code.NOT_CHECKED: Kind(
+    ProblemCode.NOT_CHECKED: Kind(
         _("Not everything can be checked"), "admin:alerts", stops_sales=True, lasts=3 * MINUTES
     ),
 }
@@ -143,7 +143,7 @@ class Problem:
     another message. `facts` are for the sentence and can be stored as JSON.
     """
 
-    code: Code
+    code: ProblemCode
     subject: str = ""
     since: datetime | None = None
     buyers: int = 0

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.alerts import finding, wording
-from events.alerts.problems import KINDS, Code, Problem
+from events.alerts.problems import KINDS, Problem, ProblemCode
 from events.models import Alert, AlertChannel, AlertMessage, AlertRound
 from integrations.models import Marketplace
 
@@ -81,7 +81,7 @@ def _channels() -> list[AlertChannel]:
 
 def _note(problems: list[Problem], channels: list[AlertChannel], now: datetime) -> None:
     # If a check failed, its open alerts stay open: we do not know that they are over.
-    unknown = [each.subject for each in problems if each.code is Code.NOT_CHECKED]
+    unknown = [each.subject for each in problems if each.code is ProblemCode.NOT_CHECKED]
     _open().filter(code__in=unknown).update(seen_at=now)
     opened = {(each.code, each.subject): each for each in Alert.objects.filter(ended_at=None)}
     for problem in problems:
@@ -131,7 +131,7 @@ def _digest(row: AlertRound, channels: list[AlertChannel], now: datetime) -> Non
 
 
 def _queue(
-    what: AlertMessage.What, alert: Alert, channels: list[AlertChannel], text: wording.Text
+    what: AlertMessage.What, alert: Alert, channels: list[AlertChannel], text: wording.MessageText
 ) -> None:
     for channel in channels:
         if channel.wants(alert.code):
@@ -139,7 +139,7 @@ def _queue(
 
 
 def _write(
-    what: AlertMessage.What, alert: Alert | None, channel: AlertChannel, text: wording.Text
+    what: AlertMessage.What, alert: Alert | None, channel: AlertChannel, text: wording.MessageText
 ) -> None:
     AlertMessage.objects.create(
         what=what,

@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 from django.utils.translation import gettext_lazy as _
 
-from events.alerts.problems import KINDS, Code, Problem
+from events.alerts.problems import KINDS, Problem, ProblemCode
 from events.models import Canary
 from integrations.sentences import FULL, YEAR, Said, Text, format_day, joined, say, say_count
 
@@ -225,24 +225,24 @@ def _not_checked(problem: Problem) -> Said:
     return say(
         "Admit could not find out about “{problem}”. Its log says why: search it for look_failed, "
         "or call your technician.",
-        problem=KINDS[Code(problem.subject)].title,
+        problem=KINDS[ProblemCode(problem.subject)].title,
     )
 
 
-SENTENCES: dict[Code, Callable[[Problem], Said]] = {
-    Code.NO_WORKER: _no_worker,
-    Code.KEY_REFUSED: _key_refused,
-    Code.SITE_PAUSED: _site_paused,
-    Code.OVERDUE: _overdue,
-    Code.SPOOL_WAITS: _spool_waits,
-    Code.DISK_LOW: _disk_low,
-    Code.CANARY_FAILED: _canary_failed,
-    Code.SILENCE: _silence,
-    Code.NOTHING_GIVEN: _nothing_given,
-    Code.REFUNDED_STILL_IN: _refunded,
-    Code.NEEDS_A_PERSON: _needs_a_person,
-    Code.BRAKE_ON: _brake_on,
-    Code.TOKEN_ENDS: _token_ends,
-    Code.BACKUP_OLD: _backup_old,
-    Code.NOT_CHECKED: _not_checked,
+SENTENCES: dict[ProblemCode, Callable[[Problem], Said]] = {
+    ProblemCode.NO_WORKER: _no_worker,
+    ProblemCode.KEY_REFUSED: _key_refused,
+    ProblemCode.SITE_PAUSED: _site_paused,
+    ProblemCode.OVERDUE: _overdue,
+    ProblemCode.SPOOL_WAITS: _spool_waits,
+    ProblemCode.DISK_LOW: _disk_low,
+    ProblemCode.CANARY_FAILED: _canary_failed,
+    ProblemCode.SILENCE: _silence,
+    ProblemCode.NOTHING_GIVEN: _nothing_given,
+    ProblemCode.REFUNDED_STILL_IN: _refunded,
+    ProblemCode.NEEDS_A_PERSON: _needs_a_person,
+    ProblemCode.BRAKE_ON: _brake_on,
+    ProblemCode.TOKEN_ENDS: _token_ends,
+    ProblemCode.BACKUP_OLD: _backup_old,
+    ProblemCode.NOT_CHECKED: _not_checked,
 }

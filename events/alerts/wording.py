@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.urls import reverse
 
-from events.alerts.problems import KINDS, Code, Problem
+from events.alerts.problems import KINDS, Problem, ProblemCode
 from events.alerts.sentences import sentence
 from events.models import Alert
 from integrations.sentences import FULL, Said, format_day, joined, say, say_count
@@ -15,23 +15,23 @@ PAGE = "admin:alerts"
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class MessageText:
     """The subject line and the text of a message."""
 
     subject: Said
     body: Said
 
 
-def began(problem: Problem) -> Text:
+def began(problem: Problem) -> MessageText:
     """Return the message that a problem has begun, or has become worse."""
     where = settings.PUBLIC_URL + problem.address
     subject = say("Admit: {problem}", problem=problem.kind.title)
-    return Text(subject, _paragraphs(sentence(problem), where))
+    return MessageText(subject, _paragraphs(sentence(problem), where))
 
 
-def over(alert: Alert) -> Text:
+def over(alert: Alert) -> MessageText:
     """Return the message that a problem is over."""
-    title = KINDS[Code(alert.code)].title
+    title = KINDS[ProblemCode(alert.code)].title
     began_at = format_day(alert.began_at, FULL)
     about = _about(alert)
     if about:
@@ -43,10 +43,10 @@ def over(alert: Alert) -> Text:
         )
     else:
         text = say("This is over: “{problem}”. It began {moment}.", problem=title, moment=began_at)
-    return Text(say("Admit: over: {problem}", problem=title), _paragraphs(text))
+    return MessageText(say("Admit: over: {problem}", problem=title), _paragraphs(text))
 
 
-def digest(alerts: Sequence[Alert]) -> Text:
+def digest(alerts: Sequence[Alert]) -> MessageText:
     """Return the message that lists what is still wrong."""
     subject = say_count(
         len(alerts),
@@ -54,19 +54,19 @@ def digest(alerts: Sequence[Alert]) -> Text:
         "Admit: {number} things are still wrong",
     )
     lines = joined((joined(["-", sentence(problem_of(alert))]) for alert in alerts), by="\n")
-    return Text(subject, _paragraphs(lines, _page()))
+    return MessageText(subject, _paragraphs(lines, _page()))
 
 
-def test() -> Text:
+def test() -> MessageText:
     """Return a message that only shows that messages arrive."""
     text = say("This is a test. Alerts arrive here.")
-    return Text(say("Admit: a test"), _paragraphs(text, _page()))
+    return MessageText(say("Admit: a test"), _paragraphs(text, _page()))
 
 
 def problem_of(alert: Alert) -> Problem:
     """Return the problem that an alert is about, as it was last seen."""
     return Problem(
-        Code(alert.code),
+        ProblemCode(alert.code),
         alert.subject,
         since=alert.began_at,
         buyers=alert.buyers,

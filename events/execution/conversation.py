@@ -38,7 +38,7 @@ class Conversation:
     under_way: bool = False  # the call is being sent
     outcome: Any = None
     error: Exception | None = None
-    result: Result | None = None  # how its run ended, once worked out; see `ending`
+    result: Result | None = None  # how its run ended, once worked out; see `attempt_result`
     exchanges: list[Exchange] = field(default_factory=list)
     answer_seconds: float = 0.0  # how long the calls took
     begun_at: float = 0.0  # when the last call was handed out, in monotonic seconds

@@ -25,7 +25,7 @@ PAID_AGAIN = "paid_again"
 
 
 def decide_due() -> int:
-    """Decide on endings whose day has come, up to AT_ONCE of them. Return how many there were."""
+    """Decide on up to DECIDED_AT_ONCE endings whose day has come. Return how many there were."""
     ready = list(
         RuleRun.objects.delayed()
         .due()

@@ -9,8 +9,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from events.access import grant_runs, ledger
-from events.access.book import DECIDED
+from events.access import book, grant_runs, ledger
 from events.deciding.reading import LineItem, RuleBook
 from events.execution import one_by_one, rerun
 from events.models import Batch, EventLog, Grant, RuleRun
@@ -164,7 +163,7 @@ def _end(grant: Grant, sentence: Text, ended_by: EventLog | None) -> RuleRun:
     if ended_by is None:
         return waive(grant, sentence)
     ledger.end_it(grant, ledger.Change.by_hand_after(grant, ended_by))
-    grant.save(update_fields=DECIDED)
+    book.save(grant, opened=False)
     return grant_runs.run_because(ended_by, grant, Effect.ENDS, sentence)
 
 

@@ -166,15 +166,14 @@ def why_nothing(runs: Sequence[RuleRun], cannot: Mapping[int, str]) -> str:
 
     `cannot` says why failed ones are not retried, by pk.
     """
-    states = RuleRun.Status
-    if any(run.status == states.HELD for run in runs):
+    if any(run.status == RuleRun.Status.HELD for run in runs):
         return say("its action waits for you: release it if it is right")
     goes_on = [run for run in runs if run.status in UNFINISHED and not run.is_pending]
     if goes_on:
         return say("its action {goes_on}", goes_on=going_on.goes_on(goes_on[0]))
     if not runs:
         return say(NO_RULE)
-    reasons = (cannot[run.pk] for run in runs if run.status == states.FAILED)
+    reasons = (cannot[run.pk] for run in runs if run.status == RuleRun.Status.FAILED)
     return next(filter(None, reasons), say(NOTHING_NEW))
 
 

@@ -7,8 +7,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext_lazy as _
 
-from events.access import ended_by_hand, grant_runs, ledger, pending, revocations
-from events.access.book import OPENED
+from events.access import book, ended_by_hand, grant_runs, ledger, pending, revocations
 from events.access.ledger import Change, Judgment
 from events.execution import delayed, moving, one_by_one, rule_history
 from events.execution.rerun import Rerun
@@ -269,10 +268,8 @@ def _give_back(grant: Grant) -> RuleRun:
         as_given = ended_by_hand.as_given([grant]).get(grant.pk, as_last)
         ended_by_hand.reopen(grant, as_given, audit.actor().who)
     else:
-        grant.state = State.ACTIVE
-        grant.seen_at, grant.kept_at = None, None
-        grant.kept_by, grant.kept_note = "", ""
-        grant.save(update_fields=["state", *OPENED])
+        ledger.make_active(grant)
+        book.save(grant, opened=True)
     # An action that still names its rule stays that rule's only one for the event.
     rule = rule_history.rule_of(last) if last.rule_id is None else None
     run = grant_runs.run_behind(last, grant, Effect.GIVES, SENTENCE, rule=rule)

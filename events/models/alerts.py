@@ -93,17 +93,17 @@ class AlertChannel(models.Model):
         return say("{kind} to {person}", kind=self.get_kind_display(), person=self.person)
 
     @property
-    def on(self) -> bool:
+    def may_send(self) -> bool:
         """Whether anything may be sent: neither the channel nor the person is turned off."""
-        return self.is_on and self.person.is_active
+        return self.is_enabled and self.person.is_active
 
     @property
-    def is_on(self) -> bool:
+    def is_enabled(self) -> bool:
         """Whether the channel is on: what the person chose, or else True for an owner."""
         return self.person.is_superuser if self.enabled is None else self.enabled
 
     def wants(self, code: str) -> bool:
-        return self.is_on and (not self.codes or code in self.codes)
+        return self.is_enabled and (not self.codes or code in self.codes)
 
 
 class AlertMessage(models.Model):

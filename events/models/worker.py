@@ -1,10 +1,36 @@
 """Worker clusters, and what they do when idle: tidying, sealing old rows, canaries."""
 
+from datetime import datetime, timedelta
+
 from django.db import models
+from django.db.models import DurationField, ExpressionWrapper, F, Max
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from integrations.models import Marketplace
+
+# After so long without a sign of a worker, pages and alerts say that none runs.
+SILENT_AFTER = timedelta(minutes=2)
+
+
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    """When any of these clusters was last seen, by the database's clock, which sets `seen_at`."""
+
+    def last_seen(self) -> datetime | None:
+        """Return when one of them was last seen; None if none ever was."""
+        seen: datetime | None = self.aggregate(seen=Max("seen_at"))["seen"]
+        return seen
+
+    def silence(self) -> float | None:
+        """Return the seconds since one of them was seen; None if none ever was."""
+        silent = ExpressionWrapper(Now() - F("seen"), output_field=DurationField())
+        row = self.aggregate(seen=Max("seen_at"), silent=silent)
+        return row["silent"].total_seconds() if row["seen"] else None
+
+    def are_silent(self) -> bool:
+        """Whether none of them was seen for two minutes, or ever."""
+        silence = self.silence()
+        return silence is None or silence > SILENT_AFTER.total_seconds()
 
 
 class Worker(models.Model):
@@ -15,6 +41,8 @@ class Worker(models.Model):
     # Its `up` was told to stop: no new run is claimed.
     stopping = models.BooleanField(default=False)
     started_at = models.DateTimeField(db_default=Now())
+
+    objects = WorkerQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.name

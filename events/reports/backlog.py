@@ -10,17 +10,14 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.models import EventLog, RuleRun
+from events.models import EventLog, RuleRun, Worker
 from events.models.runs import DELAYED, RuleRunQuerySet
-from events.queue.wake import wake
-from events.reports.dashboard import worker_is_silent
+from events.reports import counting
 from integrations import app_registry, rate_limit
 from integrations.models import Integration
 from integrations.sentences import Said, joined, say, say_count
 from rules import actions
 
-# Counting stops here.
-MAX_COUNT = 10_000
 CALLS_PER_RUN = 2
 # Calls a minute to expect where no limit is set: about ten are served at once.
 UNLIMITED = 600
@@ -29,7 +26,7 @@ SOON = timedelta(minutes=1)
 
 
 def waiting(integration: Integration | None = None, *, planned: bool = False) -> int:
-    """Return how many actions wait, at one site or at all; counted up to MAX_COUNT.
+    """Return how many actions wait, at one site or at all; counted up to counting.MAX_COUNT.
 
     Endings of a later day do not wait, they are planned: they count only if `planned`.
     """
@@ -38,7 +35,7 @@ def waiting(integration: Integration | None = None, *, planned: bool = False) ->
         runs = _without_planned(runs)
     if integration is not None:
         runs = runs.filter(integration=integration)
-    return runs.order_by()[:MAX_COUNT].count()
+    return counting.count(runs)
 
 
 def _without_planned(runs: RuleRunQuerySet) -> RuleRunQuerySet:
@@ -55,7 +52,7 @@ def oldest_due_seconds() -> float | None:
 class WaitingCounts:
     """How many actions wait, and how many of them cannot go on now, by reason.
 
-    Of more than MAX_COUNT that wait, only so many are looked at.
+    Of more than counting.MAX_COUNT that wait, only so many are looked at.
     """
 
     waiting: int = 0
@@ -75,9 +72,10 @@ def waiting_counts(sites: Iterable[Integration]) -> WaitingCounts:
 
     `sites` must be all integrations.
     """
-    ends = RuleRun.objects.of_a_later_day()[:MAX_COUNT].count()
+    ends = counting.count(RuleRun.objects.of_a_later_day())
     waits = _without_planned(RuleRun.objects.filter(status=RuleRun.Status.WAITING))
-    counted = RuleRun.objects.filter(pk__in=waits.order_by().values("pk")[:MAX_COUNT]).order_by()
+    some = waits.order_by().values("pk")[: counting.MAX_COUNT]
+    counted = RuleRun.objects.filter(pk__in=some).order_by()
     # Our clock is exact enough, and SQLite would add to its own once for each action.
     not_due = Count("pk", filter=Q(next_attempt_at__gt=timezone.now() + SOON))
     by_site = list(counted.values_list("integration").annotate(all=Count("pk"), later=not_due))
@@ -101,14 +99,14 @@ def waiting_counts(sites: Iterable[Integration]) -> WaitingCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnedOff:
+class IntegrationOff:
     """An integration that is off, and what happens as soon as it is turned on."""
 
     integration: Integration
     then: str
 
 
-def turned_off(runs: Iterable[RuleRun]) -> list[TurnedOff]:
+def turned_off(runs: Iterable[RuleRun]) -> list[IntegrationOff]:
     """Return the integrations that are off and for which some of these actions wait."""
     keeping = {
         run.integration.pk: run.integration
@@ -116,7 +114,7 @@ def turned_off(runs: Iterable[RuleRun]) -> list[TurnedOff]:
         if run.status == RuleRun.Status.WAITING and not run.is_pending
         if run.integration is not None and not run.integration.enabled
     }
-    return [TurnedOff(each, when_on_sentence(each)) for each in keeping.values()]
+    return [IntegrationOff(each, when_on_sentence(each)) for each in keeping.values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ class KeptOut:
     """
 
     refused: Sequence[Integration]
-    off: Sequence[TurnedOff]
+    off: Sequence[IntegrationOff]
     waiting: RuleRunQuerySet
 
 
@@ -153,7 +151,7 @@ def kept_out(events: QuerySet[EventLog]) -> KeptOut:
     found = [site for site in sites if site.pk in keeping]
     return KeptOut(
         [site for site in found if site.enabled],
-        [TurnedOff(site, when_on_sentence(site)) for site in found if not site.enabled],
+        [IntegrationOff(site, when_on_sentence(site)) for site in found if not site.enabled],
         waits,
     )
 
@@ -161,7 +159,7 @@ def kept_out(events: QuerySet[EventLog]) -> KeptOut:
 def when_on_sentence(integration: Integration) -> str:
     """Return "When it is on, 2 buyers are let in, 1 access ends."; "" if nothing waits for it."""
     waits = RuleRun.objects.filter(status=RuleRun.Status.WAITING, integration=integration)
-    rows = list(waits.order_by().values_list("action", "code", "customer")[:MAX_COUNT])
+    rows = list(waits.order_by().values_list("action", "code", "customer")[: counting.MAX_COUNT])
     gives, ends = actions.giving_access(), actions.ending_access()
     now = [action for action, code, _ in rows if code != DELAYED]
     buyers = len({customer for action, _, customer in rows if action in gives})
@@ -186,7 +184,9 @@ def time_needed(runs: int, integration: Integration | None = None) -> Said:
     calls = app.calls_per_minute() or UNLIMITED
     minutes = max(1, math.ceil(runs * (CALLS_PER_RUN if app.has_catalog else 1) / calls))
     time = _time(minutes)
-    return say("over {time}", time=time) if runs >= MAX_COUNT else say("about {time}", time=time)
+    if runs >= counting.MAX_COUNT:
+        return say("over {time}", time=time)
+    return say("about {time}", time=time)
 
 
 def _time(minutes: int) -> Said:
@@ -198,31 +198,25 @@ def _time(minutes: int) -> Said:
     return say_count(hours // 24, "1 day", "{number} days")
 
 
-def capped(number: int) -> Said | int:
-    """Return a count for a sentence: 37, or "10,000+" from MAX_COUNT on."""
-    return say("{number}+", number=MAX_COUNT) if number >= MAX_COUNT else number
-
-
-def go_on(runs: int, integration: Integration | None = None) -> str:
-    """Wake the workers for this many actions that can now go on, and say so.
+def goes_on_sentence(runs: int, integration: Integration | None = None) -> str:
+    """Say that this many waiting actions go on, once a worker has been woken.
 
     Return text like "37 waiting actions go on now, about 1 minute."; "" for none. No time is given
     while no worker runs.
     """
     if not runs:
         return ""
-    wake()
-    if worker_is_silent():
+    if Worker.objects.are_silent():
         return say_count(
             runs,
             "1 waiting action goes on as soon as a worker runs.",
             "{number} waiting actions go on as soon as a worker runs.",
-            number=capped(runs),
+            number=counting.format_count(runs),
         )
     return say_count(
         runs,
         "1 waiting action goes on now, {time}.",
         "{number} waiting actions go on now, {time}.",
-        number=capped(runs),
+        number=counting.format_count(runs),
         time=time_needed(runs, integration),
     )

@@ -1,19 +1,15 @@
 """What a comparison with Thinkific found, what came of it since, and how far a running one is."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Count, QuerySet
-from django.utils.translation import gettext_lazy as _
 
-from events.access import grant_runs, sentences
-from events.execution import retry_by_hand, retry_reasons
-from events.models import Batch, ComparisonFinding, ComparisonRun, Grant, RuleRun
-from events.queue import wake
+from events.access import sentences
+from events.execution import enroll_again
+from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
 from integrations import app_registry
 from integrations.models import Integration
 from integrations.ordering import by_name
@@ -22,9 +18,6 @@ from integrations.sentences import Said, format_day, joined, say, say_count
 Kind, Shows = ComparisonFinding.Kind, ComparisonFinding.Shows
 # The kinds that people read, the most urgent first.
 KINDS = (Kind.MISSING, Kind.ENDS, Kind.UNEXPLAINED, Kind.BEFORE)
-CHUNK = 200
-NO_RUN = _("no action of this purchase is kept any more: give the access by hand")
-DONE_SINCE = _("done since")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +103,10 @@ def rows(findings: Iterable[ComparisonFinding]) -> list[Row]:
     """These findings as they stand now."""
     found = list(findings)
     grants = Grant.objects.in_bulk({each.grant_id for each in found if each.grant_id})
-    runs = _giving_runs(grants)
-    made = []
-    for each in found:
-        grant = grants.get(each.grant_id or 0)
-        run = runs.get(grant.pk) if grant else None
-        given = each.kind in {Kind.MISSING, Kind.ENDS}
-        made.append(Row(each, grant, run, _why_not(each, run) if given else ""))
-    return made
+    return [
+        Row(each, grants.get(each.grant_id or 0), run, why_not)
+        for each, run, why_not in enroll_again.with_runs(found)
+    ]
 
 
 def to_approve(run: ComparisonRun) -> QuerySet[ComparisonFinding]:
@@ -130,55 +119,8 @@ def never_seen(run: ComparisonRun) -> QuerySet[ComparisonFinding]:
     return to_approve(run).filter(kind=Kind.MISSING, grant__seen_at=None)
 
 
-def enroll_again(
-    findings: QuerySet[ComparisonFinding],
-    *,
-    at_most: int | None = None,
-    batch: Batch | None = None,
-) -> tuple[int, dict[str, int]]:
-    """Queue the actions that give what these findings miss, about `at_most` of them.
-
-    Return how many actions were queued, and {reason: how many findings} for the others. An action
-    for a bundle covers all of its courses. The IDs of queued actions are added to the batch.
-    """
-    queued, last = 0, 0
-    left: Counter[str] = Counter()
-    tried: set[int] = set()
-    while at_most is None or queued < at_most:
-        chunk = rows(findings.filter(pk__gt=last).order_by("pk")[:CHUNK])
-        if not chunk:
-            break
-        last = chunk[-1].finding.pk
-        others = [row for row in chunk if row.run is None or row.run.pk not in tried]
-        left.update(row.why_not for row in others if row.why_not)
-        runs = {row.run.pk: row.run for row in others if row.run and not row.why_not}
-        number, refused = retry_by_hand.give_again(runs.values(), batch=batch)
-        queued += number
-        left.update(refused)
-        tried |= runs.keys()
-    if queued:
-        with transaction.atomic():
-            wake.wake()
-    return queued, dict(left)
-
-
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="seconds") if moment else None
-
-
-def _giving_runs(grants: Mapping[int, Grant]) -> dict[int, RuleRun]:
-    """Return {grant ID: the newest action that gives it}."""
-    giving = grant_runs.giving(grants).select_related("grant", "event", "rule")
-    found = giving.order_by("received_at", "pk")  # a newer one replaces an older one
-    return {run.grant_id: run for run in found if run.grant_id}
-
-
-def _why_not(finding: ComparisonFinding, run: RuleRun | None) -> str:
-    if run is None:
-        return say(NO_RUN)
-    if run.status == RuleRun.Status.DONE and run.finished_at and run.finished_at > finding.found_at:
-        return say(DONE_SINCE)
-    return retry_reasons.why_not_given_again(run)
 
 
 # How far it is

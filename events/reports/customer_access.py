@@ -13,10 +13,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from events.access import revocations
-from events.models import EventLog, RuleRun
+from events.execution import reviewing
+from events.models import EventLog, RuleRun, Worker
 from events.models.runs import UNFINISHED
 from events.reports import (
-    dashboard,
     given_already,
     left_behind_customer,
     letter,
@@ -66,7 +66,7 @@ def describe(customer: Customer) -> AccessReport:
     told = why.of_customer(customer)
     others = list(_without_target(customer))
     besides = [run for run in others if not run.spec.passes_on]
-    nothing = list(_told(EventLog.objects.filter(review.STILL_NOTHING, customer=customer)))
+    nothing = list(_told(EventLog.objects.filter(reviewing.STILL_NOTHING, customer=customer)))
     back = revocations.later_endings(nothing)
     had = given_already.sentences(nothing)
     lines = [
@@ -142,7 +142,7 @@ def _nothing_goes_on(
 ) -> list[Sentence]:
     """Return the sentence that waiting actions do not go on, if some wait and no worker runs."""
     runs = [run for each, _ in told for run in each.runs] + besides
-    if not any(run.status in UNFINISHED for run in runs) or not dashboard.worker_is_silent():
+    if not any(run.status in UNFINISHED for run in runs) or not Worker.objects.are_silent():
         return []
     text = say(
         "Nothing is being carried out: no worker has been seen for two minutes. Nothing received "
@@ -200,7 +200,7 @@ def _nothing(name: str, customer: Customer) -> list[Sentence]:
             Code.GAVE_NOTHING,
             event=event.pk,
         )
-        for event in _told(events.filter(review.PAID_FOR_NOTHING, dealt_with_at__isnull=False))
+        for event in _told(events.filter(reviewing.PAID_FOR_NOTHING, dealt_with_at__isnull=False))
         if event.dealt_with_at
     ]
     if dealt:

@@ -2,30 +2,27 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
 
-from events.models import Delivery, EventLog, Grant, RuleRun, Worker
-from events.reports import review, rules_now
-from events.reports.promise import LATELY, MAX_COUNT, given_by_hand
+from events.models import Delivery, EventLog, Grant, RuleRun
+from events.reports import counting, review, rules_now
+from events.reports.promise import LATELY, given_by_hand
 from integrations.models import Product
-from integrations.sentences import format_number
 from rules import actions
 from rules.facts import Places
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
-SILENCE = timedelta(minutes=2)
 MOST_PRODUCTS = 10
 MOST_RUNS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class EventCounts:
-    """How many events came in some time, and how many of each kind; at most MAX_COUNT + 1 each."""
+    """How many events came in some time, and how many of each kind; see `counting.count`."""
 
     events: int = 0
     no_rule: int = 0
@@ -60,37 +57,29 @@ class ProductWithoutRule:
     buyers: int
 
 
-def format_count(number: int) -> str:
-    """Return text like "9,999", or "10,000+" above MAX_COUNT."""
-    shown = format_number(min(number, MAX_COUNT))
-    return f"{shown}+" if number > MAX_COUNT else shown
-
-
-def _at_most(rows: QuerySet[Any]) -> int:
-    return rows.order_by()[: MAX_COUNT + 1].count()
-
-
 def events_in_a_day() -> EventCounts:
     """Count what came in the last 24 hours."""
     since = timezone.now() - timedelta(hours=24)
     events = EventLog.objects.filter(received_at__gte=since)
     kinds = EventLog.Status
     return EventCounts(
-        events=_at_most(events),
-        no_rule=_at_most(events.filter(status=kinds.NO_RULE)),
-        not_understood=_at_most(events.filter(status__in=[kinds.UNKNOWN_TYPE, kinds.UNREADABLE])),
-        repeats=_at_most(events.filter(status=kinds.REPEAT)),
+        events=counting.count(events),
+        no_rule=counting.count(events.filter(status=kinds.NO_RULE)),
+        not_understood=counting.count(
+            events.filter(status__in=[kinds.UNKNOWN_TYPE, kinds.UNREADABLE])
+        ),
+        repeats=counting.count(events.filter(status=kinds.REPEAT)),
     )
 
 
 def failed() -> int:
     """Count the actions that failed and need a person."""
-    return _at_most(RuleRun.objects.filter(status=Status.FAILED))
+    return counting.count(RuleRun.objects.filter(status=Status.FAILED))
 
 
 def held() -> int:
     """Count the actions that a person must release or dismiss."""
-    return _at_most(RuleRun.objects.filter(status=Status.HELD))
+    return counting.count(RuleRun.objects.filter(status=Status.HELD))
 
 
 def stranded() -> int:
@@ -100,7 +89,7 @@ def stranded() -> int:
     """
     # Without DISTINCT, for which SQLite would walk through all grants in the order of students.
     grants = Grant.objects.stranded().order_by().values_list("customer", flat=True)
-    return len(set(grants[: MAX_COUNT + 1]))
+    return len(set(grants[: counting.MAX_COUNT]))
 
 
 def needing_somebody() -> list[RuleRun]:
@@ -214,18 +203,12 @@ def _first_of_each(rules: list[Rule]) -> dict[tuple[int | None, int | None], Rul
 
 def not_understood() -> int:
     """Count the events that were unreadable or of unknown type and wait for a person."""
-    return _at_most(review.not_understood())
-
-
-def worker_is_silent() -> bool:
-    """Whether no worker has been seen for two minutes."""
-    newest = Worker.objects.aggregate(seen=Max("seen_at"))["seen"]
-    return newest is None or newest < timezone.now() - SILENCE
+    return counting.count(review.not_understood())
 
 
 def unread() -> int:
     """Count the deliveries that no worker has read yet."""
-    return _at_most(Delivery.objects.filter(state=Delivery.State.NEW))
+    return counting.count(Delivery.objects.filter(state=Delivery.State.NEW))
 
 
 def an_order_got_through() -> bool:

@@ -27,7 +27,7 @@ from rules.triggers import Trigger
 # How many orders that were moved are named.
 ORDERS_NAMED = 3
 # A course or bundle of a customer: by customer, integration and target.
-Place = tuple[int, int, str]
+CustomerTarget = tuple[int, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +122,22 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
     return found | {each: replace(found[each], moved_to=other) for each, other in to.items()}
 
 
-def _targets(open_: Iterable[Place]) -> Mapping[int, list[Place]]:
+def _targets(open_: Iterable[CustomerTarget]) -> Mapping[int, list[CustomerTarget]]:
     """Return {customer ID: those of these places that Thinkific still has}."""
     places = list(open_)
     gone = gone_destinations.among({(site, target) for _, site, target in places})
-    found: dict[int, list[Place]] = defaultdict(list)
+    found: dict[int, list[CustomerTarget]] = defaultdict(list)
     for place in places:
         if place[1:] not in gone:
             found[place[0]].append(place)
     return found
 
 
-def _open(grants: Iterable[Grant], customers: Collection[int]) -> dict[Place, list[Grant]]:
+def _open(grants: Iterable[Grant], customers: Collection[int]) -> dict[CustomerTarget, list[Grant]]:
     """Return those of these customers' active grants whose access is open, by what they open."""
     lost = set(Grant.objects.lost().filter(customer__in=customers).values_list("pk", flat=True))
     now = timezone.now()
-    found: dict[Place, list[Grant]] = defaultdict(list)
+    found: dict[CustomerTarget, list[Grant]] = defaultdict(list)
     for grant in grants:
         if grant.seen_at and grant.pk not in lost and not (grant.until and grant.until <= now):
             found[_place(grant)].append(grant)
@@ -152,13 +152,15 @@ def _on_the_way(grants: Sequence[Grant]) -> set[int]:
     return set(found.values_list("pk", flat=True))
 
 
-def _place(row: Grant | RuleRun) -> Place:
+def _place(row: Grant | RuleRun) -> CustomerTarget:
     return row.customer_id or 0, row.integration_id or 0, row.target
 
 
-def _ends(open_: dict[Place, list[Grant]], customers: Collection[int]) -> dict[Place, datetime]:
+def _ends(
+    open_: dict[CustomerTarget, list[Grant]], customers: Collection[int]
+) -> dict[CustomerTarget, datetime]:
     """The last moment of each course or bundle that has one."""
-    runs: dict[Place, list[RuleRun]] = defaultdict(list)
+    runs: dict[CustomerTarget, list[RuleRun]] = defaultdict(list)
     # Those whose day has come are included: with a filter by status SQLite would walk through all
     # waiting runs.
     delayed = RuleRun.objects.filter(customer__in=customers, code=DELAYED)

@@ -21,7 +21,7 @@ from rules import actions, changing, pairing
 from rules.models import Rule
 
 # (integration ID, "course:501", product ID): a course or bundle, and the product that was bought.
-Place = tuple[int, str, int]
+ProductTarget = tuple[int, str, int]
 # At most this many changed rules are shown; the others follow when these are dealt with.
 MOST_RULES = 5
 # At most this many places are looked at: each needs three parameters, and SQLite allows 32,766.
@@ -192,7 +192,7 @@ def _rules() -> QuerySet[Rule]:
     return Rule.objects.filter(action__in=actions.giving_access())
 
 
-def _given_by_none() -> list[Place]:
+def _given_by_none() -> list[ProductTarget]:
     """Return the places whose course or bundle no rule gives to buyers of the product."""
     giving, back = actions.giving_access(), pairing.GIVES_BACK
     sql = _GIVEN_BY_NONE.format(actions=_marks(giving), triggers=_marks(back))
@@ -205,7 +205,7 @@ def _marks(values: Sequence[str]) -> str:
     return ", ".join(["%s"] * len(values))
 
 
-def _with_buyers(places: Sequence[Place]) -> list[_Given]:
+def _with_buyers(places: Sequence[ProductTarget]) -> list[_Given]:
     """Return what buyers have at these places, at most MAX_RUNS + 1.
 
     What a rule still gives for the event that gave it, such as a recovered payment, is left out,

@@ -6,17 +6,14 @@ The whole letter is in the language of its template, no matter who reads the pag
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from events.models import LetterTemplate
-from integrations import audit
-from integrations.audit import Act, Subject
 from integrations.sentences import Said, Text, joined, say
 from rules.listing import listed
 
@@ -79,7 +76,7 @@ def default_text(language: str) -> str:
 
 def is_default(text: str) -> bool:
     """Whether this is our text, in any language."""
-    return any(_clean(text) == default_text(code) for code, _name in settings.LANGUAGES)
+    return any(clean(text) == default_text(code) for code, _name in settings.LANGUAGES)
 
 
 def fields(language: str) -> list[tuple[str, Text]]:
@@ -149,22 +146,8 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\n{3,}", "\n\n", lines).strip()
 
 
-def save(template: Template) -> None:
-    """Make this the template for letters. Raises ValueError with a sentence."""
-    after = Template(_clean(template.text), template.language)
-    check(after)
-    text = "" if is_default(after.text) else after.text
-    with transaction.atomic():
-        before = current()
-        _row, is_new = LetterTemplate.objects.update_or_create(
-            pk=LetterTemplate.ONLY, defaults={"text": text, "language": after.language}
-        )
-        if is_new or before != after:
-            subject = Subject(name=say("The letter to customers"))
-            audit.record(Act.LETTER_CHANGED, subject, before=asdict(before), after=asdict(after))
-
-
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Return the text as it is kept."""
     return text.replace("\r\n", "\n").replace("\x00", "").strip()
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from events.models import EventLog, Grant
-from events.reports import backlog
+from events.reports import counting
 from integrations.models import Product
 from integrations.sentences import say_count
 from rules.listing import listed
@@ -12,7 +12,7 @@ from rules.triggers import Trigger
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A product's history in numbers; no count is above backlog.MAX_COUNT.
+    """A product's history in numbers; no count is above counting.MAX_COUNT.
 
     `sales` are among the `events`. `everybody` counts the customers who ever had access, `buyers`
     those of them who have it now.
@@ -27,7 +27,7 @@ class Use:
     def in_words(self) -> str:
         """A text such as "14 sales and 4 buyers with access", without zeros."""
         sales, events, buyers, everybody = map(
-            backlog.capped, (self.sales, self.events, self.buyers, self.everybody)
+            counting.format_count, (self.sales, self.events, self.buyers, self.everybody)
         )
         happened = (
             say_count(self.sales, "1 sale", "{number} sales", number=sales)
@@ -51,14 +51,13 @@ class Use:
 
 def of_product(product: Product) -> Use | None:
     """Return the product's history in numbers, or None if it has none."""
-    most = backlog.MAX_COUNT
-    events = EventLog.objects.filter(product=product).order_by()
+    events = EventLog.objects.filter(product=product)
     sales = events.of_triggers(Trigger.PRODUCT_PURCHASED).exclude(status=EventLog.Status.REPEAT)
     grants = Grant.objects.filter(product=product)
     found = Use(
-        events=events[:most].count(),
-        sales=sales[:most].count(),
-        buyers=grants.active().customers(most),
-        everybody=grants.customers(most),
+        events=counting.count(events),
+        sales=counting.count(sales),
+        buyers=grants.active().customers(counting.MAX_COUNT),
+        everybody=grants.customers(counting.MAX_COUNT),
     )
     return found if found.events or found.everybody else None

@@ -26,8 +26,6 @@ WEEK = timedelta(days=7)
 MOMENT = timedelta(minutes=2)
 # Beyond this many the exact number does not matter.
 MAX_COUNT = 10_000
-# We assume that this many buyers do not buy more than MAX_COUNT times a week.
-MANY_BUYERS = 1000
 # At most this many are listed, the newest.
 MAX_LISTED = 1000
 # The fields that `given_already.settled` needs.

@@ -12,19 +12,18 @@ from django_q.models import OrmQ
 
 from events.models import Delivery, RuleRun, Worker
 from events.models.runs import DELAYED
+from events.reports import counting
 from integrations import app_registry, rate_limit
 from integrations.models import ApiCall, CallBudget, Integration
 from integrations.ordering import by_name
-from integrations.sentences import format_number
 
-# Counts on the page stop at MAX_COUNT, and lists at MAX_LISTED.
-MAX_COUNT = 10_000
+# Lists on the page stop here.
 MAX_LISTED = 50
 
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """How many wait, and since when the first one does; `count` stops at MAX_COUNT."""
+    """How many wait, and since when the first one does; `count` stops at counting.MAX_COUNT."""
 
     count: int
     oldest: datetime | None = None
@@ -32,7 +31,7 @@ class QueueDepth:
     @property
     def spoken(self) -> str:
         """The count as text, such as "1,204" or "10,000+"."""
-        return format_number(self.count) + ("+" if self.count >= MAX_COUNT else "")
+        return counting.format_count(self.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def wake_ups() -> QueueDepth | None:
     if settings.REDIS_URL:
         return _in_redis()
     free = OrmQ.objects.filter(lock__lte=timezone.now())
-    return QueueDepth(_counted(free), free.aggregate(oldest=Min("lock"))["oldest"])
+    return QueueDepth(counting.count(free), free.aggregate(oldest=Min("lock"))["oldest"])
 
 
 def workers() -> list[Worker]:
@@ -69,7 +68,7 @@ def workers() -> list[Worker]:
 def unread() -> QueueDepth:
     """Return how many deliveries were kept and not read yet."""
     new = Delivery.objects.filter(state=Delivery.State.NEW)
-    return QueueDepth(_counted(new), new.aggregate(oldest=Min("received_at"))["oldest"])
+    return QueueDepth(counting.count(new), new.aggregate(oldest=Min("received_at"))["oldest"])
 
 
 def due() -> QueueDepth:
@@ -146,10 +145,6 @@ def _in_redis() -> QueueDepth | None:
 
 
 def _of_runs(found: QuerySet[RuleRun]) -> QueueDepth:
-    if not (number := _counted(found)):
+    if not (number := counting.count(found)):
         return QueueDepth(0)
     return QueueDepth(number, found.aggregate(oldest=Min("next_attempt_at"))["oldest"])
-
-
-def _counted(rows: QuerySet[Delivery] | QuerySet[RuleRun] | QuerySet[OrmQ]) -> int:
-    return rows.order_by()[:MAX_COUNT].count()

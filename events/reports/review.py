@@ -1,20 +1,13 @@
-"""Events that still need a person, and how they are marked as dealt with."""
+"""Events that still need a person."""
 
-from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
 
+from events.execution.reviewing import NOT_UNDERSTOOD, STILL_NOTHING
 from events.models import EventLog
-from integrations import audit
-from integrations.audit import Act
 from rules.triggers import Trigger
 
 Status = EventLog.Status
-PAID_FOR_NOTHING = Q(gave_nothing=True, trigger=Trigger.PRODUCT_PURCHASED.value)
-# As in the partial index `event_gave_nothing`.
-STILL_NOTHING = PAID_FOR_NOTHING & Q(dealt_with_at=None)
 GAVE_NOTHING = STILL_NOTHING & Q(undone_at=None)
-NOT_UNDERSTOOD = Q(status__in=[Status.UNKNOWN_TYPE, Status.UNREADABLE], dealt_with_at=None)
 
 
 def gave_nothing() -> QuerySet[EventLog]:
@@ -51,12 +44,3 @@ def may_be_marked(event: EventLog) -> bool:
     """
     undone = event.gave_nothing and event.undone_at is not None and event.dealt_with_at is None
     return needs_a_person(event) or (undone and event.trigger == Trigger.PRODUCT_PURCHASED)
-
-
-def mark_reviewed(events: QuerySet[EventLog], *, by: str) -> int:
-    """Record that this person has dealt with the events that `may_be_marked`. Return how many."""
-    undone = EventLog.objects.filter(STILL_NOTHING | NOT_UNDERSTOOD)
-    chosen = undone.filter(pk__in=list(events.order_by().values_list("pk", flat=True)))
-    with transaction.atomic():
-        audit.record_all(Act.EVENT_DISMISSED, chosen)
-        return chosen.update(dealt_with_at=Now(), dealt_with_by=by[:150])

@@ -46,7 +46,7 @@ _GRANT = (
 )
 
 
-class Effect(StrEnum):
+class PreviewEffect(StrEnum):
     """What the rule would have done for one customer."""
 
     GIVEN = "given"
@@ -59,15 +59,15 @@ class Effect(StrEnum):
     SENT = "sent"
 
 
-WORDS: dict[Effect, Text] = {
-    Effect.GIVEN: _("It would have enrolled {people}."),
-    Effect.TAKEN_BACK: _("Refunded or canceled since, so not counted: {people}."),
-    Effect.HAD_IT: _("Had it already: {people}."),
-    Effect.ENDED: _("It would have ended the access of {people}."),
-    Effect.KEPT: _("Would have kept access through another purchase: {people}."),
-    Effect.LET_KEEP: _("Kept on purpose, so not counted: {people}."),
-    Effect.NOTHING: _("Nothing would have changed for {people}."),
-    Effect.SENT: _("It would have sent what SamCart said about {people}."),
+WORDS: dict[PreviewEffect, Text] = {
+    PreviewEffect.GIVEN: _("It would have enrolled {people}."),
+    PreviewEffect.TAKEN_BACK: _("Refunded or canceled since, so not counted: {people}."),
+    PreviewEffect.HAD_IT: _("Had it already: {people}."),
+    PreviewEffect.ENDED: _("It would have ended the access of {people}."),
+    PreviewEffect.KEPT: _("Would have kept access through another purchase: {people}."),
+    PreviewEffect.LET_KEEP: _("Kept on purpose, so not counted: {people}."),
+    PreviewEffect.NOTHING: _("Nothing would have changed for {people}."),
+    PreviewEffect.SENT: _("It would have sent what SamCart said about {people}."),
 }
 
 
@@ -82,7 +82,7 @@ class RulePreview:
     rule: Rule
     events: int
     more: bool
-    people: dict[Effect, list[int]]
+    people: dict[PreviewEffect, list[int]]
     names: Mapping[int, str]
 
     def sentences(self) -> list[str]:
@@ -91,7 +91,7 @@ class RulePreview:
             return [say("No event fits it.")]
         said: list[str] = [
             say(WORDS[effect], people=self._listed(people))
-            for effect in Effect
+            for effect in PreviewEffect
             if (people := self.people.get(effect))
         ]
         if self.more:
@@ -130,19 +130,19 @@ def previews(rules: Iterable[Rule]) -> list[RulePreview]:
 
 def _people(
     rule: Rule, events: Sequence[EventLog], back: Container[int]
-) -> dict[Effect, list[int]]:
+) -> dict[PreviewEffect, list[int]]:
     """Return the customers by effect; `back` are the events that were refunded or canceled since.
 
     Only a rule that gives access passes over those.
     """
     grants = _Grants(_grants(rule, events) if rule.target else [])
     effects = [
-        (Effect.TAKEN_BACK, event.customer_id)
+        (PreviewEffect.TAKEN_BACK, event.customer_id)
         if rule.spec.gives_access and event.pk in back
         else _effect(rule, event, grants)
         for event in reversed(events)
     ]
-    people: dict[Effect, dict[int, None]] = defaultdict(dict)
+    people: dict[PreviewEffect, dict[int, None]] = defaultdict(dict)
     for effect, customer in reversed(effects):
         if customer is not None:
             people[effect][customer] = None
@@ -207,14 +207,14 @@ class _Grants:
         return [row for row in rows if row.product_id == event.product_id]
 
 
-def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[Effect, int | None]:
+def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[PreviewEffect, int | None]:
     """Return what the rule would have done for an event, and for whom. Updates `grants`."""
     if not rule.target:
-        return Effect.SENT, event.customer_id
+        return PreviewEffect.SENT, event.customer_id
     purchase = grants.of_purchase(event)
     student = purchase[0].customer_id if purchase else event.customer_id
     if student is None:
-        return Effect.NOTHING, None
+        return PreviewEffect.NOTHING, None
     own = grants.of_customer(student)
     had = ledger.holder(own, rule.integration_id, rule.target) is not None
     change = _change(rule, event)
@@ -226,15 +226,17 @@ def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[Effect, int |
         return _given(judgment, had), student
     judgments = _end(change, own if rule.ends_all else purchase, new)
     if Judgment.ENDS not in judgments:
-        return (Effect.LET_KEEP if Judgment.LET_KEEP in judgments else Effect.NOTHING), student
+        return (
+            PreviewEffect.LET_KEEP if Judgment.LET_KEEP in judgments else PreviewEffect.NOTHING
+        ), student
     has = ledger.holder(own, rule.integration_id, rule.target) is not None
-    return (Effect.KEPT if has else Effect.ENDED), student
+    return (PreviewEffect.KEPT if has else PreviewEffect.ENDED), student
 
 
-def _given(judgment: Judgment, had: bool) -> Effect:
+def _given(judgment: Judgment, had: bool) -> PreviewEffect:
     if judgment is not Judgment.OPEN:
-        return Effect.NOTHING
-    return Effect.HAD_IT if had else Effect.GIVEN
+        return PreviewEffect.NOTHING
+    return PreviewEffect.HAD_IT if had else PreviewEffect.GIVEN
 
 
 def _end(change: Change, rows: Iterable[Grant], mark: Grant) -> set[Judgment]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from events.models import Delivery, EventLog, Grant
-from events.reports import backlog
+from events.reports import counting
 from events.retention.batches import in_batches
 from integrations import audit
 from integrations.audit import Act
@@ -21,8 +21,8 @@ SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class DeletionSummary:
-    """What is deleted with an account; no count is above backlog.MAX_COUNT.
+class AccountDeletion:
+    """What is deleted with an account; no count is above counting.MAX_COUNT.
 
     `unread` counts its deliveries that were not read yet. `buyers` counts those who keep access.
     """
@@ -37,21 +37,22 @@ class DeletionSummary:
     def lines(self) -> list[str]:
         """Return the counts in words, such as "3 rules" or "10,000+ events", without zeros."""
         rules, products, events, names, unread = map(
-            backlog.capped, (self.rules, self.products, self.events, self.names, self.unread)
+            counting.format_count, (self.rules, self.products, self.events, self.names, self.unread)
         )
         lines = (
-            rules and say_count(self.rules, "1 rule", "{number} rules", number=rules),
-            products
+            self.rules and say_count(self.rules, "1 rule", "{number} rules", number=rules),
+            self.products
             and say_count(self.products, "1 product", "{number} products", number=products),
-            events and say_count(self.events, "1 event", "{number} events", number=events),
-            unread
+            self.events and say_count(self.events, "1 event", "{number} events", number=events),
+            self.unread
             and say_count(
                 self.unread,
                 "1 delivery that was not read yet",
                 "{number} deliveries that were not read yet",
                 number=unread,
             ),
-            names and say_count(self.names, "1 named type", "{number} named types", number=names),
+            self.names
+            and say_count(self.names, "1 named type", "{number} named types", number=names),
         )
         return [str(line) for line in lines if line]
 
@@ -63,24 +64,23 @@ class DeletionSummary:
                 self.buyers,
                 "1 buyer keeps access, and no refund or cancellation ends it any more.",
                 "{number} buyers keep access, and no refund or cancellation ends it any more.",
-                number=backlog.capped(self.buyers),
+                number=counting.format_count(self.buyers),
             )
             if self.buyers
             else ""
         )
 
 
-def summarize(marketplace: Marketplace) -> DeletionSummary:
+def summarize(marketplace: Marketplace) -> AccountDeletion:
     """Return what deleting the account would delete."""
-    most = backlog.MAX_COUNT
     unread = Delivery.objects.filter(marketplace=marketplace, state=Delivery.State.NEW)
-    return DeletionSummary(
-        rules=marketplace.rules.order_by()[:most].count(),
-        products=marketplace.products.order_by()[:most].count(),
-        events=EventLog.objects.filter(marketplace=marketplace).order_by()[:most].count(),
-        names=marketplace.named_types.order_by()[:most].count(),
-        unread=unread.order_by()[:most].count(),
-        buyers=Grant.objects.filter(marketplace=marketplace).active().customers(most),
+    return AccountDeletion(
+        rules=counting.count(marketplace.rules.all()),
+        products=counting.count(marketplace.products.all()),
+        events=counting.count(EventLog.objects.filter(marketplace=marketplace)),
+        names=counting.count(marketplace.named_types.all()),
+        unread=counting.count(unread),
+        buyers=Grant.objects.filter(marketplace=marketplace).active().customers(counting.MAX_COUNT),
     )
 
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from events.models import Grant, RuleRun
-from events.reports import backlog
+from events.reports import backlog, counting
 from events.retention.batches import in_batches
 from integrations import audit
 from integrations.audit import Act
@@ -24,8 +24,8 @@ SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class DeletionSummary:
-    """What stops working with an integration; `waiting` is counted to backlog.MAX_COUNT."""
+class IntegrationDeletion:
+    """What stops working with an integration; `waiting` is counted to counting.MAX_COUNT."""
 
     rules: int
     waiting: int
@@ -42,7 +42,7 @@ class DeletionSummary:
             self.waiting,
             "1 waiting action fails: do it by hand if it is still wanted.",
             "{number} waiting actions fail: do them by hand if they are still wanted.",
-            number=backlog.capped(self.waiting),
+            number=counting.format_count(self.waiting),
         )
         mappings = say_count(
             self.mappings, "1 field mapping is deleted.", "{number} field mappings are deleted."
@@ -51,9 +51,9 @@ class DeletionSummary:
         return [line for number, line in lines if number]
 
 
-def summarize(integration: Integration) -> DeletionSummary:
+def summarize(integration: Integration) -> IntegrationDeletion:
     """Return what stops working if the integration is deleted."""
-    return DeletionSummary(
+    return IntegrationDeletion(
         rules=integration.rules.count(),
         waiting=backlog.waiting(integration, planned=True),
         mappings=integration.field_mappings.count(),

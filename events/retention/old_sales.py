@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from events.access.lock import try_lock
 from events.deciding.repeats import WINDOW
+from events.execution.reviewing import NOT_UNDERSTOOD
 from events.models import Delivery, EventLog, EventTerm, Grant, RuleRun
-from events.reports.review import NOT_UNDERSTOOD
 from integrations.models import ApiCall, Customer
 
 Status = EventLog.Status

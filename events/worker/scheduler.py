@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from django.db.models import DurationField, ExpressionWrapper, F, Max, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from events.access import history
@@ -45,7 +45,7 @@ def tick(cluster: str, *, beat_after: float) -> float | None:
     Returns the seconds since the cluster was seen, None if it never was. The heartbeat is a wake-up
     like any other: what does not come through the queue proves nothing.
     """
-    silent = silence(cluster)
+    silent = Worker.objects.filter(name=cluster).silence()
     if silent is None or silent > beat_after or anything_due():
         wake.wake()
     return silent
@@ -60,11 +60,3 @@ def work_due() -> bool:
     """Whether an event waits to be read, an action to be carried out, or history to be read."""
     unread = Delivery.objects.filter(state=Delivery.State.NEW).exists()
     return unread or due_work.exists() or history.unread() is not None
-
-
-def silence(cluster: str = "") -> float | None:
-    """Return the seconds since the cluster (any, if none is named) was seen; None if never."""
-    workers = Worker.objects.filter(name=cluster) if cluster else Worker.objects.all()
-    silent = ExpressionWrapper(Now() - F("seen"), output_field=DurationField())
-    row = workers.aggregate(seen=Max("seen_at"), silent=silent)
-    return row["silent"].total_seconds() if row["seen"] else None

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.alerts import finding
-from events.alerts.problems import Code, Problem
+from events.alerts.problems import Problem, ProblemCode
 from events.models import AlertChannel, AlertMessage, AlertRound, Worker
 from integrations import secrets
 from integrations.notify_url import signature
@@ -18,7 +18,7 @@ from tests.support import factories, queued, receiver
 from tests.support.pages import errors, plain, said, signed_in
 
 pytestmark = [pytest.mark.first_database, pytest.mark.django_db]
-CODES = [code.value for code in Code]
+CODES = [code.value for code in ProblemCode]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_what_is_wrong_is_told_with_what_to_do_and_the_way_there(boss):
     assert "Nothing is wrong." in look(boss)
 
 
-@pytest.mark.parametrize("code", list(Code))
+@pytest.mark.parametrize("code", list(ProblemCode))
 def test_what_is_wrong_leads_to_the_very_place_where_it_is_mended(boss, monkeypatch, code):
     site = factories.IntegrationFactory.create()
     queued.run(factories.DestinationFactory.create(integration=site), status="failed")
@@ -73,7 +73,7 @@ def test_who_may_not_enter_a_key_reads_whom_to_ask(boss):
 
 
 def test_who_was_refunded_and_is_still_in_is_listed_where_the_alert_leads(boss, monkeypatch):
-    problem = Problem(Code.REFUNDED_STILL_IN)
+    problem = Problem(ProblemCode.REFUNDED_STILL_IN)
     assert problem.address == reverse("admin:refunded")
     monkeypatch.setattr(finding, "lasting", lambda *_, **__: [problem])
     assert "See who" in look(boss)

@@ -18,11 +18,11 @@ from config.admin.pages.rules import given_by_rule, given_parts
 from config.staff import roles
 from events.access import by_hand, holdings, ledger
 from events.access.ledger import Change
-from events.execution import retry_by_hand
+from events.execution import retry_by_hand, reviewing
 from events.models import Canary, EventLog, Grant, RuleRun, Worker
 from events.models.runs import DELAYED
 from events.receiving import disk
-from events.reports import backlog, coverage, promise, review
+from events.reports import backlog, coverage, promise
 from events.reports.backlog import WaitingCounts
 from events.reports.dashboard import EventCounts
 from integrations import rate_limit
@@ -358,7 +358,7 @@ def test_who_was_refunded_or_is_dealt_with_is_not_said_to_be_out(shop: World):
     shop.sell("20_product", order__id=1, product__id=77)
     shop.settle()
     buy(shop, 3, "mia", product__id=78)
-    review.mark_reviewed(EventLog.objects.filter(order_id="3"), by="Mia")
+    reviewing.mark_reviewed(EventLog.objects.filter(order_id="3"), by="Mia")
     buy(shop, 4, "leo")
     RuleRun.objects.filter(event__order_id="4").update(status="failed")
     retry_by_hand.dismiss(RuleRun.objects.filter(event__order_id="4"), by="Mia")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 from config.admin.pages.integrations import thinkific_page
 from config.staff import roles
 from events.alerts import finding, wording
-from events.alerts.problems import Code
+from events.alerts.problems import ProblemCode
 from events.execution import wait_reasons
 from events.models import Worker
 from integrations import catalog_refresh, credentials, rate_limit
@@ -283,7 +283,7 @@ def test_a_first_connect_that_was_refused_is_told_in_one_sentence_with_one_butto
     assert "rejects the key of" not in overview
     new = Integration.objects.get(pk=new.pk)
     waits = wait_reasons.at_closed_site(new, CallBudget.Blocked.KEY)
-    (alert,) = finding.find(codes=[Code.KEY_REFUSED])
+    (alert,) = finding.find(codes=[ProblemCode.KEY_REFUSED])
     for text in (waits, str(wording.began(alert))):
         assert "New never connected: its address or its key is wrong." in text
     assert "enter the key again" not in shown.partition("For your technician")[0]
@@ -326,7 +326,7 @@ def test_a_school_whose_plan_lost_the_api_is_not_told_to_enter_another_key(boss,
     assert "lacks a permission" in errors(shown)
     site = Integration.objects.get()
     assert "no API access" in wait_reasons.at_closed_site(site, CallBudget.Blocked.KEY)
-    (problem,) = finding.find(codes=[Code.KEY_REFUSED])
+    (problem,) = finding.find(codes=[ProblemCode.KEY_REFUSED])
     assert "its Thinkific plan has no API access" in str(wording.began(problem))
 
 

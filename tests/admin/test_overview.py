@@ -14,7 +14,7 @@ from config.admin.parts import checklist
 from config.admin.parts.buttons import address
 from config.staff import roles
 from events.models import RuleRun, Worker
-from events.reports import days
+from events.reports import counting, days
 from integrations import rate_limit
 from integrations.models import CallBudget, Destination, Integration, Product
 from rules import pairing
@@ -355,6 +355,19 @@ def test_it_is_calm_only_where_no_box_needs_a_person(sold, client: Client, admin
         assert empty not in page
     run(sold, status="failed")
     assert "Needs you" in words(client.get("/admin/"))
+
+
+def test_a_count_that_stopped_at_its_limit_says_that_there_may_be_more(
+    sold, client: Client, admin_user, monkeypatch
+):
+    monkeypatch.setattr(counting, "MAX_COUNT", 3)
+    client.force_login(admin_user)
+    for number, shown in ((2, "2"), (2, "3+")):
+        for _ in range(number):
+            run(sold, status="waiting")
+            run(sold, status="failed")
+        figures = client.get("/admin/").context
+        assert (figures["waiting"], figures["failed"]) == (shown, shown)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from config.staff import roles
 from events.models import Delivery, RuleRun, Worker
 from events.models.runs import DELAYED
 from events.queue import wake
-from events.reports import queue
+from events.reports import counting, queue
 from integrations import rate_limit
 from integrations.models import ApiCall, CallBudget
 from tests.support import factories
@@ -108,7 +108,7 @@ def test_due_and_later_actions_are_told_apart(boss):
 
 
 def test_counts_end_at_a_limit_and_say_so(boss, monkeypatch):
-    monkeypatch.setattr(queue, "MAX_COUNT", 2)
+    monkeypatch.setattr(counting, "MAX_COUNT", 2)
     course = factories.DestinationFactory.create()
     for _ in range(3):
         run(course)

@@ -14,7 +14,7 @@ from config import public_url
 from config.staff import roles
 from events.deciding import inbox
 from events.models import Delivery, EventLog, Grant, RuleRun
-from events.reports import backlog, review, trigger_coverage
+from events.reports import counting, review, trigger_coverage
 from events.retention import delete_account
 from integrations import credentials
 from integrations.models import Marketplace, Product, WebhookSecret
@@ -431,7 +431,7 @@ def test_what_was_not_read_yet_is_counted_too(boss, shop):
 
 
 def test_counts_of_what_goes_end_at_a_limit(shop, monkeypatch):
-    monkeypatch.setattr(backlog, "MAX_COUNT", 2)
+    monkeypatch.setattr(counting, "MAX_COUNT", 2)
     for _ in range(3):
         event(None)
     assert delete_account.summarize(shop.marketplace).lines() == ["2+ events"]

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.alerts import finding
-from events.alerts.problems import Code
+from events.alerts.problems import ProblemCode
 from events.models import Batch, EventLog
 from events.reports import backfill, coverage
 from integrations import audit
@@ -165,7 +165,7 @@ def test_what_was_undone_on_purpose_is_no_alarm_anywhere(manager, world, ran):
     log = words(manager.get(reverse("admin:events_eventlog_changelist"), {"result": "not_in"}))
     assert "No event fits." in log
     assert [row.without_access for row in coverage.judge_all()] == [0]
-    assert not list(finding.lasting(codes={Code.NOTHING_GIVEN}))
+    assert not list(finding.lasting(codes={ProblemCode.NOTHING_GIVEN}))
 
 
 def test_what_was_undone_is_offered_again_quietly(manager, world, ran):

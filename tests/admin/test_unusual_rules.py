@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from config.staff import roles
 from events.alerts import finding
-from events.alerts.problems import Code
+from events.alerts.problems import ProblemCode
 from events.models import Grant
 from events.reports import refunded
 from integrations.models import Destination, Product
@@ -152,7 +152,7 @@ def test_who_has_a_course_by_a_rule_for_the_refund_is_listed_as_still_in(manager
     assert f"Ink Given again by the rule “{gave}” at the refund See the rule" in text
     assert reverse("admin:rules_rule_change", args=[rule.pk]) in listed.content.decode()
     assert "For the next refund" not in text
-    assert not list(finding.lasting(codes={Code.REFUNDED_STILL_IN}))
+    assert not list(finding.lasting(codes={ProblemCode.REFUNDED_STILL_IN}))
     assert "Still in" in words(manager.get(page_of(refund())))
     assert "No rule ended it" not in words(manager.get(page_of(refund())))
     (row,) = refunded.refunded_with_access()

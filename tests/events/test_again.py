@@ -5,7 +5,7 @@ from cryptography.fernet import Fernet
 from django_q.models import OrmQ
 
 from events.access import revocations
-from events.execution import retry_by_hand
+from events.execution import retry_by_hand, reviewing
 from events.execution.rerun import rerun
 from events.models import EventLog, RuleRun
 from events.reports import earlier, promise, review
@@ -344,11 +344,11 @@ def test_what_was_left_undone_stands_out_until_somebody_deals_with_it(world):
         "unreadable",
     }
     assert all(review.needs_a_person(each) for each in (paid, unknown))
-    assert review.mark_reviewed(EventLog.objects.all(), by="Mia") == 3
+    assert reviewing.mark_reviewed(EventLog.objects.all(), by="Mia") == 3
     assert not review.gave_nothing().exists()
     assert not review.not_understood().exists()
     paid.refresh_from_db()
     assert paid.dealt_with_by == "Mia"
     assert paid.dealt_with_at is not None
     assert not review.needs_a_person(paid)
-    assert review.mark_reviewed(EventLog.objects.all(), by="Sam") == 0
+    assert reviewing.mark_reviewed(EventLog.objects.all(), by="Sam") == 0

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from config.models import Preference
 from events.alerts import delivery, finding, rounds, sentences
-from events.alerts.problems import KINDS, Code
+from events.alerts.problems import KINDS, ProblemCode
 from events.alerts.sent import NotSent
 from events.models import (
     Alert,
@@ -222,7 +222,7 @@ def fails(now: Any) -> Any:
 def not_checked(shop: Shop) -> Any:
     """The look for old backups fails, and has for three minutes."""
     patch = pytest.MonkeyPatch()
-    patch.setitem(finding.LOOKS, Code.BACKUP_OLD, fails)
+    patch.setitem(finding.LOOKS, ProblemCode.BACKUP_OLD, fails)
     look()
     Alert.objects.update(began_at=timezone.now() - 4 * MINUTE)
     return patch.undo
@@ -235,32 +235,32 @@ def shop_settings() -> Any:
 
 
 CAUSES = {
-    Code.NO_WORKER: no_worker,
-    Code.KEY_REFUSED: key_refused,
-    Code.SITE_PAUSED: site_paused,
-    Code.OVERDUE: overdue,
-    Code.SPOOL_WAITS: spool_waits,
-    Code.DISK_LOW: disk_low,
-    Code.CANARY_FAILED: canary_failed,
-    Code.SILENCE: silence,
-    Code.NOTHING_GIVEN: nothing_given,
-    Code.REFUNDED_STILL_IN: refunded_still_in,
-    Code.NEEDS_A_PERSON: needs_a_person,
-    Code.BRAKE_ON: brake_on,
-    Code.TOKEN_ENDS: token_ends,
-    Code.BACKUP_OLD: backup_old,
-    Code.NOT_CHECKED: not_checked,
+    ProblemCode.NO_WORKER: no_worker,
+    ProblemCode.KEY_REFUSED: key_refused,
+    ProblemCode.SITE_PAUSED: site_paused,
+    ProblemCode.OVERDUE: overdue,
+    ProblemCode.SPOOL_WAITS: spool_waits,
+    ProblemCode.DISK_LOW: disk_low,
+    ProblemCode.CANARY_FAILED: canary_failed,
+    ProblemCode.SILENCE: silence,
+    ProblemCode.NOTHING_GIVEN: nothing_given,
+    ProblemCode.REFUNDED_STILL_IN: refunded_still_in,
+    ProblemCode.NEEDS_A_PERSON: needs_a_person,
+    ProblemCode.BRAKE_ON: brake_on,
+    ProblemCode.TOKEN_ENDS: token_ends,
+    ProblemCode.BACKUP_OLD: backup_old,
+    ProblemCode.NOT_CHECKED: not_checked,
 }
 
 
 def test_every_cause_is_looked_for_and_has_words_and_a_test():
-    assert set(Code) == set(KINDS) == set(sentences.SENTENCES) == set(CAUSES)
-    assert set(Code) == {*finding.LOOKS, Code.NOT_CHECKED}
+    assert set(ProblemCode) == set(KINDS) == set(sentences.SENTENCES) == set(CAUSES)
+    assert set(ProblemCode) == {*finding.LOOKS, ProblemCode.NOT_CHECKED}
 
 
 @pytest.mark.parametrize("code", list(CAUSES))
 def test_a_problem_is_told_once_when_it_begins_and_once_when_it_is_over(
-    shop, owner, inbox, code: Code
+    shop, owner, inbox, code: ProblemCode
 ):
     end = CAUSES[code](shop)
     look()
@@ -318,7 +318,7 @@ def test_a_silent_account_is_told_of_while_another_one_sells(shop, owner, inbox)
     # What is right for one says nothing of another, which has no habit yet.
     assert not rounds.silence_is_right(busy)
     end()
-    assert finding.find(codes=[Code.SILENCE]) == []
+    assert finding.find(codes=[ProblemCode.SILENCE]) == []
 
 
 def test_many_failures_are_one_message(shop, owner, inbox):
@@ -387,17 +387,17 @@ def test_a_look_that_fails_stops_no_other_and_ends_no_alert(shop, owner, inbox, 
     over()
     Alert.objects.update(seen_at=timezone.now() - 6 * MINUTE)
     with monkeypatch.context() as patch:
-        patch.setitem(finding.LOOKS, Code.BACKUP_OLD, fails)
+        patch.setitem(finding.LOOKS, ProblemCode.BACKUP_OLD, fails)
         needs_a_person(shop)
         look()
     assert inbox.subjects() == ["Admit: No recent backup", "Admit: Actions need a person"]
-    Alert.objects.filter(code=Code.BACKUP_OLD).update(seen_at=timezone.now() - 6 * MINUTE)
+    Alert.objects.filter(code=ProblemCode.BACKUP_OLD).update(seen_at=timezone.now() - 6 * MINUTE)
     look()
     assert inbox.subjects()[2:] == ["Admit: over: No recent backup"]
 
 
 def test_a_channel_gets_only_what_it_is_for(shop, owner, inbox):
-    AlertChannel.objects.create(person=owner, kind="email", codes=[Code.NO_WORKER])
+    AlertChannel.objects.create(person=owner, kind="email", codes=[ProblemCode.NO_WORKER])
     needs_a_person(shop)
     no_worker(shop)
     look()

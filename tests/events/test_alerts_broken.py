@@ -17,7 +17,7 @@ from django.core.mail import EmailMessage
 from django.utils import timezone
 
 from events.alerts import delivery, finding, mail, rounds, sentences, wording
-from events.alerts.problems import Code, Problem
+from events.alerts.problems import Problem, ProblemCode
 from events.alerts.sent import NotSent, Sent
 from events.models import Alert, AlertChannel, AlertMessage, AlertRound
 from integrations.sentences import say
@@ -78,7 +78,7 @@ def until() -> float:
 def test_an_alert_of_a_later_version_is_left_alone_and_stops_no_other(owner):
     later = alert("later_code")
     Alert.objects.update(seen_at=LONG_AGO)
-    alert(Code.NO_WORKER)
+    alert(ProblemCode.NO_WORKER)
     look()
     assert AlertMessage.objects.get().subject == "Admit: 1 thing is still wrong"
     later.refresh_from_db()
@@ -86,15 +86,15 @@ def test_an_alert_of_a_later_version_is_left_alone_and_stops_no_other(owner):
 
 
 @pytest.mark.first_database
-@pytest.mark.parametrize("code", list(Code))
+@pytest.mark.parametrize("code", list(ProblemCode))
 @pytest.mark.parametrize("facts", [{}, {"step": "later", "on": "later", "days": None}])
-def test_a_sentence_without_its_facts_is_the_title(code: Code, facts: dict[str, Any]):
+def test_a_sentence_without_its_facts_is_the_title(code: ProblemCode, facts: dict[str, Any]):
     problem = Problem(code, facts=facts)
     assert sentences.sentence(problem)
 
 
 def test_a_digest_of_an_alert_without_facts_is_written(owner):
-    alert(Code.TOKEN_ENDS)
+    alert(ProblemCode.TOKEN_ENDS)
     look()
     assert "- An access token ends." in AlertMessage.objects.get().text
 
@@ -157,7 +157,7 @@ def test_a_name_calls_no_channel_in_slack(owner):
 @pytest.mark.first_database
 @pytest.mark.parametrize("name", ["Ä 日本", "x\r\nBcc: eve@example.com"])
 def test_a_name_makes_no_header(owner, mailoutbox, name: str):
-    text = wording.began(Problem(Code.KEY_REFUSED, "1", facts={"name": name}))
+    text = wording.began(Problem(ProblemCode.KEY_REFUSED, "1", facts={"name": name}))
     message = queued(owner)
     message.subject, message.text = text.subject, text.body
     delivery.send(message)

@@ -6,11 +6,13 @@ import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from config.admin.pages.integrations import integration_messages
 from events.models import RuleRun, Worker
 from events.models.runs import DELAYED
-from events.reports import backlog
+from events.reports import backlog, counting
 from events.retention.delete_integration import summarize
 from integrations.models import Destination, Integration
+from integrations.sentences import say
 from tests.support import factories, queued
 
 
@@ -72,13 +74,13 @@ def test_an_ending_of_a_later_day_is_planned_and_does_not_wait(course):
 
 
 def test_nothing_is_counted_past_the_bound(course, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr(backlog, "MAX_COUNT", 2)
+    monkeypatch.setattr(counting, "MAX_COUNT", 2)
     for _ in range(3):
         queued.run(course)
     with django_assert_num_queries(1) as seen:
         assert backlog.waiting(course.integration) == 2
     assert "LIMIT 2" in seen[0]["sql"]
-    assert backlog.capped(2) == "2+"
+    assert counting.format_count(2) == "2+"
 
 
 def test_where_no_integration_keeps_anything_that_is_not_counted(course, django_assert_num_queries):
@@ -87,14 +89,24 @@ def test_where_no_integration_keeps_anything_that_is_not_counted(course, django_
         assert backlog.waiting_counts(Integration.objects.all()) == backlog.WaitingCounts(1)
 
 
-def test_what_waits_goes_on_with_a_wake_up(db, settings):
+def test_what_waits_is_said_to_go_on_once_a_worker_runs(db, settings):
     settings.THINKIFIC_CALLS_PER_MINUTE = 400
     Worker.objects.create(name="w", seen_at=timezone.now())
-    assert backlog.go_on(0) == ""
-    assert not OrmQ.objects.exists()
-    assert backlog.go_on(1) == "1 waiting action goes on now, about 1 minute."
-    assert OrmQ.objects.count() == 1
-    assert backlog.go_on(370) == "370 waiting actions go on now, about 2 minutes."
-    assert OrmQ.objects.count() == 1
+    says = backlog.goes_on_sentence
+    assert says(0) == ""
+    assert says(1) == "1 waiting action goes on now, about 1 minute."
+    assert says(370) == "370 waiting actions go on now, about 2 minutes."
     Worker.objects.all().delete()
-    assert backlog.go_on(2) == "2 waiting actions go on as soon as a worker runs."
+    assert says(2) == "2 waiting actions go on as soon as a worker runs."
+
+
+def test_what_waits_goes_on_with_a_wake_up(course, rf, django_user_model):
+    request = rf.get("/")
+    request.user = django_user_model.objects.create(username="mia")
+    saved, says = say("Saved."), integration_messages.with_what_goes_on
+    said = [says(request, saved, course.integration, 0)]
+    assert not OrmQ.objects.exists()
+    for waiting in (1, 370):
+        said.append(says(request, saved, course.integration, waiting))
+        assert OrmQ.objects.count() == 1
+    assert [text.partition(" waiting")[0] for text in said] == ["Saved.", "Saved. 1", "Saved. 370"]

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
-from events.execution import results, retry_by_hand
+from events.execution import moving, results, retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, Grant, RuleRun
 from events.reports import customer_access
@@ -238,6 +238,18 @@ def test_a_gift_that_waits_is_not_given_after_it_was_ended(world, dana):
     assert ends_of(given) == ("skipped", "not_due")
     assert ended.status == "done"
     assert not world.access(DANA, course)
+
+
+def test_what_is_given_anyway_after_it_ended_is_no_longer_let_keep(world, dana):
+    bought = buy(world)
+    by_hand.give(dana, world.course(), SUPPORT, purchase=bought)
+    moving.keep([(bought, [Grant.objects.get()])], why="She may stay")
+    by_hand.end(dana, holdings.of_customer(dana)[0].key, SUPPORT)
+    given = world.settle()[-2]
+    assert ends_of(given) == ("skipped", "not_due")
+    assert retry_by_hand.retry([given], anyway=True) == (1, {})
+    grant = Grant.objects.get()
+    assert (grant.is_active, grant.kept_at, grant.kept_by, grant.kept_note) == (True, None, "", "")
 
 
 def test_what_the_customer_does_not_have_is_not_ended(world, dana):

@@ -39,7 +39,7 @@ def test_what_stops_is_counted(busy):
         "1 waiting action fails: do it by hand if it is still wanted.",
         "1 field mapping is deleted.",
     ]
-    assert delete_integration.DeletionSummary(rules=2, waiting=37, mappings=0).lines() == [
+    assert delete_integration.IntegrationDeletion(rules=2, waiting=37, mappings=0).lines() == [
         "2 rules are deleted: they do nothing any more.",
         "37 waiting actions fail: do them by hand if they are still wanted.",
     ]

@@ -11,8 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.staff import roles
+from events.execution import reviewing
 from events.models import Delivery, EventLog, Grant, RuleRun
-from events.reports import backfill, customer_access, given_already, review
+from events.reports import backfill, customer_access, given_already
 from events.reports.earlier_buyers import Preview
 from integrations.models import Customer, Destination, Product
 from rules import changing
@@ -228,7 +229,7 @@ def test_who_lost_it_since_would_get_it_again(world, course):
 
 def test_what_somebody_has_dealt_with_is_in_no_list(world, course):
     bought = buy(world, ALICE, 1)
-    review.mark_reviewed(EventLog.objects.filter(pk=bought.pk), by="Mia")
+    reviewing.mark_reviewed(EventLog.objects.filter(pk=bought.pk), by="Mia")
     assert shown(backfill.preview(rule(world, course))) == ([], {})
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from config.admin.parts.changelist import COUNTED
 from config.staff import roles
 from events.alerts import finding, silence
-from events.alerts.problems import Code
+from events.alerts.problems import ProblemCode
 from events.execution import wait_reasons
 from events.models import Delivery, EventLog, Grant, RuleRun, Tidying
 from events.reports import (
@@ -60,7 +60,7 @@ def test_looking_for_problems_walks_through_nothing(old_shop: World):
     now = timezone.now()
     with explained() as plans:
         found = {problem.code for problem in finding.find(now)}
-    assert {Code.NEEDS_A_PERSON, Code.NOTHING_GIVEN} <= found
+    assert {ProblemCode.NEEDS_A_PERSON, ProblemCode.NOTHING_GIVEN} <= found
     assert plans.walks() == []
     # The habit is read once the shop has been silent for long, and then of its last weeks alone.
     assert not [sql for sql in plans.asked if f"LIMIT {silence.MOST_SALES}" in sql]

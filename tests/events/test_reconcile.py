@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 
 from events.access import comparing, comparison_lease, comparison_scope
+from events.execution import enroll_again
 from events.models import ComparisonFinding, ComparisonRun, Delivery, Grant, RuleRun
 from events.reports import comparison
 from events.worker import background
@@ -499,10 +500,10 @@ def test_apply_twice_does_nothing_twice(world, course):
     reconcile("--apply")
     run = comparison.last(world.integration)
     assert run
-    assert comparison.enroll_again(comparison.never_seen(run)) == (0, {"goes on by itself": 1})
+    assert enroll_again.enroll_again(comparison.never_seen(run)) == (0, {"goes on by itself": 1})
     world.settle()
     world.sandbox.clear_calls()
-    assert comparison.enroll_again(comparison.never_seen(run)) == (0, {})
+    assert enroll_again.enroll_again(comparison.never_seen(run)) == (0, {})
     assert reconcile("--apply").endswith("Enrolled again: 0 queued.\n")
     world.settle()
     assert "POST /enrollments" not in world.calls()
@@ -522,11 +523,11 @@ def test_what_a_person_approves_is_enrolled_again(world, course):
     buy(world)
     close(world, "dana@example.com", course)
     run = compare(world)
-    assert comparison.enroll_again(comparison.to_approve(run)) == (1, {})
+    assert enroll_again.enroll_again(comparison.to_approve(run)) == (1, {})
     world.settle()
     assert world.access("dana@example.com", course)
     (row,) = comparison.rows(run.findings.all())
-    assert row.why_not == str(comparison.DONE_SINCE)
+    assert row.why_not == str(enroll_again.DONE_SINCE)
 
 
 def test_an_end_date_is_lifted_when_a_person_approves(world, course):
@@ -534,7 +535,7 @@ def test_an_end_date_is_lifted_when_a_person_approves(world, course):
     row = world.school.enrollment("dana@example.com", course.external_id)
     row.expiry_date = datetime.now(UTC) + timedelta(days=30)
     run = compare(world)
-    assert comparison.enroll_again(comparison.to_approve(run)) == (1, {})
+    assert enroll_again.enroll_again(comparison.to_approve(run)) == (1, {})
     world.settle()
     assert row.expiry_date is None
     assert found(compare(world)) == []
@@ -546,7 +547,7 @@ def test_what_was_refunded_since_is_not_enrolled_again(world, course):
     run = compare(world)
     world.sell("20_product_refunded", customer__email="dana@example.com", order__id=1183)
     left = {"this access is not due any more": 1}
-    assert comparison.enroll_again(comparison.to_approve(run)) == (0, left)
+    assert enroll_again.enroll_again(comparison.to_approve(run)) == (0, left)
 
 
 def test_a_bundle_with_two_closed_courses_is_enrolled_again_once(world):
@@ -557,7 +558,7 @@ def test_a_bundle_with_two_closed_courses_is_enrolled_again_once(world):
     close(world, "dana@example.com", second)
     run = compare(world)
     assert len(found(run)) == 2
-    assert comparison.enroll_again(comparison.to_approve(run)) == (1, {})
+    assert enroll_again.enroll_again(comparison.to_approve(run)) == (1, {})
     world.settle()
     assert world.access("dana@example.com", first)
     assert world.access("dana@example.com", second)
@@ -568,18 +569,19 @@ def test_a_finding_whose_grant_is_removed_says_what_to_do(world, course):
     close(world, "dana@example.com", course)
     run = compare(world)
     Grant.objects.all().delete()
-    assert comparison.enroll_again(comparison.to_approve(run)) == (0, {str(comparison.NO_RUN): 1})
+    left = {str(enroll_again.NO_RUN): 1}
+    assert enroll_again.enroll_again(comparison.to_approve(run)) == (0, left)
 
 
 def test_no_more_than_so_many_are_enrolled_again_at_once(world, course, monkeypatch):
-    monkeypatch.setattr(comparison, "CHUNK", 2)
+    monkeypatch.setattr(enroll_again, "CHUNK", 2)
     for number in range(5):
         buy(world, f"buyer{number}@example.com", order=1183 + number)
         close(world, f"buyer{number}@example.com", course)
     run = compare(world)
-    assert comparison.enroll_again(comparison.to_approve(run), at_most=2)[0] == 2
-    assert comparison.enroll_again(comparison.to_approve(run), at_most=2)[0] == 2
-    assert comparison.enroll_again(comparison.to_approve(run))[0] == 1
+    assert enroll_again.enroll_again(comparison.to_approve(run), at_most=2)[0] == 2
+    assert enroll_again.enroll_again(comparison.to_approve(run), at_most=2)[0] == 2
+    assert enroll_again.enroll_again(comparison.to_approve(run))[0] == 1
 
 
 # The command

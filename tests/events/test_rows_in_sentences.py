@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone, translation
 
-from events.alerts.problems import Code
+from events.alerts.problems import ProblemCode
 from events.models import Alert, Batch, ComparisonRun, EventLog, RuleRun
 from events.reports import mentions
 from integrations import audit
@@ -39,7 +39,7 @@ def comparison() -> ComparisonRun:
 def alert() -> Alert:
     now = timezone.now()
     about = {"began_at": now, "seen_at": now, "facts": {"what": kept()}}
-    return Alert.objects.create(code=Code.DISK_LOW, subject="/", **about)
+    return Alert.objects.create(code=ProblemCode.DISK_LOW, subject="/", **about)
 
 
 def texts(value: Any) -> Iterator[Said]:

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.db.models.functions import Now
 
-from events.alerts.problems import Code, Problem
+from events.alerts.problems import Problem, ProblemCode
 from events.alerts.sentences import sentence
 from events.models import Canary, Worker
 from integrations.models import Integration, Marketplace
@@ -96,7 +96,7 @@ def test_a_worker_that_was_never_seen_is_missing_soon_after_the_account_was_adde
 @pytest.mark.parametrize("step", Step)
 def test_each_step_of_the_canary_has_a_sentence_with_what_to_do(step: Canary.Step):
     facts = {"name": "Main shop", "host": "admit.example.com", "step": step.value, "detail": "502"}
-    said = sentence(Problem(Code.CANARY_FAILED, "1", facts=facts))
+    said = sentence(Problem(ProblemCode.CANARY_FAILED, "1", facts=facts))
     assert said.startswith("The canary of Main shop did not get through. ")
     assert "{" not in said
     assert any(word in said for word in ("Check", "put", "Call", "tried again"))

@@ -13,6 +13,8 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from config.server import supervisor
+from events.alerts import finding
+from events.alerts.problems import ProblemCode
 from events.deciding.inbox import Inbox
 from events.execution.loop import Loop
 from events.execution.senders import Senders
@@ -264,10 +266,14 @@ def test_a_run_that_cannot_be_finished_is_left_to_its_lease(
 # Stopping, and signs of life
 
 
+def silence(cluster: str) -> float | None:
+    return Worker.objects.filter(name=cluster).silence()
+
+
 def test_a_task_notes_the_cluster_that_ran_it(cluster):
-    assert scheduler.silence(cluster) is None
+    assert silence(cluster) is None
     tasks.work()
-    silent = scheduler.silence(cluster)
+    silent = silence(cluster)
     assert silent is not None
     assert 0 <= silent < 2
 
@@ -275,7 +281,7 @@ def test_a_task_notes_the_cluster_that_ran_it(cluster):
 def test_a_task_of_no_cluster_notes_nothing(transactional_db):
     scheduler.register(CLUSTER)
     tasks.work()
-    assert scheduler.silence(CLUSTER) is None
+    assert silence(CLUSTER) is None
 
 
 def test_a_cluster_that_is_to_stop_claims_nothing_more(world, cluster):
@@ -285,7 +291,7 @@ def test_a_cluster_that_is_to_stop_claims_nothing_more(world, cluster):
     assert (queued.again(made).status, queued.again(made).attempts) == ("waiting", 0)
     assert world.calls() == []
     assert _wake_ups() == 0
-    assert scheduler.silence(cluster) is not None
+    assert silence(cluster) is not None
 
 
 def test_a_task_finishes_what_runs_when_it_is_told_to_stop(world, cluster, monkeypatch):
@@ -427,6 +433,19 @@ def _seen(cluster: str, *, seconds_ago: float) -> None:
     Worker.objects.filter(name=cluster).update(seen_at=past)
 
 
+def test_workers_are_silent_after_two_minutes_by_the_clock_of_the_database(cluster, monkeypatch):
+    scheduler.register("ended yesterday")
+    assert Worker.objects.are_silent()
+    tomorrow = timezone.now() + timedelta(days=1)
+    monkeypatch.setattr(timezone, "now", lambda: tomorrow)
+    for seconds, silent in ((100, False), (140, True)):
+        _seen(cluster, seconds_ago=seconds)
+        assert Worker.objects.are_silent() is silent
+        assert [each.code for each in finding.find(codes=[ProblemCode.NO_WORKER])] == (
+            [ProblemCode.NO_WORKER] if silent else []
+        )
+
+
 def test_a_tick_wakes_a_cluster_that_was_never_seen(cluster):
     assert scheduler.tick(cluster, beat_after=10) is None
     assert _wake_ups() == 1
@@ -446,7 +465,7 @@ def test_a_tick_sends_a_heartbeat_to_a_silent_cluster(cluster):
     assert scheduler.tick(cluster, beat_after=10) == pytest.approx(11, abs=1)
     assert _wake_ups() == 1
     tasks.work()
-    silent = scheduler.silence(cluster)
+    silent = silence(cluster)
     assert silent is not None
     assert silent < 2
 

@@ -9,9 +9,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from events.access import by_hand
-from events.execution import retry_by_hand, undo_batch
+from events.execution import retry_by_hand, reviewing, undo_batch
 from events.models import Batch, EventLog, Grant, RuleRun, Worker
-from events.reports import customer_access, letter, review
+from events.reports import customer_access, letter
 from integrations.models import Customer, Integration, WebhookSecret
 from integrations.notify_url import signature
 from integrations.thinkific.sandbox import Fault
@@ -104,7 +104,7 @@ def no_rule_refunded(place: Place) -> None:
 
 def no_rule_dealt_with(place: Place) -> None:
     no_rule(place)
-    review.mark_reviewed(EventLog.objects.all(), by="Mia")
+    reviewing.mark_reviewed(EventLog.objects.all(), by="Mia")
 
 
 def unknown_type(place: Place) -> None:

@@ -41,3 +41,33 @@ def test_every_file_that_is_named_exists(document):
 
 def test_the_readme_is_short_enough_to_be_read():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= MAX_WORDS
+
+
+def modules_with(pattern: str) -> set[str]:
+    """The modules of the program, as "events/queue/wake.py", whose text matches the pattern."""
+    return {
+        str(path.relative_to(ROOT))
+        for app in ("config", "events", "integrations", "rules")
+        for path in (ROOT / app).rglob("*.py")
+        if "migrations" not in path.parts
+        if re.search(pattern, path.read_text(encoding="utf-8"))
+    }
+
+
+def test_every_module_with_sql_of_its_own_is_named_in_the_design():
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"^- \*\*SQL of our own\.\*\*.*?^(?=- )", design, re.MULTILINE | re.DOTALL)
+    named = PATH.findall(told)
+    written = modules_with(r"\.cursor\b|\.raw\(|\.execute\(")
+    assert {each for each in written if not each.startswith(tuple(named))} == set()
+    assert {each for each in named if not any(one.startswith(each) for one in written)} == set()
+
+
+def test_only_admit_itself_is_asked_by_http_past_the_exchanges():
+    senders = modules_with(r"\bHTTPS?Connection\b|\bimport requests\b|\burlopen\b")
+    assert senders == {
+        "integrations/exchanges.py",
+        "integrations/deadline.py",
+        "config/server/probe.py",  # asks our own web server
+        "events/receiving/sample_sale.py",  # posts to our own webhook
+    }

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from events.alerts.problems import Code
+from events.alerts.problems import ProblemCode
 from events.models import Alert, Canary, Worker
 from events.receiving import answer_counts
 from integrations import rate_limit
@@ -207,7 +207,7 @@ def test_open_alerts_are_counted_by_their_code(client):
         )
     found = scrape(client)
     alerts = {key[1]: value for key, value in found.items() if key[0] == "alerts_open"}
-    assert set(alerts) == {code.value for code in Code}
+    assert set(alerts) == {code.value for code in ProblemCode}
     assert {code: number for code, number in alerts.items() if number} == {"key_refused": 2}
 
 

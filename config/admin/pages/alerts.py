@@ -19,7 +19,7 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from config.staff import people
 from events.alerts import delivery, finding, rounds
-from events.alerts.problems import KINDS, Code, Problem
+from events.alerts.problems import KINDS, Problem, ProblemCode
 from events.alerts.sent import NotSent
 from events.alerts.sentences import sentence
 from events.models import AlertChannel, AlertMessage
@@ -61,8 +61,8 @@ class ChannelForm(forms.Form):
     codes = forms.MultipleChoiceField(
         label=_("Notify me about"),
         widget=forms.CheckboxSelectMultiple,
-        choices=[(code.value, KINDS[code].title) for code in Code],
-        initial=[code.value for code in Code],
+        choices=[(code.value, KINDS[code].title) for code in ProblemCode],
+        initial=[code.value for code in ProblemCode],
         error_messages={"required": _("Tick at least one, or turn the channel off.")},
     )
     digest = forms.BooleanField(
@@ -80,9 +80,9 @@ class ChannelForm(forms.Form):
         if channel.pk:
             del self.fields["kind"], self.fields["address"]
             self.initial = {
-                "enabled": channel.is_on,
+                "enabled": channel.is_enabled,
                 "digest": channel.digest,
-                "codes": channel.codes or [code.value for code in Code],
+                "codes": channel.codes or [code.value for code in ProblemCode],
             }
 
     def clean_address(self) -> str:
@@ -98,7 +98,7 @@ class ChannelForm(forms.Form):
         found, channel = self.cleaned_data, self.channel
         channel.enabled, channel.digest = found["enabled"], found["digest"]
         # A choice of all kinds is stored as none, so that it includes kinds of later versions.
-        channel.codes = [] if len(found["codes"]) == len(Code) else found["codes"]
+        channel.codes = [] if len(found["codes"]) == len(ProblemCode) else found["codes"]
         secret = ""
         if not channel.pk:
             secret = signature.new_secret()
@@ -213,7 +213,7 @@ def _shown(request: HttpRequest, problem: Problem) -> dict[str, Any]:
         "where": problem.address,
         "button": problem.kind.button if may_fix else "",
         "may_fix": may_fix,
-        "silent": problem.subject if problem.code is Code.SILENCE else "",
+        "silent": problem.subject if problem.code is ProblemCode.SILENCE else "",
     }
 
 
@@ -232,7 +232,7 @@ def _of_what(channel: AlertChannel) -> str:
     if not channel.codes:
         return say("Everything")
     return say_count(
-        len(channel.codes), "1 of {all} kinds", "{number} of {all} kinds", all=len(Code)
+        len(channel.codes), "1 of {all} kinds", "{number} of {all} kinds", all=len(ProblemCode)
     )
 
 

@@ -19,10 +19,10 @@ from config.admin.parts.buttons import BACK, links_to, way_back
 from config.admin.parts.changelist import takes_all
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids, row_in
-from events.execution import rerun, retry_by_hand, undo_batch
+from events.execution import rerun, retry_by_hand, reviewing, undo_batch
 from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
-from events.reports import batch_preview, batches, review
+from events.reports import batch_preview, batches
 from events.reports.batch_preview import MAX_LINES, BatchPreview, Line
 from integrations.models import Customer
 from integrations.sentences import Said, facts, say
@@ -169,7 +169,7 @@ def _doing(what: str) -> Page:
             number = (
                 retry_by_hand.dismiss(runs, by=by)
                 if what == DISMISS
-                else review.mark_reviewed(events, by=by)
+                else reviewing.mark_reviewed(events, by=by)
             )
             return _marked(request, what, number, back)
         batch = new_batch(request, TITLES[what]())

@@ -17,6 +17,7 @@ from config.admin.parts.changelist import CappedPaginator
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import page_number, row_ids, row_in
 from events.access import comparing
+from events.execution.enroll_again import enroll_again
 from events.execution.retry_by_hand import retried_sentence
 from events.models import ComparisonFinding, ComparisonRun
 from events.queue import wake
@@ -149,7 +150,7 @@ def enroll(request: HttpRequest) -> HttpResponse:
             pk__in=row_ids(request.POST.getlist("finding")[:REPAIRED_AT_ONCE])
         )
     batch = bulk_actions.new_batch(request, say("Enroll again: {site}", site=site))
-    queued, left = comparison.enroll_again(findings, at_most=REPAIRED_AT_ONCE, batch=batch)
+    queued, left = enroll_again(findings, at_most=REPAIRED_AT_ONCE, batch=batch)
     nobody = say("Nobody was selected, so nobody was enrolled.")
     text = retried_sentence(queued, left) if queued or left else nobody
     return bulk_actions.start_and_show(request, batch, left, text, _address(site, kind))

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from events.access import comparing
+from events.execution.enroll_again import enroll_again
 from events.execution.retry_by_hand import retried_sentence
 from events.models import ComparisonFinding, ComparisonRun
 from events.reports import comparison
@@ -53,7 +54,7 @@ class Command(BaseCommand):
             why = run.message if run else "The comparison was deleted meanwhile."
             self.stderr.write(f"{site}: not compared. {why}")
             return False
-        queued, left = comparison.enroll_again(comparison.never_seen(run)) if apply else (0, {})
+        queued, left = enroll_again(comparison.never_seen(run)) if apply else (0, {})
         if json:
             self._write_json(run, queued, left)
         else:

@@ -12,10 +12,9 @@ from django.db.models.functions import Now
 
 from events.alerts import finding
 from events.alerts.sentences import sentence
-from events.models import Delivery, History, RuleRun
+from events.models import Delivery, History, RuleRun, Worker
 from events.receiving import spool_contents
 from events.reports import backlog, dashboard
-from events.worker import scheduler
 from integrations import rate_limit
 from integrations.models import ApiCall, Integration
 
@@ -89,7 +88,7 @@ def status() -> dict[str, Any]:
     """
     counts = dict(RuleRun.objects.values_list("status").annotate(Count("pk")).order_by())
     oldest = backlog.oldest_due_seconds()
-    silent = scheduler.silence()
+    silent = Worker.objects.silence()
     return {
         "worker_seen_seconds": None if silent is None else round(silent, 1),
         "deliveries_waiting": Delivery.objects.filter(state=Delivery.State.NEW).count(),

@@ -5,15 +5,18 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from config.admin.parts import edit_conflicts
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
+from events.models import LetterTemplate
 from events.reports import letter
 from events.reports.letter import Template
 from integrations import audit
+from integrations.audit import Act, Subject
 from integrations.models import Customer
 from integrations.sentences import say
 
@@ -32,7 +35,7 @@ def show(request: HttpRequest) -> HttpResponse:
         if PREVIEW not in request.POST and (page := _overtaken(request, stored, template)):
             return page
         try:
-            letter.check(template) if PREVIEW in request.POST else letter.save(template)
+            letter.check(template) if PREVIEW in request.POST else _save(template)
         except ValueError as error:
             fault = str(error)
         else:
@@ -58,6 +61,21 @@ def show(request: HttpRequest) -> HttpResponse:
     )
 
 
+def _save(template: Template) -> None:
+    """Make this the template for letters. Raises ValueError with a sentence."""
+    after = Template(letter.clean(template.text), template.language)
+    letter.check(after)
+    text = "" if letter.is_default(after.text) else after.text
+    with transaction.atomic():
+        before = letter.current()
+        _row, is_new = LetterTemplate.objects.update_or_create(
+            pk=LetterTemplate.ONLY, defaults={"text": text, "language": after.language}
+        )
+        if is_new or before != after:
+            subject = Subject(name=say("The letter to customers"))
+            audit.record(Act.LETTER_CHANGED, subject, before=asdict(before), after=asdict(after))
+
+
 def _posted(request: HttpRequest, stored: Template) -> Template:
     text, language = request.POST.get("text", ""), request.POST.get("language", stored.language)
     if language not in dict(settings.LANGUAGES):
@@ -68,7 +86,7 @@ def _posted(request: HttpRequest, stored: Template) -> Template:
 
 def _overtaken(request: HttpRequest, stored: Template, template: Template) -> HttpResponse | None:
     mine = asdict(template) | {"text": template.text.replace("\r\n", "\n").strip()}
-    return edit_conflicts.conflict_page(request, audit.Subject(), asdict(stored), mine)
+    return edit_conflicts.conflict_page(request, Subject(), asdict(stored), mine)
 
 
 def _back(customer: Customer | None) -> str:

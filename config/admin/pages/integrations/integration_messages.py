@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.menu import allowed
 from config.admin.parts import badges
 from events.models import RuleRun
-from events.reports import backlog
+from events.queue.wake import wake
+from events.reports import backlog, counting
 from integrations import app_registry, catalog_refresh, rate_limit
 from integrations.catalog_refresh import RefreshOutcome
 from integrations.models import CallBudget, Destination, Integration, SiteAnswer
@@ -165,10 +166,11 @@ def say_turned_off(request: HttpRequest, integration: Integration, waiting: int)
 def with_what_goes_on(
     request: HttpRequest, text: Said, integration: Integration, waiting: int
 ) -> SafeString | Said:
-    """Return the text, then how many `waiting` actions go on now, with a link to them."""
+    """Wake a worker for `waiting` actions. Return the text, then how many go on, with a link."""
     if not waiting:
         return text
-    text = joined([text, backlog.go_on(waiting, integration)])
+    wake()
+    text = joined([text, backlog.goes_on_sentence(waiting, integration)])
     if not allowed(request, SEES_ACTIONS):
         return text
     page = reverse("admin:events_rulerun_changelist")
@@ -254,6 +256,6 @@ def _off(integration: Integration, waiting: int) -> str:
         waiting,
         "1 action waits until you turn it on.",
         "{number} actions wait until you turn it on.",
-        number=backlog.capped(waiting),
+        number=counting.format_count(waiting),
     )
     return joined([off, held if waiting else say("Its actions wait until you turn it on.")])

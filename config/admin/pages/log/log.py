@@ -26,7 +26,7 @@ from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly, RowList, takes_all
 from config.admin.parts.filters import ReceivedFilter
 from events.deciding import naming
-from events.execution import email_correction, wait_reasons
+from events.execution import email_correction, reviewing, wait_reasons
 from events.execution.rerun import Rerun, rerun
 from events.models import Delivery, EventLog, RuleRun
 from events.reports import activity_search, nothing_to_end, review
@@ -274,7 +274,7 @@ class LogAdmin(ReadOnly):
         bulk_actions.start_with_message(request, batch, done.left, sentence)
 
     def _deal_with(self, request: HttpRequest, events: QuerySet[EventLog]) -> None:
-        number = review.mark_reviewed(events, by=request.user.get_username())
+        number = reviewing.mark_reviewed(events, by=request.user.get_username())
         if number:
             text = say_count(
                 number, "1 event marked as dealt with.", "{number} events marked as dealt with."

@@ -24,11 +24,12 @@ from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.access import history
 from events.alerts import finding, sentences
-from events.alerts.problems import Code, Problem
+from events.alerts.problems import Problem, ProblemCode
 from events.execution import wait_reasons
-from events.models import Delivery, EventLog, RuleRun
+from events.models import Delivery, EventLog, RuleRun, Worker
 from events.reports import (
     backlog,
+    counting,
     dashboard,
     days,
     left_behind_summary,
@@ -45,14 +46,14 @@ from rules.facts import Places
 
 # Problems that alerts report and no other part of this page shows.
 ELSEWHERE = (
-    Code.SITE_PAUSED,
-    Code.OVERDUE,
-    Code.SPOOL_WAITS,
-    Code.DISK_LOW,
-    Code.CANARY_FAILED,
-    Code.SILENCE,
-    Code.BACKUP_OLD,
-    Code.NOT_CHECKED,
+    ProblemCode.SITE_PAUSED,
+    ProblemCode.OVERDUE,
+    ProblemCode.SPOOL_WAITS,
+    ProblemCode.DISK_LOW,
+    ProblemCode.CANARY_FAILED,
+    ProblemCode.SILENCE,
+    ProblemCode.BACKUP_OLD,
+    ProblemCode.NOT_CHECKED,
 )
 
 
@@ -185,15 +186,15 @@ def _figures(
     """Return the four numbers beside the title, each with a note, what is left, and the chart."""
     came = dashboard.events_in_a_day()
     return {
-        "events": dashboard.format_count(came.events),
+        "events": counting.format_count(came.events),
         "number_of_events": came.events,
         "events_note": overview_headline.events_note(came, not_in=facts.not_in),
-        "done": dashboard.format_count(period.days[-1].done),
+        "done": counting.format_count(period.days[-1].done),
         "number_done": period.days[-1].done,
         "share": _share(period),
-        "failed": dashboard.format_count(facts.failed),
-        "held": dashboard.format_count(facts.held),
-        "waiting": dashboard.format_count(in_line.waiting),
+        "failed": counting.format_count(facts.failed),
+        "held": counting.format_count(facts.held),
+        "waiting": counting.format_count(in_line.waiting),
         "waiting_note": overview_waiting.waiting_note(in_line, silent=facts.silent),
         "left": overview_waiting.not_carried_out(dashboard.unread(), in_line.waiting),
         **_chart(period),
@@ -230,7 +231,7 @@ def _facts(sites: list[Integration], problems: list[Problem]) -> overview_headli
     not_let_in = [site for site in refused if site.not_let_in]
     denied = [site for site in refused if site.denied]
     return overview_headline.Facts(
-        silent=dashboard.worker_is_silent(),
+        silent=Worker.objects.are_silent(),
         rejected=_names(site for site in refused if site not in [*not_let_in, *denied]),
         not_let_in=_names(not_let_in),
         denied=_names(denied),

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from config.admin.parts.badges import AMBER, GREEN, RED
-from events.reports.dashboard import EventCounts, format_count
+from events.reports.counting import format_count
+from events.reports.dashboard import EventCounts
 from events.reports.promise import MAX_COUNT
-from integrations.sentences import Said, joined, say, say_count, separated
+from integrations.sentences import Said, format_number, joined, say, say_count, separated
 
 # The id of the section of integrations that need a person.
 IN_NEED = "sites-in-need"
@@ -149,7 +150,7 @@ def _all_in(buyers: int, on_the_way: int, *, more_bought: bool, every: bool) -> 
 
 def _in(buyers: int, *, every: bool, more_bought: bool) -> Said:
     """Return how many are in, and that these are all if so."""
-    count = format_count(buyers)
+    count = format_number(buyers)  # each of them was counted
     of = {"number": count, "most": MAX_COUNT}
     if more_bought and every:
         return say("All {number} buyers of the newest {most} purchases are in", **of)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from events.reports import backlog
-from events.reports.dashboard import format_count
+from events.reports.counting import format_count
 from integrations.sentences import Said, joined, say, say_count
 
 

@@ -17,7 +17,7 @@ from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import NumberOf, ReadOnly
 from config.admin.parts.filters import IntegrationFilter
 from events.execution import gone_destinations
-from events.reports import active_access, backlog
+from events.reports import active_access, counting
 from integrations import app_registry
 from integrations.models import Destination, Integration
 from integrations.ordering import by_name
@@ -34,7 +34,7 @@ def _is_removable(destination: Destination) -> bool:
 def _what_follows(destination: Destination) -> str:
     """Return what marking it as gone would do, in sentences."""
     rules = gone_destinations.rules_giving(destination).filter(enabled=True).count()
-    runs = gone_destinations.open_runs(destination).order_by()[: backlog.MAX_COUNT].count()
+    runs = counting.count(gone_destinations.open_runs(destination))
     sentences = [
         say("Say this only if it was deleted in Thinkific."),
         say_count(
@@ -51,7 +51,7 @@ def _what_follows(destination: Destination) -> str:
                 runs,
                 "1 open action that would give it fails and says so.",
                 "{number}{more} open actions that would give it fail and say so.",
-                more="+" if runs >= backlog.MAX_COUNT else "",
+                more="+" if runs >= counting.MAX_COUNT else "",
             )
         )
     if active_access.exists_for_destinations([destination]):

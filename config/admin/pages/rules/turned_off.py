@@ -51,7 +51,7 @@ class TurnedOffRules:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnedOff:
+class TurnedOffNotice:
     """What is `told` of rules that are off.
 
     `products` give nothing, `endings` counts the rules that would end access on a refund, and
@@ -64,7 +64,7 @@ class TurnedOff:
     more: int = 0
 
 
-def summarize(request: HttpRequest, places: Places) -> TurnedOff:
+def summarize(request: HttpRequest, places: Places) -> TurnedOffNotice:
     """Return the products that give nothing because their rules are off, then those whose refunded
     buyers keep their access because of that.
 
@@ -73,7 +73,7 @@ def summarize(request: HttpRequest, places: Places) -> TurnedOff:
     giving = turned_off.by_product(places)
     ending = turned_off.ending_on_refund(places)
     if not giving and not ending:
-        return TurnedOff()
+        return TurnedOffNotice()
     gives = [[rule.pk for rule in giving[product]] for product in sorted(giving)]
     of_product: dict[int, list[int]] = defaultdict(list)
     for rule in ending:
@@ -88,10 +88,10 @@ def summarize(request: HttpRequest, places: Places) -> TurnedOff:
         TurnedOffRules(each, _text(each), links)
         for each, links in zip(groups, changes, strict=True)
     ]
-    return TurnedOff(told, len(giving), len(ending), len(gives) + len(ends) - len(shown))
+    return TurnedOffNotice(told, len(giving), len(ending), len(gives) + len(ends) - len(shown))
 
 
-def of_rules(request: HttpRequest, rules: Sequence[Rule]) -> TurnedOff:
+def of_rules(request: HttpRequest, rules: Sequence[Rule]) -> TurnedOffNotice:
     """Return what a page says of each of these rules, which are off and would end access.
 
     Takes one query, or none without such rules.
@@ -102,7 +102,7 @@ def of_rules(request: HttpRequest, rules: Sequence[Rule]) -> TurnedOff:
         TurnedOffRules(each, _text(each), links, is_named=True)
         for each, links in zip(groups, changes, strict=True)
     ]
-    return TurnedOff(told)
+    return TurnedOffNotice(told)
 
 
 def for_all_products(rules: Iterable[Rule]) -> Said | str:
