@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser, User
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -159,6 +160,11 @@ class Problem:
         """The path of the admin page where it is fixed, with the place on it."""
         args = [self.subject] if self.kind.of_subject else []
         return reverse(self.kind.page, args=args) + self.kind.place
+
+    def may_fix(self, person: User | AnonymousUser) -> bool:
+        """Whether this person has the permission that it takes to fix it."""
+        needed = self.kind.permission
+        return not needed or person.has_perm(needed)
 
     @property
     def key(self) -> tuple[str, str]:

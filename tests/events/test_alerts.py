@@ -13,6 +13,7 @@ from aiosmtpd.controller import Controller
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import OperationalError
+from django.urls import reverse
 from django.utils import timezone
 
 from config.models import Preference
@@ -402,6 +403,16 @@ def test_a_channel_gets_only_what_it_is_for(shop, owner, inbox):
     no_worker(shop)
     look()
     assert inbox.subjects() == ["Admit: No worker runs"]
+
+
+def test_who_may_not_fix_it_is_led_to_the_page_that_says_who_may(shop, owner, inbox):
+    viewer = get_user_model().objects.create_user("viewer", "viewer@school.example")
+    AlertChannel.objects.create(person=viewer, kind="email", enabled=True)
+    refunded_still_in(shop)
+    look()
+    texts = dict(AlertMessage.objects.values_list("channel__person__username", "text"))
+    assert str(texts[owner.username]).rstrip().endswith(reverse("admin:refunded"))
+    assert str(texts["viewer"]).rstrip().endswith(reverse("admin:alerts"))
 
 
 def test_a_mail_is_written_in_the_language_of_its_person(shop, owner, inbox):

@@ -203,8 +203,7 @@ def _home() -> HttpResponse:
 
 
 def _shown(request: HttpRequest, problem: Problem) -> dict[str, Any]:
-    needed = problem.kind.permission
-    may_fix = not needed or request.user.has_perm(needed)
+    may_fix = problem.may_fix(request.user)
     return {
         "title": problem.kind.title,
         "sentence": sentence(problem),
