@@ -59,10 +59,14 @@ EDIT = "integrations.change_integration"
 BY_HAND = "events.by_hand_grant"
 KINDS: dict[Code, Kind] = {
     Code.NO_WORKER: Kind(
-        _("No worker runs"), "admin:queue", _("See the queue"), stops_sales=True, lasts=3 * MINUTES
+        _("No worker is running"),
+        "admin:queue",
+        _("See the queue"),
+        stops_sales=True,
+        lasts=3 * MINUTES,
     ),
     Code.KEY_REFUSED: Kind(
-        _("A key is refused"),
+        _("A key is rejected"),
         INTEGRATION,
         _("Enter a new key"),
         "#id_secret",
@@ -86,7 +90,7 @@ KINDS: dict[Code, Kind] = {
         lasts=10 * MINUTES,
     ),
     Code.SPOOL_WAITS: Kind(
-        _("Sales wait outside of the database"),
+        _("Sales are waiting outside the database"),
         "admin:queue",
         _("See the queue"),
         stops_sales=True,
@@ -94,19 +98,22 @@ KINDS: dict[Code, Kind] = {
     ),
     Code.DISK_LOW: Kind(_("A disk is nearly full"), "admin:index", stops_sales=True),
     Code.CANARY_FAILED: Kind(
-        _("The canary does not get through"),
+        _("The hourly test event does not get through"),
         "admin:samcart",
         _("See the address"),
         stops_sales=True,
     ),
     Code.SILENCE: Kind(
-        _("No sale for unusually long"), "admin:samcart", _("See the address"), stops_sales=True
+        _("No sales for an unusually long time"),
+        "admin:samcart",
+        _("See the address"),
+        stops_sales=True,
     ),
     Code.NOTHING_GIVEN: Kind(
         _("Paid, and nothing given"), "admin:index", _("See the products"), "#nothing"
     ),
     Code.REFUNDED_STILL_IN: Kind(
-        _("Refunded, and still in"), "admin:refunded", _("See who"), permission=BY_HAND
+        _("Refunded, but still has access"), "admin:refunded", _("See who"), permission=BY_HAND
     ),
     Code.NEEDS_A_PERSON: Kind(
         _("Actions need a person"), "admin:index", _("See them"), "#attention"
@@ -118,7 +125,7 @@ KINDS: dict[Code, Kind] = {
         "?status__exact=held",
     ),
     Code.TOKEN_ENDS: Kind(
-        _("An access token ends"),
+        _("An access token expires"),
         INTEGRATION,
         _("Enter a new token"),
         "#id_secret",

@@ -36,14 +36,14 @@ def over(alert: Alert) -> Text:
     about = _about(alert)
     if about:
         text = say(
-            "This is over: “{problem}” ({about}). It began {moment}.",
+            "Resolved: “{problem}” ({about}). It began {moment}.",
             problem=title,
             about=about,
             moment=began_at,
         )
     else:
-        text = say("This is over: “{problem}”. It began {moment}.", problem=title, moment=began_at)
-    return Text(say("Admit: over: {problem}", problem=title), _paragraphs(text))
+        text = say("Resolved: “{problem}”. It began {moment}.", problem=title, moment=began_at)
+    return Text(say("Admit: resolved: {problem}", problem=title), _paragraphs(text))
 
 
 def digest(alerts: Sequence[Alert]) -> Text:

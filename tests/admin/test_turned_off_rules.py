@@ -206,7 +206,7 @@ def test_a_global_rule_for_refunds_that_is_off_is_told_once(shop, rule, manager)
     ends = {"action": rule.spec.opposite, "destination": rule.destination, "enabled": False}
     shop.rule(trigger="product_refunded", **ends)
     page = manager.get(reverse(OVERVIEW))
-    text = "1 global rule that ends Oil Painting on a refund is off: refunded buyers stay in."
+    text = "1 global rule that ends Oil Painting on a refund is off: refunded buyers keep access."
     assert words(page).count(f"{text} See its rules") == 1
     listed = f"{reverse('admin:rules_rule_changelist')}?scope__exact=global&amp;state=off"
     assert listed in page.content.decode()

@@ -92,9 +92,9 @@ def test_what_waits_goes_on_with_a_wake_up(db, settings):
     Worker.objects.create(name="w", seen_at=timezone.now())
     assert backlog.go_on(0) == ""
     assert not OrmQ.objects.exists()
-    assert backlog.go_on(1) == "1 waiting action goes on now, about 1 minute."
+    assert backlog.go_on(1) == "1 waiting action continues now, about 1 minute."
     assert OrmQ.objects.count() == 1
-    assert backlog.go_on(370) == "370 waiting actions go on now, about 2 minutes."
+    assert backlog.go_on(370) == "370 waiting actions continue now, about 2 minutes."
     assert OrmQ.objects.count() == 1
     Worker.objects.all().delete()
-    assert backlog.go_on(2) == "2 waiting actions go on as soon as a worker runs."
+    assert backlog.go_on(2) == "2 waiting actions continue as soon as a worker runs."

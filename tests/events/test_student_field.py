@@ -266,8 +266,8 @@ def test_a_person_gives_the_students_address_and_the_payer_stays(world, course, 
     event.refresh_from_db()
     assert (event.status, event.customer) == ("done", Customer.objects.get(email=PAYER))
     assert event.reason == (
-        'The custom field "Student e-mail" says "<b>student</b>". The e-mail address needs exactly '
-        'one "@", with text on both sides. admin gave student@example.com instead.'
+        'The custom field "Student e-mail" says "<b>student</b>". The e-mail address needs '
+        'exactly one "@", with text on both sides. admin entered student@example.com instead.'
     )
     assert students(world, course) == {STUDENT}
     assert Customer.objects.get(email=STUDENT).first_name == ""
@@ -373,7 +373,7 @@ def test_who_gave_an_address_is_told_when_the_rules_have_run_again(world, course
     world.rule("product_purchased", GIVE, world.course("Another"))
     assert rerun.rerun([event]).queued == 1
     event.refresh_from_db()
-    assert "Eve gave student@example.com instead." in event.reason
+    assert "Eve entered student@example.com instead." in event.reason
 
 
 def test_rules_run_again_find_the_student(world, course):
@@ -425,7 +425,7 @@ def test_simulate_says_whom_it_would_enroll_and_makes_no_customer(world, course)
         return run.notes
 
     assert notes(event=event, email=PAYER) == [
-        "It would be for student@example.com, not for the payer."
+        "It would be for student@example.com, not for the customer who paid."
     ]
     assert notes(event=bad, email=PAYER)[0].startswith("It would fail. The custom field")
     assert FIELD in notes(email=PAYER)[0]
