@@ -732,7 +732,7 @@ def test_a_paused_site_that_answers_goes_on_at_once(boss, world):
     [
         (
             Fault("status", status=401),
-            "still refused. Thinkific does not accept the key: the key or the subdomain is wrong",
+            "still rejected. Thinkific does not accept the key: the key or the subdomain is wrong",
         ),
         (Fault("status", status=429), "Thinkific asks for a longer pause. It continues by itself"),
         (Fault("reset"), "Thinkific did not answer. Admit asks again by itself"),

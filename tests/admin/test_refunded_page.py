@@ -204,7 +204,7 @@ def test_who_was_moved_to_another_address_before_the_refund_is_told_of(manager, 
 
 def test_compare_says_that_these_are_not_compared_and_leads_to_them(manager, still_in):
     page = manager.get(reverse("admin:compare"))
-    assert f"{TOLD} That is not compared here" in words(page)
+    assert f"{TOLD} Compare does not list this as a difference" in words(page)
     assert reverse(PAGE) in page.content.decode()
 
 

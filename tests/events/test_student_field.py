@@ -317,7 +317,7 @@ def test_a_students_address_is_given_for_the_field_that_it_was_asked_for(
     assert given(event) == ["one@example.com", "two@example.com"]
     event.refresh_from_db()
     # The second one does not take the place of the first.
-    for told in ("first@@", "second@@", "gave one@example.com", "gave two@example.com"):
+    for told in ("first@@", "second@@", "entered one@example.com", "entered two@example.com"):
         assert event.reason.count(told) == 1
     assert email_correction.runs_to_correct(event) == []
 
@@ -339,7 +339,7 @@ def test_the_page_asks_for_the_payers_address_first(world, course, admin_client)
     press(admin_client, event, "give_email", email=STUDENT)
     assert given(event) == [STUDENT, PAYER]
     event.refresh_from_db()
-    for told in ("dana@@", "student@@", f"gave {PAYER}", f"gave {STUDENT}"):
+    for told in ("dana@@", "student@@", f"entered {PAYER}", f"entered {STUDENT}"):
         assert event.reason.count(told) == 1
 
 
