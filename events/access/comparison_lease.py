@@ -32,7 +32,7 @@ LOOK_SECONDS = 0.2
 DELAYS = (5, 15, 60, 300)
 # On SQLite, pause for so many times as long as a write took, so that others can write.
 LEAVE_TIMES = 3
-BUYERS_FIRST = _("It waits while buyers are being let in.")
+BUYERS_FIRST = _("It waits while buyers are being given access.")
 LIMIT = _("Thinkific's limit of calls is used up. Admit tries again by itself.")
 
 

@@ -58,10 +58,10 @@ def wait(
         run.status, run.code, run.next_attempt_at = Status.HELD, BRAKED, None
         run.message = say_count(
             settings.ENDINGS_AN_HOUR,
-            "More than 1 access was to end within an hour, so this one waits for a person. Release "
-            "it if it is right.",
-            "More than {number} accesses were to end within an hour, so this one waits for a "
+            "More than 1 action was about to end access within an hour, so this one waits for a "
             "person. Release it if it is right.",
+            "More than {number} actions were about to end access within an hour, so this one "
+            "waits for a person. Release it if it is right.",
         )
         return True
     return False

@@ -40,14 +40,14 @@ def over(alert: Alert) -> MessageText:
     about = _about(alert)
     if about:
         text = say(
-            "This is over: “{problem}” ({about}). It began {moment}.",
+            "Resolved: “{problem}” ({about}). It began {moment}.",
             problem=title,
             about=about,
             moment=began_at,
         )
     else:
-        text = say("This is over: “{problem}”. It began {moment}.", problem=title, moment=began_at)
-    return MessageText(say("Admit: over: {problem}", problem=title), _paragraphs(text))
+        text = say("Resolved: “{problem}”. It began {moment}.", problem=title, moment=began_at)
+    return MessageText(say("Admit: resolved: {problem}", problem=title), _paragraphs(text))
 
 
 def digest(alerts: Sequence[Alert]) -> MessageText:

@@ -28,7 +28,7 @@ from rules.triggers import Trigger
 
 Status = EventLog.Status
 NOTHING_NEW = _("its rules have already run")
-NO_RULE = _("no rule that is on fits it")
+NO_RULE = _("no rule that is turned on matches it")
 CANNOT: dict[str, Text] = {
     Status.REPEAT: _("it repeats an event that was decided already"),
     Status.UNKNOWN_TYPE: _("its type has not been named yet"),

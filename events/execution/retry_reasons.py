@@ -11,7 +11,7 @@ from events.models.runs import DISMISSED
 from integrations.sentences import say
 
 Status = RuleRun.Status
-NO_EMAIL = _("its e-mail address cannot be used: open the event and give the right e-mail")
+NO_EMAIL = _("its e-mail address cannot be used: open the event and enter the right e-mail")
 
 
 def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:

@@ -44,7 +44,7 @@ def sentence(
     facts = {"name": name, "course": about.name}
     if about.is_open and run is not None:
         text = say(
-            "{name} still has {course}, though {cause} was to end it; the access was not ended.",
+            "{name} still has {course}: {cause} should have ended the access, but did not.",
             cause=sentences.cause(row),
             **facts,
         )

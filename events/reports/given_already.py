@@ -43,7 +43,7 @@ def sentence(found: Sequence[Grant]) -> Said:
     If other purchases give it, this one should hold it too, because those may be refunded.
     """
     sources = listed([*dict.fromkeys(holds(grant) for grant in found)])
-    return say("Has {courses} already by {sources}.", courses=names(found), sources=sources)
+    return say("Already has {courses} through {sources}.", courses=names(found), sources=sources)
 
 
 def by_grants(event: EventLog, rules: Sequence[Rule], held: standing.Held) -> list[Grant]:

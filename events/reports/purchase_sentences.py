@@ -52,7 +52,10 @@ def _had_already(event: EventLog, has: Said) -> Sentence:
     text = joined([say("Paid for {product}{order}, which gave nothing.", **facts_of(event)), has])
     if payload_removed(event.delivery):
         return Sentence(QUIET, text, Code.HAD_ALREADY, event=event.pk)
-    more = say("Enrolled for this purchase too, the customer keeps it if the other is refunded.")
+    more = say(
+        "If you enroll the customer for this purchase too, the access stays even if the other "
+        "purchase is refunded."
+    )
     return Sentence(QUIET, joined([text, more]), Code.HAD_ALREADY, enroll=event.pk)
 
 
@@ -87,8 +90,8 @@ def _gave_nothing(
         return Sentence(WAIT, text, Code.RULE_EXISTS, enroll=event.pk)
     if event.fits_what_is_off:
         text = say(
-            "Paid for {product}{order}, but no rule gives anything for it: the rule that fits is "
-            "turned off. Turn it on, then run the event's rules again.",
+            "Paid for {product}{order}, but no rule gives anything for it: the rule that matches "
+            "is turned off. Turn it on, then run the event's rules again.",
             **facts,
         )
         return Sentence(WAIT, text, Code.GAVE_NOTHING, event=event.pk)
@@ -123,7 +126,7 @@ def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:
     )
     if rule is None:
         return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
-    text = joined([text, say("A rule still fits it.")])
+    text = joined([text, say("A rule still matches it.")])
     return Sentence(QUIET, text, Code.RULE_EXISTS, enroll=event.pk)
 
 

@@ -33,12 +33,16 @@ def sentence(
         return Sentence(GOOD, more, Code.LET_KEEP, event=left.pk, end=holding, short=text)
     if any(run.event_id == left.pk for run in about.pending):
         return None
-    text = say("{name} has {course} {since}, though {ending}. If it should end, end it.", **facts)
+    text = say(
+        "{name} has {course} {since}, though {ending}. If the customer should not keep it, end "
+        "the access.",
+        **facts,
+    )
     last = having[-1]
     if last.opened_at and last.is_opened_after(left.received_at):
         text = say(
-            "{name} has {course} {since}, though {ending}. It was given back on {day}. If it "
-            "should end, end it.",
+            "{name} has {course} {since}, though {ending}. It was given back on {day}. If the "
+            "customer should not keep it, end the access.",
             day=format_day(last.opened_at),
             **facts,
         )

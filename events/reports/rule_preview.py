@@ -88,7 +88,7 @@ class RulePreview:
     def sentences(self) -> list[str]:
         """Return one for each effect, with up to PEOPLE_NAMED names and how many more there are."""
         if not self.events:
-            return [say("No event fits it.")]
+            return [say("No event matches it.")]
         said: list[str] = [
             say(WORDS[effect], people=self._listed(people))
             for effect in PreviewEffect

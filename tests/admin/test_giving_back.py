@@ -101,7 +101,9 @@ def test_what_was_refunded_since_a_person_ended_it_is_only_given_by_hand(
     world.sell("20_product")
     world.settle()
     assert [name for name, _ in offers(support.get(page_of(lena)))] == ["Give access"]
-    assert "It was given back or decided on since." in words(support.get(address))
+    assert "This access was given back since, or somebody decided about it." in words(
+        support.get(address)
+    )
 
 
 @pytest.mark.parametrize("paid_again", [True, False])

@@ -49,7 +49,7 @@ def header(page: Any) -> str:
 
 def test_the_page_of_a_refund_turns_on_the_rule_that_is_off(manager, off):
     page = manager.get(page_of(refund()))
-    assert "turned off, so nothing was sent. The rule that fits is turned off: When " in header(
+    assert "turned off, so nothing was sent. The rule that matches is turned off: When " in header(
         page
     )
     assert "New rule for this product" not in words(page)
@@ -63,7 +63,7 @@ def test_the_page_of_a_refund_turns_on_the_rule_that_is_off(manager, off):
 
 def test_who_may_not_change_rules_reads_which_is_off(off):
     page = signed_in(roles.SUPPORT).get(page_of(refund()))
-    assert "The rule that fits is turned off: When " in header(page)
+    assert "The rule that matches is turned off: When " in header(page)
     assert reverse("admin:rules_rule_do_switch_on", args=[off.pk]) not in page.content.decode()
 
 
@@ -83,7 +83,7 @@ def test_what_was_ended_and_given_back_is_not_said_to_be_nothing(manager, world,
         assert not offers_rerun(shown, refund())
         page = words(shown)
         assert "nothing was sent" not in page
-        assert "A rule still fits it" not in page
+        assert "A rule still matches it" not in page
         assert "Max gave the buyer Ink back on " in page
 
 

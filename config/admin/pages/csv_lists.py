@@ -212,7 +212,10 @@ def _page(sheet: Sheet, rows: Callable[[HttpRequest], Asked]) -> Page:
         try:
             table, pks = rows(request)
         except IncorrectLookupParameters:
-            text = say("No file was made: this list cannot be filtered as the address asked.")
+            text = say(
+                "No file was made: the link has a filter that this list does not know. Open the "
+                "list, choose the filter, and download again."
+            )
             messages.warning(request, text)
             return HttpResponseRedirect(reverse("admin:index"))
         _record(request, sheet, len(pks))

@@ -233,7 +233,7 @@ def rerun_sentence(done: Rerun) -> SafeString:
         return format_html("{}", done.sentence())
     number = len(done.off)
     about = say_count(
-        number, "The rule that fits is turned off:", "The rules that fit are turned off:"
+        number, "The rule that matches is turned off:", "The rules that match are turned off:"
     )
     links = format_html_join(", ", '<a href="{}">{}</a>', map(_link, done.off[:RULES_NAMED]))
     more = "" if number <= RULES_NAMED else f" +{number - RULES_NAMED}"

@@ -106,7 +106,7 @@ def title(found: LeftBehind) -> Said:
     if courses := _given(found.rows):
         return say("Move buyers to {courses}", courses=courses)
     if found.rule is not None and not found.rows:
-        return say("Who has it by this rule")
+        return say("Who has it through this rule")
     return title_of_end(found)
 
 
