@@ -10,7 +10,18 @@ from config.staff import roles
 from events.models import EventLog
 from integrations.models import Destination
 from rules.models import Rule
-from tests.support.flo import ENDS, GIVES, SOLD, end_by_list, give_back, page_of, refund, sell, undo
+from tests.support.flo import (
+    ENDS,
+    GIVES,
+    SOLD,
+    end_by_list,
+    flo,
+    give_back,
+    page_of,
+    refund,
+    sell,
+    undo,
+)
 from tests.support.pages import press, signed_in, words
 from tests.support.world import World
 
@@ -45,6 +56,12 @@ def give_back_there(manager: Client, world: World) -> None:
 def header(page: Any) -> str:
     """What the page of an event says above its facts."""
     return words(page).partition("Received")[0]
+
+
+def test_support_is_told_who_turns_on_the_rule_that_is_off(off, manager):
+    for page in (page_of(refund()), page_of(flo()), reverse("admin:index")):
+        assert "Ask a manager to turn it on." in words(signed_in(roles.SUPPORT).get(page))
+        assert "Ask a manager" not in words(manager.get(page))
 
 
 def test_the_page_of_a_refund_turns_on_the_rule_that_is_off(manager, off):
