@@ -41,8 +41,8 @@ class RefreshOutcome:
         if self.fault:
             return say("not refreshed. {fault}", fault=self.fault)
         return say(
-            "still being read. That goes on in the background: "
-            "look in a minute at when it was last refreshed."
+            "still being read, in the background. In a minute, check under Last refreshed whether "
+            "it is done."
         )
 
 

@@ -134,8 +134,8 @@ class LimitReached(OutsideError):
     def goes_on(self) -> str:
         return say_count(
             math.ceil(self.seconds),
-            "Admit goes on by itself in 1 second.",
-            "Admit goes on by itself in {number} seconds.",
+            "Admit continues by itself in 1 second.",
+            "Admit continues by itself in {number} seconds.",
         )
 
 
@@ -146,4 +146,4 @@ class OutOfTime(OutsideError):
 
     @property
     def goes_on(self) -> str:
-        return say("It goes on at once.")
+        return say("It continues at once.")

@@ -16,6 +16,7 @@ from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext, ngettext, override
 
 from integrations import spanish
+from integrations.former_sentences import NOW
 
 if TYPE_CHECKING:
     _TextField = models.TextField[str, str]
@@ -147,11 +148,13 @@ def _text(source: Source) -> str:
 
 
 def _one_sentence(source: Mapping[str, Any]) -> str:
-    return _filled(gettext(source["say"]), source["say"], source)
+    english = NOW.get(source["say"], source["say"])
+    return _filled(gettext(english), english, source)
 
 
 def _counted(source: Mapping[str, Any]) -> str:
-    one, many, number = source["one"], source["many"], source["number"]
+    one, many = (NOW.get(source[form], source[form]) for form in ("one", "many"))
+    number = source["number"]
     facts = {"number": number, **source["with"]}
     english = one if number == 1 else many
     return _filled(ngettext(one, many, number), english, {"with": facts})

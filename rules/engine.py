@@ -24,13 +24,15 @@ class Reason(StrEnum):
 
 
 REASONS: dict[Reason, Text] = {
-    Reason.RUN: _("It fits: trigger and product are those of the event."),
+    Reason.RUN: _("It matches: its trigger and product are those of the event."),
     Reason.OFF: _("The rule is turned off."),
     Reason.OTHER_TRIGGER: _("It waits for another trigger."),
     Reason.OTHER_PRODUCT: _("It is for another product."),
     Reason.NO_PRODUCT: _("It is for one product, and the event names no product."),
-    Reason.OTHER_LINE: _("It fits, and was carried out with another line of the same delivery."),
-    Reason.NOT_SENT: _("It fits, but a person entered the event, so there is nothing to pass on."),
+    Reason.OTHER_LINE: _("It matches, and was carried out with another line of the same delivery."),
+    Reason.NOT_SENT: _(
+        "It matches, but a person entered the event, so there is nothing to pass on."
+    ),
 }
 
 

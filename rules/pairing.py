@@ -9,14 +9,12 @@ from integrations.models import Product
 from rules import changing
 from rules.actions import ActionSpec, Effect
 from rules.models import Rule
-from rules.triggers import Trigger
+from rules.triggers import TAKES_BACK, Trigger
 
 # SamCart's help page strongly recommends ending access on these. Subscription Canceled fires for
 # delinquent subscriptions too. The other triggers are the course owner's choice.
 ENDS = (Trigger.PRODUCT_REFUNDED, Trigger.SUBSCRIPTION_CANCELED)
 GIVES_BACK = (Trigger.SUBSCRIPTION_RECOVERED, Trigger.SUBSCRIPTION_RESTARTED)
-# All that take a purchase back.
-TAKES_BACK = (*ENDS, Trigger.SUBSCRIPTION_DELINQUENT)
 # A product that is not sold by subscription needs only the refund rule.
 MATTERS_ALWAYS = (Trigger.PRODUCT_REFUNDED,)
 

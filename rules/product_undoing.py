@@ -94,7 +94,7 @@ def why_not_renamed(entry: AuditEntry) -> str:
     """Return why the product cannot have the name again that it had before this change, or ""."""
     product = Product.objects.filter(pk=int(entry.number)).first()
     if product is None:
-        return say("{name} is not there any more.", name=entry.name)
+        return say("{name} no longer exists.", name=entry.name)
     if not is_renaming(entry):
         return say("Only the name of a product can be undone.")
     if not is_named_by(product, entry):

@@ -46,6 +46,21 @@ class Trigger(models.TextChoices):
         return WORDINGS[self]
 
 
+# The triggers that take a purchase back, those that show that its subscription goes on, and all by
+# which a purchase that was taken back may be paid for again.
+TAKES_BACK = (
+    Trigger.PRODUCT_REFUNDED,
+    Trigger.SUBSCRIPTION_CANCELED,
+    Trigger.SUBSCRIPTION_DELINQUENT,
+)
+RENEWS = (
+    Trigger.SUBSCRIPTION_CHARGED,
+    Trigger.SUBSCRIPTION_RECOVERED,
+    Trigger.SUBSCRIPTION_RESTARTED,
+)
+PAYS_AGAIN = (Trigger.PRODUCT_PURCHASED, *RENEWS)
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """What pages say about a trigger.

@@ -167,7 +167,7 @@ def _as_it_was(name: str, value: Any) -> Any:
     if found is None:
         raise ValueError(
             say(
-                "{name} is not there any more, so the rule cannot be as before.",
+                "{name} no longer exists, so the rule cannot be restored.",
                 name=value["name"],
             )
         )
@@ -178,7 +178,7 @@ def _why_not_product(entry: AuditEntry) -> str:
     product = product_undoing.known(int(entry.number))
     if product is None:
         account = (entry.before or {}).get("marketplace") or {}
-        return say("{name} is not there any more.", name=account.get("name", ""))
+        return say("{name} no longer exists.", name=account.get("name", ""))
     if product._state.adding or still_standing(of_step(entry)):
         return ""
     return say("{name} is there again.", name=product.name)

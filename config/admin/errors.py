@@ -14,7 +14,7 @@ from integrations.sentences import Text
 log = logging.getLogger(__name__)
 
 NOT_FOUND = (
-    _("This page is not here"),
+    _("This page does not exist"),
     _("The address is wrong, or what it showed was deleted."),
 )
 FORBIDDEN = (

@@ -19,12 +19,12 @@ BESIDE_THE_MENU: tuple[tuple[Text, str, str], ...] = (
     (_("Sessions"), "admin:sessions", ""),
     (_("Second factor"), "admin:second-factor", ""),
     (_("Change password"), "admin:password_change", ""),
-    (_("Refunded, and still in"), "admin:refunded", BY_HAND),
+    (_("Refunded, but still has access"), "admin:refunded", BY_HAND),
     (_("Kept on purpose after a refund"), "admin:refunded", BY_HAND),
     (_("Give access"), "admin:give-to-anyone", BY_HAND),
     (_("Enter a missed order"), "admin:enter-order", BY_HAND),
     (_("New rule"), "admin:new-rule", "rules.add_rule"),
-    (_("Rules left over"), "admin:left-over", "rules.change_rule"),
+    (_("Leftover rules"), "admin:left-over", "rules.change_rule"),
     (_("Add several products"), "admin:several-products", "integrations.add_product"),
 )
 # Other words by which people look for a page, by the page's name.

@@ -75,7 +75,7 @@ def check(person: User, *, email: str, role: str, by: User) -> None:
     Call it in a transaction: if two owners end each other's ownership at once, one must stay.
     """
     if User.objects.exclude(pk=person.pk).filter(username__iexact=email).exists():
-        raise ValueError(say("{email} is there already.", email=email))
+        raise ValueError(say("There is already a person with the address {email}.", email=email))
     if role != OWNER:
         _stays_owned(person, by=by)
         if not Group.objects.filter(name=role).exists():

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from events.access.ledger import Sale
+from events.access.sale import Sale
 from events.models import EventLog, Grant
 from integrations.sentences import say
 from rules.triggers import Trigger

@@ -7,7 +7,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from events.access import ledger, students
-from events.access.ledger import Change, Sale
+from events.access.ledger import Change
+from events.access.sale import Sale, near
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination
 from rules.triggers import Trigger
@@ -40,19 +41,12 @@ class Book:
     """The grants of some sales, as they stand in this transaction."""
 
     def __init__(self, sales: Iterable[Sale]) -> None:
-        named = [sale for sale in sales if sale.is_named]
-        orders = {sale.order_id for sale in named} - {""}
-        subscriptions = {sale.subscription_id for sale in named} - {""}
-        found = (
-            Grant.objects.filter(Q(order_id__in=orders) | Q(subscription_id__in=subscriptions))
-            .select_related("customer", "integration")
-            .order_by("pk")
-        )
+        found = Grant.objects.filter(near(sales)).select_related("customer", "integration")
         self._rows: list[Grant] = []
         self._was_active: set[int] = set()
         self._new: list[Grant] = []
         self._changed: dict[int, Grant] = {}
-        self.know(found if named else ())
+        self.know(found.order_by("pk"))
 
     def of(self, event: EventLog) -> list[Grant]:
         """Return the grants of the purchase or purchases that the event is about.
@@ -134,12 +128,7 @@ def logged(*which: Q, **facts: Any) -> QuerySet[EventLog]:
 
 def log_of(sale: Sale) -> list[EventLog]:
     """Return the events of a purchase so far, as `logged` does."""
-    ids = Q()
-    if sale.order_id:
-        ids |= Q(order_id=sale.order_id)
-    if sale.subscription_id:
-        ids |= Q(subscription_id=sale.subscription_id)
-    found = logged(ids, marketplace=sale.marketplace) if sale.is_named else ()
+    found = logged(near([sale]), marketplace=sale.marketplace)
     return [each for each in found if sale.is_same(Sale.of(each))]
 
 

@@ -38,7 +38,10 @@ from rules.actions import Effect, read_target
 
 ByHand = EventLog.ByHand
 SENTENCE = _("By hand: {action}, {course} on {site}")
-CHANGED_SINCE = _("It was given back or decided on since. Look at the customer again.")
+CHANGED_SINCE = _(
+    "This access was given back since, or somebody decided about it. Open the customer's page "
+    "again, then decide."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ MAX_PAGES = 4000
 STALE = timedelta(days=1)
 # Seconds between checks of whether the older history is read: until then its access has no grants.
 HISTORY_SECONDS = 30.0
-TURNED_OFF = _("The integration is turned off. Turn it on, then go on.")
+TURNED_OFF = _("The integration is turned off. Turn it on, then continue.")
 OURS = _("Admit itself failed, not Thinkific. Call your technician.")
 
 

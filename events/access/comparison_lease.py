@@ -30,7 +30,7 @@ GIVE_WAY_SECONDS = 20.0
 LOOK_SECONDS = 0.2
 # Seconds before each retry after a fault. Then the comparison stops.
 DELAYS = (5, 15, 60, 300)
-BUYERS_FIRST = _("It waits while buyers are being let in.")
+BUYERS_FIRST = _("It waits while buyers are being given access.")
 LIMIT = _("Thinkific's limit of calls is used up. Admit tries again by itself.")
 
 

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from events.access import ambiguity, event_student, holdings, ledger, lock, pending, sentences
 from events.access.book import Book, courses_of, log_of
-from events.access.ledger import Change, Judgment, Sale
+from events.access.ledger import Change, Judgment
+from events.access.sale import Sale
 from events.models import EventLog, Grant, History, RuleRun
 from integrations.models import Customer, Integration, Marketplace
 from rules.triggers import Trigger

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from events.access import ledger, sentences, students
-from events.access.ledger import Sale
+from events.access.sale import Sale
 from events.models import Grant, RuleRun
 from integrations.sentences import say
 

@@ -9,18 +9,11 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.access import grant_runs, ledger, students
+from events.access import grant_runs, ledger, revocations, students
 from events.access.book import DECIDED, OPENED
-from events.access.ledger import Change, Sale
+from events.access.ledger import Change
 from events.models import EventLog, Grant, RuleRun
 from rules.triggers import Trigger
-
-# The triggers that take a purchase back, as events.deciding.revocations names them.
-TAKING_BACK = (
-    Trigger.PRODUCT_REFUNDED,
-    Trigger.SUBSCRIPTION_CANCELED,
-    Trigger.SUBSCRIPTION_DELINQUENT,
-)
 
 # To move access or to give it back is no purchase, though the action gives the same again.
 NO_PURCHASE = (EventLog.ByHand.MOVE_HERE, EventLog.ByHand.GIVE_BACK)
@@ -38,7 +31,7 @@ def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
     about = Q(event__in={run.event_id for run in endings})
     about |= Q(pk__in={run.grant_id for run in endings} - {None})
     # A later ending that a rule carries out sets only the time at which it was decided.
-    as_left = Grant.objects.filter(
+    found = Grant.objects.filter(
         Q(because=ledger.BY_HAND)
         | Q(because__startswith=ledger.BY_HAND_AFTER)
         | Q(because=F("event__trigger"), opened_at__isnull=False),
@@ -46,7 +39,9 @@ def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
         state=Grant.State.ENDED,
         decided_at=F("ended_at"),
     )
-    ended = _not_taken_back(as_left)
+    left = list(found)
+    since = revocations.of_grants(left, lambda grant, event: event.received_at > grant.decided_at)
+    ended = [grant for grant in left if grant.pk not in since]
     by_run = {run: [grant for grant in ended if _ended(run, grant)] for run in endings}
     return {
         run.pk: [
@@ -83,12 +78,12 @@ def reopen(grant: Grant, change: Change, who: str, why: str = "") -> None:
     why: it is again as the purchase gave it, and no earlier event ends it.
     """
     given = as_given([grant])
-    taking_back = _taking_back([grant], given).get(grant.pk)
-    ledger.open_it(grant, given[grant.pk] if taking_back else change)
-    if taking_back:
+    endings = _taken_back([grant], given).get(grant.pk)
+    ledger.open_it(grant, given[grant.pk] if endings else change)
+    if endings:
         grant.opened_at = grant.kept_at = timezone.now()
         grant.kept_by, grant.kept_note = Grant.as_noted(who, why)
-        refunds = [each.pk for each in taking_back if each.trigger == Trigger.PRODUCT_REFUNDED]
+        refunds = [each.pk for each in endings if each.trigger == Trigger.PRODUCT_REFUNDED]
         EventLog.objects.filter(pk__in=refunds).update(left_open=True)
     grant.save(update_fields=[*DECIDED, *OPENED])
 
@@ -114,37 +109,14 @@ def taken_back(grants: Collection[Grant]) -> dict[int, list[EventLog]]:
 
     To open such a grant again is to let the buyer keep it. Takes two queries.
     """
-    return _taking_back(grants, as_given(grants))
+    return _taken_back(grants, as_given(grants))
 
 
-def _taking_back(
+def _taken_back(
     grants: Collection[Grant], given: Mapping[int, Change]
 ) -> dict[int, list[EventLog]]:
-    bought = [
-        (grant.pk, Sale.of(grant))
-        for grant in grants
-        if grant.pk in given and grant.source == Grant.Source.PURCHASE
-    ]
-    orders = {sale.order_id for _, sale in bought} - {""}
-    subscriptions = {sale.subscription_id for _, sale in bought} - {""}
-    if not (orders or subscriptions):
-        return {}
-    same = Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
-    events = EventLog.objects.filter(same).of_triggers(*TAKING_BACK)
-    events = events.exclude(status=EventLog.Status.REPEAT).defer("verdicts", "custom_fields")
-    by_name: dict[str, dict[int, EventLog]] = {}
-    for event in events.order_by("received_at", "pk"):
-        for name in (event.order_id, event.subscription_id):
-            by_name.setdefault(name, {})[event.pk] = event
-    found: dict[int, list[EventLog]] = {}
-    for pk, sale in bought:
-        near: dict[int, EventLog] = {}
-        for name in {sale.order_id, sale.subscription_id} - {""}:
-            near |= by_name.get(name, {})
-        for event in near.values():
-            if event.received_at > given[pk].at and Sale.of(event).is_same(sale):
-                found.setdefault(pk, []).append(event)
-    return found
+    known = [grant for grant in grants if grant.pk in given]
+    return revocations.of_grants(known, lambda grant, event: event.received_at > given[grant.pk].at)
 
 
 def offer_again(endings: Collection[RuleRun]) -> None:
@@ -184,18 +156,3 @@ def taken_by_hand(givings: Collection[int]) -> set[int]:
         grant__event__by_hand__in=by_person,
     )
     return set(ended.values_list("pk", flat=True))
-
-
-def _not_taken_back(grants: Iterable[Grant]) -> list[Grant]:
-    """Return those of these ended grants whose purchases were not refunded or canceled since."""
-    grants = list(grants)
-    same = Q(order_id__in={row.order_id for row in grants if row.order_id})
-    same |= Q(subscription_id__in={row.subscription_id for row in grants if row.subscription_id})
-    events = EventLog.objects.filter(same).of_triggers(*TAKING_BACK)
-    events = events.defer("verdicts", "custom_fields", "reason")
-    back = [(Sale.of(event), event.received_at) for event in events]
-    return [
-        row
-        for row in grants
-        if not any(sale.is_same(Sale.of(row)) and at > row.decided_at for sale, at in back)
-    ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from events.access.ledger import Sale
+from events.access.sale import Sale
 from events.models import EventLog, Grant
 from integrations.models import Customer, Integration
 from integrations.samcart.custom_fields import answers

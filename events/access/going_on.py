@@ -17,10 +17,10 @@ def goes_on(run: RuleRun) -> Said:
     """Say, for use inside a sentence, when an unfinished run goes on: "goes on by itself"."""
     site = run.integration
     if site is None or not needs_a_person(run):
-        return say("goes on by itself")
+        return say("continues by itself")
     if not site.enabled:
-        return say("goes on as soon as {site} is turned on", site=site)
-    return say("goes on as soon as a key of {site} that works is entered", site=site)
+        return say("continues as soon as {site} is turned on", site=site)
+    return say("continues as soon as a key of {site} that works is entered", site=site)
 
 
 def waits_for_key(run: RuleRun) -> bool:

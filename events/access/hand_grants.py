@@ -3,7 +3,7 @@
 from typing import Any
 
 from events.access.book import Book
-from events.access.ledger import Sale
+from events.access.sale import Sale
 from events.models import EventLog, Grant
 from integrations.models import Customer, Destination
 from rules.actions import ActionSpec

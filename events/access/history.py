@@ -17,8 +17,8 @@ from events.access import event_student
 from events.access.book import logged
 from events.access.decisions import Decisions
 from events.access.done_before import DoneBefore
-from events.access.ledger import Sale
 from events.access.lock import try_lock
+from events.access.sale import Sale
 from events.models import EventLog, Grant, History, RuleRun
 from events.models.runs import DISMISSED
 from integrations.sentences import Said, say

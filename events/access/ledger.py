@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from events.access.sale import Sale
 from events.models import EventLog, Grant
 from rules.triggers import Trigger
 
@@ -41,38 +42,6 @@ class Judgment(StrEnum):
     def is_carried_out(self) -> bool:
         """Whether Thinkific must be changed to match."""
         return self in {Judgment.OPEN, Judgment.ENDS, Judgment.BEFORE_ADMIT}
-
-
-@dataclass(frozen=True, slots=True)
-class Sale:
-    """How an event names its purchase; IDs that it does not name are "" or None."""
-
-    marketplace: int | None
-    product: int | None
-    order_id: str
-    subscription_id: str
-
-    @classmethod
-    def of(cls, source: EventLog | Grant) -> "Sale":
-        """Return the sale that an event or a grant names."""
-        return cls(
-            source.marketplace_id, source.product_id, source.order_id, source.subscription_id
-        )
-
-    @property
-    def is_named(self) -> bool:
-        """Whether it names an order or a subscription."""
-        return bool(self.order_id or self.subscription_id)
-
-    def is_same(self, other: "Sale") -> bool:
-        """Whether both name the same purchase."""
-        if self.marketplace != other.marketplace:
-            return False
-        if self.product and other.product and self.product != other.product:
-            return False
-        if self.subscription_id and other.subscription_id:
-            return self.subscription_id == other.subscription_id
-        return bool(self.order_id) and self.order_id == other.order_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,26 +12,21 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.access.book import log_of
-from events.access.ledger import Change, Sale
+from events.access.ledger import Change
+from events.access.sale import Sale
 from events.models import EventLog, Grant, RuleRun
 from events.models.event_status import refresh_event
 from events.models.runs import BRAKED, DELAYED, RuleRunQuerySet
 from integrations.sentences import YEAR, Said, format_day, say, say_count
 from integrations.who import shown_who
 from rules import actions
-from rules.triggers import Trigger
+from rules.triggers import RENEWS, Trigger
 
 Status = RuleRun.Status
 # The code of an ending that a person replaced by another decision.
 REPLACED = "replaced"
 # A day further ahead than this is a typing mistake.
 MOST_YEARS = 10
-# These triggers cancel a delayed ending.
-PAID_AGAIN = {
-    Trigger.SUBSCRIPTION_CHARGED,
-    Trigger.SUBSCRIPTION_RECOVERED,
-    Trigger.SUBSCRIPTION_RESTARTED,
-}
 AN_HOUR = timedelta(hours=1)
 
 
@@ -63,10 +58,10 @@ def wait(
         run.status, run.code, run.next_attempt_at = Status.HELD, BRAKED, None
         run.message = say_count(
             settings.ENDINGS_AN_HOUR,
-            "More than 1 access was to end within an hour, so this one waits for a person. Release "
-            "it if it is right.",
-            "More than {number} accesses were to end within an hour, so this one waits for a "
+            "More than 1 action was about to end access within an hour, so this one waits for a "
             "person. Release it if it is right.",
+            "More than {number} actions were about to end access within an hour, so this one "
+            "waits for a person. Release it if it is right.",
         )
         return True
     return False
@@ -107,7 +102,7 @@ def replace(runs: Iterable[RuleRun], author: str) -> None:
 def look_again(event: EventLog) -> None:
     """If the event pays for its purchase again, have delayed endings of it decided now."""
     sale = Sale.of(event)
-    if event.trigger not in PAID_AGAIN or event.withdrawn or not sale.is_named:
+    if event.trigger not in RENEWS or event.withdrawn or not sale.is_named:
         return
     before = RuleRun.objects.delayed().filter(_names(sale), received_at__lt=event.received_at)
     same = [run.pk for run in before.select_related("event") if sale.is_same(Sale.of(run.event))]
@@ -117,7 +112,7 @@ def look_again(event: EventLog) -> None:
 def paid_again(event: EventLog) -> Said | None:
     """Say what paid for the event's purchase again since it was received; None if nothing did."""
     for later in log_of(Sale.of(event)):
-        if later.trigger in PAID_AGAIN and later.received_at > event.received_at:
+        if later.trigger in RENEWS and later.received_at > event.received_at:
             what = Trigger(str(later.trigger)).wording.happening
             return say("{what} on {day}", what=what, day=format_day(later.received_at))
     return None

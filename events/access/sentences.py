@@ -93,10 +93,10 @@ def given_by_hand(event: EventLog) -> Said:
     facts = {"course": run.destination_name, "email": customer.readable_email}
     if until := _last_day(event):
         given = say("{course} is given to {email} now, until {day}.", day=until, **facts)
-        waits = say("{course} is to be given to {email} until {day}.", day=until, **facts)
+        waits = say("{course} will be given to {email} until {day}.", day=until, **facts)
     else:
         given = say("{course} is given to {email} now.", **facts)
-        waits = say("{course} is to be given to {email}.", **facts)
+        waits = say("{course} will be given to {email}.", **facts)
     if not going_on.needs_a_person(run):
         return given
     return joined([waits, say("This {goes_on}.", goes_on=going_on.goes_on(run))])

@@ -138,7 +138,7 @@ def _post(message: AlertMessage) -> Sent:
     except OutsideError as error:
         raise NotSent(error.code, error.message) from None
     answered = say(
-        "The receiver answered {status} and took the message.", status=str(answer.status)
+        "The receiver answered {status} and accepted the message.", status=str(answer.status)
     )
     return Sent(answered)
 

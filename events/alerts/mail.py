@@ -22,8 +22,8 @@ def send(message: AlertMessage) -> Sent:
     """Send the message now, within EMAIL_SECONDS. Raises NotSent."""
     if not settings.EMAIL_HOST:
         no_server = say(
-            "No mail server is set, so no e-mail can be sent. Ask the person who runs the server "
-            "to set EMAIL_URL."
+            "No mail server is set, so no e-mail can be sent. Call your technician, who can set "
+            "EMAIL_URL."
         )
         raise NotSent("no_mail_server", no_server)
     to = message.channel.person.email
@@ -34,7 +34,9 @@ def send(message: AlertMessage) -> Sent:
     error = _within(settings.EMAIL_SECONDS, message, to)
     if error is not None:
         raise _explained(error, server) from None
-    return Sent(say("The mail server {server} took the message for {to}.", server=server, to=to))
+    return Sent(
+        say("The mail server {server} accepted the message for {to}.", server=server, to=to)
+    )
 
 
 def _within(seconds: float, message: AlertMessage, to: str) -> Exception | None:
@@ -126,7 +128,7 @@ _MAIL_FAULTS: list[tuple[type[Exception], str, Text]] = [
     (
         smtplib.SMTPResponseException,
         "mail_failed",
-        _("The mail server {server} did not take the message. Look into its log."),
+        _("The mail server {server} did not accept the message. Check its log."),
     ),
     (
         ssl.SSLCertVerificationError,

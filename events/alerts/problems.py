@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser, User
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -59,10 +60,14 @@ EDIT = "integrations.change_integration"
 BY_HAND = "events.by_hand_grant"
 KINDS: dict[ProblemCode, Kind] = {
     ProblemCode.NO_WORKER: Kind(
-        _("No worker runs"), "admin:queue", _("See the queue"), stops_sales=True, lasts=3 * MINUTES
+        _("No worker is running"),
+        "admin:queue",
+        _("See the queue"),
+        stops_sales=True,
+        lasts=3 * MINUTES,
     ),
     ProblemCode.KEY_REFUSED: Kind(
-        _("A key is refused"),
+        _("A key is rejected"),
         INTEGRATION,
         _("Enter a new key"),
         "#id_secret",
@@ -86,7 +91,7 @@ KINDS: dict[ProblemCode, Kind] = {
         lasts=10 * MINUTES,
     ),
     ProblemCode.SPOOL_WAITS: Kind(
-        _("Sales wait outside of the database"),
+        _("Sales are waiting outside the database"),
         "admin:queue",
         _("See the queue"),
         stops_sales=True,
@@ -94,19 +99,22 @@ KINDS: dict[ProblemCode, Kind] = {
     ),
     ProblemCode.DISK_LOW: Kind(_("A disk is nearly full"), "admin:index", stops_sales=True),
     ProblemCode.CANARY_FAILED: Kind(
-        _("The canary does not get through"),
+        _("The hourly test event does not get through"),
         "admin:samcart",
         _("See the address"),
         stops_sales=True,
     ),
     ProblemCode.SILENCE: Kind(
-        _("No sale for unusually long"), "admin:samcart", _("See the address"), stops_sales=True
+        _("No sales for an unusually long time"),
+        "admin:samcart",
+        _("See the address"),
+        stops_sales=True,
     ),
     ProblemCode.NOTHING_GIVEN: Kind(
         _("Paid, and nothing given"), "admin:index", _("See the products"), "#nothing"
     ),
     ProblemCode.REFUNDED_STILL_IN: Kind(
-        _("Refunded, and still in"), "admin:refunded", _("See who"), permission=BY_HAND
+        _("Refunded, but still has access"), "admin:refunded", _("See who"), permission=BY_HAND
     ),
     ProblemCode.NEEDS_A_PERSON: Kind(
         _("Actions need a person"), "admin:index", _("See them"), "#attention"
@@ -118,7 +126,7 @@ KINDS: dict[ProblemCode, Kind] = {
         "?status__exact=held",
     ),
     ProblemCode.TOKEN_ENDS: Kind(
-        _("An access token ends"),
+        _("An access token expires"),
         INTEGRATION,
         _("Enter a new token"),
         "#id_secret",
@@ -159,6 +167,11 @@ class Problem:
         """The path of the admin page where it is fixed, with the place on it."""
         args = [self.subject] if self.kind.of_subject else []
         return reverse(self.kind.page, args=args) + self.kind.place
+
+    def may_fix(self, person: User | AnonymousUser) -> bool:
+        """Whether this person has the permission that it takes to fix it."""
+        needed = self.kind.permission
+        return not needed or person.has_perm(needed)
 
     @property
     def key(self) -> tuple[str, str]:

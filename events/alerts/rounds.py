@@ -96,7 +96,7 @@ def _note(problems: list[Problem], channels: list[AlertChannel], now: datetime) 
             alert.announced_at = now
             alert.save()
             log.warning("alert_began", extra={"code": alert.code, "subject": alert.subject})
-            _queue(AlertMessage.What.BEGAN, alert, channels, wording.began(problem))
+            _queue_beginning(problem, alert, channels)
         else:
             alert.save()
 
@@ -128,6 +128,12 @@ def _digest(row: AlertRound, channels: list[AlertChannel], now: datetime) -> Non
         mine = [alert for alert in found if channel.wants(alert.code)]
         if channel.digest and mine:
             _write(AlertMessage.What.DIGEST, None, channel, wording.digest(mine))
+
+
+def _queue_beginning(problem: Problem, alert: Alert, channels: list[AlertChannel]) -> None:
+    for channel in channels:
+        text = wording.began(problem, may_fix=problem.may_fix(channel.person))
+        _queue(AlertMessage.What.BEGAN, alert, [channel], text)
 
 
 def _queue(

@@ -49,19 +49,19 @@ def _key_refused(problem: Problem) -> Said:
     if problem.facts.get("never_connected"):
         return say(
             "{name} never connected: its address or its key is wrong. Edit the integration and "
-            "copy both once more from Thinkific; then everything that waits goes on by itself.",
+            "copy both once more from Thinkific; then everything that waits continues by itself.",
             name=_name(problem),
         )
     if problem.facts.get("denied"):
         return say(
-            "{name} denies access: its Thinkific plan has no API access (it takes Grow or higher), "
-            "or the key lacks a permission. Put that right in Thinkific; then everything that "
-            "waits goes on by itself.",
+            "{name} denies access: its Thinkific plan has no API access (Grow or higher is "
+            "required), or the key lacks a permission. Fix that in Thinkific; then everything "
+            "that waits continues by itself.",
             name=_name(problem),
         )
     return say(
-        "{name} does not accept the key. Edit the integration and give it a new one; then "
-        "everything that waits goes on by itself.",
+        "{name} does not accept the key. Edit the integration and enter a new one; then "
+        "everything that waits continues by itself.",
         name=_name(problem),
     )
 
@@ -85,10 +85,12 @@ def _overdue(problem: Problem) -> Said:
 def _spool_waits(problem: Problem) -> Said:
     return say_count(
         problem.facts["files"],
-        "1 delivery of SamCart waits in the spool folder since {moment}, because the database did "
-        "not take it. Nothing is lost; see that the database runs and has room.",
-        "{number} deliveries wait in the spool folder since {moment}, because the database did "
-        "not take them. Nothing is lost; see that the database runs and has room.",
+        "1 delivery from SamCart has been waiting in the spool folder since {moment}, because the "
+        "database did not accept it. Nothing is lost. Check that the database is running and has "
+        "free space, or call your technician.",
+        "{number} deliveries have been waiting in the spool folder since {moment}, because the "
+        "database did not accept them. Nothing is lost. Check that the database is running and "
+        "has free space, or call your technician.",
         moment=_when(problem.since),
     )
 
@@ -97,14 +99,15 @@ def _disk_low(problem: Problem) -> Said:
     free, what = problem.facts["free_mb"], problem.facts["what"]
     if problem.facts["given_up"]:
         return say(
-            "{megabytes} MB are left on the disk of {what}. Admit gave up its ballast to go on. "
-            "Make room: once it is full, sales are lost.",
+            "{megabytes} MB are left on the disk of {what}. Admit used up its reserve space to "
+            "keep running. Free some space, or call your technician: once the disk is full, sales "
+            "are lost.",
             megabytes=free,
             what=what,
         )
     return say(
-        "{megabytes} MB are left on the disk of {what}. Make room: once it is full, sales are "
-        "lost.",
+        "{megabytes} MB are left on the disk of {what}. Free some space, or call your technician: "
+        "once the disk is full, sales are lost.",
         megabytes=free,
         what=what,
     )
@@ -112,7 +115,7 @@ def _disk_low(problem: Problem) -> Said:
 
 def _canary_failed(problem: Problem) -> Said:
     facts = problem.facts
-    failed = say("The canary of {name} did not get through.", name=_name(problem))
+    failed = say("Admit's hourly test event for {name} did not get through.", name=_name(problem))
     detail = f" ({facts['detail']})" if facts["detail"] else ""
     broken = _CANARY_STEPS[Canary.Step(facts["step"])]
     why = say(broken, host=facts["host"], status=facts["detail"], detail=detail)
@@ -120,7 +123,7 @@ def _canary_failed(problem: Problem) -> Said:
 
 
 _CANARY_STEPS: dict[Canary.Step, Text] = {
-    Canary.Step.PASSED: _("It is tried again."),
+    Canary.Step.PASSED: _("Admit tries it again."),
     Canary.Step.ADDRESS: _(
         "Its webhook address cannot be opened with FIELD_ENCRYPTION_KEYS: put the old key back."
     ),
@@ -143,7 +146,7 @@ _CANARY_STEPS: dict[Canary.Step, Text] = {
         "page, and give it to SamCart. Check that the database is the right one."
     ),
     Canary.Step.ARRIVAL: _(
-        "{host} took it, but it is not in this database. Check that PUBLIC_URL leads to this "
+        "{host} accepted it, but it is not in this database. Check that PUBLIC_URL leads to this "
         "installation, and that nothing waits in the spool."
     ),
     Canary.Step.WORKER: _(
@@ -159,8 +162,8 @@ _CANARY_STEPS: dict[Canary.Step, Text] = {
 def _silence(problem: Problem) -> Said:
     return say(
         "The last sale of {name} came {moment}; normally {number} more would have come by now. "
-        "Place a test order, and check the address in SamCart. If the silence is right, say so on "
-        "the Alerts page.",
+        "Place a test order, and check the address in SamCart. If no sales were expected, press "
+        "“Do not warn until the next sale” on the Alerts page.",
         name=_name(problem),
         moment=_when(problem.since),
         number=round(problem.facts["usual"]),
@@ -189,10 +192,10 @@ def _needs_a_person(problem: Problem) -> Said:
 def _brake_on(problem: Problem) -> Said:
     return say_count(
         problem.facts["actions"],
-        "1 ending waits for a person, because more accesses were to end within an hour than "
-        "usual. Look at the names, and release or dismiss them.",
-        "{number} endings wait for a person, because more accesses were to end within an hour "
-        "than usual. Look at the names, and release or dismiss them.",
+        "1 action that ends access waits for a person, because too many were due within an hour. "
+        "Look at the name, then release or dismiss the action.",
+        "{number} actions that end access wait for a person, because too many were due within an "
+        "hour. Look at the names, then release or dismiss the actions.",
     )
 
 
@@ -200,11 +203,11 @@ def _token_ends(problem: Problem) -> Said:
     name = _name(problem)
     if problem.facts["days"] < 0:
         return say(
-            "The access token of {name} has ended. Make a new one in Thinkific and enter it.",
+            "The access token of {name} has expired. Create a new one in Thinkific and enter it.",
             name=name,
         )
     return say(
-        "The access token of {name} ends on {day}. Make a new one in Thinkific and enter it.",
+        "The access token of {name} expires on {day}. Create a new one in Thinkific and enter it.",
         name=name,
         day=format_day(date.fromisoformat(problem.facts["on"]), YEAR),
     )
@@ -212,7 +215,8 @@ def _token_ends(problem: Problem) -> Said:
 
 def _backup_old(problem: Problem) -> Said:
     return say(
-        "The last backup is of {moment}. See why manage.py backup did not run.",
+        "The last backup was made on {moment}. Find out why manage.py backup did not run, or call "
+        "your technician.",
         moment=_when(problem.since),
     )
 

@@ -22,9 +22,13 @@ class MessageText:
     body: Said
 
 
-def began(problem: Problem) -> MessageText:
-    """Return the message that a problem has begun, or has become worse."""
-    where = settings.PUBLIC_URL + problem.address
+def began(problem: Problem, *, may_fix: bool = True) -> MessageText:
+    """Return the message that a problem has begun, or has become worse.
+
+    It leads to where the problem is fixed. Who may not fix it is led to the page of alerts, which
+    says who may.
+    """
+    where = settings.PUBLIC_URL + problem.address if may_fix else _page()
     subject = say("Admit: {problem}", problem=problem.kind.title)
     return MessageText(subject, _paragraphs(sentence(problem), where))
 
@@ -36,14 +40,14 @@ def over(alert: Alert) -> MessageText:
     about = _about(alert)
     if about:
         text = say(
-            "This is over: “{problem}” ({about}). It began {moment}.",
+            "Resolved: “{problem}” ({about}). It began {moment}.",
             problem=title,
             about=about,
             moment=began_at,
         )
     else:
-        text = say("This is over: “{problem}”. It began {moment}.", problem=title, moment=began_at)
-    return MessageText(say("Admit: over: {problem}", problem=title), _paragraphs(text))
+        text = say("Resolved: “{problem}”. It began {moment}.", problem=title, moment=began_at)
+    return MessageText(say("Admit: resolved: {problem}", problem=title), _paragraphs(text))
 
 
 def digest(alerts: Sequence[Alert]) -> MessageText:

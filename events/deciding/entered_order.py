@@ -8,8 +8,8 @@ from django.utils import timezone
 from events.access import history
 from events.access.by_hand import Author
 from events.access.decisions import Decisions
-from events.access.ledger import Sale
 from events.access.lock import lock
+from events.access.sale import Sale
 from events.deciding import passing_on, storing
 from events.deciding.intake import Intake
 from events.deciding.reading import LineItem, RuleBook

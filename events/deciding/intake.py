@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import Count, Max
 
 from events.access.decisions import Decisions
-from events.access.ledger import Sale
+from events.access.sale import Sale
 from events.deciding import rule_texts
 from events.deciding.reading import Reading, RuleBook
 from events.deciding.repeats import WINDOW

@@ -201,7 +201,7 @@ def _reason(whys: set[Reason]) -> str:
     if Reason.OTHER_LINE in whys:
         return say("What SamCart sent is passed on once, with another line of the same delivery.")
     if Reason.OFF in whys:
-        return say("What fits this event was turned off, so nothing was sent.")
+        return say("The rules that match this event were turned off, so nothing was sent.")
     return say("No rule matched this event, so nothing was sent.")
 
 

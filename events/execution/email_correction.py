@@ -88,10 +88,10 @@ def give_email(event: EventLog, text: str, *, by: str, asked_for: str = "") -> i
         if pays:
             event.customer = customer
         given = {"person": by, "email": customer.readable_email}
-        event.reason = joined([before, came, say("{person} gave {email} instead.", **given)])
+        event.reason = joined([before, came, say("{person} entered {email} instead.", **given)])
         event.email_given_at, event.email_given_by = Now(), by
         event.save(update_fields=["customer", "reason", "email_given_at", "email_given_by"])
-        message = held or say("Queued for {email}, which {person} gave.", **given)
+        message = held or say("Queued for {email}, which {person} entered.", **given)
         queued = [_go_on(run, customer, message, held) for run in found]
         refresh_event(event.pk)
         audit.record(Act.EMAIL_CORRECTED, event, after={"email": customer.readable_email})

@@ -25,9 +25,9 @@ from rules.triggers import Trigger
 
 Status = RuleRun.Status
 _Purchase = tuple[EventLog, Collection[int], tuple[LineItem, RuleBook] | None, Collection[Rule]]
-CHANGED = _("As the rule has changed: {action}, {course} on {site}")
-REFUNDED = _("As it was refunded: {action}, {course} on {site}")
-DELETED = _("As the rule was deleted: {action}, {course} on {site}")
+CHANGED = _("Because the rule changed: {action}, {course} on {site}")
+REFUNDED = _("Because it was refunded: {action}, {course} on {site}")
+DELETED = _("Because the rule was deleted: {action}, {course} on {site}")
 
 
 def move(

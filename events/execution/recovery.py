@@ -55,7 +55,7 @@ def _give_back(lapsed: QuerySet[RuleRun]) -> None:
         "Admit stopped once while it carried this out. Call your technician, then retry.",
         "Admit stopped {number} times while it carried this out. Call your technician, then retry.",
     )
-    once_more = say("Admit stopped while it carried this out; it goes on by itself.")
+    once_more = say("Admit stopped while it carried this out; it continues by itself.")
     last = {"crashes__gte": CRASHES_ALLOWED - 1}
     lapsed.update(
         status=Case(When(**last, then=Value(Status.FAILED)), default=Value(Status.WAITING)),

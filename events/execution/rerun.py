@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from events.access import going_on, history, lock, sentences
+from events.access import going_on, history, lock, revocations, sentences
 from events.access.decisions import Decisions
-from events.access.ledger import Sale
-from events.deciding import entered_order, passing_on, revocations, rule_texts
+from events.access.sale import Sale
+from events.deciding import entered_order, passing_on, rule_texts
 from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook, read
 from events.execution import kept_verdicts, retry_by_hand, retry_reasons
@@ -28,7 +28,7 @@ from rules.triggers import Trigger
 
 Status = EventLog.Status
 NOTHING_NEW = _("its rules have already run")
-NO_RULE = _("no rule that is on fits it")
+NO_RULE = _("no rule that is turned on matches it")
 CANNOT: dict[str, Text] = {
     Status.REPEAT: _("it repeats an event that was decided already"),
     Status.UNKNOWN_TYPE: _("its type has not been named yet"),

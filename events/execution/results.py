@@ -98,8 +98,8 @@ def _too_many_calls(run: RuleRun, calls: int) -> Said:
 def _too_slow(run: RuleRun, calls: int) -> Said:
     return say_count(
         calls,
-        "It is answered too slowly: 1 call to {outside} took too long.",
-        "It is answered too slowly: {number} calls to {outside} took too long.",
+        "The answers are too slow: 1 call to {outside} took too long.",
+        "The answers are too slow: {number} calls to {outside} took too long.",
         outside=_outside(run),
     )
 

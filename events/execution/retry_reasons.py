@@ -4,15 +4,14 @@ from collections.abc import Collection, Iterable, Sequence
 
 from django.utils.translation import gettext_lazy as _
 
-from events.access import going_on, history
-from events.deciding import revocations
+from events.access import going_on, history, revocations
 from events.execution import messages
 from events.models import EventLog, RuleRun
 from events.models.runs import DISMISSED
 from integrations.sentences import say
 
 Status = RuleRun.Status
-NO_EMAIL = _("its e-mail address cannot be used: open the event and give the right e-mail")
+NO_EMAIL = _("its e-mail address cannot be used: open the event and enter the right e-mail")
 
 
 def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:

@@ -7,9 +7,8 @@ from datetime import datetime
 
 from django.utils.translation import gettext_lazy as _
 
-from events.access import book, ended_by_hand, grant_runs, ledger, pending
+from events.access import book, ended_by_hand, grant_runs, ledger, pending, revocations
 from events.access.ledger import Change, Judgment
-from events.deciding import revocations
 from events.execution import delayed, moving, one_by_one, rule_history
 from events.execution.rerun import Rerun
 from events.models import Batch, EventLog, Grant, RuleRun

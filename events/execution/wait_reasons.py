@@ -52,7 +52,7 @@ def under_way(runs: Iterable[RuleRun]) -> bool:
 def _closed(site: Integration) -> str:
     """Say what keeps every run of this site waiting; "" if nothing does."""
     if not site.enabled:
-        return say("{site} is turned off; this goes on when it is turned on.", site=site)
+        return say("{site} is turned off; this continues when it is turned on.", site=site)
     why, seconds = rate_limit.blocked_for(site.pk)
     return at_closed_site(site, why) if seconds > 0 else ""
 
@@ -63,27 +63,27 @@ def at_closed_site(integration: Integration, why: str) -> str:
     if why == CallBudget.Blocked.KEY and app.has_catalog and integration.not_let_in:
         return say(
             "Waits because {integration} never connected: its address or its key is wrong. It "
-            "goes on as soon as that is put right.",
+            "continues as soon as that is fixed.",
             integration=integration,
         )
     if why == CallBudget.Blocked.KEY and integration.denied:
         return say(
-            "Waits because {integration} denies access: its Thinkific plan has no API access (it "
-            "takes Grow or higher), or the key lacks a permission. It goes on as soon as that is "
-            "put right in Thinkific.",
+            "Waits because {integration} denies access: its Thinkific plan has no API access "
+            "(Grow or higher is required), or the key lacks a permission. It continues as soon as "
+            "that is fixed in Thinkific.",
             integration=integration,
         )
     if why == CallBudget.Blocked.KEY:
         return say(
-            "Waits because the {secret} of {site} does not work. It goes on as soon as one that "
+            "Waits because the {secret} of {site} does not work. It continues as soon as one that "
             "works is entered.",
             secret=app.secret,
             site=integration,
         )
     if why == CallBudget.Blocked.AWAY:
         return say(
-            "Waits because {site} could not be reached. It goes on by itself.", site=integration
+            "Waits because {site} could not be reached. It continues by itself.", site=integration
         )
     return say(
-        "Waits because {outside} asked for a pause. It goes on by itself.", outside=app.outside
+        "Waits because {outside} asked for a pause. It continues by itself.", outside=app.outside
     )

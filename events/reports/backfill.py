@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext_lazy as _
 
-from events.access.ledger import Sale
-from events.deciding import revocations
+from events.access import revocations
+from events.access.sale import Sale
 from events.execution import rerun
 from events.models import EventLog
 from events.reports import earlier, given_already, nothing_to_end, rules_now, standing
@@ -15,6 +15,7 @@ from integrations.models import Product
 from integrations.sentences import Said, format_day, joined, say
 from rules.listing import listed
 from rules.models import Rule
+from rules.triggers import TAKES_BACK
 
 # A rule is run for at most this many events at once; the button can be pressed again.
 MAX_EVENTS = 500
@@ -148,6 +149,6 @@ def _kept(
 def _undone(event: EventLog) -> Said:
     if not event.gave_nothing or event.undone_at is None:
         return say("A person took back what was given for it before.")
-    if event.trigger in revocations.ENDING:
+    if event.trigger in TAKES_BACK:
         return say("What it ended was given back on {day}.", day=format_day(event.undone_at))
     return say("What was given for it was undone on {day}.", day=format_day(event.undone_at))

@@ -166,11 +166,15 @@ def when_on_sentence(integration: Integration) -> str:
     ended, later = sum(action in ends for action in now), len(rows) - len(now)
     sent = sum(action not in gives and action not in ends for action in now)
     clauses = [
-        buyers and say_count(buyers, "1 buyer is let in", "{number} buyers are let in"),
-        ended and say_count(ended, "1 access ends", "{number} accesses end"),
+        buyers and say_count(buyers, "1 buyer gets access", "{number} buyers get access"),
+        ended and say_count(ended, "1 action ends access", "{number} actions end access"),
         sent and say_count(sent, "1 message is sent", "{number} messages are sent"),
         later
-        and say_count(later, "1 access ends on its day", "{number} accesses end on their day"),
+        and say_count(
+            later,
+            "1 action ends access on a later day",
+            "{number} actions end access on a later day",
+        ),
     ]
     return say("When it is on, {what}.", what=joined(clauses, by=", ")) if rows else ""
 
@@ -209,14 +213,14 @@ def goes_on_sentence(runs: int, integration: Integration | None = None) -> str:
     if Worker.objects.are_silent():
         return say_count(
             runs,
-            "1 waiting action goes on as soon as a worker runs.",
-            "{number} waiting actions go on as soon as a worker runs.",
+            "1 waiting action continues as soon as a worker runs.",
+            "{number} waiting actions continue as soon as a worker runs.",
             number=counting.format_count(runs),
         )
     return say_count(
         runs,
-        "1 waiting action goes on now, {time}.",
-        "{number} waiting actions go on now, {time}.",
+        "1 waiting action continues now, {time}.",
+        "{number} waiting actions continue now, {time}.",
         number=counting.format_count(runs),
         time=time_needed(runs, integration),
     )

@@ -16,7 +16,7 @@ from integrations.ordering import sorted_as
 from rules import facts, leftovers, pairing
 from rules.facts import RuleFacts
 from rules.models import Rule
-from rules.triggers import Trigger
+from rules.triggers import TAKES_BACK, Trigger
 
 # SamCart also fires Canceled for delinquent subscriptions.
 COVERED_BY = {Trigger.SUBSCRIPTION_DELINQUENT: Trigger.SUBSCRIPTION_CANCELED}
@@ -117,6 +117,11 @@ class Coverage(Judged):
         return self.given or [rule for rule in self.purchase_rules if not rule.is_gone]
 
     @property
+    def giving(self) -> list[Rule]:
+        """The rules whose access other rules should end and give back."""
+        return self.given or self.given_everywhere or self.set_up
+
+    @property
     def passed_on_to(self) -> list[str]:
         """The receivers of its purchases: a product may be sold only to be passed on."""
         return list(
@@ -125,7 +130,7 @@ class Coverage(Judged):
 
     @property
     def ended_by(self) -> list[tuple[Trigger, State]]:
-        return [(trigger, self.state(trigger)) for trigger in pairing.TAKES_BACK]
+        return [(trigger, self.state(trigger)) for trigger in TAKES_BACK]
 
     @property
     def given_back_by(self) -> list[tuple[Trigger, State]]:
@@ -133,7 +138,7 @@ class Coverage(Judged):
 
     def state(self, trigger: Trigger) -> State:
         """Return what the rules do, when the trigger comes, with the access it gives."""
-        giving = self.given or self.given_everywhere or self.set_up
+        giving = self.giving
         if giving and all(pairing.is_answered(rule, trigger, self.known) for rule in giving):
             return State.COVERED
         if trigger in COVERED_BY:
@@ -149,11 +154,8 @@ class Coverage(Judged):
 
     def recommended(self) -> list[Rule]:
         """Return unsaved rules that close its holes, with the others that are recommended."""
-        return [
-            rule
-            for rule in (pairing.companions(self.given) if self.holes else ())
-            if not pairing.is_there(rule, Trigger(rule.trigger), self.known)
-        ]
+        lacking = pairing.companions(self.given) if self.holes else ()
+        return [r for r in lacking if not pairing.is_there(r, Trigger(r.trigger), self.known)]
 
 
 def coverage() -> list[Coverage]:

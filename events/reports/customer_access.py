@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from events.deciding import revocations
+from events.access import revocations
 from events.execution import reviewing
 from events.models import EventLog, RuleRun, Worker
 from events.models.runs import UNFINISHED

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from events.access import ended_by_hand, sentences
+from events.access import ended_by_hand, revocations, sentences
 from events.access.ledger import BY_HAND, BY_HAND_AFTER
-from events.deciding import revocations
 from events.models import Grant, RuleRun
 from events.models.runs import DISMISSED
 from events.reports import batches
@@ -45,7 +44,7 @@ def sentence(
     facts = {"name": name, "course": about.name}
     if about.is_open and run is not None:
         text = say(
-            "{name} still has {course}, though {cause} was to end it; the access was not ended.",
+            "{name} still has {course}: {cause} should have ended the access, but did not.",
             cause=sentences.cause(row),
             **facts,
         )

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from events.access import event_student
+from events.access import event_student, revocations
 from events.access.sentences import holds
-from events.deciding import revocations
 from events.models import EventLog, Grant
 from events.reports import rules_now, standing
 from events.reports.earlier_buyers import customers_of
@@ -44,7 +43,7 @@ def sentence(found: Sequence[Grant]) -> Said:
     If other purchases give it, this one should hold it too, because those may be refunded.
     """
     sources = listed([*dict.fromkeys(holds(grant) for grant in found)])
-    return say("Has {courses} already by {sources}.", courses=names(found), sources=sources)
+    return say("Already has {courses} through {sources}.", courses=names(found), sources=sources)
 
 
 def by_grants(event: EventLog, rules: Sequence[Rule], held: standing.Held) -> list[Grant]:

@@ -1,10 +1,10 @@
 """Who still has what a rule gave before it was changed, pointed to another course or deleted."""
 
-from collections import defaultdict
 from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 
-from events.deciding import revocations
+from events.access import revocations
+from events.access.other_grants import OtherGrants
 from events.execution import gone_destinations, rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
 from events.reports import rules_now
@@ -178,21 +178,11 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
 
 def with_what_stays(found: LeftBehind) -> LeftBehind:
     """Return `found` with the `stays` of each row, as if all buyers who can be moved were moved."""
-    moved = {grant.pk for row in found.rows if not row.why_not for grant in row.grants}
-    customers = {grant.customer_id for grant in found.grants}
-    others: dict[tuple[int, int], set[str]] = defaultdict(set)
-    for grant in Grant.objects.active().filter(customer__in=customers).exclude(pk__in=moved):
-        others[grant.customer_id, grant.integration_id] |= grant.parts
+    others = OtherGrants([grant for row in found.rows if not row.why_not for grant in row.grants])
     rows = [
-        replace(
-            row,
-            stays={
-                grant.pk
-                for grant in row.grants
-                if grant.pk in moved
-                and grant.target in others[grant.customer_id, grant.integration_id]
-            },
-        )
+        row
+        if row.why_not
+        else replace(row, stays={grant.pk for grant in row.grants if others.give(grant)})
         for row in found.rows
     ]
     return replace(found, rows=rows)

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from events.access.ledger import Sale
-from events.deciding import revocations
+from events.access import revocations
+from events.access.sale import Sale
 from events.execution import rule_history
 from events.models import Grant, RuleRun
 from events.reports import rules_now

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Cast
 
-from events.deciding import revocations
+from events.access import revocations
 from events.execution import gone_destinations
 from events.models import EventLog
 from events.reports import open_access

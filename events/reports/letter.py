@@ -112,7 +112,7 @@ def check(template: Template) -> None:
         name = language[:60]
         raise ValueError(say("There is no language {name}. Choose one from the list.", name=name))
     if not text.strip():
-        raise ValueError(say("The letter is empty. Write it, or go back to ours."))
+        raise ValueError(say("The letter is empty. Write a text, or go back to Admit's letter."))
     if len(text) > LONGEST:
         raise ValueError(
             say("The letter is longer than {most} characters. Shorten it.", most=LONGEST)
@@ -123,7 +123,11 @@ def check(template: Template) -> None:
             raise ValueError(_no_field(name, shown))
     if "{" in _FIELD.sub("", text) or "}" in _FIELD.sub("", text):
         raise ValueError(
-            say("A brace is open or left over. A field looks like one of {fields}.", fields=shown)
+            say(
+                "A curly bracket is missing, or there is one too many. A field looks like one of "
+                "{fields}.",
+                fields=shown,
+            )
         )
 
 

@@ -1,6 +1,6 @@
 """The sentence that says why access that is due is not in Thinkific, and what to do."""
 
-from events.deciding import revocations
+from events.access import revocations
 from events.reports import holders
 from events.reports.sentence import QUIET, WAIT, Code, Sentence
 from events.reports.standing import Standing
@@ -14,7 +14,7 @@ def sentence(name: str, about: Standing) -> Sentence:
     left = about.unpaid.get(row.pk)
     if row.seen_at is None and left:
         text = say(
-            "{name} may not have {course}, and nothing is due any more: {ending}.",
+            "{name} may still be without {course}, and nothing is due any more: {ending}.",
             ending=revocations.sentence(left),
             **facts,
         )
@@ -22,7 +22,9 @@ def sentence(name: str, about: Standing) -> Sentence:
     if row.seen_at is None:
         gave = [run.pk for run in about.runs if run.grant_id == row.pk and run.spec.gives_access]
         due = say(
-            "{name} may not have {course}, due {since}.", since=holders.since(about, [row]), **facts
+            "{name} may still be without {course}, due {since}.",
+            since=holders.since(about, [row]),
+            **facts,
         )
         do = say("Retry its action.") if gave else say("Run the event's rules again.")
         event, run = (None, gave[-1]) if gave else (row.event_id, None)

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce
 
-from events.deciding import revocations
 from events.models import Grant, RuleRun
 from events.models.event_log import ACCOUNT
 from events.models.runs import RuleRunQuerySet
 from rules import actions
 from rules.models import Rule
+from rules.triggers import TAKES_BACK
 
 
 def giving_runs() -> RuleRunQuerySet:
@@ -53,9 +53,7 @@ def grants_due(runs: Sequence[RuleRun], fitting: Mapping[int, Sequence[Rule]]) -
     `fitting` has the rules that fit now, by event ID. What a refund gave again is due only by a
     rule for that refund, not by one for the purchase.
     """
-    again = {
-        run.grant_id: run.received_at for run in runs if run.event.trigger in revocations.ENDING
-    }
+    again = {run.grant_id: run.received_at for run in runs if run.event.trigger in TAKES_BACK}
     return {
         run.grant_id
         for run in runs

@@ -11,14 +11,13 @@ from django.utils import timezone
 
 from events.access import ended_by_hand as by_persons
 from events.access import ledger
-from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import backfill, batches, given_already, review, standing
 from integrations.models import Customer, Integration, ThinkificUser
 from rules import actions
 from rules.models import Rule
-from rules.triggers import Trigger
+from rules.triggers import TAKES_BACK, Trigger
 
 # How far back purchases that gave nothing are counted.
 LATELY = timedelta(days=30)
@@ -187,7 +186,7 @@ def _may_be_settled() -> QuerySet[EventLog]:
     later = EventLog.objects.filter(**same, received_at__gte=OuterRef("received_at"))
     # As in `revocations`: an event about one product ends nothing of another product.
     about = Q(product=Coalesce(OuterRef("product"), "product")) | Q(product=None)
-    ended = Exists(later.filter(about).of_triggers(*revocations.ENDING))
+    ended = Exists(later.filter(about).of_triggers(*TAKES_BACK))
     seen = Grant.objects.active().filter(seen_at__isnull=False)
     return EventLog.objects.filter(ended | Exists(seen.filter(_given_now(), **same)))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from events.deciding import revocations
+from events.access import revocations
 from events.execution import rule_history
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
@@ -14,6 +14,7 @@ from integrations.who import shown_who
 from rules import actions, pairing
 from rules.listing import listed
 from rules.models import Rule
+from rules.triggers import TAKES_BACK
 
 
 def ended_since(events: Iterable[EventLog]) -> set[int]:
@@ -51,7 +52,10 @@ def _had_already(event: EventLog, has: Said) -> Sentence:
     text = joined([say("Paid for {product}{order}, which gave nothing.", **facts_of(event)), has])
     if payload_removed(event.delivery):
         return Sentence(QUIET, text, Code.HAD_ALREADY, event=event.pk)
-    more = say("Enrolled for this purchase too, the customer keeps it if the other is refunded.")
+    more = say(
+        "If you enroll the customer for this purchase too, the access stays even if the other "
+        "purchase is refunded."
+    )
     return Sentence(QUIET, joined([text, more]), Code.HAD_ALREADY, enroll=event.pk)
 
 
@@ -86,8 +90,8 @@ def _gave_nothing(
         return Sentence(WAIT, text, Code.RULE_EXISTS, enroll=event.pk)
     if event.fits_what_is_off:
         text = say(
-            "Paid for {product}{order}, but no rule gives anything for it: the rule that fits is "
-            "turned off. Turn it on, then run the event's rules again.",
+            "Paid for {product}{order}, but no rule gives anything for it: the rule that matches "
+            "is turned off. Turn it on, then run the event's rules again.",
             **facts,
         )
         return Sentence(WAIT, text, Code.GAVE_NOTHING, event=event.pk)
@@ -122,7 +126,7 @@ def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:
     )
     if rule is None:
         return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
-    text = joined([text, say("A rule still fits it.")])
+    text = joined([text, say("A rule still matches it.")])
     return Sentence(QUIET, text, Code.RULE_EXISTS, enroll=event.pk)
 
 
@@ -152,7 +156,7 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
 
 def _deleted(run: RuleRun, facts: Mapping[str, object]) -> Said:
     """Say that the rule of this action was deleted, and that no rule does the same now."""
-    if run.event.trigger in revocations.ENDING:
+    if run.event.trigger in TAKES_BACK:
         return say(
             "The rule that gave {old} after {cause} was deleted. It stays open until it is ended.",
             cause=cause(run.event),

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from events.access import revocations
 from events.access.ended_by_hand import NO_PURCHASE
-from events.access.ledger import Sale
-from events.deciding import revocations
+from events.access.other_grants import OtherGrants
+from events.access.sale import BySale, near
 from events.models import EventLog, Grant, RuleRun
 from events.reports import open_access
 from integrations.sentences import Said
 from rules.listing import listed
-from rules.triggers import Trigger
+from rules.triggers import TAKES_BACK, Trigger
 
 # How many refunds that left access open are looked at, the newest first.
 MAX_REFUNDS = 500
@@ -89,17 +90,15 @@ def refunded_with_access(
     of the refund was to end: pages tell of that action. Takes one query if there are none.
     """
     found = list(_refunds(kept=kept)) if among is None else among
-    open_ = list(_grants().filter(_of_sales(found))) if found else []
+    open_ = list(_grants().filter(near(found))) if found else []
     if not open_:
         return []
-    refunds = EventLog.objects.filter(_of_sales(found)).of_triggers(Trigger.PRODUCT_REFUNDED)
+    refunds = EventLog.objects.filter(near(found)).of_triggers(Trigger.PRODUCT_REFUNDED)
     refunds = refunds.exclude(status=EventLog.Status.REPEAT).prefetch_related("runs")
-    grants = [
-        grant
-        for grant in open_
-        if _is_left(grant, [refund for refund in refunds if _ended(grant, refund)], kept=kept)
-    ]
-    alone = {grant.pk for grant in grants} - _given_besides(grants)
+    by_sale = BySale(refunds)
+    grants = [grant for grant in open_ if _is_left(grant, by_sale.of(grant), kept=kept)]
+    others = OtherGrants(grants)
+    alone = {grant.pk for grant in grants if not others.give(grant)}
     gave, again = _gave(alone)
     events: dict[int, EventLog] = {}
     of_event: dict[int, list[RuleRun]] = {}
@@ -141,7 +140,7 @@ def _gave(grants: Collection[int]) -> tuple[list[RuleRun], dict[int | None, Rule
         .order_by("received_at", "pk")
     )
     newest = {run.grant_id: run for run in runs}
-    bought = {run.grant_id: run for run in runs if run.event.trigger not in revocations.ENDING}
+    bought = {run.grant_id: run for run in runs if run.event.trigger not in TAKES_BACK}
     again = {
         grant: run for grant, run in newest.items() if run.event.trigger == Trigger.PRODUCT_REFUNDED
     }
@@ -151,19 +150,16 @@ def _gave(grants: Collection[int]) -> tuple[list[RuleRun], dict[int | None, Rule
 def _with_purchases(runs: Sequence[RuleRun]) -> Iterator[tuple[EventLog, RuleRun]]:
     """Yield each action with the purchase that it is for, also if a person gave it for that."""
     given = [run.grant for run in runs if run.event.is_gift and run.grant]
-    bought: Sequence[EventLog] = []
+    bought: BySale[EventLog] = BySale()
     if given:
-        purchases = EventLog.objects.filter(_of_sales(given)).of_triggers(Trigger.PRODUCT_PURCHASED)
+        purchases = EventLog.objects.filter(near(given)).of_triggers(Trigger.PRODUCT_PURCHASED)
         purchases = purchases.exclude(status=EventLog.Status.REPEAT)
-        bought = list(purchases.select_related("product", "customer", "delivery"))
+        bought = BySale(purchases.select_related("product", "customer", "delivery"))
     for run in runs:
         if not run.event.is_gift:
             yield run.event, run
-        elif run.grant:
-            sale = Sale.of(run.grant)
-            event = next((each for each in bought if sale.is_same(Sale.of(each))), None)
-            if event is not None:
-                yield event, run
+        elif run.grant and (of_grant := bought.of(run.grant)):
+            yield of_grant[0], run
 
 
 def _refunds(*, kept: bool | None) -> QuerySet[EventLog]:
@@ -186,24 +182,15 @@ def _grants() -> QuerySet[Grant]:
     return Grant.objects.active().filter(source=Grant.Source.PURCHASE)
 
 
-def _of_sales(named: Sequence[EventLog | Grant]) -> Q:
-    orders = {each.order_id for each in named} - {""}
-    subscriptions = {each.subscription_id for each in named} - {""}
-    return Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
-
-
-def _ended(grant: Grant, refund: EventLog) -> bool:
-    """Whether the refund is of the grant's purchase, and the grant was not decided on since."""
-    return Sale.of(grant).is_same(Sale.of(refund)) and grant.decided_at <= refund.received_at
-
-
 def _is_left(grant: Grant, refunds: Sequence[EventLog], *, kept: bool | None) -> bool:
-    """Whether these refunds of its purchase have no action that is to end the grant.
+    """Whether no action is to end the grant for these refunds of its purchase.
 
-    What one ended is open again only if a person undid that. While an action waits for a person,
-    the refund itself may be in doubt. `kept` is as for `refunded_with_access`; only a decision
+    Only refunds since the last decision on the grant count, and there must be one. What one ended
+    is open again only if a person undid that. While an action waits for a person, the refund itself
+    may be in doubt. `kept` is as for `refunded_with_access`; only a decision
     after the last refund counts.
     """
+    refunds = [each for each in refunds if each.received_at >= grant.decided_at]
     last = max((each.received_at for each in refunds), default=None)
     if last is None or kept not in {None, grant.is_kept_after(last)}:
         return False
@@ -219,16 +206,3 @@ def _is_left(grant: Grant, refunds: Sequence[EventLog], *, kept: bool | None) ->
         for run in runs
     )
     return not told
-
-
-def _given_besides(grants: Sequence[Grant]) -> set[int]:
-    """Return the IDs of those grants whose student has the same by something else as well."""
-    numbers = {grant.pk for grant in grants}
-    others = Grant.objects.active().filter(customer__in={each.customer_id for each in grants})
-    has = {
-        (each.customer_id, each.integration_id, each.target)
-        for each in others.exclude(pk__in=numbers)
-    }
-    return {
-        each.pk for each in grants if (each.customer_id, each.integration_id, each.target) in has
-    }

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from events.access import holdings, sentences
-from events.deciding import revocations
+from events.access import holdings, revocations, sentences
 from events.models import EventLog, Grant
 from events.reports import batches, ended_access, nothing_to_end
 from events.reports.sentence import GOOD, SIGN_IN, WAIT, Code, Sentence, upper
 from events.reports.standing import Standing, standings
 from integrations.models import Customer
 from integrations.sentences import Said, format_day, joined, say
-from rules.triggers import Trigger
+from rules.triggers import TAKES_BACK, Trigger
 
 
 def sentence(
@@ -34,12 +33,16 @@ def sentence(
         return Sentence(GOOD, more, Code.LET_KEEP, event=left.pk, end=holding, short=text)
     if any(run.event_id == left.pk for run in about.pending):
         return None
-    text = say("{name} has {course} {since}, though {ending}. If it should end, end it.", **facts)
+    text = say(
+        "{name} has {course} {since}, though {ending}. If the customer should not keep it, end "
+        "the access.",
+        **facts,
+    )
     last = having[-1]
     if last.opened_at and last.is_opened_after(left.received_at):
         text = say(
-            "{name} has {course} {since}, though {ending}. It was given back on {day}. If it "
-            "should end, end it.",
+            "{name} has {course} {since}, though {ending}. It was given back on {day}. If the "
+            "customer should not keep it, end the access.",
             day=format_day(last.opened_at),
             **facts,
         )
@@ -58,7 +61,7 @@ def given_by_rule(about: Standing, having: Sequence[Grant], has: Said) -> Senten
 
     None if one of the grants `having` was not given because of that.
     """
-    events = [row.event for row in having if row.event and row.because in revocations.ENDING]
+    events = [row.event for row in having if row.event and row.because in TAKES_BACK]
     if not events or len(events) < len(having):
         return None
     ending = upper(revocations.sentence(events[-1]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from events.deciding import revocations
+from events.access import revocations
 from events.models import EventLog, Grant
 from events.reports import ended_access, letter, pending_endings
 from events.reports.sentence import HAS, Code, Sentence, of_order, upper

@@ -11,9 +11,9 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from events.access import ledger
-from events.access.ledger import Change, Judgment, Sale
-from events.deciding import revocations
+from events.access import ledger, revocations
+from events.access.ledger import Change, Judgment
+from events.access.sale import BySale, Sale
 from events.deciding.fired import firing
 from events.models import EventLog, Grant
 from events.reports.nothing_to_end import parts_of
@@ -88,7 +88,7 @@ class RulePreview:
     def sentences(self) -> list[str]:
         """Return one for each effect, with up to PEOPLE_NAMED names and how many more there are."""
         if not self.events:
-            return [say("No event fits it.")]
+            return [say("No event matches it.")]
         said: list[str] = [
             say(WORDS[effect], people=self._listed(people))
             for effect in PreviewEffect
@@ -182,38 +182,28 @@ def _grants(rule: Rule, events: Sequence[EventLog]) -> list[Grant]:
 
 
 class _Grants:
-    """Grants in memory, found by customer, order or subscription.
-
-    Walking through all of them for each event would take seconds.
-    """
+    """Grants in memory, found by customer or by purchase."""
 
     def __init__(self, rows: Iterable[Grant]) -> None:
-        self._named: dict[tuple[str, object], list[Grant]] = defaultdict(list)
+        self._of_customer: dict[int, list[Grant]] = defaultdict(list)
+        self._by_sale: BySale[Grant] = BySale()
         for row in rows:
             self.add(row)
 
     def add(self, row: Grant) -> None:
-        self._named["customer", row.customer_id].append(row)
-        self._named["order", row.order_id].append(row)
-        self._named["subscription", row.subscription_id].append(row)
+        self._of_customer[row.customer_id].append(row)
+        self._by_sale.add(row)
 
     def of_customer(self, number: int) -> list[Grant]:
-        return [*self._named.get(("customer", number), [])]
+        return [*self._of_customer.get(number, [])]
 
     def of_purchase(self, event: EventLog) -> list[Grant]:
         """Return the grants of the purchase that the event is about."""
-        sale = Sale.of(event)
-        if sale.is_named:
-            near = [
-                row
-                for key in (("order", sale.order_id), ("subscription", sale.subscription_id))
-                for row in (self._named.get(key, []) if key[1] else [])
-                if Sale.of(row).is_same(sale)
-            ]
-            return list({id(row): row for row in near}.values())  # one may have both
-        if event.trigger == Trigger.PRODUCT_PURCHASED:
+        if Sale.of(event).is_named:
+            return self._by_sale.of(event)
+        if event.trigger == Trigger.PRODUCT_PURCHASED or event.customer_id is None:
             return []  # each is a purchase of its own
-        rows = self._named.get(("customer", event.customer_id), [])
+        rows = self._of_customer.get(event.customer_id, [])
         return [row for row in rows if row.product_id == event.product_id]
 
 

@@ -84,7 +84,7 @@ def since(event: EventLog, rule: Rule, *, several: bool = False) -> Said:
     if rule.created_at > event.received_at:
         return say("A rule exists since {moment}.", moment=format_time(rule.created_at))
     if [rule.pk, Reason.OFF] not in event.verdicts:
-        return say("A rule fits them now.") if several else say("A rule fits it now.")
+        return say("A rule matches them now.") if several else say("A rule matches it now.")
     then = (
         say("The rule was off when the last of them bought.")
         if several

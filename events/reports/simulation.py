@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from events.access import sentences
+from events.access import revocations, sentences
 from events.access.decisions import Decisions
 from events.access.event_student import BadStudentEmail
-from events.access.ledger import Sale
-from events.deciding import passing_on, revocations
+from events.access.sale import Sale
+from events.deciding import passing_on
 from events.deciding.fired import fired_by
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
@@ -126,7 +126,8 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
     elif rule.target and site.student_field:
         notes.append(
             say(
-                'Where an order fills the field "{field}", that address is meant.',
+                'If an order fills the field "{field}", the rule is for the person with that '
+                "address.",
                 field=site.student_field,
             )
         )
@@ -139,7 +140,9 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
     if waits := _why_site_waits(site):
         notes.append(waits)
     if rule.destination and rule.is_gone and spec.gives_access:
-        again = say("It would be asked again, and fail if that is still so.")
+        again = say(
+            "Admit would ask Thinkific again, and the action would fail if that is still so."
+        )
         notes.append(joined([rule.destination.missing, again]))
     if event is not None and customer is not None and customer.pk and rule.target:
         notes += _by_the_ledger(rule, event, customer)
@@ -177,7 +180,7 @@ def _student(rule: Rule, event: EventLog) -> tuple[Customer | None, list[str]]:
     if student is None or student == event.customer:
         return student, []
     email = student.readable_email
-    return student, [say("It would be for {email}, not for the payer.", email=email)]
+    return student, [say("It would be for {email}, not for the customer who paid.", email=email)]
 
 
 def _found(email: str, entered: str) -> Customer:

@@ -11,9 +11,8 @@ from datetime import datetime
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from events.access import comparison_scope, ledger, students
-from events.access.ledger import Sale
-from events.deciding import revocations
+from events.access import comparison_scope, ledger, revocations, students
+from events.access.sale import Sale
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from integrations.models import Customer, ThinkificUser
@@ -263,35 +262,8 @@ def taken_back(grants: Sequence[Grant]) -> dict[int, EventLog]:
 
     Only for those that are active, and those that a person ended by hand after it.
     """
-    of_purchase: dict[tuple[str, str], list[Grant]] = defaultdict(list)
-    for row in grants:
-        for name in _names(row) if row.is_active or row.because == ledger.BY_HAND else ():
-            of_purchase[name].append(row)
-    events = EventLog.objects.filter(
-        Q(order_id__in={number for kind, number in of_purchase if kind == "order"})
-        | Q(subscription_id__in={number for kind, number in of_purchase if kind == "subscription"})
-    ).exclude(status=EventLog.Status.REPEAT)
-    events = events.of_triggers(*revocations.ENDING, *revocations.PAYING_AGAIN)
-    events = events.order_by("received_at", "pk").defer("verdicts", "custom_fields", "reason")
-    found: dict[int, EventLog] = {}
-    for event in events if of_purchase else ():
-        ends = event.trigger in revocations.ENDING
-        # By ID, because most events name the order and the subscription.
-        near = {row.pk: row for name in _names(event) for row in of_purchase.get(name, ())}
-        for pk, row in near.items():
-            after = event.received_at > row.decided_at
-            if after != row.is_active or not (ends or pk in found):
-                continue
-            if not Sale.of(event).is_same(Sale.of(row)):
-                continue
-            if ends:
-                found[pk] = event
-            elif revocations.is_paid_again(row, found[pk], event):
-                del found[pk]
-    return found
-
-
-def _names(source: EventLog | Grant) -> list[tuple[str, str]]:
-    """Return (kind, ID) for the order and the subscription that the event or grant names."""
-    both = [("order", source.order_id), ("subscription", source.subscription_id)]
-    return [(kind, number) for kind, number in both if number]
+    asked = [row for row in grants if row.is_active or row.because == ledger.BY_HAND]
+    found = revocations.of_grants(
+        asked, lambda row, event: (event.received_at > row.decided_at) == row.is_active
+    )
+    return {pk: endings[-1] for pk, endings in found.items()}

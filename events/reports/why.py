@@ -237,7 +237,7 @@ def _was_done(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sen
             site=run.site,
             **facts,
         )
-    text = joined([got, say("Look in Thinkific whether it still opens.")])
+    text = joined([got, say("Check in Thinkific whether it still opens.")])
     return Sentence(WAIT, text, Code.NOT_CONNECTED, run=run.pk)
 
 

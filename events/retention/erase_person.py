@@ -140,9 +140,7 @@ def _erase_files(whom: Person, done: Erased) -> None:
                 file.unlink(missing_ok=True)
                 done.files += 1
     except OSError:
-        done.left.append(
-            say("The spool folder cannot be read: look into SPOOL_DIR, then erase again.")
-        )
+        done.left.append(say("The spool folder cannot be read: check SPOOL_DIR, then erase again."))
     if spool_contents.counts()["not_ours"]:
         done.left.append(
             say("Files of the spool that no key of this server opens were left as they are.")

@@ -93,7 +93,7 @@ _FAULTS = {
     ),
     CallFault.BROKEN_OFF: _Failure(
         code="unreachable",
-        sentence=_("{host} took the message, and the connection broke off before its answer."),
+        sentence=_("{host} accepted the message, and the connection broke off before its answer."),
     ),
 }
 
@@ -110,14 +110,12 @@ _LIMITED = _Failure(
 _REFUSED = _Failure(
     code="refused",
     sentence=_(
-        "{host} answered {status}: it did not accept the message. Look into the receiver's own log."
+        "{host} answered {status}: it did not accept the message. Check the receiver's own log."
     ),
 )
 _FAILED = _Failure(
     code="receiver_failed",
-    sentence=_(
-        "{host} answered {status}: it failed on its side. Look into the receiver's own log."
-    ),
+    sentence=_("{host} answered {status}: it failed on its side. Check the receiver's own log."),
 )
 
 

@@ -104,7 +104,7 @@ def _decode(body: bytes, content_type: str) -> str:
         if not text:
             raise Unreadable(
                 say(
-                    "The body is not {encoding} text: byte {number} does not fit.",
+                    "The body is not {encoding} text: byte {number} is not valid.",
                     encoding=name,
                     number=error.start + 1,
                 )
@@ -226,7 +226,7 @@ def _why_not_json(text: str, error: json.JSONDecodeError, content_type: str) -> 
             "The body is not JSON: it breaks off after {number} characters.", number=len(text)
         )
     return say(
-        "The body is not JSON: character {number} of {all} does not fit.",
+        "The body is not JSON: character {number} of {all} is not valid.",
         number=error.pos + 1,
         all=len(text),
     )

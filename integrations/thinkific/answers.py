@@ -128,15 +128,15 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         case 401:
             not_accepted = say(
                 "Thinkific does not accept the key: the key or the subdomain is wrong, or the "
-                "site's plan may not include the API (it takes Grow or higher). Check both, and "
-                "enter the key again."
+                "site's plan may not include the API (Grow or higher is required). Check both, "
+                "and enter the key again."
             )
             alone, then = _refused_alone("")
             return KeyRejected(not_accepted, status=status, alone=alone, then=then)
         case 403:
             denied = say(
-                "Thinkific denies access: the site's plan may not include the API (it takes Grow "
-                "or higher), or the key lacks a permission."
+                "Thinkific denies access: the site's plan may not include the API (Grow or higher "
+                "is required), or the key lacks a permission."
             )
             alone, then = _denied_alone(reply, said)
             return KeyRejected(joined([denied, said]), status=status, alone=alone, then=then)

@@ -22,8 +22,8 @@ NOT_LET_IN = _(
 
 # It does not say which of the two it is in a way that a program could rely on.
 DENIED = _(
-    "Thinkific knows the key, but does not let it use the API: the school's plan has no API access "
-    "(it takes Grow or higher), or the key lacks a permission."
+    "Thinkific knows the key, but does not let it use the API: the school's plan has no API "
+    "access (Grow or higher is required), or the key lacks a permission."
 )
 REJECTED_NOW = _(
     "It was connected, but now Thinkific rejects its key. "
@@ -48,9 +48,9 @@ def _explain(error: Exception) -> str:
             return error.message
         case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY):
             return say(
-                "Thinkific did not let Admit in: the key is not accepted, or the school's plan has "
-                "no API access (it takes Grow or higher). Admit asks again in {minutes} min. "
-                "A new key is tried at once.",
+                "Thinkific did not let Admit in: the key is not accepted, or the school's plan "
+                "has no API access (Grow or higher is required). Admit asks again in {minutes} "
+                "min. A new key is tried at once.",
                 minutes=math.ceil(error.seconds / 60),
             )
         case rate_limit.SiteBlocked() | rate_limit.NoSlot():

@@ -195,7 +195,7 @@ def _planned_calls(
     bundle = target == Destination.Kind.BUNDLE
     where = "/bundles/ID/enrollments" if bundle else "/enrollments"
     what = say("the bundle") if bundle else say("the course")
-    look = PlannedCall(say("Look whether the student has {what}", what=what), f"GET {where}")
+    look = PlannedCall(say("Check whether the student has {what}", what=what), f"GET {where}")
     if effect is Effect.ENDS:
         change = "/bundles/ID/enrollments" if bundle else "/enrollments/ID"
         ended = say("End the access to {what}, if there is any", what=what)
@@ -206,7 +206,7 @@ def _planned_calls(
     if not known:
         make = PlannedCall(_("Create the student, with the signup fields"), "POST /users")
         return [make, enroll]
-    open_ = PlannedCall(_("Look that each course of the bundle is open"), f"GET {where}")
+    open_ = PlannedCall(_("Check that each course of the bundle is open"), f"GET {where}")
     after = [open_] if bundle else []
     fields = [PlannedCall(_("Fill the changed signup fields"), "PUT /users/ID")]
     return [look, enroll, *after, *(fields if fills_fields else [])]

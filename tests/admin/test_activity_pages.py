@@ -93,7 +93,7 @@ def test_today_is_one_tap_away_and_begins_at_midnight(support, page, settings):
 
 def test_what_fits_nothing_and_what_is_empty_say_so(support, db):
     answer = support.get(f"{reverse(LOG)}?q=nobody@example.com")
-    assert "No event fits. Clear all filters" in words(answer)
+    assert "No events match. Clear all filters" in words(answer)
     EventLog.objects.all().delete()
     answer = support.get(reverse(LOG))
     assert "Nothing has come from SamCart yet." in words(answer)
@@ -220,7 +220,7 @@ def test_a_purchase_that_gave_nothing_is_dealt_with(support):
     assert "Paid, nothing given" not in text
     assert "by Sam" in text
     assert said(press(support, found, "deal_with")) == [
-        "Nothing to mark: only events that were left undone can be."
+        "Nothing was marked: only events for which nothing was done can be marked as dealt with."
     ]
 
 
@@ -244,26 +244,31 @@ def test_a_purchase_whose_rule_is_off_leads_to_it_instead_of_to_a_new_one(place)
     place.world.sell("10_product", product__id=1048004, order__id=77)
     found = EventLog.objects.get(order_id="77")
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
-    assert "The rules that fit are turned off:" in words(page)
-    assert "What fits this event was turned off" in words(page)
+    assert "The rules that match are turned off:" in words(page)
+    assert "The rules that match this event were turned off" in words(page)
     answer = press(manager, found, "rerun")
     (text,) = said(answer)
-    assert text.startswith("0 actions queued, 1 event left out: no rule that is on fits it.")
-    assert "The rules that fit are turned off:" in text
+    assert text.startswith(
+        "0 actions queued, 1 event left out: no rule that is turned on matches it."
+    )
+    assert "The rules that match are turned off:" in text
     link = reverse("admin:rules_rule_change", args=[rule.pk])
     messages = answer.content.decode().partition("messagelist")[2].partition("</ul>")[0]
     assert f'href="{link}">When Example Course One is purchased' in messages
     Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=True)
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
-    assert "What fits this event was turned off" not in words(page)
+    assert "The rules that match this event were turned off" not in words(page)
     assert "The rule was off then. It is on now." in words(page)
-    assert "This fits too, and is turned off: When Example Course One is purchased" in words(page)
+    assert (
+        "This rule matches too, but is turned off: When Example Course One is purchased"
+        in words(page)
+    )
     assert reverse("admin:rules_rule_change", args=[rule.pk]) in page.content.decode()
     assert "New rule for this product" not in words(page)
     leads_to = reverse("admin:rules_rule_change", args=[rule.pk])
     Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=False)
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
-    assert "The rules that fit are turned off:" in words(page)
+    assert "The rules that match are turned off:" in words(page)
     assert "Once a rule is on, this buyer can be enrolled here." in words(page)
     overview = manager.get(reverse("admin:index"))
     assert "See the rule (off) for" in words(overview)
@@ -293,7 +298,7 @@ def test_running_the_rules_again_says_what_it_did(support, place):
     place.world.rule("product_purchased", "create_course_enrollment", course, product="1048004")
     assert said(press(support, found, "rerun")) == ["1 action queued."]
     assert said(press(support, found, "rerun")) == [
-        "0 actions queued, 1 event left out: its action goes on by itself."
+        "0 actions queued, 1 event left out: its action continues by itself."
     ]
 
 
@@ -331,7 +336,11 @@ def test_an_unknown_type_is_named_on_the_page_of_its_event(place):
     [
         ("retry_chosen", "1 queued."),
         ("rerun_chosen", "1 action queued."),
-        ("deal_with_chosen", "Nothing to mark: only events that were left undone can be."),
+        (
+            "deal_with_chosen",
+            "Nothing was marked: only events for which nothing was done can be marked as dealt "
+            "with.",
+        ),
     ],
 )
 def test_events_that_were_ticked(support, action, text):
@@ -415,7 +424,12 @@ def test_actions_tell_in_words_what_happened(support):
         ("retry", "failed", "waiting", "1 queued."),
         ("release", "held", "waiting", "1 queued."),
         ("dismiss", "failed", "skipped", "1 action dismissed. No further action is needed."),
-        ("dismiss", "done", "done", "Nothing dismissed: only what failed or waits for you can be."),
+        (
+            "dismiss",
+            "done",
+            "done",
+            "Nothing was dismissed: only actions that failed or wait for you can be dismissed.",
+        ),
         ("do_anyway", "done", "done", "0 queued, 1 skipped: it had succeeded."),
     ],
 )
@@ -553,10 +567,10 @@ def test_the_overview_says_what_needs_somebody(support):
     assert "Subscription Recovered: 1 rule waits for it." in text
     assert "Nothing is being carried out" not in text
     assert (
-        "2 buyers paid and are not in. See them. Thinkific rejects the key of Studio Nord. "
-        "1 action failed. 1 action waits for you. 2 events not understood. 4 steps left"
+        "2 buyers paid and have no access. See them. Thinkific rejects the key of Studio Nord. 1 "
+        "action failed. 1 action waits for you. 2 events were not understood. 4 steps left"
     ) in text
-    assert "Nothing needs you." not in text
+    assert "Nothing needs your attention." not in text
 
 
 def test_a_silent_worker_is_said_with_what_waits(support):
@@ -570,9 +584,9 @@ def test_the_overview_of_an_empty_installation_shows_what_to_do(db):
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     assert "To set up" in text
     # Without a worker, and with nothing set up, it is not calm.
-    assert "Nothing is being carried out: no worker runs. 8 steps left to set up." in text
-    assert "Nothing needs you." not in text
-    assert "Each was understood" not in text
+    assert "Nothing is being carried out: no worker is running. 8 steps left to set up." in text
+    assert "Nothing needs your attention." not in text
+    assert "All understood" not in text
     # Only the next step and its button; there is nothing else to look at yet.
     assert "Next step Connect Thinkific Connect Thinkific" in text
     for later in ("Today", "Integrations Name", "Actions done and failed, by day"):

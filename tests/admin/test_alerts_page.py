@@ -40,7 +40,7 @@ def post(client: Client, name: str, **data: Any) -> Any:
 def test_what_is_wrong_is_told_with_what_to_do_and_the_way_there(boss):
     worker = Worker.objects.create(name="studio", seen_at=timezone.now() - timedelta(minutes=5))
     page = look(boss)
-    assert "No worker runs" in page
+    assert "No worker is running" in page
     assert "Start Admit again (manage.py up), or call your technician." in page
     worker.seen_at = timezone.now()
     worker.save()
@@ -118,7 +118,7 @@ def test_a_webhook_is_added_tested_and_deleted(boss):
         assert "T0KEN" not in page
         AlertChannel.objects.filter(pk=channel.pk).update(sealed_secret=secrets.seal(crm.secret))
         answer = post(boss, "alerts-test", channel=channel.pk)
-        assert said(answer) == ["The receiver answered 200 and took the message."]
+        assert said(answer) == ["The receiver answered 200 and accepted the message."]
         assert b"Admit: a test" in crm.requests[0].body
     answer = post(boss, "alerts-test", channel=channel.pk)
     assert "The test was not sent. 127.0.0.1 refused the connection" in said(answer)[0]
@@ -147,8 +147,8 @@ def test_a_test_by_mail_says_what_is_missing(boss):
     look(boss)
     answer = post(boss, "alerts-test", channel=AlertChannel.objects.get().pk)
     assert said(answer) == [
-        "The test was not sent. No mail server is set, so no e-mail can be sent. Ask the person "
-        "who runs the server to set EMAIL_URL."
+        "The test was not sent. No mail server is set, so no e-mail can be sent. Call your "
+        "technician, who can set EMAIL_URL."
     ]
 
 
@@ -175,7 +175,7 @@ def test_a_silence_that_is_over_is_said_to_be(boss):
     account = factories.MarketplaceFactory.create()
     for asked in ("", "x", str(account.pk)):
         answer = post(boss, "alerts-silence", account=asked)
-        assert said(answer) == ["There is no silence any more."]
+        assert said(answer) == ["Sales are no longer missing, so there is nothing to confirm."]
     assert not AlertRound.objects.exclude(right_silences={}).exists()
 
 

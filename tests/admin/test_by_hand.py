@@ -117,12 +117,12 @@ def test_support_learns_that_what_waits_for_a_key_need_not_be_given_by_hand(supp
     assert "Ask a manager to enter the key. Access that is given by hand waits for it" in shown
     assert "Edit the integration" not in shown
     assert "Ask a manager" not in words(signed_in(roles.MANAGER).get(page_of(oz)))
-    goes_on = f"goes on as soon as a key of {site} that works is entered."
+    goes_on = f"continues as soon as a key of {site} that works is entered."
     form = words(support.get(reverse("admin:give-access"), {"customer": oz.pk}))
     assert "(order 700503) of" in form
-    assert f"gives {name} already: its action {goes_on} There is no need to give it by hand" in form
+    assert f"gives {name} already: its action {goes_on} Giving it by hand does not help" in form
     answer = fill_in(support, "give-access", oz, destination=course("Perspective").pk, until="")
-    assert said(answer)[0] == f"Perspective is to be given to oz@example.com. This {goes_on}"
+    assert said(answer)[0] == f"Perspective will be given to oz@example.com. This {goes_on}"
 
 
 def test_the_form_says_whether_a_rule_ends_access_on_a_refund(support, place):
@@ -260,7 +260,9 @@ def test_what_is_wrong_is_said_first_and_leads_to_its_field(support, dana):
 @pytest.mark.parametrize("customer", ["", "0", "x", "9" * 30])
 def test_an_odd_address_leads_to_the_customers(support, customer):
     answer = support.get(reverse("admin:give-access"), {"customer": customer}, follow=True)
-    assert said(answer) == ["This customer is not there any more."]
+    assert said(answer) == [
+        "This customer no longer exists. Search for the e-mail address under Customers."
+    ]
 
 
 def test_the_only_course_of_a_customer_is_chosen_already_when_it_is_ended(support, place):
@@ -471,7 +473,7 @@ def test_a_missed_order_of_someone_new_is_found_from_the_search(support, place):
     assert f'href="{reverse("admin:enter-order")}"' in found.content.decode()
     gift = Product.objects.get(external_id="1048004")
     answer = enter_order(support, product=gift.pk, email="new.buyer@example.com")
-    assert said(answer) == ["The order is entered, but no rule that is on fits it."]
+    assert said(answer) == ["The order is entered, but no rule that is turned on matches it."]
     made = Customer.objects.get(email="new.buyer@example.com")
     assert answer.redirect_chain[-1][0] == page_of(made)
     viewer = signed_in(roles.VIEWER).get(reverse(CUSTOMERS), {"q": "nobody@example.com"})

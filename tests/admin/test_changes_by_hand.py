@@ -211,7 +211,7 @@ def test_what_a_person_ended_is_given_back_from_its_line_until_the_customer_has_
     for each in (reverse(CHANGES), page):
         assert give_back(manager.get(each)) == []
     again = manager.post(html.unescape(address), sent(address, "Pressed twice"))
-    assert "It was given back or decided on since." in words(again)
+    assert "This access was given back since, or somebody decided about it." in words(again)
 
 
 def sent(address: str, reason: str) -> dict[str, str]:
@@ -253,9 +253,11 @@ def test_what_was_moved_since_is_not_given_back_to_the_old_address(world, manage
     by_hand.move(buyer, "right@example.com", MIA)
     world.settle()
     assert not give_back(manager.get(reverse(CHANGES)))
-    assert "It was given back or decided on since." in words(manager.get(html.unescape(address)))
+    assert "This access was given back since, or somebody decided about it." in words(
+        manager.get(html.unescape(address))
+    )
     again = manager.post(html.unescape(address), sent(address, "By mistake"))
-    assert "It was given back or decided on since." in words(again)
+    assert "This access was given back since, or somebody decided about it." in words(again)
     world.settle()
     assert not world.access(buyer.email, course)
 

@@ -425,7 +425,7 @@ def test_a_deleted_rule_stays_deleted_when_its_integration_or_its_twin_says_so(m
     twin.delete()
     rule.integration.delete()
     text = said(press(manager, entry, "undo"))[-1]
-    assert "is not there any more, so the rule cannot be as before." in text
+    assert "no longer exists, so the rule cannot be restored." in text
 
 
 def test_only_a_change_of_a_rule_can_be_undone(manager, rule):
@@ -480,8 +480,8 @@ def test_undoing_an_added_rule_asks_as_deleting_it_does_and_leads_back_to_change
         assert address.startswith(reverse("admin:rules_rule_delete", args=[rule.pk]))
         asks = manager.get(address)
         text = words(asks)
-        assert "These 4 rules belong to it, and would go on:" in text
-        assert "2 buyers have access by this rule, and keep it until you end it." in text
+        assert "These 4 rules belong to it, and would keep running:" in text
+        assert "2 buyers have access through this rule, and keep it until you end it." in text
         assert "Delete all 5 rules Delete only this rule" in text
         (keeps,) = re.findall(r'href="([^"]+)" class="button">No, keep it', asks.content.decode())
         assert html.unescape(keeps) == shown.wsgi_request.get_full_path()
@@ -536,9 +536,9 @@ def test_rules_that_were_added_in_one_step_are_shown_with_their_buyers_and_then_
     text = words(manager.get(address))
     assert "Delete 2 rules?" in text
     who = "p1@example.com, p2@example.com, p3@example.com and 1 more"
-    assert text.count(f"4 buyers have access by it: {who}.") == 2
-    assert "4 buyers have access by these rules, and keep it until you end it." in text
-    assert "These 4 rules belong to them, and would go on:" in text
+    assert text.count(f"4 buyers have access through it: {who}.") == 2
+    assert "4 buyers have access through these rules, and keep it until you end it." in text
+    assert "These 4 rules belong to them, and would keep running:" in text
     assert Rule.objects.count() == 7
     after = press_yes(manager, address)
     assert after.request["PATH_INFO"] == LIST
@@ -604,14 +604,14 @@ def test_an_added_rule_that_was_changed_since_is_not_undone(manager, rule):
 def test_a_rule_leads_to_those_who_have_access_by_it(manager, world):
     rule, _ = sold_by(world)
     page = manager.get(reverse("admin:rules_rule_change", args=[rule.pk]))
-    assert "Who has it by this rule" in words(page)
+    assert "Who has it through this rule" in words(page)
     (address,) = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', page.content.decode())
     text = words(manager.get(address))
     assert "p1@example.com" in text
     assert "p2@example.com" in text
     assert "There is nothing to do" not in text
     delete = reverse("admin:rules_rule_delete", args=[rule.pk])
-    assert "2 buyers have access by this rule, and keep it until you end it. See who" in words(
+    assert "2 buyers have access through this rule, and keep it until you end it. See who" in words(
         manager.get(delete)
     )
     assert f'href="{delete}?back=' in manager.get(address).content.decode()
@@ -619,7 +619,7 @@ def test_a_rule_leads_to_those_who_have_access_by_it(manager, world):
     world.settle()
     world.rule("product_purchased", "create_course_enrollment", world.course(), "1048009")
     nobody = Rule.objects.latest("pk")
-    assert "Nobody has access by this rule now." in words(
+    assert "Nobody has access through this rule now." in words(
         manager.get(address.replace(f"={rule.pk}", f"={nobody.pk}"))
     )
 

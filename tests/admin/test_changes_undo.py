@@ -65,7 +65,7 @@ def test_running_a_rule_for_earlier_buyers_is_one_row_with_undo_and_its_results(
     text = words(page)
     assert "Ran rules for 3 earlier buyers" in text
     assert re.search(r"b\d@example.com, b\d@example.com and 1 more", text)
-    assert "See what came of it" in text
+    assert "See the results" in text
     asks = manager.get(way(page, "Undo"))
     assert "Undo it for 3 purchases" in words(asks)
     assert f'<a href="{LIST}">Back</a>' in asks.content.decode()
@@ -84,7 +84,7 @@ def test_a_retry_of_many_is_one_row_that_leads_to_its_results(manager, rule):
     assert len(line.line) == 3
     text = words(manager.get(LIST))
     assert "Retried an action, 3 times" in text
-    assert "See what came of it" in text
+    assert "See the results" in text
 
 
 def test_running_events_again_that_also_retries_is_one_row(manager, world, rule):

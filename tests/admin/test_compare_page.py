@@ -93,7 +93,7 @@ def test_before_the_first_comparison_it_offers_one(support, site):
 def test_compare_now_begins_one_and_the_page_says_how_far_it_is(support, site):
     answer = support.post(reverse(START), {"site": site.pk}, follow=True)
     assert said(answer) == [
-        "Art Academy is being compared. This waits whenever a buyer is being let in."
+        "Art Academy is being compared. This waits whenever a buyer is being given access."
     ]
     assert comparing.due()
     page = words(answer)
@@ -101,8 +101,8 @@ def test_compare_now_begins_one_and_the_page_says_how_far_it_is(support, site):
     assert "Compare now" not in page
     ComparisonRun.objects.update(phase="reading", courses=[[501, "Watercolor"], [502, "Oil"]])
     assert "Course 1 of 2: Watercolor, page 1. 0 enrollments read so far." in look(support)
-    ComparisonRun.objects.update(message="It waits while buyers are being let in.")
-    assert "It waits while buyers are being let in." in look(support)
+    ComparisonRun.objects.update(message="It waits while buyers are being given access.")
+    assert "It waits while buyers are being given access." in look(support)
     ComparisonRun.objects.update(phase="asking")
     assert "Asking for 0 students not seen in the lists." in look(support)
 
@@ -113,7 +113,7 @@ def test_one_that_has_stopped_says_why_and_goes_on_with_a_button(support, site):
     page = look(support)
     assert "The comparison has stopped. Thinkific was not there." in page
     assert "by Mia" in page
-    assert "Go on" in page
+    assert "Continue" in page
     support.post(reverse(START), {"site": site.pk})
     run.refresh_from_db()
     assert not run.has_stopped
@@ -163,7 +163,7 @@ def test_what_was_found_is_said_with_what_to_do(support, site, last):
     assert closed.student in page
     assert "Access ended" in page
     assert "Order 1183" in page
-    assert "enroll again only those who are to have it" in page
+    assert "enroll again only those who should have it" in page
 
 
 def test_the_first_list_that_is_not_empty_is_shown_and_each_can_be_chosen(support, last):
@@ -201,7 +201,7 @@ def test_the_selected_are_enrolled_again(support, last):
     assert statuses() == ["done", "waiting"]
     assert "0 of 1 done." in words(answer)
     page = words(support.get(reverse(PAGE)))
-    assert "Goes on by itself" in page
+    assert "Continues by itself" in page
     assert first.student in page
 
 
@@ -222,7 +222,7 @@ def test_all_of_one_kind_are_no_others(support, last):
 def test_the_second_press_does_nothing(support, last):
     found = paid(last)
     enroll(support, last, found)
-    assert said(enroll(support, last, found)) == ["0 queued, 1 skipped: goes on by itself."]
+    assert said(enroll(support, last, found)) == ["0 queued, 1 skipped: continues by itself."]
 
 
 def test_what_was_refunded_since_cannot_be_chosen(support, last):
@@ -318,4 +318,4 @@ def test_who_paid_for_what_no_rule_gives_is_counted_beside_the_findings(support,
     queued.event(factories.CustomerFactory.create(), product=product, gave_nothing=True)
     text = look(support)
     assert "1 buyer paid for something that no rule gives, and is not compared here." in text
-    assert "See who paid and is not in" in text
+    assert "See who paid and has no access" in text

@@ -201,6 +201,17 @@ def test_a_global_rule_that_is_off_is_named_in_the_row_of_a_product_and_turned_o
     assert "Turn on" not in plain(row_of(done, "Watercolor"))
 
 
+def test_what_only_a_global_rule_covers_says_so_in_the_row_of_a_product(manager, global_refund):
+    Rule.objects.filter(pk=global_refund.pk).update(enabled=True)
+    row = plain(row_of(manager.get(reverse(PAGE)), "Watercolor"))
+    assert "Product Refunded by global rules" in row
+    own = Rule.objects.get(product=Product.objects.get(name="Watercolor"))
+    pairing.add([each for each in pairing.companions([own]) if each.trigger == REFUND])
+    row = plain(row_of(manager.get(reverse(PAGE)), "Watercolor"))
+    assert "Product Refunded" in row
+    assert "by global rules" not in row
+
+
 def test_a_global_rule_that_is_off_is_turned_on_on_the_page_of_a_product(manager, global_refund):
     product = Product.objects.get(name="Watercolor")
     page = reverse("admin:integrations_product_change", args=[product.pk])

@@ -68,7 +68,7 @@ def test_giving_back_after_a_refund_is_a_decision_to_let_the_buyer_keep_it(
     text = words(manager.get(page_of(flo())))
     assert f"though order 1180 was refunded on {today()}." in text
     assert f"Max ended it on {today()}. {decision}." in text
-    assert "If it should end" not in text
+    assert "If the customer should not keep it" not in text
     assert "was refunded and still has" not in words(manager.get(reverse("admin:index")))
     assert decision in words(manager.get(reverse("admin:refunded")))
     for page in (page_of(refund()), reverse("admin:events_eventlog_changelist")):
@@ -144,7 +144,7 @@ def test_the_customers_page_offers_to_let_the_buyer_keep_it_with_a_reason(manage
     changes = words(manager.get(reverse("admin:integrations_auditentry_changelist")))
     assert "A friend of Mia" in changes
     again = manager.get(unescape(link))
-    assert "It was given back or decided on since." in words(again)
+    assert "This access was given back since, or somebody decided about it." in words(again)
 
 
 def test_a_reason_can_be_left_out_and_noted_for_the_chosen(manager, world, ink):

@@ -53,7 +53,7 @@ def test_keep_it_drops_it(waiting):
     assert queued.again(waiting).code == "dismissed"
     assert not RuleRun.objects.delayed().exists()
     again = said(press(signed_in(roles.SUPPORT), waiting, "keep"))
-    assert again == ["It does not wait any more."]
+    assert again == ["It is no longer waiting."]
 
 
 @pytest.mark.parametrize("code", [DELAYED, BRAKED])

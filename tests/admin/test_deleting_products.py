@@ -146,7 +146,7 @@ def test_its_rules_can_be_turned_off_from_there(manager, sold):
 def test_its_rules_can_be_deleted_from_there_after_a_look_at_who_has_access(manager, sold):
     look = send_form(manager, manager.get(delete_page(sold)), "Delete its 5 rules")
     assert "Delete 5 rules?" in words(look)
-    assert "2 buyers have access by these rules, and keep it until you end it." in words(look)
+    assert "2 buyers have access through these rules, and keep it until you end it." in words(look)
     assert f'href="{product_page(sold)}" class="button">No, keep them' in look.content.decode()
     page = send_form(manager, look, "Yes, delete them")
     assert page.request["PATH_INFO"] == product_page(sold)
@@ -167,7 +167,9 @@ def test_who_may_not_change_rules_is_not_offered_it(manager, sold):
 
 def test_one_that_nobody_bought_goes_with_its_rules_and_says_where_to_undo_it(manager, unsold):
     Rule.objects.filter(trigger="product_refunded").update(enabled=False)  # which counts as well
-    assert "With it goes: 5 rules Nothing was sold yet" in words(manager.get(delete_page(unsold)))
+    assert "This is deleted with it: 5 rules Nothing was sold yet" in words(
+        manager.get(delete_page(unsold))
+    )
     page = delete(manager, unsold)
     assert said(page) == [
         f"{unsold.name} is deleted. You can have it back under Changes. See the change"
@@ -264,7 +266,7 @@ def test_nothing_comes_back_where_its_account_is_gone(manager, unsold):
     delete(manager, unsold)
     Marketplace.objects.all().delete()
     page = press(manager, deletion(), "undo")
-    assert said(page) == ["Not undone. Main shop is not there any more."]
+    assert said(page) == ["Not undone. Main shop no longer exists."]
     assert not Product.objects.exists()
 
 

@@ -111,7 +111,9 @@ def test_what_follows_is_said_before_it_is_pressed(manager):
     assert "Students keep" not in words(manager.get(address(course)))
     Grant.objects.filter(pk=has.pk).update(state="active")
     page = words(manager.get(address(course)))
-    assert "gives it. Students keep the access they have, and rules that end it go on." in page
+    assert (
+        "gives it. Students keep the access they have, and rules that end it keep running." in page
+    )
     factories.RuleFactory.create(destination=course)
     factories.RuleFactory.create(destination=course, enabled=False)
     queued.run(course)
@@ -187,8 +189,8 @@ def test_what_is_back_can_be_chosen_again_and_its_rules_wait_to_be_turned_on(man
     press(manager, course, "mark_gone")
     assert buttons(manager, course) == {"mark_back"}
     assert said(press(manager, course, "mark_back")) == [
-        "Watercolor: it counts as there again. 1 rule that would give it is off: turn on what you "
-        "need. See its rules"
+        "Watercolor: marked as back. 1 rule that would give it is off: turn on what you need. See "
+        "its rules"
     ]
     course.refresh_from_db()
     assert course.gone_at is None

@@ -301,7 +301,7 @@ def test_after_a_wrong_rule_was_deleted_and_a_right_one_added_its_buyers_are_mov
     for email in ("ann@example.com", "bob@example.com"):
         assert (world.access(email, faces), world.access(email, ink)) == (True, False)
     ended = RuleRun.objects.filter(rule=None, action=ENDS)
-    assert all(run.rule_sentence.startswith("As the rule was deleted: ") for run in ended)
+    assert all(run.rule_sentence.startswith("Because the rule was deleted: ") for run in ended)
     assert told not in words(manager.get(page_of(new.product)))
     assert "No buyer still has what a deleted rule gave." in words(manager.get(address))
 

@@ -41,7 +41,7 @@ def test_each_result_of_the_log_tells_how_many_events_it_is_of(support):
     for asked in ("", "?result=failed", "?p=1"):
         found = numbers(support.get(LOG + asked).content.decode())
         assert (found["Failed"], found["Succeeded"], found["Unreadable"]) == ("2", "1", "0")
-        assert "Paid and not in" not in found
+        assert "Paid, no access" not in found
 
 
 def test_so_does_the_list_of_actions(support):

@@ -225,7 +225,7 @@ def test_every_place_and_state_has_an_icon():
 @pytest.mark.parametrize(
     ("path", "status", "title"),
     [
-        ("/admin/nothing-here/", 404, "This page is not here"),
+        ("/admin/nothing-here/", 404, "This page does not exist"),
         ("/admin/queue/", 403, "You may not open this page"),
     ],
 )
@@ -233,7 +233,7 @@ def test_what_cannot_be_shown_is_said_in_the_frame_with_a_way_on(db, path, statu
     answer = signed_in(roles.VIEWER).get(path)
     assert answer.status_code == status
     assert f"<h1>{title}</h1>" in answer.content.decode()
-    assert "Log out" in words(answer)
+    assert "Sign out" in words(answer)
     assert f'class="button primary" href="{reverse("admin:index")}"' in answer.content.decode()
 
 

@@ -10,10 +10,9 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
-from events.access import by_hand, ended_by_hand, holdings
+from events.access import by_hand, holdings
 from events.access.by_hand import Author
-from events.deciding import revocations
-from events.models import EventLog, RuleRun
+from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination
 from rules.models import Rule
 from tests.support.pages import said, signed_in, words
@@ -102,14 +101,34 @@ def test_what_was_refunded_since_a_person_ended_it_is_only_given_by_hand(
     world.sell("20_product")
     world.settle()
     assert [name for name, _ in offers(support.get(page_of(lena)))] == ["Give access"]
-    assert "It was given back or decided on since." in words(support.get(address))
+    assert "This access was given back since, or somebody decided about it." in words(
+        support.get(address)
+    )
+
+
+@pytest.mark.parametrize("paid_again", [True, False])
+def test_a_refund_that_was_paid_again_is_no_decision_to_keep_what_is_given_back(
+    world, support, course, paid_again
+):
+    world.rule("product_purchased", "create_course_enrollment", course)
+    world.sell("12_product")
+    world.sell("12_product", "product_refunded")
+    if paid_again:
+        world.sell("31_subscription")
+    world.settle()
+    buyer = Customer.objects.get()
+    (holding,) = holdings.of_customer(buyer)
+    by_hand.end(buyer, holding.key, MIA)
+    world.settle()
+    ((_, address),) = offers(support.get(page_of(buyer)))
+    asked = {key: value for key, (value,) in parse_qs(urlsplit(address).query).items()}
+    support.post(address, asked | {"reason": "By mistake"})
+    world.settle()
+    assert world.access(buyer.email, course)
+    assert (Grant.objects.get().kept_at is None) == paid_again
 
 
 def test_who_may_not_give_access_is_offered_nothing(lena):
     viewer = signed_in(roles.VIEWER)
     assert "ended it on" in words(viewer.get(page_of(lena)))
     assert offers(viewer.get(page_of(lena))) == []
-
-
-def test_the_same_triggers_take_a_purchase_back_everywhere():
-    assert {*ended_by_hand.TAKING_BACK} == {*revocations.ENDING}

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.first_database
 SOLD = "1048001"
 PAGE = "admin:refunded"
 KEPT = (
-    "After this undo, the access counts as kept on purpose. You can have it mentioned again under "
-    "Refunded, and still in"
+    "After this undo, the access counts as kept on purpose. To be asked about it again, go to "
+    "Refunded, but still has access"
 )
 
 
@@ -103,7 +103,7 @@ def test_the_undo_leads_to_the_list_of_who_is_kept(manager, world, ink):
     end_all(manager, world)
     page = reverse("admin:undo-batch"), {"number": Batch.objects.get().pk}
     source = manager.get(*page).content.decode()
-    (link,) = re.findall(r'href="([^"]+)">Refunded, and still in<', source)
+    (link,) = re.findall('href="([^"]+)">Refunded, but still has access<', source)
     assert unescape(link).startswith(f"{reverse(PAGE)}?back=")
     assert link.endswith("#kept")
     # Alone in the list, this buyer needs no link apart from the button.
@@ -245,7 +245,7 @@ def test_mention_it_again_says_how_many_are_mentioned(manager, world, ink):
     Grant.objects.update(kept_at="2100-01-01T00:00Z")
     page = manager.post(reverse(PAGE), {"all_again": "1"}, follow=True)
     assert said(page) == [
-        "It is mentioned again. 2 buyers were refunded and still have Ink: no rule ended it."
+        "Admit asks about it again. 2 buyers were refunded and still have Ink: no rule ended it."
     ]
     page = manager.post(reverse(PAGE), {"all_again": "1"}, follow=True)
     assert said(page) == []
@@ -263,13 +263,15 @@ def test_mention_it_again_of_what_a_person_gave_back_says_so_as_does_the_overvie
     world.settle()
     back = "1 buyer was refunded and still has Ink: a person gave it back."
     page = manager.post(reverse(PAGE), {"all_again": "1"}, follow=True)
-    assert said(page)[-1] == f"It is mentioned again. {back}"
+    assert said(page)[-1] == f"Admit asks about it again. {back}"
     assert back in words(page)
     page = words(manager.get(reverse("admin:integrations_customer_change", args=[jon.pk])))
     opened = Grant.objects.get(customer=jon).opened_at
     assert opened
     day = format_day(opened)
-    assert f"It was given back on {day}. If it should end, end it." in page
+    assert (
+        f"It was given back on {day}. If the customer should not keep it, end the access." in page
+    )
     refund(world, "flo")
     left = "1 buyer was refunded and still has Ink: no rule ended it."
     assert f"{left} {back}" in words(manager.get(reverse("admin:index")))

@@ -43,11 +43,11 @@ from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
 
-CALM = "Nothing needs you."
+CALM = "Nothing needs your attention."
 GIVES = "create_course_enrollment"
 # Each fact that needs a person: its value, what is said of it, and whether it is an alarm.
 NEEDS: dict[str, tuple[Any, str, bool]] = {
-    "silent": (True, "no worker runs", True),
+    "silent": (True, "no worker is running", True),
     "history": ("The history is being read: 3 of 9 events.", "is being read: 3 of 9", False),
     "rejected": (("Studio Nord",), "rejects the key of Studio Nord", True),
     "not_let_in": (("Nova",), "Nova never connected: the address or the key is wrong", True),
@@ -58,15 +58,15 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "stranded": (2, "2 students paid and may have lost access", True),
     "failed": (1, "1 action failed", True),
     "held": (2, "2 actions wait for you", False),
-    "not_in": (3, "3 buyers paid and are not in. See them.", False),
-    "not_understood": (3, "3 events not understood", False),
+    "not_in": (3, "3 buyers paid and have no access. See them.", False),
+    "not_understood": (3, "3 events were not understood", False),
     "behind": ("2 buyers have a course of Ink.", "2 buyers have a course of Ink", False),
     "turned_off": (2, "2 products give nothing: their rules are off", False),
     "endings_off": (2, "2 rules that end access on a refund are off", False),
-    "left_over": (2, "2 rules are left over", False),
-    "waiting_for_off": (4, "4 actions waiting for an integration that is turned off", False),
-    "never_sent": (1, "1 trigger never sent", False),
-    "expiring": (1, "1 access token about to expire", False),
+    "left_over": (2, "2 leftover rules are about access that is no longer given", False),
+    "waiting_for_off": (4, "4 actions are waiting for an integration that is turned off", False),
+    "never_sent": (1, "SamCart never sent 1 trigger that a rule waits for", False),
+    "expiring": (1, "1 access token is about to expire", False),
     "to_set_up": (5, "5 steps left to set up", False),
 }
 
@@ -114,10 +114,10 @@ def test_each_part_leads_to_the_section_that_tells_more(
     ("buyers", "on_the_way", "says"),
     [
         (0, 0, CALM),
-        (1, 0, f"The one buyer of this week is in. {CALM}"),
-        (43, 0, f"All 43 buyers of this week are in. {CALM}"),
-        (43, 1, f"43 buyers of this week are in, 1 buyer is on the way. {CALM}"),
-        (1, 2, f"1 buyer of this week is in, 2 buyers are on their way. {CALM}"),
+        (1, 0, f"This week's only buyer has access. {CALM}"),
+        (43, 0, f"All 43 of this week's buyers have access. {CALM}"),
+        (43, 1, f"43 of this week's buyers have access, 1 buyer is on the way. {CALM}"),
+        (1, 2, f"1 of this week's buyers has access, 2 buyers are on their way. {CALM}"),
         (0, 2, f"2 buyers are on their way. {CALM}"),
     ],
 )
@@ -129,12 +129,12 @@ def test_it_begins_with_the_promise(buyers: int, on_the_way: int, says: str):
     assert failed.kind == "bad"
     assert CALM not in str(failed.parts)
     broken = headline(Facts(not_in=1), see="/log/", buyers=buyers, on_the_way=on_the_way)
-    assert broken.parts == (("1 buyer paid and is not in.", ""), ("See them.", "/log/"))
+    assert broken.parts == (("1 buyer paid and has no access.", ""), ("See them.", "/log/"))
 
 
 def test_it_says_when_it_counts_the_newest_purchases_only():
     said = headline(Facts(), see="/log/", buyers=9120, more_bought=True)
-    assert said.parts[0][0] == "All 9,120 buyers of the newest 10,000 purchases are in."
+    assert said.parts[0][0] == "All 9,120 buyers of the newest 10,000 purchases have access."
 
 
 # The promise
@@ -153,7 +153,10 @@ def promised(shop: World) -> tuple[str, list[str]]:
     owner = signed_in(roles.MANAGER, is_superuser=True)
     text = words(owner.get(reverse("admin:index")))
     events = owner.get(reverse(LOG), {"result": "not_in"}).context["cl"].result_list
-    found = re.search(r"((?:All(?! rules)|The one|\d+ buyers?) [^.]*\.)", text)
+    found = re.search(
+        r"((?:All(?! rules| understood)|This week's only|\d+ (?:of this week's )?buyers?) [^.]*\.)",
+        text,
+    )
     return found[1] if found else "", sorted(each.order_id for each in events)
 
 
@@ -172,11 +175,11 @@ def test_all_buyers_of_the_week_are_in(shop: World):
     buy(shop, 1)
     assert promised(shop) == ("1 buyer is on the way.", [])
     shop.settle()
-    assert promised(shop) == ("The one buyer of this week is in.", [])
+    assert promised(shop) == ("This week's only buyer has access.", [])
     buy(shop, 2)
     buy(shop, 3, "mia")
     shop.settle()
-    assert promised(shop) == ("All 2 buyers of this week are in.", [])
+    assert promised(shop) == ("All 2 of this week's buyers have access.", [])
 
 
 def test_of_very_many_purchases_the_newest_are_counted(shop: World, monkeypatch):
@@ -196,22 +199,22 @@ def test_who_lost_access_by_hand_is_told_beside_those_who_are_in(shop: World):
     buy(shop, 2, "mia")
     buy(shop, 3, "mia")
     shop.settle()
-    assert promised(shop) == ("All 2 buyers of this week are in.", [])
+    assert promised(shop) == ("All 2 of this week's buyers have access.", [])
     mia = Customer.objects.get(email="mia@example.com")
     key = holdings.of_customer(mia)[0].key
     by_hand.end(mia, key, by_hand.Author("Sam", "Asked by phone"))
     shop.settle()
     page = signed_in(roles.MANAGER).get(reverse("admin:index"))
-    told = "A person ended the access of 1 buyer of this week."
-    assert f"1 buyer of this week is in. {told}" in words(page)
-    (where,) = re.findall(f'href="([^"]*)">{told}', page.content.decode())
+    told = "A person ended access for 1 of this week's buyers."
+    assert f"1 of this week's buyers has access. {told}" in words(page)
+    (where,) = re.findall(f'href="([^"]*)">{html.escape(told)}', page.content.decode())
     by_hand.give(mia, shop.course("Faces"), by_hand.Author("Sam", "A gift"))
     listed = signed_in(roles.MANAGER).get(html.unescape(where))
     assert [each.by_hand for each in listed.context["cl"].result_list] == ["end"]
     assert [each.customer for each in listed.context["cl"].result_list] == [mia]
     buy(shop, 4, "mia")
     shop.settle()
-    assert promised(shop) == ("All 2 buyers of this week are in.", [])
+    assert promised(shop) == ("All 2 of this week's buyers have access.", [])
     listed = signed_in(roles.MANAGER).get(html.unescape(where))
     assert list(listed.context["cl"].result_list) == []
 
@@ -254,10 +257,10 @@ def test_who_was_let_in_by_hand_for_a_purchase_counts_as_in(shop: World):
     buy(shop, 2, "mia", product__id=4711)
     let_in_by_hand(EventLog.objects.get(order_id="2"))
     shop.settle()
-    assert promised(shop) == ("All 2 buyers of this week are in.", [])
+    assert promised(shop) == ("All 2 of this week's buyers have access.", [])
     long_ago = timezone.now() - timedelta(days=8)
     EventLog.objects.filter(order_id="2").update(received_at=long_ago)
-    assert promised(shop) == ("The one buyer of this week is in.", [])
+    assert promised(shop) == ("This week's only buyer has access.", [])
 
 
 def test_a_product_without_a_rule_is_told_of_after_its_only_buyer_was_let_in(shop: World):
@@ -284,16 +287,16 @@ def test_a_product_without_a_rule_is_told_of_after_its_only_buyer_was_let_in(sho
 def test_a_buyer_who_waits_for_some_minutes_is_not_in(shop: World):
     buy(shop, 1)
     later()
-    assert promised(shop) == ("1 buyer paid and is not in.", ["1"])
+    assert promised(shop) == ("1 buyer paid and has no access.", ["1"])
     shop.settle()
-    assert promised(shop) == ("The one buyer of this week is in.", [])
+    assert promised(shop) == ("This week's only buyer has access.", [])
 
 
 @pytest.mark.parametrize("closed", [{"connection": "refused"}, {"enabled": False}])
 def test_nobody_is_on_the_way_to_a_school_that_refuses_its_key_or_is_off(shop: World, closed):
     buy(shop, 1)
     Integration.objects.update(**closed)
-    assert promised(shop) == ("1 buyer paid and is not in.", ["1"])
+    assert promised(shop) == ("1 buyer paid and has no access.", ["1"])
 
 
 def test_who_failed_got_nothing_or_has_no_address_is_not_in(shop: World):
@@ -302,7 +305,7 @@ def test_who_failed_got_nothing_or_has_no_address_is_not_in(shop: World):
     buy(shop, 2, "mia", product__id=78)  # which no rule is for
     buy(shop, 3, "nobody at")
     buy(shop, 4, "mia", product__id=78)
-    said = "3 buyers paid and are not in, for 4 purchases."
+    said = "3 buyers have no access for 4 paid purchases."
     assert promised(shop) == (said, ["1", "2", "3", "4"])
 
 
@@ -311,7 +314,7 @@ def test_who_lost_it_with_a_deleted_account_is_not_in(shop: World):
     shop.settle()
     ThinkificUser.objects.update(since=timezone.now())
     Grant.objects.update(decided_at=timezone.now() - timedelta(minutes=3))
-    assert promised(shop) == ("1 buyer paid and is not in.", ["1"])
+    assert promised(shop) == ("1 buyer paid and has no access.", ["1"])
 
 
 def test_who_has_the_course_by_another_purchase_is_in_whatever_became_of_the_last(shop: World):
@@ -325,9 +328,9 @@ def test_who_has_the_course_by_another_purchase_is_in_whatever_became_of_the_las
         buy(shop, order, who)
     RuleRun.objects.filter(status="waiting").update(status="failed")
     later()
-    assert promised(shop) == ("1 buyer paid and is not in.", ["5"])
+    assert promised(shop) == ("1 buyer paid and has no access.", ["5"])
     ThinkificUser.objects.update(since=timezone.now())
-    assert promised(shop)[0] == "3 buyers paid and are not in, for 5 purchases."
+    assert promised(shop)[0] == "3 buyers have no access for 5 paid purchases."
 
 
 @pytest.mark.parametrize("product", ["80", None])
@@ -364,14 +367,14 @@ def test_who_was_refunded_or_is_dealt_with_is_not_said_to_be_out(shop: World):
     retry_by_hand.dismiss(RuleRun.objects.filter(event__order_id="4"), by="Mia")
     later()
     first, listed = promised(shop)
-    assert (first.endswith("of this week are in."), listed) == (True, [])
+    assert (first.endswith("of this week's buyers have access."), listed) == (True, [])
 
 
 @pytest.mark.parametrize(
     ("came", "says"),
     [
-        (EventCounts(), "None came in"),
-        (EventCounts(events=2), "Each was understood"),
+        (EventCounts(), "None received"),
+        (EventCounts(events=2), "All understood"),
         (EventCounts(events=2, no_rule=1), "1 matched no rule"),
         (EventCounts(events=2, not_understood=2), "2 not understood"),
         (
@@ -386,9 +389,9 @@ def test_what_became_of_the_events_of_a_day(came: EventCounts, says: str):
 
 def test_the_figure_of_events_does_not_say_that_all_is_well_above_who_is_not_in():
     assert events_note(EventCounts(events=2), not_in=2) == (
-        "Each was understood, but 2 buyers are not in"
+        "All understood, but 2 buyers have no access"
     )
-    assert events_note(EventCounts(), not_in=2) == "None came in"
+    assert events_note(EventCounts(), not_in=2) == "None received"
 
 
 SOON = "done in about 1 minute"
@@ -397,14 +400,14 @@ SOON = "done in about 1 minute"
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (WaitingCounts(), "Nothing waits"),
+        (WaitingCounts(), "Nothing is waiting"),
         (WaitingCounts(3), "Done in about 1 minute"),
         (WaitingCounts(3, off=3), "3 for an integration that is off"),
         (WaitingCounts(3, paused=3), "3 for an integration that is paused"),
         (WaitingCounts(3, rejected=3), "3 for an integration whose key is rejected"),
         (WaitingCounts(3, later=3), "3 to be tried again later"),
-        (WaitingCounts(1, later=1, ends=2), "1 to be tried again later, 2 end on their day"),
-        (WaitingCounts(2, ends=1), f"2 {SOON}, 1 ends on its day"),
+        (WaitingCounts(1, later=1, ends=2), "1 to be tried again later, 2 end access on a set day"),
+        (WaitingCounts(2, ends=1), f"2 {SOON}, 1 ends access on a set day"),
         (WaitingCounts(3, paused=1), f"2 {SOON}, 1 for an integration that is paused"),
         (
             WaitingCounts(9, off=1, paused=2, later=3),
@@ -415,13 +418,17 @@ SOON = "done in about 1 minute"
 )
 def test_an_end_is_promised_only_to_what_goes_on(line: WaitingCounts, says: str):
     assert waiting_note(line, silent=False) == says
-    expected = "Nothing goes on: no worker runs" if line.waiting else "Nothing waits"
+    expected = (
+        "Nothing is being carried out: no worker is running"
+        if line.waiting
+        else "Nothing is waiting"
+    )
     assert waiting_note(line, silent=True) == expected
 
 
 def test_an_access_that_ends_on_a_day_to_come_does_not_wait():
-    assert waiting_note(WaitingCounts(ends=1), silent=False) == "1 ends on its day"
-    assert waiting_note(WaitingCounts(ends=2), silent=True) == "2 end on their day"
+    assert waiting_note(WaitingCounts(ends=1), silent=False) == "1 ends access on a set day"
+    assert waiting_note(WaitingCounts(ends=2), silent=True) == "2 end access on a set day"
 
 
 def test_what_waits_is_told_apart_by_what_keeps_it(db):
@@ -474,7 +481,12 @@ def test_who_was_refunded_before_anything_was_given_is_owed_nothing_anywhere(sho
     def told() -> tuple[bool, bool, int, list[int]]:
         overview, customers = (words(manager.get(page)) for page in pages)
         without = sum(row.without_access for row in coverage.judge_all())
-        return "not in." in overview, "not in" in customers, without, promise.not_in()
+        return (
+            "has no access." in overview,
+            "Paid, no access" in customers,
+            without,
+            promise.not_in(),
+        )
 
     bought = EventLog.objects.get()
     assert told() == (True, True, 1, [bought.pk])
@@ -491,12 +503,12 @@ TELLS = "1 buyer got Course Two through a deleted rule, and keeps it."
 
 
 def wrong_rule_deleted(shop: World) -> Rule:
-    """Dana got what a rule gave that was a mistake; Mia bought something else and is in."""
+    """Dana got what a rule gave that was a mistake; Mia bought something else and has access."""
     shop.rule("product_purchased", GIVES, shop.course("Inside"), product="78")
     buy(shop, 1)
     buy(shop, 2, "mia", product__id=78)
     shop.settle()
-    assert promised(shop) == ("All 2 buyers of this week are in.", [])
+    assert promised(shop) == ("All 2 of this week's buyers have access.", [])
     rule = Rule.objects.get(destination__name="Course Two")
     changing.delete(Rule.objects.filter(pk=rule.pk))
     return rule
@@ -512,7 +524,7 @@ def pages_that_tell(role: str = roles.MANAGER) -> str:
 
 def test_who_has_only_the_course_of_a_deleted_rule_is_not_called_in(shop: World):
     wrong_rule_deleted(shop)
-    assert promised(shop) == ("1 buyer of this week is in.", [])
+    assert promised(shop) == ("1 of this week's buyers has access.", [])
     assert f"{BEHIND}" in pages_that_tell()
     assert f"{TELLS} See who" in pages_that_tell()
     shop.rule("product_purchased", GIVES, shop.course("Faces"), product="77")
@@ -685,9 +697,9 @@ def test_a_deleted_rules_buyers_are_told_of_until_that_is_dealt_with(shop: World
     dealt(shop, rule)
     assert TELLS not in pages_that_tell()
     if dealt is moved:
-        assert promised(shop)[0] == "1 buyer paid and is not in."
+        assert promised(shop)[0] == "1 buyer paid and has no access."
     else:
-        assert promised(shop)[0] == "All 2 buyers of this week are in."
+        assert promised(shop)[0] == "All 2 of this week's buyers have access."
 
 
 def test_what_a_buyer_keeps_is_told_of_again_when_somebody_says_so(shop: World):
@@ -740,7 +752,7 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     assert f'<a href="{where}&amp;back={back}">Move this buyer instead</a>' in page
     assert promised(shop) == (BEHIND, [])
     changing.point_to([rule], Destination.objects.get(name="Course Two"), on=False)
-    assert promised(shop) == ("The one buyer of this week is in.", [])
+    assert promised(shop) == ("This week's only buyer has access.", [])
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"trigger": "subscription_charged"}])
@@ -780,7 +792,7 @@ def test_that_rules_which_give_nothing_to_buyers_were_deleted_is_nothing_to_be_t
     buy(shop, 1)
     shop.settle()
     changing.delete(Rule.objects.exclude(product=None))
-    assert promised(shop) == ("The one buyer of this week is in.", [])
+    assert promised(shop) == ("This week's only buyer has access.", [])
 
 
 def test_the_way_to_buyers_of_very_many_products_is_not_too_long_for_the_server(shop, rf):
@@ -800,7 +812,7 @@ def test_the_list_of_customers_calls_who_paid_a_moment_ago_as_the_overview_does(
     assert "1 buyer is on the way" in words(owner.get(reverse("admin:index")))
     people = reverse("admin:integrations_customer_changelist")
     assert "On the way" in words(owner.get(people))
-    assert "Paid, not in" not in words(owner.get(people))
+    assert "Paid, no access" not in words(owner.get(people))
     later()
-    assert "Paid, not in" in words(owner.get(people))
+    assert "Paid, no access" in words(owner.get(people))
     assert "On the way" not in words(owner.get(people))

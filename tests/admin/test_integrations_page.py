@@ -90,8 +90,8 @@ def test_a_key_that_is_refused_does_not_replace_one_that_works(boss, world):
     press_refresh(boss, world.integration)
     answer = save_site(boss, world.integration, name="Renamed", secret="f" * 32)
     assert marked(answer) == {"secret"}
-    assert "Thinkific refuses this key: it is wrong or lacks a permission" in errors(answer)
-    assert "The key from before is still used." in errors(answer)
+    assert "Thinkific rejects this key: it is wrong or lacks a permission" in errors(answer)
+    assert "Admit still uses the previous key." in errors(answer)
     assert "f" * 32 not in answer.content.decode()
     kept = Integration.objects.get()
     assert (kept.name, kept.secret(), kept.connection) == (
@@ -122,7 +122,7 @@ def test_a_plan_without_the_api_is_said(boss, world, sandbox):
     sandbox.faults.add(Fault("status", status=403, times=3))
     answer = save_site(boss, world.integration, secret=factories.KEY)
     assert said(answer) == ["Art Academy: saved, but not connected. See below what to do."]
-    assert "plan has no API access (it takes Grow or higher)" in words(answer)
+    assert "plan has no API access (Grow or higher is required)" in words(answer)
 
 
 def test_a_site_that_cannot_be_reached_is_saved_and_not_checked(boss, sandbox):
@@ -141,8 +141,10 @@ def test_a_check_that_takes_long_goes_on_in_the_background_and_says_so(
     monkeypatch.setattr(catalog_refresh.refresh, "__kwdefaults__", {"wait": 0.05})
     sandbox.faults.add(Fault("delay", delay=0.4))
     (text,) = said(save_site(boss, world.integration, secret=factories.KEY))
-    assert text.startswith("Art Academy: saved, not checked. It is still being read.")
-    assert "goes on in the background" in text
+    assert text.startswith(
+        "Art Academy: saved, not checked. It is still being read, in the background."
+    )
+    assert "still being read, in the background" in text
     assert not catalog_refresh.refresh(world.integration, wait=5).goes_on
 
 
@@ -154,8 +156,10 @@ def test_a_key_that_a_slow_site_says_nothing_of_is_saved_and_tried_in_the_backgr
     monkeypatch.setattr(thinkific_page, "AFTER_TRYING", 0.05)
     sandbox.faults.add(Fault("delay", delay=0.6, times=3))
     first, second = said(save_site(boss, world.integration, secret=factories.KEY))
-    assert first.startswith("Art Academy: saved, not checked. It is still being read.")
-    assert second.startswith("The new key was saved before Thinkific said whether it takes it.")
+    assert first.startswith(
+        "Art Academy: saved, not checked. It is still being read, in the background."
+    )
+    assert second.startswith("The new key was saved before Thinkific said whether it accepts it.")
     # The trial was given up long before the answer of 0.6 seconds.
     trial = ApiCall.objects.filter(integration=world.integration).exclude(error="").latest("pk")
     assert (trial.status, trial.milliseconds < 400) == (None, True)
@@ -310,7 +314,7 @@ def test_a_school_whose_plan_lost_the_api_is_not_told_to_enter_another_key(boss,
     press_refresh(boss, world.integration)
     sandbox.faults.add(Fault("status", status=403, times=None))
     (told,) = said(press_refresh(boss, world.integration))
-    both = "plan has no API access (it takes Grow or higher), or the key lacks a permission"
+    both = "plan has no API access (Grow or higher is required), or the key lacks a permission"
     assert both in told
     assert "Put that right in Thinkific, then press Refresh." in told
     overview = boss.get("/admin/").content.decode()
@@ -337,7 +341,7 @@ def test_a_site_that_connected_stays_itself_though_its_key_is_rejected_later(bos
     assert "not refreshed" in said(answer)[0]
     page_of_it = boss.get(page("change", world.integration))
     assert marked(page_of_it) == {"secret"}
-    assert "This key is refused. Enter the one that Thinkific shows" in errors(page_of_it)
+    assert "Thinkific rejects this key. Enter the one that Thinkific shows" in errors(page_of_it)
     key = f"{page('change', world.integration)}#id_secret"
     assert f'href="{key}">Enter the key' in boss.get("/admin/").content.decode()
     assert "Another school" in errors(save_site(boss, world.integration, site="other"))
@@ -354,7 +358,7 @@ def test_a_site_with_students_that_admit_knows_stays_itself(boss, world):
     ("status", "fields", "says"),
     [
         (401, {"site", "secret"}, "Either this key or the site above is wrong."),
-        (403, {"secret"}, "plan has no API access (it takes Grow or higher), or the key lacks"),
+        (403, {"secret"}, "plan has no API access (Grow or higher is required), or the key lacks"),
         (404, {"site"}, "Thinkific has no school here."),
         (429, set(), ""),
         (503, set(), ""),
@@ -486,7 +490,7 @@ def test_a_token_that_has_ended_does_not_keep_one_from_saving_the_rest(boss, wor
 
 # What waits
 
-GOES_ON = "1 waiting action goes on now, about 1 minute. See the actions"
+GOES_ON = "1 waiting action continues now, about 1 minute. See the actions"
 
 
 def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, settings):
@@ -497,8 +501,8 @@ def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, se
     OrmQ.objects.all().delete()
     answer = save_site(boss, world.integration, secret=factories.KEY)
     assert said(answer)[0] == (
-        "Art Academy: saved. Connected. 37 waiting actions go on now, about 1 minute. "
-        "See the actions Next step"
+        "Art Academy: saved. Connected. 37 waiting actions continue now, about 1 minute. See the "
+        "actions Next step"
     )
     assert leads_to_what_waits(answer, world.integration)
     assert OrmQ.objects.count() == 1
@@ -514,7 +518,7 @@ def test_without_a_worker_no_end_is_promised(boss, world):
     queued.run(world.course())
     Worker.objects.all().delete()
     first = said(save_site(boss, world.integration, secret=factories.KEY))[0]
-    assert "Connected. 1 waiting action goes on as soon as a worker runs." in first
+    assert "Connected. 1 waiting action continues as soon as a worker runs." in first
 
 
 def test_a_new_key_of_a_site_that_is_off_lets_nothing_go_on(boss, world):
@@ -522,7 +526,7 @@ def test_a_new_key_of_a_site_that_is_off_lets_nothing_go_on(boss, world):
     Integration.objects.update(enabled=False)
     answer = save_site(boss, world.integration, secret=factories.KEY, enabled=None)
     assert said(answer)[0].startswith("Art Academy: saved. Connected. It is off:")
-    assert "go on now" not in said(answer)[0]
+    assert "continue now" not in said(answer)[0]
 
 
 def row_menu(client: Client) -> str:
@@ -604,7 +608,8 @@ def test_a_course_that_is_no_longer_listed_leads_to_its_rules_which_go_on(boss, 
     assert said(answer) == [
         "Art Academy: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course, 1 course no "
         "longer listed).",
-        "1 course used by 2 rules is not listed by Thinkific: see them. Their rules go on.",
+        "1 course used by 2 rules is not listed by Thinkific: see them. The rules that use them "
+        "keep running.",
     ]
     link = f"{reverse('admin:rules_rule_changelist')}?destination__id__exact={course.pk}"
     assert f'<a href="{link}">see them</a>' in answer.content.decode()
@@ -637,8 +642,8 @@ def test_of_several_that_are_not_listed_each_leads_to_its_rules(boss, world):
     world.school.remove_course(world.school.courses[course.external_id])
     answer = press_refresh(boss, world.integration)
     assert said(answer)[-1] == (
-        "2 courses and bundles used by 2 rules are not listed by Thinkific: <b>One</b>, All of it. "
-        "Their rules go on."
+        "2 courses and bundles used by 2 rules are not listed by Thinkific: <b>One</b>, All of "
+        "it. The rules that use them keep running."
     )
     for each in (course, bundle):
         assert f"?destination__id__exact={each.pk}" in answer.content.decode()
@@ -727,9 +732,9 @@ def test_a_paused_site_that_answers_goes_on_at_once(boss, world):
     [
         (
             Fault("status", status=401),
-            "still refused. Thinkific does not accept the key: the key or the subdomain is wrong",
+            "still rejected. Thinkific does not accept the key: the key or the subdomain is wrong",
         ),
-        (Fault("status", status=429), "Thinkific asks for a longer pause. It goes on by itself"),
+        (Fault("status", status=429), "Thinkific asks for a longer pause. It continues by itself"),
         (Fault("reset"), "Thinkific did not answer. Admit asks again by itself"),
     ],
 )

@@ -67,8 +67,8 @@ def test_an_edited_letter_is_used_at_once_and_the_change_is_in_the_audit(manager
     [
         ("Hi {firstname}", "There is no field {firstname}. Did you mean {first name}?"),
         ("Hi {secret key}", "The fields are {first name}, {email}, {course}, {school}"),
-        ("Hi {first name", "A brace is open or left over."),
-        ("Hi {{first name}}", "A brace is open or left over."),
+        ("Hi {first name", "A curly bracket is missing, or there is one too many."),
+        ("Hi {{first name}}", "A curly bracket is missing, or there is one too many."),
         ("  ", "The letter is empty."),
         ("x" * 5001, "longer than 5,000 characters"),
     ],

@@ -202,26 +202,26 @@ def test_who_waits_for_a_key_that_is_refused_leads_to_the_key(world):
     assert Integration.objects.get().connection == Integration.Connection.REFUSED
     manager = signed_in(roles.MANAGER)
     page = manager.get(reverse(LOG), {"result": "not_in"})
-    assert "Thinkific refused the key of Art Academy." in words(page)
+    assert "Thinkific rejected the key of Art Academy." in words(page)
     key = (
         f"{reverse('admin:integrations_integration_change', args=[world.integration.pk])}#id_secret"
     )
     assert re.search(rf'href="{key}">Enter the key<', page.content.decode())
     assert "enroll them" not in words(page)
     first = signed_in(roles.SUPPORT).get(reverse(LOG), {"result": "not_in"})
-    assert "Thinkific refused the key of Art Academy." in words(first)
+    assert "Thinkific rejected the key of Art Academy." in words(first)
     assert "Ask a manager to look at the integration." in words(first)
     assert "#id_secret" not in first.content.decode()
     again = manager.post(reverse("admin:events_eventlog_do_rerun", args=[event.pk]), follow=True)
     assert said(again) == [
-        "0 actions queued, 1 event left out: its action goes on as soon as a key of Art Academy "
+        "0 actions queued, 1 event left out: its action continues as soon as a key of Art Academy "
         "that works is entered."
     ]
     world.sandbox.faults.clear()
     world.sell(product__id=78, customer__email="nothing@example.com", order__id=1184)
     world.rule("product_purchased", GIVES, course, product="78")
     both = words(manager.get(reverse(LOG), {"result": "not_in"}))
-    assert "Thinkific refused the key of Art Academy." in both
+    assert "Thinkific rejected the key of Art Academy." in both
     assert "See and enroll them" in both
 
 
@@ -231,14 +231,14 @@ def test_who_waits_for_a_site_that_is_off_leads_to_its_button(world):
     Integration.objects.update(enabled=False)
     manager = signed_in(roles.MANAGER)
     page = manager.get(reverse(LOG), {"result": "not_in"})
-    assert "Art Academy is turned off. When it is on, 1 buyer is let in." in words(page)
+    assert "Art Academy is turned off. When it is on, 1 buyer gets access." in words(page)
     turn_on = reverse("admin:integrations_integration_do_turn_on", args=[world.integration.pk])
     assert f'action="{turn_on}"' in page.content.decode()
     assert "enroll them" not in words(page)
     again = manager.post(reverse("admin:events_eventlog_do_rerun", args=[event.pk]), follow=True)
     assert said(again) == [
-        "0 actions queued, 1 event left out: its action goes on as soon as Art Academy is turned "
-        "on."
+        "0 actions queued, 1 event left out: its action continues as soon as Art Academy is "
+        "turned on."
     ]
 
 
@@ -252,9 +252,9 @@ def test_why_nothing_can_be_done_for_who_is_not_in_is_told_of_the_action(support
     Grant.objects.update(decided_at=timezone.now() - timedelta(minutes=3))
     Integration.objects.update(enabled=False)
     text = words(not_in(support))
-    assert "Art Academy is turned off; this goes on when it is turned on." in text
+    assert "Art Academy is turned off; this continues when it is turned on." in text
     assert "Its action waits for you: release it if it is right" in text
-    assert "Its e-mail address cannot be used: open the event and give the right e-mail" in text
+    assert "Its e-mail address cannot be used: open the event and enter the right e-mail" in text
     assert "There is nothing to do for any of these." in text
 
 
@@ -285,7 +285,7 @@ def test_an_action_that_ends_while_its_batch_is_read_is_not_left_out_of_the_sent
 @pytest.mark.parametrize("number", ["0", "x", "9" * 30])
 def test_a_batch_that_is_not_there_leads_to_the_actions(support, number):
     page = support.get(reverse("admin:batch"), {"number": number}, follow=True)
-    assert said(page) == ["What came of this is not kept any more. The actions are here."]
+    assert said(page) == ["The results are no longer kept. The list of actions is shown instead."]
 
 
 def test_each_way_that_an_action_ends_is_counted_in_words(db):
@@ -334,7 +334,7 @@ def test_what_came_of_a_single_retry_is_told_by_the_page_that_its_message_follow
     assert said(overview) == ["1 queued."]
     (address,) = re.findall(r'data-follow="([^"]+)"', overview.content.decode())
     page = support.get(unescape(address)).content.decode()
-    assert (in_short(page)[0], "See what came of it" in in_short(page)[1]) == ("yes", True)
+    assert (in_short(page)[0], "See the results" in in_short(page)[1]) == ("yes", True)
     world.settle()
     running, text = in_short(support.get(unescape(address)).content.decode())
     failed.refresh_from_db()
@@ -400,7 +400,10 @@ def test_an_undo_takes_only_those_whom_its_page_said_it_would_be_done_for(suppor
     look = support.get(reverse("admin:undo-batch"), {"number": batch.pk})
     text = words(look)
     assert "Undo it for 1 purchase" in text
-    assert "Accounts that were made in Thinkific and messages that were sent stay." in text
+    assert (
+        "Accounts that were made in Thinkific stay there, and messages that were sent cannot be "
+        "taken back." in text
+    )
     Grant.objects.update(state="active")  # meanwhile, before the button is pressed
     kept, undone = given
     page = go(support, look)

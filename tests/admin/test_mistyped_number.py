@@ -179,7 +179,7 @@ def test_a_correction_never_takes_or_renames_a_course_that_is_gone(world, manage
     wrong, clay = mistyped(world, DANA), entered(world, 777002, "Clay")
     Destination.objects.filter(pk=clay.pk).update(gone_at=timezone.now())
     page = manager.post(reverse(ANOTHER), correction(wrong, 777002))
-    expected = "Number 777002 is Clay, which is not there any more. Enter another number."
+    expected = "Number 777002 is Clay, which no longer exists. Enter another number."
     assert expected in words(page)
     assert "Use Clay" not in words(page)
     assert Rule.objects.get().destination == wrong

@@ -111,7 +111,7 @@ def test_what_makes_no_link_says_why():
 @pytest.mark.parametrize("page", ["/admin/login/", "/admin/auth/user/welcome/spent/link/"])
 def test_the_pages_before_sign_in_say_how_the_only_owner_gets_in_again(page: str):
     before, _, fold = words(Client().get(page)).partition("For your technician")
-    assert "If you are the only owner, ask the person who runs the server." in before
+    assert "If you are the only owner, call your technician." in before
     assert "manage.py" not in before
     assert "manage.py new_password" in fold
 

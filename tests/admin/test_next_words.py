@@ -27,9 +27,9 @@ def test_an_empty_list_of_global_rules_is_not_said_to_be_filtered(shop, manager)
     shop.rule(product="7")
     text = words(manager.get(reverse(RULES), {"scope__exact": "global"}))
     assert "No global rule yet. A global rule runs for every product." in text
-    assert "No rule fits" not in text
+    assert "No rules match" not in text
     filtered = {"scope__exact": "global", "state": "off"}
-    assert "No rule fits." in words(manager.get(reverse(RULES), filtered))
+    assert "No rules match." in words(manager.get(reverse(RULES), filtered))
 
 
 def test_the_page_of_added_rules_leads_to_the_next_step_until_all_is_set_up(shop, manager):

@@ -174,7 +174,7 @@ def test_what_is_off_waits_and_goes_on_when_it_is_on_again(manager, world, crm, 
     world.sell()
     assert [run.status for run in world.settle()] == ["waiting"]
     (text,) = said(save(manager, crm, url=crm.url))
-    assert text.startswith("My CRM: saved. It is on. 1 waiting action goes on now")
+    assert text.startswith("My CRM: saved. It is on. 1 waiting action continues now")
     assert [run.status for run in world.settle()] == ["done"]
     assert len(receiver.verified()) == 1
 
@@ -221,7 +221,7 @@ def test_a_school_has_no_buttons_of_a_receiver(manager, world, button: str):
 
 def test_a_new_secret_is_shown_once_and_signs_from_then_on(manager, world, crm, receiver):
     world.notify_rule("product_purchased", crm)
-    assert "The old secret ends at once." in words(manager.get(page_of(crm)))
+    assert "The old secret stops working at once." in words(manager.get(page_of(crm)))
     answer = press(manager, crm, "new_secret")
     fresh = secret_on(answer)
     assert fresh != SECRET
@@ -257,7 +257,7 @@ def test_who_does_not_set_up_sees_the_receiver_and_no_secret_or_form(manager, cr
 
 def test_a_test_is_signed_marked_and_its_answer_is_told(manager, crm, receiver):
     assert said(press(manager, crm, "send_test")) == [
-        "My CRM: the receiver took the test. It answered 200."
+        "My CRM: the receiver accepted the test. It answered 200."
     ]
     (sent,) = receiver.requests
     assert sent.headers["admit-test"] == "true"
@@ -309,7 +309,9 @@ def test_a_receiver_that_is_away_is_called_unreachable_until_a_test_arrives(
     assert [run.status for run in world.settle()] == ["waiting"]
     Integration.objects.filter(pk=crm.pk).update(url=there)
     (text,) = said(press(manager, crm, "send_test"))
-    assert text.startswith("My CRM: the receiver took the test. It answered 200. 1 waiting action")
+    assert text.startswith(
+        "My CRM: the receiver accepted the test. It answered 200. 1 waiting action"
+    )
     crm.refresh_from_db()
     assert crm.connection == "connected"
     assert [run.status for run in world.settle()] == ["done"]
@@ -333,7 +335,7 @@ def test_a_secret_that_this_server_cannot_open_is_replaced_by_a_new_one(
     assert secret_on(press(manager, crm, "new_secret"))
     assert [run.status for run in world.settle()] == ["done"]
     assert said(press(manager, crm, "send_test")) == [
-        "My CRM: the receiver took the test. It answered 200."
+        "My CRM: the receiver accepted the test. It answered 200."
     ]
 
 
@@ -364,10 +366,12 @@ def test_a_paused_receiver_is_said_so_everywhere_and_goes_on_by_a_button(
         assert "Paused" in words(answer)
         assert button in answer.content.decode()
     assert "Not checked yet Paused" in words(manager.get(reverse(LIST)))
-    assert "My CRM could not be reached. It goes on by itself." in words(manager.get(page_of(run)))
+    assert "My CRM could not be reached. It continues by itself." in words(
+        manager.get(page_of(run))
+    )
     told = said(press(manager, crm, "try_now", back=reverse("admin:index")))
     assert told == [
-        "My CRM: the pause is over. 1 waiting action goes on now, about 1 minute. See the actions"
+        "My CRM: the pause is over. 1 waiting action continues now, about 1 minute. See the actions"
     ]
     assert [run.status for run in world.settle()] == ["done"]
     assert len(receiver.requests) == 1
@@ -636,7 +640,7 @@ def test_a_message_of_an_order_without_a_usable_e_mail_is_sent_and_asks_for_none
     for thing in (run, event):
         page = words(manager.get(page_of(thing)))
         assert "does not want these messages" in page
-        assert "Give the right e-mail" not in page
+        assert "Enter the right e-mail" not in page
     assert said(press(manager, run, "retry")) == ["1 queued."]
     assert "dana@@example.com" in words(manager.get(page_of(event)))
 

@@ -74,7 +74,7 @@ def _connect(page: Page, receiver: Receiver) -> None:
 
 def _send_a_test(page: Page, receiver: Receiver) -> None:
     page.get_by_role("button", name="Send a test").click()
-    expect(page.locator(".messagelist")).to_contain_text("the receiver took the test")
+    expect(page.locator(".messagelist")).to_contain_text("the receiver accepted the test")
     assert len(receiver.verified()) == 1
     receiver.requests.clear()
 

@@ -264,8 +264,8 @@ def test_of_many_that_succeeded_and_one_that_failed_not_all_succeeded(
 def test_what_needs_a_person_stands_before_what_is_left_to_set_up(place):
     page = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     sections = [
-        "Needs you",
-        "Integrations that need you",
+        "Needs your attention",
+        "Integrations that need your attention",
         "Paid, nothing given",
         "Never sent by SamCart",
         "To set up",
@@ -295,7 +295,7 @@ def test_the_path_goes_one_step_at_a_time_and_what_admit_cannot_see_is_ticked_th
     assert said(answer) == [f"Noted: the Welcome Emails of {school} are on in Thinkific."]
     school.refresh_from_db()
     assert school.welcome_emails_on
-    assert now().text == "Give SamCart your address, and let it send something"
+    assert now().text == "Give SamCart the address of Admit, and let it send something"
 
 
 def test_a_school_whose_key_is_rejected_is_led_to_its_key_and_nowhere_called_paused(
@@ -351,10 +351,10 @@ def test_it_is_calm_only_where_no_box_needs_a_person(sold, client: Client, admin
     Worker.objects.create(name="studio", seen_at=timezone.now())
     run(sold, status="done")
     page = words(client.get("/admin/"))
-    for empty in ("Needs you", "No action failed", "Paid, nothing given"):
+    for empty in ("Needs your attention", "No action failed", "Paid, nothing given"):
         assert empty not in page
     run(sold, status="failed")
-    assert "Needs you" in words(client.get("/admin/"))
+    assert "Needs your attention" in words(client.get("/admin/"))
 
 
 def test_a_count_that_stopped_at_its_limit_says_that_there_may_be_more(
@@ -419,7 +419,7 @@ def test_where_nothing_succeeded_nothing_is_compared(sold, client: Client, admin
     [
         ((0, 6), "2 actions succeeded, 2 more than in the 7 days before."),
         ((0, 8, 9, 10), "1 action succeeded, 2 fewer than in the 7 days before."),
-        ((3, 13), "1 action succeeded, as many as in the 7 days before."),
+        ((3, 13), "1 action succeeded, the same as in the 7 days before."),
     ],
 )
 def test_what_succeeded_is_compared_with_as_many_days_before(

@@ -205,7 +205,10 @@ def test_a_name_and_an_e_mail_are_changed_and_one_signs_in_with_the_new_one(boss
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"email": "MIA@example.com"}, "mia@example.com is there already."),
+        (
+            {"email": "MIA@example.com"},
+            "There is already a person with the address mia@example.com.",
+        ),
         ({"email": "nonsense"}, "Enter a valid email address."),
         ({"email": ""}, "This field is required."),
         ({"name": ""}, "This field is required."),

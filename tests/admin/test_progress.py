@@ -103,7 +103,7 @@ def test_a_retry_that_fails_again_says_so_where_it_was_pressed(
         message = page.locator(".messagelist li")
         expect(message).to_contain_text("1 queued.")
         page.clock.run_for(6_000)
-        expect(message).to_contain_text("See what came of it")
+        expect(message).to_contain_text("See the results")
         expect(message).not_to_contain_text("1 queued.")
         failed.update(status="failed", message="There is still no such student.")
         page.clock.run_for(6_000)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.first_database
 
 GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
 LEFT = "4 rules here are still about Ink, which no purchase of this product gives any more."
-OVERVIEW = "rules are left over."
+OVERVIEW = "leftover rules are about access that is no longer given."
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def undo(client: Client, page: Any) -> Any:
 
 def test_the_page_that_asks_names_the_companions_and_what_they_would_go_on_to_do(manager, wrong):
     text = words(manager.get(delete_page(wrong)))
-    assert "These 4 rules belong to it, and would go on:" in text
+    assert "These 4 rules belong to it, and would keep running:" in text
     for trigger in (*pairing.ENDS, *pairing.GIVES_BACK):
         assert str(trigger.label) in text
     assert "Later buyers whose payment recovers, or who are restarted, would still get Ink." in text
@@ -178,7 +178,7 @@ def test_rules_that_are_deleted_together_take_the_companions_of_all_along(manage
     lists = reverse("admin:rules_rule_changelist")
     page = bulk(manager, "admin:rules_rule_changelist", "delete_selected", wrong, other)
     text = words(page)
-    assert "These 8 rules belong to them, and would go on:" in text
+    assert "These 8 rules belong to them, and would keep running:" in text
     assert "Delete all 10 rules Delete only the 2 chosen" in text
     assert "a refund or a cancellation does not end the access that they gave" in text
     done = manager.post(lists, sent(page, "too"), follow=True)
@@ -198,7 +198,7 @@ def test_who_has_it_is_told_that_a_refund_ends_it_no_more(manager, world, wrong)
     world.sell(product__id=77)
     world.settle()
     text = words(manager.get(delete_page(wrong)))
-    assert "1 buyer has access by this rule, and keeps it until you end it. See who" in text
+    assert "1 buyer has access through this rule, and keeps it until you end it. See who" in text
     assert "Once all of these rules are gone, a refund or a cancellation does not end it" in text
 
 
@@ -250,7 +250,7 @@ def test_what_is_there_for_the_new_course_is_not_made_twice(manager, world, wron
     delete_alone(manager, wrong)
     sold(world, "Faces")
     page = manager.get(product_page(Product.objects.get()))
-    assert words(page).count("such a rule is there already for what is given now") == 4
+    assert words(page).count("what is given now already has such a rule") == 4
     assert "Change" not in words(page).partition("Rules of this product")[0].partition(LEFT)[2]
     settle(manager, page, "delete")
     assert set(Rule.objects.values_list("destination__name", flat=True)) == {"Faces"}
@@ -282,12 +282,12 @@ def test_those_of_many_products_are_settled_at_once(manager, world):
         world.rule("product_purchased", GIVES, _faces(world), product=number)
     overview = words(manager.get(reverse("admin:index")))
     assert f"12 {OVERVIEW}" in overview
-    assert "12 rules of Product 77, Product 78 and Product 79 are still about what" in overview
+    assert "12 rules of Product 77, Product 78 and Product 79 are still about access" in overview
     coverage = words(manager.get(reverse("admin:coverage")))
-    assert "3 rows have rules about what is not given any more. See all of them" in coverage
+    assert "3 rows have rules about access that is no longer given. See all of them" in coverage
     done = settle(manager, manager.get(reverse("admin:left-over")), "change")
     assert said(done) == ["12 rules use Faces from now on."]
-    assert "No rule is left over" in words(done)
+    assert "There are no leftover rules" in words(done)
     assert set(Rule.objects.values_list("destination__name", flat=True)) == {"Faces"}
 
 
@@ -350,9 +350,11 @@ def test_all_rules_that_are_left_over_are_counted_though_not_all_their_products_
         changing.delete(Rule.objects.filter(pk=sold(world, "Ink", str(100 + number)).pk))
     monkeypatch.setattr(left_over, "PRODUCTS_SHOWN", 4)
     page = manager.get(reverse("admin:index"))
-    assert "20 rules are left over." in words(page)
+    assert "20 leftover rules are about access that is no longer given." in words(page)
     told = re.findall(r"<p>(20 rules of .*?)</p>", shown(page))
-    assert re.search(r" and 2 more are still about what these products do not give", told[0])
+    assert re.search(
+        r" and 2 more are still about access that these products no longer give", told[0]
+    )
     assert f'href="{reverse("admin:left-over")}"' in told[0]
 
 

@@ -486,9 +486,9 @@ def test_a_rule_is_edited_on_one_page_and_deleted(manager):
     assert rule.destination == other
     delete = reverse("admin:rules_rule_delete", args=[rule.pk])
     page = words(manager.get(delete))
-    kept = "8 buyers have access by this rule, and keep it until you end it. See who"
+    kept = "8 buyers have access through this rule, and keep it until you end it. See who"
     assert f"{kept} What was done stays in the log." in page
-    assert "With it goes" not in page
+    assert "This is deleted with it" not in page
     manager.post(delete, {"post": "yes"})
     assert not Rule.objects.filter(pk=rule.pk).exists()
 
@@ -1082,5 +1082,5 @@ def test_of_rules_that_do_not_concern_an_event_all_are_counted_and_some_named(pl
     assert number == Rule.objects.filter(marketplace=account).count()
     asked = {"trigger": "product_refunded", "product": str(gift.pk)}
     page = signed_in(roles.MANAGER).get(reverse("admin:simulate"), asked)
-    assert f"{found.number_of_others} other rules do not concern this" in words(page)
+    assert f"{found.number_of_others} other rules are not about this event" in words(page)
     assert "These are the first 2. All rules" in words(page)

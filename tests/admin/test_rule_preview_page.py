@@ -14,7 +14,7 @@ pytestmark = pytest.mark.first_database
     ("trigger", "action", "said"),
     [
         ("product_purchased", "create_course_enrollment", "Had it already: "),
-        ("product_refunded", "expire_course_enrollment", "No event fits it."),
+        ("product_refunded", "expire_course_enrollment", "No event matches it."),
     ],
 )
 def test_the_last_step_says_what_the_rule_would_have_done(place, trigger, action, said):

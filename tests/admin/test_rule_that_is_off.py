@@ -10,7 +10,18 @@ from config.staff import roles
 from events.models import EventLog
 from integrations.models import Destination
 from rules.models import Rule
-from tests.support.flo import ENDS, GIVES, SOLD, end_by_list, give_back, page_of, refund, sell, undo
+from tests.support.flo import (
+    ENDS,
+    GIVES,
+    SOLD,
+    end_by_list,
+    flo,
+    give_back,
+    page_of,
+    refund,
+    sell,
+    undo,
+)
 from tests.support.pages import press, signed_in, words
 from tests.support.world import World
 
@@ -47,9 +58,15 @@ def header(page: Any) -> str:
     return words(page).partition("Received")[0]
 
 
+def test_support_is_told_who_turns_on_the_rule_that_is_off(off, manager):
+    for page in (page_of(refund()), page_of(flo()), reverse("admin:index")):
+        assert "Ask a manager to turn it on." in words(signed_in(roles.SUPPORT).get(page))
+        assert "Ask a manager" not in words(manager.get(page))
+
+
 def test_the_page_of_a_refund_turns_on_the_rule_that_is_off(manager, off):
     page = manager.get(page_of(refund()))
-    assert "turned off, so nothing was sent. The rule that fits is turned off: When " in header(
+    assert "turned off, so nothing was sent. The rule that matches is turned off: When " in header(
         page
     )
     assert "New rule for this product" not in words(page)
@@ -63,7 +80,7 @@ def test_the_page_of_a_refund_turns_on_the_rule_that_is_off(manager, off):
 
 def test_who_may_not_change_rules_reads_which_is_off(off):
     page = signed_in(roles.SUPPORT).get(page_of(refund()))
-    assert "The rule that fits is turned off: When " in header(page)
+    assert "The rule that matches is turned off: When " in header(page)
     assert reverse("admin:rules_rule_do_switch_on", args=[off.pk]) not in page.content.decode()
 
 
@@ -83,7 +100,7 @@ def test_what_was_ended_and_given_back_is_not_said_to_be_nothing(manager, world,
         assert not offers_rerun(shown, refund())
         page = words(shown)
         assert "nothing was sent" not in page
-        assert "A rule still fits it" not in page
+        assert "A rule still matches it" not in page
         assert "Max gave the buyer Ink back on " in page
 
 

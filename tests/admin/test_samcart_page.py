@@ -114,8 +114,8 @@ def test_a_leaked_address_is_ended_at_once_and_what_comes_there_waits_for_a_pers
     assert "End the old address now" in words(page)
     answer = boss.post(place("-end-old-address", shop.marketplace.pk), follow=True)
     assert said(answer) == [
-        "Main shop: The old address has ended. What is still sent there is kept, enrolls nobody "
-        "and waits for you."
+        "Main shop: The old address no longer works. What is still sent there is kept, enrolls "
+        "nobody and waits for you."
     ]
     assert "End the old address now" not in words(answer)
     # The old address takes what is sent, and carries nothing out; the new one does.
@@ -136,7 +136,7 @@ def test_several_old_addresses_end_together_and_not_those_of_another_account(bos
         boss.post(place("-new-secret", shop.marketplace.pk))
     assert "End the old addresses now" in words(boss.get(place("")))
     answer = boss.post(place("-end-old-address", shop.marketplace.pk), follow=True)
-    assert "Main shop: 2 old addresses have ended." in said(answer)[0]
+    assert "Main shop: 2 old addresses no longer work." in said(answer)[0]
     now = timezone.now()
     assert not shop.marketplace.webhook_secrets.filter(expires_at__gt=now).exists()
     assert shop.marketplace.webhook_secrets.filter(expires_at=None).count() == 1
@@ -299,7 +299,7 @@ def test_the_page_tells_what_to_click_in_samcart_with_the_shortest_set_of_rules(
     page = words(boss.get(place("")))
     assert "Marketplace Settings > Integrations" in page
     assert "Apps > Webhooks" in page
-    shortest = page.partition("The shortest set of rules")[2].partition("Add another line")[0]
+    shortest = page.partition("The shortest set of rules")[2].partition("Add another trigger")[0]
     assert shortest.split(") ", 1)[1].strip() == (
         "Product Refunded Subscription Canceled Subscription Recovered Subscription Restarted"
     )

@@ -68,7 +68,7 @@ def test_after_the_password_a_code_is_asked_for_and_nothing_else_opens_before(mi
     add(mia)
     client, answer = with_password(mia)
     assert ASKS in words(answer)
-    assert "Log out" not in words(answer)
+    assert "Sign out" not in words(answer)
     for page in (LOG, PAGE, "/admin/", "/admin/password_change/", "/admin/sessions/"):
         assert client.get(page)["Location"].startswith(SIGN_IN), page
     assert give(client, code(mia))["Location"] == LOG
@@ -372,7 +372,7 @@ def test_a_person_sets_it_up_signs_out_and_signs_in_by_it(
         expect(page.get_by_label("Recovery codes")).to_be_visible()
         page.get_by_role("link", name="I have kept them").click()
         page.locator("details.person summary").click()
-        page.get_by_role("button", name="Log out").click()
+        page.get_by_role("button", name="Sign out").click()
         browsing.sign_in(page, address, mia.username, PASSWORD)
         page.get_by_label(ASKS).fill(code(mia, seconds=30))
         page.get_by_role("button", name="Sign in", exact=True).click()

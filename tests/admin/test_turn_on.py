@@ -17,7 +17,7 @@ from tests.support.world import World
 pytestmark = pytest.mark.first_database
 
 GIVES, ENDS = Action.CREATE_COURSE_ENROLLMENT, Action.EXPIRE_COURSE_ENROLLMENT
-WAITS = "Art Academy is turned off. When it is on, 2 buyers are let in, 1 access ends."
+WAITS = "Art Academy is turned off. When it is on, 2 buyers get access, 1 action ends access."
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_page_that_says_what_waits_for_it_turns_it_on(world, manager, off, pla
     assert not offers(viewer, off)
     on = press(manager, off, "turn_on", back=address)
     assert on.request["PATH_INFO"] == address.partition("?")[0]
-    assert said(on)[0].startswith("Art Academy is on. 3 waiting actions go on")
+    assert said(on)[0].startswith("Art Academy is on. 3 waiting actions continue")
     assert "is turned off" not in words(manager.get(address))
     world.settle()
     assert world.access("b0@example.com", world.marketplace.rules.first().destination)
@@ -93,7 +93,7 @@ def test_a_page_that_says_what_waits_for_it_turns_it_on(world, manager, off, pla
 def test_the_overview_says_what_to_do_about_it(manager, off):
     page = manager.get(reverse("admin:index"))
     text = words(page)
-    assert "When it is on, 2 buyers are let in, 1 access ends. Turn on Art Academy" in text
+    assert "When it is on, 2 buyers get access, 1 action ends access. Turn on Art Academy" in text
     assert 'href="#sites-in-need"' in page.content.decode()
     assert 'id="sites-in-need"' in page.content.decode()
     press(manager, off, "turn_on")
@@ -108,7 +108,7 @@ def test_what_waits_for_nothing_but_its_turn_offers_nothing(world, manager, off)
 
 def test_one_with_a_refused_key_says_so_when_it_is_turned_on(manager, off):
     Integration.objects.update(connection=Integration.Connection.REFUSED)
-    text = "Art Academy is on. Nothing goes on yet: its API key does not work."
+    text = "Art Academy is on. Nothing is sent yet: its API key does not work."
     assert said(press(manager, off, "turn_on")) == [text]
 
 
@@ -116,7 +116,7 @@ def test_endings_on_a_day_and_messages_are_told_apart(world, off):
     RuleRun.objects.filter(action=ENDS, status="waiting").update(code="delayed")
     world.notify_rule("product_purchased")
     assert backlog.when_on_sentence(off) == (
-        "When it is on, 2 buyers are let in, 1 access ends on its day."
+        "When it is on, 2 buyers get access, 1 action ends access on a later day."
     )
     receiver = Integration.objects.get(app="notify_url")
     world.sell(customer__email="b3@example.com", order__id=1190)

@@ -160,7 +160,7 @@ def test_the_overview_says_whose_refunded_buyers_stay_in_because_a_rule_is_off(r
     Rule.objects.exclude(trigger="product_purchased").update(enabled=False)
     page = manager.get(reverse(OVERVIEW))
     assert "1 rule that ends access on a refund is off." in words(page)
-    assert f"{REFUNDS} stay in. See its rules" in words(page)
+    assert f"{REFUNDS} keep access. See its rules" in words(page)
     form = page.content.decode().partition('value="turn_on">')[2].partition("</form>")[0]
     assert re.findall(r'name="_selected_action" value="(\d+)"', form) == [str(ending.pk)]
     sent = {"action": "turn_on", "index": "0", "_selected_action": ending.pk, "back": "/admin/"}
@@ -177,7 +177,7 @@ def test_the_overview_names_who_turned_a_rule_off(rule, manager):
     with audit.acting(lambda: audit.Actor(who="cora@example.com")):
         changing.switch(ending, on=False)
     page = manager.get(reverse(OVERVIEW))
-    line = "stay in. See its rules See the change by cora@example.com on "
+    line = "keep access. See its rules See the change by cora@example.com on "
     assert line in words(page)
     entry = AuditEntry.objects.latest("pk")
     assert reverse("admin:integrations_auditentry_change", args=[entry.pk]) in page.content.decode()
@@ -206,7 +206,7 @@ def test_a_global_rule_for_refunds_that_is_off_is_told_once(shop, rule, manager)
     ends = {"action": rule.spec.opposite, "destination": rule.destination, "enabled": False}
     shop.rule(trigger="product_refunded", **ends)
     page = manager.get(reverse(OVERVIEW))
-    text = "1 global rule that ends Oil Painting on a refund is off: refunded buyers stay in."
+    text = "1 global rule that ends Oil Painting on a refund is off: refunded buyers keep access."
     assert words(page).count(f"{text} See its rules") == 1
     listed = f"{reverse('admin:rules_rule_changelist')}?scope__exact=global&amp;state=off"
     assert listed in page.content.decode()

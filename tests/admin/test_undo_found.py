@@ -82,7 +82,7 @@ def test_what_was_done_for_several_is_found_again_from_all_that_it_is_about(mana
 def test_no_link_leads_to_what_is_not_kept_any_more(manager, ran):
     Batch.objects.all().delete()
     for place in places(ran):
-        assert "See what came of it" not in words(manager.get(place))
+        assert "See the results" not in words(manager.get(place))
 
 
 def test_who_may_not_see_it_sees_no_link(manager, ran):
@@ -91,7 +91,7 @@ def test_who_may_not_see_it_sees_no_link(manager, ran):
     for place in places(ran):
         page = client.get(place)
         assert page.status_code == 200
-        assert "See what came of it" not in words(page)
+        assert "See the results" not in words(page)
 
 
 def test_a_rule_that_ran_for_no_earlier_buyer_is_not_said_to_have_run(world, manager):
@@ -156,14 +156,14 @@ def test_what_was_undone_on_purpose_is_no_alarm_anywhere(manager, world, ran):
     overview = words(manager.get(reverse("admin:index")))
     assert re.search(r"person \d+ undid access for 2 buyers on \d", overview)
     for place, alarm in [
-        (reverse("admin:index"), "not in"),
+        (reverse("admin:index"), "no access"),
         (page_of(product), "got nothing"),
         (page_of(EventLog.objects.earliest("pk")), "Somebody paid"),
-        (reverse("admin:integrations_customer_changelist"), "Paid, not in"),
+        (reverse("admin:integrations_customer_changelist"), "Paid, no access"),
     ]:
         assert alarm not in words(manager.get(place)), place
     log = words(manager.get(reverse("admin:events_eventlog_changelist"), {"result": "not_in"}))
-    assert "No event fits." in log
+    assert "No events match." in log
     assert [row.without_access for row in coverage.judge_all()] == [0]
     assert not list(finding.lasting(codes={ProblemCode.NOTHING_GIVEN}))
 
@@ -171,19 +171,21 @@ def test_what_was_undone_on_purpose_is_no_alarm_anywhere(manager, world, ran):
 def test_what_was_undone_is_offered_again_quietly(manager, world, ran):
     undo(world, manager)
     text = words(manager.get(page_of(Product.objects.get())))
-    assert "Access for 2 buyers was undone. The rule still fits. See them" in text
+    assert "Access for 2 buyers was undone. The rule still matches. See them" in text
     earlier = words(manager.get(reverse("admin:earlier"), {"rule": ran.pk}))
     assert "Nobody else is left to enroll." in earlier
     assert "Enroll these 2 customers after all" in earlier
     assert "What was given for it was undone on " in earlier
     event = EventLog.objects.earliest("pk")
-    assert "A rule still fits it. Run the rules again for this event" in words(
+    assert "A rule still matches it. Run the rules again for this event" in words(
         manager.get(page_of(event))
     )
     press(manager, event, "rerun")
     world.settle()
     overview = words(manager.get(reverse("admin:index")))
-    assert re.search(r"1 buyer of this week is in\. person \d+ undid access for 1 buyer", overview)
+    assert re.search(
+        "1 of this week's buyers has access\\. person \\d+ undid access for 1 buyer", overview
+    )
 
 
 def test_who_was_undone_is_enrolled_only_by_a_button_of_its_own(manager, world, ran):
@@ -229,7 +231,7 @@ def test_the_page_of_a_batch_says_that_it_was_undone_and_offers_no_second_undo(m
     assert "Undo this" in words(page_of_batch(manager, batch))
     undo(world, manager)
     page = page_of_batch(manager, batch)
-    assert re.search(r"Undone [^.]+ by person \d+\. See what came of it", words(page))
+    assert re.search("Undone [^.]+ by person \\d+\\. See the results", words(page))
     assert f"?number={Batch.objects.latest('pk').pk}" in page.content.decode()
     assert "Undo th" not in words(page)
     assert "There is nothing to do for any of these." in words(undo(world, manager))
@@ -259,7 +261,7 @@ def test_after_an_undo_pages_say_who_undid_it_and_the_rule_that_stays_is_named(m
     text = words(manager.get(page_of(Customer.objects.earliest("pk"))))
     assert "has no access to Ink:" in text
     assert re.search(r"undid on [^.]+ what had given it\.", text)
-    assert re.search(r"undid on [^.]+ what was given for .+ A rule still fits it\.", text)
+    assert re.search(r"undid on [^.]+ what was given for .+ A rule still matches it\.", text)
     assert "after its rule had changed" not in text
 
 
@@ -286,7 +288,7 @@ def test_a_batch_is_undone_from_its_page_after_its_product_was_deleted(world, ma
     course = ran.destination
     assert not any(world.access(f"b{each}@example.com", course) for each in range(2))
     for place in (reverse(CHANGES), page_of(EventLog.objects.earliest("pk"))):
-        assert "See what came of it" in words(manager.get(place))
+        assert "See the results" in words(manager.get(place))
     text = words(manager.get(page_of(Customer.objects.earliest("pk"))))
     assert "undid on" in text
     assert "for something" not in text
@@ -398,11 +400,11 @@ def test_a_step_whose_product_was_deleted_is_refused_in_words(manager, deleted):
     Product.objects.all().delete()
     look = words(manager.get(undo_page(deleted[0])))
     assert "This cannot be undone." in look
-    assert "is not there any more, so the rule cannot be as before. Back" in look
+    assert "no longer exists, so the rule cannot be restored. Back" in look
     before = AuditEntry.objects.count()
     told = said(undo_step(manager, deleted[0]))[-1]
     assert told.startswith("Not undone. ")
-    assert "is not there any more, so the rule cannot be as before." in told
+    assert "no longer exists, so the rule cannot be restored." in told
     assert not Rule.objects.exists()
     assert AuditEntry.objects.count() == before
     assert manager.get(page_of(deleted[0])).status_code == 200

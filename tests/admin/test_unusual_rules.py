@@ -153,7 +153,7 @@ def test_who_has_a_course_by_a_rule_for_the_refund_is_listed_as_still_in(manager
     assert reverse("admin:rules_rule_change", args=[rule.pk]) in listed.content.decode()
     assert "For the next refund" not in text
     assert not list(finding.lasting(codes={ProblemCode.REFUNDED_STILL_IN}))
-    assert "Still in" in words(manager.get(page_of(refund())))
+    assert "Still has access" in words(manager.get(page_of(refund())))
     assert "No rule ended it" not in words(manager.get(page_of(refund())))
     (row,) = refunded.refunded_with_access()
     assert (row.event.trigger, row.refund) == ("product_purchased", refund())

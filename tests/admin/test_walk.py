@@ -134,7 +134,7 @@ def _purchase_appears_live(page: Page, walk: World) -> None:
     row.locator("th a").click()
     expect(page.locator(".timeline")).to_contain_text("Enrolled in Watercolor.")
     expect(page.get_by_role("heading", name="Why")).to_be_visible()
-    expect(page.locator("table")).to_contain_text("It fits: trigger and product are those")
+    expect(page.locator("table")).to_contain_text("It matches: its trigger and product are those")
 
 
 def _refund(page: Page, walk: World) -> None:

@@ -57,9 +57,9 @@ def test_what_does_not_concern_an_event_is_counted_and_folded(page):
     event = shop.sell(changed("10_product", order__id=4711))
     html = shown(page, event)
     (summary, folded) = re.findall(
-        r"<summary>([^<]*do not concern this)</summary>(.*?)</details>", html, re.S
+        r"<summary>([^<]*are not about this event)</summary>(.*?)</details>", html, re.S
     )[0]
-    assert summary == "2 other rules do not concern this"
+    assert summary == "2 other rules are not about this event"
     assert "Far One" in plain(folded)
     assert "Far Two" in plain(folded)
     for near in ("Same Product", "Turned Off", "It Ran"):

@@ -4,7 +4,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django_q.models import OrmQ
 
-from events.deciding import revocations
+from events.access import revocations
 from events.execution import retry_by_hand, reviewing
 from events.execution.rerun import rerun
 from events.models import EventLog, RuleRun
@@ -295,7 +295,7 @@ def test_what_cannot_be_decided_is_left_out_in_words(world):
         "its type has not been named yet",
         "it cannot be read",
         "it repeats an event that was decided already",
-        "its action goes on by itself",
+        "its action continues by itself",
     }
 
 

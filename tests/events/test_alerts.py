@@ -13,6 +13,7 @@ from aiosmtpd.controller import Controller
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import OperationalError
+from django.urls import reverse
 from django.utils import timezone
 
 from config.models import Preference
@@ -275,7 +276,7 @@ def test_a_problem_is_told_once_when_it_begins_and_once_when_it_is_over(
     Alert.objects.update(seen_at=timezone.now() - 6 * MINUTE)
     look()
     look()
-    assert inbox.subjects() == [f"Admit: {title}", f"Admit: over: {title}"]
+    assert inbox.subjects() == [f"Admit: {title}", f"Admit: resolved: {title}"]
     assert rounds.open_alerts() == []
 
 
@@ -313,7 +314,7 @@ def test_a_silent_account_is_told_of_while_another_one_sells(shop, owner, inbox)
     sold.received_at = sold.dealt_with_at = timezone.now() - MINUTE
     sold.save(force_insert=True)
     look()
-    assert inbox.subjects() == ["Admit: No sale for unusually long"]
+    assert inbox.subjects() == ["Admit: No sales for an unusually long time"]
     assert f"The last sale of {shop.marketplace.name} came" in inbox.mails[0]
     # What is right for one says nothing of another, which has no habit yet.
     assert not rounds.silence_is_right(busy)
@@ -338,7 +339,7 @@ def test_a_token_is_told_of_at_14_7_and_1_days_before_its_end(shop, owner, inbox
     for days in (15, 14, 10, 7, 3, 1, 0):
         Integration.objects.update(secret_expires_on=timezone.localdate() + timedelta(days=days))
         look()
-    assert inbox.subjects() == ["Admit: An access token ends"] * 3
+    assert inbox.subjects() == ["Admit: An access token expires"] * 3
 
 
 def test_a_mail_names_no_customer(shop, owner, inbox):
@@ -393,7 +394,7 @@ def test_a_look_that_fails_stops_no_other_and_ends_no_alert(shop, owner, inbox, 
     assert inbox.subjects() == ["Admit: No recent backup", "Admit: Actions need a person"]
     Alert.objects.filter(code=ProblemCode.BACKUP_OLD).update(seen_at=timezone.now() - 6 * MINUTE)
     look()
-    assert inbox.subjects()[2:] == ["Admit: over: No recent backup"]
+    assert inbox.subjects()[2:] == ["Admit: resolved: No recent backup"]
 
 
 def test_a_channel_gets_only_what_it_is_for(shop, owner, inbox):
@@ -401,7 +402,17 @@ def test_a_channel_gets_only_what_it_is_for(shop, owner, inbox):
     needs_a_person(shop)
     no_worker(shop)
     look()
-    assert inbox.subjects() == ["Admit: No worker runs"]
+    assert inbox.subjects() == ["Admit: No worker is running"]
+
+
+def test_who_may_not_fix_it_is_led_to_the_page_that_says_who_may(shop, owner, inbox):
+    viewer = get_user_model().objects.create_user("viewer", "viewer@school.example")
+    AlertChannel.objects.create(person=viewer, kind="email", enabled=True)
+    refunded_still_in(shop)
+    look()
+    texts = dict(AlertMessage.objects.values_list("channel__person__username", "text"))
+    assert str(texts[owner.username]).rstrip().endswith(reverse("admin:refunded"))
+    assert str(texts["viewer"]).rstrip().endswith(reverse("admin:alerts"))
 
 
 def test_a_mail_is_written_in_the_language_of_its_person(shop, owner, inbox):

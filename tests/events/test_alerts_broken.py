@@ -96,7 +96,7 @@ def test_a_sentence_without_its_facts_is_the_title(code: ProblemCode, facts: dic
 def test_a_digest_of_an_alert_without_facts_is_written(owner):
     alert(ProblemCode.TOKEN_ENDS)
     look()
-    assert "- An access token ends." in AlertMessage.objects.get().text
+    assert "- An access token expires." in AlertMessage.objects.get().text
 
 
 # People and rows that are gone

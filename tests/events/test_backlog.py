@@ -94,10 +94,10 @@ def test_what_waits_is_said_to_go_on_once_a_worker_runs(db, settings):
     Worker.objects.create(name="w", seen_at=timezone.now())
     says = backlog.goes_on_sentence
     assert says(0) == ""
-    assert says(1) == "1 waiting action goes on now, about 1 minute."
-    assert says(370) == "370 waiting actions go on now, about 2 minutes."
+    assert says(1) == "1 waiting action continues now, about 1 minute."
+    assert says(370) == "370 waiting actions continue now, about 2 minutes."
     Worker.objects.all().delete()
-    assert says(2) == "2 waiting actions go on as soon as a worker runs."
+    assert says(2) == "2 waiting actions continue as soon as a worker runs."
 
 
 def test_what_waits_goes_on_with_a_wake_up(course, rf, django_user_model):

@@ -156,7 +156,7 @@ def test_trigger_does_not_wait_for_what_takes_long(served):
     said = run("trigger", "product_purchased", "--product", "77")
     assert time.monotonic() - start < trigger_command.WAIT_SECONDS / 2
     assert "Waits because the API key of Art Academy does not work." in said
-    assert "It goes on by itself" in said
+    assert "It continues by itself" in said
 
 
 @pytest.mark.first_database
@@ -517,7 +517,7 @@ def test_retry_of_one_says_why_it_was_left(four):
     _, (done, failed, *_) = four
     assert run("retry", f"--run={done.pk}") == "0 queued, 1 skipped: it had succeeded.\n"
     assert run("retry", f"--event={failed.event_id}") == "1 queued.\n"
-    again = "0 queued, 1 skipped: goes on by itself.\n"
+    again = "0 queued, 1 skipped: continues by itself.\n"
     assert run("retry", f"--event={failed.event_id}") == again
 
 

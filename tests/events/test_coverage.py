@@ -14,7 +14,7 @@ from events.reports.coverage import Coverage, State, coverage
 from integrations.models import Customer, Destination, Product
 from rules import pairing
 from rules.models import Rule
-from rules.triggers import Trigger
+from rules.triggers import TAKES_BACK, Trigger
 from tests.support import factories
 from tests.support.queued import event
 from tests.support.shop import Shop
@@ -331,7 +331,7 @@ def test_it_asks_the_same_few_questions_however_many_products_there_are(shop):
     def asked() -> int:
         with CaptureQueriesContext(connection) as queries:
             for each in coverage():
-                assert each.ended_by[0] == (pairing.TAKES_BACK[0], MISSING)
+                assert each.ended_by[0] == (TAKES_BACK[0], MISSING)
                 assert each.without_access == 1
         return len(queries)
 

@@ -147,7 +147,7 @@ def test_each_line_has_verdicts_and_runs_of_its_own(shop):
         ),
         (
             lambda shop: shop.rule(enabled=False),
-            "What fits this event was turned off, so nothing was sent.",
+            "The rules that match this event were turned off, so nothing was sent.",
         ),
     ],
 )

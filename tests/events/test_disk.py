@@ -168,6 +168,10 @@ def test_little_room_is_said_with_the_same_words_wherever_it_is_said(folder, mon
     # Less than a gigabyte, or than a twentieth of the disk.
     for free, total in ((1023, 10240), (2000, 50000)):
         room.free, room.total = free * MB, total * MB
-        assert all(f"{free:,} {told} Make room: once it is full" in page for page in pages())
+        assert all(
+            f"{free:,} {told} Free some space, or call your technician: once the disk is full"
+            in page
+            for page in pages()
+        )
     (folder / disk.FILE).write_bytes(b"")
-    assert all(f"2,000 {told} Admit gave up its ballast" in page for page in pages())
+    assert all(f"2,000 {told} Admit used up its reserve space" in page for page in pages())

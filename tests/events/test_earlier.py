@@ -142,7 +142,7 @@ LEFT_OUT = [
     (canceled, "order 1 was canceled on"),
     (without_email, "the order carries no usable e-mail address"),
     (payload_gone, "what SamCart sent was removed after 180 days"),
-    (turned_off, "no rule that is on fits it"),
+    (turned_off, "no rule that is turned on matches it"),
 ]
 
 
@@ -175,7 +175,10 @@ def test_who_has_it_by_another_purchase_holds_it_by_this_one_as_well(world, cour
     has_it(world)
     made = rule(world, course)
     (row,) = backfill.preview(made).run
-    has = "Has Course Two already by order 9. This purchase will hold that too: nothing changes in"
+    has = (
+        "Already has Course Two through order 9. This purchase will hold that too: nothing "
+        "changes in"
+    )
     assert row.note.startswith(has)
     support = signed_in(roles.SUPPORT)
     assert has in words(page(support, made))
@@ -374,7 +377,7 @@ def test_a_rule_that_is_not_there_leads_home(world):
     support = signed_in(roles.SUPPORT)
     for number in ("0", "²", ""):
         answer = support.get(reverse("admin:earlier"), {"rule": number}, follow=True)
-        assert said(answer) == ["This rule is not there any more."]
+        assert said(answer) == ["This rule no longer exists. Somebody has deleted it."]
 
 
 @pytest.mark.parametrize(("role", "may"), [(roles.SUPPORT, True), (roles.VIEWER, False)])
@@ -528,7 +531,7 @@ def counted(client: Client, product: Product) -> tuple[bool, str, str]:
     """What the Overview's first line and its table, and the product's page, say of buyers."""
     overview = client.get(reverse("admin:index"))
     (row,) = [each.buyers for each in overview.context["nothing_given"]] or [0]
-    said_first = re.search(r"(\d+) buyers? paid and (?:is|are) not in\.", words(overview))
+    said_first = re.search(r"(\d+) buyers? paid and (?:has|have) no access\.", words(overview))
     page = words(client.get(reverse("admin:integrations_product_change", args=[product.pk])))
     said_there = re.search(r"(\d+\+?) buyers? paid and got nothing for it", page)
     return row, said_first[1] if said_first else "", said_there[1] if said_there else ""
@@ -563,11 +566,11 @@ def test_who_has_it_already_is_in_and_is_offered_to_hold_it_by_this_purchase_too
     assert "Has it already" in words(manager.get(of_product))
     event = words(manager.get(reverse("admin:events_eventlog_change", args=[bought.pk])))
     assert "Has it already" in event
-    assert "Has Course Two already by order 9. Enroll this buyer now" in event
+    assert "Already has Course Two through order 9. Enroll this buyer now" in event
     report = customer_access.describe(Customer.objects.get(email=ALICE))
     (line,) = [each for each in report.lines if each.code == "had_already"]
     assert (line.kind, line.enroll) == ("quiet", bought.pk)
-    assert "which gave nothing. Has Course Two already by order 9." in line.text
+    assert "which gave nothing. Already has Course Two through order 9." in line.text
     assert "We received your payment" not in report.reply
 
 

@@ -91,7 +91,7 @@ def test_of_many_rules_at_once_it_is_not_looked_for(world, bonus):
 def test_it_raises_no_alarm(world, bonus):
     second(world, bonus)
     assert not promise.unfulfilled().exists()
-    assert "Paid and not in" not in words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert "Paid, no access" not in words(signed_in(roles.MANAGER).get(reverse("admin:index")))
 
 
 def test_only_the_chosen_rule_runs_and_nothing_else_is_retried(world, bonus):
@@ -179,7 +179,7 @@ def test_where_no_rule_fits_the_list_names_the_product_and_offers_a_rule(world):
     new = f"{reverse('admin:new-rule')}?product={product}&amp;trigger=product_purchased"
     assert new in shown
     assert "rerun_chosen" not in shown.split("result_list")[0].split("<select")[0]
-    assert "Once a rule fits, you can enroll them together" not in shown
+    assert "Once a rule matches, you can enroll them together" not in shown
     assert new not in not_in(roles.SUPPORT)
 
 
@@ -191,7 +191,7 @@ def test_where_a_rule_that_is_off_fits_the_list_offers_to_turn_it_on(world):
     changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
     shown = not_in()
     assert turn_on not in shown
-    assert "Once a rule fits, you can enroll them together" in shown
+    assert "Once a rule matches, you can enroll them together" in shown
 
 
 # Marking

@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from events.access import ledger
-from events.access.ledger import BY_HAND, Change, Judgment, Sale
+from events.access.ledger import BY_HAND, Change, Judgment
+from events.access.sale import Sale
 from events.models import Grant
 from tests.support.longer import examples
 

@@ -135,7 +135,7 @@ def test_its_errors_pause_it_alone_and_say_who_is_meant(world, printer, settings
     _, second = world.settle()
     assert (second.status, second.attempts) == ("waiting", 0)
     assert wait_reasons.reason(second) == (
-        "Waits because Front desk could not be reached. It goes on by itself."
+        "Waits because Front desk could not be reached. It continues by itself."
     )
     assert rate_limit.open_sites() == {world.integration.pk}
     printer.fault = None

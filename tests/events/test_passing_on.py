@@ -244,7 +244,9 @@ def test_what_waits_says_why_in_words_of_a_receiver(shop):
     ):
         rate_limit.block(rule.integration_id, why, 60)
         assert wait_reasons.reason(run).startswith(says)
-        assert ("goes on by itself" in wait_reasons.reason(run)) == (why != CallBudget.Blocked.KEY)
+        assert ("continues by itself" in wait_reasons.reason(run)) == (
+            why != CallBudget.Blocked.KEY
+        )
 
 
 def test_a_trigger_that_only_a_notify_rule_waits_for_is_missed_too(shop):

@@ -231,7 +231,7 @@ def test_more_endings_than_allowed_in_an_hour_wait_for_a_person(refunds):
     _refund(refunds, 0, 1, 2, 3)
     held = RuleRun.objects.filter(status="held")
     assert [run.code for run in held] == ["braked", "braked"]
-    assert held[0].message.startswith("More than 2 accesses were to end within an hour")
+    assert held[0].message.startswith("More than 2 actions were about to end access within an hour")
     assert _open(refunds) == 2
     assert retry_by_hand.retry(held) == (2, {})
     refunds.settle()

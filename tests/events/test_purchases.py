@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from events.access import lock
 from events.access.decisions import Decisions
-from events.access.ledger import Sale
+from events.access.sale import Sale
 from events.deciding import inbox
 from events.models import EventLog, Grant, RuleRun
 from tests.support import factories, queued

@@ -500,7 +500,7 @@ def test_apply_twice_does_nothing_twice(world, course):
     reconcile("--apply")
     run = comparison.last(world.integration)
     assert run
-    assert enroll_again.enroll_again(comparison.never_seen(run)) == (0, {"goes on by itself": 1})
+    assert enroll_again.enroll_again(comparison.never_seen(run)) == (0, {"continues by itself": 1})
     world.settle()
     world.sandbox.clear_calls()
     assert enroll_again.enroll_again(comparison.never_seen(run)) == (0, {})

@@ -183,7 +183,7 @@ def test_only_events_of_ninety_days_that_the_rule_fits_count(shop, course):
     everywhere = preview(rule(shop, course, product=None))
     assert everywhere.sentences() == ["It would have enrolled Hana and Dana."]
     none = preview(rule(shop, course, "subscription_charged"))
-    assert none.sentences() == ["No event fits it."]
+    assert none.sentences() == ["No event matches it."]
 
 
 @pytest.mark.parametrize(("also", "events"), [(True, 1), (False, 0)])

@@ -53,7 +53,7 @@ def test_a_rule_that_leads_elsewhere_since_runs_once_more(world, rule, ink, face
     (line,) = batch_preview.of_rerun([event]).done
     assert line.what == "Create Course Enrollment, Drawing Faces"
     assert rerun([event]).queued == 1
-    assert rerun([event]).left == {"its action goes on by itself": 1}
+    assert rerun([event]).left == {"its action continues by itself": 1}
     world.settle()
     assert world.access(DANA, faces)
     assert world.access(DANA, ink)  # it was given, and nobody has ended it

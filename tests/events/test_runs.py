@@ -321,7 +321,7 @@ def test_a_run_whose_worker_died_goes_on(world):
     assert recovery.revive() == 1
     stored = queued.again(made)
     assert (stored.status, stored.attempts, stored.crashes) == ("waiting", 1, 1)
-    assert stored.message == "Admit stopped while it carried this out; it goes on by itself."
+    assert stored.message == "Admit stopped while it carried this out; it continues by itself."
     assert stored.lease_token is None
     queued.drain()
     stored = queued.again(made)
@@ -465,7 +465,7 @@ def test_runs_of_an_integration_that_is_off_wait_and_then_go_on(world):
     stored = queued.again(made)
     assert (stored.status, stored.attempts) == ("waiting", 0)
     assert wait_reasons.reason(stored) == (
-        "Art Academy is turned off; this goes on when it is turned on."
+        "Art Academy is turned off; this continues when it is turned on."
     )
     assert world.calls() == []
     world.integration.enabled = True
@@ -569,8 +569,8 @@ def test_no_update_is_lost_when_two_runs_of_an_event_end_at_once(transactional_d
 # Retry by a person
 
 WHY_NOT = [
-    ("waiting", {}, "goes on by itself"),
-    ("running", {}, "goes on by itself"),
+    ("waiting", {}, "continues by itself"),
+    ("running", {}, "continues by itself"),
     ("done", {}, "it had succeeded"),
     ("skipped", {}, "nothing is due by it"),
     ("skipped", {"code": "dismissed"}, "somebody has dismissed it"),
@@ -613,7 +613,7 @@ def test_retry_counts_what_was_queued_and_what_was_left(db):
         queued.run(course, status=status)
     queued_again, left = retry_by_hand.retry(RuleRun.objects.order_by("pk"))
     assert retry_by_hand.retried_sentence(queued_again, left) == (
-        "2 queued, 2 skipped: it had succeeded, 1 skipped: goes on by itself, "
+        "2 queued, 2 skipped: it had succeeded, 1 skipped: continues by itself, "
         "1 skipped: nothing is due by it."
     )
 

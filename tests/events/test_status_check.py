@@ -70,8 +70,9 @@ def test_a_canary_that_failed_twice_in_a_row_is_wrong_where_one_is_wanted(
     )
     code, lines = check("--check")
     assert code == wrong
-    assert [line[:82] for line in lines] == [
-        "The canary of Main shop did not get through. admit.example.com was not found (DNS)"
+    assert [line[:98] for line in lines] == [
+        "Admit's hourly test event for Main shop did not get through. admit.example.com was not "
+        "found (DNS)"
     ] * wrong
 
 
@@ -97,6 +98,6 @@ def test_a_worker_that_was_never_seen_is_missing_soon_after_the_account_was_adde
 def test_each_step_of_the_canary_has_a_sentence_with_what_to_do(step: Canary.Step):
     facts = {"name": "Main shop", "host": "admit.example.com", "step": step.value, "detail": "502"}
     said = sentence(Problem(ProblemCode.CANARY_FAILED, "1", facts=facts))
-    assert said.startswith("The canary of Main shop did not get through. ")
+    assert said.startswith("Admit's hourly test event for Main shop did not get through. ")
     assert "{" not in said
-    assert any(word in said for word in ("Check", "put", "Call", "tried again"))
+    assert any(word in said for word in ("Check", "put", "Call", "tries it again"))

@@ -266,8 +266,8 @@ def test_a_person_gives_the_students_address_and_the_payer_stays(world, course, 
     event.refresh_from_db()
     assert (event.status, event.customer) == ("done", Customer.objects.get(email=PAYER))
     assert event.reason == (
-        'The custom field "Student e-mail" says "<b>student</b>". The e-mail address needs exactly '
-        'one "@", with text on both sides. admin gave student@example.com instead.'
+        'The custom field "Student e-mail" says "<b>student</b>". The e-mail address needs '
+        'exactly one "@", with text on both sides. admin entered student@example.com instead.'
     )
     assert students(world, course) == {STUDENT}
     assert Customer.objects.get(email=STUDENT).first_name == ""
@@ -317,7 +317,7 @@ def test_a_students_address_is_given_for_the_field_that_it_was_asked_for(
     assert given(event) == ["one@example.com", "two@example.com"]
     event.refresh_from_db()
     # The second one does not take the place of the first.
-    for told in ("first@@", "second@@", "gave one@example.com", "gave two@example.com"):
+    for told in ("first@@", "second@@", "entered one@example.com", "entered two@example.com"):
         assert event.reason.count(told) == 1
     assert email_correction.runs_to_correct(event) == []
 
@@ -339,7 +339,7 @@ def test_the_page_asks_for_the_payers_address_first(world, course, admin_client)
     press(admin_client, event, "give_email", email=STUDENT)
     assert given(event) == [STUDENT, PAYER]
     event.refresh_from_db()
-    for told in ("dana@@", "student@@", f"gave {PAYER}", f"gave {STUDENT}"):
+    for told in ("dana@@", "student@@", f"entered {PAYER}", f"entered {STUDENT}"):
         assert event.reason.count(told) == 1
 
 
@@ -373,7 +373,7 @@ def test_who_gave_an_address_is_told_when_the_rules_have_run_again(world, course
     world.rule("product_purchased", GIVE, world.course("Another"))
     assert rerun.rerun([event]).queued == 1
     event.refresh_from_db()
-    assert "Eve gave student@example.com instead." in event.reason
+    assert "Eve entered student@example.com instead." in event.reason
 
 
 def test_rules_run_again_find_the_student(world, course):
@@ -425,7 +425,7 @@ def test_simulate_says_whom_it_would_enroll_and_makes_no_customer(world, course)
         return run.notes
 
     assert notes(event=event, email=PAYER) == [
-        "It would be for student@example.com, not for the payer."
+        "It would be for student@example.com, not for the customer who paid."
     ]
     assert notes(event=bad, email=PAYER)[0].startswith("It would fail. The custom field")
     assert FIELD in notes(email=PAYER)[0]

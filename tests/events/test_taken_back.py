@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from events.access.ledger import Sale
-from events.deciding import revocations
+from events.access import revocations
+from events.access.sale import Sale
 from events.models import Grant
 from events.reports import standing
 from integrations.models import Customer, Integration, Marketplace

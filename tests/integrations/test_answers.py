@@ -174,7 +174,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (key_rejected, "wait", "Waits because the API key of Art Academy does not work."),
     (not_paid, "wait", "yet: it is held (order 1183). SamCart reports this line as Declined"),
     (no_rule, "wait", "(order 1183), but no rule gives anything for it."),
-    (rule_off, "wait", "for it: the rule that fits is turned off. Turn it on, then run"),
+    (rule_off, "wait", "for it: the rule that matches is turned off. Turn it on, then run"),
     (ending_waits, "wait", "Dana still has Course One: ending it is waiting"),
     (administrator, "wait", "This e-mail is an administrator of Art Academy"),
     (no_rule_refunded, "quiet", "got nothing; order 1183 was refunded on"),
@@ -189,10 +189,10 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     ),
     (both_refunded, "quiet", "Dana has no access to Course One: the refund of order 1190 on"),
     (refunded_without_a_rule, "wait", ", though order 1183 was refunded on"),
-    (ending_dismissed, "wait", "; the access was not ended. Dismissed by Mia."),
+    (ending_dismissed, "wait", " should have ended the access, but did not. Dismissed by Mia."),
     (one_of_two_refunded_without_a_rule, "good", "Dana has Course One since"),
     (only_refunded, "quiet", "There is no student with this e-mail on the site"),
-    (site_removed, "wait", "Look in Thinkific whether it still opens."),
+    (site_removed, "wait", "Check in Thinkific whether it still opens."),
 ]
 
 

@@ -45,7 +45,7 @@ def test_what_takes_longer_goes_on_by_itself_and_says_so(world, sandbox):
     sandbox.faults.add(Fault("delay", delay=1.5))
     outcome = catalog_refresh.refresh(world.integration, wait=0.1)
     assert outcome.goes_on
-    assert "goes on in the background" in outcome.sentence()
+    assert "still being read, in the background" in outcome.sentence()
     assert patiently(Destination.objects.exists)
 
 
@@ -101,7 +101,7 @@ def test_several_sites_are_read_side_by_side(world, sandbox):
         (Fault("status", status=401), "Thinkific does not know this site, or rejects this key"),
         (
             Fault("status", status=403, times=3),
-            "the school's plan has no API access (it takes Grow or higher)",
+            "the school's plan has no API access (Grow or higher is required)",
         ),
         (
             Fault("status", status=403),

@@ -236,7 +236,7 @@ def test_a_429_says_how_long_to_wait():
 
     assert isinstance(error, LimitReached)
     assert error.seconds == 7
-    assert error.goes_on == "Admit goes on by itself in 7 seconds."
+    assert error.goes_on == "Admit continues by itself in 7 seconds."
 
 
 @pytest.mark.parametrize(("headers", "seconds"), [({}, None), ({"Retry-After": "7"}, 7)])

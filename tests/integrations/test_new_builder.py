@@ -69,7 +69,7 @@ def test_it_sells_refunds_and_sells_again(world: World, manager: Client, course:
         "When Watercolor is purchased, enroll the customer in Watercolor, the new one on Art "
         "Academy."
     ) in text
-    assert "In the last 90 days: No event fits it." in text
+    assert "In the last 90 days: No event matches it." in text
     assert f"Entered by hand: course {course.id}." in text
     assert not Destination.objects.exists()  # looking changes nothing
     ticked = re.findall(r'name="pair" value="(\w+)"', page.content.decode())
@@ -278,7 +278,7 @@ def test_entering_the_number_of_one_that_is_gone_says_that_it_is_there(
     Destination.objects.update(gone_at=timezone.now())
     again = answers(world) | {"number": str(course.id), "trigger": "subscription_restarted"}
     page = manager.post(reverse("admin:new-rule"), again | {"name": "Second"}, follow=True)
-    assert "which is not there any more. Enter another number." in words(page)
+    assert "which no longer exists. Enter another number." in words(page)
     manager.post(reverse("admin:new-rule"), again | {"name": ""})
     assert Rule.objects.count() == 2
     assert (str(Destination.objects.get()), Destination.objects.get().gone_at) == ("First", None)
@@ -306,7 +306,8 @@ def test_a_simulation_tells_what_thinkific_said_and_that_it_is_asked_again(world
     assert again.calls == would.calls != []
     assert again.rule == rule
     assert again.notes == [
-        "Doubtful is gone from Thinkific. It would be asked again, and fail if that is still so."
+        "Doubtful is gone from Thinkific. Admit would ask Thinkific again, and the action would "
+        "fail if that is still so."
     ]
 
 

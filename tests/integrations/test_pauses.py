@@ -83,11 +83,11 @@ def test_a_rejected_key_pauses_the_site_and_counts_no_attempt(world, status):
     assert [(run.status, run.attempts) for run in stored] == [("waiting", 0)] * 3
     says = {401: "does not accept the key", 403: "denies access"}[status]
     waits = {
-        401: "Waits because the API key of Art Academy does not work. It goes on as soon as "
-        "one that works is entered.",
-        403: "Waits because Art Academy denies access: its Thinkific plan has no API access (it "
-        "takes Grow or higher), or the key lacks a permission. It goes on as soon as that is put "
-        "right in Thinkific.",
+        401: "Waits because the API key of Art Academy does not work. It continues as soon as one "
+        "that works is entered.",
+        403: "Waits because Art Academy denies access: its Thinkific plan has no API access (Grow "
+        "or higher is required), or the key lacks a permission. It continues as soon as that "
+        "is fixed in Thinkific.",
     }[status]
     assert says in stored[0].message
     for run in stored:
@@ -310,7 +310,7 @@ def test_a_429_stops_the_whole_site_for_the_time_told(world, header):
     assert {queued.again(run).attempts for run in made} == {0}
     assert not due_work.exists()
     assert "limit of calls is used up" in queued.again(made[0]).message
-    reason = "Waits because Thinkific asked for a pause. It goes on by itself."
+    reason = "Waits because Thinkific asked for a pause. It continues by itself."
     assert {wait_reasons.reason(queued.again(run)) for run in made} == {reason}
 
 

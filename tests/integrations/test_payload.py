@@ -286,7 +286,7 @@ def test_an_unreadable_body_says_so_in_a_sentence_that_quotes_none_of_it(kind: s
     ("kind", "reason"),
     [
         ("it is empty", "The body is empty."),
-        ("it is Latin-1", "The body is not UTF-8 text: byte 48 does not fit."),
+        ("it is Latin-1", "The body is not UTF-8 text: byte 48 is not valid."),
         ("it is cut off", "The body is not JSON: it breaks off after 150 characters."),
         ("it is a list of two", "The body is a list of 2; only a list of one is read."),
         ("it is an empty list", "The body is a list where an object is expected."),

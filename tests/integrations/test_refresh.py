@@ -48,7 +48,7 @@ def test_a_course_that_is_no_longer_listed_and_that_rules_use_is_told(world):
     assert refresh()[0].splitlines() == [
         "Art Academy: refreshed. 2 courses, 0 bundles, 0 signup fields (1 new course, "
         "1 course no longer listed).",
-        "1 course used by 2 rules is not listed by Thinkific. These go on:",
+        "1 course used by 2 rules is not listed by Thinkific. These keep running:",
         "  Product Purchased, every product: Create Course Enrollment, Course Two on Art Academy",
         "  Product Refunded, every product: Expire Course Enrollment, Course Two on Art Academy",
     ]

@@ -117,9 +117,9 @@ def _school(place: world.World) -> None:
     Integration.objects.filter(site="studio-nord").update(
         connection=Integration.Connection.REFUSED,
         connection_message=say(
-            "Thinkific does not accept the key: the key or the subdomain is wrong, or the "
-            "site's plan may not include the API (it takes Grow or higher). Check both, and "
-            "enter the key again."
+            "Thinkific does not accept the key: the key or the subdomain is wrong, or the site's "
+            "plan may not include the API (Grow or higher is required). Check both, and enter the "
+            "key again."
         ),
     )
 

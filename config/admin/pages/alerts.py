@@ -47,7 +47,7 @@ class ChannelForm(forms.Form):
         label=_("Kind"),
         widget=forms.RadioSelect,
         choices=[
-            (Kind.SLACK, _("Slack, or what takes its messages")),
+            (Kind.SLACK, _("Slack, or a service that accepts Slack's messages")),
             (Kind.JSON, _("JSON, signed")),
         ],
         initial=Kind.SLACK,
@@ -76,7 +76,9 @@ class ChannelForm(forms.Form):
         self.label_suffix = ""
         self.channel = channel
         begins = how_it_begins(allow_private=settings.ALLOW_PRIVATE_NOTIFY_URLS)
-        self.fields["address"].help_text = joined([say("Of an incoming webhook."), begins])
+        self.fields["address"].help_text = joined(
+            [say("The address of an incoming webhook."), begins]
+        )
         if channel.pk:
             del self.fields["kind"], self.fields["address"]
             self.initial = {
@@ -184,9 +186,12 @@ def silence_is_right(request: HttpRequest) -> HttpResponse:
     account = row_in(Marketplace.objects.all(), request.POST.get("account"))
     if account is not None and rounds.silence_is_right(account):
         audit.record(Act.SILENCE_RIGHT, account)
-        messages.success(request, say("Good. The next sale ends this, and then Admit looks again."))
+        messages.success(
+            request,
+            say("Noted. Admit does not warn about missing sales again until after the next sale."),
+        )
     else:
-        messages.info(request, say("There is no silence any more."))
+        messages.info(request, say("Sales are no longer missing, so there is nothing to confirm."))
     return _home()
 
 
@@ -203,8 +208,7 @@ def _home() -> HttpResponse:
 
 
 def _shown(request: HttpRequest, problem: Problem) -> dict[str, Any]:
-    needed = problem.kind.permission
-    may_fix = not needed or request.user.has_perm(needed)
+    may_fix = problem.may_fix(request.user)
     return {
         "title": problem.kind.title,
         "sentence": sentence(problem),

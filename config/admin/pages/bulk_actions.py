@@ -227,7 +227,7 @@ def show(request: HttpRequest) -> HttpResponse:
     """Show how far the batch is, and its results."""
     batch = row_in(Batch.objects.all(), request.GET.get("number"))
     if batch is None:
-        text = say("What came of this is not kept any more. The actions are here.")
+        text = say("The results are no longer kept. The list of actions is shown instead.")
         messages.error(request, text)
         return HttpResponseRedirect(reverse("admin:events_rulerun_changelist"))
     found = batches.progress(batch)

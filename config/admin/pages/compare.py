@@ -34,8 +34,8 @@ CHANGES = "events.retry_rulerun"
 # What a person should know and do about each kind.
 ADVICE = {
     Kind.MISSING: _(
-        "Thinkific does not show the course as open for these students. Where it was open before, "
-        "somebody may have ended it in Thinkific on purpose: enroll again only those who are to "
+        "Thinkific does not show the course as open for these students. If it was open before, "
+        "somebody may have ended it in Thinkific on purpose: enroll again only those who should "
         "have it."
     ),
     Kind.ENDS: _(
@@ -119,7 +119,7 @@ def start(request: HttpRequest) -> HttpResponse:
     """Start a comparison, or continue one that stopped; the worker carries it out."""
     site = row_in(comparison.sites(), request.POST.get("site"))
     if site is None:
-        messages.error(request, say("This integration is not there any more."))
+        messages.error(request, say("This integration no longer exists."))
     elif not site.enabled:
         text = say("{site} is turned off. Turn it on, then compare.", site=site)
         messages.warning(request, text)
@@ -128,7 +128,8 @@ def start(request: HttpRequest) -> HttpResponse:
         with transaction.atomic():
             wake.wake()
         text = say(
-            "{site} is being compared. This waits whenever a buyer is being let in.", site=site
+            "{site} is being compared. This waits whenever a buyer is being given access.",
+            site=site,
         )
         messages.success(request, text)
     return HttpResponseRedirect(_address(site))

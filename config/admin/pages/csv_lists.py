@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 from config.admin.pages.log.actions import ActionAdmin
 from config.admin.pages.log.log import LogAdmin
 from config.admin.pages.products.coverage_filter import Filter, name_of
-from config.admin.pages.products.coverage_form import in_words
+from config.admin.pages.products.trigger_cells import in_words
 from config.admin.parts import csv_file, event_result
 from config.admin.parts.badges import run_state
 from config.admin.parts.confirm import ask
@@ -212,7 +212,10 @@ def _page(sheet: Sheet, rows: Callable[[HttpRequest], Asked]) -> Page:
         try:
             table, pks = rows(request)
         except IncorrectLookupParameters:
-            text = say("No file was made: this list cannot be filtered as the address asked.")
+            text = say(
+                "No file was made: the link has a filter that this list does not know. Open the "
+                "list, choose the filter, and download again."
+            )
             messages.warning(request, text)
             return HttpResponseRedirect(reverse("admin:index"))
         _record(request, sheet, len(pks))

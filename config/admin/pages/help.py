@@ -9,7 +9,7 @@ from integrations.sentences import say
 # The id of a part of the page, and its question as in the list at the top.
 QUESTIONS = (
     ("test-orders", _("I placed a test order, and nothing shows in Thinkific")),
-    ("missed", _("A customer did not get in")),
+    ("missed", _("A customer did not get access")),
     ("not-listed", _("A course or bundle is not in the list")),
     ("integration", _("How do I edit, rename, refresh or delete an integration?")),
     ("cancel", _("Customers cancel inside Thinkific")),

@@ -35,7 +35,9 @@ def show(request: HttpRequest) -> HttpResponse:
     """Show by GET what is undone for whom, and who is left out. A POST does it for the `chosen`."""
     batch = row_in(Batch.objects.all(), request.GET.get("number"))
     if batch is None:
-        messages.error(request, say("What came of this is not kept any more."))
+        messages.error(
+            request, say("The results are no longer kept, so this cannot be undone here.")
+        )
         return HttpResponseRedirect(reverse("admin:events_rulerun_changelist"))
     back = way_back(request) or f"{reverse('admin:batch')}?{urlencode({'number': batch.pk})}"
     if request.method == "POST":
@@ -55,7 +57,10 @@ def show(request: HttpRequest) -> HttpResponse:
 def _what_follows(request: HttpRequest, undos: Sequence[Undo]) -> dict[str, Any]:
     found = looks.of_undo(undos)
     number = len(found.done)
-    stays = say("Accounts that were made in Thinkific and messages that were sent stay.")
+    stays = say(
+        "Accounts that were made in Thinkific stay there, and messages that were sent cannot be "
+        "taken back."
+    )
     may_see = request.user.has_perm("rules.view_rule")
     told = [stays, *_kept(request, undos), *_stay_on(undos, may_see=may_see)]
     return {
@@ -84,14 +89,14 @@ def _kept(request: HttpRequest, undos: Sequence[Undo]) -> list[SafeString | Said
     if with_refund:
         text = say_count(
             len(with_refund),
-            "{people} was refunded. After this undo, the access counts as kept on purpose. "
-            "You can have it mentioned again under",
-            "{people} were refunded. After this undo, the access counts as kept on purpose. "
-            "You can have it mentioned again under",
+            "{people} was refunded. After this undo, the access counts as kept on purpose. To be "
+            "asked about it again, go to",
+            "{people} were refunded. After this undo, the access counts as kept on purpose. To be "
+            "asked about it again, go to",
             people=listed([*with_refund.values()], PEOPLE_NAMED),
         )
         page = f"{refunded.address(back=request.get_full_path())}#kept"
-        label = say("Refunded, and still in")
+        label = say("Refunded, but still has access")
         told.append(format_html('{} <a href="{}">{}</a>.', text, page, label))
     if others:
         text = say(

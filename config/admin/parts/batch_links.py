@@ -45,7 +45,7 @@ def link(request: HttpRequest, number: int) -> SafeString:
     """Return a link "See what came of it" to the batch's page, which leads back to this one."""
     asked = {"number": number, BACK: request.get_full_path()}
     page = f"{reverse('admin:batch')}?{urlencode(asked)}"
-    return format_html('<a href="{}">{}</a>', page, say("See what came of it"))
+    return format_html('<a href="{}">{}</a>', page, say("See the results"))
 
 
 def of_rules(request: HttpRequest, rules: Collection[Rule]) -> SafeString | None:

@@ -98,7 +98,7 @@ class ListAdmin(Buttons):
     # Texts of the page. Those that are SafeString may hold links.
     intro: Text = ""
     empty: Text = _("Nothing here yet.")
-    nothing_fits: Text = _("Nothing fits.")
+    nothing_fits: Text = _("Nothing matches.")
     add_label: Text = _("New")
     # Whether the form of a new one also offers "Save and add another".
     add_another = False
@@ -212,7 +212,8 @@ class ListAdmin(Buttons):
             request.POST = posted  # type: ignore[assignment]  # Django itself puts others there
         if ERROR_FLAG in request.GET:
             text = say(
-                "This list cannot be filtered as the address asked, so nothing is left out of it."
+                "The link has a filter that this list does not know, so the whole list is shown. "
+                "Choose the filter again."
             )
             self.message_user(request, text, messages.WARNING)
         title = self.list_title or capfirst(self.opts.verbose_name_plural)

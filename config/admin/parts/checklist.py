@@ -82,13 +82,13 @@ def tasks(
         _connect(schools, first, connected=connected),
         _welcome_emails(schools, first),
         Task(
-            say("Give SamCart your address, and let it send something"),
+            say("Give SamCart the address of Admit, and let it send something"),
             Delivery.objects.exists(),
             samcart,
             say("See the address and where to enter it"),
         ),
         Task(
-            say("Make a rule that enrolls"),
+            say("Make a rule that enrolls buyers"),
             any(rule.enabled and rule.spec.gives_access for rule in places),
             reverse("admin:new-rule"),
             say("New rule"),
@@ -112,7 +112,7 @@ def _connect(schools: list[Integration], url: str, *, connected: bool) -> Task:
 
 def _test_order() -> Task:
     return Task(
-        say("Try a test order, until it comes through to Thinkific"),
+        say("Place a test order, and check that it reaches Thinkific"),
         dashboard.an_order_got_through(),
         reverse("admin:events_eventlog_changelist"),
         say("Watch the log"),
@@ -154,7 +154,7 @@ def _welcome_emails(schools: list[Integration], url: str) -> Task:
         )
         ticked = say("The Welcome Emails are on")
     return Task(
-        say("Turn on the Welcome Emails in Thinkific (you tick it)"),
+        say("Turn on the Welcome Emails in Thinkific (then tick it here)"),
         bool(schools) and not left,
         url,
         say("See where"),
@@ -168,7 +168,7 @@ def _own_rules(accounts: list[Marketplace], url: str) -> Task:
     left = [account for account in accounts if not account.own_rules_off]
     which = _which(left, accounts)
     return Task(
-        say("Turn off SamCart's own Thinkific rules (you tick it)"),
+        say("Turn off SamCart's own Thinkific rules (then tick it here)"),
         bool(accounts) and not left,
         url,
         say("See which"),
@@ -212,8 +212,8 @@ def private(schools: Sequence[Integration]) -> Task:
         return Task(text, False, where, say("See how to make them Private"))
     names = [brief(name) for name in dict.fromkeys(name for name, _ in rows)]
     how = say(
-        "Not Private yet: {courses}. Admit sees it when it reads your courses again, which Refresh "
-        "does.",
+        "Not Private yet: {courses}. After you change that in Thinkific, press Refresh so that "
+        "Admit sees it.",
         courses=separated(names),
     )
     site = Integration(pk=rows[0][1])

@@ -64,7 +64,7 @@ def result(event: EventLog, holes: Collection[Trigger] = ()) -> tuple[Text, str]
         ended = getattr(event, "ended", False)
         return say("Paid, access ended") if ended else say("Paid, nothing given"), AMBER
     if getattr(event, "still_in", False):
-        return say("Still in"), AMBER
+        return say("Still has access"), AMBER
     if getattr(event, "let_keep", False):
         return say("Kept on purpose"), GREY
     if event.gave_nothing and event.trigger in holes:

@@ -60,7 +60,7 @@ class Command(BaseCommand):
         for event in events:
             self.stdout.write("\n".join(plain_events.in_words(event)))
         if any(event.status in sample_sale.UNFINISHED for event in events):
-            self.stdout.write("It goes on by itself; see it again with manage.py events.")
+            self.stdout.write("It continues by itself; see it again with manage.py events.")
         if any(event.status == EventLog.Status.FAILED for event in events):
             raise CommandError("It failed; the reason is above.")
 

@@ -46,7 +46,7 @@ class Command(BaseCommand):
         if changes.none_listed:
             self.stdout.write(str(catalog.NONE_LISTED))
         self._tell(broken_rules.gone(integration), "These can do nothing until they are edited")
-        self._tell(broken_rules.unlisted(integration), "These go on")
+        self._tell(broken_rules.unlisted(integration), "These keep running")
         return True
 
     def _tell(self, found: list[BrokenRules], then: str) -> None:

@@ -128,7 +128,10 @@ def asked_customer(request: HttpRequest) -> Customer | None:
     asked = request.POST if request.method == "POST" else request.GET
     customer = row_in(Customer.objects.all(), asked.get("customer"))
     if customer is None:
-        messages.error(request, say("This customer is not there any more."))
+        messages.error(
+            request,
+            say("This customer no longer exists. Search for the e-mail address under Customers."),
+        )
     return customer
 
 

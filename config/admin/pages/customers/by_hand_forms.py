@@ -211,7 +211,8 @@ class LastDayForm(ByHandForm):
         self.ending = row_in(by_persons.select_related("event", "integration"), number)
         if self.ending is None:
             self.none = say(
-                "Its last day was changed since, or is over. Look at the customer again."
+                "Its last day was changed since, or is over. Open the customer's page again, then "
+                "decide."
             )
             return
         self.old = timezone.localtime(self.ending.next_attempt_at).date()
@@ -272,7 +273,7 @@ class MoveForm(ByHandForm):
 
 class NoteForm(ByHandForm):
     title, name = _("Add a note"), "add-note"
-    lead = _("It stands on the customer's page and in the log. Nothing else happens.")
+    lead = _("The note appears on the customer's page and in the log. Nothing else happens.")
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
         super().__init__(data, customer=customer, asked=asked)

@@ -88,7 +88,7 @@ class OrderForm(ReasonForm):
         self.customer = event.customer
         actions = event.runs.count()
         if not actions:
-            return say("The order is entered, but no rule that is on fits it.")
+            return say("The order is entered, but no rule that is turned on matches it.")
         return say_count(
             actions,
             "The order is entered: 1 action queued.",

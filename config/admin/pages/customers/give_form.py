@@ -49,7 +49,9 @@ class GiveForm(ByHandForm):
         "access."
     )
 
-    purchase = forms.ChoiceField(label=_("What for"), required=False, widget=forms.RadioSelect)
+    purchase = forms.ChoiceField(
+        label=_("For which purchase"), required=False, widget=forms.RadioSelect
+    )
 
     destination = forms.ModelChoiceField(
         _offered(),
@@ -70,7 +72,7 @@ class GiveForm(ByHandForm):
             return
         field = self.fields["purchase"]
         assert isinstance(field, forms.ChoiceField)
-        gift = say("A gift: only its last day or a person ends it.")
+        gift = say("None, it is a gift: it ends only on its last day, or when a person ends it.")
         ending = _ending_on_refund(self.owed.values())
         paid = ((pk, _paid(each, ending[each.pk])) for pk, each in self.owed.items())
         field.choices = [*paid, ("", gift)]
@@ -161,8 +163,8 @@ def _unfinished(customer: Customer) -> Iterable[RuleRun]:
 
 def _under_way(run: RuleRun) -> Said:
     return say(
-        "{product}{order} of {day} gives {course} already: its action {goes_on}. There is no need "
-        "to give it by hand, which would wait for the same.",
+        "{product}{order} of {day} gives {course} already: its action {goes_on}. Giving it by "
+        "hand does not help: it would wait for the same thing.",
         day=format_day(run.event.received_at),
         course=run.destination_name,
         goes_on=going_on.goes_on(run),

@@ -35,7 +35,7 @@ BUTTONS = (
     # Only in rows: the integration's own page has it in the form.
     Button("turn_off", _("Turn off"), SETS_UP, fits=lambda each: each.enabled, on_page=False),
     _tick("note_welcome_emails", _("The Welcome Emails are on"), "welcome_emails_on"),
-    _tick("need_not_be_private", _("Not for us"), "private_not_wanted"),
+    _tick("need_not_be_private", _("Skip: they need not be Private"), "private_not_wanted"),
     Button(
         "new_secret",
         _("New secret"),

@@ -41,8 +41,8 @@ EMPTY = mark_safe(  # noqa: S308 - a text of ours
     )
 )
 OLD_ONE_ENDS = _(
-    "The old secret ends at once. A receiver that checks signatures refuses messages until it has "
-    "the new one; Admit sends them again by itself."
+    "The old secret stops working at once. A receiver that checks signatures refuses messages "
+    "until it has the new one; Admit sends them again by itself."
 )
 
 
@@ -67,7 +67,9 @@ def say_refreshed(request: HttpRequest, integration: Integration, outcome: Refre
     if gone := broken_rules.gone(integration):
         messages.warning(request, broken_sentence(gone))
     if unlisted := broken_rules.unlisted(integration):
-        text = format_html("{} {}", broken_sentence(unlisted), say("Their rules go on."))
+        text = format_html(
+            "{} {}", broken_sentence(unlisted), say("The rules that use them keep running.")
+        )
         messages.info(request, text)
 
 
@@ -81,11 +83,11 @@ def say_tried(
             messages.success(request, with_what_goes_on(request, over, integration, waiting))
         case SiteAnswer.REFUSED:
             why = trouble(integration)
-            text = say("{name}: still refused. {why}", name=integration, why=why)
+            text = say("{name}: still rejected. {why}", name=integration, why=why)
             messages.error(request, text)
         case SiteAnswer.LIMITED:
             text = say(
-                "{name}: Thinkific asks for a longer pause. It goes on by itself when that is "
+                "{name}: Thinkific asks for a longer pause. It continues by itself when that is "
                 "over.",
                 name=integration,
             )
@@ -120,8 +122,8 @@ def say_connected(
         messages.error(request, text)
     else:
         why = outcome.fault or say(
-            "It is still being read. That goes on in the background: "
-            "look in a minute at when it was last refreshed."
+            "It is still being read, in the background. In a minute, check under Last refreshed "
+            "whether it is done."
         )
         text = say("{name}: saved, not checked. {why}", name=integration, why=why)
         messages.warning(request, text)
@@ -148,9 +150,9 @@ def say_turned_on(request: HttpRequest, integration: Integration, waiting: int) 
     if integration.connection == Connection.REFUSED:
         secret = app_registry.of(integration).secret
         why = (
-            joined([say("Nothing goes on yet."), trouble(integration)])
+            joined([say("Nothing is sent yet."), trouble(integration)])
             if integration.denied
-            else say("Nothing goes on yet: its {secret} does not work.", secret=secret)
+            else say("Nothing is sent yet: its {secret} does not work.", secret=secret)
         )
         messages.warning(request, joined([on, why]))
     else:

@@ -146,7 +146,8 @@ def _save(request: HttpRequest, form: NotifyForm) -> HttpResponse:
 def new_secret(request: HttpRequest, integration: Integration) -> HttpResponse:
     """Sign with another secret from now on."""
     text = say(
-        "{name} has a new signing secret. The old one ended.", name=badges.brief(integration.name)
+        "{name} has a new signing secret. The old one no longer works.",
+        name=badges.brief(integration.name),
     )
     return _with_secret(request, integration, text)
 
@@ -194,7 +195,7 @@ def send_test(request: HttpRequest, integration: Integration) -> None:
         messages.error(request, text)
         return
     taken = say(
-        "{name}: the receiver took the test. It answered {status}.",
+        "{name}: the receiver accepted the test. It answered {status}.",
         name=integration,
         status=str(answer.status),
     )

@@ -105,10 +105,10 @@ def end_old_address(request: HttpRequest, account: Marketplace) -> HttpResponse:
     if ended:
         text = say_count(
             ended,
-            "{name}: The old address has ended. What is still sent there is kept, enrolls nobody "
-            "and waits for you.",
-            "{name}: {number} old addresses have ended. What is still sent there is kept, enrolls "
+            "{name}: The old address no longer works. What is still sent there is kept, enrolls "
             "nobody and waits for you.",
+            "{name}: {number} old addresses no longer work. What is still sent there is kept, "
+            "enrolls nobody and waits for you.",
             name=account,
         )
         messages.success(request, text)

@@ -92,8 +92,8 @@ class ThinkificForm(forms.ModelForm):
                 "the person to enroll; where it is blank, the buyer is enrolled."
             ),
             "enabled": _(
-                "While it is off, its actions wait and nothing is sent to Thinkific. "
-                "Nothing is lost: they go on when you turn it on again."
+                "While it is off, its actions wait and nothing is sent to Thinkific. Nothing is "
+                "lost: they continue when you turn it on again."
             ),
         }
 
@@ -128,8 +128,8 @@ class ThinkificForm(forms.ModelForm):
         if self.site_is_settled:
             if here.connection == Integration.Connection.REFUSED:
                 refused = say(
-                    "This key is refused. Enter the one that Thinkific shows, {where}. A plan "
-                    "without API access (below Grow) gets the same answer.",
+                    "Thinkific rejects this key. Enter the one that Thinkific shows, {where}. A "
+                    "plan without API access (below Grow) gets the same answer.",
                     where=WHERE,
                 )
                 self.errors["secret"] = self.error_class([say(DENIED) if here.denied else refused])

@@ -28,9 +28,9 @@ MAX_UNLISTED = 200
 # How many seconds a person waits for a site that just did not answer the check of its key.
 AFTER_TRYING = 2.0
 UNTRIED = _(
-    "The new key was saved before Thinkific said whether it takes it. It is being tried now: open "
-    "this page again in a minute. Should the key be refused, it says so, and you enter another one "
-    "here."
+    "The new key was saved before Thinkific said whether it accepts it. Admit is trying the key "
+    "now: open this page again in a minute. If Thinkific rejects the key, this page says so, and "
+    "you can enter another one here."
 )
 
 
@@ -63,8 +63,8 @@ def _try_key(form: ThinkificForm) -> bool | None:
     works = key_check.works(form.instance, secret)
     if works is False:
         text = say(
-            "Thinkific refuses this key: it is wrong or lacks a permission, or the school's plan "
-            "has no API access (it takes Grow or higher). The key from before is still used."
+            "Thinkific rejects this key: it is wrong or lacks a permission, or the school's plan "
+            "has no API access (Grow or higher is required). Admit still uses the previous key."
         )
         form.add_error("secret", text)
     return works

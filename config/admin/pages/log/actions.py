@@ -55,8 +55,8 @@ class ActionAdmin(ReadOnly):
     ordering = ("-received_at", "-id")
     search_fields = ("customer__email",)
     search_help_text = _("E-mail or order number")
-    empty = _("Nothing was done yet. Actions appear when an event meets a rule.")
-    nothing_fits = _("No action fits.")
+    empty = _("No actions yet. An action appears when an event matches a rule.")
+    nothing_fits = _("No actions match.")
     actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway")
     buttons = BUTTONS
     # The links lead to what must be changed before a retry can help.
@@ -89,7 +89,7 @@ class ActionAdmin(ReadOnly):
         ):
             return []
         page = reverse("admin:events_eventlog_change", args=[run.event_id])
-        return [(f"{page}#give-email", "", say("Give the right e-mail"))]
+        return [(f"{page}#give-email", "", say("Enter the right e-mail"))]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunList
@@ -154,7 +154,7 @@ class ActionAdmin(ReadOnly):
             bulk_actions.retry_now(request, [run], say("End it now"))
             return
         batch = bulk_actions.new_batch(request, say("End it now"))
-        text = say("It does not wait any more.")
+        text = say("It is no longer waiting.")
         if delayed.bring_forward(run, by=request.user.get_username()):
             batch.run_ids, text = [run.pk], say("Queued.")
         bulk_actions.start_with_message(request, batch, {}, text)
@@ -162,7 +162,7 @@ class ActionAdmin(ReadOnly):
     def keep(self, request: HttpRequest, run: RuleRun) -> None:
         """Keep the access: dismiss the ending that waits."""
         kept = retry_by_hand.dismiss([run], by=request.user.get_username()) if run.is_pending else 0
-        text = say("It does not wait any more.")
+        text = say("It is no longer waiting.")
         if kept:
             name = badges.brief(run.destination_name)
             text = say("The access to {name} stays.", name=name)
@@ -230,7 +230,9 @@ class ActionAdmin(ReadOnly):
             )
             self.message_user(request, text)
         else:
-            text = say("Nothing dismissed: only what failed or waits for you can be.")
+            text = say(
+                "Nothing was dismissed: only actions that failed or wait for you can be dismissed."
+            )
             self.message_user(request, text, messages.WARNING)
 
     # A page of its own

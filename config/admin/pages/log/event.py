@@ -16,8 +16,7 @@ from django.utils.timesince import timesince
 from config.admin.pages.log.actions import Status as RunStatus
 from config.admin.parts import badges, batch_links, event_result
 from events.access.book import Book
-from events.access.ledger import Sale
-from events.deciding import revocations
+from events.access.sale import Sale
 from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
@@ -42,6 +41,7 @@ from integrations.sentences import joined, say, say_count
 from rules.engine import REASONS, Reason, nearly_ran
 from rules.listing import listed
 from rules.models import MEANINGS, Rule
+from rules.triggers import TAKES_BACK
 
 # SamCart sends an order when it is placed. One that is older on arrival was delayed on its way.
 LATE = timedelta(hours=1)
@@ -102,7 +102,7 @@ def _explained(event: EventLog, *, ended: bool) -> dict[str, Any]:
     return {
         "since": "" if ended else since,
         "explanation": "" if outdated else event.explanation,
-        "given_back": event.undone_at and event.trigger in revocations.ENDING,
+        "given_back": event.undone_at and event.trigger in TAKES_BACK,
     }
 
 
@@ -233,7 +233,7 @@ def rerun_sentence(done: Rerun) -> SafeString:
         return format_html("{}", done.sentence())
     number = len(done.off)
     about = say_count(
-        number, "The rule that fits is turned off:", "The rules that fit are turned off:"
+        number, "The rule that matches is turned off:", "The rules that match are turned off:"
     )
     links = format_html_join(", ", '<a href="{}">{}</a>', map(_link, done.off[:RULES_NAMED]))
     more = "" if number <= RULES_NAMED else f" +{number - RULES_NAMED}"

@@ -74,7 +74,7 @@ class LogAdmin(ReadOnly):
     ordering = ("-received_at", "-id")
     search_fields = ("order_id",)
     search_help_text = _("E-mail, order or name")
-    nothing_fits = _("No event fits.")
+    nothing_fits = _("No events match.")
     actions = ("retry_chosen", "rerun_chosen", "deal_with_chosen")
     change_form_template = "admin/events/eventlog/event.html"
     buttons = (
@@ -94,7 +94,7 @@ class LogAdmin(ReadOnly):
         ),
         Button(
             "give_email",
-            _("Give the right e-mail"),
+            _("Enter the right e-mail"),
             "events.rerun_eventlog",
             on_page=False,
             in_row=False,
@@ -281,7 +281,10 @@ class LogAdmin(ReadOnly):
             )
             self.message_user(request, text)
         else:
-            text = say("Nothing to mark: only events that were left undone can be.")
+            text = say(
+                "Nothing was marked: only events for which nothing was done can be marked as "
+                "dealt with."
+            )
             self.message_user(request, text, messages.WARNING)
 
     # The page of one event

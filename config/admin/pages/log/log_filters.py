@@ -41,7 +41,7 @@ class ResultFilter(CountedFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
-            (NOT_IN, say("Paid and not in")),
+            (NOT_IN, say("Paid, no access")),
             (PAID_NOTHING, say("Paid, nothing given")),
             (ENDED, say("This week's buyers, ended by hand")),
             (FIRST, say("Without repeats")),

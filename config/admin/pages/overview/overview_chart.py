@@ -140,7 +140,7 @@ def compared(period: Period) -> Said | str:
     count = say_count(period.done, "1 action succeeded", "{number} actions succeeded")
     more = period.done - period.done_before
     if not more:
-        return say("{count}, as many as in the {days} days before.", count=count, days=days)
+        return say("{count}, the same as in the {days} days before.", count=count, days=days)
     facts = {"count": count, "difference": abs(more), "days": days}
     if more > 0:
         return say("{count}, {difference} more than in the {days} days before.", **facts)

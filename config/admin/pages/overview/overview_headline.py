@@ -95,7 +95,7 @@ def headline(
         told = (all_in, ""), (_ended(ended), see_ended), (undone, "")
         promise = [(text, where) for text, where in told if text]
     if not alarms and not facts.not_in:
-        return Headline(GREEN, (*promise, (say("Nothing needs you."), "")))
+        return Headline(GREEN, (*promise, (say("Nothing needs your attention."), "")))
     kind = RED if grave else AMBER
     return Headline(kind, (*promise, *alarms))
 
@@ -105,15 +105,15 @@ def _not_in(buyers: int, purchases: int) -> Said:
     if purchases > buyers:
         return say_count(
             buyers,
-            "1 buyer paid and is not in, for {purchases} purchases.",
-            "{number} buyers paid and are not in, for {purchases} purchases.",
+            "1 buyer has no access for {purchases} paid purchases.",
+            "{number} buyers have no access for {purchases} paid purchases.",
             number=format_count(buyers),
             purchases=format_count(purchases),
         )
     return say_count(
         buyers,
-        "1 buyer paid and is not in.",
-        "{number} buyers paid and are not in.",
+        "1 buyer paid and has no access.",
+        "{number} buyers paid and have no access.",
         number=format_count(buyers),
     )
 
@@ -124,8 +124,8 @@ def _ended(buyers: int) -> Said | str:
         return ""
     return say_count(
         buyers,
-        "A person ended the access of 1 buyer of this week.",
-        "The access of {number} buyers of this week was ended by hand.",
+        "A person ended access for 1 of this week's buyers.",
+        "Access was ended by hand for {number} of this week's buyers.",
         number=format_count(buyers),
     )
 
@@ -153,20 +153,20 @@ def _in(buyers: int, *, every: bool, more_bought: bool) -> Said:
     count = format_number(buyers)  # each of them was counted
     of = {"number": count, "most": MAX_COUNT}
     if more_bought and every:
-        return say("All {number} buyers of the newest {most} purchases are in", **of)
+        return say("All {number} buyers of the newest {most} purchases have access", **of)
     if more_bought:
-        return say("{number} buyers of the newest {most} purchases are in", **of)
+        return say("{number} buyers of the newest {most} purchases have access", **of)
     if every:
         return say_count(
             buyers,
-            "The one buyer of this week is in",
-            "All {number} buyers of this week are in",
+            "This week's only buyer has access",
+            "All {number} of this week's buyers have access",
             number=count,
         )
     return say_count(
         buyers,
-        "1 buyer of this week is in",
-        "{number} buyers of this week are in",
+        "1 of this week's buyers has access",
+        "{number} of this week's buyers have access",
         number=count,
     )
 
@@ -174,7 +174,7 @@ def _in(buyers: int, *, every: bool, more_bought: bool) -> Said:
 def _grave(facts: Facts) -> Iterator[Alarm]:
     """Yield the alarms about what stops sales."""
     if facts.silent:
-        yield say("Nothing is being carried out: no worker runs."), "silent"
+        yield say("Nothing is being carried out: no worker is running."), "silent"
     if names := separated(facts.rejected):
         yield say("Thinkific rejects the key of {names}.", names=names), IN_NEED
     if names := separated(facts.not_let_in):
@@ -209,10 +209,17 @@ def _others(facts: Facts) -> Iterator[Alarm]:
         yield facts.behind, "attention"
     yield from _waiting(facts)
     if n := facts.never_sent:
-        yield say_count(n, "1 trigger never sent.", "{number} triggers never sent."), "missing"
+        yield (
+            say_count(
+                n,
+                "SamCart never sent 1 trigger that a rule waits for.",
+                "SamCart never sent {number} triggers that rules wait for.",
+            ),
+            "missing",
+        )
     if n := facts.expiring:
         text = say_count(
-            n, "1 access token about to expire.", "{number} access tokens about to expire."
+            n, "1 access token is about to expire.", "{number} access tokens are about to expire."
         )
         yield text, IN_NEED
     if n := facts.to_set_up:
@@ -232,16 +239,16 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
     if n := facts.waiting_for_off:
         text = say_count(
             n,
-            "1 action waiting for an integration that is turned off.",
-            "{number} actions waiting for an integration that is turned off.",
+            "1 action is waiting for an integration that is turned off.",
+            "{number} actions are waiting for an integration that is turned off.",
             number=format_count(n),
         )
         yield text, IN_NEED
     if n := facts.not_understood:
         text = say_count(
             n,
-            "1 event not understood.",
-            "{number} events not understood.",
+            "1 event was not understood.",
+            "{number} events were not understood.",
             number=format_count(n),
         )
         yield text, "attention"
@@ -266,7 +273,11 @@ def _rules(facts: Facts) -> Iterator[Alarm]:
         )
         yield text, "attention"
     if n := facts.left_over:
-        text = say_count(n, "1 rule is left over.", "{number} rules are left over.")
+        text = say_count(
+            n,
+            "1 leftover rule is about access that is no longer given.",
+            "{number} leftover rules are about access that is no longer given.",
+        )
         yield text, "attention"
 
 
@@ -276,17 +287,17 @@ def events_note(came: EventCounts, *, not_in: int = 0) -> str:
     An event that matched no rule is not among them once a person ended access because of it.
     """
     if not came.events:
-        return say("None came in")
+        return say("None received")
     if became := joined(_became(came), by=", "):
         return became
     if not_in:
         return say_count(
             not_in,
-            "Each was understood, but 1 buyer is not in",
-            "Each was understood, but {number} buyers are not in",
+            "All understood, but 1 buyer has no access",
+            "All understood, but {number} buyers have no access",
             number=format_count(not_in),
         )
-    return say("Each was understood")
+    return say("All understood")
 
 
 def _became(came: EventCounts) -> Iterator[Said]:

@@ -11,14 +11,14 @@ def waiting_note(line: backlog.WaitingCounts, *, silent: bool) -> str:
     """Return when waiting actions will be done, as far as that is known."""
     ends = line.ends and say_count(
         line.ends,
-        "1 ends on its day",
-        "{number} end on their day",
+        "1 ends access on a set day",
+        "{number} end access on a set day",
         number=format_count(line.ends),
     )
     if not line.waiting:
-        return ends or say("Nothing waits")
+        return ends or say("Nothing is waiting")
     if silent:
-        return say("Nothing goes on: no worker runs")
+        return say("Nothing is being carried out: no worker is running")
     others = joined(filter(None, [*_kept(line), ends]), by=", ")
     if not line.now:
         return others

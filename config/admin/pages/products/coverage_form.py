@@ -1,15 +1,15 @@
 """The form of one row of the coverage page, and the rules that it makes."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.log.log_filters import sales_of
+from config.admin.pages.products import trigger_cells
+from config.admin.pages.products.trigger_cells import TriggerCell
 from config.admin.pages.rules import leftover_groups
 from config.admin.pages.rules.turned_off import for_all_products
 from config.admin.parts import badges
@@ -45,7 +45,7 @@ class Choices:
         rows = Destination.objects.filter(gone_at=None).order_by(by_name(), "pk")
         names = (*Offered._fields[:-1], "integration__name")
         self._by_name = _named_apart([Offered._make(row) for row in rows.values_list(*names)])
-        self.badge = cache(_badge)  # most rows of a page show the same
+        self.badge = cache(trigger_cells.badge)  # most rows of a page show the same
 
     @property
     def names(self) -> list[str]:
@@ -77,25 +77,6 @@ class Choices:
         meant = [exact] if exact else self._plain.get(typed) or self._with(typed)
         rows = Destination.objects.filter(pk__in=[each.pk for each in meant])
         return list(rows.select_related("integration").order_by(by_name(), "pk")) if meant else []
-
-
-def in_words(trigger: Trigger, state: State) -> str:
-    """Return the trigger's name and, if it is only included, the trigger whose rules it is in."""
-    if state is not State.INCLUDED:
-        return str(trigger.label)
-    return say("{trigger} (by {other})", trigger=trigger.label, other=COVERED_BY[trigger].label)
-
-
-def _badge(trigger: Trigger, state: State) -> SafeString | str:
-    """Return the badge of a trigger on which all is covered, "" for others."""
-    if state not in {State.COVERED, State.INCLUDED}:
-        return ""
-    return badges.badge(in_words(trigger, state), badges.GREEN)
-
-
-# (trigger, its badge, state, whether it can be ticked or turned on, whether it is ticked, the color
-# of the badge that its rules are off: "" if none is, and which of those are for all products)
-Offers = list[tuple[Trigger, SafeString | str, State, bool, bool, str, Said | str]]
 
 
 @dataclass
@@ -196,26 +177,31 @@ class CoverageForm:
         return {each: rules for each in TICKS if (rules := self.row.rules_off(each))}
 
     @property
-    def ended_by(self) -> Offers:
-        return self._offers(self.row.ended_by)
+    def ended_by(self) -> list[TriggerCell]:
+        return [self._cell(*each) for each in self.row.ended_by]
 
     @property
-    def given_back_by(self) -> Offers:
-        return self._offers(self.row.given_back_by)
+    def given_back_by(self) -> list[TriggerCell]:
+        return [self._cell(*each) for each in self.row.given_back_by]
 
-    def _offers(self, states: Iterable[tuple[Trigger, State]]) -> Offers:
-        return [
-            (
-                trigger,
-                self.choices.badge(trigger, state),
-                state,
-                trigger in TICKS and state != State.COVERED,
-                trigger in self.ticked,
-                self._off(trigger, state),
-                for_all_products(self.turned_off.get(trigger, ())) if self.row.product else "",
-            )
-            for trigger, state in states
-        ]
+    def _cell(self, trigger: Trigger, state: State) -> TriggerCell:
+        off = self.turned_off.get(trigger, ())
+        return TriggerCell(
+            trigger,
+            state,
+            covered=self.choices.badge(trigger, state),
+            by_all=state is State.COVERED and self._is_for_all(trigger),
+            can_tick=trigger in TICKS and state != State.COVERED,
+            ticked=trigger in self.ticked,
+            off=self._off(trigger, state),
+            note=for_all_products(off) if self.row.product else "",
+        )
+
+    def _is_for_all(self, trigger: Trigger) -> bool:
+        """Whether the product's own rules alone would not cover the trigger."""
+        row = self.row
+        own = (pairing.is_answered(rule, trigger, row.rules) for rule in row.giving)
+        return row.product is not None and not all(own)
 
     def _off(self, trigger: Trigger, state: State) -> str:
         if trigger not in self.turned_off and state is not State.OFF:

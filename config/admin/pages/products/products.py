@@ -65,7 +65,7 @@ class ProductAdmin(Audited, ListAdmin):
     actions = None
     add_label = _("Add product")
     add_another = True
-    nothing_fits = _("No product fits.")
+    nothing_fits = _("No products match.")
     empty = _(
         "No product yet. Each appears with its first event; you can add one by its ID before."
     )

@@ -44,7 +44,7 @@ def show(request: HttpRequest) -> HttpResponse:
     numbers = row_ids(asked.getlist("rule"))[:MOST_RULES]
     rules = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
     if not rules:
-        messages.error(request, say("This rule is not there any more."))
+        messages.error(request, say("This rule no longer exists. Somebody has deleted it."))
         return HttpResponseRedirect(way_back(request) or reverse("admin:index"))
     product = row_in(Product.objects.all(), asked.get("product"))
     preview = backfill.preview(*rules, product=product)

@@ -68,7 +68,7 @@ class ByNumberForm(forms.Form):
         facts = {"number": str(number), "name": brief(other.name)} if other else {}
         if other is not None and other.gone_at:
             gone = say(
-                "Number {number} is {name}, which is not there any more. Enter another number.",
+                "Number {number} is {name}, which no longer exists. Enter another number.",
                 **facts,
             )
             self.add_error("number", gone)

@@ -55,7 +55,9 @@ def _what_follows(destination: Destination) -> str:
             )
         )
     if active_access.exists_for_destinations([destination]):
-        sentences.append(say("Students keep the access they have, and rules that end it go on."))
+        sentences.append(
+            say("Students keep the access they have, and rules that end it keep running.")
+        )
     if destination.listed:
         sentences.append(
             say(
@@ -101,12 +103,12 @@ class DestinationAdmin(ReadOnly):
     list_filter = (SchoolFilter, "kind", RulesFilter)
     search_fields = ("name", "=external_id")
     search_help_text = _("Name or number")
-    nothing_fits = _("No course or bundle fits.")
+    nothing_fits = _("No courses or bundles match.")
     ordering = (by_name(), "pk")
     buttons = (
         Button(
             "mark_gone",
-            _("It is gone"),
+            _("Mark as gone"),
             SETS_UP,
             fits=lambda destination: destination.gone_at is None,
             in_row=False,
@@ -114,7 +116,7 @@ class DestinationAdmin(ReadOnly):
         ),
         Button(
             "mark_back",
-            _("It is back"),
+            _("Mark as back"),
             SETS_UP,
             fits=lambda destination: destination.gone_at is not None,
             in_row=False,
@@ -170,7 +172,7 @@ class DestinationAdmin(ReadOnly):
 
     def mark_back(self, request: HttpRequest, destination: Destination) -> None:
         gone_destinations.unmark(destination)
-        text = say("{name}: it counts as there again.", name=str(destination))
+        text = say("{name}: marked as back.", name=str(destination))
         off = gone_destinations.rules_giving(destination).filter(enabled=False).count()
         if off:
             are_off = say_count(

@@ -14,8 +14,7 @@ from config.admin.pages.rules import refunded
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK
-from events.access.ledger import Sale
-from events.deciding import revocations
+from events.access.sale import Sale
 from events.reports import backfill
 from events.reports.earlier_buyers import Preview
 from events.reports.refunded import refunded_with_access
@@ -24,7 +23,7 @@ from integrations.sentences import Said, joined, say, say_count
 from rules import pairing
 from rules.listing import listed, of_several
 from rules.models import Rule
-from rules.triggers import Trigger
+from rules.triggers import TAKES_BACK, Trigger
 
 # The most rules that one page looks at. Saving Coverage adds one for each course of each row.
 MOST_RULES = 500
@@ -195,7 +194,7 @@ def _who_has_it(triggers: set[str], found: Preview, who: dict[str, Any]) -> Said
             "{number}{more} refunded buyers still have {courses}.",
             **who,
         )
-    if triggers <= set(revocations.ENDING):
+    if triggers <= set(TAKES_BACK):
         return say_count(
             found.customers,
             "1 buyer was refunded or canceled and still has {courses}.",

@@ -93,8 +93,8 @@ def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
         return None
     text = say_count(
         len(who),
-        "1 buyer has access by this rule, and keeps it until you end it.",
-        "{number}{more} buyers have access by this rule, and keep it until you end it.",
+        "1 buyer has access through this rule, and keeps it until you end it.",
+        "{number}{more} buyers have access through this rule, and keep it until you end it.",
         more="+" if found.more else "",
     )
     page = address(rule.pk, back=request.get_full_path())

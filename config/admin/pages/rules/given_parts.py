@@ -11,7 +11,7 @@ from config.admin.menu import allowed
 from config.admin.pages.bulk_actions import LINES_SHOWN
 from config.admin.pages.rules import keeping
 from config.admin.parts.badges import brief
-from events.deciding import revocations
+from events.access import revocations
 from events.models import EventLog, RuleRun
 from events.reports.batch_preview import Line
 from events.reports.left_behind import MAX_RUNS, LeftBehind, LeftBehindPurchase, with_what_stays
@@ -106,7 +106,7 @@ def title(found: LeftBehind) -> Said:
     if courses := _given(found.rows):
         return say("Move buyers to {courses}", courses=courses)
     if found.rule is not None and not found.rows:
-        return say("Who has it by this rule")
+        return say("Who has it through this rule")
     return title_of_end(found)
 
 

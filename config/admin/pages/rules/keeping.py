@@ -25,7 +25,7 @@ def let_keep(customers: int) -> Said:
 
 def mention_again(kept: int) -> Said:
     """Return the label of the button that undoes the keeping of so many."""
-    return say_count(kept, "Mention it again", "Mention these {number} again")
+    return say_count(kept, "Ask about it again", "Ask about these {number} again")
 
 
 def _told(request: HttpRequest) -> set[int]:
@@ -69,5 +69,8 @@ def undo_keep(request: HttpRequest, runs: Sequence[RuleRun], back: str) -> HttpR
     """Undo the keeping of what these actions gave, so that pages report the buyers again."""
     moving.undo_keep((run.event, [run.grant]) for run in runs if run.grant)
     if runs:
-        messages.success(request, say("Admit mentions them again wherever no rule gives it."))
+        messages.success(
+            request,
+            say("Admit asks about these buyers again, unless a rule gives them what they have."),
+        )
     return HttpResponseRedirect(back)

@@ -52,8 +52,8 @@ def sentence(
     number = number or sum(len(each.leftovers) for each in found)
     if len(found) > 1:
         text = say(
-            "{number} rules of {products} are still about what these products do not give any "
-            "more.",
+            "{number} rules of {products} are still about access that these products no longer "
+            "give.",
             number=number,
             products=listed([*(group.name for group in found), *[""] * more], MAX_NAMES),
         )
@@ -134,7 +134,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/left_over.html",
-        title=say("Rules left over"),
+        title=say("Leftover rules"),
         **context(request, found),
         more=max(0, len(products) - PRODUCTS_SHOWN),
         kept_by_buyers=edited_rule.kept_by_buyers(edited, back=here) if may_move else [],

@@ -107,7 +107,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/refunded.html",
-        title=say("Refunded, and still in"),
+        title=say("Refunded, but still has access"),
         told=in_words(found),
         found=found,
         others=len(every) + len(every_kept) > len(found) + len(kept),
@@ -135,7 +135,7 @@ def _mention_again(request: HttpRequest, kept: Sequence[Refunded]) -> HttpRespon
     again = [each for each in kept if ALL in request.POST or each.event.pk in wanted]
     moving.undo_keep((each.refund, each.grants) for each in again)
     if again:
-        text = joined([say("It is mentioned again."), in_words(again)], by=" ")
+        text = joined([say("Admit asks about it again."), in_words(again)], by=" ")
         messages.success(request, text)
     return HttpResponseRedirect(request.get_full_path())
 

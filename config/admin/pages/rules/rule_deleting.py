@@ -125,8 +125,8 @@ def _buyers(request: HttpRequest, rules: Sequence[Any]) -> Said | str:
             who = {"who": listed(names, NAMES_SHOWN)}
             rule.buyers = say_count(
                 len(mine),
-                "1 buyer has access by it: {who}.",
-                "{number} buyers have access by it: {who}.",
+                "1 buyer has access through it: {who}.",
+                "{number} buyers have access through it: {who}.",
                 **who,
             )
     if not has:
@@ -134,8 +134,8 @@ def _buyers(request: HttpRequest, rules: Sequence[Any]) -> Said | str:
     more = sum(map(len, has.values())) > active_access.MAX_HOLDERS
     return say_count(
         len({pk for each in has.values() for pk in each}),
-        "1 buyer has access by these rules, and keeps it until you end it.",
-        "{number}{more} buyers have access by these rules, and keep it until you end it.",
+        "1 buyer has access through these rules, and keeps it until you end it.",
+        "{number}{more} buyers have access through these rules, and keep it until you end it.",
         more="+" if more else "",
     )
 
@@ -164,13 +164,13 @@ def _they_belong(number: int, *, several: bool) -> Said:
     if several:
         return say_count(
             number,
-            "This rule belongs to them, and would go on:",
-            "These {number} rules belong to them, and would go on:",
+            "This rule belongs to them, and would keep running:",
+            "These {number} rules belong to them, and would keep running:",
         )
     return say_count(
         number,
-        "This rule belongs to it, and would go on:",
-        "These {number} rules belong to it, and would go on:",
+        "This rule belongs to it, and would keep running:",
+        "These {number} rules belong to it, and would keep running:",
     )
 
 

@@ -271,7 +271,7 @@ def _ticks(draft: Draft, given: Any, companions: Iterable[Rule]) -> dict[str, An
 def _how_sold(draft: Draft) -> tuple[str, Text]:
     """Return the answer that is assumed until a person gives one, and why."""
     if draft.everywhere:
-        return "yes", say("A global rule is also for what is sold by subscription.")
+        return "yes", say("A global rule also runs for products that are sold by subscription.")
     if draft.trigger.of_subscription:
         return "yes", say("This trigger is about subscriptions.")
     paid_once, told = subscriptions.how_sold(draft.products)

@@ -56,7 +56,7 @@ class RuleAdmin(Audited, ListAdmin):
     search_help_text = _("Product or course")
     fields = (*RuleForm.Meta.fields[:-3], *BY_NUMBER, *RuleForm.Meta.fields[-3:])
     row_menu = True
-    nothing_fits = _("No rule fits. A global rule runs for every product.")
+    nothing_fits = _("No rules match. A global rule runs for every product.")
     empty = _("No rule yet. A rule says what Admit does when SamCart sells something.")
     actions = ("turn_on", "turn_off", "delete_selected")
     # A message links to the rules of a course that has gone.
@@ -155,7 +155,7 @@ class RuleAdmin(Audited, ListAdmin):
         assert isinstance(thing, Rule)
         if not (thing.spec.gives_access and allowed(request, given_by_rule.PERMISSION)):
             return []
-        return [(given_by_rule.address(thing.pk), "", say("Who has it by this rule"))]
+        return [(given_by_rule.address(thing.pk), "", say("Who has it through this rule"))]
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         links: list[tuple[str, str, str]] = []

@@ -135,16 +135,16 @@ def _text(rules: Sequence[Rule]) -> Said:
     if product is None:
         return say_count(
             number,
-            "1 global rule that ends {courses} on a refund is off: refunded buyers stay in.",
-            "{number} global rules that end {courses} on a refund are off: refunded buyers stay "
-            "in.",
+            "1 global rule that ends {courses} on a refund is off: refunded buyers keep access.",
+            "{number} global rules that end {courses} on a refund are off: refunded buyers keep "
+            "access.",
             courses=courses,
         )
     return say_count(
         number,
-        "1 rule that ends {courses} on a refund is off: refunded buyers of {product} stay in.",
-        "{number} rules that end {courses} on a refund are off: refunded buyers of {product} stay "
-        "in.",
+        "1 rule that ends {courses} on a refund is off: refunded buyers of {product} keep access.",
+        "{number} rules that end {courses} on a refund are off: refunded buyers of {product} keep "
+        "access.",
         courses=courses,
         product=brief(product.name),
     )

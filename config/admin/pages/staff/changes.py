@@ -67,7 +67,7 @@ class ChangesAdmin(ReadOnly):
         "unless you ask for them."
     )
     empty = _("Nothing was changed yet.")
-    nothing_fits = _("No change fits.")
+    nothing_fits = _("No changes match.")
     buttons = (
         Button(
             "undo",

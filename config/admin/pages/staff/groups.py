@@ -110,6 +110,6 @@ class GroupAdmin(Watched, ListAdmin):
     def shown_name(self, group: Group) -> str:
         return roles.display_name(group.name)
 
-    @admin.display(description=_("What its people do"))
+    @admin.display(description=_("What people with this role do"))
     def meaning(self, group: Group) -> str:
         return capfirst(str(roles.MEANINGS.get(group.name, ""))) or "–"

@@ -28,8 +28,9 @@ from integrations.audit import Act
 from integrations.sentences import say
 
 NO_FACTOR_LEFT = _(
-    "The password alone lets the person in then, until another second factor is set up. "
-    "Do it when the phone is lost, and you know that it is the person who asks."
+    "After that the password alone lets the person in, until they set up another second factor. "
+    "Do this only if the phone is lost and you are sure that the person asking is really who they "
+    "say."
 )
 
 
@@ -194,7 +195,9 @@ class People(Watched, ListAdmin):
         if page := ask(request):
             return page
         people.switch_on(person)
-        role = roles.display_name(people.role_of(person)) or say("nobody who sees anything")
+        role = roles.display_name(people.role_of(person)) or say(
+            "a person without a role, who sees nothing"
+        )
         text = say("{name} is on again, as {role}.", name=people.display_name(person), role=role)
         self.message_user(request, text)
         return HttpResponseRedirect(self.home())

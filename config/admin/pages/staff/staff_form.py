@@ -28,7 +28,7 @@ class PersonForm(forms.ModelForm):
     by: User
     name = forms.CharField(label=_("Name"), max_length=150)
     email = forms.EmailField(
-        label=_("E-mail"), max_length=150, help_text=_("This is what one signs in with.")
+        label=_("E-mail"), max_length=150, help_text=_("The person signs in with this address.")
     )
     role = forms.ChoiceField(label=_("Role"), widget=forms.RadioSelect, choices=_choices)
 

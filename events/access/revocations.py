@@ -1,18 +1,17 @@
-"""What was paid for and then taken back: refunded or canceled, and not given back since."""
+"""What was paid for and then taken back: refunded or canceled, and not paid for again since."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from events.access.ledger import Sale
+from events.access.sale import BySale, Sale, near
 from events.models import EventLog, Grant
 from integrations.sentences import DAY, Said, Text, format_day, say
-from rules.triggers import Trigger
+from rules.triggers import PAYS_AGAIN, TAKES_BACK, Trigger
 
 # The texts for an event with an order, and for one without.
-ENDING: dict[str, tuple[Text, Text]] = {
+_SENTENCES: dict[str, tuple[Text, Text]] = {
     Trigger.PRODUCT_REFUNDED: (
         _("order {order} was refunded on {day}"),
         _("it was refunded on {day}"),
@@ -26,15 +25,6 @@ ENDING: dict[str, tuple[Text, Text]] = {
         _("it was canceled for failed payments on {day}"),
     ),
 }
-GIVING_BACK = {
-    Trigger.PRODUCT_PURCHASED,
-    Trigger.SUBSCRIPTION_RECOVERED,
-    Trigger.SUBSCRIPTION_RESTARTED,
-}
-
-# The triggers by which a refunded or canceled purchase may be paid for again: see `is_paid_again`.
-PAYING_AGAIN = {*GIVING_BACK, Trigger.SUBSCRIPTION_CHARGED}
-
 # The fields of an event that `later_endings` reads.
 READ = (
     "customer",
@@ -48,7 +38,7 @@ READ = (
 
 
 def later_endings(
-    events: Iterable[EventLog], *, by: Collection[str] = tuple(ENDING)
+    events: Iterable[EventLog], *, by: Collection[str] = TAKES_BACK
 ) -> dict[int, EventLog]:
     """Return {pk: the later event that refunded or canceled it} for those of these events.
 
@@ -65,11 +55,37 @@ def later_endings(
     if customers:
         since = min(each.received_at for each in asked)
         later = EventLog.objects.filter(customer__in=customers, received_at__gte=since)
-        later = later.of_triggers(*by, *PAYING_AGAIN).order_by("received_at", "pk")
+        later = later.of_triggers(*by, *PAYS_AGAIN).order_by("received_at", "pk")
         for event in later.only(*READ):
             of_customer[event.customer_id].append(event)
     found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}
     return {pk: ending for pk, ending in found.items() if ending is not None}
+
+
+def of_grants(
+    grants: Collection[Grant], counts: Callable[[Grant, EventLog], bool]
+) -> dict[int, list[EventLog]]:
+    """Return {grant ID: the refunds and cancellations of its purchase that still hold}, in order.
+
+    `counts` says whether an event came at a time that matters for a grant. What was paid for again
+    after the last of them is left out. Takes one query, or none without purchases.
+    """
+    of_purchase = [grant for grant in grants if grant.source == Grant.Source.PURCHASE]
+    if not of_purchase:
+        return {}
+    by_sale = BySale(of_purchase)
+    events = EventLog.objects.filter(near(of_purchase)).exclude(status=EventLog.Status.REPEAT)
+    events = events.of_triggers(*TAKES_BACK, *PAYS_AGAIN).order_by("received_at", "pk")
+    found: dict[int, list[EventLog]] = {}
+    for event in events.defer("verdicts", "custom_fields", "reason"):
+        for grant in by_sale.of(event):
+            if not counts(grant, event):
+                continue
+            if event.trigger in TAKES_BACK:
+                found.setdefault(grant.pk, []).append(event)
+            elif grant.pk in found and is_paid_again(grant, found[grant.pk][-1], event):
+                del found[grant.pk]
+    return found
 
 
 def kept_since(events: Iterable[EventLog]) -> dict[int, list[Grant]]:
@@ -78,28 +94,22 @@ def kept_since(events: Iterable[EventLog]) -> dict[int, list[Grant]]:
     Those whose purchase gave something else that is still open are left out, as they may end that.
     Takes one query, or none without refunds and cancellations.
     """
-    asked = [event for event in events if event.trigger in ENDING and Sale.of(event).is_named]
+    asked = [event for event in events if event.trigger in TAKES_BACK and Sale.of(event).is_named]
     if not asked:
         return {}
-    of_sales = Q(order_id__in={event.order_id for event in asked} - {""})
-    of_sales |= Q(subscription_id__in={event.subscription_id for event in asked} - {""})
-    gives: dict[str, list[Grant]] = defaultdict(list)
-    for row in Grant.objects.active().filter(of_sales, source=Grant.Source.PURCHASE).order_by("pk"):
-        for name in {row.order_id, row.subscription_id} - {""}:
-            gives[name].append(row)
-    found = {}
-    for event in asked:
-        names = {event.order_id, event.subscription_id} - {""}
-        near = {row.pk: row for name in names for row in gives.get(name, ())}
-        rows = [row for row in near.values() if Sale.of(event).is_same(Sale.of(row))]
-        if rows and all(row.is_kept_after(event.received_at) for row in rows):
-            found[event.pk] = rows
-    return found
+    active = Grant.objects.active().filter(near(asked), source=Grant.Source.PURCHASE)
+    grants = BySale(active.order_by("pk"))
+    gives = {event: grants.of(event) for event in asked}
+    return {
+        event.pk: rows
+        for event, rows in gives.items()
+        if rows and all(row.is_kept_after(event.received_at) for row in rows)
+    }
 
 
 def sentence(event: EventLog) -> Said:
     """Say "order 1183 was refunded on 3 May" for an event that ended something."""
-    of_order, without = ENDING[str(event.trigger)]
+    of_order, without = _SENTENCES[str(event.trigger)]
     text = of_order if event.order_id else without
     return say(text, order=event.order_id, day=format_day(event.received_at, DAY))
 
@@ -109,7 +119,7 @@ def _ended(event: EventLog, others: list[EventLog]) -> EventLog | None:
     for other in others:
         if (other.received_at, other.pk) <= (event.received_at, event.pk):
             continue
-        if other.trigger in ENDING and _about_the_same(event, other):
+        if other.trigger in TAKES_BACK and _about_the_same(event, other):
             ending = other
         elif ending is not None and _gives_back(event, ending, other):
             ending = None
@@ -135,7 +145,7 @@ def is_paid_again(purchase: EventLog | Grant, ending: EventLog, later: EventLog)
     if later.trigger == Trigger.SUBSCRIPTION_CHARGED:
         return ending.trigger == Trigger.PRODUCT_REFUNDED
     if later.trigger != Trigger.PRODUCT_PURCHASED or not purchase.order_id:
-        return later.trigger in GIVING_BACK
+        return later.trigger in PAYS_AGAIN
     ordered_since = later.ordered_at is not None and later.ordered_at > ending.received_at
     return later.order_id != purchase.order_id or ordered_since
 
