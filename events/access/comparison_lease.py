@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
-from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -15,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.models import ComparisonRun, RuleRun
 from integrations import rate_limit
+from integrations.database_share import short_transaction
 from integrations.errors import TRIES_AGAIN, KeyRejected, LimitReached, OutOfTime, Retry
 from integrations.models import CallBudget, Customer
 from integrations.sentences import joined, say
@@ -30,8 +30,6 @@ GIVE_WAY_SECONDS = 20.0
 LOOK_SECONDS = 0.2
 # Seconds before each retry after a fault. Then the comparison stops.
 DELAYS = (5, 15, 60, 300)
-# On SQLite, pause for so many times as long as a write took, so that others can write.
-LEAVE_TIMES = 3
 BUYERS_FIRST = _("It waits while buyers are being given access.")
 LIMIT = _("Thinkific's limit of calls is used up. Admit tries again by itself.")
 
@@ -62,8 +60,7 @@ class Lease:
 
         Raises LeaseLost.
         """
-        with transaction.atomic():
-            began = time.monotonic()
+        with short_transaction():
             rows = ComparisonRun.objects.select_for_update(of=("self",))
             run = rows.select_related("integration").held_by(self.run.pk, self.run.token).first()
             if run is None:
@@ -72,9 +69,6 @@ class Lease:
             yield run
             run.save()
         self.run = run
-        if connection.vendor == "sqlite":
-            # No other process could write in the meantime.
-            time.sleep(LEAVE_TIMES * (time.monotonic() - began))
 
     def put_off(self, error: Exception) -> None:
         """Continue later, or stop if only a person can help."""

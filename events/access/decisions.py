@@ -3,7 +3,7 @@
 Many events share one query. `events.access.ledger` holds the rules for what is decided.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -45,7 +45,7 @@ class Decisions:
     """The grants of some sales as they stand in this transaction, which must hold the lock.
 
     Call `begin` for each event first. `flush` writes what the caller has collected about earlier
-    events: the log is read from the database, so they must be there.
+    events, which must be in the database when `log` reads the events of a purchase so far.
     """
 
     def __init__(
@@ -54,9 +54,10 @@ class Decisions:
         *,
         flush: Callable[[], None] = lambda: None,
         find: event_student.Find = event_student.find_or_make,
+        log: event_student.Log = log_of,
     ) -> None:
         self._book = Book(sales)
-        self._flush, self._find = flush, find
+        self._flush, self._find, self._log = flush, find, log
 
     def begin(self, event: EventLog, *, asks: bool) -> None:
         """Prepare for an event. `asks` says that its rules look beyond its own purchase.
@@ -71,11 +72,15 @@ class Decisions:
 
         Call it for all integrations of an event before anything is decided on the event.
         """
-        rows = self._book.of(event)
+        rows = self.grants_of(event)
         found = event_student.resolve(event, integration, rows, self._log, self._find)
         if found is not None and found.pk is None and event.trigger != Trigger.PRODUCT_PURCHASED:
             self._flush()  # the student's grants are looked up by pk
         return found
+
+    def grants_of(self, event: EventLog) -> list[Grant]:
+        """Return the grants of the purchase or purchases that the event is about."""
+        return self._book.of(event)
 
     def decide(self, event: EventLog, run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
         """Let a waiting run change the ledger, or skip it if there is nothing to do in Thinkific.
@@ -87,7 +92,7 @@ class Decisions:
         if not right and (unclear := self.unclear(event, run)):
             run.status, run.code, run.message = Status.HELD, AMBIGUOUS, unclear
             return
-        change, rows = self._change(event, run), self._book.of(event)
+        change, rows = self._change(event, run), self.grants_of(event)
         if settled < Settled.DUE and pending.wait(event, run, change, rows, right=right):
             return
         judgment, row = self.change(event, run)
@@ -96,7 +101,7 @@ class Decisions:
 
     def change(self, event: EventLog, run: RuleRun) -> tuple[Judgment, Grant]:
         """Let a run change the ledger. Return the judgment and the run's grant."""
-        rows = self._book.of(event)
+        rows = self.grants_of(event)
         change = self._change(event, run)
         decide = self._give if run.spec.gives_access else self._end
         judgment, run.grant = decide(event, run, change, rows)
@@ -104,7 +109,7 @@ class Decisions:
 
     def force(self, event: EventLog, run: RuleRun) -> None:
         """Do what the run says whatever was decided, because a person wants it."""
-        rows = self._book.of(event)
+        rows = self.grants_of(event)
         change = self._change(event, run, by_hand=True)
         own = self._book.know([run.grant]) if run.grant else filter(change.is_of, rows)
         row = next(iter(own), None) or self._row(event, run, rows)
@@ -194,7 +199,7 @@ class Decisions:
         if not Sale.of(event).is_named:
             return False
         ends = [self._change(event, run) for run in runs if run.spec.ends_access]
-        rows = [row for row in self._book.of(event) if row.opened_at]
+        rows = [row for row in self.grants_of(event) if row.opened_at]
         return not rows or any(
             row.is_active
             and (
@@ -208,11 +213,7 @@ class Decisions:
         """Say why a person must choose the purchase that an ending is about; "" if it is clear."""
         if not run.spec.ends_access:
             return ""
-        return ambiguity.reason(event, self._book.of(event), self._log)
-
-    def _log(self, sale: Sale) -> Sequence[EventLog]:
-        """Return the events of a purchase so far, in receipt order."""
-        return log_of(sale)
+        return ambiguity.reason(event, self.grants_of(event), self._log)
 
     def _change(self, event: EventLog, run: RuleRun, *, by_hand: bool = False) -> Change:
         assert run.integration_id is not None

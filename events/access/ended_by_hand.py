@@ -9,8 +9,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.access import grant_runs, ledger, revocations, students
-from events.access.book import DECIDED, OPENED
+from events.access import book, grant_runs, ledger, revocations, students
 from events.access.ledger import Change
 from events.models import EventLog, Grant, RuleRun
 from rules.triggers import Trigger
@@ -85,7 +84,7 @@ def reopen(grant: Grant, change: Change, who: str, why: str = "") -> None:
         grant.kept_by, grant.kept_note = Grant.as_noted(who, why)
         refunds = [each.pk for each in endings if each.trigger == Trigger.PRODUCT_REFUNDED]
         EventLog.objects.filter(pk__in=refunds).update(left_open=True)
-    grant.save(update_fields=[*DECIDED, *OPENED])
+    book.save(grant, opened=True)
 
 
 def as_given(grants: Collection[Grant]) -> dict[int, Change]:

@@ -21,7 +21,6 @@ from events.access.lock import try_lock
 from events.access.sale import Sale
 from events.models import EventLog, Grant, History, RuleRun
 from events.models.runs import DISMISSED
-from integrations.models import Customer
 from integrations.sentences import Said, say
 from rules.triggers import Category, Trigger
 
@@ -111,9 +110,10 @@ def _decide_all(events: Sequence[int]) -> int:
     """Make grants from what was decided for these events. Return the number of unclear actions."""
     runs = list(_runs(events))
     stood = {run.pk: _stands(run) for run in runs}
-    decisions = _Past(runs)
+    log_of = _log_of_all(runs)
+    decisions = Decisions([Sale.of(run.event) for run in runs], log=log_of)
     for run in runs:
-        _decide(decisions, run)
+        _decide(decisions, run, log_of)
     stored = _compare(runs)
     decisions.write()
     Grant.objects.bulk_update(stored, COMPARED)
@@ -132,36 +132,29 @@ def _runs(events: Sequence[int]) -> Iterator[RuleRun]:
     yield from found.order_by("received_at", "event", "pk").select_for_update(of=("self",))
 
 
-class _Past(Decisions):
-    """The decisions on past actions. The log of all their purchases is read at once."""
-
-    def __init__(self, runs: Sequence[RuleRun]) -> None:
-        super().__init__([Sale.of(run.event) for run in runs])
-        asking = [run.event for run in runs if run.spec.ends_access or run.event.trigger != BOUGHT]
-        orders = {event.order_id for event in asking} - {""}
-        subscriptions = {event.subscription_id for event in asking} - {""}
-        ids = Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
-        self._events = list(logged(ids).defer(*UNUSED)) if orders or subscriptions else []
-
-    def payer(self, event: EventLog) -> Customer | None:
-        """Return the student: at the time of these actions, no field could name another one."""
-        return event_student.payer(event, self._book.of(event), self._log)
-
-    def _log(self, sale: Sale) -> list[EventLog]:
-        return [event for event in self._events if sale.is_same(Sale.of(event))]
+def _log_of_all(runs: Sequence[RuleRun]) -> event_student.Log:
+    """Read the log of all purchases of these actions at once."""
+    asking = [run.event for run in runs if run.spec.ends_access or run.event.trigger != BOUGHT]
+    orders = {event.order_id for event in asking} - {""}
+    subscriptions = {event.subscription_id for event in asking} - {""}
+    ids = Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
+    events = list(logged(ids).defer(*UNUSED)) if orders or subscriptions else []
+    return lambda sale: [event for event in events if sale.is_same(Sale.of(event))]
 
 
 def _stands(run: RuleRun) -> tuple[str, int | None, bool]:
     return run.status, run.customer_id, run.ends_all
 
 
-def _decide(decisions: _Past, run: RuleRun) -> None:
+def _decide(decisions: Decisions, run: RuleRun, log_of: event_student.Log) -> None:
     """Let the ledger decide on an action of that time."""
     event, customer, was_over = run.event, run.customer, run.status in OVER
     run.ends_all = run.spec.ends_access and _ends_all(Trigger(str(event.trigger)))
     if run.ends_all or not Sale.of(event).is_named:
         decisions.write()  # its grants are read from the database
-    run.customer = decisions.payer(event) or customer
+    # At the time of these actions, no field could name another student than the payer.
+    payer = event_student.payer(event, decisions.grants_of(event), log_of)
+    run.customer = payer or customer
     if run.status == Status.WAITING:
         decisions.decide(event, run)
     elif not decisions.unclear(event, run):

@@ -8,6 +8,7 @@ from django.db.models import Count, Max
 
 from events.access.decisions import Decisions
 from events.access.sale import Sale
+from events.deciding import rule_texts
 from events.deciding.reading import Reading, RuleBook
 from events.deciding.repeats import WINDOW
 from events.models import Delivery, EventLog, EventTerm, RuleRun, RuleTexts
@@ -127,10 +128,7 @@ class Intake:
     def rule_texts(self, book: RuleBook) -> RuleTexts:
         """Return the row with the rules' current sentences, which is stored once."""
         if book.digest not in self.texts:
-            made = {"sentences": book.sentences}
-            self.texts[book.digest], _ = RuleTexts.objects.get_or_create(
-                digest=book.digest, defaults=made
-            )
+            self.texts[book.digest] = rule_texts.stored(book.sentences)
         return self.texts[book.digest]
 
     def write(self) -> None:

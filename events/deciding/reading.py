@@ -1,14 +1,12 @@
 """Read deliveries: what the bytes say, and a verdict for every rule. In no transaction."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from django.db import Error
 
 from events.access import erasures
-from events.deciding import anonymous
+from events.deciding import anonymous, rule_texts
 from events.deciding.fired import fired_by
 from events.models import Delivery
 from events.receiving import canary
@@ -31,8 +29,7 @@ class RuleBook:
         named = NamedType.objects.filter(marketplace=marketplace)
         self.names = dict(named.values_list("type", "trigger"))
         self.sentences = {str(rule.pk): write(rule.sentence()) for rule in self.rules}
-        text = json.dumps(self.sentences, sort_keys=True)
-        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        self.digest = rule_texts.digest_of(self.sentences)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,9 @@
-"""What an event keeps of the rules that were looked at: their verdicts, and their sentences."""
+"""What an event keeps of the verdicts on the rules that were looked at."""
 
-import hashlib
-import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from events.models import EventLog, RuleTexts
+from events.models import EventLog
 from rules.engine import Reason, Verdict
 from rules.models import Rule
 
@@ -26,10 +24,3 @@ def with_new(
     new_ones = asked - {rule for rule, _ in before}
     now = [[each.rule.pk, each.why.value] for each in verdicts if each.rule.pk in new_ones]
     return before + now
-
-
-def texts_of(sentences: dict[str, str]) -> RuleTexts:
-    """Return the row that holds these rule sentences, creating it if there is none."""
-    digest = hashlib.sha256(json.dumps(sentences, sort_keys=True).encode()).hexdigest()
-    found, _ = RuleTexts.objects.get_or_create(digest=digest, defaults={"sentences": sentences})
-    return found

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from events.access import going_on, history, lock, revocations, sentences
 from events.access.decisions import Decisions
 from events.access.sale import Sale
-from events.deciding import entered_order, passing_on
+from events.deciding import entered_order, passing_on, rule_texts
 from events.deciding.planning import plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook, read
 from events.execution import kept_verdicts, retry_by_hand, retry_reasons
@@ -283,7 +283,7 @@ def add(
     RuleRun.objects.bulk_create(new)
     texts = (event.rule_texts.sentences if event.rule_texts else {}) | book.sentences
     event.verdicts = kept_verdicts.with_new(event, verdicts, only)
-    event.rule_texts = kept_verdicts.texts_of(texts)
+    event.rule_texts = rule_texts.stored(texts)
     event.reason = event.reason if event.email_given_at else ""  # keep who gave which address
     event.gave_nothing = event.gave_nothing and all(run.spec.passes_on for run in new)
     if event.trigger == Trigger.PRODUCT_REFUNDED and decisions.leaves_open(event, new):

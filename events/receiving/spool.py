@@ -128,7 +128,7 @@ def _bring_in(file: Path) -> int:
         log.error("spooled_delivery_unreadable", extra={"file": file.name, "error": kind})
         spool_folder.set_aside(file)
         return 0
-    if not _find_door(spooled):
+    if not _find_account(spooled):
         if spooled.delivery.marketplace_id is None:
             log.warning("spooled_address_unknown")  # the database would have made it a 404
             file.unlink(missing_ok=True)
@@ -166,7 +166,7 @@ def read(file: Path) -> Spooled:
     return Spooled(delivery, facts["secret"], datetime.fromisoformat(facts["received_at"]))
 
 
-def _find_door(spooled: Spooled) -> bool:
+def _find_account(spooled: Spooled) -> bool:
     """Set account and secret by what the database says now. Return False if there is no account.
 
     An address that was deleted since may have been deleted for a reason: what came to it is held

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.db import connection, transaction
 from django.db.models import QuerySet
+
+from integrations.database_share import short_transaction
 
 
 def in_batches(
@@ -16,12 +17,8 @@ def in_batches(
     Return False if `until` (monotonic seconds) comes before all are done.
     """
     while batch := list(rows.order_by().values_list("pk", flat=True)[:size]):
-        began = time.monotonic()
-        if began > until:
+        if time.monotonic() > until:
             return False
-        with transaction.atomic():
+        with short_transaction(times=1):
             change(rows.filter(pk__in=batch))
-        if connection.vendor == "sqlite":
-            # Leave others as much time to write as this transaction took.
-            time.sleep(time.monotonic() - began)
     return True

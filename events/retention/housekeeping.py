@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from events.deciding.inbox import HOLD_SECONDS
 from events.models import Tidying
 from events.retention.policy import TASKS, RetentionTask
+from integrations.database_share import short_transaction
 
 log = logging.getLogger(__name__)
 EVERY = timedelta(hours=1)
@@ -25,8 +25,6 @@ LEASE = timedelta(minutes=5)
 # Rows are looked at in pages, and removed a few at a time.
 PAGE = 100
 ROWS_AT_ONCE = 5
-# On SQLite we leave the database to others for this many times as long as a transaction took.
-LEAVE_TIMES = 3
 START: tuple[datetime | None, int] = (None, 0)
 
 
@@ -104,17 +102,13 @@ def _remove(task: RetentionTask, pks: list[Any], leave: Callable[[float], object
     """Remove these rows in short transactions. Return how many were removed."""
     number = 0
     while pks:
-        with transaction.atomic():
-            began = time.monotonic()
+        with short_transaction(spares_server=True, leave=leave) as began:
             while pks:
                 few, pks = pks[:ROWS_AT_ONCE], pks[ROWS_AT_ONCE:]
                 few = task.may_go(few)
                 number += task.remove(few) if few else 0
                 if time.monotonic() - began > HOLD_SECONDS / 2:
                     break
-        # On SQLite nothing else can write in the meantime; PostgreSQL is only spared the load.
-        times = LEAVE_TIMES if connection.vendor == "sqlite" else 1
-        leave(times * (time.monotonic() - began))
     return number
 
 

@@ -7,19 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.db import connection, transaction
-
 from events.deciding.inbox import HOLD_SECONDS
 from events.models import Delivery, Unsealed
 from integrations import sealed
+from integrations.database_share import short_transaction
 from integrations.models import ApiCall
 from integrations.secrets import SecretUnreadable
 
 Table = Unsealed.Table
 # Rows are looked at in pages, and written a few at a time.
 PAGE = 100
-# On SQLite we leave the database to others for this many times as long as a transaction took.
-LEAVE_TIMES = 3
 Leave = Callable[[float], object]
 # The model of each table, and the function that seals the value of each column.
 COLUMNS: dict[str, tuple[Any, dict[str, Callable[[Any], Any]]]] = {
@@ -89,8 +86,7 @@ def _resealed(
 
 def _write(model: Any, changes: list[tuple[dict[str, Any], dict[str, Any]]], leave: Leave) -> None:
     while changes:
-        began = time.monotonic()
-        with transaction.atomic():
+        with short_transaction(spares_server=True, leave=leave) as began:
             while changes:
                 row, new = changes[0]
                 # The filter leaves out a row that was removed or erased in the meantime.
@@ -98,4 +94,3 @@ def _write(model: Any, changes: list[tuple[dict[str, Any], dict[str, Any]]], lea
                 changes = changes[1:]
                 if time.monotonic() - began > HOLD_SECONDS / 2:
                     break
-        leave((LEAVE_TIMES if connection.vendor == "sqlite" else 1) * (time.monotonic() - began))

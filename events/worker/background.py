@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 class BackgroundWork:
     """One kind of such work: `due` says whether there is any, `go_on(until)` does it.
 
-    It has `tasks` times as long as a task. A thread that is not back after twice that time hangs,
-    and another one takes its place.
+    It has `task_times` times as long as a task. A thread that is not back after twice that time
+    hangs, and another one takes its place.
     """
 
     name: str
     due: Callable[[], bool]
     go_on: Callable[[float], object]
-    tasks: float
+    task_times: float
     _thread: threading.Thread | None = None
     _until: float = 0.0
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -44,7 +44,7 @@ class BackgroundWork:
                 return self._thread
             self._thread = None
             if self.due():
-                lasts = self.tasks * settings.TASK_SECONDS
+                lasts = self.task_times * settings.TASK_SECONDS
                 until = time.monotonic() + lasts
                 self._until = until + lasts
                 self._thread = threading.Thread(
@@ -58,7 +58,10 @@ class BackgroundWork:
             self.go_on(until)
         except Exception as error:
             # Its lease ends by itself, and another thread goes on.
-            log.error("beside_broke_off", extra={"what": self.name, "error": type(error).__name__})
+            log.error(
+                "background_broke_off",
+                extra={"what": self.name, "error": type(error).__name__},
+            )
         finally:
             connections.close_all()
 
@@ -78,8 +81,10 @@ def _found(*due: Callable[[], QuerySet[Any]]) -> bool:
     return first.union(*others, all=True).exists()
 
 
-COMPARING = BackgroundWork("comparing", lambda: _found(comparing.due), _compare, tasks=10)
-ALERTING = BackgroundWork("alerting", lambda: _found(rounds.due, delivery.due), _alert, tasks=1)
+COMPARING = BackgroundWork("comparing", lambda: _found(comparing.due), _compare, task_times=10)
+ALERTING = BackgroundWork(
+    "alerting", lambda: _found(rounds.due, delivery.due), _alert, task_times=1
+)
 ALL = (COMPARING, ALERTING)
 
 

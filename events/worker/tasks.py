@@ -7,7 +7,6 @@ import logging
 import time
 
 from django.conf import settings
-from django.db import connection
 
 from events.access import history
 from events.deciding.inbox import Inbox
@@ -18,6 +17,7 @@ from events.execution.senders import Senders
 from events.queue import wake
 from events.retention import housekeeping, sealing
 from events.worker import background, heartbeat, scheduler
+from integrations.database_share import time_for_others
 
 log = logging.getLogger(__name__)
 # Shares of a task's time: new runs are begun in the first quarter, and calls only as long as the
@@ -26,8 +26,6 @@ CLAIM_SHARE = 0.25
 SPARE_SHARE = 0.05
 # If nothing is left to do, this share of a task's time goes into housekeeping.
 TIDY_SHARE = 1 / 30
-# On SQLite, leave the database to others for this many times as long as the inbox wrote.
-LEAVE_TIMES = 3
 _senders: "list[Senders[Conversation]]" = []
 
 
@@ -55,9 +53,7 @@ def _read_history() -> None:
     while history.unread() is not None and time.monotonic() < until and not heartbeat.record():
         began = time.monotonic()
         read = history.step()
-        # On SQLite, leave others as much time to write as this took.
-        leave = time.monotonic() - began if connection.vendor == "sqlite" else 0.0
-        time.sleep(leave if read else PAUSE_SECONDS)
+        time.sleep(time_for_others(began, times=1) if read else PAUSE_SECONDS)
 
 
 def _drain() -> bool:
@@ -91,8 +87,7 @@ def _go_on(loop: Loop, inbox: Inbox) -> bool:
             look_at = began + PAUSE_SECONDS
         if stopping:
             loop.claim_until = 0.0
-        # On SQLite, nothing else could write while the inbox did.
-        leave = LEAVE_TIMES * (time.monotonic() - began) if connection.vendor == "sqlite" else 0.0
+        leave = time_for_others(began)
         busy = loop.turn(wait=leave if read else PAUSE_SECONDS)
         if read and not busy:
             time.sleep(leave)

@@ -6,9 +6,9 @@ This is not a worker's part, because it must go on, or stay away, where no worke
 from events.worker import canary, ping
 from events.worker.background import BackgroundWork
 
-PING = BackgroundWork("ping", ping.due, lambda until: ping.send(), tasks=1)
+PING = BackgroundWork("ping", ping.due, lambda until: ping.send(), task_times=1)
 CANARY = BackgroundWork(
-    "canary", lambda: canary.due() is not None, lambda until: canary.go_on(), tasks=2
+    "canary", lambda: canary.due() is not None, lambda until: canary.go_on(), task_times=2
 )
 
 

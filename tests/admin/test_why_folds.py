@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import EventLog
-from events.reports import serializers
+from events.reports import plain_events
 from integrations.sentences import say
 from rules import changing, engine
 from rules.engine import Reason
@@ -77,7 +77,7 @@ def test_a_rule_that_was_off_when_an_event_came_is_not_said_to_be_off_once_it_is
     text = plain(shown("why", event))
     assert "The rule was off then. It has been on since" in text
     assert "turned off" not in text
-    reasons = {each["reason"] for each in serializers.as_data(event)["verdicts"]}
+    reasons = {each["reason"] for each in plain_events.as_data(event)["verdicts"]}
     assert "The rule was off then." in reasons
     rule.delete()
     assert "The rule was off then. It was deleted since." in plain(shown("why", event))

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from events.execution import retry_by_hand
+from events.execution.rerun import rerun
 from events.models import EventLog, RuleRun, RuleTexts
 from events.reports import rules_now
 from integrations.models import Destination, Integration, Product
@@ -203,6 +204,15 @@ def test_events_of_one_time_share_the_texts(shop):
     event = shop.sell(changed("10_product", order__id=4), minutes=4)
     assert RuleTexts.objects.count() == 2
     assert event.sentences()[0][0].startswith("Course Started, every product")
+
+
+def test_an_event_whose_rules_ran_again_shares_the_texts_with_those_that_came_then(shop):
+    earlier = shop.sell("10_product")
+    shop.rule()
+    assert rerun([earlier]).queued == 1
+    later = shop.sell(changed("10_product", order__id=2), minutes=1)
+    earlier = EventLog.objects.get(pk=earlier.pk)
+    assert earlier.rule_texts == later.rule_texts
 
 
 # Runs copy what they will do

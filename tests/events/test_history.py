@@ -336,10 +336,10 @@ def test_an_event_that_breaks_our_code_is_left_out_and_counted(db, monkeypatch):
     write([Past("1"), Past("2"), Past("3")])
     decide = history._decide
 
-    def broken(decisions: Any, run: RuleRun) -> None:
+    def broken(decisions: Any, run: RuleRun, log_of: Any) -> None:
         if run.event.order_id == "2":
             raise LookupError
-        decide(decisions, run)
+        decide(decisions, run, log_of)
 
     monkeypatch.setattr(history, "_decide", broken)
     read()

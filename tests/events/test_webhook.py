@@ -317,8 +317,8 @@ def test_two_addresses_live_at_once(shop):
     for secret in (shop.secret, newer):
         assert shop.post(b"{}", secret=secret).status_code == 200
     assert list(Delivery.objects.values_list("withdrawn", flat=True)) == [False, False]
-    doors = {delivery.secret_id for delivery in Delivery.objects.all()}
-    assert doors == set(WebhookSecret.objects.values_list("pk", flat=True))
+    secrets_used = {delivery.secret_id for delivery in Delivery.objects.all()}
+    assert secrets_used == set(WebhookSecret.objects.values_list("pk", flat=True))
 
 
 @pytest.mark.parametrize(("expires_in", "withdrawn"), [(-1, True), (3600, False), (None, False)])

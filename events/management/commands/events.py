@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from events.models import Delivery, EventLog
-from events.reports import serializers
+from events.reports import plain_events
 from integrations.samcart.parser import normalize_email
 
 # Related rows are read for this many events at a time: SQLite limits the values in one query.
@@ -33,9 +33,9 @@ class Command(BaseCommand):
         for entry in newest(options["limit"], email=options["email"], order=options["order"]):
             if options["json"]:
                 data = (
-                    serializers.as_data(entry)
+                    plain_events.as_data(entry)
                     if isinstance(entry, EventLog)
-                    else serializers.unread(entry)
+                    else plain_events.unread(entry)
                 )
                 self.stdout.write(json.dumps(data))
             else:
@@ -63,5 +63,5 @@ def newest(limit: int, *, email: str | None, order: str | None) -> list[EventLog
 def _in_words(entry: EventLog | Delivery) -> str:
     when = f"{timezone.localtime(entry.received_at):%d %b %H:%M:%S}"
     if isinstance(entry, Delivery):
-        return f"{when} {serializers.NOT_READ}"
-    return f"{when} #{entry.pk} " + "\n".join(serializers.in_words(entry))
+        return f"{when} {plain_events.NOT_READ}"
+    return f"{when} #{entry.pk} " + "\n".join(plain_events.in_words(entry))

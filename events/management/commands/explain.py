@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from events.reports import customer_access, pending_endings, serializers, why
+from events.reports import customer_access, pending_endings, plain_events, why
 from events.reports.sentence import QUIET, Code, Sentence
 from integrations import search
 from integrations.models import Customer
@@ -35,7 +35,7 @@ class Command(BaseCommand):
                 data = {"code": line.code, "kind": line.kind, "sentence": line.text}
                 self.stdout.write(json.dumps(data))
             else:
-                self.stdout.write(serializers.visible(line.text))
+                self.stdout.write(plain_events.printable(line.text))
 
 
 def _lines(customer: Customer, course: str | None) -> list[Sentence]:

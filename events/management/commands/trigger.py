@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from events.models import EventLog
 from events.receiving import sample_sale, samples
-from events.reports import serializers
+from events.reports import plain_events
 from integrations import audit, credentials
 from integrations.audit import Act, Subject
 from integrations.models import Marketplace
@@ -58,7 +58,7 @@ class Command(BaseCommand):
                 "It was received, but no worker has read it yet. Is `manage.py up` running?"
             )
         for event in events:
-            self.stdout.write("\n".join(serializers.in_words(event)))
+            self.stdout.write("\n".join(plain_events.in_words(event)))
         if any(event.status in sample_sale.UNFINISHED for event in events):
             self.stdout.write("It continues by itself; see it again with manage.py events.")
         if any(event.status == EventLog.Status.FAILED for event in events):

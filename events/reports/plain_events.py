@@ -89,7 +89,7 @@ def in_words(event: EventLog) -> list[str]:
     for run in _runs(event):
         action = f"{run.spec.label}, {run.destination_name}"
         lines.append(f"  {action}: {run.get_status_display()}. {wait_reasons.reason(run)}")
-    return [visible(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
 def _runs(event: EventLog) -> list[RuleRun]:
@@ -97,6 +97,6 @@ def _runs(event: EventLog) -> list[RuleRun]:
     return sorted(event.runs.all(), key=lambda run: run.pk)
 
 
-def visible(line: str) -> str:
+def printable(line: str) -> str:
     """Return the line without characters that control a terminal or the direction of its text."""
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
