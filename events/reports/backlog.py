@@ -159,7 +159,7 @@ def kept_out(events: QuerySet[EventLog]) -> KeptOut:
 
 
 def when_on_sentence(integration: Integration) -> str:
-    """Return "When it is on, 2 buyers get access, 1 action ends access."; "" if nothing waits for it."""
+    """Return "When it is on, 2 buyers get access."; "" if nothing waits for it."""
     waits = RuleRun.objects.filter(status=RuleRun.Status.WAITING, integration=integration)
     rows = list(waits.order_by().values_list("action", "code", "customer")[:MAX_COUNT])
     gives, ends = actions.giving_access(), actions.ending_access()
@@ -210,7 +210,7 @@ def capped(number: int) -> Said | int:
 def go_on(runs: int, integration: Integration | None = None) -> str:
     """Wake the workers for this many actions that can now go on, and say so.
 
-    Return text like "37 waiting actions continue now, about 1 minute."; "" for none. No time is given
+    Return "37 waiting actions continue now, about 1 minute."; "" for none. No time is given
     while no worker runs.
     """
     if not runs:

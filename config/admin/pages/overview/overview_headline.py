@@ -79,9 +79,9 @@ def headline(
 
     `buyers` counts the buyers of this week who have access, or with `more_bought` those of the
     newest MAX_COUNT purchases. `see` is the address of the list of buyers who paid and have no
-    access, which has a line for each of their `purchases`. `see_ended` is the address of the acts by which
-    persons `ended` the access of so many others. That, and what was `undone` on purpose, is no
-    alarm. The headline is calm only if nothing needs a person.
+    access, which has a line for each of their `purchases`. `see_ended` is the address of the acts
+    by which persons `ended` the access of so many others. That, and what was `undone` on purpose,
+    is no alarm. The headline is calm only if nothing needs a person.
     """
     grave = list(_grave(facts))
     alarms = [(text, f"#{section}") for text, section in [*grave, *_others(facts)]]
@@ -100,7 +100,7 @@ def headline(
 
 
 def _not_in(buyers: int, purchases: int) -> Said:
-    """Return how many buyers paid and have no access, and for how many purchases if that differs."""
+    """Return how many buyers paid and have no access, for how many purchases if that differs."""
     if purchases > buyers:
         return say_count(
             buyers,
