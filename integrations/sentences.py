@@ -74,7 +74,7 @@ def say(text: Text, /, **facts: Any) -> Said:
 
 
 def say_count(number: int, one: str, many: str, /, **facts: Any) -> Said:
-    """Make the sentence for this {number}: "1 buyer is in." or "{number} buyers are in."."""
+    """Make the sentence for this {number}: "1 buyer paid." or "{number} buyers paid."."""
     source: dict[str, Any] = {"one": one, "many": many, "number": number}
     return _made(source | {"with": {name: _source(fact) for name, fact in facts.items()}})
 

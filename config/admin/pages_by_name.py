@@ -49,11 +49,11 @@ ALSO: dict[str, Text] = {
     "admin:account": _("language, preferences"),
     "admin:sessions": _("sign out, browsers, devices"),
     "admin:second-factor": _("2FA, authenticator, codes"),
-    "admin:refunded": _("refunds, buyers, end access, keep access"),
+    "admin:refunded": _("refunds, buyers, refunded and still in, end access, keep access"),
     "admin:give-to-anyone": _("enroll by hand, free access"),
     "admin:enter-order": _("add a sale, purchase, by hand"),
     "admin:new-rule": _("add, create, enroll, end access"),
-    "admin:left-over": _("clean up old rules"),
+    "admin:left-over": _("clean up old rules, rules left over"),
     "admin:several-products": _("import, create, list"),
 }
 

@@ -14,7 +14,7 @@ def needs_a_person(run: RuleRun) -> bool:
 
 
 def goes_on(run: RuleRun) -> Said:
-    """Say, for use inside a sentence, when an unfinished run goes on: "goes on by itself"."""
+    """Say, for use inside a sentence, when an unfinished run goes on: "continues by itself"."""
     site = run.integration
     if site is None or not needs_a_person(run):
         return say("continues by itself")

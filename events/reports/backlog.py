@@ -157,7 +157,7 @@ def kept_out(events: QuerySet[EventLog]) -> KeptOut:
 
 
 def when_on_sentence(integration: Integration) -> str:
-    """Return "When it is on, 2 buyers are let in, 1 access ends."; "" if nothing waits for it."""
+    """Return "When it is on, 2 buyers get access."; "" if nothing waits for it."""
     waits = RuleRun.objects.filter(status=RuleRun.Status.WAITING, integration=integration)
     rows = list(waits.order_by().values_list("action", "code", "customer")[: counting.MAX_COUNT])
     gives, ends = actions.giving_access(), actions.ending_access()
@@ -205,7 +205,7 @@ def _time(minutes: int) -> Said:
 def goes_on_sentence(runs: int, integration: Integration | None = None) -> str:
     """Say that this many waiting actions go on, once a worker has been woken.
 
-    Return text like "37 waiting actions go on now, about 1 minute."; "" for none. No time is given
+    Return "37 waiting actions continue now, about 1 minute."; "" for none. No time is given
     while no worker runs.
     """
     if not runs:

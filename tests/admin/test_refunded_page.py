@@ -273,10 +273,8 @@ def test_the_page_of_a_refund_says_once_what_is_left_to_do_and_has_one_button(ma
     rule = world.rule("product_refunded", ENDS, ink, product=SOLD, enabled=False)
     page = manager.get(address)
     text = words(page)
-    assert (
-        "If the customer should not keep it, end the access. The rule that ends it is off. See the rule"
-        in text
-    )
+    told = "If the customer should not keep it, end the access."
+    assert f"{told} The rule that ends it is off. See the rule" in text
     assert "A rule for that event ends it for the next buyers." not in text
     assert reverse("admin:rules_rule_change", args=[rule.pk]) in page.content.decode()
     rule.delete()

@@ -156,6 +156,9 @@ def test_pages_that_the_menu_does_not_list_are_found_by_those_who_may_open_them(
     [
         ("refunded buyers", "refunded", roles.SUPPORT),
         ("keep", "refunded", roles.SUPPORT),
+        # What the page was called.
+        ("refunded, and still in", "refunded", roles.SUPPORT),
+        ("still in", "refunded", roles.SUPPORT),
         ("refund", "refunded", roles.SUPPORT),
         ("reembolsos", "refunded", roles.SUPPORT),
         ("undo", "integrations_auditentry_changelist", roles.MANAGER),

@@ -228,7 +228,8 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (
         nothing_goes_on_and_refunded,
         "ended",
-        "Dana may still be without Course One, and nothing is due any more: order 1183 was refunded on ",
+        "Dana may still be without Course One, and nothing is due any more: order 1183 was "
+        "refunded on ",
     ),
     (event_removed, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
     (one_user_by_two_addresses, "kept", f"{SINCE} through order 1190 of dana\\.new@example\\.com,"),

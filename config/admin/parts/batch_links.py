@@ -42,14 +42,14 @@ def existing_batches(request: HttpRequest, entries: Iterable[AuditEntry]) -> dic
 
 
 def link(request: HttpRequest, number: int) -> SafeString:
-    """Return a link "See what came of it" to the batch's page, which leads back to this one."""
+    """Return a link "See the results" to the batch's page, which leads back to this one."""
     asked = {"number": number, BACK: request.get_full_path()}
     page = f"{reverse('admin:batch')}?{urlencode(asked)}"
     return format_html('<a href="{}">{}</a>', page, say("See the results"))
 
 
 def of_rules(request: HttpRequest, rules: Collection[Rule]) -> SafeString | None:
-    """Return "Ran for 3 earlier buyers on 28 Nov. See what came of it" for the latest such run.
+    """Return "Ran for 3 earlier buyers on 28 Nov. See the results" for the latest such run.
 
     None if there was none for these rules, or its results are not kept.
     """

@@ -78,11 +78,11 @@ def headline(
 ) -> Headline:
     """Return how the promise is kept, then what needs a person, the gravest first.
 
-    `buyers` counts the buyers of this week who are in, or with `more_bought` those of the newest
-    MAX_COUNT purchases. `see` is the address of the list of buyers who paid and are not in, which
-    has a line for each of their `purchases`. `see_ended` is the address of the acts by which
-    persons `ended` the access of so many others. That, and what was `undone` on purpose, is no
-    alarm. The headline is calm only if nothing needs a person.
+    `buyers` counts the buyers of this week who have access, or with `more_bought` those of the
+    newest MAX_COUNT purchases. `see` is the address of the list of buyers who paid and have no
+    access, which has a line for each of their `purchases`. `see_ended` is the address of the acts
+    by which persons `ended` the access of so many others. That, and what was `undone` on purpose,
+    is no alarm. The headline is calm only if nothing needs a person.
     """
     grave = list(_grave(facts))
     alarms = [(text, f"#{section}") for text, section in [*grave, *_others(facts)]]
@@ -101,7 +101,7 @@ def headline(
 
 
 def _not_in(buyers: int, purchases: int) -> Said:
-    """Return how many buyers paid and are not in, and for how many purchases if that differs."""
+    """Return how many buyers paid and have no access, for how many purchases if that differs."""
     if purchases > buyers:
         return say_count(
             buyers,
@@ -131,7 +131,7 @@ def _ended(buyers: int) -> Said | str:
 
 
 def _all_in(buyers: int, on_the_way: int, *, more_bought: bool, every: bool) -> Said | str:
-    """Return "All 43 buyers of this week are in." or "41 … are in, 2 buyers are on their way."
+    """Return "All 43 of this week's buyers have access." or "41 … have access, 2 … on their way."
 
     "" if there are none of either.
     """
@@ -149,7 +149,7 @@ def _all_in(buyers: int, on_the_way: int, *, more_bought: bool, every: bool) -> 
 
 
 def _in(buyers: int, *, every: bool, more_bought: bool) -> Said:
-    """Return how many are in, and that these are all if so."""
+    """Return how many have access, and that these are all if so."""
     count = format_number(buyers)  # each of them was counted
     of = {"number": count, "most": MAX_COUNT}
     if more_bought and every:
