@@ -9,7 +9,7 @@ from django.db import Error
 
 from events.access import erasures
 from events.deciding import anonymous
-from events.deciding.fired import fired_by
+from rules.fired import fired_by
 from events.models import Delivery
 from events.receiving import canary
 from integrations.models import Marketplace

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from events.access import ledger
 from events.access.ledger import Sale
 from events.deciding import revocations
-from events.deciding.fired import fired_by
+from rules.fired import fired_by
 from events.models import EventLog, Grant, RuleRun
 from events.reports import rules_now
 from integrations.sentences import say

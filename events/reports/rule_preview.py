@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from events.access import ledger
 from events.access.ledger import Change, Judgment, Sale
 from events.deciding import revocations
-from events.deciding.fired import firing
+from rules.fired import firing
 from events.models import EventLog, Grant
 from events.reports.nothing_to_end import parts_of
 from integrations.models import Customer, Destination

@@ -10,7 +10,7 @@ from events.access.decisions import Decisions
 from events.access.event_student import BadStudentEmail
 from events.access.ledger import Sale
 from events.deciding import passing_on, revocations
-from events.deciding.fired import fired_by
+from rules.fired import fired_by
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from integrations import rate_limit
