@@ -9,7 +9,6 @@ from django.db import Error
 
 from events.access import erasures
 from events.deciding import anonymous
-from rules.fired import fired_by
 from events.models import Delivery
 from events.receiving import canary
 from integrations.models import Marketplace
@@ -18,6 +17,7 @@ from integrations.secrets import SecretUnreadable
 from integrations.sentences import write
 from integrations.sources import READERS
 from rules import engine
+from rules.fired import fired_by
 from rules.models import NOTHING, NamedType, Rule
 from rules.triggers import Trigger, from_address, from_type
 

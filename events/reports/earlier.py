@@ -118,8 +118,8 @@ def _of(rules: Iterable[Rule], product: Product | None) -> QuerySet[EventLog]:
     asked: dict[tuple[int, str], set[int | None]] = defaultdict(set)
     for rule in rules:
         number = rule.product_id or (product.pk if product else None)
-        for trigger in firing(rule.trigger):
-            asked[rule.marketplace_id, trigger].add(number)
+        for each in firing(rule.trigger):
+            asked[rule.marketplace_id, each].add(number)
     # Together for all triggers of the same products, whose events are then read once.
     alike: dict[tuple[int, frozenset[int | None]], list[str]] = defaultdict(list)
     for (account, trigger), products in asked.items():

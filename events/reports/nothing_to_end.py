@@ -11,10 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from events.access import ledger
 from events.access.ledger import Sale
 from events.deciding import revocations
-from rules.fired import fired_by
 from events.models import EventLog, Grant, RuleRun
 from events.reports import rules_now
 from integrations.sentences import say
+from rules.fired import fired_by
 from rules.models import Rule
 from rules.triggers import Trigger
 
