@@ -23,6 +23,11 @@ def fired_by(trigger: str | None) -> tuple[Trigger, ...]:
     return (Trigger(trigger),)
 
 
+def included_in(trigger: str) -> Trigger | None:
+    """Return the other trigger whose rules run for events of this one; None if there is none."""
+    return next(iter(fired_by(trigger)[1:]), None)
+
+
 def firing(trigger: str) -> list[Trigger]:
     """Return the triggers of the events for which a rule of this trigger runs."""
     return [each for each in Trigger if trigger in fired_by(each)]
@@ -32,6 +37,6 @@ def runs_for(trigger: OuterRef) -> Q:
     """Return a condition on rules: they run for events of this trigger, a column outside."""
     found = Q(trigger=trigger)
     for each in Trigger:
-        for also in fired_by(each)[1:]:
+        if also := included_in(each):
             found |= Q(Exact(trigger, Value(each.value)), trigger=also)
     return found

@@ -13,11 +13,12 @@ from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.rules import leftover_groups
 from config.admin.pages.rules.turned_off import for_all_products
 from config.admin.parts import badges
-from events.reports.coverage import COVERED_BY, Coverage, State
+from events.reports.coverage import Coverage, State
 from integrations.models import Destination
 from integrations.ordering import by_name
 from integrations.sentences import Said, say
 from rules import actions, pairing
+from rules.fired import included_in
 from rules.models import Rule, Scope
 from rules.similar_names import SimilarNames
 from rules.triggers import Trigger
@@ -81,16 +82,15 @@ class Choices:
 
 def in_words(trigger: Trigger, state: State) -> str:
     """Return the trigger's name and, if it is only included, the trigger whose rules it is in."""
-    if state is not State.INCLUDED:
-        return str(trigger.label)
-    return say("{trigger} (by {other})", trigger=trigger.label, other=COVERED_BY[trigger].label)
+    if state is State.INCLUDED and (other := included_in(trigger)):
+        return say("{trigger} (by {other})", trigger=trigger.label, other=other.label)
+    return str(trigger.label)
 
 
 def _badge(trigger: Trigger, state: State) -> SafeString | str:
     """Return the badge of a trigger on which all is covered, "" for others."""
-    if state not in {State.COVERED, State.INCLUDED}:
-        return ""
-    return badges.badge(in_words(trigger, state), badges.GREEN)
+    is_covered = state in {State.COVERED, State.INCLUDED}
+    return badges.badge(in_words(trigger, state), badges.GREEN) if is_covered else ""
 
 
 # (trigger, its badge, state, whether it can be ticked or turned on, whether it is ticked, the color
@@ -221,7 +221,7 @@ class CoverageForm:
         if trigger not in self.turned_off and state is not State.OFF:
             return ""
         lacking = {*self.row.holes, *self.row.off}
-        return badges.AMBER if COVERED_BY.get(trigger, trigger) in lacking else badges.GREY
+        return badges.AMBER if (included_in(trigger) or trigger) in lacking else badges.GREY
 
     def rules(self) -> list[Rule]:
         """Return the rules to add, not saved; rules that exist already are left out."""
