@@ -14,7 +14,6 @@ from events.deciding import revocations
 from events.models import EventLog, Grant, RuleRun
 from events.reports import rules_now
 from integrations.sentences import say
-from rules.fired import fired_by
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -116,21 +115,6 @@ def ended_meanwhile(events: Iterable[EventLog]) -> dict[int, str]:
 
 def _ends(rule: Rule) -> bool:
     return rule.spec.ends_access and not rule.ends_all
-
-
-def ending_rule(event: EventLog, integration: int | None, target: str) -> Rule | None:
-    """Return a rule that ends this course or bundle at such an event; one that is on goes first."""
-    rules = Rule.objects.filter(
-        Q(product=event.product_id) | Q(product=None),
-        marketplace=event.marketplace_id,
-        trigger__in=fired_by(event.trigger),
-    ).with_names()
-    ending = (
-        rule
-        for rule in rules.order_by("-enabled", "pk")
-        if rule.spec.ends_access and rule.integration_id == integration and target in parts_of(rule)
-    )
-    return next(ending, None)
 
 
 def would_end(rule: Rule, grant: Grant) -> bool:
