@@ -22,7 +22,9 @@ Row = TypeVar("Row", EventLog, Grant)
 NOTHING = _("nothing that the purchase gave is left to end")
 
 
-def known(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> dict[int, bool]:
+def has_something_to_end(
+    events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]
+) -> dict[int, bool]:
     """Return, by event ID, whether its `fitting` rules have something to end.
 
     For events whose rules only end access; without a rule, whether something is open. A purchase
@@ -107,7 +109,7 @@ def ended_meanwhile(events: Iterable[EventLog]) -> dict[int, str]:
     failed = RuleRun.objects.filter(event__in=asked, status=RuleRun.Status.FAILED)
     failing = set(failed.values_list("event", flat=True))
     fitting = rules_now.fitting(asked)
-    ended = known(
+    ended = has_something_to_end(
         asked, {event.pk: fitting.get(event.pk, ()) for event in asked if event.pk not in failing}
     )
     return {pk: say(NOTHING) for pk, ends in ended.items() if not ends}
