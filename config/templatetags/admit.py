@@ -102,9 +102,12 @@ def _with_label(cell: str, label: str) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def page_buttons(context: RequestContext, thing: Any) -> SafeString:
-    """Show the buttons of a page that this person may press, as forms that POST."""
-    return _model_admin(thing).page_buttons(context["request"], thing)
+def page_buttons(context: RequestContext, thing: Any, links: Any = None) -> SafeString:
+    """Show the buttons of a page that this person may press, as forms that POST.
+
+    `links` are those to other pages, if they are known already.
+    """
+    return _model_admin(thing).page_buttons(context["request"], thing, links)
 
 
 @register.simple_tag(takes_context=True)

@@ -7,7 +7,6 @@ from django.db import Error
 
 from events.access import erasures
 from events.deciding import anonymous, rule_texts
-from events.deciding.fired import fired_by
 from events.models import Delivery
 from events.receiving import canary
 from integrations.models import Marketplace
@@ -16,6 +15,7 @@ from integrations.secrets import SecretUnreadable
 from integrations.sentences import write
 from integrations.sources import READERS
 from rules import engine
+from rules.fired import fired_by
 from rules.models import NOTHING, NamedType, Rule
 from rules.triggers import Trigger, from_address, from_type
 

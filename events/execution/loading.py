@@ -15,7 +15,7 @@ from integrations.findings import Finding
 from integrations.models import Destination, FieldMapping, Integration
 from integrations.thinkific import memory
 from integrations.thinkific.attempt import Attempt
-from rules.actions import ActionInput, ActionOutcome
+from rules.actions import ActionInput, ActionOutcome, Message
 
 log = logging.getLogger(__name__)
 
@@ -65,13 +65,15 @@ def conversations(runs: Sequence[RuleRun]) -> list[Conversation]:
     all_due = due.due(runs)
     destinations = _destinations(runs)
     memories = memory.read([(run.integration, run.customer) for run in runs if run.integration])
+    orders = [(run.integration_id, run.event.custom_fields) for run in runs]
+    fields_of = FieldMapping.objects.values_for_all(orders)
+    sent = messages.messages_of(runs)
     begun = []
-    for run, remembered in zip(runs, memories, strict=True):
-        filled = FieldMapping.objects.values_for(remembered.integration, run.event.custom_fields)
+    for run, remembered, filled in zip(runs, memories, fields_of, strict=True):
         attempt = remembered.attempt({field.external_id: field.label for field in filled})
         is_due = all_due.get(run.pk, due.NOTHING_KNOWN)
         fields = {field.external_id: value for field, value in filled.items()}
-        action_input = _action_input(run, destinations, fields, is_due)
+        action_input = _action_input(run, destinations, fields, is_due, sent.get(run.pk))
         app = app_registry.of(remembered.integration)
         steps = app.checked(attempt, _steps(run, attempt, action_input))
         conversation = Conversation(
@@ -135,6 +137,7 @@ def _action_input(
     destinations: dict[tuple[int, str, int], Destination],
     fields: dict[int, str],
     is_due: due.Due,
+    message: Message | None,
 ) -> ActionInput:
     number, target = run.destination_id or 0, run.spec.target
     found = destinations.get((run.integration_id or 0, target.value, number)) if target else None
@@ -150,5 +153,5 @@ def _action_input(
         gave=is_due.gave,
         until=is_due.until,
         attempt=run.attempts,
-        message=messages.message_of(run),
+        message=message,
     )

@@ -192,7 +192,7 @@ def _given_instead(run: RuleRun, *, as_now: bool) -> dict[str, Any]:
     event came.
     """
     rule = run.rule
-    if rule is None or rule.trigger != run.event.trigger or not rule.spec.gives_access:
+    if rule is None or not run.event.is_for(rule) or not rule.spec.gives_access:
         return {}
     if gone_destinations.is_gone(run) or (as_now and retry_reasons.is_outdated(run)):
         return RuleRun.copy_of(rule) if _is_first_of_its_form(run, rule) else {}

@@ -86,8 +86,7 @@ def is_outdated(run: RuleRun) -> bool:
         and run.status == Status.FAILED
         and run.spec.gives_access
         and rule.spec.gives_access
-        and rule.trigger == run.event.trigger
-        and rule.product_id in {None, run.event.product_id}
+        and run.event.is_for(rule)
         and run.form != RuleRun.form_of(rule)
     )
 

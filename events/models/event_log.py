@@ -14,6 +14,7 @@ from integrations.models import Customer, Marketplace, Product
 from integrations.sentences import SentenceField, joined, read, say
 from rules import actions
 from rules.engine import Reason
+from rules.fired import fired_by
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -262,10 +263,10 @@ class EventLog(models.Model):
         return [EventTerm(event=self, term=term.encode()) for term in found]
 
     def is_for(self, rule: Rule) -> bool:
-        """Return whether the rule, on or off, is for this event's account, trigger and product."""
+        """Return whether the rule, on or off, is for this event's account, triggers and product."""
         same_product = rule.product_id in {None, self.product_id}
         same_account = rule.marketplace_id == self.marketplace_id
-        return same_product and same_account and rule.trigger == self.trigger
+        return same_product and same_account and rule.trigger in fired_by(self.trigger)
 
     @property
     def fits_what_is_off(self) -> bool:

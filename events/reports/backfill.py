@@ -34,8 +34,8 @@ class _Known:
 
     fitting: Mapping[int, Sequence[Rule]]
     missing: Mapping[int, earlier.Missing]
-    has: Mapping[int, bool]
-    kept: Mapping[int, Collection[int]]
+    something_to_end: Mapping[int, bool]
+    overruled: Mapping[int, Collection[int]]
     obstacles: Mapping[int, str]
     held: standing.Held
 
@@ -55,8 +55,8 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     known = _look_up(rules, events)
     rows = [_candidate(event, known) for event in events]
     can = [row for row in rows if not row.why_not]
-    run = _with_what_stays([row for row in can if not row.is_undone])
-    undone = _with_what_stays([row for row in can if row.is_undone])
+    run = _with_rules_without_loss([row for row in can if not row.is_undone])
+    undone = _with_rules_without_loss([row for row in can if row.is_undone])
     return Preview(
         [row for row in run if not row.loses_nothing],
         [row for row in undone if not row.loses_nothing],
@@ -67,29 +67,29 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
     )
 
 
-def _with_what_stays(rows: Sequence[BackfillCandidate]) -> list[BackfillCandidate]:
-    """Return the rows with what `stays`, as if the rules of all of them ran."""
-    stays = nothing_to_end.given_besides({row.event: row.rules for row in rows})
-    return [_staying(row, stays.get(row.event.pk, set())) for row in rows]
+def _with_rules_without_loss(rows: Sequence[BackfillCandidate]) -> list[BackfillCandidate]:
+    """Return the rows with their `rules_without_loss`, as if the rules of all of them ran."""
+    without_loss = nothing_to_end.given_besides({row.event: row.rules for row in rows})
+    return [_losing_less(row, without_loss.get(row.event.pk, set())) for row in rows]
 
 
-def _staying(row: BackfillCandidate, stays: set[int]) -> BackfillCandidate:
-    if not stays:
+def _losing_less(row: BackfillCandidate, without_loss: set[int]) -> BackfillCandidate:
+    if not without_loss:
         return row
-    names = dict.fromkeys(str(rule.destination) for rule in row.rules if rule.pk in stays)
+    names = dict.fromkeys(str(rule.destination) for rule in row.rules if rule.pk in without_loss)
     text = say("Stays open by something else: {courses}.", courses=listed([*names]))
-    return replace(row, stays=stays, note=joined([row.note, text]))
+    return replace(row, rules_without_loss=without_loss, note=joined([row.note, text]))
 
 
 def _look_up(rules: Iterable[Rule], events: Sequence[EventLog]) -> _Known:
     fitting = rules_now.fitting(events)
-    has = nothing_to_end.known(events, fitting)
-    nothing = {pk: say(nothing_to_end.NOTHING) for pk, ends in has.items() if not ends}
+    something = nothing_to_end.has_something_to_end(events, fitting)
+    nothing = {pk: say(nothing_to_end.NOTHING) for pk, ends in something.items() if not ends}
     return _Known(
         fitting,
         _missing(rules, events, fitting),
-        has,
-        _kept(rules, events, fitting),
+        something,
+        _overruled(rules, events, fitting),
         nothing | rerun.obstacles(events),
         # Access that will end by itself is not counted: the rules would give it without an end.
         standing.held(customers_of(events), without_end=True),
@@ -111,8 +111,15 @@ def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
         note = joined([given_already.sentence(grants), HOLDS_TOO])
     elif undone and not why_not:
         note = _undone(event)
-    has, kept = known.has.get(event.pk, False), known.kept.get(event.pk, ())
-    return BackfillCandidate(event, fit, why_not, note, undone, has=has, kept_from=kept)
+    return BackfillCandidate(
+        event,
+        fit,
+        why_not,
+        note,
+        undone,
+        is_known_open=known.something_to_end.get(event.pk, False),
+        overruled_rules=known.overruled.get(event.pk, ()),
+    )
 
 
 def _missing(
@@ -129,7 +136,7 @@ def _missing(
     )
 
 
-def _kept(
+def _overruled(
     rules: Iterable[Rule], events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]
 ) -> dict[int, set[int]]:
     """Return, by event ID, the IDs of these rules whose course a person let the buyer keep."""

@@ -15,11 +15,10 @@ from integrations.models import Marketplace, Product
 from integrations.ordering import sorted_as
 from rules import facts, leftovers, pairing
 from rules.facts import RuleFacts
+from rules.fired import included_in
 from rules.models import Rule
 from rules.triggers import TAKES_BACK, Trigger
 
-# SamCart also fires Canceled for delinquent subscriptions.
-COVERED_BY = {Trigger.SUBSCRIPTION_DELINQUENT: Trigger.SUBSCRIPTION_CANCELED}
 # For more products than this, the rules and sales of all products are read.
 MAX_PRODUCTS = 500
 
@@ -28,7 +27,7 @@ class State(StrEnum):
     """Whether a trigger ends, or gives back, all that a purchase gives."""
 
     COVERED = "covered"
-    INCLUDED = "included"  # by the rules on another trigger, see COVERED_BY
+    INCLUDED = "included"  # by the rules on another trigger, see `rules.fired.included_in`
     MISSING = "missing"
     OFF = "off"  # rules for it are there, but turned off, and none is in `holes`
     OPEN = "open"  # no rule, and none is recommended
@@ -141,9 +140,9 @@ class Coverage(Judged):
         giving = self.giving
         if giving and all(pairing.is_answered(rule, trigger, self.known) for rule in giving):
             return State.COVERED
-        if trigger in COVERED_BY:
-            other = self.state(COVERED_BY[trigger])
-            return State.INCLUDED if other is State.COVERED else other
+        if other := included_in(trigger):
+            found = self.state(other)
+            return State.INCLUDED if found is State.COVERED else found
         if trigger in self.holes:
             return State.MISSING
         return State.OFF if self.rules_off(trigger) else State.OPEN

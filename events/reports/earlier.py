@@ -12,6 +12,7 @@ from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT, WHAT
 from events.models.runs import RuleRunQuerySet
 from integrations.models import AuditEntry, Product
+from rules.fired import firing, runs_for
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -117,7 +118,8 @@ def _of(rules: Iterable[Rule], product: Product | None) -> QuerySet[EventLog]:
     asked: dict[tuple[int, str], set[int | None]] = defaultdict(set)
     for rule in rules:
         number = rule.product_id or (product.pk if product else None)
-        asked[rule.marketplace_id, rule.trigger].add(number)
+        for each in firing(rule.trigger):
+            asked[rule.marketplace_id, each].add(number)
     # Together for all triggers of the same products, whose events are then read once.
     alike: dict[tuple[int, frozenset[int | None]], list[str]] = defaultdict(list)
     for (account, trigger), products in asked.items():
@@ -150,9 +152,9 @@ def _fitting(rules: Collection[Rule]) -> QuerySet[Rule]:
     among = Rule.objects.alias(of_these=number, account=account)
     return among.filter(
         Q(product=None) | Q(product=OuterRef("product")),
+        runs_for(OuterRef("trigger")),
         of_these__in=[rule.pk for rule in rules],
         account=OuterRef("marketplace"),
-        trigger=OuterRef("trigger"),
     )
 
 

@@ -14,10 +14,10 @@ class BackfillCandidate:
 
     `note` says what gives the buyer everything already, so that nothing changes in Thinkific, or
     that a person undid what was given. `is_undone` says whether a person undid it. For rules that
-    only end access, `has` says whether the purchase gave it and it is open; a purchase from before
-    Admit may have given it, too. `stays` are the IDs of those `rules` by which the buyer loses
-    nothing, because something else gives it. `kept_from` are the IDs of those asked rules
-    whose course a person let the buyer keep.
+    only end access, `is_known_open` says whether the purchase gave it and it is open; a purchase
+    from before Admit may have given it, too. `rules_without_loss` are the IDs of those `rules` by
+    which the buyer loses nothing, because something else gives it. `overruled_rules` are the IDs of
+    those asked rules whose course a person let the buyer keep.
     """
 
     event: EventLog
@@ -25,22 +25,22 @@ class BackfillCandidate:
     why_not: str = ""
     note: str = ""
     is_undone: bool = False
-    has: bool = False
-    kept_from: Collection[int] = ()
-    stays: Collection[int] = ()
+    is_known_open: bool = False
+    overruled_rules: Collection[int] = ()
+    rules_without_loss: Collection[int] = ()
 
     @property
     def changing(self) -> list[Rule]:
         """Those of `rules` by which something changes for the buyer."""
-        return [rule for rule in self.rules if rule.pk not in self.stays]
+        return [rule for rule in self.rules if rule.pk not in self.rules_without_loss]
 
     @property
     def loses_nothing(self) -> bool:
         """Whether the rules end access, and the buyer keeps all of it by something else."""
-        return bool(self.stays) and all(rule.spec.passes_on for rule in self.changing)
+        return bool(self.rules_without_loss) and all(rule.spec.passes_on for rule in self.changing)
 
     @property
-    def lacks(self) -> bool:
+    def lacks_access(self) -> bool:
         """Whether the event gave something, and the buyer lacks what the rules give."""
         return not self.event.gave_nothing and not self.note
 
@@ -73,20 +73,20 @@ class Preview:
         return len(customers_of(each.event for each in self.undone))
 
     @property
-    def only(self) -> int | None:
+    def only_unfulfilled(self) -> int | None:
         """The ID of the only event that gave nothing; None if there are several, or none."""
         nothing = [each.event.pk for each in self.run if each.event.gave_nothing]
         return nothing[0] if len(nothing) == 1 and not self.more else None
 
     @property
-    def got_nothing(self) -> int:
+    def customers_given_nothing(self) -> int:
         """The number of customers in `run` who had an event that gave nothing."""
         return len(customers_of(each.event for each in self.run if each.event.gave_nothing))
 
     @property
-    def lacking(self) -> "Preview":
+    def lacking_access(self) -> "Preview":
         """The part whose events gave something, but the buyers lack what the rules give."""
-        return Preview([row for row in self.run if row.lacks], [], [], self.more)
+        return Preview([row for row in self.run if row.lacks_access], [], [], self.more)
 
     @property
     def courses(self) -> list[str]:
@@ -99,7 +99,7 @@ class Preview:
     @property
     def kept(self) -> list[Customer]:
         """The customers who are left out because a person let them keep what they have."""
-        found = dict.fromkeys(row.event.customer for row in self.left_out if row.kept_from)
+        found = dict.fromkeys(row.event.customer for row in self.left_out if row.overruled_rules)
         return [customer for customer in found if customer is not None]
 
     def customers_of(self, rule: Rule) -> int:
@@ -113,12 +113,12 @@ class Preview:
             for rule in row.rules:
                 if rule.pk in parts:
                     part = parts[rule.pk]
-                    rows = part.unchanged if rule.pk in row.stays else part.run
+                    rows = part.unchanged if rule.pk in row.rules_without_loss else part.run
                     rows.append(replace(row, rules=[rule]))
         for row in self.left_out:
-            for number in {*(rule.pk for rule in row.rules), *row.kept_from} & parts.keys():
-                kept_from = {number} & {*row.kept_from}
-                parts[number].left_out.append(replace(row, kept_from=kept_from))
+            for number in {*(rule.pk for rule in row.rules), *row.overruled_rules} & parts.keys():
+                overruled = {number} & {*row.overruled_rules}
+                parts[number].left_out.append(replace(row, overruled_rules=overruled))
         return parts
 
 

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from events.access.other_grants import OtherGrants
 from events.access.sale import BySale, Sale, near
-from events.deciding.fired import fired_by
 from events.models import EventLog, Grant, RuleRun
 from events.reports import rules_now
 from integrations.sentences import say
@@ -17,7 +15,9 @@ from rules.triggers import TAKES_BACK, Trigger
 NOTHING = _("nothing that the purchase gave is left to end")
 
 
-def known(events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]) -> dict[int, bool]:
+def has_something_to_end(
+    events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]
+) -> dict[int, bool]:
     """Return, by event ID, whether its `fitting` rules have something to end.
 
     For events whose rules only end access; without a rule, whether something is open. A purchase
@@ -88,7 +88,7 @@ def ended_meanwhile(events: Iterable[EventLog]) -> dict[int, str]:
     failed = RuleRun.objects.filter(event__in=asked, status=RuleRun.Status.FAILED)
     failing = set(failed.values_list("event", flat=True))
     fitting = rules_now.fitting(asked)
-    ended = known(
+    ended = has_something_to_end(
         asked, {event.pk: fitting.get(event.pk, ()) for event in asked if event.pk not in failing}
     )
     return {pk: say(NOTHING) for pk, ends in ended.items() if not ends}
@@ -96,21 +96,6 @@ def ended_meanwhile(events: Iterable[EventLog]) -> dict[int, str]:
 
 def _ends(rule: Rule) -> bool:
     return rule.spec.ends_access and not rule.ends_all
-
-
-def ending_rule(event: EventLog, integration: int | None, target: str) -> Rule | None:
-    """Return a rule that ends this course or bundle at such an event; one that is on goes first."""
-    rules = Rule.objects.filter(
-        Q(product=event.product_id) | Q(product=None),
-        marketplace=event.marketplace_id,
-        trigger__in=fired_by(event.trigger),
-    ).with_names()
-    ending = (
-        rule
-        for rule in rules.order_by("-enabled", "pk")
-        if rule.spec.ends_access and rule.integration_id == integration and target in parts_of(rule)
-    )
-    return next(ending, None)
 
 
 def would_end(rule: Rule, grant: Grant) -> bool:

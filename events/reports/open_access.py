@@ -9,6 +9,7 @@ from events.models import Grant, RuleRun
 from events.models.event_log import ACCOUNT
 from events.models.runs import RuleRunQuerySet
 from rules import actions
+from rules.fired import runs_for
 from rules.models import Rule
 from rules.triggers import TAKES_BACK
 
@@ -37,9 +38,9 @@ def given_by_a_rule_now() -> Exists:
     rules = Rule.objects.alias(account=ACCOUNT, site=Coalesce("integration", 0))
     same = rules.filter(
         place,
+        runs_for(OuterRef("event__trigger")),
         enabled=True,
         account=OuterRef("event__marketplace"),
-        trigger=OuterRef("event__trigger"),
         site=OuterRef("integration"),
         action=OuterRef("action"),
         destination__external_id=OuterRef("destination_id"),

@@ -1,7 +1,8 @@
 """All that Admit holds about one person, as JSON that the person can read."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,25 @@ from integrations.sentences import say, say_count
 
 # Internal columns that mean nothing to the person.
 LEFT_OUT = {"uuid", "lease_token", "lease_until", "body_digest", "rule_texts", "secret", "line"}
+# What the rows name, and so is read with them.
+RELATED_TO_EVENT = (
+    "delivery__marketplace",
+    "delivery__repeat_of",
+    "marketplace",
+    "product",
+    "customer",
+    "rule_texts",
+)
+RELATED_TO_RUN = (
+    "event",
+    "rule__product",
+    "rule__integration",
+    "rule__destination",
+    "integration",
+    "customer",
+    "grant__customer",
+)
+RELATED_TO_GRANT = ("marketplace", "product", "customer", "integration", "event")
 ABOUT = _(
     "This is all that Admit holds about this person. Of a sale that names two people, only what "
     "is about this person is included. The search words that Admit makes from the name and the "
@@ -33,9 +53,10 @@ def collect(person: Person) -> dict[str, Any]:
     """Return everything about the person, from every table, sealed or not, and from the spool."""
     events = person.events().order_by("received_at", "pk")
     runs = person.runs().order_by("received_at", "pk")
-    own = {event.pk: event for event in events.select_related("delivery", "product")}
-    own_runs = {run.pk: run for run in runs.select_related("integration")}
-    closed = Closed()
+    own = {event.pk: event for event in events.select_related(*RELATED_TO_EVENT)}
+    own_runs = {run.pk: run for run in runs.select_related(*RELATED_TO_RUN)}
+    calls = _calls(own_runs)
+    grants, closed = person.grants().order_by("pk"), Closed()
     found = {
         "about": str(ABOUT),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -43,11 +64,13 @@ def collect(person: Person) -> dict[str, Any]:
         "addresses": sorted(person.addresses),
         "customers": [_facts(each) for each in person.customers],
         "events": [_event(event) for event in own.values()],
-        "actions": [_action(run) for run in own_runs.values()],
-        "access": [_facts(grant) for grant in person.grants().order_by("pk")],
-        "students_in_thinkific": _of(person, ThinkificUser),
-        "calls_without_answer": _of(person, Intent),
-        "findings_of_comparisons": _of(person, ComparisonFinding),
+        "actions": [_action(run, calls[run.pk]) for run in own_runs.values()],
+        "access": [_facts(grant) for grant in grants.select_related(*RELATED_TO_GRANT)],
+        "students_in_thinkific": _of(person, ThinkificUser, "integration", "customer"),
+        "calls_without_answer": _of(person, Intent, "integration", "customer"),
+        "findings_of_comparisons": _of(
+            person, ComparisonFinding, "comparison__integration", "customer", "grant__customer"
+        ),
         "not_read_yet": list(_not_read_yet(person.redactor)),
         "elsewhere": [
             {"where": str(each.row._meta.verbose_name), "id": each.row.pk, **each.told}
@@ -81,8 +104,17 @@ def _event(event: EventLog) -> dict[str, Any]:
     return facts
 
 
-def _action(run: RuleRun) -> dict[str, Any]:
-    calls = ApiCall.objects.filter(run_id=run.pk).order_by("pk")
+def _calls(runs: Collection[int]) -> dict[int, list[ApiCall]]:
+    """Return the calls of these runs, by run ID, in order."""
+    found: dict[int, list[ApiCall]] = defaultdict(list)
+    calls = ApiCall.objects.filter(run_id__in=runs).select_related("integration")
+    for call in calls.order_by("pk"):
+        if call.run_id is not None:
+            found[call.run_id].append(call)
+    return found
+
+
+def _action(run: RuleRun, calls: Iterable[ApiCall]) -> dict[str, Any]:
     texts = ("request_body", "response_body")
     return _facts(run) | {
         "what": run.spec.label,
@@ -94,8 +126,9 @@ def _action(run: RuleRun) -> dict[str, Any]:
     }
 
 
-def _of(person: Person, model: Any) -> list[dict[str, Any]]:
+def _of(person: Person, model: Any, *related: str) -> list[dict[str, Any]]:
     rows = model.objects.filter(customer__in=person.customers).order_by("pk")
+    rows = rows.select_related(*related)
     return [_facts(row) for row in rows]
 
 

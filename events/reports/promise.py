@@ -16,6 +16,7 @@ from events.models.runs import UNFINISHED
 from events.reports import backfill, batches, given_already, review, standing
 from integrations.models import Customer, Integration, ThinkificUser
 from rules import actions
+from rules.fired import runs_for
 from rules.models import Rule
 from rules.triggers import TAKES_BACK, Trigger
 
@@ -208,9 +209,9 @@ def _given_now() -> Exists:
     return Exists(
         rules.filter(
             Q(product=None) | Q(product=product),
+            runs_for(OuterRef(OuterRef("trigger"))),
             enabled=True,
             account=OuterRef(OuterRef("marketplace")),
-            trigger=OuterRef(OuterRef("trigger")),
             site=OuterRef("integration"),
             leads_to=OuterRef("target"),
         )

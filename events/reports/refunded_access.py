@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from events.access import holdings, revocations, sentences
 from events.models import EventLog, Grant
-from events.reports import batches, ended_access, nothing_to_end
+from events.reports import batches, ended_access
 from events.reports.sentence import GOOD, SIGN_IN, WAIT, Code, Sentence, upper
 from events.reports.standing import Standing, standings
 from integrations.models import Customer
 from integrations.sentences import Said, format_day, joined, say
+from rules.models import Rule
 from rules.triggers import TAKES_BACK, Trigger
 
 
@@ -18,11 +19,12 @@ def sentence(
     facts: Mapping[str, object],
     left: EventLog,
     done: batches.Done,
+    rule: Rule | None,
 ) -> Sentence | None:
     """Say that the student has it by the grants `having`, though `left` took their purchase back.
 
     None if that event has an ending that waits. `facts` has the "name", the "course" and "since"
-    when; `done` the acts of batches on the events of all endings.
+    when; `done` the acts of batches on the events of all endings; `rule` ends it at such an event.
     """
     facts = {**facts, "ending": revocations.sentence(left)}
     holding = (about.customer.pk, holdings.key_of(having[-1]))
@@ -46,7 +48,6 @@ def sentence(
             day=format_day(last.opened_at),
             **facts,
         )
-    rule = nothing_to_end.ending_rule(left, about.integration, about.target)
     if rule is None:
         text = joined([text, say("A rule for that event ends it for the next buyers.")])
     elif not rule.enabled:

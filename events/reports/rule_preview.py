@@ -14,11 +14,11 @@ from django.utils.translation import gettext_lazy as _
 from events.access import ledger, revocations
 from events.access.ledger import Change, Judgment
 from events.access.sale import BySale, Sale
-from events.deciding.fired import firing
 from events.models import EventLog, Grant
 from events.reports.nothing_to_end import parts_of
 from integrations.models import Customer, Destination
 from integrations.sentences import Said, Text, say, say_count
+from rules.fired import firing
 from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from django.db.models import Q
 
-from events.deciding.fired import fired_by
 from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT
 from integrations.sentences import Said, format_time, joined, say
 from rules import actions, changing
 from rules.engine import Reason
+from rules.fired import fired_by
 from rules.models import Rule
 
 OVER = {RuleRun.Status.DONE, RuleRun.Status.SKIPPED}

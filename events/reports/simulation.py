@@ -10,7 +10,6 @@ from events.access.decisions import Decisions
 from events.access.event_student import BadStudentEmail
 from events.access.sale import Sale
 from events.deciding import passing_on
-from events.deciding.fired import fired_by
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from integrations import rate_limit
@@ -26,6 +25,7 @@ from integrations.samcart.parser import normalize_email
 from integrations.sentences import Said, joined, say
 from rules import engine
 from rules.actions import PlannedCall
+from rules.fired import fired_by
 from rules.models import Rule
 from rules.triggers import Trigger
 

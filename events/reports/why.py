@@ -17,6 +17,7 @@ from events.reports import (
     pending_endings,
     refunded_access,
 )
+from events.reports.ending_rules import Ending, ending_rules
 from events.reports.sentence import (
     GOOD,
     HAS,
@@ -73,7 +74,8 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     endings = [run.event_id for each in found for run in each.runs if run.spec.ends_access]
     done_to = batches.batch_acts(endings)
     given_back = ended_access.to_give_back(found, done_to)
-    told = [(each, _sentence(each, waiting, done_to, given_back)) for each in found]
+    rules = ending_rules([*filter(None, map(_missed_ending, found))])
+    told = [(each, _sentence(each, waiting, done_to, given_back, rules)) for each in found]
     has = [(each.integration, each.target) for each, sentence in told if sentence.code in HAS]
     gone = gone_destinations.among(has)
     told = [
@@ -101,6 +103,7 @@ def _sentence(
     waiting: Mapping[int, str],
     done_to: batches.Done,
     given_back: Mapping[int, RuleRun],
+    rules: Mapping[Ending, Rule],
 ) -> Sentence:
     name, run = display_name(about.customer), about.undecided
     if about.pending and not about.grants:
@@ -108,7 +111,7 @@ def _sentence(
     if run is not None:
         return _undecided(name, about, run, waiting[run.pk])
     if about.held:
-        return _has(name, about, done_to)
+        return _has(name, about, done_to, rules)
     if about.given:
         return missing_access.sentence(name, about)
     if about.waiving_run is not None:
@@ -137,13 +140,17 @@ def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Senten
     return of_open_action(run, code, texts, name, about.name, waiting)
 
 
-def _has(name: str, about: Standing, done_to: batches.Done) -> Sentence:
+def _has(
+    name: str, about: Standing, done_to: batches.Done, rules: Mapping[Ending, Rule]
+) -> Sentence:
     paid = [row for row in about.held if row.pk not in about.unpaid]
     having = paid or about.held
     facts = {"name": name, "course": about.name, "since": holders.since(about, having)}
-    left = about.not_ended
-    if left and (kept := refunded_access.sentence(about, having, facts, left, done_to)):
-        return kept
+    left, missed = about.not_ended, _missed_ending(about)
+    if left and missed:
+        rule = rules.get(missed)
+        if kept := refunded_access.sentence(about, having, facts, left, done_to, rule):
+            return kept
     code, text = Code.HAS, joined([say("{name} has {course} {since}.", **facts), _corrected(about)])
     over, first = about.ended, having[0].opened_at
     if over is not None and over.opened_at and over.ended_at and first and over.ended_at > first:
@@ -158,6 +165,15 @@ def _has(name: str, about: Standing, done_to: batches.Done) -> Sentence:
     if given := refunded_access.given_by_rule(about, having, text):
         return given
     return Sentence(GOOD, joined([text, say(SIGN_IN)]), code, short=text)
+
+
+def _missed_ending(about: Standing) -> Ending | None:
+    """Return what the refund or cancellation that left it open should have ended."""
+    left = about.not_ended
+    if left is None:
+        return None
+    place = (about.integration, about.target)
+    return Ending(left.marketplace_id, left.product_id, left.trigger, *place)
 
 
 def _corrected(about: Standing) -> Said | None:

@@ -1,5 +1,7 @@
 """What Thinkific sites offer, and what we know about their users."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -122,14 +124,31 @@ class FieldMappingQuerySet(models.QuerySet["FieldMapping"]):
         self, integration: Integration, custom_fields: list[dict[str, str]]
     ) -> dict[ProfileField, str]:
         """Return the signup fields that an order's custom fields fill, without empty values."""
-        told = answers(custom_fields)
-        mappings = self.filter(integration=integration).select_related("profile_field")
-        found = {
-            mapping.profile_field: told.get(mapping.samcart_field.casefold(), "")
-            for mapping in (mappings if told else ())
-            if mapping.profile_field.mappable
-        }
-        return {field: value for field, value in found.items() if value}
+        (found,) = self.values_for_all([(integration.pk, custom_fields)])
+        return found
+
+    def values_for_all(
+        self, orders: Sequence[tuple[int | None, list[dict[str, str]]]]
+    ) -> list[dict[ProfileField, str]]:
+        """Return the same for each of these orders, given as (integration ID, custom fields).
+
+        Takes one query, or none if no order has custom fields.
+        """
+        told = [answers(custom_fields) for _, custom_fields in orders]
+        asked = {site for (site, _), each in zip(orders, told, strict=True) if each}
+        rows = self.filter(integration__in=asked).select_related("profile_field")
+        of_site: dict[int | None, list[FieldMapping]] = defaultdict(list)
+        for mapping in rows if asked else ():
+            if mapping.profile_field.mappable:
+                of_site[mapping.integration_id].append(mapping)
+        return [
+            {
+                mapping.profile_field: value
+                for mapping in of_site[site]
+                if (value := each.get(mapping.samcart_field.casefold(), ""))
+            }
+            for (site, _), each in zip(orders, told, strict=True)
+        ]
 
 
 class FieldMapping(models.Model):

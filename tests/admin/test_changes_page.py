@@ -150,11 +150,11 @@ def test_what_one_act_did_to_several_is_one_line_with_the_way_to_each(manager, r
         changing.switch(Rule.objects.all(), on=False)
     page = manager.get(LIST)
     switched, added = page.context["cl"].result_list
-    assert (len(switched.line), len(added.line)) == (3, 2)
+    assert (len(switched.line.entries), len(added.line.entries)) == (3, 2)
     text = words(page)
     assert "Added a rule, 2 times every product Show each of them" in text
     assert "Changed a rule, 3 times every product On: Yes → No Show each of them" in text
-    for entry in (*switched.line, *added.line):
+    for entry in (*switched.line.entries, *added.line.entries):
         assert (
             reverse("admin:integrations_auditentry_change", args=[entry.pk])
             in page.content.decode()
@@ -168,7 +168,7 @@ def test_what_one_save_adds_one_after_the_other_is_one_line(manager, rule):
     courses = [each.pk for each in others]
     manager.post(reverse("admin:new-rule"), chosen | {"destination": courses})
     (line,) = manager.get(LIST, {"act": "rule_added"}).context["cl"].result_list
-    assert len(line.line) == 2
+    assert len(line.line.entries) == 2
 
 
 def test_a_line_names_the_customer_and_a_change_is_undone_from_its_line(manager, rule):
@@ -508,7 +508,7 @@ def test_after_one_of_several_added_rules_went_the_others_are_named_with_the_way
     )
     assert "3 rules added with it are still there. Undo the other 3" in said(done)
     (line,) = manager.get(LIST, {"act": "rule_added"}).context["cl"].result_list
-    assert line.left == 3
+    assert line.line.undo.left == 3
     text = words(manager.get(LIST))
     assert "Undo the other 3" in text
     assert "1 was deleted since." in text
@@ -545,7 +545,7 @@ def test_rules_that_were_added_in_one_step_are_shown_with_their_buyers_and_then_
     assert list(Rule.objects.all()) == [kept]
     assert any("See them and end it" in text for text in said(after))
     line = manager.get(LIST, {"act": "rule_added"}).context["cl"].result_list[-1]
-    assert (line.undone, line.left) == (True, 0)
+    assert (line.line.undo.is_done, line.line.undo.left) == (True, 0)
 
 
 def press_yes(client: Client, address: str) -> Any:
@@ -638,19 +638,20 @@ def test_what_one_save_changed_is_one_line_also_at_the_end_of_a_page(manager, ru
         for _ in range(7):
             record(Act.EXPORTED, Subject("customer", "7", "dana@example.com"))
     first, second = (manager.get(LIST, {"p": page}).context["cl"].result_list for page in (1, 2))
-    assert [len(line.line) for line in first] == [1] * 7 + [50]
+    assert [len(line.line.entries) for line in first] == [1] * 7 + [50]
     assert "Added a rule, 50 times" in words(manager.get(LIST))
     with acting(lambda: ADA):
         for _ in range(3):
             record(Act.EXPORTED, Subject("customer", "7", "dana@example.com"))
     (again,) = manager.get(LIST, {"p": 2}).context["cl"].result_list
-    assert (len(second), len(again.line)) == (1, 50)  # nothing else is on that page
+    assert (len(second), len(again.line.entries)) == (1, 50)  # nothing else is on that page
 
 
 def test_what_was_undone_is_marked_until_its_undoing_is_undone(manager, rule):
     def marked() -> list[bool]:
         return [
-            line.undone for line in manager.get(LIST, {"kind": "rule"}).context["cl"].result_list
+            row.line.undo.is_done
+            for row in manager.get(LIST, {"kind": "rule"}).context["cl"].result_list
         ]
 
     entry = switch_off(rule)

@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from config.admin.pages.staff import changes_undo
+from config.admin.pages.staff.change_line import Undo
 from config.admin.pages.staff.others_changes import OF_SIGN_IN
 from config.admin.parts.buttons import page_of
 from config.staff import roles
@@ -43,6 +46,10 @@ def lines(client: Client, **asked: Any) -> list[Any]:
     return found
 
 
+def undos(client: Client) -> list[Undo]:
+    return [row.line.undo for row in lines(client)]
+
+
 def way(page: Any, label: str) -> str:
     """The address of the only button with this label that is a link."""
     text = page.content.decode()
@@ -61,7 +68,7 @@ def test_running_a_rule_for_earlier_buyers_is_one_row_with_undo_and_its_results(
     world.settle()
     page = manager.get(LIST)
     line = page.context["cl"].result_list[0]
-    assert {each.act for each in line.line} == {"buyers_enrolled", "event_rerun"}
+    assert {each.act for each in line.line.entries} == {"buyers_enrolled", "event_rerun"}
     text = words(page)
     assert "Ran rules for 3 earlier buyers" in text
     assert re.search(r"b\d@example.com, b\d@example.com and 1 more", text)
@@ -73,7 +80,7 @@ def test_running_a_rule_for_earlier_buyers_is_one_row_with_undo_and_its_results(
     manager.post(way(page, "Undo"), {"chosen": chosen})
     world.settle()
     again = manager.get(LIST)
-    assert [each.undone for each in again.context["cl"].result_list][:2] == [False, True]
+    assert [each.line.undo.is_done for each in again.context["cl"].result_list][:2] == [False, True]
     assert 'class="button small ">Undo<' not in again.content.decode()
 
 
@@ -81,7 +88,7 @@ def test_a_retry_of_many_is_one_row_that_leads_to_its_results(manager, rule):
     runs = [queued.run(rule.destination, status="failed") for _ in range(3)]
     manager.post(reverse("admin:many-retry"), {"chosen": ",".join(str(run.pk) for run in runs)})
     line = lines(manager)[0]
-    assert len(line.line) == 3
+    assert len(line.line.entries) == 3
     text = words(manager.get(LIST))
     assert "Retried an action, 3 times" in text
     assert "See the results" in text
@@ -93,7 +100,7 @@ def test_running_events_again_that_also_retries_is_one_row(manager, world, rule)
     event.runs.update(status="failed")
     manager.post(reverse("admin:many-rerun"), {"chosen": event.pk})
     line = lines(manager)[0]
-    assert {each.act for each in line.line} == {"run_retried", "event_rerun"}
+    assert {each.act for each in line.line.entries} == {"run_retried", "event_rerun"}
     assert "Ran the rules again" in words(manager.get(LIST))
 
 
@@ -137,7 +144,7 @@ def test_rules_that_were_changed_in_one_step_are_shown_and_then_are_as_before(ma
     done = manager.post(address, follow=True)
     assert said(done) == ["Undone: 5 rules are as before."]
     assert Rule.objects.filter(enabled=True).count() == 5
-    assert lines(manager, act="rule_changed")[-1].undone
+    assert lines(manager, act="rule_changed")[-1].line.undo.is_done
 
 
 def test_a_row_says_what_became_of_the_rules_that_its_undo_leaves_alone(manager, switched):
@@ -213,11 +220,11 @@ def rename(client: Client, product: Product, name: str) -> AuditEntry:
 def test_undo_gives_a_product_its_former_name_and_can_be_undone_itself(manager):
     product = factories.ProductFactory.create(name="Ink Club")
     entry = rename(manager, product, "Ink Circle")
-    assert [line.undoable for line in lines(manager)] == [True]
+    assert [each.is_possible for each in undos(manager)] == [True]
     done = press(manager, entry, "undo")
     assert said(done) == ["Undone. The product is called Ink Club again."]
     assert Product.objects.get().name == "Ink Club"
-    assert [(line.undoable, line.undone) for line in lines(manager)] == [
+    assert [(each.is_possible, each.is_done) for each in undos(manager)] == [
         (True, False),
         (False, True),
     ]
@@ -227,7 +234,7 @@ def test_a_product_that_was_renamed_since_keeps_its_name(manager):
     product = factories.ProductFactory.create(name="Ink Club")
     entry = rename(manager, product, "Ink Circle")
     rename(manager, product, "Ink School")
-    assert [line.undoable for line in lines(manager)] == [True, False]
+    assert [each.is_possible for each in undos(manager)] == [True, False]
     (text,) = said(press(manager, entry, "undo"))
     assert text.startswith("Not undone. The product was renamed since.")
     assert Product.objects.get().name == "Ink School"
@@ -272,3 +279,25 @@ def test_the_list_takes_the_same_queries_for_one_step_as_for_many(manager, rule)
     few = queries()
     change(4)
     assert queries() == few
+
+
+def test_the_page_of_a_change_asks_once_whether_it_was_undone(manager, rule, monkeypatch):
+    asked: list[Sequence[AuditEntry]] = []
+    ask = changes_undo.undone_entries
+
+    def counted(entries: Sequence[AuditEntry]) -> set[int]:
+        asked.append(entries)
+        return ask(entries)
+
+    monkeypatch.setattr(changes_undo, "undone_entries", counted)
+    with acting(lambda: BEN):
+        changing.switch(Rule.objects.all(), on=False)
+    entry = AuditEntry.objects.latest("pk")
+    assert "Undo this change" in words(manager.get(page_of(entry)))
+    assert asked == [[entry]]
+
+
+def test_a_row_of_the_list_is_the_newest_entry_of_its_line(manager, switched):
+    (row,) = lines(manager, act="rule_changed")
+    assert row == row.line.newest == switched[-1]
+    assert list(row.line.entries) == switched[::-1]

@@ -16,6 +16,7 @@ from config.staff import roles
 from events.access import by_hand
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.reports import left_behind_summary, refunded
+from events.reports.customer_access import describe
 from events.reports.last_run import with_last_run
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
@@ -156,6 +157,56 @@ def test_the_rule_that_would_end_it_and_is_off_is_turned_on_from_the_page(manage
     assert "is off" not in words(page)
     rule.refresh_from_db()
     assert rule.enabled
+
+
+@pytest.mark.parametrize("by", ["course", "bundle", "global bundle"])
+def test_the_page_and_that_of_the_customer_name_the_same_rule(manager, world, still_in, by):
+    course = still_in if by == "course" else world.bundle(still_in, world.course("Faces"))
+    ends = f"expire_{course.kind}_enrollment"
+    product = None if by == "global bundle" else SOLD
+    rule = world.rule("product_refunded", ends, course, product=product, enabled=False)
+    first = refunded.refunded_with_access()[0].event
+    of_customer = reverse("admin:integrations_customer_change", args=[first.customer_id])
+    of_rule = reverse("admin:rules_rule_change", args=[rule.pk])
+    for page in (reverse(PAGE), of_customer):
+        answer = manager.get(page)
+        assert of_rule in answer.content.decode()
+        assert "New rule: a refund" not in words(answer)
+    assert "The rule that ends it is off." in words(manager.get(of_customer))
+    Rule.objects.filter(pk=rule.pk).update(enabled=True)
+    assert of_rule not in manager.get(reverse(PAGE)).content.decode()
+    assert "The rule that ends it is off." not in words(manager.get(of_customer))
+
+
+def queries_of(client: Client, page: str) -> int:
+    client.get(page)  # what is read once
+    with CaptureQueriesContext(connection) as asked:
+        client.get(page)
+    return len(asked)
+
+
+def test_no_more_is_asked_for_the_rules_of_many_products_than_of_one(manager, world, ink):
+    def refund(number: int, **sold: Any) -> None:
+        for name in ("10_product", "20_product"):
+            world.sell(name, customer__email=email(0), order__id=1180 + number, **sold)
+            world.settle()
+
+    refund(0)
+    customer = reverse("admin:integrations_customer_change", args=[Customer.objects.get().pk])
+    assert words(manager.get(customer)).count("A rule for that event ends it") == 1
+    one = queries_of(manager, reverse(PAGE))
+    told = CaptureQueriesContext(connection)
+    with told:
+        describe(Customer.objects.get())
+    for number in range(1, 5):
+        course = world.course(f"Course {number}")
+        world.rule("product_purchased", GIVES, course, product=str(70 + number))
+        refund(number, product__id=70 + number)
+    assert words(manager.get(reverse(PAGE))).count("New rule: a refund") == 5
+    assert queries_of(manager, reverse(PAGE)) == one
+    with CaptureQueriesContext(connection) as asked:
+        describe(Customer.objects.get())
+    assert len(asked) == len(told)
 
 
 def test_each_row_links_the_refund_and_the_purchase(manager, still_in):

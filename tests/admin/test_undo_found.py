@@ -345,7 +345,8 @@ def test_a_line_of_rules_that_were_deleted_together_brings_all_of_them_back(mana
     assert said(back) == ["Undone: 5 rules are back."]
     assert Rule.objects.count() == 5
     added, gone, *_ = manager.get(reverse(CHANGES)).context["cl"].result_list
-    assert (added.left, gone.left, gone.undone) == (5, 0, True)  # and they can be deleted again
+    added, gone = added.line.undo, gone.line.undo
+    assert (added.left, gone.left, gone.is_done) == (5, 0, True)  # and they can be deleted again
 
 
 def test_one_of_them_says_that_the_others_are_still_gone_and_brings_them_back(manager, deleted):

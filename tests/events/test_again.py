@@ -9,6 +9,7 @@ from events.execution import retry_by_hand, reviewing
 from events.execution.rerun import rerun
 from events.models import EventLog, RuleRun
 from events.reports import earlier, promise, review
+from integrations.models import Destination
 from rules import engine
 from rules.models import Rule
 from tests.support import factories, queued
@@ -185,6 +186,18 @@ def test_a_retry_gives_what_the_edited_rule_names_when_the_course_is_gone(
     (run,) = world.settle()
     assert (run.status, run.message) == ("done", f"Enrolled in {gives}.")
     assert run.destination_name == gives
+
+
+def test_a_retry_does_not_give_what_the_rule_gives_for_another_product_now(world):
+    one, two = world.course("Course One"), world.course("Course Two")
+    rule = world.rule("product_purchased", "create_course_enrollment", one, product="1048001")
+    world.sell("10_product")
+    RuleRun.objects.update(status="failed")
+    Destination.objects.filter(pk=one.pk).update(gone_at=rule.created_at)
+    other = factories.ProductFactory.create(marketplace=world.marketplace)
+    Rule.objects.filter(pk=rule.pk).update(destination=two, product=other)
+    assert retry_by_hand.retry([RuleRun.objects.get()]) == (1, {})
+    assert RuleRun.objects.get().destination_name == "Course One"
 
 
 def test_a_retry_repeats_what_was_decided_while_the_course_is_there(world):

@@ -106,6 +106,15 @@ def test_canceled_covers_delinquent_and_a_rule_for_delinquent_alone_does_not_cov
     assert states(row()) == [MISSING, MISSING, COVERED, MISSING, MISSING]
 
 
+def test_canceled_does_not_cover_delinquent_if_that_is_turned_off(shop, course, settings):
+    settings.DELINQUENT_IS_CANCELED = False
+    shop.rule(product="1048001", destination=course)
+    shop.rule("subscription_canceled", "1048001", destination=course, action=EXPIRE)
+    assert states(row()) == [MISSING, COVERED, OPEN, MISSING, MISSING]
+    shop.rule("subscription_delinquent", "1048001", destination=course, action=EXPIRE)
+    assert states(row()) == [MISSING, COVERED, COVERED, MISSING, MISSING]
+
+
 @pytest.mark.parametrize(
     "change",
     [{"trigger": "product_partially_refunded"}, {"action": "another course"}],

@@ -20,6 +20,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core import serializers
 from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from config.staff.session_store import SessionStore
@@ -240,6 +241,21 @@ def test_each_known_thing_is_in_the_export(past: World):
     # Nothing that is said of others.
     assert "Nora Near" not in text
     assert "Pat" not in json.dumps(told["elsewhere"])
+
+
+def test_many_events_and_actions_are_exported_with_as_many_queries_as_few(past: World, course):
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            person_data.as_json(person.find([HER]))
+        return len(asked)
+
+    few = queries()
+    for number in range(3):
+        past.post(sale(order__id=510 + number, product__id=77 + number))
+        past.settle()
+        past.post(refund_of(510 + number, WHO, product__id=77 + number))
+        past.settle()
+    assert queries() == few
 
 
 def test_the_command_writes_a_private_file_and_names_who_may_be_the_same(past: World, tmp_path):

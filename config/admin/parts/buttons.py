@@ -127,14 +127,21 @@ class Buttons(admin.ModelAdmin):
         """Return the same, beside the buttons of a page."""
         return []
 
-    def page_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
+    def page_buttons(
+        self,
+        request: HttpRequest,
+        thing: Model,
+        links: Iterable[tuple[str, str, str]] | None = None,
+    ) -> SafeString:
         """Return the page's buttons, each in a form of its own, so no form may be around them.
 
-        If there are many, a menu holds all but the first. Primary links come first.
+        If there are many, a menu holds all but the first. Primary links come first. `links` are
+        those of `page_links`, if they are known already.
         """
         on_page = (button for button in self.buttons if button.on_page)
         shown = self._shown(request, thing, on_page)
-        links = sorted(self.page_links(request, thing), key=lambda link: link[1] != "primary")
+        links = self.page_links(request, thing) if links is None else links
+        links = sorted(links, key=lambda link: link[1] != "primary")
         number = sum(style == "primary" for _, style, _ in links)
         ways = [format_html('<a href="{}" class="button {}">{}</a>', *link) for link in links]
         every = ways[:number]

@@ -13,11 +13,12 @@ from config.admin.pages.products.trigger_cells import TriggerCell
 from config.admin.pages.rules import leftover_groups
 from config.admin.pages.rules.turned_off import for_all_products
 from config.admin.parts import badges
-from events.reports.coverage import COVERED_BY, Coverage, State
+from events.reports.coverage import Coverage, State
 from integrations.models import Destination
 from integrations.ordering import by_name
 from integrations.sentences import Said, say
 from rules import actions, pairing
+from rules.fired import included_in
 from rules.models import Rule, Scope
 from rules.similar_names import SimilarNames
 from rules.triggers import Trigger
@@ -207,7 +208,7 @@ class CoverageForm:
         if trigger not in self.turned_off and state is not State.OFF:
             return ""
         lacking = {*self.row.holes, *self.row.off}
-        return badges.AMBER if COVERED_BY.get(trigger, trigger) in lacking else badges.GREY
+        return badges.AMBER if (included_in(trigger) or trigger) in lacking else badges.GREY
 
     def rules(self) -> list[Rule]:
         """Return the rules to add, not saved; rules that exist already are left out."""

@@ -278,12 +278,12 @@ def _of_earlier_buyers(giving: list[Rule], product: Product) -> dict[str, Any]:
     """Return what the page says of buyers from before these rules, which give the product."""
     found = backfill.preview(*giving, product=product)
     why = ""
-    if found.got_nothing:
-        why = rules_now.since(found.run[0].event, giving[0], several=found.only is None)
+    if found.customers_given_nothing:
+        why = rules_now.since(found.run[0].event, giving[0], several=found.only_unfulfilled is None)
     return {
         "before": found,
         "before_page": offer.address(giving, product),
-        "lacking": offer.lacking(found.lacking),
+        "lacking": offer.lacking(found.lacking_access),
         "undone_before": found.customers_undone,
         "why_before": why,
     }

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from django.utils.safestring import SafeString
 
 from config.admin.parts import badges
-from events.reports.coverage import COVERED_BY, State
+from events.reports.coverage import State
 from integrations.sentences import Said, say
+from rules.fired import included_in
 from rules.triggers import Trigger
 
 
@@ -31,9 +32,9 @@ class TriggerCell:
 
 def in_words(trigger: Trigger, state: State) -> str:
     """Return the trigger's name and, if it is only included, the trigger whose rules it is in."""
-    if state is not State.INCLUDED:
-        return str(trigger.label)
-    return say("{trigger} (by {other})", trigger=trigger.label, other=COVERED_BY[trigger].label)
+    if state is State.INCLUDED and (other := included_in(trigger)):
+        return say("{trigger} (by {other})", trigger=trigger.label, other=other.label)
+    return str(trigger.label)
 
 
 def badge(trigger: Trigger, state: State) -> SafeString | str:

@@ -161,7 +161,7 @@ def in_words(rules: Collection[Rule], found: Preview) -> Said | str:
         return ""
     if all(rule.gives_on_purchase for rule in rules):
         return lacking(found) or say_count(
-            found.got_nothing,
+            found.customers_given_nothing,
             "1 buyer paid before and got nothing for it.",
             "{number}{more} buyers paid before and got nothing for it.",
             **who,
@@ -180,7 +180,7 @@ def _who_has_it(triggers: set[str], found: Preview, who: dict[str, Any]) -> Said
     """Say that so many customers have what these rules end, "may have" if that is not certain."""
     names = [*map(brief, found.courses)]
     who |= {"courses": of_several(names, COURSES_NAMED, found.customers)}
-    if not all(row.has for row in found.run):
+    if not all(row.is_known_open for row in found.run):
         return say_count(
             found.customers,
             "1 earlier customer may still have {courses}.",
@@ -214,7 +214,7 @@ def lacking(found: Preview) -> Said | str:
 
     "" if all their purchases gave nothing: pages have another sentence for those.
     """
-    if not found.lacking.run:
+    if not found.lacking_access.run:
         return ""
     who = {
         "more": "+" if found.more else "",

@@ -18,7 +18,8 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
 from config.admin.pages.rules import earlier_offer, given_by_rule, undo_offers, undo_step
-from config.admin.pages.staff import changes_cells, changes_undo
+from config.admin.pages.staff import change_line, changes_cells, changes_undo
+from config.admin.pages.staff.change_line import ChangeLine
 from config.admin.pages.staff.changes_list import (
     ActFilter,
     ChangesList,
@@ -109,48 +110,49 @@ class ChangesAdmin(ReadOnly):
         return badges.breakable(badges.brief(shown_who(entry.who)))
 
     @admin.display(description=_("What"))
-    def what(self, entry: Any) -> SafeString | str:
-        text = changes_cells.did(entry)
-        if not entry.undone:
+    def what(self, row: AuditEntry) -> SafeString | str:
+        line = _line(row)
+        text = changes_cells.did(line)
+        if not line.undo.is_done:
             return text
         return format_html("{} {}", text, badges.badge(say("Undone"), badges.GREY))
 
     @admin.display(description=_("About"))
-    def subject(self, entry: Any) -> SafeString | str:
-        return changes_cells.about(entry)
+    def subject(self, row: AuditEntry) -> SafeString | str:
+        return changes_cells.about(_line(row))
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Return a link to the page that shows what is undone, or to what a buyer keeps."""
-        entry: Any = thing
-        here = request.get_full_path()
+        assert isinstance(thing, AuditEntry)
+        line, here = _line(thing), request.get_full_path()
+        entry, undo = line.newest, line.undo
         if entry.act == Act.BUYERS_KEPT and allowed(request, given_by_rule.PERMISSION):
             page = given_by_rule.where_kept(int(entry.number), back=here)
             return [(page, "", say("See what is kept"))] if page else []
         if entry.act == Act.REFUNDED_KEPT and allowed(request, given_by_rule.PERMISSION):
             page = f"{reverse('admin:refunded')}?{urlencode({BACK: here})}#kept"
             return [(page, "", say("See what is kept"))]
-        if entry.forms:
-            return list(entry.forms)
-        if entry.batch_to_undo:
-            page = changes_undo.address_of_batch(entry.batch_to_undo, here)
+        if undo.forms:
+            return list(undo.forms)
+        if undo.batch:
+            page = changes_undo.address_of_batch(undo.batch, here)
             return [(page, "", say("Undo"))]
-        one = entry.act == Act.RULE_ADDED and entry.undoable
-        if not (entry.left or one) or not entry.may_undo:
+        one = entry.act == Act.RULE_ADDED and undo.is_possible
+        if not (undo.left or one) or not undo.is_allowed:
             return []
         if one:
             return [(undo_offers.address_of_one(entry, back=here), "", say("Undo"))]
-        label = undo_offers.label(entry.left, whole=entry.all_left)
+        label = undo_offers.label(undo.left, whole=undo.is_whole)
         return [(undo_offers.address(entry, back=here), "", label)]
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Return a link to the form that turns back what was done by hand."""
         assert isinstance(thing, AuditEntry)
-        left = [] if changes_undo.undone_entries([thing]) else [thing]
-        return changes_undo.links_to_forms(request, left).get(thing.pk, [])
+        return _forms(request, thing, undone=bool(changes_undo.undone_entries([thing])))
 
     @admin.display(description=_("Change"))
-    def difference(self, entry: Any) -> SafeString | str:
-        return changes_cells.change(entry)
+    def difference(self, row: AuditEntry) -> SafeString | str:
+        return changes_cells.change(_line(row))
 
     # A page of its own
 
@@ -161,7 +163,10 @@ class ChangesAdmin(ReadOnly):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         entry: AuditEntry = context["original"]
+        undone = bool(changes_undo.undone_entries([entry]))
         told = {
+            "undone": undone,
+            "links": _forms(request, entry, undone=undone),
             "differences": differences(entry),
             "name": changes_cells.shown_name(entry),
             "kind": kind_of(entry),
@@ -170,7 +175,6 @@ class ChangesAdmin(ReadOnly):
                 batch_links.link(request, number)
                 for number in batch_links.existing_batches(request, [entry])
             ],
-            "undone": bool(changes_undo.undone_entries([entry])),
             "with_it": undo_offers.same_step_offer(entry),
             "with_it_page": self._page_of_step(request, entry),
             "deletes": self._page_that_deletes(request, entry),
@@ -287,7 +291,18 @@ def _about(typed: str) -> Q:
     return found
 
 
-def _can_undo(entry: Any) -> bool:
-    if hasattr(entry, "undoable"):  # a line of the list
-        return bool(entry.undoable)
+def _line(row: AuditEntry) -> ChangeLine:
+    line = change_line.line_of(row)
+    assert line is not None
+    return line
+
+
+def _forms(request: HttpRequest, entry: AuditEntry, *, undone: bool) -> list[tuple[str, str, str]]:
+    """Return the links to the forms that turn back what was done by hand, if it still stands."""
+    return changes_undo.links_to_forms(request, [] if undone else [entry]).get(entry.pk, [])
+
+
+def _can_undo(entry: AuditEntry) -> bool:
+    if line := change_line.line_of(entry):
+        return line.undo.is_possible
     return entry.act in undoing.UNDOABLE_ACTS and not undoing.why_not(entry)

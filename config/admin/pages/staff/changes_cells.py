@@ -1,7 +1,6 @@
 """What the cells of the list of changes show."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from django.contrib.auth.models import User
 from django.urls import reverse
@@ -9,6 +8,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
+from config.admin.pages.staff.change_line import ChangeLine
 from config.admin.parts import badges
 from config.admin.parts.buttons import page_of as page_of_row
 from config.admin.parts.differences import NOTHING, differences, is_of_row
@@ -26,47 +26,55 @@ PERSON = User._meta.model_name
 MAX_NAMES = 2
 
 
-def did(entry: Any) -> str:
+def did(line: ChangeLine) -> str:
     """Return what the line did, and how often or for how many buyers."""
-    same = [each for each in entry.line if each.act == entry.act]
-    if entry.act == Act.BUYERS_ENROLLED:
+    same = _own(line)
+    if line.newest.act == Act.BUYERS_ENROLLED:
         return say_count(
-            _number_of_buyers(entry.line),
+            _number_of_buyers(line),
             "Ran rules for 1 earlier buyer",
             "Ran rules for {number} earlier buyers",
         )
-    text = capfirst(entry.sentence)
+    text = capfirst(line.newest.sentence)
     return say("{did}, {number} times", did=text, number=len(same)) if len(same) > 1 else text
 
 
-def _number_of_buyers(line: Sequence[Any]) -> int:
+def _own(line: ChangeLine) -> list[AuditEntry]:
+    """Return the entries with the act of the newest one: a batch does several acts."""
+    return [each for each in line.entries if each.act == line.newest.act]
+
+
+def _number_of_buyers(line: ChangeLine) -> int:
     """Return for how many buyers rules were run, also if a filter left out the events."""
-    events = [each for each in line if each.act == Act.EVENT_RERUN]
-    known = {each.customer.pk if each.customer else -each.pk for each in events}
-    told = [(each.after or {}).get("buyers", 0) for each in line]
+    events = [each for each in line.entries if each.act == Act.EVENT_RERUN]
+    customers = {each.pk: line.customer_of(each) for each in events}
+    known = {customer.pk if customer else -pk for pk, customer in customers.items()}
+    told = [(each.after or {}).get("buyers", 0) for each in line.entries]
     return len(known) or max(told)
 
 
-def about(entry: Any) -> SafeString | str:
+def about(line: ChangeLine) -> SafeString | str:
     """Return what the line is about, and whom: the first two, and how many more."""
-    if len(entry.line) == 1:
-        return _named_with_customer(entry)
-    own = [each for each in entry.line if each.act == entry.act]
-    name = _names(own)
-    others = [each for each in entry.line if each.act != entry.act and each.customer]
-    if not others or any(each.customer for each in own):
+    if line.is_single:
+        return _named_with_customer(line.newest, line.customer_of(line.newest))
+    own = _own(line)
+    name = _names(line, own)
+    others = [
+        each for each in line.entries if each.act != line.newest.act and line.customer_of(each)
+    ]
+    if not others or any(map(line.customer_of, own)):
         return name
-    return format_html('{} <span class="soft line">{}</span>', name, _names(others))
+    return format_html('{} <span class="soft line">{}</span>', name, _names(line, others))
 
 
-def _named_with_customer(entry: Any) -> SafeString | str:
+def _named_with_customer(entry: AuditEntry, customer: Customer | None) -> SafeString | str:
     """Return the name of an entry, and the customer that it is about."""
     name = _name(entry) or NOTHING
-    if entry.customer is None:
+    if customer is None:
         return name
     if entry.kind == Customer._meta.model_name:
-        return _link(entry.customer, name)
-    return format_html('{} <span class="soft line">{}</span>', name, _customer(entry.customer))
+        return _link(customer, name)
+    return format_html('{} <span class="soft line">{}</span>', name, _customer(customer))
 
 
 def shown_name(entry: AuditEntry) -> str:
@@ -87,10 +95,11 @@ def _link(customer: Customer, name: str) -> SafeString:
     return format_html('<a href="{}">{}</a>', page, name)
 
 
-def _names(line: Sequence[Any]) -> SafeString | str:
+def _names(line: ChangeLine, entries: Iterable[AuditEntry]) -> SafeString | str:
     names = [
-        entry.customer.readable_email if entry.customer else _product(entry) or shown_name(entry)
-        for entry in line
+        customer.readable_email if customer else _product(entry) or shown_name(entry)
+        for entry in entries
+        for customer in [line.customer_of(entry)]
     ]
     found = [*dict.fromkeys(badges.brief(name) for name in names if name)]
     return badges.breakable(listed(found, MAX_NAMES)) if found else NOTHING
@@ -103,17 +112,17 @@ def _product(entry: AuditEntry) -> str:
     return str(facts(parts(entry.name)[0]).get("product", ""))
 
 
-def change(entry: Any) -> SafeString | str:
+def change(line: ChangeLine) -> SafeString | str:
     """Return what was changed, what became of it, and the entries of a line of several."""
-    found = {_difference(each) for each in entry.line}
+    found = {_difference(each) for each in line.entries}
     same = found.pop() if len(found) == 1 else NOTHING
-    parts = [each for each in (entry.batch, entry.stay) if each]
+    parts = [each for each in (line.results, line.undo.stay) if each]
     if same != NOTHING:
         parts.insert(0, same)
-    if len(entry.line) == 1 and not parts:
+    if line.is_single and not parts:
         return same
     shown = format_html_join(mark_safe("<br>"), "{}", ((part,) for part in parts))
-    fold = _fold(entry.line) if len(entry.line) > 1 else ""
+    fold = "" if line.is_single else _fold(line)
     return format_html("<div>{}{}</div>", shown, fold)
 
 
@@ -127,15 +136,16 @@ def _difference(entry: AuditEntry) -> SafeString | str:
     return format_html_join(mark_safe("<br>"), "{}", parts) or NOTHING
 
 
-def _fold(line: list[Any]) -> SafeString:
+def _fold(line: ChangeLine) -> SafeString:
     """Return the entries of a line, each with a link to its page, and its customer."""
     each = (
         (
             page_of_row(entry),
             _name(entry) or str(entry.pk),
-            format_html(", {}", _customer(entry.customer)) if entry.customer else "",
+            format_html(", {}", _customer(customer)) if customer else "",
         )
-        for entry in line
+        for entry in line.entries
+        for customer in [line.customer_of(entry)]
     )
     return format_html(
         '<details class="fold"><summary>{}</summary><ul>{}</ul></details>',

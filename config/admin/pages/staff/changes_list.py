@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.pages.staff import changes_undo, others_changes
+from config.admin.pages.staff import change_line, changes_undo, others_changes
 from config.admin.parts import badges, batch_links
 from config.admin.parts.changelist import RowList
 from config.admin.parts.differences import kind_of
@@ -120,25 +120,26 @@ class ChangesList(RowList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         entries = list(self.result_list)
-        self.result_list = self._whole_lines(entries) if entries else []
-        _note_customers(chain.from_iterable(line.line for line in self.result_list))
-        changes_undo.note(request, self.result_list)
+        groups = self._whole_lines(entries) if entries else []
+        customers = _customers([*chain.from_iterable(groups)])
+        lines = changes_undo.lines(request, groups, customers)
+        self.result_list = [change_line.show_as(line) for line in lines]
 
-    def _whole_lines(self, entries: list[Any]) -> list[Any]:
+    def _whole_lines(self, entries: list[AuditEntry]) -> list[list[AuditEntry]]:
         newest, oldest = entries[0], entries[-1]
         newer = _alike(newest, self.queryset.filter(pk__gt=newest.pk).order_by("pk"))
         older = _alike(oldest, self.queryset.filter(pk__lt=oldest.pk).order_by("-pk"))
-        lines = _lines([*reversed(newer), *entries, *older])
+        groups = _grouped([*reversed(newer), *entries, *older])
         here = {entry.pk for entry in entries}
         # The whole page may be one line that began before it.
-        return [line for line in lines if line.pk in here] or [
-            line for line in lines if any(entry.pk in here for entry in line.line)
+        return [group for group in groups if group[0].pk in here] or [
+            group for group in groups if any(entry.pk in here for entry in group)
         ]
 
 
-def _alike(entry: AuditEntry, neighbors: QuerySet[AuditEntry]) -> list[Any]:
+def _alike(entry: AuditEntry, neighbors: QuerySet[AuditEntry]) -> list[AuditEntry]:
     """Return the neighbors, the nearest first, that may belong to the entry's line."""
-    found: list[Any] = []
+    found: list[AuditEntry] = []
     for start in range(0, MOST_OF_A_LINE, READ_AT_ONCE):
         for other in neighbors[start : start + READ_AT_ONCE]:
             if not _is_alike(found[-1] if found else entry, other):
@@ -149,16 +150,14 @@ def _alike(entry: AuditEntry, neighbors: QuerySet[AuditEntry]) -> list[Any]:
     return found
 
 
-def _lines(entries: Iterable[Any]) -> list[Any]:
-    """Return the first entry of each line, with the whole line as `line`; the newest come first."""
-    found: list[Any] = []
+def _grouped(entries: Iterable[AuditEntry]) -> list[list[AuditEntry]]:
+    """Return the entries of each line; the newest come first, as in `entries`."""
+    found: list[list[AuditEntry]] = []
     for entry in entries:
-        line = found[-1].line if found else []
-        if line and _belongs_to(line, entry):
-            line.append(entry)
+        if found and _belongs_to(found[-1], entry):
+            found[-1].append(entry)
         else:
-            entry.line = [entry]
-            found.append(entry)
+            found.append([entry])
     return found
 
 
@@ -185,9 +184,8 @@ def _same(one: AuditEntry, other: AuditEntry, *names: str) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
-def _note_customers(entries: Iterable[Any]) -> None:
-    """Set `customer` on each entry: whom it is about, or its event or action."""
-    entries = list(entries)
+def _customers(entries: Sequence[AuditEntry]) -> dict[int, Customer]:
+    """Return whom each entry is about, or its event or action, by the entry's pk."""
     whose: dict[tuple[str, str], Customer | None] = {}
     own = str(Customer._meta.model_name)
     numbers = [int(e.number) for e in entries if e.kind == own and e.number.isdecimal()]
@@ -199,5 +197,5 @@ def _note_customers(entries: Iterable[Any]) -> None:
         rows = model._default_manager.filter(pk__in=numbers, customer__isnull=False)
         for row in rows.select_related("customer") if numbers else ():
             whose[kind, str(row.pk)] = row.customer
-    for entry in entries:
-        entry.customer = whose.get((entry.kind, entry.number))
+    found = {entry.pk: whose.get((entry.kind, entry.number)) for entry in entries}
+    return {pk: customer for pk, customer in found.items() if customer is not None}

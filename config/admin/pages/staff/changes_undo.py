@@ -1,8 +1,7 @@
 """What of each line of Changes can be undone, and what came of it."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Q
@@ -14,59 +13,79 @@ from config.admin.pages import bulk_actions
 from config.admin.pages.customers import by_hand
 from config.admin.pages.rules import undo_offers
 from config.admin.pages.staff import undone_batches
+from config.admin.pages.staff.change_line import ChangeLine, Undo
 from config.admin.parts import batch_links
 from config.admin.parts.buttons import BACK
 from events.access import ended_by_hand
+from events.models import Batch
 from events.reports.batches import DONE
 from integrations.audit import Act
 from integrations.audit_values import RUN
-from integrations.models import AuditEntry, Product
+from integrations.models import AuditEntry, Customer, Product
 from rules import product_undoing, steps, undoing
 
 GIVEN = (Act.ACCESS_GIVEN, Act.ACCESS_GIVEN_BACK)
 NO_STEP = steps.Step((), (), 0, 0)
 
 
-def note(request: HttpRequest, lines: Iterable[Any]) -> None:
-    """Set what of each line can be undone, and its batch. Takes the same queries for any number.
+def lines(
+    request: HttpRequest,
+    groups: Sequence[Sequence[AuditEntry]],
+    customers: Mapping[int, Customer],
+) -> list[ChangeLine]:
+    """Return the lines of these groups of entries. Takes the same queries for any number.
 
-    `undone`: all of the line was undone. `undoable`: it is one entry that can be undone, as far as
-    the list knows; pressing Undo looks closer. `left`, for a line of several rules: how many rules
-    of the step can be undone, including those that a search left out; `all_left`: all of them can;
-    `stay`: what became of the others; `may_undo`: this person may undo all of that.
-
-    `batch` is a link to the results of its batch, `batch_to_undo` the batch's number. They are ""
-    and None if the entries are not of one batch, or if this person may not do that. `forms` are
-    links to the forms that turn back what a person did to a customer's access.
+    `customers` are those whom the entries are about, by the entry's pk.
     """
-    lines = list(lines)
-    entries = [*chain.from_iterable(line.line for line in lines)]
+    entries = [*chain.from_iterable(groups)]
+    batches = batch_links.existing_batches(request, entries)
+    found = []
+    for group, undo in zip(groups, _undos(request, groups, batches), strict=True):
+        batch = _batch_of(group, batches)
+        results = batch_links.link(request, batch.pk) if batch else ""
+        found.append(ChangeLine(group, customers, undo, results))
+    return found
+
+
+def _undos(
+    request: HttpRequest, groups: Sequence[Sequence[AuditEntry]], batches: Mapping[int, Batch]
+) -> Iterator[Undo]:
+    entries = [*chain.from_iterable(groups)]
     endings = undone_batches.endings_of(entries)
     undone = _undone(entries, endings)
     settled = undone | undone_batches.open_again(endings)
     last = steps.newest(entries)
-    found = steps.every(
-        line for line in lines if _is_step(line, last) or line.act == Act.PRODUCT_DELETED
+    of_steps = steps.every(
+        group[0] for group in groups if _is_step(group, last) or group[0].act == Act.PRODUCT_DELETED
     )
-    products = _products(lines)
-    whole_steps = {line: found.get(line.pk, NO_STEP).entries for line in lines}
-    may_undo = undo_offers.which_may_be_undone(request, whole_steps)
-    batches = batch_links.existing_batches(request, entries)
+    products = _products([group[0] for group in groups])
+    whole_steps = {group[0]: of_steps.get(group[0].pk, NO_STEP).entries for group in groups}
+    allowed_ = undo_offers.which_may_be_undone(request, whole_steps)
     forms = links_to_forms(request, [each for each in entries if each.pk not in undone])
-    for each in lines:
-        step = found.get(each.pk, NO_STEP)
-        of_product = _can_undo_product(each, products, step)
-        each.undoable = len(each.line) == 1 and (each.pk in last or of_product)
-        each.may_undo = each.pk in may_undo
-        _note_step(each, step if each.act in steps.OF_RULES else NO_STEP)
-        each.undone = _is_undone(each.line, undone)
-        numbers = {batch_links.number_of(entry) for entry in each.line}
-        batch = batches.get(numbers.pop() or 0) if len(numbers) == 1 else None
-        each.batch = batch_links.link(request, batch.pk) if batch else ""
-        left = batch and batch.new_ids and not _is_undone(each.line, settled)
-        can_undo = left and allowed(request, bulk_actions.UNDOES)
-        each.forms = forms.get(each.pk, []) if len(each.line) == 1 else []
-        each.batch_to_undo = batch.pk if batch and can_undo else None
+    may_undo_batches = allowed(request, bulk_actions.UNDOES)
+    for group in groups:
+        newest, is_single = group[0], len(group) == 1
+        step = of_steps.get(newest.pk, NO_STEP)
+        of_rules = step if newest.act in steps.OF_RULES else NO_STEP
+        batch = _batch_of(group, batches)
+        is_left = batch and batch.new_ids and not _is_undone(group, settled)
+        yield Undo(
+            is_done=_is_undone(group, undone),
+            is_possible=is_single
+            and (newest.pk in last or _can_undo_product(newest, products, step)),
+            is_allowed=newest.pk in allowed_,
+            left=len(of_rules.left),
+            is_whole=len(of_rules.left) == len(of_rules.entries),
+            stay=undo_offers.stay(newest.act, of_rules),
+            batch=batch.pk if batch and is_left and may_undo_batches else None,
+            forms=forms.get(newest.pk, ()) if is_single else (),
+        )
+
+
+def _batch_of(group: Iterable[AuditEntry], batches: Mapping[int, Batch]) -> Batch | None:
+    """Return the batch that all of these entries are of, None if there is none."""
+    numbers = {batch_links.number_of(entry) for entry in group}
+    return batches.get(numbers.pop() or 0) if len(numbers) == 1 else None
 
 
 def undone_entries(entries: Sequence[AuditEntry]) -> set[int]:
@@ -80,12 +99,6 @@ def _undone(entries: Sequence[AuditEntry], endings: undone_batches.Endings) -> s
     turned |= ended_by_hand.taken_by_hand(set(given.values()))
     undone = undoing.undone_changes(entries) | undone_batches.undone(entries, endings)
     return undone | {pk for pk, number in [*ended.items(), *given.items()] if number in turned}
-
-
-def _note_step(line: Any, step: steps.Step) -> None:
-    line.left = len(step.left)
-    line.all_left = len(step.left) == len(step.entries)
-    line.stay = undo_offers.stay(line.act, step)
 
 
 def address_of_batch(number: int, back: str) -> str:
@@ -145,24 +158,25 @@ def _is_undone(line: Iterable[AuditEntry], undone: Container[int]) -> bool:
     return all(each.pk in undone for each in of_batch or line)
 
 
-def _is_step(line: Any, last: Container[int]) -> bool:
-    """Whether the line is of several rules at once, and some have not changed since."""
-    at_once = line.step is not None or len({entry.at for entry in line.line}) == 1
-    several = len(line.line) > 1 and line.act in steps.OF_RULES
-    return several and at_once and any(entry.pk in last for entry in line.line)
+def _is_step(group: Sequence[AuditEntry], last: Container[int]) -> bool:
+    """Whether the entries are of several rules at once, and some have not changed since."""
+    newest = group[0]
+    at_once = newest.step is not None or len({entry.at for entry in group}) == 1
+    several = len(group) > 1 and newest.act in steps.OF_RULES
+    return several and at_once and any(entry.pk in last for entry in group)
 
 
-def _products(lines: Iterable[Any]) -> Sequence[Product]:
-    """Return the products that exist of those that were renamed or deleted."""
+def _products(entries: Iterable[AuditEntry]) -> Sequence[Product]:
+    """Return the products that exist of those that these entries renamed or deleted."""
     acts = {Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED}
-    changed = [line for line in lines if line.act in acts and line.number.isdecimal()]
-    numbers = [int(line.number) for line in changed]
-    known = [(line.before or {}).get("external_id", "") for line in changed]
+    changed = [entry for entry in entries if entry.act in acts and entry.number.isdecimal()]
+    numbers = [int(entry.number) for entry in changed]
+    known = [(entry.before or {}).get("external_id", "") for entry in changed]
     found = Product.objects.filter(Q(pk__in=numbers) | Q(external_id__in=known))
     return list(found) if changed else ()
 
 
-def _can_undo_product(entry: Any, products: Iterable[Product], step: steps.Step) -> bool:
+def _can_undo_product(entry: AuditEntry, products: Iterable[Product], step: steps.Step) -> bool:
     same = next((each for each in products if str(each.pk) == entry.number), None)
     if entry.act == Act.PRODUCT_DELETED:
         there = same or any(product_undoing.is_again(each, entry) for each in products)
