@@ -267,7 +267,7 @@ def test_a_product_without_a_rule_is_told_of_after_its_only_buyer_was_let_in(sho
     def overview() -> str:
         return words(signed_in(roles.MANAGER).get(reverse("admin:index")))
 
-    told = "No rule gives anything for Ink. A person let 1 buyer in by hand."
+    told = "No rule gives anything for Ink. A person gave 1 buyer access by hand."
     buy(shop, 2, "mia", product__id=4711, product__name="Ink")
     assert "Paid, nothing given" in overview()
     assert told not in overview()
