@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from config.staff import roles
-from events.access import comparing
+from events.comparison import comparing
 from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
 from integrations.models import Destination, Integration
 from tests.support import factories, queued

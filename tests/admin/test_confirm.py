@@ -245,4 +245,6 @@ def test_all_data_of_a_person_is_handed_out_after_the_password_alone(client, acc
     place = reverse("admin:integrations_customer_do_download_data", args=[customer.pk])
     page = client.post(place)
     assert ASKS in words(page)
-    assert "dana@example.com" in answered(client, page, place).content.decode()
+    ready = answered(client, page, place)
+    assert "Your file is ready" in words(ready)
+    assert "dana@example.com" in client.post(place).content.decode()

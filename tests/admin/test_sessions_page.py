@@ -215,6 +215,20 @@ def test_a_person_who_is_switched_off_has_no_session_left(mia):
     assert not Session.objects.filter(user=sam).exists()
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "You are signed out Sign in again"),
+        ("es", "Ha cerrado la sesión Volver a iniciar sesión"),
+    ],
+)
+def test_who_signs_out_reads_so_in_our_frame_and_can_sign_in_again(mia, language, said):
+    page = sign_in().post("/admin/logout/", headers={"accept-language": language})
+    assert said in words(page)
+    assert f'href="{reverse("admin:login")}"' in page.content.decode()
+    assert "quality time" not in words(page)
+
+
 def test_signing_in_and_out_is_logged_with_the_address(mia, caplog):
     caplog.set_level(logging.INFO)
     client = sign_in(address="198.51.100.9")

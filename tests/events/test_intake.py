@@ -252,7 +252,7 @@ def test_a_person_gives_a_failed_event_the_right_address_and_it_runs(world, clie
     # What SamCart sent, and why that could not be used, is still told.
     assert event.reason == (
         'SamCart sent "mia@@example.com". The e-mail address needs exactly one "@", with text on '
-        f"both sides. {admin_user.get_username()} gave mia@example.com instead."
+        f"both sides. {admin_user.get_username()} entered mia@example.com instead."
     )
     assert event.email_given_by == admin_user.get_username()
     (row,) = world.school.enrollments
