@@ -1,5 +1,6 @@
 """Log, event, actions, customers and Overview, as people use them."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from config.staff import roles
 from events.models import EventLog, RuleRun, Worker
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Integration, Product, ThinkificUser
+from integrations.sentences import format_day
 from rules.models import Rule, Scope
 from tests.support import factories, queued
 from tests.support.pages import (
@@ -91,6 +93,32 @@ def test_today_is_one_tap_away_and_begins_at_midnight(support, page, settings):
     assert rows.count() == every.objects.filter(received_at__gte=today).count()
 
 
+@pytest.mark.parametrize("page", [LOG, ACTIONS])
+def test_one_day_is_chosen_by_its_date_and_other_filters_stay(support, page, settings):
+    settings.TIME_ZONE = "Pacific/Auckland"
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    begun, over = midnight - timedelta(days=3), midnight - timedelta(days=2)
+    moments = [begun - timedelta(seconds=1), begun, over - timedelta(seconds=1), over]
+    every = EventLog if page == LOG else RuleRun
+    pks = list(every.objects.order_by("pk").values_list("pk", flat=True)[:4])
+    for pk, moment in zip(pks, moments, strict=True):
+        every.objects.filter(pk=pk).update(received_at=moment)
+    day = begun.date().isoformat()
+    shown = support.get(f"{reverse(page)}?received={day}&q=")
+    rows = shown.context["cl"].queryset
+    assert {row.pk for row in rows} & set(pks) == set(pks[1:3])
+    assert all(begun <= row.received_at < over for row in rows)
+    assert f"Received: {format_day(begun.date())}" in words(shown)
+    source = shown.content.decode()
+    assert f'<input type="date" name="received" value="{day}"' in source
+    filtered = support.get(f"{reverse(page)}?received=7&integration=1").content.decode()
+    (form,) = [
+        part for part in re.findall("(?s)<form.*?</form>", filtered) if 'type="date"' in part
+    ]
+    assert '<input type="hidden" name="integration" value="1">' in form
+    assert form.count('name="received"') == 1
+
+
 def test_what_fits_nothing_and_what_is_empty_say_so(support, db):
     answer = support.get(f"{reverse(LOG)}?q=nobody@example.com")
     assert "No events match. Clear all filters" in words(answer)
@@ -123,6 +151,9 @@ ODD = [
     "p=99999999999",
     "product=x",
     "received=x",
+    "received=9999-12-31",
+    "received=0001-01-01",
+    "received=2026-02-30",
     "result=%27",
     "integration=x",
     "integration=%C2%B2",
