@@ -212,6 +212,15 @@ def test_what_only_a_global_rule_covers_says_so_in_the_row_of_a_product(manager,
     assert "by global rules" not in row
 
 
+def test_a_product_that_only_global_rules_serve_is_seen_to_have_none_of_its_own(shop, manager):
+    _sold(shop, "1", "Watercolor", "Ink")
+    factories.ProductFactory.create(marketplace=shop.marketplace, name="Gouache")
+    shop.rule(destination=course(shop, "Bonus"))
+    answer = manager.get(reverse(PAGE))
+    assert "Bonus (global rule) No rule of its own" in plain(row_of(answer, "Gouache"))
+    assert "No rule of its own" not in plain(row_of(answer, "Watercolor"))
+
+
 def test_a_global_rule_that_is_off_is_turned_on_on_the_page_of_a_product(manager, global_refund):
     product = Product.objects.get(name="Watercolor")
     page = reverse("admin:integrations_product_change", args=[product.pk])
