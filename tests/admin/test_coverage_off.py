@@ -16,7 +16,7 @@ from integrations.models import AuditEntry, Destination, Product
 from rules import pairing
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import plain, said, signed_in, words
+from tests.support.pages import markup, plain, said, signed_in, words
 from tests.support.shop import Shop
 
 pytestmark = pytest.mark.first_database
@@ -44,7 +44,7 @@ def save(client: Client, *, button: str = "looked", **changes: Any) -> Any:
 
 def row_of(answer: Any, name: str) -> str:
     """The HTML of the row of this product."""
-    rows: list[str] = re.findall(r"<tr\b.*?</tr>", answer.content.decode(), re.DOTALL)
+    rows: list[str] = re.findall(r"<tr\b.*?</tr>", markup(answer), re.DOTALL)
     (found,) = [each for each in rows if f">{name}<" in each]
     return found
 
@@ -77,8 +77,8 @@ def _refunds() -> QuerySet[Rule]:
 def _turn_on(client: Client, answer: Any, row: str, **entered: Any) -> Any:
     """Press the button "Turn on" in this row, after this was entered."""
     (button,) = re.findall(r'name="turn_on" value="([^"]*)"', row)
-    (back,) = re.findall(r'name="back" value="([^"]*)"', answer.content.decode())
-    entered["row"] = re.findall(r'name="row" value="([^"]*)"', answer.content.decode())
+    (back,) = re.findall(r'name="back" value="([^"]*)"', markup(answer))
+    entered["row"] = re.findall(r'name="row" value="([^"]*)"', markup(answer))
     return save(client, button="looked", turn_on=button, back=html.unescape(back), **entered)
 
 
@@ -121,7 +121,7 @@ def test_what_is_missing_is_added_and_what_is_off_beside_it_is_named(shop, manag
     assert added.startswith("Watercolor: 4 rules added. Product Refunded: Faces.")
     assert not _refunds().get(destination__name="Ink").enabled
     product = reverse("admin:integrations_product_change", args=[giving.product_id])
-    assert f'<a href="{product}">See its rules</a>' in answer.content.decode()
+    assert f'<a href="{product}">See its rules</a>' in markup(answer)
 
 
 def test_a_tick_for_a_rule_that_is_off_names_the_rule(manager, giving):

@@ -19,7 +19,7 @@ from config.staff import browsers
 from config.staff.session_store import BEGAN, SEEN
 from integrations.models import Act, AuditEntry
 from integrations.secrets import digest
-from tests.support.pages import client_of, person, press, said, words
+from tests.support.pages import client_of, markup, person, press, said, words
 
 # A session ends by the clock and by a form.
 pytestmark = pytest.mark.first_database
@@ -63,7 +63,7 @@ def is_in(client: Client) -> bool:
 
 def buttons(answer: Any) -> list[str]:
     """The values of the buttons that end one session."""
-    return re.findall(r'name="end" value="([0-9a-f]{64})"', answer.content.decode())
+    return re.findall(r'name="end" value="([0-9a-f]{64})"', markup(answer))
 
 
 def number_of(client: Client) -> str:
@@ -128,7 +128,7 @@ def test_the_page_lists_each_with_its_browser_address_and_times(mia):
     assert "203.0.113.7" in text
     assert "A session ends 8 hours after it was last used" in text
     for row in Session.objects.all():
-        assert row.pk not in here.get(PAGE).content.decode()
+        assert row.pk not in markup(here.get(PAGE))
 
 
 def test_nobody_sees_the_sessions_of_others_but_owners(mia):
