@@ -20,8 +20,7 @@ def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
     wait = say(history.WAIT) if history.unread() else ""
     lost = _lost(runs, anyway=anyway)
     return {
-        run.pk: wait or _why_not(run, lost, anyway=anyway) or back.get(run.pk, "")
-        for run in runs
+        run.pk: wait or _why_not(run, lost, anyway=anyway) or back.get(run.pk, "") for run in runs
     }
 
 
