@@ -43,8 +43,8 @@ def later_endings(
     """Return {pk: the later event that refunded or canceled it} for those of these events.
 
     `by` are the triggers that count. The later event has the same customer and product and, if
-    both name one, the same order or subscription. A purchase that was made again, paid again by its
-    subscription or given back since counts as paid for.
+    both name one, the same order or subscription. A purchase that such an event paid for again
+    since counts as paid for. Who bought the product again under another order paid for that one.
     """
     asked = [event for event in events if event.customer_id and event.pk]
     endings = EventLog.objects.filter(customer__in={each.customer_id for each in asked})
@@ -121,26 +121,28 @@ def _ended(event: EventLog, others: list[EventLog]) -> EventLog | None:
             continue
         if other.trigger in TAKES_BACK and _about_the_same(event, other):
             ending = other
-        elif ending is not None and _gives_back(event, ending, other):
+        elif ending is not None and _pays_again(event, ending, other):
             ending = None
     return ending
 
 
-def _gives_back(event: EventLog, ending: EventLog, other: EventLog) -> bool:
-    """Whether `other` pays for the product again, or takes the `ending` back.
+def _pays_again(event: EventLog, ending: EventLog, other: EventLog) -> bool:
+    """Whether `other` pays again for what the `ending` took back.
 
-    If the product was deleted, only what is about the same purchase counts.
+    A renewal may have another order ID, and the purchase may not have named its subscription.
     """
-    by_product = event.product_id is not None
-    same = other.product_id == event.product_id if by_product else _about_the_same(event, other)
+    subscription = ending.subscription_id
+    renewed = bool(subscription) and subscription == other.subscription_id
+    same = renewed or _about_the_same(event, other)
     return same and is_paid_again(event, ending, other)
 
 
 def is_paid_again(purchase: EventLog | Grant, ending: EventLog, later: EventLog) -> bool:
-    """Whether `later`, an event about this purchase or its product, takes the `ending` back.
+    """Whether `later`, an event about this purchase, takes the `ending` back.
 
-    An order that is sent again after its refund is no other sale; a renewal, which may have the
-    same ID, is one. A payment of its subscription takes a refund back, but no cancellation.
+    An order that is sent again after its refund is no other sale. A renewal, which may have the
+    same ID or another one, is one. A payment of its subscription takes a refund back, but no
+    cancellation.
     """
     if later.trigger == Trigger.SUBSCRIPTION_CHARGED:
         return ending.trigger == Trigger.PRODUCT_REFUNDED

@@ -16,12 +16,23 @@ NO_EMAIL = _("its e-mail address cannot be used: open the event and enter the ri
 
 def reasons(runs: Sequence[RuleRun], *, anyway: bool = False) -> dict[int, str]:
     """Return why each of these runs cannot be queued again, by pk; "" if it can."""
-    taken_back = {} if anyway else _taken_back(runs)
+    back = {} if anyway else taken_back(runs)
     wait = say(history.WAIT) if history.unread() else ""
     lost = _lost(runs, anyway=anyway)
     return {
-        run.pk: wait or _why_not(run, lost, anyway=anyway) or taken_back.get(run.pk, "")
-        for run in runs
+        run.pk: wait or _why_not(run, lost, anyway=anyway) or back.get(run.pk, "") for run in runs
+    }
+
+
+def taken_back(runs: Sequence[RuleRun]) -> dict[int, str]:
+    """Say "order 1183 was refunded on 3 May", by pk, for giving runs whose event was since."""
+    giving = [run for run in runs if run.spec.gives_access]
+    events = EventLog.objects.filter(pk__in={run.event_id for run in giving})
+    ending = revocations.later_endings(events)
+    return {
+        run.pk: revocations.sentence(ending[run.event_id])
+        for run in giving
+        if run.event_id in ending
     }
 
 
@@ -89,15 +100,3 @@ def is_outdated(run: RuleRun) -> bool:
         and run.event.is_for(rule)
         and run.form != RuleRun.form_of(rule)
     )
-
-
-def _taken_back(runs: Sequence[RuleRun]) -> dict[int, str]:
-    """Say why not, by pk, for giving runs whose event was refunded or canceled since."""
-    giving = [run for run in runs if run.spec.gives_access]
-    events = EventLog.objects.filter(pk__in={run.event_id for run in giving})
-    ending = revocations.later_endings(events)
-    return {
-        run.pk: revocations.sentence(ending[run.event_id])
-        for run in giving
-        if run.event_id in ending
-    }

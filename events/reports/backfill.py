@@ -103,12 +103,13 @@ def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
         fit, undone = fresh or again, not fresh
     why_not = known.obstacles.get(event.pk, "") if event.customer_id else say(NO_CUSTOMER)
     why_not = why_not or ("" if fit else say(rerun.NO_RULE))
-    grants = [] if why_not else given_already.by_grants(event, fit, known.held)
-    if grants and all(Sale.of(event).is_same(Sale.of(grant)) for grant in grants):
-        why_not = say("has {courses} already", courses=given_already.names(grants))
+    held = given_already.given(event, fit, known.held)
+    has = [] if why_not else given_already.all_given(event, fit, known.held)
+    if has and all(Sale.of(event).is_same(Sale.of(grant)) for _, grant in has):
+        why_not = say("has {courses} already", courses=given_already.names(has))
     note = ""
-    if grants and not why_not:
-        note = joined([given_already.sentence(grants), HOLDS_TOO])
+    if has and not why_not:
+        note = joined([given_already.sentence(has), HOLDS_TOO])
     elif undone and not why_not:
         note = _undone(event)
     return BackfillCandidate(
@@ -117,6 +118,7 @@ def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
         why_not,
         note,
         undone,
+        held_rules={rule.pk for rule, _ in held},
         is_known_open=known.something_to_end.get(event.pk, False),
         overruled_rules=known.overruled.get(event.pk, ()),
     )

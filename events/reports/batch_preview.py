@@ -52,14 +52,22 @@ class BatchPreview:
 
 
 def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> BatchPreview:
-    """Return what queuing these actions again would do."""
+    """Return what queuing these actions again would do.
+
+    With `anyway`, a line says if that gives something for a refunded or canceled purchase.
+    """
     reasons = retry_reasons.reasons(runs[:MAX_LINES], anyway=anyway)
+    back = retry_reasons.taken_back(runs[:MAX_LINES]) if anyway else {}
     lines = [
-        Line(run.event, run.customer, f"{run.spec.label}, {run.destination_name}", reasons[run.pk])
+        Line(run.event, run.customer, _again(run, back.get(run.pk, "")), reasons[run.pk])
         for run in runs[:MAX_LINES]
     ]
     waiting = [run for run in runs[:MAX_LINES] if reasons[run.pk]]
     return BatchPreview(lines, more=len(runs) > MAX_LINES, waiting=waiting)
+
+
+def _again(run: RuleRun, taken_back: str) -> str:
+    return joined([f"{run.spec.label}, {run.destination_name}", taken_back], by="; ")
 
 
 def of_dismissal(runs: Sequence[RuleRun]) -> BatchPreview:

@@ -15,9 +15,10 @@ class BackfillCandidate:
     `note` says what gives the buyer everything already, so that nothing changes in Thinkific, or
     that a person undid what was given. `is_undone` says whether a person undid it. For rules that
     only end access, `is_known_open` says whether the purchase gave it and it is open; a purchase
-    from before Admit may have given it, too. `rules_without_loss` are the IDs of those `rules` by
-    which the buyer loses nothing, because something else gives it. `overruled_rules` are the IDs of
-    those asked rules whose course a person let the buyer keep.
+    from before Admit may have given it, too. `held_rules` are the IDs of those `rules` that give
+    what the buyer has already, and `rules_without_loss` of those by which the buyer loses nothing,
+    because something else gives it. `overruled_rules` are the IDs of those asked rules whose course
+    a person let the buyer keep.
     """
 
     event: EventLog
@@ -27,12 +28,14 @@ class BackfillCandidate:
     is_undone: bool = False
     is_known_open: bool = False
     overruled_rules: Collection[int] = ()
+    held_rules: Collection[int] = ()
     rules_without_loss: Collection[int] = ()
 
     @property
     def changing(self) -> list[Rule]:
         """Those of `rules` by which something changes for the buyer."""
-        return [rule for rule in self.rules if rule.pk not in self.rules_without_loss]
+        same = {*self.held_rules, *self.rules_without_loss}
+        return [rule for rule in self.rules if rule.pk not in same]
 
     @property
     def loses_nothing(self) -> bool:
@@ -40,9 +43,14 @@ class BackfillCandidate:
         return bool(self.rules_without_loss) and all(rule.spec.passes_on for rule in self.changing)
 
     @property
+    def has_all(self) -> bool:
+        """Whether the rules give access, and the buyer has all of it already."""
+        return bool(self.held_rules) and all(rule.spec.passes_on for rule in self.changing)
+
+    @property
     def lacks_access(self) -> bool:
         """Whether the event gave something, and the buyer lacks what the rules give."""
-        return not self.event.gave_nothing and not self.note
+        return not self.event.gave_nothing and not self.has_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,20 @@ class Preview:
     @property
     def customers(self) -> int:
         return len(customers_of(each.event for each in self.run))
+
+    @property
+    def changing(self) -> list[BackfillCandidate]:
+        """Those of `run` by which something changes for the buyer."""
+        return [row for row in self.run if not row.has_all]
+
+    @property
+    def customers_changing(self) -> int:
+        return len(customers_of(each.event for each in self.changing))
+
+    @property
+    def has_already(self) -> list[BackfillCandidate]:
+        """Those of `run` whose buyers have it already, and will have it by this purchase too."""
+        return [row for row in self.run if row.has_all]
 
     @property
     def customers_unchanged(self) -> int:
@@ -114,7 +136,8 @@ class Preview:
                 if rule.pk in parts:
                     part = parts[rule.pk]
                     rows = part.unchanged if rule.pk in row.rules_without_loss else part.run
-                    rows.append(replace(row, rules=[rule]))
+                    held = {rule.pk} & {*row.held_rules}
+                    rows.append(replace(row, rules=[rule], held_rules=held))
         for row in self.left_out:
             for number in {*(rule.pk for rule in row.rules), *row.overruled_rules} & parts.keys():
                 overruled = {number} & {*row.overruled_rules}

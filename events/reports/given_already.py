@@ -11,6 +11,9 @@ from integrations.sentences import Said, say
 from rules.listing import listed
 from rules.models import Rule
 
+# A rule, and the grant that gives what the rule would give.
+Given = tuple[Rule, Grant]
+
 
 def settled(events: Sequence[EventLog]) -> set[int]:
     """Return the IDs of those purchases for which nothing is owed any more.
@@ -30,38 +33,47 @@ def sentences(events: Sequence[EventLog]) -> dict[int, Said]:
     # Most buyers have nothing, and then they cannot have all that the rules give.
     fitting = rules_now.fitting([event for event in events if held.get(event.customer_id or 0)])
     found = {
-        event.pk: by_grants(event, fitting[event.pk], held)
+        event.pk: all_given(event, fitting[event.pk], held)
         for event in events
         if event.pk in fitting
     }
-    return {pk: sentence(grants) for pk, grants in found.items() if grants}
+    return {pk: sentence(each) for pk, each in found.items() if each}
 
 
-def sentence(found: Sequence[Grant]) -> Said:
+def sentence(found: Sequence[Given]) -> Said:
     """Say that the buyer has all of it already, and what gives it.
 
     If other purchases give it, this one should hold it too, because those may be refunded.
     """
-    sources = listed([*dict.fromkeys(holds(grant) for grant in found)])
+    sources = listed([*dict.fromkeys(holds(grant) for _, grant in found)])
     return say("Already has {courses} through {sources}.", courses=names(found), sources=sources)
 
 
-def by_grants(event: EventLog, rules: Sequence[Rule], held: standing.Held) -> list[Grant]:
-    """Return the grants that give the buyer all that these rules give; none if one is missing."""
+def given(event: EventLog, rules: Iterable[Rule], held: standing.Held) -> list[Given]:
+    """Return those of these rules that give what the buyer has, each with the grant that gives it.
+
+    A bundle gives the courses in it.
+    """
     mine = held.get(event.customer_id or 0, {})
     found = []
     for rule in rules:
-        if rule.spec.passes_on:
-            continue
         grant = mine.get((rule.integration_id, rule.target))
-        if not rule.spec.gives_access or grant is None:
-            return []
-        if event_student.names_another(event, rule.integration):
-            return []
-        found.append(grant)
+        if rule.spec.gives_access and grant is not None:
+            if not event_student.names_another(event, rule.integration):
+                found.append((rule, grant))
     return found
 
 
-def names(grants: Iterable[Grant]) -> str:
-    """Return the names of what these grants give, each once, as a list in words."""
-    return listed([*dict.fromkeys(grant.name for grant in grants)])
+def all_given(event: EventLog, rules: Sequence[Rule], held: standing.Held) -> list[Given]:
+    """Return the same if the buyer has all that these rules give, else an empty list."""
+    found = given(event, rules, held)
+    return found if len(found) == sum(not rule.spec.passes_on for rule in rules) else []
+
+
+def names(found: Iterable[Given]) -> str:
+    """Return the names of what is given, each once, as a list in words."""
+    return listed([*dict.fromkeys(_name(rule, grant) for rule, grant in found)])
+
+
+def _name(rule: Rule, grant: Grant) -> str:
+    return grant.name if grant.target == rule.target else str(rule.destination)

@@ -14,7 +14,7 @@ from events.access import ledger
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from events.reports import backfill, batches, given_already, review, standing
-from integrations.models import Customer, Integration, ThinkificUser
+from integrations.models import Customer, Destination, Integration, ThinkificUser
 from rules import actions
 from rules.fired import runs_for
 from rules.models import Rule
@@ -189,7 +189,9 @@ def _may_be_settled() -> QuerySet[EventLog]:
     about = Q(product=Coalesce(OuterRef("product"), "product")) | Q(product=None)
     ended = Exists(later.filter(about).of_triggers(*TAKES_BACK))
     seen = Grant.objects.active().filter(seen_at__isnull=False)
-    return EventLog.objects.filter(ended | Exists(seen.filter(_given_now(), **same)))
+    # What is in a bundle is not compared here.
+    may_give = Q(_given_now()) | Q(target__startswith=f"{Destination.Kind.BUNDLE}:")
+    return EventLog.objects.filter(ended | Exists(seen.filter(may_give, **same)))
 
 
 def _given_now() -> Exists:

@@ -47,11 +47,11 @@ _GRANT = (
 
 
 class PreviewEffect(StrEnum):
-    """What the rule would have done for one customer."""
+    """What the rule would have done for one customer, the most important first."""
 
     GIVEN = "given"
-    TAKEN_BACK = "taken_back"  # the purchase was refunded or canceled since
     HAD_IT = "had_it"
+    TAKEN_BACK = "taken_back"  # the purchase was refunded or canceled since
     ENDED = "ended"
     KEPT = "kept"  # its purchase ended, and another one gives the same
     LET_KEEP = "let_keep"  # a person let the buyer keep it since
@@ -133,7 +133,8 @@ def _people(
 ) -> dict[PreviewEffect, list[int]]:
     """Return the customers by effect; `back` are the events that were refunded or canceled since.
 
-    Only a rule that gives access passes over those.
+    Only a rule that gives access passes over those. A customer of several events has the effect
+    that comes first in PreviewEffect.
     """
     grants = _Grants(_grants(rule, events) if rule.target else [])
     effects = [
@@ -142,11 +143,16 @@ def _people(
         else _effect(rule, event, grants)
         for event in reversed(events)
     ]
-    people: dict[PreviewEffect, dict[int, None]] = defaultdict(dict)
+    people: dict[PreviewEffect, dict[int, None]] = {effect: {} for effect in PreviewEffect}
     for effect, customer in reversed(effects):
         if customer is not None:
             people[effect][customer] = None
-    return {effect: [*each] for effect, each in people.items()}
+    told: set[int] = set()
+    found = {}
+    for effect, each in people.items():
+        found[effect] = [customer for customer in each if customer not in told]
+        told |= each.keys()
+    return found
 
 
 def _events(rule: Rule) -> list[EventLog]:
@@ -177,6 +183,7 @@ def _grants(rule: Rule, events: Sequence[EventLog]) -> list[Grant]:
         | Q(order_id__in={event.order_id for event in events} - {""})
         | Q(subscription_id__in={event.subscription_id for event in events} - {""}),
         site=rule.integration_id,
+        until=None,  # access that ends by itself is not what the rule would give
     )
     return list(rows.only(*_GRANT)) if events else []
 

@@ -37,7 +37,7 @@ def dana(db):
         ([("product_refunded", {"order": "2"})], False),
         ([("product_refunded", {})], True),
         ([("product_refunded", {"order": "1", "other": True})], False),
-        ([("product_refunded", {"order": "1"}), ("product_purchased", {"order": "2"})], False),
+        ([("product_refunded", {"order": "1"}), ("product_purchased", {"order": "2"})], True),
         ([("product_refunded", {"order": "1"}), ("product_purchased", {"order": "1"})], True),
         ([("product_refunded", {"order": "1"}), ("product_purchased", {})], False),
         (
@@ -73,6 +73,16 @@ def test_a_purchase_counts_as_taken_back(dana, later, taken_back):
         sent.ordered_at = sent.received_at if "ordered" in facts else bought.received_at
         sent.save()
     assert (bought.pk in revocations.later_endings([bought])) is taken_back
+
+
+def test_a_renewal_pays_again_though_the_purchase_names_no_subscription(dana):
+    product = factories.ProductFactory.create()
+    bought = event(dana, order="1", product=product)
+    facts = {"product": product, "subscription_id": "s1"}
+    event(dana, at=1, order="1", trigger="subscription_canceled", **facts)
+    assert bought.pk in revocations.later_endings([bought])
+    event(dana, at=2, order="9", trigger="subscription_recovered", **facts)
+    assert revocations.later_endings([bought]) == {}
 
 
 def test_what_came_before_or_concerns_somebody_else_takes_nothing_back(dana):

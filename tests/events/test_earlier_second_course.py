@@ -6,9 +6,10 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import Batch, EventLog, Grant, RuleRun
-from events.reports import backfill, earlier, promise
+from events.reports import backfill, earlier, promise, rule_preview
 from events.reports.earlier_buyers import Preview
-from integrations.models import Destination
+from events.reports.rule_preview import PreviewEffect
+from integrations.models import Customer, Destination
 from rules import changing
 from rules.models import Rule
 from tests.support.pages import press, signed_in, words
@@ -69,6 +70,77 @@ def test_each_page_that_one_comes_by_offers_it(world, bonus):
         assert f"{reverse('admin:earlier')}?rule={rule.pk}" in shown.content.decode() or (
             f"rule={rule.pk}&amp;product={product}" in shown.content.decode()
         )
+
+
+@pytest.fixture
+def has_bundle(world: World, bonus: Destination) -> None:
+    """Bob has the second course too, by a bundle that he bought."""
+    bundle = world.bundle(bonus, world.course("Other"), name="Art Bundle")
+    world.rule("product_purchased", "create_bundle_enrollment", bundle, product="77")
+    world.sell("10_product", customer__email=BOB, order__id=9, product__id=77)
+    world.settle()
+
+
+@pytest.mark.usefixtures("has_bundle")
+def test_who_has_it_by_a_bundle_is_not_counted_among_those_who_lack_it(world, bonus):
+    rule, admin = second(world, bonus), signed_in(roles.MANAGER)
+    people = rule_preview.previews([rule])[0].people
+    emails = dict(Customer.objects.values_list("pk", "email"))
+    assert [emails[each] for each in people[PreviewEffect.GIVEN]] == [ALICE]
+    assert [emails[each] for each in people[PreviewEffect.HAD_IT]] == [BOB]
+    for page in (
+        f"{reverse('admin:new-rule-added')}?rule={rule.pk}",
+        reverse("admin:rules_rule_change", args=[rule.pk]),
+        reverse("admin:integrations_product_change", args=[rule.product_id]),
+    ):
+        assert "1 earlier buyer does not have Bonus." in words(admin.get(page)), page
+    shown = words(admin.get(reverse("admin:earlier"), {"rule": rule.pk}))
+    assert "Enroll this customer now" in shown
+    lacks, _, has = shown.partition("Who has it already")
+    assert (ALICE in lacks, BOB in lacks, BOB in has) == (True, False, True)
+    assert "Already has Bonus through order 9." in has
+    enroll(admin, rule)
+    world.settle()
+    codes = dict(RuleRun.objects.filter(rule=rule).values_list("customer__email", "code"))
+    assert codes == {ALICE: "enrolled", BOB: "already_enrolled"}
+
+
+@pytest.mark.usefixtures("has_bundle")
+def test_where_all_have_it_nobody_is_said_to_lack_it(world, bonus):
+    rule, admin = second(world, bonus), signed_in(roles.MANAGER)
+    RuleRun.objects.filter(event__customer__email=ALICE).delete()
+    EventLog.objects.filter(customer__email=ALICE).delete()
+    assert [row.event.order_id for row in backfill.preview(rule).run] == ["2"]
+    shown = words(admin.get(f"{reverse('admin:new-rule-added')}?rule={rule.pk}"))
+    assert "earlier buyer" not in shown
+    assert "paid before" not in shown
+
+
+@pytest.mark.usefixtures("has_bundle")
+def test_two_rules_count_their_own_buyers_though_a_bundle_gives_one_of_the_courses(world, bonus):
+    first, other = second(world, bonus), second(world, world.course("Third"))
+    found = backfill.preview(first, other)
+    assert [found.customers_of(each) for each in (first, other)] == [1, 2]
+    parts = found.by_rule([first, other])
+    assert [parts[each.pk].customers_changing for each in (first, other)] == [1, 2]
+
+
+@pytest.mark.usefixtures("has_bundle")
+def test_a_course_that_ended_alone_is_not_held_by_its_bundle(world, bonus):
+    ends = world.rule("product_refunded", "expire_course_enrollment", bonus, product="77")
+    world.sell("20_product", customer__email=BOB, order__id=9, product__id=77)
+    world.settle()
+    assert RuleRun.objects.get(rule=ends).code == "ended"
+    found = backfill.preview(second(world, bonus))
+    assert [row.event.order_id for row in found.changing] == ["2", "1"]
+
+
+@pytest.mark.usefixtures("has_bundle")
+def test_who_has_by_a_bundle_what_was_bought_without_a_rule_is_no_broken_promise(world, bonus):
+    world.sell("10_product", customer__email=BOB, order__id=10, product__id=78)
+    assert promise.unfulfilled().count() == 1
+    world.rule("product_purchased", GIVES, bonus, product="78")
+    assert promise.unfulfilled().count() == 0
 
 
 def test_turning_it_on_offers_it(world, bonus):

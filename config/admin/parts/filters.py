@@ -46,10 +46,8 @@ class ReceivedFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         names = say("Last 24 hours"), say("Last 7 days"), say("Last 30 days")
-        found = [(TODAY, say("Today")), *zip(PERIODS, names, strict=True)]
-        if self.day:
-            found.append((self.day.isoformat(), format_day(self.day)))
-        return found
+        day = [(self.day.isoformat(), format_day(self.day))] if self.day else []
+        return [(TODAY, say("Today")), *zip(PERIODS, names, strict=True), *day]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.day:

@@ -101,10 +101,9 @@ def _lacking(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeStri
     giving = [rule for rule in rules if pairing.is_to_give(rule)][:MOST_RULES]
     if not giving or not request.user.has_perm("events.rerun_eventlog"):
         return None
-    found = backfill.preview(*giving)
-    if not found.customers:
+    text, page = in_words(giving, backfill.preview(*giving)), address(giving, back=back)
+    if not text:
         return None
-    text, page = in_words(giving, found), address(giving, back=back)
     return format_html('{} <a href="{}">{}</a>', text, page, say("See and enroll them"))
 
 
@@ -160,18 +159,24 @@ def in_words(rules: Collection[Rule], found: Preview) -> Said | str:
     if not found.customers:
         return ""
     if all(rule.gives_on_purchase for rule in rules):
-        return lacking(found) or say_count(
-            found.customers_given_nothing,
-            "1 buyer paid before and got nothing for it.",
-            "{number}{more} buyers paid before and got nothing for it.",
-            **who,
-        )
+        return lacking(found) or _given_nothing(found, who)
     if all(rule.spec.ends_access for rule in rules):
         return _who_has_it({rule.trigger for rule in rules}, found, who)
     return say_count(
         found.customers,
         "It did not run for 1 earlier customer.",
         "It did not run for {number}{more} earlier customers.",
+        **who,
+    )
+
+
+def _given_nothing(found: Preview, who: dict[str, Any]) -> Said | str:
+    if not found.customers_given_nothing:
+        return ""  # they got something, and have what the rules would give
+    return say_count(
+        found.customers_given_nothing,
+        "1 buyer paid before and got nothing for it.",
+        "{number}{more} buyers paid before and got nothing for it.",
         **who,
     )
 
@@ -222,13 +227,13 @@ def lacking(found: Preview) -> Said | str:
     }
     if len(found.courses) > 1:
         return say_count(
-            found.customers,
+            found.customers_changing,
             "1 earlier buyer does not have all of this: {courses}.",
             "{number}{more} earlier buyers do not have all of this: {courses}.",
             **who,
         )
     return say_count(
-        found.customers,
+        found.customers_changing,
         "1 earlier buyer does not have {courses}.",
         "{number}{more} earlier buyers do not have {courses}.",
         **who,
