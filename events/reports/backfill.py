@@ -27,14 +27,14 @@ NO_CUSTOMER = _("the order carries no usable e-mail address")
 class _Known:
     """What is known of all the events of a preview; it is looked up once for all of them.
 
-    By event ID: the rules that fit, those of the asked ones that have not run, whether rules that
-    only end access have something to end, the IDs of the asked ones whose course a person let the
-    buyer keep, and why an event cannot be run for. `held` is what the customers have.
+    By event ID: the rules that fit, those of the asked ones that have not run, the IDs of those
+    that have nothing to end, the IDs of the asked ones whose course a person let the buyer keep,
+    and why an event cannot be run for. `held` is what the customers have.
     """
 
     fitting: Mapping[int, Sequence[Rule]]
     missing: Mapping[int, earlier.Missing]
-    something_to_end: Mapping[int, bool]
+    ending_nothing: Mapping[int, Collection[int]]
     overruled: Mapping[int, Collection[int]]
     obstacles: Mapping[int, str]
     held: standing.Held
@@ -83,26 +83,23 @@ def _losing_less(row: BackfillCandidate, without_loss: set[int]) -> BackfillCand
 
 def _look_up(rules: Iterable[Rule], events: Sequence[EventLog]) -> _Known:
     fitting = rules_now.fitting(events)
-    something = nothing_to_end.has_something_to_end(events, fitting)
-    nothing = {pk: say(nothing_to_end.NOTHING) for pk, ends in something.items() if not ends}
     return _Known(
         fitting,
         _missing(rules, events, fitting),
-        something,
+        nothing_to_end.ending_nothing(events, fitting),
         _overruled(rules, events, fitting),
-        nothing | rerun.obstacles(events),
+        rerun.obstacles(events),
         # Access that will end by itself is not counted: the rules would give it without an end.
         standing.held(customers_of(events), without_end=True),
     )
 
 
 def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
-    fit, undone = known.fitting.get(event.pk, []), event.undone_at is not None
-    if not event.gave_nothing:
-        fresh, again = known.missing[event.pk].fresh, known.missing[event.pk].undone
-        fit, undone = fresh or again, not fresh
+    fit, undone = _to_run(event, known)
     why_not = known.obstacles.get(event.pk, "") if event.customer_id else say(NO_CUSTOMER)
-    why_not = why_not or ("" if fit else say(rerun.NO_RULE))
+    if not fit and not why_not:
+        idle = known.ending_nothing.get(event.pk)
+        why_not = say(nothing_to_end.NOTHING if idle else rerun.NO_RULE)
     held = given_already.given(event, fit, known.held)
     has = [] if why_not else given_already.all_given(event, fit, known.held)
     if has and all(Sale.of(event).is_same(Sale.of(grant)) for _, grant in has):
@@ -119,9 +116,22 @@ def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
         note,
         undone,
         held_rules={rule.pk for rule, _ in held},
-        is_known_open=known.something_to_end.get(event.pk, False),
+        is_known_open=event.pk in known.ending_nothing
+        and all(map(nothing_to_end.ends_purchase, fit)),
         overruled_rules=known.overruled.get(event.pk, ()),
     )
+
+
+def _to_run(event: EventLog, known: _Known) -> tuple[Sequence[Rule], bool]:
+    """Return the rules that would run for an event, and whether a person undid what they did."""
+    idle = known.ending_nothing.get(event.pk, ())
+    if event.gave_nothing:
+        fit = [rule for rule in known.fitting.get(event.pk, ()) if rule.pk not in idle]
+        return fit, event.undone_at is not None
+    missing = known.missing[event.pk]
+    fresh = [rule for rule in missing.fresh if rule.pk not in idle]
+    undone = [rule for rule in missing.undone if rule.pk not in idle]
+    return fresh or undone, not fresh
 
 
 def _missing(

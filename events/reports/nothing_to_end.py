@@ -23,25 +23,53 @@ def has_something_to_end(
     For events whose rules only end access; without a rule, whether something is open. A purchase
     that Admit does not know may have given it, so its events are left out.
     """
-    asked = {event: fitting[event.pk] for event in events if event.pk in fitting}
     asked = {
-        event: rules
-        for event, rules in asked.items()
-        if Sale.of(event).is_named and all(map(_ends, rules))
+        event: fitting[event.pk]
+        for event in events
+        if event.pk in fitting and all(map(ends_purchase, fitting[event.pk]))
     }
+    found: dict[int, bool] = {}
+    for event, open_ in _open_of(asked).items():
+        rules = asked[event]
+        ends = [grant for grant in open_ for rule in rules if would_end(rule, grant)]
+        found[event.pk] = bool(ends if rules else open_)
+    return found
+
+
+def ending_nothing(
+    events: Iterable[EventLog], fitting: Mapping[int, Sequence[Rule]]
+) -> dict[int, set[int]]:
+    """Return, by event ID, the IDs of those of its `fitting` rules that have nothing to end.
+
+    Only for events some of whose rules end access. A purchase that Admit does not know may have
+    given it, so its events are left out.
+    """
+    ending = {
+        event: [rule for rule in fitting.get(event.pk, ()) if ends_purchase(rule)]
+        for event in events
+    }
+    asked = {event: rules for event, rules in ending.items() if rules}
+    return {
+        event.pk: {
+            rule.pk for rule in asked[event] if not any(would_end(rule, grant) for grant in open_)
+        }
+        for event, open_ in _open_of(asked).items()
+    }
+
+
+def _open_of(events: Iterable[EventLog]) -> dict[EventLog, list[Grant]]:
+    """Return what the purchases of these events gave that is open, if Admit knows the purchase."""
+    asked = [event for event in events if Sale.of(event).is_named]
     if not asked:
         return {}
     of_sales = near(asked)
     gave = BySale(Grant.objects.filter(of_sales, source=Grant.Source.PURCHASE))
     bought = BySale(EventLog.objects.filter(of_sales).of_triggers(Trigger.PRODUCT_PURCHASED))
-    found: dict[int, bool] = {}
-    for event, rules in asked.items():
+    found = {}
+    for event in asked:
         grants = gave.of(event)
-        is_known = bought.of(event) or any(grant.opened_at for grant in grants)
-        if is_known:
-            open_ = [grant for grant in grants if grant.is_active]
-            ends = [grant for grant in open_ for rule in rules if would_end(rule, grant)]
-            found[event.pk] = bool(ends if rules else open_)
+        if bought.of(event) or any(grant.opened_at for grant in grants):
+            found[event] = [grant for grant in grants if grant.is_active]
     return found
 
 
@@ -52,9 +80,9 @@ def given_besides(ran: Mapping[EventLog, Sequence[Rule]]) -> dict[int, set[int]]
     Takes two queries, or none if no rule ends access.
     """
     ending = {
-        event: [rule for rule in rules if _ends(rule)]
+        event: [rule for rule in rules if ends_purchase(rule)]
         for event, rules in ran.items()
-        if any(map(_ends, rules)) and not any(rule.ends_all for rule in rules)
+        if any(map(ends_purchase, rules)) and not any(rule.ends_all for rule in rules)
     }
     if not ending:
         return {}
@@ -94,7 +122,8 @@ def ended_meanwhile(events: Iterable[EventLog]) -> dict[int, str]:
     return {pk: say(NOTHING) for pk, ends in ended.items() if not ends}
 
 
-def _ends(rule: Rule) -> bool:
+def ends_purchase(rule: Rule) -> bool:
+    """Whether the rule ends what the purchase gave, and nothing else."""
     return rule.spec.ends_access and not rule.ends_all
 
 
