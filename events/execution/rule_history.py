@@ -29,7 +29,8 @@ def of_deleted(number: int, among: RuleRunQuerySet) -> list[RuleRun]:
 
 def is_deleted(ended: RuleRun) -> bool:
     """Whether the rule that gave the access which this action ended is deleted."""
-    run = grant_runs.giving([ended.grant_id]).select_related("event__rule_texts").first()
+    gave = grant_runs.giving([ended.grant_id]).filter(event__trigger__isnull=False)
+    run = gave.select_related("event__rule_texts").first()
     rules = _may_have_made(run) if run and run.event.rule_texts else []
     # There are several if the product was renamed since; one of them made it.
     return Rule.objects.filter(pk__in=rules).count() < len(rules)

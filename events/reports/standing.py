@@ -102,10 +102,12 @@ class Standing:
         row = self.ended
         if self.seen or row is None or row.seen_at is None or row.pk in self.lost:
             return bool(self.seen)
+        # It was closed before it ended in the ledger if its rule had changed.
         return not any(
-            run.spec.ends_access and run.code != KEPT and run.finished_at >= row.ended_at
+            run.finished_at >= (row.seen_at if run.grant_id == row.pk else row.ended_at)
             for run in self.runs
             if run.status == Status.DONE and run.finished_at and row.ended_at
+            if run.spec.ends_access and run.code != KEPT
         )
 
     @property
