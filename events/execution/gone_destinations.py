@@ -7,7 +7,7 @@ If Thinkific itself says so during an action, no rule stops, because the next sa
 from collections.abc import Collection
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from events.models import RuleRun
@@ -19,7 +19,7 @@ from integrations.models import Destination
 from integrations.sentences import say
 from integrations.who import shown_who
 from rules import actions, changing
-from rules.actions.enrollments import GONE
+from rules.actions.enrollments import GONE, UNLISTED
 from rules.models import Rule
 
 Status = RuleRun.Status
@@ -104,8 +104,11 @@ def among(places: Collection[tuple[int | None, str]]) -> dict[tuple[int | None, 
 
 
 def is_gone(run: RuleRun) -> bool:
-    """Whether the course or bundle that this action gives is marked as gone."""
-    return given_by(run).filter(gone_at__isnull=False).exists()
+    """Whether the course or bundle that this action gives is gone, or failed as no longer listed."""
+    gone = Q(gone_at__isnull=False)
+    if run.code == UNLISTED:
+        gone |= Q(unlisted_at__isnull=False)
+    return given_by(run).filter(gone).exists()
 
 
 def open_runs(destination: Destination) -> RuleRunQuerySet:

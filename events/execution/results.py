@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from django.db.models import F
 from django.db.models.functions import Now
 
-from events.execution import wait_reasons
+from events.execution import gone_destinations, wait_reasons
 from events.models import Grant, RuleRun
 from events.models.event_status import show
 from integrations import app_registry, rate_limit
@@ -27,6 +27,7 @@ from integrations.errors import (
 from integrations.secrets import SecretUnreadable
 from integrations.sentences import Said, Text, joined, say, say_count
 from integrations.thinkific.site_check import reject_key
+from rules.actions.enrollments import UNLISTED
 
 log = logging.getLogger(__name__)
 Status = RuleRun.Status
@@ -207,5 +208,19 @@ def _retry(
         "Admit tried once and has given up.",
         "Admit tried {number} times and has given up.",
     )
+    if not then and (unlisted := _no_longer_listed(run)):
+        code, then = UNLISTED, unlisted
     then = then or say("Retry when {outside} works again.", outside=_outside(run))
     return Result(Status.FAILED, code, joined([message, given_up, then]))
+
+
+def _no_longer_listed(run: RuleRun) -> Said | None:
+    """Say what to do if Thinkific no longer lists what the run gives; None if it does."""
+    there = gone_destinations.given_by(run).first() if run.integration_id else None
+    if there is None or not there.left_list:
+        return None
+    return say(
+        "Thinkific no longer lists {name}, so it was probably deleted. Choose another course for "
+        "its rules, and retry what failed.",
+        name=there,
+    )

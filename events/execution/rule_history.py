@@ -1,11 +1,16 @@
 """What a rule did, even if deleted: its actions no longer name it, but their events do."""
 
+from collections.abc import Collection
+
 from django.db import transaction
 
 from events.access import grant_runs
 from events.models import Grant, RuleRun, RuleTexts
 from events.models.runs import RuleRunQuerySet
+from integrations.audit import Act
+from integrations.models import AuditEntry, Destination
 from integrations.sentences import write
+from rules import actions
 from rules.engine import Reason
 from rules.models import Rule
 
@@ -29,7 +34,8 @@ def of_deleted(number: int, among: RuleRunQuerySet) -> list[RuleRun]:
 
 def is_deleted(ended: RuleRun) -> bool:
     """Whether the rule that gave the access which this action ended is deleted."""
-    run = grant_runs.giving([ended.grant_id]).select_related("event__rule_texts").first()
+    gave = grant_runs.giving([ended.grant_id]).filter(event__trigger__isnull=False)
+    run = gave.select_related("event__rule_texts").first()
     rules = _may_have_made(run) if run and run.event.rule_texts else []
     # There are several if the product was renamed since; one of them made it.
     return Rule.objects.filter(pk__in=rules).count() < len(rules)
@@ -42,8 +48,14 @@ def _fits(run: RuleRun, number: int, texts: dict[str, str]) -> bool:
 
 
 def rule_of(run: RuleRun) -> Rule | None:
-    """Return the rule that made this action, which no longer names it; None if unclear."""
+    """Return the rule that made this action, which no longer names it; None if unclear.
+
+    The event may have the new sentence of a rule that was changed since, so other rules that ran
+    for it may seem to have made the action as well. Then the audit is asked.
+    """
     rules = _may_have_made(run)
+    if len(rules) > 1:
+        rules = _led_there(rules, run)
     return Rule.objects.filter(pk=rules[0]).first() if len(rules) == 1 else None
 
 
@@ -52,6 +64,19 @@ def _may_have_made(run: RuleRun) -> list[int]:
     texts = run.event.rule_texts.sentences if run.event.rule_texts else {}
     ran = {number for number, why in run.event.verdicts if why == Reason.RUN}
     return [number for number in ran if _fits(run, number, texts)]
+
+
+def _led_there(rules: Collection[int], run: RuleRun) -> list[int]:
+    """Return those of these rules that gave this action's course or bundle before a change."""
+    kind, number = actions.read_target(run.target)
+    places = Destination.objects.filter(integration=run.integration_id, kind=kind)
+    entries = AuditEntry.objects.filter(
+        act=Act.RULE_CHANGED,
+        kind=Rule._meta.model_name,
+        number__in=map(str, rules),
+        before__destination__number__in=places.filter(external_id=number).values("pk"),
+    )
+    return sorted({int(entry) for entry in entries.values_list("number", flat=True)})
 
 
 def give_back(rule: Rule) -> None:

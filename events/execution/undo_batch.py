@@ -262,7 +262,8 @@ def _drop(endings: Collection[RuleRun], by: str) -> None:
 
 def _give_back(grant: Grant) -> RuleRun:
     """Reopen what was ended. Return the run, not saved, that gives it again in Thinkific."""
-    last = grant_runs.giving([grant]).select_related("event__rule_texts")[0]
+    giving = grant_runs.giving([grant]).select_related("event__rule_texts")
+    last = giving[0]
     if grant.state == State.ENDED:
         as_last = Change.by_hand(grant, last.event, last.event.received_at)
         as_given = ended_by_hand.as_given([grant]).get(grant.pk, as_last)
@@ -270,8 +271,14 @@ def _give_back(grant: Grant) -> RuleRun:
     else:
         ledger.make_active(grant)
         book.save(grant, opened=True)
+    # Access that was moved here was given by the purchase, which is another event. The action of
+    # the purchase names the rule again, so that the buyer counts as one of that rule.
+    first = next((run for run in giving if run.event.trigger), last)
     # An action that still names its rule stays that rule's only one for the event.
-    rule = rule_history.rule_of(last) if last.rule_id is None else None
+    rule = rule_history.rule_of(first) if first.rule_id is None else None
+    if first != last and rule:
+        RuleRun.objects.filter(pk=first.pk).update(rule=rule)
+        rule = None
     run = grant_runs.run_behind(last, grant, Effect.GIVES, SENTENCE, rule=rule)
     run.rule_sentence = last.rule_sentence  # what gave it first gives it again
     return run

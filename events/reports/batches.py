@@ -33,6 +33,7 @@ DONE = (
 )
 ENDED = (Act.BUYERS_ENDED, Act.REFUNDED_ENDED, Act.GIVEN_ENDED)
 MADE_BY_PERSONS = (Act.EVENT_RERUN, *ENDED)
+MOVE_HERE = EventLog.ByHand.MOVE_HERE
 ENDINGS = (Act.BUYERS_MOVED, *MADE_BY_PERSONS)
 # The acts of batches on events, by event ID, the newest first.
 Done = Mapping[int, Sequence[AuditEntry]]
@@ -166,6 +167,34 @@ def batch_acts(events: Collection[int]) -> Done:
     for entry in entries.order_by("-pk") if events else ():
         found[int(entry.number)].append(entry)
     return found
+
+
+def acts_on(endings: Collection[RuleRun]) -> Done:
+    """Return the acts of batches on the events of these actions, the newest first.
+
+    An action that ended access which was moved here has the event of the move. The act was done on
+    the purchase, and is among those of the move. Takes one query, or three if there is such an
+    action.
+    """
+    done = dict(batch_acts({run.event_id for run in endings}))
+    moved = [run for run in endings if run.grant_id and run.event.by_hand == MOVE_HERE]
+    if not moved:
+        return done
+    giving = grant_runs.giving({run.grant_id for run in moved}).filter(event__trigger__isnull=False)
+    events: dict[int | None, set[int]] = defaultdict(set)
+    for grant, event in giving.values_list("grant", "event"):
+        events[grant].add(event)
+    acts = batch_acts(set().union(*events.values()))
+    for run in moved:
+        mine = (entry for event in events[run.grant_id] for entry in acts.get(event, ()))
+        named = {
+            entry.pk: entry
+            for entry in [*mine, *done.get(run.event_id, ())]
+            if entry.number == str(run.event_id)
+            or run.destination_name in (entry.before or {}).get("access", [])
+        }
+        done[run.event_id] = [named[pk] for pk in sorted(named, reverse=True)]
+    return done
 
 
 def given_back(done: Done) -> dict[int, list[RuleRun]]:

@@ -1,16 +1,18 @@
-"""The sentence that says who moved access to another e-mail, and what has ended there since."""
+"""The sentence that says who moved access to another e-mail, and what has become of it there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from events.access import moves
-from events.models import EventLog
+from events.access.sale import Sale
+from events.models import EventLog, Grant
 from events.reports import ended_access
 from events.reports.sentence import QUIET, Code, Sentence
 from events.reports.standing import Standing, standings
 from integrations.models import Customer
 from integrations.sentences import format_day, joined, say
 from integrations.who import shown_who
+from rules.listing import listed
 
 Told = list[tuple[Standing, Sentence]]
 
@@ -29,25 +31,31 @@ def sentence(facts: Mapping[str, str], away: EventLog) -> Sentence:
     return Sentence(QUIET, text, Code.MOVED, event=away.pk, customer=to.pk if to else None)
 
 
-def with_what_ended(told: Told) -> Told:
-    """Return the same; a sentence about a move also says how the access has ended there, if so."""
+def with_what_became_of_it(told: Told) -> Told:
+    """Return the same; a sentence about a move also says what has become of the access there.
+
+    It may have ended, and buyers may have been moved to another course.
+    """
     to = {sentence.customer for _, sentence in told if sentence.code == Code.MOVED}
     there = {
-        pk: {(each.integration, each.target): each for each in standings(customer)}
-        for pk, customer in Customer.objects.in_bulk(to - {None}).items()
+        pk: standings(customer) for pk, customer in Customer.objects.in_bulk(to - {None}).items()
     }
     return [
-        (each, _with(sentence, there[sentence.customer].get((each.integration, each.target))))
+        (each, _with(sentence, each, there[sentence.customer]))
         if sentence.code == Code.MOVED and sentence.customer in there
         else (each, sentence)
         for each, sentence in told
     ]
 
 
-def _with(moved: Sentence, there: Standing | None) -> Sentence:
-    if there is None or there.given or there.is_open:
+def _with(moved: Sentence, each: Standing, there: Sequence[Standing]) -> Sentence:
+    place = (each.integration, each.target)
+    same = next((one for one in there if (one.integration, one.target) == place), None)
+    if same is None or same.given or same.is_open:
         return moved
-    how = ended_access.day_or_cause(there)
+    if waived := [row for row in same.grants if row.state == Grant.State.WAIVED]:
+        return _replaced(moved, waived, there)
+    how = ended_access.day_or_cause(same)
     if how is None:
         return moved
     by_hand, what = how
@@ -56,4 +64,23 @@ def _with(moved: Sentence, there: Standing | None) -> Sentence:
         if by_hand
         else say("It ended there with {cause}.", cause=what)
     )
-    return replace(moved, text=joined([moved.text, ended]), ended_there=there)
+    return replace(moved, text=joined([moved.text, ended]), ended_there=same)
+
+
+def _replaced(moved: Sentence, waived: Sequence[Grant], there: Sequence[Standing]) -> Sentence:
+    """Return the sentence for access that was ended there when its rule had changed.
+
+    `waived` are its grants. Their purchases may give something else there.
+    """
+    sales = [Sale.of(row) for row in waived]
+    names = tuple(
+        one.name
+        for one in there
+        if any(Sale.of(row).is_same(sale) for row in one.given for sale in sales)
+    )
+    now = (
+        say("That address has {courses} in its place now.", courses=listed(names))
+        if names
+        else say("Nothing of it is open there any more.")
+    )
+    return replace(moved, text=joined([moved.text, now]), instead_there=names)

@@ -1,6 +1,6 @@
 """The letter to a customer who asks where the course is. It says nothing about how Admit works."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from events.access import revocations
 from events.models import EventLog, Grant
@@ -51,7 +51,12 @@ def _values(
         bought = list(besides)[:MAX_EVENTS_TOLD]
         parts = [*map(_besides, bought)] or [_found_nothing(customer)]
     # A product is not a course: it is named only if the letter names no course.
-    names = [each.name for each, sentence in told if sentence.code in TOLD]
+    names = [
+        name
+        for each, sentence in told
+        if sentence.code in TOLD
+        for name in sentence.instead_there or [each.name]
+    ]
     names = names or [event.product.name for event in bought if event.product]
     return {
         "first name": customer.first_name.strip()[:60] or say("there"),
@@ -195,13 +200,22 @@ def _moved(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> lis
     mistyped: list[str] = []
     names: list[str] = []
     over: list[tuple[str, Standing]] = []
+    replaced: dict[tuple[str, ...], list[str]] = {}
     for each, sentence in told:
+        is_repaired = repaired is not None and sentence.customer == repaired.pk
         if sentence.ended_there:
             over.append((each.name, sentence.ended_there))
+        elif sentence.instead_there is not None and not (sentence.instead_there and is_repaired):
+            replaced.setdefault(sentence.instead_there, []).append(each.name)
         elif sentence.code == Code.MOVED:
-            is_repaired = repaired is not None and sentence.customer == repaired.pk
-            (mistyped if is_repaired else names).append(each.name)
-    return [*_at_repaired(customer, meant, mistyped), *_still_there(names), *_ended_there(over)]
+            there = sentence.instead_there or [each.name]
+            (mistyped if is_repaired else names).extend(there)
+    return [
+        *_at_repaired(customer, meant, mistyped),
+        *_still_there(names),
+        *_replaced_there(replaced),
+        *_ended_there(over),
+    ]
 
 
 def _at_repaired(customer: Customer, meant: str, names: list[str]) -> list[Said]:
@@ -228,6 +242,25 @@ def _still_there(names: list[str]) -> list[Said]:
             "that one.",
             courses=listed(names),
         )
+    ]
+
+
+def _replaced_there(replaced: Mapping[tuple[str, ...], Collection[str]]) -> list[Said]:
+    """Say what the other address has in place of these courses: {what it has now: courses}."""
+    return [
+        say(
+            "Your access to {courses} was moved to your other e-mail address, where you have {now} "
+            "in its place. Please sign in with that one.",
+            courses=listed(names),
+            now=listed(now),
+        )
+        if now
+        else say(
+            "Your access to {courses} was moved to your other e-mail address, and is no longer "
+            "open there.",
+            courses=listed(names),
+        )
+        for now, names in replaced.items()
     ]
 
 

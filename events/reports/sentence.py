@@ -83,6 +83,8 @@ class Sentence:
     waits_for_key: bool = False
     gone: int | None = None  # a course or bundle that Thinkific does not have any more
     ended_there: Standing | None = None  # what was moved to `customer`, if it has ended there
+    # The names of what `customer` has in its place; None if nothing took its place.
+    instead_there: tuple[str, ...] | None = None
     short: str = ""
 
 

@@ -103,10 +103,12 @@ class Standing:
         row = self.ended
         if self.seen or row is None or row.seen_at is None or row.pk in self.lost:
             return bool(self.seen)
+        # It was closed before it ended in the ledger if its rule had changed.
         return not any(
-            run.spec.ends_access and run.code != KEPT and run.finished_at >= row.ended_at
+            run.finished_at >= (row.seen_at if run.grant_id == row.pk else row.ended_at)
             for run in self.runs
             if run.status == Status.DONE and run.finished_at and row.ended_at
+            if run.spec.ends_access and run.code != KEPT
         )
 
     @property
@@ -143,7 +145,6 @@ def standings(customer: Customer) -> list[Standing]:
     replaced = _replaced(every, runs)
     grants = [row for row in every if row.pk not in replaced]
     things: list[Grant | RuleRun] = [*grants, *runs]
-    # Each has the name that it had when something last happened to it.
     newest = {(each.integration_id, each.target): each for each in sorted(things, key=_moment)}
     for bundle in _in_part(grants):
         newest.pop((bundle.integration_id, bundle.target), None)
@@ -154,11 +155,11 @@ def standings(customer: Customer) -> list[Standing]:
     lost, unpaid = set(asked.lost().values_list("pk", flat=True)), taken_back(grants)
     found = []
     for last in sorted(newest.values(), key=_moment, reverse=True):
-        name = last.name if isinstance(last, Grant) else last.destination_name
-        if several:
-            name = say("{course} on {site}", course=name, site=last.integration or _site(last))
         place = (last.integration_id, last.target)
         about = [row for row in grants if row.integration_id == place[0] and place[1] in row.parts]
+        name = _name_of(last, about)
+        if several:
+            name = say("{course} on {site}", course=name, site=last.integration or _site(last))
         mine = {row.pk for row in about}
         touching = [
             run for run in runs if (run.integration_id, run.target) == place or run.grant_id in mine
@@ -167,6 +168,13 @@ def standings(customer: Customer) -> list[Standing]:
         facts = (place[0], _site(last), place[1], tuple(about), tuple(touching), lost, unpaid)
         found.append(Standing(customer, name, *facts, max(first, key=_by_number, default=None)))
     return found
+
+
+def _name_of(last: Grant | RuleRun, about: Sequence[Grant]) -> str:
+    """Return the name of a course or bundle: its grants follow a new name, and actions do not."""
+    if isinstance(last, Grant):
+        return last.name
+    return next((row.name for row in about if row.target == last.target), last.destination_name)
 
 
 def _by_number(row: Grant) -> int:

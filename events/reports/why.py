@@ -71,8 +71,7 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     found = standings(customer)
     undecided = [each.undecided for each in found]
     waiting = wait_reasons.reasons([run for run in undecided if run is not None])
-    endings = [run.event_id for each in found for run in each.runs if run.spec.ends_access]
-    done_to = batches.batch_acts(endings)
+    done_to = batches.acts_on([run for each in found for run in each.runs if run.spec.ends_access])
     given_back = ended_access.to_give_back(found, done_to)
     rules = ending_rules([*filter(None, map(_missed_ending, found))])
     told = [(each, _sentence(each, waiting, done_to, given_back, rules)) for each in found]
@@ -83,7 +82,7 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
         for each, sentence in told
         for course in [gone.get((each.integration, each.target))]
     ]
-    return moved_access.with_what_ended(told)
+    return moved_access.with_what_became_of_it(told)
 
 
 def display_name(customer: Customer) -> str:

@@ -67,6 +67,11 @@ class Destination(models.Model):
         return not self.by_hand and self.unlisted_at is None
 
     @property
+    def left_list(self) -> bool:
+        """Whether it is gone, or Thinkific listed it once and does not any more."""
+        return self.gone_at is not None or self.unlisted_at is not None
+
+    @property
     def missing(self) -> Said:
         """The sentence for one that Thinkific says it does not have.
 

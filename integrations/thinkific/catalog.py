@@ -1,8 +1,8 @@
 """Read and store what a site offers: courses, bundles with their courses, and signup fields."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import models, transaction
@@ -13,8 +13,8 @@ from integrations import audit, rate_limit
 from integrations.audit import Act
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
-from integrations.sentences import Said, joined, say_count
-from integrations.thinkific import explain
+from integrations.sentences import Said, joined, say, say_count
+from integrations.thinkific import explain, renaming
 from integrations.thinkific.calls import Get, Steps, rows
 from integrations.thinkific.session import Session
 from integrations.thinkific.site_check import accept_key
@@ -23,6 +23,8 @@ Kind = Destination.Kind
 KINDS = {"course": Kind.COURSE, "bundle": Kind.BUNDLE}
 SIGNUP_FIELD = "signup field"
 NOUNS = (Kind.COURSE.value, Kind.BUNDLE.value, SIGNUP_FIELD)
+# How many renamed courses and bundles a sentence names.
+RENAMED_NAMED = 3
 NONE_LISTED = _(
     "Thinkific lists no courses. Courses of its new course builder are not listed: enter them by "
     "number."
@@ -42,11 +44,16 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a refresh found and how that differs from last time, as {noun: count}."""
+    """What a refresh found and how that differs from last time, as {noun: count}.
+
+    `names` has the former and the present name of each course and bundle that was `renamed`.
+    """
 
     found: Mapping[str, int]
     new: Mapping[str, int]
     unlisted: Mapping[str, int]
+    renamed: Mapping[str, int] = field(default_factory=dict)
+    names: Sequence[tuple[str, str]] = ()
 
     @property
     def none_listed(self) -> bool:
@@ -54,16 +61,27 @@ class Changes:
         return not self.found.get(Kind.COURSE.value)
 
     def sentence(self) -> Said:
-        """Return, for example, "20 courses, 4 bundles, 4 signup fields (2 new courses)."."""
+        """Return, for example, "20 courses, 4 bundles, 4 signup fields (2 new courses).".
+
+        It names the first courses and bundles that were renamed.
+        """
         found = joined((_FOUND[noun](self.found.get(noun, 0)) for noun in NOUNS), by=", ")
         changes = [
             counted[noun](number)
-            for counted, counts in ((_NEW, self.new), (_UNLISTED, self.unlisted))
+            for counted, counts in (
+                (_NEW, self.new),
+                (_UNLISTED, self.unlisted),
+                (_RENAMED, self.renamed),
+            )
             for noun in NOUNS
             if (number := counts.get(noun, 0))
         ]
         changed = joined([" (", joined(changes, by=", "), ")"], by="") if changes else ""
-        return joined([found, changed, "."], by="")
+        names = (
+            say("{old} is now called {new}.", old=old, new=new)
+            for old, new in self.names[:RENAMED_NAMED]
+        )
+        return joined([joined([found, changed, "."], by=""), *names])
 
 
 _FOUND: dict[str, Callable[[int], Said]] = {
@@ -86,6 +104,10 @@ _UNLISTED: dict[str, Callable[[int], Said]] = {
     SIGNUP_FIELD: lambda n: say_count(
         n, "1 signup field no longer listed", "{number} signup fields no longer listed"
     ),
+}
+_RENAMED: dict[str, Callable[[int], Said]] = {
+    Kind.COURSE.value: lambda n: say_count(n, "1 course renamed", "{number} courses renamed"),
+    Kind.BUNDLE.value: lambda n: say_count(n, "1 bundle renamed", "{number} bundles renamed"),
 }
 
 
@@ -124,14 +146,18 @@ def fetch() -> Steps[Catalog]:
 def store(integration: Integration, found: Catalog) -> Changes:
     """Update the rows to what was found. What is no longer listed is marked, not deleted."""
     with transaction.atomic():
+        renamed = _renamed(integration, found)
         new, unlisted = _store_destinations(integration, found)
         new_fields, gone_fields = _store_fields(integration, found)
         Integration.objects.filter(pk=integration.pk).update(refreshed_at=Now())
+    renaming.rename_grants(integration)
     kinds = Counter(kind for kind, __ in found.destinations)
     return Changes(
         found={**kinds, SIGNUP_FIELD: len(found.fields)},
         new={**new, SIGNUP_FIELD: new_fields},
         unlisted={**unlisted, SIGNUP_FIELD: gone_fields},
+        renamed=Counter(kind for kind, *_ in renamed),
+        names=[(old, now) for _, old, now in renamed],
     )
 
 
@@ -198,6 +224,7 @@ def enter(row: Destination) -> None:
             [row], update_conflicts=True, unique_fields=_KEY, update_fields=_ENTERED
         )
         audit.record(Act.COURSE_ENTERED, row, after={"external_id": row.external_id})
+    renaming.rename_grants(row.integration)
 
 
 def _note_unreachable(integration: Integration, message: str) -> None:
@@ -216,6 +243,16 @@ def _course_ids(bundle: int) -> Steps[list[int]]:
     body = (yield Get(f"/bundles/{bundle}")).body
     ids = body.get("course_ids") if isinstance(body, dict) else None
     return [number for number in ids or [] if isinstance(number, int)]
+
+
+def _renamed(integration: Integration, found: Catalog) -> list[tuple[str, str, str]]:
+    """Return the kind, the stored name and the name found of what has another name now."""
+    known = integration.destinations.order_by("pk").values_list("kind", "external_id", "name")
+    return [
+        (kind, name, values["name"])
+        for kind, number, name in known
+        if (values := found.destinations.get((kind, number))) and values["name"] != name
+    ]
 
 
 def _store_destinations(

@@ -22,6 +22,8 @@ from rules.actions.spec import ActionInput, ActionOutcome, ActionSpec, Effect, P
 Action = Callable[[Attempt, ActionInput], Steps[ActionOutcome]]
 # Error code: the site does not have the course or bundle.
 GONE = "gone"
+# The same for one that the site no longer lists, if the action failed at every attempt.
+UNLISTED = "unlisted"
 # After this many attempts the signup fields are given up. The course is already given by then.
 FIELD_ATTEMPTS = 3
 

@@ -13,6 +13,7 @@ from events.reports import customer_access
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.thinkific import catalog
+from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import Action
 from rules.models import Rule
 from tests.support import factories, queued
@@ -421,3 +422,67 @@ def test_what_a_rule_uses_or_thinkific_listed_is_not_removed(manager, facts):
         "Watercolor: not removed, because a rule uses it or Thinkific lists it."
     ]
     assert Destination.objects.get() == course
+
+
+# Thinkific does not list it any more, and no buyer has found out yet
+
+
+@pytest.fixture
+def deleted(world: World) -> Destination:
+    """A course that was deleted in Thinkific, and that two rules give and one ends."""
+    found = world.course("Ink and Wash")
+    world.course("Pen and Ink")
+    for product in ("77", "78"):
+        world.rule("product_purchased", "create_course_enrollment", found, product=product)
+    world.rule("product_refunded", "expire_course_enrollment", found)
+    world.school.remove_course(world.school.courses[found.external_id])
+    catalog.refresh(world.integration)
+    found.refresh_from_db()
+    return found
+
+
+def test_the_overview_says_which_rules_give_a_course_that_is_not_listed_any_more(manager, deleted):
+    answer = manager.get(reverse("admin:index"))
+    assert "Thinkific no longer lists Ink and Wash; 2 rules still give it." in words(answer)
+    assert "Rules give 1 course that Thinkific no longer has." in words(answer)
+    where = f"{reverse('admin:another-course')}?course={deleted.pk}&amp;back=%2Fadmin%2F"
+    assert f'href="{where}">Choose another course' in answer.content.decode()
+    Destination.objects.filter(pk=deleted.pk).update(gone_at=timezone.now())
+    answer = manager.get(reverse("admin:index"))
+    assert "Ink and Wash is not in Thinkific; 2 rules still give it." in words(answer)
+    Rule.objects.update(enabled=False)
+    told = words(manager.get(reverse("admin:index")))
+    assert "still give it" not in told and "no longer has" not in told
+
+
+def test_another_course_is_chosen_for_one_that_is_not_listed_any_more(manager, deleted):
+    where = reverse("admin:another-course")
+    page = words(manager.get(where, {"course": deleted.pk}))
+    assert "Art Academy no longer lists Ink and Wash. If it is still there, enter it by" in page
+    other = Destination.objects.get(name="Pen and Ink")
+    rules = [rule.pk for rule in Rule.objects.all()]
+    manager.post(where, {"course": deleted.pk, "rule": rules, "destination": other.pk})
+    assert {rule.destination for rule in Rule.objects.all()} == {other}
+
+
+def test_what_failed_at_every_attempt_for_a_course_that_is_not_listed_leads_to_another(
+    world, manager, deleted, settings
+):
+    settings.RETRY_DELAYS = [0.0]
+    world.sandbox.faults.add(Fault("status", status=500, times=None))
+    world.sell("10_product", product__id=77)
+    world.settle()
+    failed = RuleRun.objects.get()
+    assert (failed.status, failed.code) == ("failed", "unlisted")
+    assert failed.message.endswith(
+        "Admit tried once and has given up. Thinkific no longer lists Ink and Wash, so it was "
+        "probably deleted. Choose another course for its rules, and retry what failed."
+    )
+    shown = manager.get(reverse("admin:events_rulerun_changelist")).content.decode()
+    assert f"{reverse('admin:another-course')}?action={failed.pk}" in shown
+    world.sandbox.faults.clear()
+    other = Destination.objects.get(name="Pen and Ink")
+    chosen = {"course": deleted.pk, "rule": failed.rule_id, "destination": other.pk}
+    manager.post(reverse("admin:another-course"), chosen)
+    world.settle()
+    assert world.access("dana@example.com", other)

@@ -63,6 +63,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "behind": ("2 buyers have a course of Ink.", "2 buyers have a course of Ink", False),
     "turned_off": (2, "2 products give nothing: their rules are off", False),
     "endings_off": (2, "2 rules that end access on a refund are off", False),
+    "missing_courses": (2, "Rules give 2 courses that Thinkific no longer has", False),
     "left_over": (2, "2 leftover rules are about access that is no longer given", False),
     "waiting_for_off": (4, "4 actions are waiting for an integration that is turned off", False),
     "never_sent": (1, "SamCart never sent 1 trigger that a rule waits for", False),

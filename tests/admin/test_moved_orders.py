@@ -15,9 +15,15 @@ from django.utils import timezone
 from config.staff import roles
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
+from events.execution import moving
+from events.models import Batch
 from events.reports import customer_access
-from integrations.models import Customer, Product
+from events.reports.left_behind import left_behind
+from integrations import audit
+from integrations.audit import Actor
+from integrations.models import Customer, Destination, Product
 from integrations.sentences import LONG, format_day
+from rules.models import Rule
 from tests.support.pages import CUSTOMERS, markup, plain, signed_in
 from tests.support.world import World
 
@@ -249,3 +255,84 @@ def test_the_list_takes_no_more_queries_for_more_moved_orders(world, support, mo
 def test_moved_from_leads_to_the_customer_from_whom_it_was_moved(world, support, moved):
     told = page_of(support, moved)
     assert f'Moved from {WRONG}. <a href="{address(wrong())}">See the customer</a>' in told
+
+
+# Its buyers are moved to another course since
+
+
+@pytest.fixture
+def replaced(world: World, moved: Customer) -> Customer:
+    """The right customer, after a person moved the buyers of the rule to another course."""
+    faces = world.course("Drawing Faces")
+    Rule.objects.filter(trigger="product_refunded").update(destination=faces)
+    move_buyers(world, Rule.objects.get(trigger="product_purchased"), faces)
+    return moved
+
+
+def move_buyers(world: World, rule: Rule, course: Destination) -> None:
+    """Nora points the rule to this course, and moves its buyers."""
+    rule.destination = course
+    rule.save()
+    rows = left_behind(rule.pk).rows
+    purchases = [(row.event, [each.pk for each in row.grants], row.gives) for row in rows]
+    with audit.acting(lambda: Actor("nora@example.com")):
+        moving.move(purchases, Batch.objects.create(title="Move"))
+    world.settle()
+
+
+def test_the_old_address_is_told_what_the_new_one_has_in_place_of_the_moved_course(
+    world, support, replaced
+):
+    assert (
+        "Your access to Course Two was moved to your other e-mail address, where you have "
+        "Drawing Faces in its place. Please sign in with that one."
+    ) in letter(wrong())
+    told = plain(page_of(support, wrong()))
+    assert (
+        f"Moved to {RIGHT}. That address has Drawing Faces in its place now. See the event" in told
+    )
+
+
+def test_the_old_address_is_told_that_nothing_of_it_is_open_any_more(world, support, replaced):
+    refund(world)
+    assert (
+        "Your access to Course Two was moved to your other e-mail address, and is no longer open "
+        "there."
+    ) in letter(wrong())
+    told = plain(page_of(support, wrong()))
+    assert f"Moved to {RIGHT}. Nothing of it is open there any more. See the event" in told
+
+
+def test_the_old_address_is_told_of_the_refund_that_ended_what_had_been_replaced(
+    world, support, replaced
+):
+    course = Destination.objects.get(name="Course Two")
+    world.rule("product_refunded", "expire_course_enrollment", course, product="1048001")
+    refund(world)
+    assert "It ended there with the refund of order 1183 on " in letter(wrong())
+
+
+def test_a_mistyped_address_is_told_what_the_right_one_has_in_place_of_the_moved_course(world):
+    rule = world.rule("product_purchased", "create_course_enrollment", world.course())
+    buy(world, email="lou.lund@hotmial.com")
+    lou = Customer.objects.get()
+    by_hand.move(lou, "lou.lund@hotmail.com", MIA)
+    world.settle()
+    move_buyers(world, rule, world.course("Drawing Faces"))
+    told = letter(lou)
+    assert "Your access to Drawing Faces is under lou.lund@hotmail.com now." in told
+    assert "Course Two" not in told
+
+
+def test_the_new_address_names_who_moved_the_buyers_to_another_course(world, support, replaced):
+    told = plain(page_of(support, replaced))
+    assert (
+        f"Dana has no access to Course Two: nora@example.com ended it on {today()}, after its rule "
+        "had changed."
+    ) in told
+
+
+def test_an_action_for_another_address_says_for_whom_it_was(world, support, replaced):
+    told = plain(page_of(support, wrong()))
+    assert f"Enroll in Drawing Faces Done for {RIGHT}" in told
+    assert "Enroll in Course Two Done for" not in told

@@ -15,9 +15,11 @@ from events.models import Batch, EventLog, Grant, RuleRun
 from events.queue import wake
 from events.reports import backfill, customer_access, promise
 from events.reports.left_behind import left_behind
+from events.reports.left_behind_summary import summarize
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination, Product
+from rules import changing
 from rules.models import Rule
 from tests.support import queued
 from tests.support.world import World
@@ -132,6 +134,39 @@ def test_who_was_moved_is_moved_back_and_can_be_moved_once_more(world, ink, face
         {"access": ["Drawing Faces"]},
         {"access": ["Ink and Wash"], "batch": Batch.objects.latest("pk").pk},
     )
+
+
+def test_who_was_moved_back_has_it_by_its_rule_where_other_rules_ran_for_the_purchase_too(
+    world, ink, faces
+):
+    rule = world.rule("product_purchased", GIVES, ink, product="1048001")
+    world.rule("product_purchased", GIVES, world.course("Another"), product="1048001")
+    world.sell("10_product")
+    world.settle()
+    changing.point_to([rule], faces, on=True)
+    undo(move(world, rule))
+    world.settle()
+    (told,) = summarize().told
+    assert (told.rule, told.courses, told.moves) == (rule, ["Ink and Wash"], True)
+    move(world, rule)
+    assert (world.access(DANA, ink), world.access(DANA, faces)) == (False, True)
+
+
+def test_who_was_moved_back_at_another_address_has_it_by_its_rule(world, ink, faces):
+    rule = world.rule("product_purchased", GIVES, ink, product="1048001")
+    world.sell("10_product")
+    world.settle()
+    by_hand.move(Customer.objects.get(), "dana@new.example", MIA)
+    world.settle()
+    changing.point_to([rule], faces, on=True)
+    undo(move(world, rule))
+    world.settle()
+    assert world.access("dana@new.example", ink)
+    (told,) = summarize().told
+    assert (told.rule, told.courses, told.moves) == (rule, ["Ink and Wash"], True)
+    move(world, rule)
+    assert world.access("dana@new.example", faces)
+    assert not world.access("dana@new.example", ink)
 
 
 def test_what_was_ended_for_buyers_is_given_back(world, ink):

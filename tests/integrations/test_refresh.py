@@ -147,3 +147,16 @@ def test_a_failure_half_way_leaves_the_catalog_as_it_was(world, sandbox):
     assert sandbox.faults.fired == [fault]
     assert Destination.objects.get().listed
     assert Integration.objects.get().connection == "unreachable"
+
+
+def test_a_course_and_a_bundle_that_were_renamed_are_told_by_both_names(world):
+    course = world.course("The Loose Landscape")
+    bundle = world.bundle(course, name="Everything Pass")
+    world.school.courses[course.external_id].name = "Loose Landscapes 2026"
+    world.school.bundles[bundle.external_id].name = "Everything 2026"
+    assert refresh()[0] == (
+        "Art Academy: refreshed. 1 course, 1 bundle, 0 signup fields (1 course renamed, 1 bundle "
+        "renamed). The Loose Landscape is now called Loose Landscapes 2026. "
+        "Everything Pass is now called Everything 2026.\n"
+    )
+    assert "renamed" not in refresh()[0]

@@ -170,7 +170,7 @@ def _samcart_id(customer: Customer, events: Iterable[EventLog]) -> str:
 
 def _events_of(customer: Customer, number: int) -> Page[EventLog]:
     """Return one page of the customer's events, newest first, with their actions."""
-    runs = RuleRun.objects.select_related("integration", "grant").order_by("pk")
+    runs = RuleRun.objects.select_related("integration", "grant", "customer").order_by("pk")
     events = (
         _about(customer)
         .select_related("product")

@@ -40,6 +40,8 @@ EMPTY = mark_safe(  # noqa: S308 - a text of ours
         "token. Then press New integration, choose Thinkific and paste both.</p>"
     )
 )
+# How long the sentence about a refresh may be: it names courses as Thinkific does.
+LONGEST_TOLD = 1000
 OLD_ONE_ENDS = _(
     "The old secret stops working at once. A receiver that checks signatures refuses messages "
     "until it has the new one; Admit sends them again by itself."
@@ -61,7 +63,8 @@ def say_refreshed(request: HttpRequest, integration: Integration, outcome: Refre
     show = messages.info if outcome.goes_on else show
     none_listed = outcome.changes is not None and outcome.changes.none_listed
     more = _none_listed(integration) if none_listed else _key_field(integration, outcome)
-    show(request, format_html("{}: {}{}", integration, outcome.sentence(), more))
+    told = badges.legible(outcome.sentence(), LONGEST_TOLD)
+    show(request, format_html("{}: {}{}", integration, told, more))
     if outcome.changes is None:
         return
     if gone := broken_rules.gone(integration):

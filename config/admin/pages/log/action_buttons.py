@@ -7,7 +7,7 @@ from config.admin.parts.buttons import Button
 from events.execution import gone_destinations, retry_reasons
 from events.models import RuleRun
 from integrations.sentences import say
-from rules.actions.enrollments import GONE
+from rules.actions.enrollments import GONE, UNLISTED
 from rules.actions.notify import NO_BODY
 
 Status = RuleRun.Status
@@ -22,7 +22,7 @@ def misses_its_course(run: RuleRun) -> bool:
 
 def failed_as_gone(run: RuleRun) -> bool:
     """Return the same by the action's own code, which costs no query for each row of a list."""
-    failed = run.status == Status.FAILED and run.code == GONE
+    failed = run.status == Status.FAILED and run.code in {GONE, UNLISTED}
     return failed and run.spec.gives_access and run.rule_id is not None
 
 

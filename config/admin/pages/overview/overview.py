@@ -17,7 +17,7 @@ from config.admin.pages.overview import (
     overview_sites,
     overview_waiting,
 )
-from config.admin.pages.rules import left_behind_notices, left_over, turned_off
+from config.admin.pages.rules import left_behind_notices, left_over, missing_courses, turned_off
 from config.admin.pages.staff import others_changes
 from config.admin.parts import checklist
 from config.admin.parts.badges import brief
@@ -41,6 +41,7 @@ from integrations import app_registry, credentials
 from integrations.models import Integration, Marketplace
 from integrations.ordering import by_name
 from integrations.sentences import say
+from rules import broken_rules
 from rules import facts as facts_of_rules
 from rules.facts import Places
 
@@ -72,7 +73,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     left_giving, says_left = left_over.that_give(request, rules)
     in_line = backlog.waiting_counts(sites)
     behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()
-    nothing = promise.unfulfilled()
+    nothing, not_there = promise.unfulfilled(), broken_rules.still_giving()
     kept = promise.promise(nothing, behind=behind.grants)
     missing = {account: trigger_coverage.missing(account) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
@@ -84,6 +85,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         to_set_up=path.total - len(path.done) if path else 0,
         behind=left_behind_notices.in_one_sentence(behind, refunds),
         left_over=left_giving,
+        missing_courses=len(not_there),
         turned_off=turned.products,
         endings_off=turned.endings,
     )
@@ -99,6 +101,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         attention=_with_reasons(dashboard.needing_somebody()),
         behind=left_behind_notices.by_rule(request, behind, refunds),
         left_over=says_left,
+        missing_courses=missing_courses.told(request, not_there),
         turned_off=turned,
         **_nothing_given(nothing, rules),
         **_never_sent(missing),

@@ -32,6 +32,7 @@ class Facts:
     not_in: int = 0  # buyers who paid
     not_understood: int = 0  # events
     behind: str = ""  # a sentence that buyers have what no rule gives any more
+    missing_courses: int = 0  # courses and bundles that Thinkific no longer has, and rules give
     left_over: int = 0  # leftover rules of places where at least one still gives a course
     turned_off: int = 0  # products that give nothing because their rules are off
     endings_off: int = 0  # rules that are off and would end access on a refund
@@ -50,6 +51,7 @@ class Facts:
             or self.held
             or self.not_understood
             or self.behind
+            or self.missing_courses
             or self.left_over
             or self.turned_off
             or self.endings_off
@@ -256,6 +258,13 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
 
 
 def _rules(facts: Facts) -> Iterator[Alarm]:
+    if n := facts.missing_courses:
+        text = say_count(
+            n,
+            "Rules give 1 course that Thinkific no longer has.",
+            "Rules give {number} courses that Thinkific no longer has.",
+        )
+        yield text, "attention"
     if n := facts.turned_off:
         text = say_count(
             n,

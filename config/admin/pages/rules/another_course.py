@@ -70,7 +70,7 @@ def show(request: HttpRequest) -> HttpResponse:
         messages.info(request, _there_again(asked.get("course"), asked.get("action")))
         failed = f"{reverse('admin:events_rulerun_changelist')}?status__exact=failed"
         return HttpResponseRedirect(way_back(request) or failed)
-    rules = list(_rules(gone))
+    rules = list(gone.rules.with_names().order_by("pk"))
     failed_runs = _failed(request, gone, rules)
     form = Form(rules, None, not any(rule.enabled for rule in rules), "" if gone.by_hand else None)
     if request.method == "POST":
@@ -82,9 +82,18 @@ def show(request: HttpRequest) -> HttpResponse:
     return _page(request, gone, rules, form, failed_runs)
 
 
+def address_of(gone: Destination, *, back: str = "") -> str:
+    """Return the address of this page, for a course that is gone or no longer listed."""
+    return _address({"course": gone.pk}, back)
+
+
 def address(run: RuleRun, *, back: str = "") -> str:
     """Return the address of this page, for the course that this action could not give."""
-    asked = {"action": run.pk} | ({BACK: back} if back else {})
+    return _address({"action": run.pk}, back)
+
+
+def _address(asked: dict[str, int | str], back: str) -> str:
+    asked |= {BACK: back} if back else {}
     return f"{reverse('admin:another-course')}?{urlencode(asked)}"
 
 
@@ -106,27 +115,25 @@ def label(run: RuleRun) -> str:
 
 def choose_another(gone: Destination | None) -> str:
     """Return the label of the button."""
-    if gone is None:
-        return say("Choose another course")
-    if gone.by_hand:
+    if gone and gone.by_hand:
         return say("Correct the number")
-    is_course = gone.kind == Destination.Kind.COURSE
+    is_course = gone is None or gone.kind == Destination.Kind.COURSE
     return say("Choose another course") if is_course else say("Choose another bundle")
 
 
 def in_row(request: HttpRequest, run: RuleRun) -> str:
     """Return the same for a row of a list; all courses that are gone are read once for its page."""
     if (gone := getattr(request, _GONE, None)) is None:
-        rows = Destination.objects.exclude(gone_at=None)
+        rows = Destination.objects.exclude(gone_at=None, unlisted_at=None)
         gone = {(row.integration_id, row.kind, row.external_id): row for row in rows}
         setattr(request, _GONE, gone)
     return choose_another(gone.get((run.integration_id, run.spec.target, run.destination_id)))
 
 
 def _gone(course: object, action: object) -> Destination | None:
-    """Return the course that the address or its action names; None if it is not gone."""
+    """Return the course that the address or its action names; None if Thinkific has it."""
     found = _named(course, action)
-    return found if found and found.gone_at else None
+    return found if found and found.left_list else None
 
 
 def _named(course: object, action: object) -> Destination | None:
@@ -141,10 +148,6 @@ def _there_again(course: object, action: object) -> str:
             "This course or bundle was removed from Admit's list, so no rule uses it any more."
         )
     return say("This course or bundle is there again. What failed can be retried.")
-
-
-def _rules(gone: Destination) -> QuerySet[Rule]:
-    return gone.rules.with_names().order_by("pk")
 
 
 def _failed(request: HttpRequest, gone: Destination, rules: list[Rule]) -> list[RuleRun]:

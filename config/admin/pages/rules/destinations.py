@@ -142,9 +142,9 @@ class DestinationAdmin(ReadOnly):
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, Destination)
         may = request.user.has_perm(another_course.EDITS)
-        if not may or thing.gone_at is None or not thing.rules.exists():
+        if not may or not thing.left_list or not thing.rules.exists():
             return []
-        page = f"{reverse('admin:another-course')}?course={thing.pk}"
+        page = another_course.address_of(thing)
         return [(page, "primary", another_course.choose_another(thing))]
 
     @admin.display(description=_("Name"))
