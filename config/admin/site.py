@@ -85,6 +85,7 @@ class NewPassword(AdminPasswordChangeForm):
 
 class AdmitSite(admin.AdminSite):
     login_form = SignIn
+    logout_template = "admin/signed_out.html"
     site_header = site_title = "Admit"
     index_title = _("Overview")
     # The admin is the product: there is no other site to view.

@@ -11,8 +11,9 @@ from datetime import datetime
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from events.access import comparison_scope, ledger, revocations, students
+from events.access import ledger, revocations, students
 from events.access.sale import Sale
+from events.comparison import scope
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from integrations.models import Customer, ThinkificUser
@@ -206,7 +207,7 @@ def _in_part(grants: Sequence[Grant]) -> list[Grant]:
 
 def _courses(bundle: Grant) -> list[Grant]:
     """Return an unsaved grant for each of the bundle's courses."""
-    names = comparison_scope.named(bundle.integration, bundle.course_ids)
+    names = scope.named(bundle.integration, bundle.course_ids)
     facts = {"integration": bundle.integration, "decided_at": bundle.decided_at}
     return [Grant(target=f"course:{number}", name=name, **facts) for number, name in names.items()]
 

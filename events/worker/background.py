@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db import connections
 from django.db.models import QuerySet
 
-from events.access import comparing
 from events.alerts import delivery, rounds
+from events.comparison import comparing
 
 log = logging.getLogger(__name__)
 

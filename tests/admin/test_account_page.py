@@ -15,14 +15,14 @@ from config.staff.preferences import use, zones
 from integrations.models import AuditEntry
 from tests.support import browsing, scenery
 from tests.support import shop as shops
-from tests.support.pages import person, said, signed_in, words
+from tests.support.pages import markup, person, said, signed_in, words
 
 pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
 ACCOUNT = "admin:account"
 
 
 def title_of_first_time(client) -> str:
-    page = client.get(reverse("admin:events_eventlog_changelist")).content.decode()
+    page = markup(client.get(reverse("admin:events_eventlog_changelist")))
     found: list[str] = re.findall(r'<time datetime="[^"]*" title="([^"]*)"', page)
     return found[0]
 
@@ -41,7 +41,7 @@ def test_times_are_shown_in_the_zone_of_the_person_and_say_it_on_hover():
 def test_the_zones_stand_by_continent_and_the_chosen_one_is_chosen():
     client = signed_in(roles.VIEWER)
     client.post(reverse(ACCOUNT), {"time_zone": "America/New_York"})
-    page = client.get(reverse(ACCOUNT)).content.decode()
+    page = markup(client.get(reverse(ACCOUNT)))
     groups = dict(re.findall(r'<optgroup label="([^"]*)"[^>]*>(.*?)</optgroup>', page, re.DOTALL))
     assert '<option value="America/New_York" selected>New York (UTC-' in groups["America"]
     far = '<option value="America/Argentina/Buenos_Aires">Argentina, Buenos Aires (UTC-3)</option>'

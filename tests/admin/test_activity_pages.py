@@ -1,5 +1,6 @@
 """Log, event, actions, customers and Overview, as people use them."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from config.staff import roles
 from events.models import EventLog, RuleRun, Worker
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Integration, Product, ThinkificUser
+from integrations.sentences import format_day
 from rules.models import Rule, Scope
 from tests.support import factories, queued
 from tests.support.pages import (
@@ -23,6 +25,7 @@ from tests.support.pages import (
     LOG,
     bulk,
     client_of,
+    markup,
     person,
     press,
     rows,
@@ -81,14 +84,40 @@ def test_today_is_one_tap_away_and_begins_at_midnight(support, page, settings):
     RuleRun.objects.filter(event__in=pks[:3]).update(received_at=yesterday)
     shown = support.get(reverse(page))
     link = '<a class="button small" href="?received=today">Today</a>'
-    assert link in shown.content.decode()
+    assert link in markup(shown)
     found = support.get(f"{reverse(page)}?received=today")
-    assert link not in found.content.decode()
+    assert link not in markup(found)
     rows = found.context["cl"].queryset
     assert rows.exists()
     assert not rows.filter(received_at__lt=today).exists()
     every = EventLog if page == LOG else RuleRun
     assert rows.count() == every.objects.filter(received_at__gte=today).count()
+
+
+@pytest.mark.parametrize("page", [LOG, ACTIONS])
+def test_one_day_is_chosen_by_its_date_and_other_filters_stay(support, page, settings):
+    settings.TIME_ZONE = "Pacific/Auckland"
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    begun, over = midnight - timedelta(days=3), midnight - timedelta(days=2)
+    moments = [begun - timedelta(seconds=1), begun, over - timedelta(seconds=1), over]
+    every = EventLog if page == LOG else RuleRun
+    pks = list(every.objects.order_by("pk").values_list("pk", flat=True)[:4])
+    for pk, moment in zip(pks, moments, strict=True):
+        every.objects.filter(pk=pk).update(received_at=moment)
+    day = begun.date().isoformat()
+    shown = support.get(f"{reverse(page)}?received={day}&q=")
+    rows = shown.context["cl"].queryset
+    assert {row.pk for row in rows} & set(pks) == set(pks[1:3])
+    assert all(begun <= row.received_at < over for row in rows)
+    assert f"Received: {format_day(begun.date())}" in words(shown)
+    source = shown.content.decode()
+    assert f'<input type="date" name="received" value="{day}"' in source
+    filtered = support.get(f"{reverse(page)}?received=7&integration=1").content.decode()
+    (form,) = [
+        part for part in re.findall("(?s)<form.*?</form>", filtered) if 'type="date"' in part
+    ]
+    assert '<input type="hidden" name="integration" value="1">' in form
+    assert form.count('name="received"') == 1
 
 
 def test_what_fits_nothing_and_what_is_empty_say_so(support, db):
@@ -123,6 +152,9 @@ ODD = [
     "p=99999999999",
     "product=x",
     "received=x",
+    "received=9999-12-31",
+    "received=0001-01-01",
+    "received=2026-02-30",
     "result=%27",
     "integration=x",
     "integration=%C2%B2",
@@ -191,12 +223,12 @@ def test_rules_are_linked_for_who_may_see_them_as_long_as_they_exist(support):
         someone.user_permissions.add(Permission.objects.get(codename=name))
     nobody = client_of(someone)
     for page in pages:
-        why = support.get(page).content.decode()
+        why = markup(support.get(page))
         assert link in why
-        assert link not in nobody.get(page).content.decode()
+        assert link not in markup(nobody.get(page))
     Rule.objects.all().delete()
     for page in pages:
-        assert link not in support.get(page).content.decode()
+        assert link not in markup(support.get(page))
 
 
 def test_what_samcart_sent_is_downloaded_and_never_shown_as_a_page(support):
@@ -285,10 +317,10 @@ def test_a_purchase_that_only_a_global_rule_fits_leads_to_that_one_while_it_is_o
     manager = signed_in(roles.MANAGER)
     everything = Rule.objects.get(scope=Scope.GLOBAL, trigger="product_purchased", enabled=False)
     leads_to = reverse("admin:rules_rule_change", args=[everything.pk])
-    assert leads_to in manager.get(reverse("admin:index")).content.decode()
+    assert leads_to in markup(manager.get(reverse("admin:index")))
     everything.delete()
     overview = manager.get(reverse("admin:index"))
-    assert leads_to not in overview.content.decode()
+    assert leads_to not in markup(overview)
     assert "New rule for Gift Card" in words(overview)
 
 
@@ -306,12 +338,12 @@ def test_rules_are_run_again_only_where_that_does_something(support, place):
     found = EventLog.objects.filter(product__name="Gift Card").latest("pk")
     page = reverse("admin:events_eventlog_change", args=[found.pk])
     button = reverse("admin:events_eventlog_do_rerun", args=[found.pk])
-    assert button in support.get(page).content.decode()
+    assert button in markup(support.get(page))
     assert found.customer is not None
     changes = {"customer__email": found.customer.email, "product__id": 1048004}
     place.world.sell("20_product", order__id=int(found.order_id), **changes)
     shown = support.get(page)
-    assert button not in shown.content.decode()
+    assert button not in markup(shown)
     assert "was refunded on" in words(shown)
 
 
@@ -510,9 +542,9 @@ def test_the_advice_about_signing_in_is_given_once(support):
 
 
 def test_a_row_tells_on_a_phone_only_what_there_is(support):
-    page = support.get(reverse(LOG), {"result": "unreadable"}).content.decode()
+    page = markup(support.get(reverse(LOG), {"result": "unreadable"}))
     assert 'class="nothing field-sold' in page
-    full = support.get(reverse(LOG), {"q": "1199"}).content.decode()
+    full = markup(support.get(reverse(LOG), {"q": "1199"}))
     assert 'class="field-sold' in full
     assert 'class="nothing field-sold' not in full
 
@@ -549,7 +581,7 @@ def test_what_a_deleted_student_had_is_said_to_be_gone_and_given_again(support, 
     assert lost in words(shown)
     line = next(each for each in shown.context["answer"].lines if lost in each.text)
     bought = EventLog.objects.get(pk=line.event)
-    assert reverse("admin:events_eventlog_change", args=[bought.pk]) in shown.content.decode()
+    assert reverse("admin:events_eventlog_change", args=[bought.pk]) in markup(shown)
     assert said(press(support, bought, "rerun")) == ["2 actions queued."]
     place.world.settle()
     assert "Dana has Course Two since" in words(support.get(page))

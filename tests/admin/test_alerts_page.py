@@ -15,7 +15,7 @@ from events.models import AlertChannel, AlertMessage, AlertRound, Worker
 from integrations import secrets
 from integrations.notify_url import signature
 from tests.support import factories, queued, receiver
-from tests.support.pages import errors, plain, said, signed_in
+from tests.support.pages import errors, markup, plain, said, signed_in
 
 pytestmark = [pytest.mark.first_database, pytest.mark.django_db]
 CODES = [code.value for code in ProblemCode]
@@ -30,7 +30,7 @@ def boss(settings) -> Client:
 def look(client: Client) -> str:
     answer = client.get(reverse("admin:alerts"))
     assert answer.status_code == 200
-    return plain(answer.content.decode().partition('<div class="page">')[2])
+    return plain(markup(answer).partition('<div class="page">')[2])
 
 
 def post(client: Client, name: str, **data: Any) -> Any:
@@ -56,10 +56,10 @@ def test_what_is_wrong_leads_to_the_very_place_where_it_is_mended(boss, monkeypa
     assert page.status_code == 200
     place = problem.kind.place
     if place.startswith("#") and place != "#nothing":
-        assert f'id="{place[1:]}"' in page.content.decode()
+        assert f'id="{place[1:]}"' in markup(page)
     monkeypatch.setattr(finding, "lasting", lambda *_, **__: [problem])
     for where in ("alerts", "index"):
-        shown = boss.get(reverse(f"admin:{where}")).content.decode()
+        shown = markup(boss.get(reverse(f"admin:{where}")))
         assert not problem.kind.button or f'href="{problem.address}">{problem.kind.button}' in shown
 
 

@@ -13,7 +13,7 @@ from config.staff import roles
 from events.models import RuleRun
 from events.reports import batch_preview
 from tests.support import factories, queued
-from tests.support.pages import ACTIONS, LOG, signed_in, words
+from tests.support.pages import ACTIONS, LOG, markup, signed_in, words
 
 pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
 
@@ -43,7 +43,7 @@ def choose_all(client: Client, page: str, action: str) -> Any:
 def press(client: Client, page: Any, label: str) -> Any:
     """Press the button of the page that begins with this label."""
     for address, inside in re.findall(
-        r'<form method="post" action="([^"]*)">(.*?)</form>', page.content.decode(), re.S
+        r'<form method="post" action="([^"]*)">(.*?)</form>', markup(page), re.S
     ):
         if re.search(rf"<button[^>]*>{label}", inside):
             hidden = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', inside)
@@ -85,7 +85,7 @@ def test_all_are_retried_a_look_after_the_other_and_each_once(support):
 
 
 def _chosen(page: Any) -> str:
-    (found,) = re.findall(r'name="chosen" value="([^"]*)"', page.content.decode())
+    (found,) = re.findall(r'name="chosen" value="([^"]*)"', markup(page))
     return str(found)
 
 

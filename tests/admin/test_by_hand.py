@@ -22,6 +22,7 @@ from tests.support.pages import (
     LOG,
     client_of,
     errors,
+    markup,
     person,
     press,
     rows,
@@ -50,7 +51,7 @@ def page_of(customer: Customer) -> str:
 
 
 def html(answer: Any) -> str:
-    text: str = answer.content.decode()
+    text: str = markup(answer)
     return text
 
 
@@ -71,9 +72,9 @@ def course(name: str = "Perspective") -> Destination:
 
 
 def test_the_customers_page_leads_to_each_form_for_those_who_may(support, place, dana):
-    shown = support.get(page_of(dana)).content.decode()
+    shown = markup(support.get(page_of(dana)))
     assert f"{reverse('admin:give-access')}?customer={dana.pk}" in shown
-    viewer = signed_in(roles.VIEWER).get(page_of(dana)).content.decode()
+    viewer = markup(signed_in(roles.VIEWER).get(page_of(dana)))
     assert reverse("admin:give-access") not in viewer
 
 
@@ -213,7 +214,7 @@ def test_a_form_that_is_refused_keeps_what_was_chosen(support, dana):
     fill_in(support, "give-access", dana, destination=course().pk)
     again = fill_in(support, "give-access", dana, destination=course().pk)
     assert "This customer was given Perspective by hand before." in errors(again)
-    shown = again.content.decode()
+    shown = markup(again)
     assert f'value="{course().pk}" id="d{course().pk}" required checked' in shown
     assert "Lost her receipt</textarea>" in shown
 
@@ -415,7 +416,7 @@ def test_access_is_moved_and_both_customers_pages_say_so(support, place, dana):
     place.world.settle()
     assert "no order" not in words(support.get(page_of(other)))
     old_page = support.get(page_of(dana))
-    assert f'href="{page_of(other)}">See the customer' in old_page.content.decode()
+    assert f'href="{page_of(other)}">See the customer' in markup(old_page)
     settled = words(old_page)
     who = EventLog.objects.get(by_hand=EventLog.ByHand.MOVE_AWAY).author
     assert f"Dana has no access to Course Two: {who} moved it on " in settled
@@ -445,7 +446,7 @@ def enter_order(client: Client, customer: Customer | None = None, **answers: Any
 
 
 def test_a_missed_order_is_entered_and_stands_in_the_log_as_such(support, dana):
-    form = support.get(reverse("admin:enter-order"), {"customer": dana.pk}).content.decode()
+    form = markup(support.get(reverse("admin:enter-order"), {"customer": dana.pk}))
     assert f'value="{DANA}"' in form
     assert 'value="Whitfield"' in form
     answer = enter_order(support, dana)
@@ -470,14 +471,14 @@ def test_a_missed_order_is_entered_and_stands_in_the_log_as_such(support, dana):
 
 def test_a_missed_order_of_someone_new_is_found_from_the_search(support, place):
     found = support.get(reverse(CUSTOMERS), {"q": "new.buyer@example.com"})
-    assert f'href="{reverse("admin:enter-order")}"' in found.content.decode()
+    assert f'href="{reverse("admin:enter-order")}"' in markup(found)
     gift = Product.objects.get(external_id="1048004")
     answer = enter_order(support, product=gift.pk, email="new.buyer@example.com")
     assert said(answer) == ["The order is entered, but no rule that is turned on matches it."]
     made = Customer.objects.get(email="new.buyer@example.com")
     assert answer.redirect_chain[-1][0] == page_of(made)
     viewer = signed_in(roles.VIEWER).get(reverse(CUSTOMERS), {"q": "nobody@example.com"})
-    assert reverse("admin:enter-order") not in viewer.content.decode()
+    assert reverse("admin:enter-order") not in markup(viewer)
 
 
 @pytest.mark.parametrize(

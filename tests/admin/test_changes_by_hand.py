@@ -23,7 +23,7 @@ from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import YEAR, format_day
 from integrations.thinkific import catalog
 from tests.support import factories
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 from tests.support.world import World
 
 # Only the words are looked at; what is kept, test_audit.py tries on each database.
@@ -170,7 +170,7 @@ def test_a_corrected_number_tells_the_old_one_and_the_new_one(world, manager):
 
 
 def html_of(page: Any) -> str:
-    text: str = page.content.decode()
+    text: str = markup(page)
     return text
 
 
@@ -281,11 +281,11 @@ def test_what_a_rule_ended_can_only_be_given_by_hand(world, manager, course):
 def test_a_customer_is_a_link_while_admit_knows_the_customer(world, manager, dana, course):
     by_hand.give(dana, course, MIA)
     link = f'<a href="{reverse("admin:integrations_customer_change", args=[dana.pk])}">'
-    assert manager.get(reverse(CHANGES)).content.decode().count(link) == 1
+    assert markup(manager.get(reverse(CHANGES))).count(link) == 1
     AuditEntry.objects.bulk_create(
         [AuditEntry(who="mia", act="erased", kind="customer", number="99", name="gone")]
     )
-    text = manager.get(reverse(CHANGES)).content.decode()
+    text = markup(manager.get(reverse(CHANGES)))
     assert "gone" in text
     assert reverse("admin:integrations_customer_change", args=[99]) not in text
 

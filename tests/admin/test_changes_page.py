@@ -19,7 +19,7 @@ from rules.models import Rule
 from rules.short_sentences import in_short
 from rules.triggers import Trigger
 from tests.support import factories, queued
-from tests.support.pages import client_of, person, press, said, signed_in, words
+from tests.support.pages import client_of, markup, person, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
@@ -178,12 +178,12 @@ def test_a_line_names_the_customer_and_a_change_is_undone_from_its_line(manager,
         record(Act.EVENT_RERUN, run.event)
     page = manager.get(LIST)
     of_customer = reverse("admin:integrations_customer_change", args=[run.customer_id])
-    assert page.content.decode().count(f'<a href="{of_customer}">') == 2
+    assert markup(page).count(f'<a href="{of_customer}">') == 2
     entry = switch_off(rule)
     undo = reverse("admin:integrations_auditentry_do_undo", args=[entry.pk])
-    assert f'formaction="{undo}"' in manager.get(LIST).content.decode()
+    assert f'formaction="{undo}"' in markup(manager.get(LIST))
     again = switch_on(rule)
-    shown = manager.get(LIST).content.decode()
+    shown = markup(manager.get(LIST))
     assert f'formaction="{undo}"' not in shown
     assert f'formaction="{undo.replace(str(entry.pk), str(again.pk))}"' in shown
 
@@ -310,7 +310,7 @@ def sold_by(world: World) -> tuple[Rule, Destination]:
 
 def moved(client: Client, page: Any) -> Any:
     """What follows when the person goes the way that the message names, and presses the button."""
-    (address,) = set(re.findall(r'href="(/admin/given-by-rule/[^"]+)"', page.content.decode()))
+    (address,) = set(re.findall(r'href="(/admin/given-by-rule/[^"]+)"', markup(page)))
     look = client.get(address)
     chosen = ",".join(str(number) for number in look.context["chosen"])
     return look, client.post(address, {"chosen": chosen}, follow=True)
@@ -462,7 +462,7 @@ def added(client: Client, rule: Rule) -> list[AuditEntry]:
 
 def way(page: Any, label: str) -> str:
     """The address of the link with this label."""
-    text = page.content.decode()
+    text = markup(page)
     (found,) = re.findall(rf'<a href="([^"]+)" class="button[^"]*">{re.escape(label)}<', text)
     return html.unescape(found)
 
@@ -550,7 +550,7 @@ def test_rules_that_were_added_in_one_step_are_shown_with_their_buyers_and_then_
 
 def press_yes(client: Client, address: str) -> Any:
     """Look at the page that asks, and press its red button."""
-    page = client.get(address).content.decode()
+    page = markup(client.get(address))
     names = ("_selected_action", "companion")
     sent = {name: re.findall(rf'name="{name}" value="(\d+)"', page) for name in names}
     return client.post(address, sent | {"post": "yes", "too": "1"}, follow=True)

@@ -22,7 +22,7 @@ from integrations.models import AuditEntry, Product
 from rules import changing, pairing, undoing
 from rules.models import Rule
 from tests.support import factories, queued
-from tests.support.pages import press, said, signed_in, words
+from tests.support.pages import markup, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
@@ -52,7 +52,7 @@ def undos(client: Client) -> list[Undo]:
 
 def way(page: Any, label: str) -> str:
     """The address of the only button with this label that is a link."""
-    text = page.content.decode()
+    text = markup(page)
     (found,) = re.findall(rf'<a href="([^"]+)" class="button[^"]*">{re.escape(label)}<', text)
     return html.unescape(found)
 
@@ -75,13 +75,13 @@ def test_running_a_rule_for_earlier_buyers_is_one_row_with_undo_and_its_results(
     assert "See the results" in text
     asks = manager.get(way(page, "Undo"))
     assert "Undo it for 3 purchases" in words(asks)
-    assert f'<a href="{LIST}">Back</a>' in asks.content.decode()
+    assert f'<a href="{LIST}">Back</a>' in markup(asks)
     chosen = ",".join(map(str, asks.context["chosen"]))
     manager.post(way(page, "Undo"), {"chosen": chosen})
     world.settle()
     again = manager.get(LIST)
     assert [each.line.undo.is_done for each in again.context["cl"].result_list][:2] == [False, True]
-    assert 'class="button small ">Undo<' not in again.content.decode()
+    assert 'class="button small ">Undo<' not in markup(again)
 
 
 def test_a_retry_of_many_is_one_row_that_leads_to_its_results(manager, rule):

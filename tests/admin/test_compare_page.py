@@ -7,11 +7,11 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from config.staff import roles
-from events.access import comparing
+from events.comparison import comparing
 from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
 from integrations.models import Destination, Integration
 from tests.support import factories, queued
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 
 pytestmark = pytest.mark.first_database
 
@@ -124,17 +124,17 @@ def test_one_that_is_off_says_so_and_is_turned_on_in_place(support, site):
     manager = signed_in(roles.MANAGER)
     page = manager.get(reverse(PAGE))
     assert "Art Academy is turned off. Turn it on, then compare. Turn on Art Academy" in words(page)
-    assert reverse(START) not in page.content.decode()
+    assert reverse(START) not in markup(page)
 
 
 def test_a_few_schools_are_tabs_and_many_a_list_to_choose_from(support, site):
     other = factories.IntegrationFactory.create(enabled=False)
     tabs = support.get(reverse(PAGE))
     assert f"{other.name} (off)" in words(tabs)
-    assert "<select" not in tabs.content.decode().partition("<main")[2]
+    assert "<select" not in markup(tabs).partition("<main")[2]
     factories.IntegrationFactory.create_batch(3)
     page = support.get(f"{reverse(PAGE)}?site={other.pk}")
-    shown = page.content.decode().partition("<main")[2]
+    shown = markup(page).partition("<main")[2]
     assert 'class="tabs"' not in shown
     assert f'<option value="{other.pk}" selected>{other.name} (off)</option>' in shown
     assert shown.count("<option") == 5
@@ -277,7 +277,7 @@ def test_a_long_list_has_pages(support, last):
 
 def test_what_strangers_call_themselves_is_escaped(support, last):
     finding(last, "unexplained", email="<script>x@example.com", user_id=9, name="<b>C</b>")
-    page = support.get(reverse(PAGE)).content.decode()
+    page = markup(support.get(reverse(PAGE)))
     assert "<script>x@" not in page
     assert "<b>C</b>" not in page
 

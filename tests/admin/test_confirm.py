@@ -17,7 +17,7 @@ from config.staff import confirmation, people, roles
 from integrations import credentials
 from integrations.models import Act, AuditEntry, Customer, Integration, Marketplace
 from tests.support import factories
-from tests.support.pages import confirmed, person, words
+from tests.support.pages import confirmed, markup, person, words
 from tests.support.second_factor import add, code
 
 pytestmark = pytest.mark.first_database
@@ -49,9 +49,7 @@ def account(db) -> Marketplace:
 
 def hidden(page: Any) -> dict[str, str]:
     """What the page that asks sends along."""
-    fields = re.findall(
-        r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.content.decode()
-    )
+    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', markup(page))
     return {name: html.unescape(value) for name, value in fields if "csrf" not in name}
 
 
@@ -224,7 +222,7 @@ def test_the_password_is_tried_a_few_times_only(client, account):
 def test_what_is_kept_meanwhile_is_escaped_and_carries_no_token(client, account):
     place = reverse("admin:samcart-new-secret", args=[account.pk])
     page = client.post(place, {"x": '"><script>alert(1)</script>', "csrfmiddlewaretoken": "abc"})
-    text = page.content.decode()
+    text = markup(page)
     assert "<script>alert" not in text
     assert 'value="abc"' not in text
     assert hidden(page)["x"] == '"><script>alert(1)</script>'
@@ -245,4 +243,6 @@ def test_all_data_of_a_person_is_handed_out_after_the_password_alone(client, acc
     place = reverse("admin:integrations_customer_do_download_data", args=[customer.pk])
     page = client.post(place)
     assert ASKS in words(page)
-    assert "dana@example.com" in answered(client, page, place).content.decode()
+    ready = answered(client, page, place)
+    assert "Your file is ready" in words(ready)
+    assert "dana@example.com" in client.post(place).content.decode()

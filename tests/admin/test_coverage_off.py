@@ -16,7 +16,7 @@ from integrations.models import AuditEntry, Destination, Product
 from rules import pairing
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import plain, said, signed_in, words
+from tests.support.pages import markup, plain, said, signed_in, words
 from tests.support.shop import Shop
 
 pytestmark = pytest.mark.first_database
@@ -44,7 +44,7 @@ def save(client: Client, *, button: str = "looked", **changes: Any) -> Any:
 
 def row_of(answer: Any, name: str) -> str:
     """The HTML of the row of this product."""
-    rows: list[str] = re.findall(r"<tr\b.*?</tr>", answer.content.decode(), re.DOTALL)
+    rows: list[str] = re.findall(r"<tr\b.*?</tr>", markup(answer), re.DOTALL)
     (found,) = [each for each in rows if f">{name}<" in each]
     return found
 
@@ -77,8 +77,8 @@ def _refunds() -> QuerySet[Rule]:
 def _turn_on(client: Client, answer: Any, row: str, **entered: Any) -> Any:
     """Press the button "Turn on" in this row, after this was entered."""
     (button,) = re.findall(r'name="turn_on" value="([^"]*)"', row)
-    (back,) = re.findall(r'name="back" value="([^"]*)"', answer.content.decode())
-    entered["row"] = re.findall(r'name="row" value="([^"]*)"', answer.content.decode())
+    (back,) = re.findall(r'name="back" value="([^"]*)"', markup(answer))
+    entered["row"] = re.findall(r'name="row" value="([^"]*)"', markup(answer))
     return save(client, button="looked", turn_on=button, back=html.unescape(back), **entered)
 
 
@@ -121,7 +121,7 @@ def test_what_is_missing_is_added_and_what_is_off_beside_it_is_named(shop, manag
     assert added.startswith("Watercolor: 4 rules added. Product Refunded: Faces.")
     assert not _refunds().get(destination__name="Ink").enabled
     product = reverse("admin:integrations_product_change", args=[giving.product_id])
-    assert f'<a href="{product}">See its rules</a>' in answer.content.decode()
+    assert f'<a href="{product}">See its rules</a>' in markup(answer)
 
 
 def test_a_tick_for_a_rule_that_is_off_names_the_rule(manager, giving):
@@ -210,6 +210,15 @@ def test_what_only_a_global_rule_covers_says_so_in_the_row_of_a_product(manager,
     row = plain(row_of(manager.get(reverse(PAGE)), "Watercolor"))
     assert "Product Refunded" in row
     assert "by global rules" not in row
+
+
+def test_a_product_that_only_global_rules_serve_is_seen_to_have_none_of_its_own(shop, manager):
+    _sold(shop, "1", "Watercolor", "Ink")
+    factories.ProductFactory.create(marketplace=shop.marketplace, name="Gouache")
+    shop.rule(destination=course(shop, "Bonus"))
+    answer = manager.get(reverse(PAGE))
+    assert "Bonus (global rule) No rule of its own" in plain(row_of(answer, "Gouache"))
+    assert "No rule of its own" not in plain(row_of(answer, "Watercolor"))
 
 
 def test_a_global_rule_that_is_off_is_turned_on_on_the_page_of_a_product(manager, global_refund):

@@ -19,7 +19,7 @@ from integrations.models import AuditEntry, Destination, Marketplace, Product
 from rules import pairing
 from rules.models import Rule
 from tests.support import browsing, factories, fitting
-from tests.support.pages import errors, plain, said, signed_in, words
+from tests.support.pages import errors, markup, plain, said, signed_in, words
 from tests.support.queued import event
 from tests.support.shop import Shop
 
@@ -52,7 +52,7 @@ def product(shop: Shop, number: int, name: str) -> Product:
 def as_shown(client: Client, **query: str) -> dict[str, list[str]]:
     """What the form would send if nothing was changed, by the names of its fields."""
     found: dict[str, list[str]] = {}
-    text = client.get(reverse(PAGE), query).content.decode()
+    text = markup(client.get(reverse(PAGE), query))
     for tag in re.findall(r"<input[^>]*>", text):
         fact = {key: html.unescape(value) for key, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
         sent = fact.get("type") != "checkbox" or " checked" in tag
@@ -69,7 +69,7 @@ def look(client: Client, **changes: Any) -> Any:
 
 def press(client: Client, looked: Any, button: str) -> Any:
     """Press a button of the page that shows the rules before they are added."""
-    tags = re.findall(r'<input type="hidden"[^>]*>', looked.content.decode())
+    tags = re.findall(r'<input type="hidden"[^>]*>', markup(looked))
     sent: dict[str, list[str]] = {button: ["yes"]}
     for tag in tags:
         fact = {key: html.unescape(value) for key, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
@@ -89,7 +89,7 @@ def triggers(of: Product | None) -> list[str]:
 
 def row_of(answer: Any, name: str) -> str:
     """The HTML of the row of this product."""
-    rows: list[str] = re.findall(r"<tr\b.*?</tr>", answer.content.decode(), re.DOTALL)
+    rows: list[str] = re.findall(r"<tr\b.*?</tr>", markup(answer), re.DOTALL)
     (found,) = [each for each in rows if f">{name}<" in each]
     return found
 
@@ -136,8 +136,8 @@ def test_buyers_from_before_all_rules_of_one_save_are_looked_at_together(shop, m
     changes = {f"give_{pk}": ["Course Two"] for pk in found.values()}
     answer = save(manager, **changes)
     assert "2 buyers paid before and got nothing for it. See and enroll them" in said(answer)
-    assert '<li class="warning">2 buyers paid before' in answer.content.decode()
-    (link,) = re.findall(r'href="([^"]*earlier[^"]*)">See and', answer.content.decode())
+    assert '<li class="warning">2 buyers paid before' in markup(answer)
+    (link,) = re.findall(r'href="([^"]*earlier[^"]*)">See and', markup(answer))
     look = manager.get(html.unescape(link))
     assert "Earlier buyers, for 2 rules" in words(look)
     assert "Enroll these 2 customers now" in words(look)
@@ -233,7 +233,7 @@ def test_rules_of_several_products_are_shown_before_they_are_added(shop, manager
         "Club Product Purchased: gives access to Course Two Product Refunded: ends access to Course"
         in text
     )
-    assert "<b>Set</b>" not in shown.content.decode()
+    assert "<b>Set</b>" not in markup(shown)
     assert f"{bought.name} has a rule for First already." in text
     changed = press(manager, shown, "change")
     assert Rule.objects.count() == 1

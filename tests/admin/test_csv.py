@@ -21,7 +21,7 @@ from events.models.runs import DELAYED
 from integrations.models import AuditEntry, Customer
 from tests.support import factories, queued
 from tests.support import shop as shops
-from tests.support.pages import client_of, person, signed_in
+from tests.support.pages import client_of, markup, person, signed_in, words
 from tests.support.samcart import changed
 
 pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
@@ -112,8 +112,8 @@ def test_an_action_in_the_file_has_the_address_that_was_sent_and_says_when_it_en
 
 def test_a_list_offers_its_file_to_who_may_download_it():
     button, page = "Download CSV", reverse("admin:events_eventlog_changelist")
-    assert button in signed_in(roles.MANAGER).get(f"{page}?result=failed").content.decode()
-    assert button not in signed_in(roles.SUPPORT).get(page).content.decode()
+    assert button in markup(signed_in(roles.MANAGER).get(f"{page}?result=failed"))
+    assert button not in markup(signed_in(roles.SUPPORT).get(page))
 
 
 def test_a_download_asks_for_the_password_first():
@@ -122,6 +122,23 @@ def test_a_download_asks_for_the_password_first():
     answer: Any = client.post(reverse("admin:csv-customers"))
     assert "Confirm that it is you" in answer.content.decode()
     assert not AuditEntry.objects.filter(act="list_downloaded").exists()
+
+
+def test_after_the_password_a_page_offers_the_file_and_the_way_back_to_the_list():
+    mia = person(roles.MANAGER)
+    mia.set_password("correct horse battery staple")
+    mia.save()
+    client = Client()
+    client.force_login(mia)
+    address = reverse("admin:csv-log") + "?result=failed"
+    sent = {"confirm_answer": "correct horse battery staple", "confirm_method": "POST"}
+    page: Any = client.post(address, sent)
+    assert "Your file is ready" in words(page)
+    assert f'href="{reverse("admin:events_eventlog_changelist")}?result=failed"' in (
+        page.content.decode()
+    )
+    assert not AuditEntry.objects.filter(act="list_downloaded").exists()
+    assert client.post(address).headers["Content-Disposition"].startswith("attachment")
 
 
 def test_a_group_that_sees_no_list_downloads_none():

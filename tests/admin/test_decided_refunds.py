@@ -30,7 +30,7 @@ from tests.support.flo import (
     today,
     undo,
 )
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -126,7 +126,7 @@ def test_the_letter_names_the_refund_however_a_person_ended_it(manager, world, i
 
 
 def test_the_customers_page_offers_to_let_the_buyer_keep_it_with_a_reason(manager, world, ink):
-    shown = manager.get(page_of(flo())).content.decode()
+    shown = markup(manager.get(page_of(flo())))
     assert "End access</a>" in shown
     (link,) = re.findall(r'href="([^"]+)">Let the buyer keep it<', shown)
     asked = dict(parse_qsl(urlsplit(unescape(link)).query))
@@ -137,7 +137,7 @@ def test_the_customers_page_offers_to_let_the_buyer_keep_it_with_a_reason(manage
     assert said(answer) == ["The buyer keeps Ink."]
     decision = f"Max let the buyer keep Ink on {today()} (A friend of Mia)"
     assert f"{decision}." in words(answer)
-    assert "Let the buyer keep it</a>" not in answer.content.decode()
+    assert "Let the buyer keep it</a>" not in markup(answer)
     assert decision in words(manager.get(reverse("admin:refunded")))
     entry = AuditEntry.objects.get(act="refunded_kept")
     assert (entry.number, entry.note) == (str(refund().pk), "A friend of Mia")
@@ -165,7 +165,7 @@ def test_a_canceled_buyer_is_not_offered_as_a_refunded_one(manager, world):
         "10_product", "subscription_canceled", order__id=1180, customer__email="flo@example.com"
     )
     world.settle()
-    shown = manager.get(page_of(flo())).content.decode()
+    shown = markup(manager.get(page_of(flo())))
     assert "End access</a>" in shown
     assert "Let the buyer keep it</a>" not in shown
 
@@ -245,7 +245,7 @@ def test_rules_for_every_product_with_nothing_to_end_are_folded(manager, world):
         world.rule("product_refunded", ENDS, course)
     for what in ("10_product", "20_product"):
         sell(world, what)
-    page = manager.get(page_of(flo())).content.decode()
+    page = markup(manager.get(page_of(flo())))
     history = page.partition('class="timeline"')[2]
     before, fold = history.split("<summary>2 rules had nothing to end</summary>")
     assert ("Ink" in before, "Oil" in before) == (True, False)

@@ -17,7 +17,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry, Marketplace, Product
 from rules import pairing, steps
 from rules.models import Rule
-from tests.support.pages import press, said, signed_in, words
+from tests.support.pages import markup, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -98,7 +98,7 @@ def test_a_change_at_any_part_of_a_second_is_found_with_its_step(world, at):
 
 def send_form(client: Client, page: Any, button: str) -> Any:
     """Press a button of a page that is alone in its form, as a browser would."""
-    forms = re.findall(r"<form.*?</form>", page.content.decode(), re.DOTALL)
+    forms = re.findall(r"<form.*?</form>", markup(page), re.DOTALL)
     form = next(each for each in forms if f">{button}</button>" in each)
     data: dict[str, list[str]] = {}
     for name, value in re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form):
@@ -147,7 +147,7 @@ def test_its_rules_can_be_deleted_from_there_after_a_look_at_who_has_access(mana
     look = send_form(manager, manager.get(delete_page(sold)), "Delete its 5 rules")
     assert "Delete 5 rules?" in words(look)
     assert "2 buyers have access through these rules, and keep it until you end it." in words(look)
-    assert f'href="{product_page(sold)}" class="button">No, keep them' in look.content.decode()
+    assert f'href="{product_page(sold)}" class="button">No, keep them' in markup(look)
     page = send_form(manager, look, "Yes, delete them")
     assert page.request["PATH_INFO"] == product_page(sold)
     assert "2 buyers got Ink through a deleted rule, and keep it." in words(page)

@@ -16,7 +16,7 @@ from integrations.thinkific import catalog
 from rules.actions import Action
 from rules.models import Rule
 from tests.support import factories, queued
-from tests.support.pages import press, said, signed_in, words
+from tests.support.pages import markup, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -32,7 +32,7 @@ def address(destination: Destination, what: str = "change") -> str:
 
 
 def buttons(client: Client, destination: Destination) -> set[str]:
-    page = client.get(address(destination)).content.decode()
+    page = markup(client.get(address(destination)))
     names = ("mark_gone", "mark_back", "remove")
     return {name for name in names if address(destination, f"do_{name}") in page}
 
@@ -72,7 +72,7 @@ def test_the_page_of_a_bundle_names_its_courses_and_the_site_leads_to_what_is_no
     )
     assert "Courses in it Watercolor" in words(manager.get(address(bundle)))
     site = reverse("admin:integrations_integration_change", args=[course.integration.pk])
-    page = manager.get(site).content.decode()
+    page = markup(manager.get(site))
     assert address(bundle) in page
     assert address(course) not in page
 
@@ -177,7 +177,7 @@ def test_a_student_of_a_course_that_is_gone_is_not_told_to_sign_in(world: World,
     shown = manager.get(page)
     told = words(shown).partition("Everything that happened")[0]
     assert f"{student.first_name} cannot open Course Two: it is gone from Thinkific." in told
-    assert f'href="{address(course)}">See the course' in shown.content.decode()
+    assert f'href="{address(course)}">See the course' in markup(shown)
     assert "sorting out your access to Course Two" in told
     assert "1 order · no course now" in told
     assert "Forgot password" not in told
@@ -211,7 +211,7 @@ def test_a_refresh_that_lists_it_takes_a_persons_word_back(world: World, manager
 
 def offers(client: Client, page: str, run: RuleRun) -> set[str]:
     """What stands beside the reason: the ways to choose another course and to refresh."""
-    shown = client.get(page).content.decode()
+    shown = markup(client.get(page))
     found = {
         "Another": f"{reverse('admin:another-course')}?action={run.pk}&",
         "Refresh": reverse("admin:events_rulerun_do_refresh", args=[run.pk]),
@@ -347,7 +347,7 @@ def test_what_is_ticked_and_chosen_stays_when_a_name_is_looked_for(world: World,
     where = reverse("admin:another-course")
     chosen = {"course": rule.destination_id, "rule": kept.pk, "destination": other.pk}
     answer = manager.post(where, chosen | {"q": "zzz", "find": "1"})
-    page = answer.content.decode()
+    page = markup(answer)
     assert f'id="r{kept.pk}" checked' in page
     assert f'id="r{rule.pk}" checked' not in page
     assert f'id="d{other.pk}" checked' in page

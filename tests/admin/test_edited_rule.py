@@ -14,7 +14,7 @@ from config.staff import roles
 from events.models import EventLog, RuleRun
 from integrations.models import AuditEntry, Destination, Product
 from rules.models import Rule
-from tests.support.pages import client_of, press, said, signed_in, words
+from tests.support.pages import client_of, markup, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -200,12 +200,10 @@ def test_only_who_may_move_the_buyers_is_led_to_them(manager, world, rule):
 
 def test_saving_leads_back_to_the_products_page_which_says_what_is_left(manager, world, rule):
     page = page_of(rule.product)
-    (link,) = set(
-        re.findall(rf'href="({page_of(rule)}\?[^"]+)"', manager.get(page).content.decode())
-    )
+    (link,) = set(re.findall(rf'href="({page_of(rule)}\?[^"]+)"', markup(manager.get(page))))
     opened = manager.get(html.unescape(link))
-    assert f'<a href="{page}" class="button">Cancel' in opened.content.decode()
-    (back,) = re.findall(r'type="hidden" name="back" value="([^"]+)"', opened.content.decode())
+    assert f'<a href="{page}" class="button">Cancel' in markup(opened)
+    (back,) = re.findall(r'type="hidden" name="back" value="([^"]+)"', markup(opened))
     later = manager.post(page_of(rule), {"go_on": "1", "back": back, "trigger": rule.trigger})
     assert "back=" in later["Location"]
     after = save(manager, rule, "Faces", back=back)
@@ -278,7 +276,7 @@ def link_to_move(page: Any) -> str:
 
 
 def shown(page: Any) -> str:
-    return str(page.content.decode())
+    return str(markup(page))
 
 
 @pytest.mark.parametrize("where", ["added", "product"])

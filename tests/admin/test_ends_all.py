@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from config.staff import roles
 from rules.models import Rule
 from tests.support import browsing, scenery
-from tests.support.pages import signed_in, words
+from tests.support.pages import markup, signed_in, words
 
 pytestmark = pytest.mark.first_database
 
@@ -48,7 +48,7 @@ def test_the_guided_form_offers_it_and_says_where_it_is_needed(manager, trigger,
 
 def test_the_guided_form_offers_it_only_for_what_ends_access(manager):
     page = last_step(manager, action="create_course_enrollment", ends_all="1")
-    assert TICK not in page.content.decode()
+    assert TICK not in markup(page)
     assert "even if something else gave it" not in words(page)
 
 
@@ -62,7 +62,7 @@ def test_the_rule_is_added_as_it_was_ticked(manager, ends_all):
 
 
 def test_a_tick_stays_while_one_goes_back_and_can_be_taken_off(manager):
-    page = last_step(manager, ends_all="1").content.decode()
+    page = markup(last_step(manager, ends_all="1"))
     assert f'{TICK} value="1" id="ends_all" aria-describedby="ends_all_help" checked' in page
     assert 'type="hidden" name="ends_all"' not in page
     assert "&amp;ends_all=1" in page

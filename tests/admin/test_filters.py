@@ -11,7 +11,7 @@ from config.admin.parts import filters
 from config.staff import roles
 from events.models import EventLog
 from tests.support import browsing, factories
-from tests.support.pages import signed_in
+from tests.support.pages import markup, signed_in
 from tests.support.queued import event
 
 LOG = "/admin/events/eventlog/"
@@ -39,20 +39,20 @@ def test_each_result_of_the_log_tells_how_many_events_it_is_of(support):
     make("failed", 2)
     make("done", 1)
     for asked in ("", "?result=failed", "?p=1"):
-        found = numbers(support.get(LOG + asked).content.decode())
+        found = numbers(markup(support.get(LOG + asked)))
         assert (found["Failed"], found["Succeeded"], found["Unreadable"]) == ("2", "1", "0")
         assert "Paid, no access" not in found
 
 
 def test_so_does_the_list_of_actions(support):
-    assert numbers(support.get("/admin/events/rulerun/").content.decode())["Failed"] == "0"
+    assert numbers(markup(support.get("/admin/events/rulerun/")))["Failed"] == "0"
 
 
 def test_beyond_what_matters_nothing_is_counted(support, monkeypatch):
     monkeypatch.setattr(filters, "MAX_COUNT", 2)
     make("failed", 3)
     make("done", 2)
-    found = numbers(support.get(LOG).content.decode())
+    found = numbers(markup(support.get(LOG)))
     assert (found["Failed"], found["Succeeded"]) == ("2+", "2")
 
 

@@ -15,7 +15,7 @@ from events.access.by_hand import Author
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination
 from rules.models import Rule
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -53,7 +53,7 @@ def page_of(customer: Customer) -> str:
 
 def offers(page: Any) -> list[tuple[str, str]]:
     """The name and the address of each link of this page that gives access to a known course."""
-    found = re.findall(r'<a href="([^"]+)"[^>]*>(Give it back|Give access)<', page.content.decode())
+    found = re.findall(r'<a href="([^"]+)"[^>]*>(Give it back|Give access)<', markup(page))
     return [(name, unescape(at)) for at, name in found if "run=" in at or "destination=" in at]
 
 

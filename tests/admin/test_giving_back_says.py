@@ -22,7 +22,7 @@ from events.models import Batch, Grant, RuleRun
 from events.reports import refunded
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import format_day
-from tests.support.pages import plain, said, signed_in, words
+from tests.support.pages import markup, plain, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -87,7 +87,7 @@ def end_by_hand(world: World, name: str) -> Customer:
 
 def give_back_page(manager: Client, customer: Customer) -> str:
     page = reverse("admin:integrations_customer_change", args=[customer.pk])
-    shown = manager.get(page).content.decode()
+    shown = markup(manager.get(page))
     (link,) = set(re.findall(r'href="([^"]+)">Give it back<', shown))
     return words(manager.get(unescape(link)))
 
@@ -117,7 +117,7 @@ def test_the_undo_leads_to_giving_it_back_to_one_buyer_only(manager, world, ink)
 
     def links() -> list[str]:
         found = r'href="([^"]+)">Give it back to this buyer only<'
-        return re.findall(found, manager.get(*page).content.decode())
+        return re.findall(found, markup(manager.get(*page)))
 
     assert len(links()) == 2
     jon = Customer.objects.get(email="jon@example.com")
@@ -148,7 +148,7 @@ def in_changes(manager: Client, typed: str = "") -> tuple[bool, bool]:
     """Return whether Changes marks what ended these buyers' access as undone, and offers Undo."""
     asked = {"act": "refunded_ended", "q": typed}
     source = manager.get(reverse("admin:integrations_auditentry_changelist"), asked)
-    page = source.content.decode()
+    page = markup(source)
     assert words(source).count("Ended what was refunded") > 1  # the filter names it, too
     return ">Undone</span>" in page, reverse("admin:undo-batch") in page
 
@@ -257,7 +257,7 @@ def test_mention_it_again_of_what_a_person_gave_back_says_so_as_does_the_overvie
     refund(world, "jon")
     jon = end_by_hand(world, "jon")
     page = manager.get(reverse("admin:integrations_customer_change", args=[jon.pk]))
-    (link,) = set(re.findall(r'href="([^"]+)">Give it back<', page.content.decode()))
+    (link,) = set(re.findall(r'href="([^"]+)">Give it back<', markup(page)))
     asked = dict(parse_qsl(urlsplit(unescape(link)).query))
     manager.post(reverse("admin:give-back"), asked | {"reason": "The money did not go back"})
     world.settle()
@@ -286,7 +286,7 @@ def test_an_action_long_after_its_event_has_its_own_time_in_the_timeline(manager
 
     def shown(after: timedelta) -> str:
         RuleRun.objects.update(finished_at=run.received_at + after)
-        return plain(manager.get(page).content.decode().partition('class="timeline"')[2])
+        return plain(markup(manager.get(page)).partition('class="timeline"')[2])
 
     late = plain(badges.when(run.received_at + timedelta(hours=20)))
     assert f"Enroll in Ink Done {late} " in shown(timedelta(hours=20))

@@ -37,7 +37,7 @@ from integrations.models import (
 from rules import changing, undoing
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import LOG, person, said, signed_in, words
+from tests.support.pages import LOG, markup, person, said, signed_in, words
 from tests.support.queued import event, run
 from tests.support.world import World
 
@@ -552,7 +552,7 @@ def test_what_is_more_than_is_looked_at_is_said_to_be_more(shop: World, monkeypa
 def page_of_the_buyers() -> str:
     (address,) = re.findall(
         r'href="(/admin/given-by-rule/[^"]+)"',
-        signed_in(roles.MANAGER).get(reverse("admin:index")).content.decode(),
+        markup(signed_in(roles.MANAGER).get(reverse("admin:index"))),
     )
     return html.unescape(address)
 
@@ -561,16 +561,16 @@ def page_of_the_buyers() -> str:
 def test_the_buyers_who_are_seen_lead_back_to_where_the_person_came_from(shop: World, place: str):
     wrong_rule_deleted(shop)
     manager, home = signed_in(roles.MANAGER), reverse(place)
-    shown = manager.get(home).content.decode()
+    shown = markup(manager.get(home))
     (address,) = re.findall(r'href="(/admin/given-by-rule/[^"]+)"', shown)
-    page = manager.get(html.unescape(address)).content.decode()
+    page = markup(manager.get(html.unescape(address)))
     assert f'<p class="way"><a href="{home}">' in page
     assert f'<a class="button" href="{home}">Cancel' in page
     ((chosen, back),) = re.findall(
         r'name="chosen" value="([^"]+)"><input type="hidden" name="back" value="([^"]+)"', page
     )
     ends = {"chosen": chosen, "back": back}
-    done = manager.post(html.unescape(address), ends, follow=True).content.decode()
+    done = markup(manager.post(html.unescape(address), ends, follow=True))
     assert f'<p class="way"><a href="{home}">Back' in done
 
 
@@ -640,7 +640,7 @@ def said_to_keep_it(shop: World, rule: Rule) -> None:
 def press_keep(page: str) -> tuple[str, dict[str, str]]:
     """Where the button beside the sentence posts to from this page, and what."""
     manager = signed_in(roles.MANAGER)
-    text = manager.get(page).content.decode()
+    text = markup(manager.get(page))
     (told,) = re.findall(r'<div class="told">.*?</div>', text, re.DOTALL)
     (address,) = re.findall(r'<form method="post" action="([^"]+)"', told)
     sent = dict(re.findall(r'name="(back|keepers|keep)" value="([^"]*)"', told))
@@ -742,11 +742,11 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     told = "1 buyer got Course Two through this rule, and keeps it. See the change by "
     assert f"→ enroll in Faces · Art Academy”: {told}" in text
     assert text.index("See the change by ") < text.index("See and move them")
-    (entry,) = re.findall('href="([^"]*)">See the change by', overview.content.decode())
+    (entry,) = re.findall('href="([^"]*)">See the change by', markup(overview))
     assert "Undo" in words(signed_in(roles.MANAGER).get(html.unescape(entry)))
     assert "Let 1 buyer keep it" in text
     customer = reverse("admin:integrations_customer_change", args=[Customer.objects.get().pk])
-    page = signed_in(roles.SUPPORT).get(customer).content.decode()
+    page = markup(signed_in(roles.SUPPORT).get(customer))
     where = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
     back = quote(customer, safe="")
     assert f'<a href="{where}&amp;back={back}">Move this buyer instead</a>' in page

@@ -17,7 +17,7 @@ from integrations.models import AuditEntry, Destination
 from rules import changing
 from rules.models import Rule
 from tests.support import factories, queued
-from tests.support.pages import ACTIONS, press, said, signed_in, words
+from tests.support.pages import ACTIONS, markup, press, said, signed_in, words
 
 pytestmark = pytest.mark.django_db
 LONG = "%" * 60_000
@@ -126,7 +126,7 @@ def test_a_product_that_went_away_is_not_left_out_unseen(manager, rule):
 def test_a_global_rule_is_for_the_account_that_is_chosen(manager, rule):
     other = factories.MarketplaceFactory.create(name="Second shop")
     data = answers(rule, scope="global", product=None, account=other.pk)
-    page = manager.get(reverse("admin:new-rule"), data).content.decode()
+    page = markup(manager.get(reverse("admin:new-rule"), data))
     assert f'name="account" value="{other.pk}" id="m{other.pk}" checked' in page
     add(manager, data)
     assert Rule.objects.get(scope="global").marketplace == other
@@ -140,7 +140,7 @@ def test_a_global_rule_is_for_the_account_that_is_chosen(manager, rule):
 @pytest.mark.first_database
 def test_where_there_is_one_account_none_is_asked_for(manager, rule):
     page = manager.get(reverse("admin:new-rule"), answers(rule, scope="global", product=None))
-    assert 'name="account"' not in page.content.decode()
+    assert 'name="account"' not in markup(page)
 
 
 @pytest.mark.first_database
@@ -204,7 +204,7 @@ def test_a_rule_that_another_person_adds_at_once_is_said_and_kept(manager, rule)
     page = manager.post(address, form, follow=True)
     assert str(changing.CHANGED_MEANWHILE) in said(page)
     # What was chosen stays.
-    assert f'value="{rule.trigger}" id="t{rule.trigger}" checked' in page.content.decode()
+    assert f'value="{rule.trigger}" id="t{rule.trigger}" checked' in markup(page)
     other = factories.DestinationFactory.create(integration=rule.integration)
     factories.RuleFactory.create(
         marketplace=rule.marketplace, product=rule.product, destination=other

@@ -24,7 +24,7 @@ from integrations.thinkific.sandbox import Fault
 from integrations.thinkific.site_check import reject_key
 from rules.models import Rule
 from tests.support import browsing, factories, queued, scenery
-from tests.support.pages import errors, plain, press, said, save_site, signed_in, words
+from tests.support.pages import errors, markup, plain, press, said, save_site, signed_in, words
 
 pytestmark = pytest.mark.first_database
 
@@ -92,7 +92,7 @@ def test_a_key_that_is_refused_does_not_replace_one_that_works(boss, world):
     assert marked(answer) == {"secret"}
     assert "Thinkific rejects this key: it is wrong or lacks a permission" in errors(answer)
     assert "Admit still uses the previous key." in errors(answer)
-    assert "f" * 32 not in answer.content.decode()
+    assert "f" * 32 not in markup(answer)
     kept = Integration.objects.get()
     assert (kept.name, kept.secret(), kept.connection) == (
         "Art Academy",
@@ -251,7 +251,7 @@ def test_a_site_is_not_turned_into_another(boss, world):
 
 def marked(answer: Any) -> set[str]:
     """The fields that the page marks as wrong."""
-    return set(re.findall(r"form-row errors field-(\w+)", answer.content.decode()))
+    return set(re.findall(r"form-row errors field-(\w+)", markup(answer)))
 
 
 def test_a_mistyped_site_is_put_right_without_a_new_integration(boss, sandbox):
@@ -511,7 +511,7 @@ def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, se
 def leads_to_what_waits(answer: Any, integration: Integration) -> bool:
     """Whether a message links the list of the actions that wait for this integration."""
     actions = f"{reverse('admin:events_rulerun_changelist')}?integration={integration.pk}"
-    return f'{actions}&amp;status__exact=waiting">See the actions</a>' in answer.content.decode()
+    return f'{actions}&amp;status__exact=waiting">See the actions</a>' in markup(answer)
 
 
 def test_without_a_worker_no_end_is_promised(boss, world):
@@ -646,8 +646,8 @@ def test_of_several_that_are_not_listed_each_leads_to_its_rules(boss, world):
         "it. The rules that use them keep running."
     )
     for each in (course, bundle):
-        assert f"?destination__id__exact={each.pk}" in answer.content.decode()
-    assert "<b>One</b>" not in answer.content.decode()
+        assert f"?destination__id__exact={each.pk}" in markup(answer)
+    assert "<b>One</b>" not in markup(answer)
 
 
 def test_several_are_refreshed_at_once(boss, world, sandbox):
@@ -857,7 +857,7 @@ def test_the_list_offers_no_deleting_without_that_page(boss, world):
     data = {"action": "delete_selected", "_selected_action": [world.integration.pk], "post": "yes"}
     boss.post(reverse(LIST), data)
     assert Integration.objects.exists()
-    assert 'value="delete_selected"' not in boss.get(reverse(LIST)).content.decode()
+    assert 'value="delete_selected"' not in markup(boss.get(reverse(LIST)))
 
 
 # Who may do what

@@ -20,7 +20,7 @@ from integrations.sentences import Said, say
 from integrations.thinkific.sandbox import Fault
 from rules.actions import Action
 from tests.support import factories, queued
-from tests.support.pages import ACTIONS, LOG, bulk, plain, press, said, signed_in, words
+from tests.support.pages import ACTIONS, LOG, bulk, markup, plain, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -35,7 +35,7 @@ def support(db) -> Client:
 
 def go(client: Client, look: Any) -> Any:
     """Press the button of a look; the page that follows."""
-    page = look.content.decode()
+    page = markup(look)
     (form,) = re.findall(
         r'<form method="post" action="(/admin/many/[^"]+)">(.*?)</form>', page, re.S
     )
@@ -139,7 +139,7 @@ def test_where_nothing_can_be_done_nothing_can_be_pressed(support):
     chosen = [queued.run(course, status="done") for _ in range(2)]
     look = bulk(support, ACTIONS, "retry_chosen", *chosen)
     assert "There is nothing to do for any of these." in words(look)
-    assert 'action="/admin/many/' not in look.content.decode()
+    assert 'action="/admin/many/' not in markup(look)
 
 
 def test_more_than_go_at_once_are_said_to_be_there(support, monkeypatch):
@@ -167,7 +167,7 @@ def test_who_paid_and_is_not_in_is_enrolled_by_one_button_of_their_list(support,
 def not_in(client: Client) -> Any:
     """What [See and enroll them] shows."""
     page = client.get(reverse(LOG), {"result": "not_in"})
-    (form,) = re.findall(r'<form method="post" class="note.*?</form>', page.content.decode(), re.S)
+    (form,) = re.findall(r'<form method="post" class="note.*?</form>', markup(page), re.S)
     hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', form))
     return client.post(f"{reverse(LOG)}?result=not_in", hidden)
 
@@ -206,12 +206,12 @@ def test_who_waits_for_a_key_that_is_refused_leads_to_the_key(world):
     key = (
         f"{reverse('admin:integrations_integration_change', args=[world.integration.pk])}#id_secret"
     )
-    assert re.search(rf'href="{key}">Enter the key<', page.content.decode())
+    assert re.search(rf'href="{key}">Enter the key<', markup(page))
     assert "enroll them" not in words(page)
     first = signed_in(roles.SUPPORT).get(reverse(LOG), {"result": "not_in"})
     assert "Thinkific rejected the key of Art Academy." in words(first)
     assert "Ask a manager to look at the integration." in words(first)
-    assert "#id_secret" not in first.content.decode()
+    assert "#id_secret" not in markup(first)
     again = manager.post(reverse("admin:events_eventlog_do_rerun", args=[event.pk]), follow=True)
     assert said(again) == [
         "0 actions queued, 1 event left out: its action continues as soon as a key of Art Academy "
@@ -332,18 +332,18 @@ def test_what_came_of_a_single_retry_is_told_by_the_page_that_its_message_follow
     world.sandbox.faults.add(Fault("status", status=400, method="POST", path="^/users$"))
     overview = press(support, failed, "retry", back=reverse("admin:index"))
     assert said(overview) == ["1 queued."]
-    (address,) = re.findall(r'data-follow="([^"]+)"', overview.content.decode())
-    page = support.get(unescape(address)).content.decode()
+    (address,) = re.findall(r'data-follow="([^"]+)"', markup(overview))
+    page = markup(support.get(unescape(address)))
     assert (in_short(page)[0], "See the results" in in_short(page)[1]) == ("yes", True)
     world.settle()
-    running, text = in_short(support.get(unescape(address)).content.decode())
+    running, text = in_short(markup(support.get(unescape(address))))
     failed.refresh_from_db()
     assert failed.customer is not None
     assert running == ""
     assert text.startswith("Retry: 1 failed. ")
     assert f"{failed.customer.email}, Enroll in Course Two: {failed.message}" in text
     assert "queued" not in text
-    assert "data-follow" not in support.get(reverse("admin:index")).content.decode()
+    assert "data-follow" not in markup(support.get(reverse("admin:index")))
 
 
 def in_short(page: str) -> tuple[str, str]:
@@ -356,7 +356,7 @@ def in_short(page: str) -> tuple[str, str]:
 
 def level(page: Any) -> str:
     """The class of the only message of a page."""
-    (found,) = re.findall(r'<ul class="messagelist"><li class="([^"]*)">', page.content.decode())
+    (found,) = re.findall(r'<ul class="messagelist"><li class="([^"]*)">', markup(page))
     return str(found).split()[-1]
 
 
@@ -373,14 +373,14 @@ def test_a_try_that_failed_again_is_no_success(support, world):
     world.settle()
     page = support.get(index)
     assert level(page) == "warning"
-    (address,) = re.findall(r'data-follow="([^"]+)"', page.content.decode())
-    assert 'data-waits="yes"' in support.get(unescape(address)).content.decode()
+    (address,) = re.findall(r'data-follow="([^"]+)"', markup(page))
+    assert 'data-waits="yes"' in markup(support.get(unescape(address)))
     world.sandbox.faults.clear()
     support.post(reverse("admin:events_rulerun_do_try_now", args=[run.pk]), {"back": index})
     assert level(support.get(index)) == "success"
     support.post(reverse("admin:events_rulerun_do_try_now", args=[run.pk]), {"back": index})
     world.settle()
-    assert 'data-waits=""' in support.get(unescape(address)).content.decode()
+    assert 'data-waits=""' in markup(support.get(unescape(address)))
 
 
 def test_what_waits_for_a_refused_key_is_no_success(support, world):

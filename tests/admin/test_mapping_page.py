@@ -14,7 +14,7 @@ from integrations import field_mapping
 from integrations.models import FieldMapping, Integration, ProfileField
 from integrations.thinkific import catalog
 from tests.support import factories, queued
-from tests.support.pages import errors, plain, signed_in
+from tests.support.pages import errors, markup, plain, signed_in
 
 pytestmark = pytest.mark.first_database
 
@@ -43,7 +43,7 @@ def place(integration: Integration) -> str:
 
 def look(client: Client, integration: Integration) -> str:
     """The section of the page about mappings."""
-    text: str = client.get(place(integration)).content.decode()
+    text: str = markup(client.get(place(integration)))
     return text.partition('id="mapping"')[2].partition("</section>")[0]
 
 
@@ -154,7 +154,7 @@ def test_a_mapping_that_cannot_be_is_refused_in_words_and_nothing_is_saved(
     assert Integration.objects.filter(name="Renamed").count() == 0
     assert world.calls() == []
     # What was entered stands there still.
-    assert html.escape(rows[0][0]) in answer.content.decode()
+    assert html.escape(rows[0][0]) in markup(answer)
 
 
 def test_a_mapping_whose_field_has_gone_is_told_and_can_be_removed(boss, world, fields):
@@ -215,8 +215,8 @@ def test_refresh_stands_here_too_and_leads_back_here(boss, world, fields):
     world.school.add_field("Website")
     answer = boss.post(press, {"back": back}, follow=True)
     assert answer.redirect_chain == [(back, 302)]
-    assert "1 new signup field" in answer.content.decode()
-    assert "Website</option>" in answer.content.decode()
+    assert "1 new signup field" in markup(answer)
+    assert "Website</option>" in markup(answer)
 
 
 def test_a_site_without_text_fields_says_what_to_do(boss, world):

@@ -19,7 +19,7 @@ from integrations.models import Customer, Destination, Product
 from integrations.thinkific import catalog
 from rules.models import Rule
 from tests.support import browsing, queued
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 from tests.support.world import World
 
 # A form asks, and what became of the buyer is told in words.
@@ -110,7 +110,7 @@ def test_the_listed_course_is_used_beside_those_that_were_chosen(world, manager,
     page = manager.post(reverse(NEW_RULE), sent | {"use": faces.pk}, follow=True)
     assert "enroll the customer in Drawing Faces and Ink on Art Academy" in words(page)
     assert "Is that the one?" not in words(page)
-    assert f'value="{faces.external_id}"' not in page.content.decode()
+    assert f'value="{faces.external_id}"' not in markup(page)
     assert not Rule.objects.exists()  # it was only chosen
     (query,) = {address.partition("?")[2] for address, _ in page.redirect_chain}
     manager.post(reverse(NEW_RULE), dict(QueryDict(query).lists()))
@@ -151,7 +151,7 @@ def test_the_page_of_a_rule_asks_the_same(world, manager, faces):
     assert Rule.objects.get().destination == rule.destination
     page = manager.post(address, sent | {"use": faces.pk}, follow=True)
     assert "enroll the customer in Drawing Faces on Art Academy" in words(page)
-    assert f'id="d{faces.pk}" checked' in page.content.decode()
+    assert f'id="d{faces.pk}" checked' in markup(page)
     manager.post(address, sent | {"destination": faces.pk, "number": "", "name": ""})
     assert Rule.objects.get().destination == faces
 
@@ -244,7 +244,7 @@ def test_what_was_typed_and_ticked_stays_when_the_courses_are_read_again(world, 
     Destination.objects.filter(name="New since").delete()
     sent = correction(wrong, "98765x", rule=[kept.pk], refresh="1", back="/admin/")
     page = manager.post(reverse(ANOTHER), sent)
-    shown = page.content.decode()
+    shown = markup(page)
     assert 'id="number" value="98765x"' in shown
     assert 'id="by-number" checked' in shown
     assert f'id="r{kept.pk}" checked' in shown

@@ -18,7 +18,7 @@ from events.access.by_hand import Author
 from events.reports import customer_access
 from integrations.models import Customer, Product
 from integrations.sentences import LONG, format_day
-from tests.support.pages import CUSTOMERS, plain, signed_in
+from tests.support.pages import CUSTOMERS, markup, plain, signed_in
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -64,7 +64,7 @@ def address(customer: Customer) -> str:
 
 def page_of(client: Client, customer: Customer) -> str:
     answer = client.get(address(customer))
-    text: str = answer.content.decode()
+    text: str = markup(answer)
     return text
 
 
@@ -74,7 +74,7 @@ def today() -> str:
 
 def row_of(client: Client, email: str) -> list[str]:
     """Return the customer's rows in the list of customers."""
-    text = client.get(reverse(CUSTOMERS)).content.decode()
+    text = markup(client.get(reverse(CUSTOMERS)))
     return [
         row
         for row in re.findall(r"<tr>\s*<th data-label.*?</tr>", text, re.DOTALL)

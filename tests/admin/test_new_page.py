@@ -17,7 +17,7 @@ from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.page import Page, render
 from config.staff import roles
 from events.models import Delivery
-from tests.support.pages import signed_in, words
+from tests.support.pages import markup, signed_in, words
 
 # Decided by a registry in the code.
 pytestmark = pytest.mark.first_database
@@ -81,4 +81,4 @@ def test_each_role_opens_what_it_may_and_sees_that_in_its_menu(role, opens_page,
         if opens:
             assert shown in words(answer)
             here = rf'aria-current="page"><svg.*?</svg><span>{label}'
-            assert re.search(here, answer.content.decode())
+            assert re.search(here, markup(answer))

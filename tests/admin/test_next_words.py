@@ -10,7 +10,7 @@ from config.staff import roles
 from events.models import Batch
 from integrations.models import Product
 from integrations.sentences import say
-from tests.support.pages import signed_in, words
+from tests.support.pages import markup, signed_in, words
 from tests.support.shop import Shop
 
 pytestmark = pytest.mark.first_database
@@ -43,7 +43,7 @@ def test_the_page_of_added_rules_leads_to_the_next_step_until_all_is_set_up(shop
 def test_buyers_who_wait_come_before_the_next_step_of_the_setup(shop, manager):
     shop.sell("10_product")
     rule = shop.rule(product=str(Product.objects.get().external_id))
-    page = manager.get(reverse("admin:new-rule-added"), {"rule": rule.pk}).content.decode()
+    page = markup(manager.get(reverse("admin:new-rule-added"), {"rule": rule.pk}))
     assert re.search(r'class="button small primary" href="[^"]*">See and enroll them', page)
     assert page.count(" primary") == 1
 

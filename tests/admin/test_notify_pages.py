@@ -19,7 +19,7 @@ from integrations.models import ApiCall, CallBudget, Integration
 from integrations.notify_url import signature
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import ACTIONS, errors, press, said, signed_in, words
+from tests.support.pages import ACTIONS, errors, markup, press, said, signed_in, words
 from tests.support.receiver import Receiver, answers, gone, redirects
 from tests.support.world import World
 
@@ -68,7 +68,7 @@ def save(client: Client, integration: Integration | None = None, **changes: Any)
 
 def secret_on(answer: Any) -> str:
     """The signing secret that the page shows."""
-    page: str = answer.content.decode()
+    page: str = markup(answer)
     return page.partition('id="secret-field"')[2].partition('value="')[2].partition('"')[0]
 
 
@@ -191,7 +191,7 @@ def test_the_list_shows_both_apps_and_only_what_each_has(manager, world, crm):
         in text
     )
     assert "Art Academy Thinkific acme" in text
-    buttons = page.content.decode()
+    buttons = markup(page)
     assert page_of(crm, "do_refresh") not in buttons
     assert page_of(world.integration, "do_send_test") not in buttons
     assert f"{page_of(crm)}#mapping" not in buttons
@@ -246,7 +246,7 @@ def test_who_does_not_set_up_sees_the_receiver_and_no_secret_or_form(manager, cr
         "do_new_secret",
         "Save",
     ):
-        assert hidden not in page.content.decode().partition('<div class="page">')[2]
+        assert hidden not in markup(page).partition('<div class="page">')[2]
     for path in (page_of(crm, "do_new_secret"), page_of(crm, "do_send_test"), page_of(crm)):
         assert client.post(path).status_code == 403
     assert client.get(reverse(ADD)).status_code == 403
@@ -381,7 +381,7 @@ def test_support_reads_of_a_pause_and_has_no_button_to_end_it(manager, world, cr
     paused(world, crm)
     answer = signed_in(roles.SUPPORT).get(reverse("admin:index"))
     assert "Paused until" in words(answer)
-    assert page_of(crm, "do_try_now") not in answer.content.decode()
+    assert page_of(crm, "do_try_now") not in markup(answer)
 
 
 def test_a_pause_that_is_over_is_told_nowhere(manager, world, crm):
@@ -562,16 +562,16 @@ def test_a_receiver_that_is_gone_is_said_with_what_to_do_beside_it(manager, worl
         page = manager.get(page_of(thing))
         assert "it does not want these messages any more" in words(page)
         assert "Edit the address" in words(page)
-        assert page_of(crm) in page.content.decode()
+        assert page_of(crm) in markup(page)
         for button in ("turn_rule_off", "retry"):
-            assert page_of(run, f"do_{button}") in page.content.decode(), button
-        assert "<b>deleted" not in page.content.decode()
+            assert page_of(run, f"do_{button}") in markup(page), button
+        assert "<b>deleted" not in markup(page)
     assert "Receiver’s answer 410" in words(manager.get(page_of(run)))
     (text,) = said(press(manager, run, "turn_rule_off"))
     assert text.startswith("1 rule turned off, from the next event on.")
     rule.refresh_from_db()
     assert not rule.enabled
-    assert page_of(run, "do_turn_rule_off") not in manager.get(page_of(run)).content.decode()
+    assert page_of(run, "do_turn_rule_off") not in markup(manager.get(page_of(run)))
 
 
 def test_a_retry_of_a_person_is_a_new_message(manager, world, crm, receiver):
@@ -592,7 +592,7 @@ def test_support_retries_and_is_not_led_to_what_only_managers_may_do(manager, wo
     receiver.behavior = gone
     world.sell()
     (run,) = world.settle()
-    page = signed_in(roles.SUPPORT).get(page_of(run)).content.decode()
+    page = markup(signed_in(roles.SUPPORT).get(page_of(run)))
     assert page_of(run, "do_retry") in page
     assert "Edit the address" not in page
     assert page_of(run, "do_turn_rule_off") not in page
@@ -650,7 +650,7 @@ def test_a_message_of_an_order_without_a_usable_e_mail_is_sent_and_asks_for_none
 
 def first_line(client: Client, event: EventLog) -> str:
     """The first sentence of the customer's page."""
-    page = client.get(page_of(event.customer)).content.decode()
+    page = markup(client.get(page_of(event.customer)))
     return page.partition('<div class="note ')[2].partition("</p>")[0]
 
 

@@ -21,7 +21,7 @@ from rules import pairing
 from rules.facts import by_place
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 from tests.support.queued import event, run
 
 pytestmark = pytest.mark.first_database
@@ -201,9 +201,9 @@ def test_of_many_integrations_those_in_order_are_cut_short_with_a_way_to_all(
     client.force_login(admin_user)
     factories.IntegrationFactory.create(connection="refused", connection_message="Why")
     factories.IntegrationFactory.create_batch(10, connection="connected")
-    assert "See all" not in client.get("/admin/").content.decode()
+    assert "See all" not in markup(client.get("/admin/"))
     factories.IntegrationFactory.create(connection="connected", name="The last one")
-    page = client.get("/admin/").content.decode()
+    page = markup(client.get("/admin/"))
     assert page.count(f'<a href="{every}">See all 12 integrations</a>') == 1
     assert "The last one" not in page
 
@@ -316,7 +316,7 @@ def test_a_school_whose_key_is_rejected_is_led_to_its_key_and_nowhere_called_pau
         now.url == f"{reverse('admin:integrations_integration_change', args=[school.pk])}#id_secret"
     )
     for role in (roles.SUPPORT, roles.VIEWER):
-        shown = signed_in(role).get("/admin/").content.decode()
+        shown = markup(signed_in(role).get("/admin/"))
         assert f"Enter another key of {school}" in shown
         assert "A Manager or an Owner does this." in shown
         assert f'href="{now.url}"' not in shown
@@ -451,9 +451,7 @@ def test_the_address_says_of_how_many_days_the_chart_is(
     client.force_login(admin_user)
     answer = client.get(f"/admin/{asked}")
     assert len(answer.context["chart"].days) == shown
-    chosen = re.findall(
-        r'<a href="\?days=(\d+)#bars" aria-current="true">', answer.content.decode()
-    )
+    chosen = re.findall(r'<a href="\?days=(\d+)#bars" aria-current="true">', markup(answer))
     assert chosen == [str(shown)]
     # Nothing of it is kept.
     assert len(client.get("/admin/").context["chart"].days) == 30
@@ -477,7 +475,7 @@ def test_the_places_in_the_chart_have_a_decimal_point_in_every_language(
 ):
     run(sold, status="done")
     client.force_login(admin_user)
-    page = client.get("/admin/", headers={"accept-language": "es"}).content.decode()
+    page = markup(client.get("/admin/", headers={"accept-language": "es"}))
     bars = re.search(r'<svg class="bars".*?</svg>', page, re.S)
     assert bars is not None
     places = re.findall(r' (?:x|x1|x2|y|y1|y2|width|height)="([^"]*)"', bars[0])

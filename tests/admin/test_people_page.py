@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.staff import people, roles
-from tests.support.pages import client_of, press, said, words
+from tests.support.pages import client_of, markup, press, said, words
 
 pytestmark = pytest.mark.first_database
 
@@ -55,8 +55,8 @@ def edit(client: Client, person: User, **changes: Any) -> Any:
 
 
 def link_on(answer: Any) -> str:
-    found = re.search(r'id="link-field"[^>]* value="([^"]+)"', answer.content.decode())
-    assert found, answer.content.decode()
+    found = re.search(r'id="link-field"[^>]* value="([^"]+)"', markup(answer))
+    assert found, markup(answer)
     return html.unescape(found[1])
 
 
@@ -242,7 +242,7 @@ def test_nobody_takes_away_their_own_ownership(boss, owner):
 def test_nobody_switches_themselves_off_nor_is_offered_to(boss, owner):
     new("sam", "Owner", owner)
     path = reverse("admin:auth_user_do_switch_off", args=[owner.pk])
-    assert path not in boss.get(reverse(LIST)).content.decode()
+    assert path not in markup(boss.get(reverse(LIST)))
     assert said(press(boss, owner, "switch_off")) == [
         "You cannot turn your own sign-in off. Ask another owner to do it."
     ]
@@ -315,14 +315,12 @@ def test_nobody_is_deleted(boss, owner):
     person = new("sam", "Viewer", owner)
     path = reverse("admin:auth_user_delete", args=[person.pk])
     assert boss.post(path, {"post": "yes"}).status_code == 403
-    assert (
-        path not in boss.get(reverse("admin:auth_user_change", args=[person.pk])).content.decode()
-    )
+    assert path not in markup(boss.get(reverse("admin:auth_user_change", args=[person.pk])))
     assert User.objects.filter(pk=person.pk).exists()
 
 
 def test_the_pages_show_no_wall_of_permissions_and_no_password(boss, owner):
-    page = boss.get(reverse("admin:auth_user_change", args=[owner.pk])).content.decode()
+    page = markup(boss.get(reverse("admin:auth_user_change", args=[owner.pk])))
     for name in ("user_permissions", "password", "is_superuser", "date_joined"):
         assert f'name="{name}"' not in page
     assert owner.password not in page
@@ -351,7 +349,7 @@ def test_a_hostile_name_is_escaped(boss, owner):
     edit(boss, new("sam", "Viewer", owner), name=hostile)
     for path in (LIST, "admin:auth_user_change"):
         arguments = [User.objects.get(email="sam@example.com").pk] if "change" in path[-6:] else []
-        page = boss.get(reverse(path, args=arguments)).content.decode()
+        page = markup(boss.get(reverse(path, args=arguments)))
         assert "<script>alert" not in page
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from config.staff import roles
 from events.models import RuleRun
@@ -18,7 +19,8 @@ def test_the_sheet_says_what_thinkific_was_sent_and_answered_and_no_body(place):
     text = words(answer)
     assert "sent to Thinkific: POST" in text
     assert "Its answer: 201." in text
-    assert "All times are in UTC." in text
+    year = timezone.localdate().year
+    assert f"Days without a year are in {year}, and all times are in UTC." in text
     assert "user_id" not in text
 
 
@@ -39,3 +41,6 @@ def test_what_is_printed_has_the_facts_and_nothing_to_press(place, address, brow
         for hidden in ("button", "nav a", "#header", "textarea", "input"):
             shown = [each for each in page.locator(hidden).all() if each.is_visible()]
             assert shown == [], hidden
+        links = page.locator("a", has_text="See the rule").all()
+        assert links
+        assert not any(link.is_visible() for link in links)

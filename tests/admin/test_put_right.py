@@ -13,7 +13,7 @@ from config.staff import roles
 from events.models import RuleRun
 from integrations.models import ApiCall, Customer, Destination
 from integrations.thinkific.sandbox.faults import Fault
-from tests.support.pages import CUSTOMERS, said, signed_in, words
+from tests.support.pages import CUSTOMERS, markup, said, signed_in, words
 from tests.support.world import World
 
 # Forms and what they say; who gets what, the stories try on each database.
@@ -39,7 +39,7 @@ def page_of(customer: Customer) -> str:
 def press(client: Client, page: Any, label: str) -> Any:
     """Press the first button of this name on the page, as a browser does."""
     form = rf'<form method="post" action="([^"]+)">((?:(?!</form>).)*)>{label}</button></form>'
-    found = re.search(form, page.content.decode(), re.S)
+    found = re.search(form, markup(page), re.S)
     assert found, words(page)
     fields = dict(re.findall(r'name="(back)" value="([^"]*)"', found[2]))
     return client.post(found[1], fields, follow=True)

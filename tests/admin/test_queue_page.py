@@ -19,7 +19,7 @@ from integrations import rate_limit
 from integrations.models import ApiCall, CallBudget
 from tests.support import factories
 from tests.support import shop as shops
-from tests.support.pages import plain, signed_in
+from tests.support.pages import markup, plain, signed_in
 from tests.support.postgres import free_port
 from tests.support.queued import run
 
@@ -36,7 +36,7 @@ def boss(shop) -> Client:
 def look(client: Client) -> str:
     answer = client.get(reverse("admin:queue"))
     assert answer.status_code == 200
-    text = answer.content.decode().partition('<div class="page">')[2]
+    text = markup(answer).partition('<div class="page">')[2]
     return plain(text)
 
 
@@ -190,7 +190,7 @@ def test_a_site_that_is_off_says_so(boss, shop):
 
 def test_the_page_has_no_button_and_takes_no_post(boss):
     answer = boss.get(reverse("admin:queue"))
-    page = answer.content.decode().partition('<div class="page">')[2]
+    page = markup(answer).partition('<div class="page">')[2]
     assert "<button" not in page
     assert "<form" not in page
     before = OrmQ.objects.count()

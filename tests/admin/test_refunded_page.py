@@ -22,7 +22,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import format_day
 from rules.models import Rule
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 from tests.support.samcart import changed
 from tests.support.world import World
 
@@ -139,7 +139,7 @@ def test_the_rule_that_would_end_it_and_is_off_is_turned_on_from_the_page(manage
     rule = world.rule("product_refunded", ENDS, still_in, product=SOLD)
     manager.post(reverse("admin:rules_rule_do_switch_off", args=[rule.pk]))
     page = manager.get(reverse(PAGE), {"product": rule.product_id})
-    text, source = words(page), page.content.decode()
+    text, source = words(page), markup(page)
     assert "1 rule that ends Ink on a refund is off: refunded buyers of" in text
     assert f"See the change by {AuditEntry.objects.latest('pk').who}" in text
     of_rule = reverse("admin:rules_rule_change", args=[rule.pk])
@@ -170,11 +170,11 @@ def test_the_page_and_that_of_the_customer_name_the_same_rule(manager, world, st
     of_rule = reverse("admin:rules_rule_change", args=[rule.pk])
     for page in (reverse(PAGE), of_customer):
         answer = manager.get(page)
-        assert of_rule in answer.content.decode()
+        assert of_rule in markup(answer)
         assert "New rule: a refund" not in words(answer)
     assert "The rule that ends it is off." in words(manager.get(of_customer))
     Rule.objects.filter(pk=rule.pk).update(enabled=True)
-    assert of_rule not in manager.get(reverse(PAGE)).content.decode()
+    assert of_rule not in markup(manager.get(reverse(PAGE)))
     assert "The rule that ends it is off." not in words(manager.get(of_customer))
 
 
@@ -218,7 +218,7 @@ def test_each_row_links_the_refund_and_the_purchase(manager, still_in):
 
 def test_all_are_chosen_at_once(manager, still_in):
     def ticked(page: Any) -> int:
-        return len(re.findall(r'name="chosen"[^>]* checked', page.content.decode()))
+        return len(re.findall(r'name="chosen"[^>]* checked', markup(page)))
 
     page = manager.get(reverse(PAGE), {"back": "/admin/coverage/"})
     assert ticked(page) == 0
@@ -296,7 +296,7 @@ def test_the_page_of_the_refund_says_what_the_buyer_still_has_and_leads_to_endin
     told = "If the customer should not keep it, end the access."
     assert told in words(page)
     assert "Faces was not given" not in words(page)
-    assert re.search(f'href="{reverse(PAGE)}[^"]*">See and end it', page.content.decode())
+    assert re.search(f'href="{reverse(PAGE)}[^"]*">See and end it', markup(page))
     (found,) = refunded.refunded_with_access()
     manager.post(reverse(PAGE), {"chosen": found.event.pk})
     assert told not in words(manager.get(address))
@@ -308,7 +308,7 @@ def test_the_page_of_a_refund_says_once_what_is_left_to_do_and_has_one_button(ma
     address = reverse("admin:events_eventlog_change", args=[EventLog.objects.latest("pk").pk])
 
     def buttons(page: Any) -> list[str]:
-        source = page.content.decode()
+        source = markup(page)
         every = ("See and end it", "End access", "Run the rules again")
         return [word for word in every for _ in range(len(re.findall(f">{word}[^<]*<", source)))]
 
@@ -327,7 +327,7 @@ def test_the_page_of_a_refund_says_once_what_is_left_to_do_and_has_one_button(ma
     told = "If the customer should not keep it, end the access."
     assert f"{told} The rule that ends it is off. See the rule" in text
     assert "A rule for that event ends it for the next buyers." not in text
-    assert reverse("admin:rules_rule_change", args=[rule.pk]) in page.content.decode()
+    assert reverse("admin:rules_rule_change", args=[rule.pk]) in markup(page)
     rule.delete()
     world.rule("product_refunded", ENDS, ink, product=SOLD)
     page = manager.get(address)
@@ -494,13 +494,13 @@ def test_what_was_given_is_told_as_given_after_a_person_ended_it(manager, world,
     log = manager.get(reverse("admin:events_eventlog_changelist"))
     product = manager.get(reverse("admin:integrations_product_change", args=[bought.product_id]))
     for page in (person, of_bought, log, product):
-        assert "Paid, nothing given</span>" not in page.content.decode()
+        assert "Paid, nothing given</span>" not in markup(page)
         assert "got nothing" not in words(page)
         assert "nothing was given" not in words(page)
     gives: Any = with_last_run(Rule.objects.exclude(pk=ends.pk)).get()
     assert gives.last_run
     assert "paid and has no access" not in words(manager.get(reverse("admin:index")))
-    (back,) = set(re.findall(r'href="([^"]+)">Give it back<', person.content.decode()))
+    (back,) = set(re.findall(r'href="([^"]+)">Give it back<', markup(person)))
     sent = dict(parse_qsl(urlsplit(html.unescape(back)).query))
     manager.post(reverse("admin:give-back"), sent | {"reason": "The money did not go back"})
     world.settle()
@@ -512,7 +512,7 @@ OFFER = "2 refunded buyers still have Ink. See and end it"
 
 def see_and_end(page: Any) -> list[str]:
     """Return where each "See and end it" of the page leads."""
-    found = re.findall(r'href="([^"]*)"[^>]*>See and end it<', page.content.decode())
+    found = re.findall(r'href="([^"]*)"[^>]*>See and end it<', markup(page))
     return [html.unescape(each) for each in found]
 
 
@@ -532,7 +532,7 @@ def test_turning_the_rule_that_ends_it_on_tells_who_was_refunded_meanwhile(manag
     assert where.startswith(f"{reverse(PAGE)}?product={ends.product_id}&")
     listed = manager.get(where)
     assert [email(number) in words(listed) for number in range(2)] == [True, True]
-    assert f'<p class="way"><a href="{overview}">Back</a>' in listed.content.decode()
+    assert f'<p class="way"><a href="{overview}">Back</a>' in markup(listed)
     # Of what a rule gives, or is to end without being on, nothing is said.
     gives = Rule.objects.exclude(pk=ends.pk).get()
     page = manager.post(reverse("admin:rules_rule_do_switch_on", args=[gives.pk]), follow=True)
@@ -617,7 +617,7 @@ def test_the_page_about_one_product_lists_and_mentions_only_its_kept_buyers(
 
 def test_the_badge_of_a_refund_says_for_how_long_the_buyer_is_still_in(manager, world, still_in):
     def badges(page: str) -> int:
-        return str(manager.get(page).content.decode()).count("Still has access</span>")
+        return str(markup(manager.get(page))).count("Still has access</span>")
 
     refund = EventLog.objects.filter(order_id="1180").latest("pk")
     pages = [

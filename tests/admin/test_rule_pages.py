@@ -36,7 +36,7 @@ from rules.actions import ACTIONS
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 from tests.support import browsing, factories
-from tests.support.pages import bulk, press, rows, said, signed_in, words
+from tests.support.pages import bulk, markup, press, rows, said, signed_in, words
 from tests.support.place import place_for
 from tests.support.queued import event
 
@@ -204,16 +204,14 @@ def test_products_show_their_rules_and_events(manager):
 def test_products_are_sorted_by_their_sales(manager):
     page = reverse("admin:integrations_product_changelist")
     heading = re.search(
-        r'<th scope="col"[^>]*sales[^>]*><a href="([^"]+)"', manager.get(page).content.decode()
+        r'<th scope="col"[^>]*sales[^>]*><a href="([^"]+)"', markup(manager.get(page))
     )
     assert heading
     sorted_ = page + html.unescape(heading[1])
     numbers = [row.sold_lately for row in manager.get(sorted_).context["cl"].result_list]
     assert numbers == sorted(numbers, reverse=True)
     assert numbers[0] > 0
-    back = re.search(
-        r'aria-sort="descending"><a href="([^"]+)"', manager.get(sorted_).content.decode()
-    )
+    back = re.search(r'aria-sort="descending"><a href="([^"]+)"', markup(manager.get(sorted_)))
     assert back
     by_name = [row.pk for row in manager.get(page).context["cl"].result_list]
     assert by_name == [row.pk for row in manager.get(page + back[1]).context["cl"].result_list]
@@ -280,7 +278,7 @@ def test_of_an_address_only_its_number_is_taken_for_a_products_id(manager, place
 
 def offered(answer: Any) -> list[str]:
     """The triggers of the rules that a page offers, each ticked."""
-    return re.findall(r'name="pair" value="(\w+)" id="[\w-]+" checked', answer.content.decode())
+    return re.findall(r'name="pair" value="(\w+)" id="[\w-]+" checked', markup(answer))
 
 
 def test_the_page_of_a_product_says_what_takes_nothing_away_and_adds_it(manager):
@@ -409,11 +407,11 @@ def test_each_global_rule_leads_to_its_edit_and_delete_page_and_a_viewer_has_nei
     page, rule = reverse("admin:rules_rule_changelist"), Rule.objects.filter(scope="global")[0]
     pages = {reverse(f"admin:rules_rule_{what}", args=[rule.pk]) for what in ("change", "delete")}
     buttons = re.compile(r'<a href="([^"]+)" class="button small')
-    shown = manager.get(f"{page}?scope__exact=global").content.decode()
+    shown = markup(manager.get(f"{page}?scope__exact=global"))
     assert {address.partition("?")[0] for address in buttons.findall(shown)} == pages
     assert "Every product</td>" not in shown
     viewer = signed_in(roles.VIEWER)
-    assert not buttons.findall(viewer.get(f"{page}?scope__exact=global").content.decode())
+    assert not buttons.findall(markup(viewer.get(f"{page}?scope__exact=global")))
 
 
 def test_rules_are_found_by_their_state(manager):
@@ -541,9 +539,7 @@ def test_whether_it_is_a_subscription_decides_which_pairs_are_ticked(
     known: dict[str, Any] = {"product": new.pk}
     known |= {"destination": Destination.objects.get(name="Course Two").pk}
     page = step(manager, **known)
-    assert (
-        f'value="{subscription}" id="subscription-{subscription}" checked' in page.content.decode()
-    )
+    assert f'value="{subscription}" id="subscription-{subscription}" checked' in markup(page)
     assert offered(page) == ticked
     other = {"yes": "no", "no": "yes"}[subscription]
     changed = offered(step(manager, **known, subscription=other, ticked_for=subscription))
@@ -562,7 +558,7 @@ def test_an_answer_about_one_product_presumes_nothing_of_another(manager):
     known = {"destination": Destination.objects.get(name="Course Two").pk}
     page = step(manager, product=once.pk, **known)
     assert f"SamCart sent purchases of {once.name}, and none by subscription." in words(page)
-    sent = dict(re.findall(r'type="hidden" name="(\w+)" value="([\w,]+)"', page.content.decode()))
+    sent = dict(re.findall(r'type="hidden" name="(\w+)" value="([\w,]+)"', markup(page)))
     sent |= {"subscription": "no", "pair": "product_refunded"}
     # The page with what was answered for the first product, and the other one chosen in its place.
     for other, why in (
@@ -632,14 +628,14 @@ def test_only_those_that_are_ticked_are_added_with_the_rule(manager):
 
 
 def ticked(answer: Any) -> list[str]:
-    return re.findall(r'name="product" value="(\d+)" id="p\d+" checked', answer.content.decode())
+    return re.findall(r'name="product" value="(\d+)" id="p\d+" checked', markup(answer))
 
 
 def test_products_that_are_ticked_stay_so_while_others_are_looked_for(manager):
     gift = product("1048004")
     found = step(manager, product=gift.pk, products_like="water")
     assert ticked(found) == [str(gift.pk)]
-    assert 'type="hidden" name="product"' not in found.content.decode()
+    assert 'type="hidden" name="product"' not in markup(found)
     assert ticked(step(manager, products_like="water")) == []
 
 
@@ -709,11 +705,11 @@ def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     assert gift.rules.count() == (5 if with_pairs else 1)
     assert "2 buyers paid before and got nothing for it." in text
     rule = gift.rules.get(trigger="product_purchased")
-    see = re.search(r'href="([^"]+)">See and enroll them</a>', answer.content.decode())
+    see = re.search(r'href="([^"]+)">See and enroll them</a>', markup(answer))
     assert see
     preview = manager.get(html.unescape(see[1]))
     came = answer.redirect_chain[-1][0]
-    assert f'<a href="{html.escape(came)}">Back</a>' in preview.content.decode()
+    assert f'<a href="{html.escape(came)}">Back</a>' in markup(preview)
     # The page of a new rule says the same of them, asked for the rule once more.
     assert "2 buyers paid before and got nothing for it. See and enroll them" in words(
         step(manager, **known)
@@ -747,7 +743,7 @@ def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
     gift = product("1048004")
     rule = gift.rules.get()
     page = step(manager, **known)
-    assert f'href="{reverse("admin:rules_rule_change", args=[rule.pk])}"' in page.content.decode()
+    assert f'href="{reverse("admin:rules_rule_change", args=[rule.pk])}"' in markup(page)
     assert "Add the rule " not in words(page)
     assert "Add the ticked rules" in words(page)
     assert offered(step(manager, **known, subscription="yes")) == BY_SUBSCRIPTION
@@ -771,21 +767,19 @@ def test_a_rule_that_exists_and_is_off_is_turned_on_from_the_page_of_a_new_one(m
     Rule.objects.filter(pk=rule.pk).update(enabled=False)
     page = step(manager, **known)
     switch = reverse("admin:rules_rule_do_switch_on", args=[rule.pk])
-    (back,) = re.findall(
-        rf'formaction="{switch}" name="back" value="([^"]+)"', page.content.decode()
-    )
+    (back,) = re.findall(rf'formaction="{switch}" name="back" value="([^"]+)"', markup(page))
     here = html.unescape(back)
     answer = manager.post(switch, known | {"back": here}, follow=True)
     assert answer.redirect_chain[-1][0] == here
     assert said(answer)[0] == "1 rule turned on, from the next event on."
-    assert switch not in answer.content.decode()
+    assert switch not in markup(answer)
     assert AuditEntry.objects.filter(act=Act.RULE_CHANGED, number=str(rule.pk)).count() == 1
     # Who may only add rules gets no button.
     Rule.objects.filter(pk=rule.pk).update(enabled=False)
     Permission.objects.get(codename="change_rule").group_set.clear()
     page = step(manager, **known)
     assert "and is turned off" in words(page)
-    assert switch not in page.content.decode()
+    assert switch not in markup(page)
 
 
 def test_what_has_gone_meanwhile_is_asked_again(manager):
@@ -924,7 +918,7 @@ def test_all_rules_are_searched_and_grouped_by_product(manager):
     page = reverse("admin:rules_rule_changelist")
     answer = manager.get(page)
     assert "All rules" in words(answer)
-    groups = re.findall(r'<th scope="colgroup".*?</th>', answer.content.decode())
+    groups = re.findall(r'<th scope="colgroup".*?</th>', markup(answer))
     products = {rule.product_id for rule in answer.context["cl"].result_list}
     assert len(groups) == len(products) > 1
     assert "Every product" in groups[0]
@@ -938,14 +932,14 @@ def test_all_rules_are_searched_and_grouped_by_product(manager):
     assert not found
     found = manager.get(page, {"q": "urban"}).context["cl"].result_list
     assert {rule.product.name for rule in found} == {"Urban Sketching Club"}
-    assert 'colspan="' not in manager.get(page, {"scope__exact": "global"}).content.decode()
+    assert 'colspan="' not in markup(manager.get(page, {"scope__exact": "global"}))
 
 
 @pytest.mark.parametrize(
     ("query", "here"), [("", "All rules"), ("?scope__exact=global", "Global rules")]
 )
 def test_the_menu_marks_the_list_that_is_open_alone(manager, query, here):
-    page = manager.get(reverse("admin:rules_rule_changelist") + query).content.decode()
+    page = markup(manager.get(reverse("admin:rules_rule_changelist") + query))
     side = page.partition("menu-side")[2]
     assert re.findall(r'aria-current="page"><svg.*?</svg><span>([^<]+)<', side) == [here]
 
@@ -953,8 +947,8 @@ def test_the_menu_marks_the_list_that_is_open_alone(manager, query, here):
 def test_a_new_rule_from_the_global_rules_is_global_already(manager):
     page = reverse("admin:rules_rule_changelist")
     link = f'href="{reverse("admin:new-rule")}?scope=global"'
-    assert link in manager.get(page, {"scope__exact": "global"}).content.decode()
-    assert link not in manager.get(page).content.decode()
+    assert link in markup(manager.get(page, {"scope__exact": "global"}))
+    assert link not in markup(manager.get(page))
     assert "When any product is purchased" in words(step(manager, scope="global"))
 
 
@@ -1026,9 +1020,9 @@ def test_a_product_is_added_from_a_new_rule_and_is_chosen_then(manager, place):
     back = f"{reverse('admin:new-rule')}?trigger=product_refunded"
     add = f"{reverse('admin:integrations_product_add')}?{urlencode({'back': back})}"
     page = manager.get(add)
-    asked = re.findall(r'<input type="(\w+)" name="(\w+)"', page.content.decode())
+    asked = re.findall(r'<input type="(\w+)" name="(\w+)"', markup(page))
     assert {name for kind, name in asked if kind == "text"} == {"external_id", "name"}
-    assert "<select" not in page.content.decode()
+    assert "<select" not in markup(page)
     hidden = {"marketplace": place.world.marketplace.pk, "kind": "product"}
     answer = manager.post(add, hidden | {"external_id": "77", "name": "New"}, follow=True)
     assert "When New is refunded" in words(answer)

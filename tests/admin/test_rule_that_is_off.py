@@ -22,7 +22,7 @@ from tests.support.flo import (
     sell,
     undo,
 )
-from tests.support.pages import press, signed_in, words
+from tests.support.pages import markup, press, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -46,7 +46,7 @@ def off(world: World) -> Rule:
 
 def offers_rerun(page: Any, event: EventLog) -> bool:
     address = reverse("admin:events_eventlog_do_rerun", args=[event.pk])
-    return f'action="{address}"' in page.content.decode()
+    return f'action="{address}"' in markup(page)
 
 
 def give_back_there(manager: Client, world: World) -> None:
@@ -81,7 +81,7 @@ def test_the_page_of_a_refund_turns_on_the_rule_that_is_off(manager, off):
 def test_who_may_not_change_rules_reads_which_is_off(off):
     page = signed_in(roles.SUPPORT).get(page_of(refund()))
     assert "The rule that matches is turned off: When " in header(page)
-    assert reverse("admin:rules_rule_do_switch_on", args=[off.pk]) not in page.content.decode()
+    assert reverse("admin:rules_rule_do_switch_on", args=[off.pk]) not in markup(page)
 
 
 def test_without_a_rule_that_can_be_turned_on_a_new_one_is_offered(manager, off):

@@ -16,7 +16,7 @@ from events.reports import backfill, refunded
 from integrations.models import Customer, Destination
 from integrations.sentences import format_day
 from rules.models import Rule
-from tests.support.pages import signed_in, words
+from tests.support.pages import markup, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -61,7 +61,7 @@ def run(manager: Client, world: World, course: Destination, **facts: object) -> 
 
 def undo(manager: Client, world: World, batch: Batch) -> str:
     page = f"{reverse('admin:undo-batch')}?number={batch.pk}"
-    shown = manager.get(page).content.decode()
+    shown = markup(manager.get(page))
     manager.post(page, {"chosen": re.findall(r'name="chosen" value="([^"]+)"', shown)})
     world.settle()
     return shown
@@ -105,7 +105,7 @@ def test_what_a_rule_ended_by_itself_is_not_undone(manager, world, ink):
     sell(world, "zoe", 5, "20_product")
     zoe = Customer.objects.get(email="zoe@example.com")
     page = manager.get(reverse("admin:integrations_customer_change", args=[zoe.pk]))
-    assert "Give it back</a>" not in page.content.decode()
+    assert "Give it back</a>" not in markup(page)
 
 
 def test_what_a_rule_ended_beside_its_own_purchase_is_left_to_a_person(manager, world, ink):
@@ -130,12 +130,12 @@ def test_the_customers_page_gives_back_what_a_person_had_a_rule_end(manager, wor
     run(manager, world, ink)
     flo = Customer.objects.get(email="flo@example.com")
     page = reverse("admin:integrations_customer_change", args=[flo.pk])
-    (link,) = re.findall(r'href="([^"]+)">Give it back<', manager.get(page).content.decode())
+    (link,) = re.findall(r'href="([^"]+)">Give it back<', markup(manager.get(page)))
     asked = {key: value for key, (value,) in parse_qs(urlsplit(unescape(link)).query).items()}
     manager.post(unescape(link), asked | {"reason": "She may stay"})
     world.settle()
     assert has(world, ink) == [False, True]
-    assert "Give it back</a>" not in manager.get(page).content.decode()
+    assert "Give it back</a>" not in markup(manager.get(page))
     # It is a decision after the refund, so nothing is left to do.
     assert refunded.refunded_with_access() == []
     (kept,) = refunded.refunded_with_access(kept=True)

@@ -22,7 +22,7 @@ from rules.models import NamedType, Rule
 from rules.triggers import Category, Trigger
 from tests.support import factories, queued
 from tests.support import shop as shops
-from tests.support.pages import plain, said, signed_in, words
+from tests.support.pages import markup, plain, said, signed_in, words
 from tests.support.queued import event
 from tests.support.samcart import changed
 
@@ -207,11 +207,11 @@ def test_a_trigger_that_rules_need_and_samcart_never_sent_is_amber(boss, shop):
     sentence = "Product Refunded: 3 rules wait for it."
     page = boss.get(place(""))
     assert sentence in words(page)
-    assert page.content.decode().count('class="missing"') == 1
+    assert markup(page).count('class="missing"') == 1
     event(None, trigger="product_refunded")
     page = boss.get(place(""))
     assert sentence not in words(page)
-    assert 'class="missing"' not in page.content.decode()
+    assert 'class="missing"' not in markup(page)
 
 
 def test_all_that_was_never_sent_is_one_list_below_the_address(boss, shop):
@@ -233,12 +233,12 @@ def test_the_overview_heads_what_was_never_sent_with_its_account_where_there_are
     boss, shop
 ):
     shop.rule("product_refunded", product="1", action="expire_course_enrollment")
-    overview = boss.get(reverse("admin:index")).content.decode()
+    overview = markup(boss.get(reverse("admin:index")))
     assert f"<h3>{shop.marketplace.name}</h3>" not in overview
     other = factories.RuleFactory.create(
         trigger="product_refunded", action="expire_course_enrollment"
     ).marketplace
-    overview = boss.get(reverse("admin:index")).content.decode()
+    overview = markup(boss.get(reverse("admin:index")))
     for account in (shop.marketplace, other):
         part = overview.partition(f"<h3>{account.name}</h3>")[2].partition("</h3>")[0]
         assert part.count("Product Refunded: 1 rule waits for it.") == 1
@@ -313,7 +313,7 @@ def test_that_samcarts_own_rules_are_off_is_ticked_and_taken_back(boss, shop):
         "Noted: SamCart's own Thinkific rules are off. Admit alone enrolls now."
     ]
     assert Marketplace.objects.get().own_rules_off
-    assert 'id="own-rules-off" checked' in answer.content.decode()
+    assert 'id="own-rules-off" checked' in markup(answer)
     answer = boss.post(path, {}, follow=True)
     assert said(answer)[0].startswith("Noted: SamCart's own Thinkific rules are still on.")
     assert not Marketplace.objects.get().own_rules_off
@@ -341,7 +341,7 @@ def test_nobody_is_told_to_press_show_while_samcart_cannot_reach_admit(boss, set
 
 
 def test_a_single_account_has_no_tabs(boss):
-    assert '<nav class="tabs"' not in boss.get(place("")).content.decode()
+    assert '<nav class="tabs"' not in markup(boss.get(place("")))
 
 
 @pytest.mark.parametrize(
@@ -532,7 +532,7 @@ def test_what_strangers_send_is_escaped(boss, shop):
     hostile = "<script>alert(1)</script>\u202egnp" + "x" * 300
     factories.MarketplaceFactory(name="<img src=x onerror=alert(1)>")
     shop.sell(changed("10_product", type=hostile))
-    page = boss.get(place("")).content.decode()
+    page = markup(boss.get(place("")))
     assert "<script>alert" not in page
     assert "<img src=x" not in page
     assert "\\u202egnp" in words(boss.get(place("")))

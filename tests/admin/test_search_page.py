@@ -15,14 +15,14 @@ from events.reports import customer_access
 from integrations.models import Customer, Destination
 from tests.support import browsing, factories, scenery
 from tests.support import shop as shops
-from tests.support.pages import signed_in, words
+from tests.support.pages import markup, signed_in, words
 from tests.support.samcart import changed
 
 SEARCH = "admin:search"
 
 
 def groups(client, term: str) -> list[str]:
-    page = client.get(reverse(SEARCH), {"q": term}).content.decode()
+    page = markup(client.get(reverse(SEARCH), {"q": term}))
     return re.findall(r"<h2>([^<]*)</h2>\s*<ul class=\"hits\">", page)
 
 
@@ -187,7 +187,7 @@ def test_every_page_that_has_other_words_is_one_that_the_search_knows():
 def test_odd_terms_break_nothing_and_are_escaped(shop, term):
     answer = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": term})
     assert answer.status_code == 200
-    assert "<b>x</b>" not in answer.content.decode()
+    assert "<b>x</b>" not in markup(answer)
 
 
 def test_a_search_costs_few_queries_and_reads_no_table_of_customers(shop):
@@ -235,7 +235,7 @@ def test_what_fits_is_a_part_of_a_page_with_a_few_of_each_kind(shop):
     for number in range(9):
         factories.ProductFactory.create(marketplace=shop.marketplace, name=f"Drawing {number}")
     answer = signed_in(roles.VIEWER).get(reverse("admin:search-hits"), {"q": "drawing"})
-    page = answer.content.decode()
+    page = markup(answer)
     assert "<html" not in page
     assert 'role="listbox"' in page
     assert page.count("/admin/integrations/product/") == 4

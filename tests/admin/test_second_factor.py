@@ -16,7 +16,7 @@ from config.models import Authenticator, RecoveryCode
 from config.staff import second_factor
 from integrations.models import Act, AuditEntry
 from tests.support import browsing
-from tests.support.pages import client_of, confirmed, person, press, said, words
+from tests.support.pages import client_of, confirmed, markup, person, press, said, words
 from tests.support.second_factor import add, code
 
 pytestmark = pytest.mark.first_database
@@ -214,9 +214,7 @@ def test_it_is_set_up_by_the_first_code_and_recovery_codes_are_shown_once(mia):
     client, elsewhere = client_of(mia), client_of(mia)
     page = client.get(PAGE)
     assert SETS_UP in words(page)
-    assert '<div class="qr" role="img" aria-label="QR code for the app"><svg' in (
-        page.content.decode()
-    )
+    assert '<div class="qr" role="img" aria-label="QR code for the app"><svg' in markup(page)
     assert second_factor.secret_text(Authenticator.objects.get()) in words(page)
     assert is_in(client)
     assert "This code is wrong" in words(client.post(PAGE, {"code": "000000"}))
@@ -236,7 +234,7 @@ def test_the_secret_is_the_same_until_it_is_confirmed_and_never_shown_after(mia)
     secret = second_factor.secret_text(Authenticator.objects.get())
     assert secret in words(client.get(PAGE))
     client.post(PAGE, {"code": code(mia)})
-    again = client.get(PAGE).content.decode()
+    again = markup(client.get(PAGE))
     assert secret not in again
     assert 'class="qr"' not in again
 

@@ -19,7 +19,7 @@ from config.staff import browsers
 from config.staff.session_store import BEGAN, SEEN
 from integrations.models import Act, AuditEntry
 from integrations.secrets import digest
-from tests.support.pages import client_of, person, press, said, words
+from tests.support.pages import client_of, markup, person, press, said, words
 
 # A session ends by the clock and by a form.
 pytestmark = pytest.mark.first_database
@@ -63,7 +63,7 @@ def is_in(client: Client) -> bool:
 
 def buttons(answer: Any) -> list[str]:
     """The values of the buttons that end one session."""
-    return re.findall(r'name="end" value="([0-9a-f]{64})"', answer.content.decode())
+    return re.findall(r'name="end" value="([0-9a-f]{64})"', markup(answer))
 
 
 def number_of(client: Client) -> str:
@@ -128,7 +128,7 @@ def test_the_page_lists_each_with_its_browser_address_and_times(mia):
     assert "203.0.113.7" in text
     assert "A session ends 8 hours after it was last used" in text
     for row in Session.objects.all():
-        assert row.pk not in here.get(PAGE).content.decode()
+        assert row.pk not in markup(here.get(PAGE))
 
 
 def test_nobody_sees_the_sessions_of_others_but_owners(mia):
@@ -213,6 +213,20 @@ def test_a_person_who_is_switched_off_has_no_session_left(mia):
     client_of(sam)
     press(sign_in(), sam, "switch_off")
     assert not Session.objects.filter(user=sam).exists()
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "You are signed out Sign in again"),
+        ("es", "Ha cerrado la sesión Volver a iniciar sesión"),
+    ],
+)
+def test_who_signs_out_reads_so_in_our_frame_and_can_sign_in_again(mia, language, said):
+    page = sign_in().post("/admin/logout/", headers={"accept-language": language})
+    assert said in words(page)
+    assert f'href="{reverse("admin:login")}"' in page.content.decode()
+    assert "quality time" not in words(page)
 
 
 def test_signing_in_and_out_is_logged_with_the_address(mia, caplog):

@@ -15,7 +15,7 @@ from integrations import product_lines
 from integrations.audit import Act
 from integrations.models import AuditEntry, Marketplace, Product
 from tests.support import browsing, factories
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 
 pytestmark = pytest.mark.first_database
 
@@ -50,7 +50,7 @@ def stored() -> set[tuple[str, str]]:
 
 def test_new_rule_leads_to_several_products_as_well_as_to_one(manager):
     factories.DestinationFactory.create()
-    shown = manager.get(reverse("admin:new-rule")).content.decode()
+    shown = markup(manager.get(reverse("admin:new-rule")))
     assert f'href="{reverse(PAGE)}">Add several products</a>' in shown
 
 
@@ -202,9 +202,9 @@ def test_an_ampersand_in_a_name_is_escaped_once(manager):
 
 
 def test_of_several_accounts_one_is_chosen_for_all_lines(manager):
-    assert "<select" not in manager.get(reverse(PAGE)).content.decode()
+    assert "<select" not in markup(manager.get(reverse(PAGE)))
     second = factories.MarketplaceFactory.create(name="Second")
-    assert "<select" in manager.get(reverse(PAGE)).content.decode()
+    assert "<select" in markup(manager.get(reverse(PAGE)))
     seen = look(manager, "Yoga, 12", marketplace=second.pk).context["seen"]
     look(manager, "Yoga, 12", marketplace=second.pk, save="1", seen=seen)
     assert Product.objects.get().marketplace == second

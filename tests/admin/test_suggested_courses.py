@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from integrations.models import Customer, Destination, Product
-from tests.support.pages import signed_in, words
+from tests.support.pages import markup, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -28,7 +28,7 @@ def manager(world: World) -> Client:
 
 def choices(page: Any) -> list[str]:
     """The labels of the courses, in order."""
-    labels = re.findall(r'<label for="d\d+">(.*?)</label>', page.content.decode())
+    labels = re.findall(r'<label for="d\d+">(.*?)</label>', markup(page))
     return [re.sub("<[^>]+>", "", each) for each in labels]
 
 
@@ -52,7 +52,7 @@ def test_the_course_of_a_like_name_stands_first_and_is_not_chosen(manager, opene
     assert SUGGESTED in first
     assert [each.split()[0] for each in others] == ["Anatomy", "Drawing"]
     assert SUGGESTED not in " ".join(others)
-    assert not re.search(r'name="destination"[^>]* checked', page.content.decode())
+    assert not re.search(r'name="destination"[^>]* checked', markup(page))
     (found,) = choices(opened(manager, **{search: "drawing"}))
     assert SUGGESTED not in found
     (found,) = choices(opened(manager, **{search: "watercolor"}))
@@ -64,7 +64,7 @@ def test_what_is_chosen_stays_chosen_and_is_listed_once(manager, opened):
     faces = Destination.objects.get(name="Drawing Faces")
     page = opened(manager, destination=faces.pk)
     assert sorted(each.split()[0] for each in choices(page)) == ["Anatomy", "Drawing", "Watercolor"]
-    (chosen,) = re.findall(r'name="destination" value="(\d+)"[^>]* checked', page.content.decode())
+    (chosen,) = re.findall(r'name="destination" value="(\d+)"[^>]* checked', markup(page))
     assert chosen == str(faces.pk)
 
 
@@ -77,7 +77,7 @@ def test_the_page_of_a_rule_suggests_another_course_first_and_keeps_its_own(mana
     assert first.split()[0] == "Watercolor"
     assert SUGGESTED in first
     assert SUGGESTED not in " ".join(others)
-    (chosen,) = re.findall(r'name="destination" value="(\d+)"[^>]* checked', page.content.decode())
+    (chosen,) = re.findall(r'name="destination" value="(\d+)"[^>]* checked', markup(page))
     assert chosen == str(faces.pk)
 
 

@@ -14,7 +14,7 @@ from integrations.models import AuditEntry, Destination
 from rules import changing, pairing
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 from tests.support.shop import Shop
 
 pytestmark = pytest.mark.first_database
@@ -53,7 +53,7 @@ def test_the_page_of_a_rule_that_is_off_says_so_in_its_heading_and_its_sentence(
 
     def shown(client: Client) -> tuple[str, str]:
         answer = client.get(page)
-        heading = re.search(r"<h1>.*?</h1>", answer.content.decode(), re.DOTALL)
+        heading = re.search(r"<h1>.*?</h1>", markup(answer), re.DOTALL)
         return heading[0] if heading else "", words(answer)
 
     for client in (manager, signed_in(roles.SUPPORT)):
@@ -95,7 +95,7 @@ def test_who_may_not_change_rules_reads_it_and_gets_no_button(rule):
     turn_off()
     page = signed_in(roles.SUPPORT).get(reverse(OVERVIEW))
     assert "buyers of Oil Painting Monthly get nothing" in words(page)
-    assert 'value="turn_on"' not in page.content.decode()
+    assert 'value="turn_on"' not in markup(page)
 
 
 def test_a_product_that_another_rule_serves_is_no_worry(shop, rule, manager):
@@ -128,7 +128,7 @@ def test_coverage_shows_what_exists_beside_a_rule_that_is_off_and_offers_none_of
 ):
     turn_off()
     page = manager.get(reverse(COVERAGE))
-    assert f'name="on-{rule.product_id}"' not in page.content.decode()
+    assert f'name="on-{rule.product_id}"' not in markup(page)
     text = words(page)
     assert "Product Refunded Subscription Canceled Subscription Delinquent" in text
     seen = words(signed_in(roles.SUPPORT).get(reverse(COVERAGE)))

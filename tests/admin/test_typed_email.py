@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from integrations.models import Customer
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -35,13 +35,13 @@ def dana(world: World) -> Customer:
 
 
 def link(page: Any, label: str) -> str:
-    (found,) = re.findall(rf'<a href="([^"]+)"[^>]*>{label}</a>', page.content.decode())
+    (found,) = re.findall(rf'<a href="([^"]+)"[^>]*>{label}</a>', markup(page))
     return unescape(found)
 
 
 def email_in(page: Any) -> str:
     """What the field for the other address holds."""
-    (field,) = re.findall(r'<input type="text" name="email"[^>]*>', page.content.decode())
+    (field,) = re.findall(r'<input type="text" name="email"[^>]*>', markup(page))
     return unescape("".join(re.findall(r'value="([^"]*)"', field)))
 
 
@@ -65,7 +65,7 @@ def test_what_is_no_other_address_is_not_carried_along(typed, support, dana):
     assert form == f"{reverse('admin:move-access')}?customer={dana.pk}"
     shown = support.get(form, {"customer": dana.pk, "email": typed})
     assert email_in(shown) == ""
-    assert "<script>x" not in shown.content.decode()
+    assert "<script>x" not in markup(shown)
 
 
 def test_a_search_for_what_is_no_address_leads_to_the_plain_page(support, dana):
@@ -92,9 +92,9 @@ def test_a_mistyped_domain_is_noticed_and_the_repaired_address_stands_in_the_for
     world.settle()
     assert DOUBT in words(support.get(reverse(CUSTOMERS)))
     page = support.get(page_of(lou))
-    letter = page.content.decode().partition("Letter to the customer")[2].partition("</details>")
+    letter = markup(page).partition("Letter to the customer")[2].partition("</details>")
     assert DOUBT in letter[0]
-    (form,) = re.findall(r'<a class="button small" href="([^"]+)">Move to', page.content.decode())
+    (form,) = re.findall(r'<a class="button small" href="([^"]+)">Move to', markup(page))
     assert email_in(support.get(unescape(form))) == "lou.lund@hotmail.com"
     sent = {"customer": lou.pk, "email": "lou.lund@hotmail.com", "reason": "Mistyped."}
     support.post(unescape(form), sent)
@@ -107,7 +107,7 @@ def test_without_access_to_move_a_mistyped_domain_is_noticed_without_a_button(su
     world.sell(customer__email="lou.lund@hotmial.com")
     page = support.get(page_of(Customer.objects.get()))
     assert DOUBT in words(page)
-    assert '<a class="button small" href="/admin/move-access/' not in page.content.decode()
+    assert '<a class="button small" href="/admin/move-access/' not in markup(page)
 
 
 def test_who_may_not_move_access_reads_of_a_mistyped_domain(world):

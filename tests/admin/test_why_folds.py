@@ -13,7 +13,7 @@ from rules import changing, engine
 from rules.engine import Reason
 from rules.models import Rule, in_two_lines
 from tests.support import shop as shops
-from tests.support.pages import plain, signed_in
+from tests.support.pages import markup, plain, signed_in
 from tests.support.samcart import changed
 
 pytestmark = [pytest.mark.django_db, pytest.mark.first_database]
@@ -42,7 +42,7 @@ def shown(page: str, event: EventLog) -> str:
         if page == "why"
         else f"{reverse('admin:simulate')}?event={event.pk}"
     )
-    return signed_in(roles.SUPPORT).get(address).content.decode()
+    return markup(signed_in(roles.SUPPORT).get(address))
 
 
 @pytest.mark.parametrize("page", ["why", "simulate"])

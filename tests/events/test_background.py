@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from events.access import comparing
+from events.comparison import comparing
 from events.models import AlertChannel, AlertMessage, AlertRound
 from events.worker import background
 from tests.support.world import World

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from events.access import comparison
-from events.access.comparison import Kind, Shows
+from events.comparison import differences
+from events.comparison.differences import Kind, Shows
 from events.models import Grant
 from integrations.thinkific.courses import Access
 from integrations.thinkific.enrollment_list import Enrollment, Student
@@ -33,7 +33,7 @@ def enrollment(access: Access = Access.FULL, **facts: Any) -> Enrollment:
 
 
 def kind(shown: Enrollment, *grants: Grant) -> Kind | None:  # type: ignore[valid-type]
-    return comparison.compare(shown, grants, SITE, take_over=TAKE_OVER).kind
+    return differences.compare(shown, grants, SITE, take_over=TAKE_OVER).kind
 
 
 HOLDS = [grant()]
@@ -74,7 +74,7 @@ def test_each_enrollment_beside_each_grant(grants, access, expected):
 def test_a_course_of_a_bundle_that_was_refunded_alone_is_not_held():
     bundle = grant(target=BUNDLE, course_ids=[COURSE, 502])
     course = grant("ended", decided_at=day(2))
-    result = comparison.compare(enrollment(), [bundle, course], SITE, take_over=TAKE_OVER)
+    result = differences.compare(enrollment(), [bundle, course], SITE, take_over=TAKE_OVER)
     assert (result.kind, result.grant) == (Kind.UNEXPLAINED, course)
 
 
@@ -90,7 +90,7 @@ def test_what_a_purchase_gave_and_a_refund_ended_is_not_from_before_whenever_it_
 
 def test_the_last_one_that_ended_is_named():
     later = grant("ended", order_id="1184", decided_at=day(5))
-    result = comparison.compare(enrollment(), [later, *ENDED], SITE, take_over=TAKE_OVER)
+    result = differences.compare(enrollment(), [later, *ENDED], SITE, take_over=TAKE_OVER)
     assert result.grant is later
 
 
@@ -106,17 +106,17 @@ def test_the_last_one_that_ended_is_named():
     ],
 )
 def test_each_answer_of_thinkific_about_one_student(student, expected):
-    assert comparison.compare_asked(student) == expected
+    assert differences.compare_asked(student) == expected
 
 
 def test_a_course_that_two_purchases_give_is_asked_for_once():
     first, second = grant(), grant(order_id="1184")
-    found = [comparison.given_by(each, [first, second]) for each in (first, second)]
+    found = [differences.given_by(each, [first, second]) for each in (first, second)]
     assert sorted(found) == [[], [COURSE]]
 
 
 def test_a_bundle_gives_its_courses_but_for_one_that_has_ended():
     bundle = grant(target=BUNDLE, course_ids=[COURSE, 502, 503])
     ended = grant("ended", target="course:502", decided_at=day(2))
-    assert comparison.given_by(bundle, [bundle, ended]) == [COURSE, 503]
-    assert comparison.given_by(ended, [bundle, ended]) == []
+    assert differences.given_by(bundle, [bundle, ended]) == [COURSE, 503]
+    assert differences.given_by(ended, [bundle, ended]) == []

@@ -21,7 +21,7 @@ from integrations.samcart.normalize import examine_email
 from integrations.samcart.order_time import read_moment
 from integrations.samcart.parser import Unreadable, parse
 from rules.actions import Action
-from tests.support.pages import press, said, words
+from tests.support.pages import markup, press, said, words
 from tests.support.samcart import PAYLOADS, payload
 from tests.support.world import World
 
@@ -234,15 +234,15 @@ def test_a_person_gives_a_failed_event_the_right_address_and_it_runs(world, clie
     client.force_login(admin_user)
     event = _failed(world)
     page = client.get(reverse("admin:events_eventlog_change", args=[event.pk]))
-    assert "SamCart sent no e-mail address that can be used." in page.content.decode()
+    assert "SamCart sent no e-mail address that can be used." in markup(page)
     assert "mia@@example.com" in words(page)
     assert "Dana Example" in words(page)
     # A retry cannot help, so it is not offered: neither here nor among the actions.
     run = RuleRun.objects.get()
     retry = reverse("admin:events_rulerun_do_retry", args=[run.pk])
     for shown in (page, client.get(reverse("admin:events_rulerun_changelist"))):
-        assert retry not in shown.content.decode()
-        assert f"/{event.pk}/change/#give-email" in shown.content.decode()
+        assert retry not in markup(shown)
+        assert f"/{event.pk}/change/#give-email" in markup(shown)
     (text,) = said(press(client, event, "give_email", email=" Mia@Example.com "))
     assert text == "Saved. 1 action is carried out for this address now."
     world.settle()
@@ -252,7 +252,7 @@ def test_a_person_gives_a_failed_event_the_right_address_and_it_runs(world, clie
     # What SamCart sent, and why that could not be used, is still told.
     assert event.reason == (
         'SamCart sent "mia@@example.com". The e-mail address needs exactly one "@", with text on '
-        f"both sides. {admin_user.get_username()} gave mia@example.com instead."
+        f"both sides. {admin_user.get_username()} entered mia@example.com instead."
     )
     assert event.email_given_by == admin_user.get_username()
     (row,) = world.school.enrollments
@@ -276,8 +276,8 @@ def test_what_was_sent_in_place_of_an_address_is_shown_and_what_is_wrong_with_it
     for place in places:
         shown = client.get(place)
         assert 'Dana Example mia"<b>@@example.com' in words(shown), place
-        assert "<b>@@" not in shown.content.decode()
-    form = client.get(places[-1]).content.decode().partition('id="give-email"')[2]
+        assert "<b>@@" not in markup(shown)
+    form = markup(client.get(places[-1])).partition('id="give-email"')[2]
     assert 'value="mia&quot;&lt;b&gt;@@example.com" aria-invalid="true"' in form
     error = form.partition('id="wrong-email">')[2].partition("</ul>")[0]
     assert "needs exactly one" in error

@@ -9,7 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 
-from events.access import comparing, comparison_lease, comparison_scope
+from events.comparison import comparing, scope
+from events.comparison import lease as leases
 from events.execution import enroll_again
 from events.models import ComparisonFinding, ComparisonRun, Delivery, Grant, RuleRun
 from events.reports import comparison
@@ -167,7 +168,7 @@ def test_an_administrator_is_not_compared(world, course):
 
 def test_who_is_having_something_done_is_left_to_the_next_comparison(world, course, monkeypatch):
     buy(world)
-    monkeypatch.setattr(comparison_lease, "_buyers_wait", lambda site: False)
+    monkeypatch.setattr(leases, "_buyers_wait", lambda site: False)
     world.sell("20_product_refunded", customer__email="dana@example.com", order__id=1183)
     assert found(compare(world)) == []
     RuleRun.objects.filter(status="waiting").update(status="failed")
@@ -227,30 +228,30 @@ def test_after_a_kill_between_two_steps_another_one_goes_on(world, course, in_pa
 
 def test_who_died_holds_the_comparison_until_the_lease_is_over(world, course):
     run = comparing.start(world.integration, by="test")
-    lease = comparison_lease.claim(ComparisonRun.objects.all())
+    lease = leases.claim(ComparisonRun.objects.all())
     assert comparing.go_on() == 0
     ComparisonRun.objects.update(next_at=Now() - timedelta(seconds=1))
     comparing.go_on()
     run.refresh_from_db()
     assert run.finished_at
     assert lease
-    with pytest.raises(comparison_lease.LeaseLost), lease.writing():
+    with pytest.raises(leases.LeaseLost), lease.writing():
         pass
 
 
 def test_the_one_that_stood_still_writes_nothing_and_calls_nobody(world, course, caplog):
     comparing.start(world.integration, by="test")
-    lease = comparison_lease.claim(ComparisonRun.objects.all())
+    lease = leases.claim(ComparisonRun.objects.all())
     assert lease
     ComparisonRun.objects.update(token=None)
     lease.run.phase = ComparisonRun.Phase.READING
-    with pytest.raises(comparison_lease.LeaseLost):
+    with pytest.raises(leases.LeaseLost):
         comparing._step(lease)
     assert world.calls() == []
 
 
 def test_what_is_listed_is_listed_in_pieces(world, course, monkeypatch):
-    monkeypatch.setattr(comparison_scope, "CHUNK", 2)
+    monkeypatch.setattr(scope, "CHUNK", 2)
     for number in range(5):
         buy(world, f"buyer{number}@example.com", order=1183 + number)
     for user in world.school.users:
@@ -259,14 +260,14 @@ def test_what_is_listed_is_listed_in_pieces(world, course, monkeypatch):
 
 
 def test_buyers_go_first(world, course, monkeypatch):
-    monkeypatch.setattr(comparison_lease, "GIVE_WAY_SECONDS", 0.0)
-    monkeypatch.setattr(comparison_lease, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(leases, "GIVE_WAY_SECONDS", 0.0)
+    monkeypatch.setattr(leases, "LOOK_SECONDS", 0.0)
     buy(world, done=False)
     world.sandbox.clear_calls()
     run = comparing.start(world.integration, by="test")
     comparing.go_on()
     run.refresh_from_db()
-    assert run.message == str(comparison_lease.BUYERS_FIRST)
+    assert run.message == str(leases.BUYERS_FIRST)
     assert world.calls() == []
     world.settle()
     ComparisonRun.objects.update(next_at=Now())
@@ -326,7 +327,7 @@ def test_who_is_left_out_of_the_list_is_asked_for_alone(world, course):
 def test_after_a_fault_it_goes_on_where_it_was(world, course, kind, monkeypatch):
     buy(world)
     stranger(world, course)
-    monkeypatch.setattr(comparison_lease, "DELAYS", (0, 0))
+    monkeypatch.setattr(leases, "DELAYS", (0, 0))
     world.sandbox.faults.add(Fault(kind, path="^/enrollments$", times=2))
     run = compare(world)
     assert [kind for kind, *_ in found(run)] == [Kind.UNEXPLAINED]
@@ -335,7 +336,7 @@ def test_after_a_fault_it_goes_on_where_it_was(world, course, kind, monkeypatch)
 
 def test_a_school_that_stays_away_stops_it_until_a_person_lets_it_go_on(world, course, monkeypatch):
     stranger(world, course)
-    monkeypatch.setattr(comparison_lease, "DELAYS", (0,))
+    monkeypatch.setattr(leases, "DELAYS", (0,))
     world.sandbox.faults.add(Fault("status", path="^/enrollments$", times=None))
     run = comparing.start(world.integration, by="test")
     comparing.go_on()
@@ -361,7 +362,7 @@ def test_a_limit_that_is_reached_puts_it_off(world, course):
     run = comparing.start(world.integration, by="test")
     comparing.go_on()
     run.refresh_from_db()
-    assert run.message == str(comparison_lease.LIMIT)
+    assert run.message == str(leases.LIMIT)
     assert not run.has_stopped
     assert run.failures == 0
     queued.end_pause(world.integration)
@@ -424,7 +425,7 @@ def test_who_starts_and_who_goes_on_at_the_same_moment_is_one(world, course):
     assert len(set(queued.at_once(start, start, start))) == 1
 
     def claim() -> bool:
-        return comparison_lease.claim(ComparisonRun.objects.due()) is not None
+        return leases.claim(ComparisonRun.objects.due()) is not None
 
     assert sorted(queued.at_once(claim, claim, claim)) == [False, False, True]
 

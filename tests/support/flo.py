@@ -13,6 +13,7 @@ from events.models import Batch, EventLog
 from events.reports import refunded
 from integrations.models import Customer
 from integrations.sentences import format_day
+from tests.support.pages import markup
 from tests.support.world import World
 
 GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
@@ -63,7 +64,7 @@ def end_by_hand(manager: Client, world: World) -> None:
 
 def give_back(manager: Client, world: World, page: str = "") -> None:
     """Follow "Give it back", on her own page or another one."""
-    shown = manager.get(page or page_of(flo())).content.decode()
+    shown = markup(manager.get(page or page_of(flo())))
     (link,) = set(re.findall(r'href="([^"]+)">Give it back<', shown))
     sent = dict(parse_qsl(urlsplit(unescape(link)).query))
     manager.post(reverse("admin:give-back"), sent | {"reason": REASON})

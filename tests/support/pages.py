@@ -17,6 +17,11 @@ from integrations.models import Integration
 LOG = "admin:events_eventlog_changelist"
 ACTIONS = "admin:events_rulerun_changelist"
 CUSTOMERS = "admin:integrations_customer_changelist"
+# Tags around which whitespace shows nothing.
+ALONE = (
+    r"</?(?:br|d[dlt]|details|div|fieldset|form|h\d|legend|li|link|nav|ol|optgroup|option|p|script"
+    r"|section|summary|table|tbody|td|th|thead|tr|ul)\b[^<>]*>|<input type=\"hidden\"[^<>]*>"
+)
 
 
 # People
@@ -91,6 +96,18 @@ def plain(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
+def markup(answer: Any) -> str:
+    """Return the HTML of a page without the whitespace that only lays out its templates.
+
+    Each run is one space. There is none beside blocks and hidden fields, which stand alone, and
+    none behind an opening tag or before a closing one.
+    """
+    page: str = re.sub(r"\s+", " ", answer.content.decode())
+    page = re.sub(r"(<[a-z][^<>]*) >", r"\1>", page)
+    page = re.sub(rf" ?({ALONE}) ?", r"\1", page)
+    return re.sub(r"(<(?!input|img)[a-z][^<>]*>) ", r"\1", page).replace(" </", "</")
+
+
 def words(answer: Any) -> str:
     """Return the text of a page, as people read it."""
     return plain(answer.content.decode())
@@ -98,7 +115,7 @@ def words(answer: Any) -> str:
 
 def said(answer: Any) -> list[str]:
     """Return the messages that the page shows, without their tags and without what follows them."""
-    found = re.findall(r'<ul class="messagelist">(.*?)</ul>', answer.content.decode(), re.DOTALL)
+    found = re.findall(r'<ul class="messagelist">(.*?)</ul>', markup(answer))
     lines = re.findall(r"<li[^>]*>(.*?)</li>", "".join(found), re.DOTALL)
     lines = [re.sub(r"(<span data-follow=.*)<a .*?</a></span>", r"\1", line) for line in lines]
     return [html.unescape(re.sub(r"<[^>]+>", "", line)).strip() for line in lines]

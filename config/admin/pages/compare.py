@@ -16,7 +16,7 @@ from config.admin.pages.rules import refunded
 from config.admin.parts.changelist import CappedPaginator
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import page_number, row_ids, row_in
-from events.access import comparing
+from events.comparison import comparing
 from events.execution.enroll_again import enroll_again
 from events.execution.retry_by_hand import retried_sentence
 from events.models import ComparisonFinding, ComparisonRun

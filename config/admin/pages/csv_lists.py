@@ -10,7 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
@@ -21,7 +21,7 @@ from config.admin.pages.products.coverage_filter import Filter, name_of
 from config.admin.pages.products.trigger_cells import in_words
 from config.admin.parts import csv_file, event_result
 from config.admin.parts.badges import run_state
-from config.admin.parts.confirm import ask
+from config.admin.parts.confirm import ask_before_file
 from config.admin.parts.page import Page
 from config.admin.parts.params import word
 from config.staff import people, preferences
@@ -46,9 +46,10 @@ Asked = tuple[QuerySet[Any], "array[int]"]
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A list as a file. `lines` turns some of its rows into cells."""
+    """A list as a file; `page` is the list's page, and `lines` turns some rows into cells."""
 
     name: str
+    page: str
     file: Text
     headings: Sequence[Text]
     lines: Callable[[list[Any]], Lines]
@@ -171,10 +172,12 @@ _COVERAGE = (
     _("Sales in 30 days"),
     _("Buyers without access"),
 )
-LOG = Sheet("log", _("log"), _EVENT, _events)
-ACTIONS = Sheet("actions", _("actions"), _ACTION, _actions)
-CUSTOMERS = Sheet("customers", _("customers"), _CUSTOMER, _customers)
-COVERAGE = Sheet("coverage", _("coverage"), _COVERAGE, _coverage)
+LOG = Sheet("log", "admin:events_eventlog_changelist", _("log"), _EVENT, _events)
+ACTIONS = Sheet("actions", "admin:events_rulerun_changelist", _("actions"), _ACTION, _actions)
+CUSTOMERS = Sheet(
+    "customers", "admin:integrations_customer_changelist", _("customers"), _CUSTOMER, _customers
+)
+COVERAGE = Sheet("coverage", "admin:coverage", _("coverage"), _COVERAGE, _coverage)
 
 
 def _of_list(sheet: Sheet, model: type[Model]) -> Page:
@@ -207,7 +210,7 @@ def _searched(request: HttpRequest) -> Asked:
 def _page(sheet: Sheet, rows: Callable[[HttpRequest], Asked]) -> Page:
     @require_POST
     def show(request: HttpRequest) -> HttpResponseBase:
-        if page := ask(request):
+        if page := _ask(request, sheet):
             return page
         try:
             table, pks = rows(request)
@@ -229,11 +232,17 @@ def _page(sheet: Sheet, rows: Callable[[HttpRequest], Asked]) -> Page:
 def _coverage_file(request: HttpRequest) -> HttpResponseBase:
     if not request.user.has_perm("rules.view_rule"):
         raise PermissionDenied
-    if page := ask(request):
+    if page := _ask(request, COVERAGE):
         return page
     rows = Filter.read(request.GET).of(coverage())
     _record(request, COVERAGE, len(rows))
     return _file(request, COVERAGE, COVERAGE.lines(rows))
+
+
+def _ask(request: HttpRequest, sheet: Sheet) -> HttpResponse | None:
+    """Return the page to show before the file, or None."""
+    query = request.GET.urlencode()
+    return ask_before_file(request, back=reverse(sheet.page) + (f"?{query}" if query else ""))
 
 
 def _file(request: HttpRequest, sheet: Sheet, lines: Lines) -> HttpResponseBase:

@@ -35,6 +35,19 @@ def ask(request: HttpRequest) -> HttpResponse | None:
     return _page(request, fault)
 
 
+def ask_before_file(request: HttpRequest, *, back: str) -> HttpResponse | None:
+    """Return the same for a view that sends a file; `back` is the address of the page before it.
+
+    After the right answer comes a page with the button: a browser that gets a file stays on the
+    page that asked, as if nothing had happened.
+    """
+    page = ask(request)
+    if page is None and ANSWER in request.POST:
+        title = say("Your file is ready")
+        return render(request, "admin/file_ready.html", title=title, back=back)
+    return page
+
+
 def ask_owner(request: HttpRequest) -> HttpResponse | None:
     """Return the same for a page of owners, but only before it saves."""
     return ask(request) if request.method == "POST" and allowed(request, SUPERUSER) else None

@@ -1,11 +1,11 @@
 """Filters that several lists share."""
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
 from django.db.models import QuerySet, TextChoices
 from django.http import HttpRequest
 from django.utils import timezone
@@ -15,7 +15,7 @@ from config.admin.parts.changelist import NumberOf
 from config.admin.parts.params import row_id
 from events.reports.days import start_of
 from integrations.models import Integration
-from integrations.sentences import say
+from integrations.sentences import format_day, say
 
 TODAY = "today"
 PERIODS = ("1", "7", "30")  # days
@@ -24,26 +24,52 @@ MAX_COUNT = 99
 
 
 class ReceivedFilter(admin.SimpleListFilter):
-    """The filter by days of receipt, for which each log has an index."""
+    """The filter by time of receipt, for which each log has an index: some days, or one day.
+
+    One day is a date such as 2026-11-24, in the reader's time zone.
+    """
 
     title = _("received")
     parameter_name = "received"
+    template = "admin/received_chip.html"
     moment = "received_at"
     # Its first choice, today, is also a link beside the filters.
     first_at_hand = True
 
+    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
+        own = {self.parameter_name, PAGE_VAR, ERROR_FLAG}
+        # The other filters stay as chosen while a person enters a day.
+        self.kept = [(name, value) for name, value in request.GET.items() if name not in own]
+        self.day = _day(request.GET.get(self.parameter_name))
+        self.today = timezone.localdate()
+        super().__init__(request, params, model, model_admin)
+
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         names = say("Last 24 hours"), say("Last 7 days"), say("Last 30 days")
-        return [(TODAY, say("Today")), *zip(PERIODS, names, strict=True)]
+        day = [(self.day.isoformat(), format_day(self.day))] if self.day else []
+        return [(TODAY, say("Today")), *zip(PERIODS, names, strict=True), *day]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == TODAY:
-            since = start_of(timezone.localdate())
+        if self.day:
+            after = self.day + timedelta(days=1)
+            queryset = queryset.filter(**{f"{self.moment}__lt": start_of(after)})
+            since = start_of(self.day)
+        elif self.value() == TODAY:
+            since = start_of(self.today)
         elif self.value() in PERIODS:
             since = timezone.now() - timedelta(days=int(str(self.value())))
         else:
             return queryset
         return queryset.filter(**{f"{self.moment}__gte": since})
+
+
+def _day(text: str | None) -> date | None:
+    """Return the day that the text names, None if it names none or one of another millennium."""
+    try:
+        day = date.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return day if day.isoformat() == text and 2000 <= day.year < 3000 else None
 
 
 class IntegrationFilter(admin.SimpleListFilter):

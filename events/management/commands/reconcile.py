@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from events.access import comparing
+from events.comparison import comparing
 from events.execution.enroll_again import enroll_again
 from events.execution.retry_by_hand import retried_sentence
 from events.models import ComparisonFinding, ComparisonRun

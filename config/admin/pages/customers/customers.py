@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.customers import by_hand, person_data
 from config.admin.parts import badges, batch_links, event_result
-from config.admin.parts.buttons import Button, links_to_customers
+from config.admin.parts.buttons import Button, links_to_customers, page_of
 from config.admin.parts.changelist import CappedPaginator, ReadOnly
-from config.admin.parts.confirm import ask
+from config.admin.parts.confirm import ask_before_file
 from config.admin.parts.page import render
 from config.admin.parts.params import page_number
 from events.access import moves
@@ -124,7 +124,8 @@ class CustomerAdmin(ReadOnly):
 
     def download_data(self, request: HttpRequest, customer: Customer) -> HttpResponse:
         """Download all data of the customer, who has a right to it."""
-        return ask(request) or person_data.download(customer)
+        back = page_of(customer)
+        return ask_before_file(request, back=back) or person_data.download(customer)
 
     # What Thinkific says now
 

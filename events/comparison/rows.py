@@ -9,8 +9,8 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.access import comparison, comparison_scope
-from events.access.comparison import Compared, Kind
+from events.comparison import differences, scope
+from events.comparison.differences import Compared, Kind
 from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
 from events.models.runs import DELAYED, UNFINISHED
 from integrations.models import Customer, ThinkificUser
@@ -61,14 +61,14 @@ def compare_page(run: ComparisonRun, page: Iterable[Enrollment], asked_at: datet
     """Compare the enrollments of a page with the ledger. Reads only."""
     shown = list(page)
     people = _people(run.integration_id, shown)
-    since = comparison_scope.take_over(run.integration)
+    since = scope.take_over(run.integration)
     seen: set[int] = set()
     alone: set[int] = set()
     differing = []
     for each in shown:
         customers = people.customers_of(each)
         grants = people.grants_of(customers)
-        result = comparison.compare(each, grants, run.integration_id, take_over=since)
+        result = differences.compare(each, grants, run.integration_id, take_over=since)
         if result.is_seen and result.grant is not None:
             seen |= customers
             # The list of one course cannot show that a whole bundle is there.
@@ -127,7 +127,7 @@ def _as_shown(differs: DifferingEnrollment) -> dict[str, Any]:
         "kind": differs.result.kind,
         "user_id": shown.user_id,
         "email": shown.email,
-        "shows": comparison.SHOWS[shown.access],
+        "shows": differences.SHOWS[shown.access],
         "since": shown.since,
         "until": shown.until,
     }
@@ -184,7 +184,7 @@ def is_settled(run: ComparisonRun, finding: ComparisonFinding) -> bool:
 
 def answer(finding: ComparisonFinding, student: Student) -> None:
     """Record what Thinkific said about the student."""
-    kind, shows = comparison.compare_asked(student)
+    kind, shows = differences.compare_asked(student)
     if kind is None or student.administrator:
         finding.delete()
         return

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from django.db.models import Min
 
-from events.access import comparison, students
-from events.access.comparison import Kind
+from events.access import students
+from events.comparison import differences
+from events.comparison.differences import Kind
 from events.models import ComparisonFinding, ComparisonRun, Grant
 from integrations.models import Destination, Integration, Marketplace
 from integrations.sentences import say
@@ -99,5 +100,5 @@ def _given_by(site: int, chunk: Sequence[Grant]) -> list[tuple[Grant, int]]:
     for grant in chunk:
         group = same[site, grant.customer_id]
         mine = [row for customer in sorted(group) for row in of_customer.get(customer, ())]
-        found += [(grant, number) for number in comparison.given_by(grant, mine)]
+        found += [(grant, number) for number in differences.given_by(grant, mine)]
     return found

@@ -16,9 +16,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from events.access import comparison_rows, comparison_scope, history
-from events.access.comparison import Kind
-from events.access.comparison_lease import Lease, LeaseLost, claim
+from events.access import history
+from events.comparison import rows, scope
+from events.comparison.differences import Kind
+from events.comparison.lease import Lease, LeaseLost, claim
 from events.models import ComparisonFinding, ComparisonRun
 from integrations import audit
 from integrations.audit import Act
@@ -49,7 +50,7 @@ def start(site: Integration, *, by: str) -> ComparisonRun:
         stopped = ComparisonRun.objects.filter(integration=site, finished_at=None, next_at=None)
         stopped.filter(started_at__lt=Now() - STALE).delete()
         stopped.update(next_at=Now(), failures=0, message="")
-    courses = [[number, name] for number, name in comparison_scope.courses_of_rules(site).items()]
+    courses = [[number, name] for number, name in scope.courses_of_rules(site).items()]
     begun = {"started_by": by, "courses": courses, "next_at": Now()}
     found, _made = ComparisonRun.objects.get_or_create(
         integration=site, finished_at=None, defaults=begun
@@ -121,7 +122,7 @@ def _go_one_step(lease: Lease) -> None:
     elif run.position < len(run.courses):
         _read_page(lease)
     else:
-        finding = comparison_rows.next_to_ask(run)
+        finding = rows.next_to_ask(run)
         if finding is None:
             _finish(lease)
         else:
@@ -129,12 +130,12 @@ def _go_one_step(lease: Lease) -> None:
 
 
 def _list(lease: Lease) -> None:
-    listed = comparison_scope.list_some(lease.run)
+    listed = scope.list_some(lease.run)
     with lease.writing() as run:
         if listed is None:
             run.phase = Phase.READING
         else:
-            comparison_scope.write_listed(run, listed)
+            scope.write_listed(run, listed)
 
 
 def _read_page(lease: Lease) -> None:
@@ -151,10 +152,10 @@ def _read_page(lease: Lease) -> None:
         return
     digest = hashlib.sha256(repr(page.ids).encode()).hexdigest()
     came_before = digest == lease.run.page_digest
-    result = comparison_rows.compare_page(lease.run, page.enrollments, asked_at)
+    result = rows.compare_page(lease.run, page.enrollments, asked_at)
     with lease.writing() as run:
         if not came_before:
-            comparison_rows.write_page(run, result)
+            rows.write_page(run, result)
             run.enrollments += len(page.enrollments)
         if page.following is None or came_before or page.following > MAX_PAGES:
             _next_course(run)
@@ -171,7 +172,7 @@ def _next_course(run: ComparisonRun) -> None:
 def _ask(lease: Lease, finding: ComparisonFinding) -> None:
     """Ask about one student who was not seen: a list may miss somebody, or change meanwhile."""
     assert finding.customer is not None
-    if comparison_rows.is_settled(lease.run, finding):
+    if rows.is_settled(lease.run, finding):
         with lease.writing():
             finding.delete()
         return
@@ -188,7 +189,7 @@ def _ask(lease: Lease, finding: ComparisonFinding) -> None:
             finding.delete()
         return
     with lease.writing():
-        comparison_rows.answer(finding, student)
+        rows.answer(finding, student)
 
 
 def _finish(lease: Lease) -> None:

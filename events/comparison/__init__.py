@@ -1,0 +1,1 @@
+"""Comparison: what Thinkific shows of a site, beside what the ledger says."""
