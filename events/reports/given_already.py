@@ -58,9 +58,10 @@ def given(event: EventLog, rules: Iterable[Rule], held: standing.Held) -> list[G
     found = []
     for rule in rules:
         grant = mine.get((rule.integration_id, rule.target))
-        if rule.spec.gives_access and grant is not None:
-            if not event_student.names_another(event, rule.integration):
-                found.append((rule, grant))
+        if grant is None or not rule.spec.gives_access:
+            continue
+        if not event_student.names_another(event, rule.integration):
+            found.append((rule, grant))
     return found
 
 
