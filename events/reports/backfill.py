@@ -9,7 +9,14 @@ from events.access import revocations
 from events.access.sale import Sale
 from events.execution import rerun
 from events.models import EventLog
-from events.reports import earlier, given_already, nothing_to_end, rules_now, standing
+from events.reports import (
+    earlier,
+    given_already,
+    nothing_to_end,
+    paid_again,
+    rules_now,
+    standing,
+)
 from events.reports.earlier_buyers import BackfillCandidate, Preview, customers_of
 from integrations.models import Product
 from integrations.sentences import Said, format_day, joined, say
@@ -90,7 +97,7 @@ def _look_up(rules: Iterable[Rule], events: Sequence[EventLog]) -> _Known:
         _missing(rules, events, fitting),
         something,
         _overruled(rules, events, fitting),
-        nothing | rerun.obstacles(events),
+        paid_again.obstacles(events) | nothing | rerun.obstacles(events),
         # Access that will end by itself is not counted: the rules would give it without an end.
         standing.held(customers_of(events), without_end=True),
     )

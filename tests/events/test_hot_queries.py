@@ -253,6 +253,19 @@ def test_only_the_events_of_a_rules_products_are_looked_at_for_it(old_shop: Worl
     assert [plan for plan in asked if not any(index in plan for index in own)] == []
 
 
+def test_cancellations_that_left_access_open_are_found_by_indexes(old_shop: World):
+    rule = Rule.objects.earliest("pk")
+    rule.scope, rule.trigger = Scope.PRODUCT, "subscription_canceled"
+    rule.action = "expire_course_enrollment"
+    rule.product = Product.objects.named(rule.marketplace_id, "product", "77", "Ink")
+    rule.save()
+    with explained() as plans:
+        assert not earlier.not_run([rule]).exists()
+    (asked,) = [plan for sql, plan in plans.asked.items() if '"events_grant"' in sql]
+    assert "event_of_product" in asked
+    assert plans.walks() == []
+
+
 def test_the_events_of_a_product_are_read_once_for_all_triggers_of_its_rules(old_shop: World):
     rule = Rule.objects.earliest("pk")
     ink = Product.objects.named(rule.marketplace_id, "product", "77", "Ink")
