@@ -17,6 +17,7 @@ from config.admin.pages.overview import (
     overview_sites,
     overview_waiting,
 )
+from config.admin.pages.overview.events_note import events_note
 from config.admin.pages.rules import left_behind_notices, left_over, turned_off
 from config.admin.pages.staff import others_changes
 from config.admin.parts import checklist
@@ -85,7 +86,8 @@ def show(request: HttpRequest) -> TemplateResponse:
         behind=left_behind_notices.in_one_sentence(behind, refunds),
         left_over=left_giving,
         turned_off=turned.products,
-        endings_off=turned.endings,
+        refunds_off=turned.refunds,
+        cancellations_off=turned.cancellations,
     )
     return render(
         request,
@@ -188,7 +190,7 @@ def _figures(
     return {
         "events": counting.format_count(came.events),
         "number_of_events": came.events,
-        "events_note": overview_headline.events_note(came, not_in=facts.not_in),
+        "events_note": events_note(came, not_in=facts.not_in),
         "done": counting.format_count(period.days[-1].done),
         "number_done": period.days[-1].done,
         "share": _share(period),

@@ -97,8 +97,8 @@ def sentence(request: HttpRequest, rules: Iterable[Rule], back: str) -> SafeStri
     """Return for whom these rules were on too late, with links: what is left to do for them.
 
     These are earlier buyers who lack what the rules give on a purchase, and refunded or canceled
-    buyers who still have what the rules end then. None if there are neither, or if the person may do
-    neither.
+    buyers who still have what the rules end then. None if there are neither, or if the person may
+    do neither.
     """
     rules = list(rules)
     told = [_lacking(request, rules, back), _still_in(request, rules, back)]
