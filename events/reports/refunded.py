@@ -119,6 +119,15 @@ def refunded_with_access(
     return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
 
 
+def may_be_kept() -> bool:
+    """Return whether a person let a refunded buyer keep something that is open.
+
+    Something else may give it as well, and then `refunded_with_access` does not list it. Takes one
+    query.
+    """
+    return _refunds(kept=True).exists()
+
+
 def _gave(grants: Collection[int]) -> tuple[list[RuleRun], dict[int | None, RuleRun]]:
     """Return the newest action that gave each of these grants (IDs), with what pages show of it.
 

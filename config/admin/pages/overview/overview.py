@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from config.admin.menu import allowed
 from config.admin.pages.log import log_filters
 from config.admin.pages.overview import (
     overview_chart,
@@ -19,6 +20,7 @@ from config.admin.pages.overview import (
 )
 from config.admin.pages.overview.events_note import events_note
 from config.admin.pages.rules import left_behind_notices, left_over, turned_off
+from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.pages.staff import others_changes
 from config.admin.parts import checklist
 from config.admin.parts.badges import brief
@@ -101,6 +103,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         attention=_with_reasons(dashboard.needing_somebody()),
         behind=left_behind_notices.by_rule(request, behind, refunds),
         left_over=says_left,
+        may_be_kept=allowed(request, PERMISSION) and refunded.may_be_kept(),
         turned_off=turned,
         **_nothing_given(nothing, rules),
         **_never_sent(missing),
