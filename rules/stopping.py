@@ -24,7 +24,8 @@ def what_stops(rule: Rule) -> list[str]:
             name = rule.product.name
             said.append(say("No other rule gives anything to a buyer of {product}.", product=name))
     if giving := _answered(rule, others):
-        said.append(_left_open(rule, giving))
+        same = [each for each in others if _answers_like(rule, giving[0], each)]
+        said.append(_left_open(rule, giving, same))
     return said
 
 
@@ -52,16 +53,20 @@ def _answered(rule: Rule, others: list[Rule]) -> list[Rule]:
         and pairing.is_answered(each, trigger, [rule])
     ]
     # All of `giving` give the same course or bundle, so one of them stands for all.
-    still = {
-        each.product_id
-        for each in others
-        if giving and pairing.is_answered(giving[0], trigger, [each])
-    }
+    still = {each.product_id for each in others if giving and _answers_like(rule, giving[0], each)}
     return [each for each in giving if still.isdisjoint({None, each.product_id})]
 
 
-def _left_open(rule: Rule, giving: list[Rule]) -> str:
-    """Say what will no longer happen, naming the products unless a global rule is concerned."""
+def _answers_like(rule: Rule, giving: Rule, other: Rule) -> bool:
+    """Return whether the other rule does for `giving` what `rule` does, on its trigger."""
+    return pairing.is_answered(giving, Trigger(rule.trigger), [other])
+
+
+def _left_open(rule: Rule, giving: list[Rule], same: list[Rule]) -> str:
+    """Say what will no longer happen, naming the products unless a global rule is concerned.
+
+    Then it names those for which rules of their own, which are among `same`, still do the same.
+    """
     trigger = Trigger(rule.trigger)
     about = {"place": giving[0].place, "trigger": trigger.label}
     names = dict.fromkeys(each.product.name for each in giving if each.product)
@@ -77,6 +82,14 @@ def _left_open(rule: Rule, giving: list[Rule]) -> str:
             "Nothing ends the access of buyers of {products} to {place} on {trigger} any more.",
             **about,
         )
+    still = dict.fromkeys(each.product.name for each in same if each.product)
+    if not still:
+        if trigger in pairing.GIVES_BACK:
+            return say("Nothing gives access to {place} back on {trigger} any more.", **about)
+        return say("Nothing ends the access to {place} on {trigger} any more.", **about)
+    about["products"] = listed([*still], PRODUCTS_NAMED)
     if trigger in pairing.GIVES_BACK:
-        return say("Nothing gives access to {place} back on {trigger} any more.", **about)
-    return say("Nothing ends the access to {place} on {trigger} any more.", **about)
+        return say(
+            "Only buyers of {products} still get access to {place} back on {trigger}.", **about
+        )
+    return say("Only buyers of {products} still lose access to {place} on {trigger}.", **about)

@@ -1,4 +1,4 @@
-"""What rules that are turned off would do: give buyers a product, or end access on a refund."""
+"""What rules that are turned off would do: give buyers a product, or end their access."""
 
 from collections.abc import Iterable
 
@@ -18,10 +18,11 @@ def by_product(places: Places) -> dict[int, list[RuleFacts]]:
     }
 
 
-def ending_on_refund(places: Places) -> list[RuleFacts]:
-    """Return the rules that are off, while nothing else ends on a refund what buyers get.
+def ending(places: Places) -> list[RuleFacts]:
+    """Return the rules that are off and would end access on a refund or cancellation.
 
-    Each is returned once, in the order of their IDs. Takes no query.
+    Only while nothing else ends there what buyers get. Each is returned once, in the order of
+    their IDs. Takes no query.
     """
     known = [places.concerning(number) for number in places.products(_left_off)]
     found = {
@@ -42,11 +43,10 @@ def _gives_nothing(rules: Iterable[RuleFacts]) -> bool:
 def _left_off(rules: Iterable[RuleFacts]) -> list[RuleFacts]:
     """Return which of these rules, all that concern a product, are off and would end access."""
     rules = list(rules)
-    refund = Trigger.PRODUCT_REFUNDED
     off = [
         rule
         for rule in rules
-        if rule.trigger == refund and rule.spec.ends_access and not rule.enabled
+        if rule.trigger in pairing.ENDS and rule.spec.ends_access and not rule.enabled
     ]
     if not off:
         return []
@@ -54,7 +54,8 @@ def _left_off(rules: Iterable[RuleFacts]) -> list[RuleFacts]:
     return [
         rule
         for rule in off
-        if rule.destination_id in given and not pairing.is_answered(rule, refund, rules)
+        if rule.destination_id in given
+        and not pairing.is_answered(rule, Trigger(rule.trigger), rules)
     ]
 
 

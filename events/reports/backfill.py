@@ -9,7 +9,14 @@ from events.access import revocations
 from events.access.sale import Sale
 from events.execution import rerun
 from events.models import EventLog
-from events.reports import earlier, given_already, nothing_to_end, rules_now, standing
+from events.reports import (
+    earlier,
+    given_already,
+    nothing_to_end,
+    paid_again,
+    rules_now,
+    standing,
+)
 from events.reports.earlier_buyers import BackfillCandidate, Preview, customers_of
 from integrations.models import Product
 from integrations.sentences import Said, format_day, joined, say
@@ -88,7 +95,7 @@ def _look_up(rules: Iterable[Rule], events: Sequence[EventLog]) -> _Known:
         _missing(rules, events, fitting),
         nothing_to_end.ending_nothing(events, fitting),
         _overruled(rules, events, fitting),
-        rerun.obstacles(events),
+        paid_again.obstacles(events) | rerun.obstacles(events),
         # Access that will end by itself is not counted: the rules would give it without an end.
         standing.held(customers_of(events), without_end=True),
     )

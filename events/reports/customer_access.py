@@ -3,6 +3,7 @@
 `why` has the sentences about one course or bundle, which are read from the grants.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -81,7 +82,7 @@ def describe(customer: Customer) -> AccessReport:
         *payers.sentences(customer),
     ]
     lines.sort(key=_rank)
-    lines = _advised_once(lines)
+    lines = _decided_together(_advised_once(lines))
     if not lines:
         lines = _nothing(why.display_name(customer), customer)
     # Actions that pass on say nothing about the customer's access, so they come last.
@@ -122,6 +123,29 @@ def _advised_once(lines: list[Sentence]) -> list[Sentence]:
         replace(line, text=line.short) if line.short and line is not first else line
         for line in lines
     ]
+
+
+def _decided_together(lines: Sequence[Sentence]) -> list[Sentence]:
+    """Return the lines; where several are about one refund or cancellation, the first leads to all.
+
+    The courses of a bundle are one holding, so each of its lines alone would lead to all of them.
+    """
+    groups: dict[int | None, list[tuple[int, str]]] = defaultdict(list)
+    for line in lines:
+        if line.code == Code.NOT_ENDED and line.end:
+            groups[line.event].append(line.end)
+    found, told = [], set()
+    for line in lines:
+        group = groups[line.event] if line.code == Code.NOT_ENDED and line.end else []
+        if len(group) > 1:
+            if line.event not in told:
+                keys = dict.fromkeys(key for _, key in group)
+                line = replace(line, together=(group[0][0], (*keys,), len(group)))
+            if group.count(line.end) > 1:
+                line = replace(line, end=None, keep=None)
+            told.add(line.event)
+        found.append(line)
+    return found
 
 
 def _rank(line: Sentence) -> int:

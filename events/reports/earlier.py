@@ -11,10 +11,11 @@ from django.db.models.functions import Coalesce
 from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT, WHAT
 from events.models.runs import RuleRunQuerySet
+from events.reports import open_access
 from integrations.models import AuditEntry, Product
 from rules.fired import firing, runs_for
 from rules.models import Rule
-from rules.triggers import Trigger
+from rules.triggers import TAKES_BACK, Trigger
 
 # Runs whose access a person took back. They do not count, because it may be given again.
 TAKEN_BACK = Q(rule=None, grant__state=Grant.State.WAIVED)
@@ -65,8 +66,9 @@ def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[E
 
     An event is left out if another rule, perhaps one deleted since, did the same, unless a person
     took that back. Only rules that are on count, and of those that end access only those for
-    refunds that left some open; if they are more than MAX_RULES, nothing is found. The order is as
-    in `gave_nothing`, and events that a person has dealt with are left out.
+    refunds and cancellations whose purchase has access open; if they are more than MAX_RULES,
+    nothing is found. The order is as in `gave_nothing`, and events that a person has dealt with are
+    left out.
     """
     offered = [rule for rule in rules if is_offered(rule)]
     if not offered or len(offered) > MAX_RULES:
@@ -79,14 +81,14 @@ def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[E
     left = Q(pk__in=())
     for gives in {rule.spec.gives_access for rule in offered}:
         fitting = _fitting([rule for rule in offered if rule.spec.gives_access == gives])
-        lacks = Q(Exists(fitting.filter(~Exists(_ran()))))
-        left |= lacks if gives else Q(lacks, left_open=True)
+        lacks = Q(Exists(fitting.filter(~Exists(_ran(gives=gives)))))
+        left |= lacks if gives else Q(lacks, _leaves_open())
     return events.filter(left)
 
 
 def is_offered(rule: Rule) -> bool:
     """Whether the rule is run for earlier events for which another rule did something."""
-    ends = rule.spec.ends_access and rule.trigger == Trigger.PRODUCT_REFUNDED
+    ends = rule.spec.ends_access and rule.trigger in TAKES_BACK
     return rule.enabled and (rule.spec.gives_access or ends)
 
 
@@ -104,7 +106,7 @@ def missing(fitting: Mapping[EventLog, Sequence[Rule]]) -> dict[int, Missing]:
             same = [
                 run
                 for run in ran[event.pk]
-                if run.rule_id == rule.pk
+                if (run.rule_id == rule.pk and rule.spec.gives_access)
                 or ((run.integration_id, run.target) == place and run.action == rule.action)
             ]
             if not same:
@@ -158,18 +160,29 @@ def _fitting(rules: Collection[Rule]) -> QuerySet[Rule]:
     )
 
 
-def _ran() -> RuleRunQuerySet:
+def _ran(*, gives: bool) -> RuleRunQuerySet:
     """Return the outer event's runs of the outer rule, or of another with its action and course.
 
-    Runs whose access a person took back are left out.
+    Runs whose access a person took back are left out. What a rule gave before it led to another
+    course counts, as its buyers are moved; what it ended does not.
     """
     same = Q(
         integration=OuterRef("integration"),
         action=OuterRef("action"),
         destination_id=OuterRef("destination__external_id"),
     )
-    runs = RuleRun.objects.filter(Q(rule=OuterRef("pk")) | same, event=OuterRef(OuterRef("pk")))
-    return runs.exclude(TAKEN_BACK)
+    if gives:
+        same |= Q(rule=OuterRef("pk"))
+    return RuleRun.objects.filter(same, event=OuterRef(OuterRef("pk"))).exclude(TAKEN_BACK)
+
+
+def _leaves_open() -> Q:
+    """Return a condition on events of `_of` that end access: what the purchase gave may be open.
+
+    A refund says so itself. Cancellations are not marked, as most of them leave it open for a time.
+    """
+    canceled = Q(what__in=[each for each in TAKES_BACK if each != Trigger.PRODUCT_REFUNDED])
+    return Q(left_open=True) | canceled & open_access.of_purchase()
 
 
 def _is_taken_back(run: RuleRun) -> bool:

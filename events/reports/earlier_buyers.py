@@ -3,9 +3,12 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from events.access import revocations
 from events.models import EventLog
 from integrations.models import Customer
+from integrations.sentences import Said
 from rules.models import Rule
+from rules.triggers import Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,20 @@ class BackfillCandidate:
     def has_all(self) -> bool:
         """Whether the rules give access, and the buyer has all of it already."""
         return bool(self.held_rules) and all(rule.spec.passes_on for rule in self.changing)
+
+    @property
+    def ending(self) -> Said:
+        """What happened if it is a refund or cancellation: "order 1183 was refunded on 3 May"."""
+        return revocations.sentence(self.event)
+
+    @property
+    def is_of_unknown_purchase(self) -> bool:
+        """Whether it is a cancellation of what may have been bought before Admit, and ended then.
+
+        A rule that ends all access of the buyer may end what other purchases gave.
+        """
+        known = self.is_known_open or any(rule.ends_all for rule in self.rules)
+        return self.event.trigger != Trigger.PRODUCT_REFUNDED and not known
 
     @property
     def lacks_access(self) -> bool:
@@ -109,6 +126,11 @@ class Preview:
     def lacking_access(self) -> "Preview":
         """The part whose events gave something, but the buyers lack what the rules give."""
         return Preview([row for row in self.run if row.lacks_access], [], [], self.more)
+
+    @property
+    def to_end(self) -> "Preview":
+        """The part that pages tell of unasked, of rules that end access."""
+        return replace(self, run=[row for row in self.run if not row.is_of_unknown_purchase])
 
     @property
     def courses(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from events.models import Grant, RuleRun
@@ -28,6 +28,21 @@ def runs_with_open_access() -> RuleRunQuerySet:
     return still.select_related(
         "event", "event__customer", "event__delivery", "grant__customer"
     ).defer("event__delivery__sealed_body", "event__delivery__query")
+
+
+def of_purchase(grants: QuerySet[Grant] | None = None) -> Q:
+    """Return a condition on events: their purchase has one of these grants, or access that is open.
+
+    For events with a product that name an order or a subscription.
+    """
+    if grants is None:
+        grants = Grant.objects.active().filter(source=Grant.Source.PURCHASE)
+    same = grants.filter(marketplace=OuterRef("marketplace"), product=OuterRef("product"))
+    of_order = same.filter(~Q(order_id=""), order_id=OuterRef("order_id"))
+    of_subscription = same.filter(
+        ~Q(subscription_id=""), subscription_id=OuterRef("subscription_id")
+    )
+    return Q(Exists(of_order)) | Q(Exists(of_subscription))
 
 
 def given_by_a_rule_now() -> Exists:

@@ -8,7 +8,7 @@ Cancellations are left out: when SamCart sends one, it does not say whether the 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet
 
 from events.access import revocations
 from events.access.ended_by_hand import NO_PURCHASE
@@ -119,6 +119,15 @@ def refunded_with_access(
     return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
 
 
+def may_be_kept() -> bool:
+    """Return whether a person let a refunded buyer keep something that is open.
+
+    Something else may give it as well, and then `refunded_with_access` does not list it. Takes one
+    query.
+    """
+    return _refunds(kept=True).exists()
+
+
 def _gave(grants: Collection[int]) -> tuple[list[RuleRun], dict[int | None, RuleRun]]:
     """Return the newest action that gave each of these grants (IDs), with what pages show of it.
 
@@ -165,17 +174,12 @@ def _with_purchases(runs: Sequence[RuleRun]) -> Iterator[tuple[EventLog, RuleRun
 def _refunds(*, kept: bool | None) -> QuerySet[EventLog]:
     """Return the newest refunds that left access open, of purchases with open access."""
     marked = EventLog.objects.filter(left_open=True).order_by("-received_at", "-pk")[:MAX_REFUNDS]
-    same = {name: OuterRef(name) for name in ("marketplace", "product")}
-    open_ = _grants().filter(**same)
+    open_ = _grants()
     if kept is not None:
         is_kept = Q(kept_at__isnull=False, kept_at__gte=OuterRef("received_at"))
         open_ = open_.filter(is_kept if kept else ~is_kept)
-    of_order = open_.filter(~Q(order_id=""), order_id=OuterRef("order_id"))
-    of_subscription = open_.filter(
-        ~Q(subscription_id=""), subscription_id=OuterRef("subscription_id")
-    )
     refunds = EventLog.objects.filter(pk__in=marked.values("pk"))
-    return refunds.filter(Exists(of_order) | Exists(of_subscription))
+    return refunds.filter(open_access.of_purchase(open_))
 
 
 def _grants() -> QuerySet[Grant]:

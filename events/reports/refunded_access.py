@@ -85,14 +85,14 @@ def _how_it_is_kept(
 
 
 def undecided(customer: Customer) -> dict[str, tuple[EventLog, list[Grant]]]:
-    """Return what the customer still has after a refund, if no person decided about it since.
+    """Return what the customer still has after a refund or cancellation that nobody decided about.
 
-    By the key of its holding: the refund and the grants that give it.
+    By the key of its holding: that event and the grants that give it.
     """
     found = {}
     for about in standings(customer):
         left, grants = about.not_ended, about.held
-        if left is None or left.trigger != Trigger.PRODUCT_REFUNDED:
+        if left is None:
             continue
         if not any(row.is_kept_after(about.unpaid[row.pk].received_at) for row in grants):
             found[holdings.key_of(grants[-1])] = (left, grants)

@@ -79,6 +79,9 @@ class Sentence:
     give_back: tuple[int, int] | None = None  # a customer, and the action that ended it by hand
     end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
     keep: tuple[int, str] | None = None  # the same, to let the customer keep it
+    together: tuple[int, tuple[str, ...], int] | None = (
+        None  # a customer, holdings, and of how many
+    )
     move: str = ""  # "rule=5" or "product=7": who was given what another rule gives now
     waits_for_key: bool = False
     gone: int | None = None  # a course or bundle that Thinkific does not have any more

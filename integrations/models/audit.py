@@ -52,6 +52,7 @@ class Act(models.TextChoices):
     BUYERS_MOVED = "buyers_moved", _("moved a buyer to what a rule gives now")
     BUYERS_KEPT = "buyers_kept", _("left a buyer what a rule gave before")
     REFUNDED_KEPT = "refunded_kept", _("let a refunded buyer keep the access")
+    CANCELED_KEPT = "canceled_kept", _("let a canceled buyer keep the access")
     BUYERS_TOLD = "buyers_told", _("let Admit ask again about what a buyer keeps")
     BUYERS_ENDED = "buyers_ended", _("ended what a rule gave a buyer before")
     REFUNDED_ENDED = "refunded_ended", _("ended what was refunded")

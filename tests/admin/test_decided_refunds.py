@@ -250,3 +250,31 @@ def test_rules_for_every_product_with_nothing_to_end_are_folded(manager, world):
     before, fold = history.split("<summary>2 rules had nothing to end</summary>")
     assert ("Ink" in before, "Oil" in before) == (True, False)
     assert fold.partition("</details>")[0].count("so nothing had to end") == 2
+
+
+KEPT = "Refunded buyers who keep their access on purpose"
+
+
+def test_the_overview_leads_to_who_is_kept_on_purpose_also_when_nothing_is_left_to_decide(
+    manager, world, ink
+):
+    overview = reverse("admin:index")
+    assert KEPT not in words(manager.get(overview))
+    (found,) = refunded.refunded_with_access()
+    manager.post(reverse("admin:refunded"), {"chosen": found.event.pk, "keep": "1"})
+    page = manager.get(overview)
+    assert "refunded and still has" not in words(page)
+    (link,) = re.findall(rf'href="([^"]+)">{KEPT}<', page.content.decode())
+    assert "Ask about it again" in words(manager.get(unescape(link)))
+    assert KEPT not in words(signed_in(roles.VIEWER).get(overview))
+    manager.post(reverse("admin:refunded"), {"again": found.event.pk})
+    assert KEPT not in words(manager.get(overview))
+
+
+def test_the_customers_lead_to_the_refunded_buyers_at_any_time(manager):
+    customers = reverse("admin:integrations_customer_changelist")
+    shown = manager.get(customers).content.decode()
+    (link,) = re.findall(r'href="([^"]+)">Refunded buyers<', shown)
+    assert link.startswith(reverse("admin:refunded"))
+    assert "Nobody is left to decide about" in words(manager.get(unescape(link)))
+    assert "Refunded buyers" not in words(signed_in(roles.VIEWER).get(customers))

@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.pages.overview.overview_headline import Facts, events_note, headline
+from config.admin.pages.overview.events_note import events_note
+from config.admin.pages.overview.overview_headline import Facts, headline
 from config.admin.pages.overview.overview_waiting import waiting_note
 from config.admin.pages.rules import given_by_rule, given_parts
 from config.staff import roles
@@ -62,7 +63,8 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "not_understood": (3, "3 events were not understood", False),
     "behind": ("2 buyers have a course of Ink.", "2 buyers have a course of Ink", False),
     "turned_off": (2, "2 products give nothing: their rules are off", False),
-    "endings_off": (2, "2 rules that end access on a refund are off", False),
+    "refunds_off": (2, "2 rules that end access on a refund are off", False),
+    "cancellations_off": (2, "2 rules that end access on a cancellation are off", False),
     "missing_courses": (2, "Rules give 2 courses that Thinkific no longer has", False),
     "left_over": (2, "2 leftover rules are about access that is no longer given", False),
     "waiting_for_off": (4, "4 actions are waiting for an integration that is turned off", False),

@@ -1016,6 +1016,42 @@ def test_deleting_a_global_rule_says_what_stops_for_a_product(db):
     assert "Nothing ends the access" not in words(manager.get(page))
 
 
+@pytest.mark.parametrize(
+    ("trigger", "action", "nothing", "still"),
+    [
+        (
+            "product_refunded",
+            "expire_course_enrollment",
+            "Nothing ends the access to",
+            "Only buyers of {} still lose access to",
+        ),
+        (
+            "subscription_restarted",
+            "create_course_enrollment",
+            "Nothing gives access to",
+            "Only buyers of {} still get access to",
+        ),
+    ],
+)
+def test_what_a_global_rule_did_for_all_products_is_still_done_for_one_with_its_own_rule(
+    db, trigger, action, nothing, still
+):
+    sold = factories.ProductFactory.create(name="Watercolor Start")
+    facts = {"marketplace": sold.marketplace, "destination": factories.DestinationFactory.create()}
+    for product in (None, sold):
+        factories.RuleFactory.create(product=product, **facts)
+    does = {"trigger": trigger, "action": action}
+    rule = factories.RuleFactory.create(product=None, **does, **facts)
+    manager = signed_in(roles.MANAGER)
+    page = reverse("admin:rules_rule_delete", args=[rule.pk])
+    assert nothing in words(manager.get(page))
+    factories.RuleFactory.create(product=sold, **does, **facts)
+    off = reverse("admin:rules_rule_do_switch_off", args=[rule.pk])
+    for told in (words(manager.get(page)), words(manager.post(off, follow=True))):
+        assert nothing not in told
+        assert still.format("Watercolor Start") in told
+
+
 def test_a_product_is_added_from_a_new_rule_and_is_chosen_then(manager, place):
     back = f"{reverse('admin:new-rule')}?trigger=product_refunded"
     add = f"{reverse('admin:integrations_product_add')}?{urlencode({'back': back})}"

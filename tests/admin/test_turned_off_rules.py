@@ -210,3 +210,64 @@ def test_a_global_rule_for_refunds_that_is_off_is_told_once(shop, rule, manager)
     assert words(page).count(f"{text} See its rules") == 1
     listed = f"{reverse('admin:rules_rule_changelist')}?scope__exact=global&amp;state=off"
     assert listed in page.content.decode()
+
+
+CANCELLATIONS = (
+    "1 rule that ends Oil Painting on a cancellation is off: canceled buyers of Oil Painting "
+    "Monthly keep access."
+)
+
+
+def test_the_overview_says_whose_canceled_buyers_stay_in_because_a_rule_is_off(rule, manager):
+    assert "on a cancellation is off" not in words(manager.get(reverse(OVERVIEW)))
+    ending = Rule.objects.get(trigger="subscription_canceled")
+    with audit.acting(lambda: audit.Actor(who="cora@example.com")):
+        changing.switch(Rule.objects.filter(pk=ending.pk), on=False)
+    page = manager.get(reverse(OVERVIEW))
+    assert "1 rule that ends access on a cancellation is off." in words(page)
+    assert f"{CANCELLATIONS} See its rules See the change by cora@example.com" in words(page)
+    assert "on a refund is off" not in words(page)
+    form = page.content.decode().partition('value="turn_on">')[2].partition("</form>")[0]
+    assert re.findall(r'name="_selected_action" value="(\d+)"', form) == [str(ending.pk)]
+    sent = {"action": "turn_on", "index": "0", "_selected_action": ending.pk, "back": "/admin/"}
+    answer = manager.post(reverse("admin:rules_rule_changelist"), sent, follow=True)
+    assert "on a cancellation is off" not in words(answer)
+
+
+def test_coverage_counts_a_rule_for_cancellations_that_is_off(rule, manager):
+    Rule.objects.filter(trigger="subscription_canceled").update(enabled=False)
+    told = "In 1 row, rules that end access or give it back are off."
+    assert told in words(manager.get(reverse(COVERAGE)))
+
+
+def test_a_shop_without_a_rule_for_cancellations_hears_nothing_of_them(rule, manager):
+    Rule.objects.filter(trigger="subscription_canceled").delete()
+    assert "on a cancellation" not in words(manager.get(reverse(OVERVIEW)))
+
+
+def test_the_rules_of_a_product_for_refunds_and_for_cancellations_have_a_line_each(
+    shop, rule, manager
+):
+    """Of more than five products the others are counted, each once."""
+    for number in range(10, 16):
+        other = shop.rule(product=str(number), destination=rule.destination)
+        pairing.add(pairing.companions([other]))
+    Rule.objects.filter(trigger__in=pairing.ENDS).update(enabled=False)
+    text = words(manager.get(reverse(OVERVIEW)))
+    assert "7 rules that end access on a refund are off." in text
+    assert "7 rules that end access on a cancellation are off." in text
+    # Each line is also the name of its button.
+    assert text.count("1 rule that ends Oil Painting on a refund is off") == 2 * 5
+    assert text.count("1 rule that ends Oil Painting on a cancellation is off") == 2 * 5
+    assert "And 2 more products" in text
+
+
+def test_a_global_rule_for_cancellations_that_is_off_is_told_once(shop, rule, manager):
+    Rule.objects.filter(trigger="subscription_canceled").delete()
+    ends = {"action": rule.spec.opposite, "destination": rule.destination, "enabled": False}
+    shop.rule(trigger="subscription_canceled", **ends)
+    text = (
+        "1 global rule that ends Oil Painting on a cancellation is off: canceled buyers keep "
+        "access."
+    )
+    assert words(manager.get(reverse(OVERVIEW))).count(f"{text} See its rules") == 1

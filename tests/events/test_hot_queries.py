@@ -218,9 +218,11 @@ def test_refunds_that_left_access_open_are_found_by_their_own_index(old_shop: Wo
     )
     with explained() as plans:
         assert refunded.refunded_with_access() == []
-    ((_, plan),) = plans.asked.items()
-    assert [name in plan for name in ("event_left_open", "grant_of_order")] == [True, True]
-    assert [name in plan for name in ("event_newest", "event_by_trigger")] == [False, False]
+        assert not refunded.may_be_kept()
+    assert len(plans.asked) == 2
+    for plan in plans.asked.values():
+        assert [name in plan for name in ("event_left_open", "grant_of_order")] == [True, True]
+        assert [name in plan for name in ("event_newest", "event_by_trigger")] == [False, False]
     assert plans.walks() == []
 
 
@@ -251,6 +253,19 @@ def test_only_the_events_of_a_rules_products_are_looked_at_for_it(old_shop: Worl
     assert len(asked) == 5
     own = "event_of_product", "event_gave_nothing_of_product"
     assert [plan for plan in asked if not any(index in plan for index in own)] == []
+
+
+def test_cancellations_that_left_access_open_are_found_by_indexes(old_shop: World):
+    rule = Rule.objects.earliest("pk")
+    rule.scope, rule.trigger = Scope.PRODUCT, "subscription_canceled"
+    rule.action = "expire_course_enrollment"
+    rule.product = Product.objects.named(rule.marketplace_id, "product", "77", "Ink")
+    rule.save()
+    with explained() as plans:
+        assert not earlier.not_run([rule]).exists()
+    (asked,) = [plan for sql, plan in plans.asked.items() if '"events_grant"' in sql]
+    assert "event_of_product" in asked
+    assert plans.walks() == []
 
 
 def test_the_events_of_a_product_are_read_once_for_all_triggers_of_its_rules(old_shop: World):

@@ -61,7 +61,7 @@ def test_products_with_rules_alike_are_judged_as_if_each_was_looked_at(seed: int
     for number in known.own:
         alone = Places({number: known.own[number]}, known.everywhere)
         assert turned_off.by_product(alone).get(number) == off.get(number)
-        assert set(turned_off.ending_on_refund(alone)) <= set(turned_off.ending_on_refund(known))
+        assert set(turned_off.ending(alone)) <= set(turned_off.ending(known))
 
 
 def test_a_judge_is_asked_once_for_products_whose_rules_differ_in_their_course_alone():

@@ -11,9 +11,7 @@ from django.urls import reverse
 from config.admin.menu import allowed
 from config.admin.pages.customers.by_hand_forms import (
     ByHandForm,
-    EndForm,
     GiveBackForm,
-    KeepForm,
     LastDayForm,
     MoveForm,
     NoteForm,
@@ -22,6 +20,7 @@ from config.admin.pages.customers.by_hand_forms import (
 from config.admin.pages.customers.entered_order_form import OrderForm
 from config.admin.pages.customers.give_form import GiveForm
 from config.admin.pages.customers.give_to_anyone import GiveToAnyoneForm
+from config.admin.pages.customers.holding_forms import EndForm, KeepForm
 from config.admin.pages.integrations import integration_messages
 from config.admin.parts.buttons import BACK, EMAIL, way_back
 from config.admin.parts.page import Page, View, render

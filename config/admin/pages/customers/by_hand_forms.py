@@ -1,6 +1,6 @@
 """The forms that change a customer's access by hand. Each asks for a reason."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, ClassVar
 
@@ -14,13 +14,10 @@ from config.admin.parts import badges
 from config.admin.parts.params import row_in
 from events.access import by_hand, ended_by_hand, holdings, sentences
 from events.access.by_hand import Author
-from events.execution import moving
-from events.models import Grant, RuleRun
-from events.models.access import LONGEST_NOTE
-from events.reports import ended_access, refunded_access
-from integrations.audit import Act
+from events.models import RuleRun
+from events.reports import ended_access
 from integrations.models import Customer
-from integrations.sentences import YEAR, Said, Text, format_day, say
+from integrations.sentences import YEAR, Text, format_day, say
 from rules import actions
 
 NO_ACCESS = _("Admit knows of no access that this customer has now.")
@@ -84,85 +81,6 @@ class ByHandForm(ReasonForm):
         """`asked` holds what was chosen or entered before."""
         super().__init__(data, initial={name: asked.get(name) for name in asked or ()})
         self.customer = customer
-
-
-class HoldingForm(ByHandForm):
-    """What is done with one course or bundle that the customer has."""
-
-    holding = forms.ChoiceField(
-        label=_("Course or bundle"),
-        widget=forms.RadioSelect,
-        error_messages={"required": _("Choose a course or bundle.")},
-    )
-
-    def offer(self, found: Mapping[str, holdings.Holding]) -> None:
-        """Offer these by their keys. One alone is chosen."""
-        field = self.fields["holding"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [(key, _described(each)) for key, each in found.items()]
-        if len(found) == 1:
-            field.initial = field.choices[0][0]
-
-
-class EndForm(HoldingForm):
-    title, name = _("End access"), "end-access"
-    lead = _(
-        "The access ends, no matter what gave it. A new purchase opens it again, and so does Give "
-        "it back."
-    )
-    lead_of_purchases = _(
-        "The access ends, no matter what gave it, and later payments for the same purchase do not "
-        "open it again. A new purchase does, and so does Give it back."
-    )
-
-    on = LastDayField(_("Leave it empty to end it now."))
-    field_order = ("holding", "on", "reason")
-
-    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
-        super().__init__(data, customer=customer, asked=asked)
-        held = {each.key: each for each in holdings.of_customer(customer)}
-        self.offer(held)
-        self.none = "" if held else NO_ACCESS
-        sources = {grant.source for each in held.values() for grant in each.grants}
-        if Grant.Source.PURCHASE in sources:
-            self.lead = self.lead_of_purchases
-
-    def do(self, author: Author) -> str:
-        chosen, on = self.cleaned_data["holding"], self.cleaned_data["on"]
-        event = by_hand.end(self.customer, chosen, author, on)
-        return sentences.ended_by_hand(event)
-
-
-class KeepForm(HoldingForm):
-    """What a refunded buyer still has is kept on purpose."""
-
-    title, name = _("Let the buyer keep it"), "keep-access"
-    lead = _(
-        "The purchase was refunded and the buyer keeps the access. Nobody is asked about it again, "
-        "and no rule that is added later ends it. A later refund does."
-    )
-
-    reason = forms.CharField(
-        label=_("Reason (optional)"),
-        required=False,
-        max_length=LONGEST_NOTE,
-        help_text=_("It is shown with the decision and your name."),
-    )
-    field_order = ("holding", "reason")
-
-    def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
-        super().__init__(data, customer=customer, asked=asked)
-        # Somebody who was never refunded, or about whom it was decided, has nothing to choose here.
-        self.found = refunded_access.undecided(customer) if customer.pk else {}
-        self.offer(
-            {key: holdings.Holding(tuple(held)) for key, (_refund, held) in self.found.items()}
-        )
-        self.none = "" if self.found else by_hand.CHANGED_SINCE
-
-    def do(self, author: Author) -> str:
-        refund, grants = self.found[self.cleaned_data["holding"]]
-        moving.keep([(refund, grants)], Act.REFUNDED_KEPT, why=author.reason)
-        return say("The buyer keeps {courses}.", courses=grants[0].name)
 
 
 class GiveBackForm(ByHandForm):
@@ -283,15 +201,3 @@ class NoteForm(ByHandForm):
     def do(self, author: Author) -> str:
         by_hand.note(self.customer, author)
         return say("The note is added.")
-
-
-def _described(holding: holdings.Holding) -> Said:
-    """Return "Course Two on Art Academy (order 1183, access given by hand)"."""
-    first = holding.grants[0]
-    held_by = ", ".join(map(sentences.holds, holding.grants))
-    return say(
-        "{name} on {site} ({held_by})",
-        name=badges.brief(first.name),
-        site=first.integration,
-        held_by=badges.brief(held_by),
-    )

@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from config.admin.menu import allowed
 from config.admin.pages.log import log_filters
 from config.admin.pages.overview import (
     overview_chart,
@@ -17,7 +18,9 @@ from config.admin.pages.overview import (
     overview_sites,
     overview_waiting,
 )
+from config.admin.pages.overview.events_note import events_note
 from config.admin.pages.rules import left_behind_notices, left_over, missing_courses, turned_off
+from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.pages.staff import others_changes
 from config.admin.parts import checklist
 from config.admin.parts.badges import brief
@@ -87,7 +90,8 @@ def show(request: HttpRequest) -> TemplateResponse:
         left_over=left_giving,
         missing_courses=len(not_there),
         turned_off=turned.products,
-        endings_off=turned.endings,
+        refunds_off=turned.refunds,
+        cancellations_off=turned.cancellations,
     )
     return render(
         request,
@@ -102,6 +106,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         behind=left_behind_notices.by_rule(request, behind, refunds),
         left_over=says_left,
         missing_courses=missing_courses.told(request, not_there),
+        may_be_kept=allowed(request, PERMISSION) and refunded.may_be_kept(),
         turned_off=turned,
         **_nothing_given(nothing, rules),
         **_never_sent(missing),
@@ -191,7 +196,7 @@ def _figures(
     return {
         "events": counting.format_count(came.events),
         "number_of_events": came.events,
-        "events_note": overview_headline.events_note(came, not_in=facts.not_in),
+        "events_note": events_note(came, not_in=facts.not_in),
         "done": counting.format_count(period.days[-1].done),
         "number_done": period.days[-1].done,
         "share": _share(period),

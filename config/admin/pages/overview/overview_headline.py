@@ -1,11 +1,10 @@
-"""What the overview says first, and beside its figures, from the same facts as its alarms."""
+"""What the overview says first, from the same facts as its alarms."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from config.admin.parts.badges import AMBER, GREEN, RED
 from events.reports.counting import format_count
-from events.reports.dashboard import EventCounts
 from events.reports.promise import MAX_COUNT
 from integrations.sentences import Said, format_number, joined, say, say_count, separated
 
@@ -35,7 +34,8 @@ class Facts:
     missing_courses: int = 0  # courses and bundles that Thinkific no longer has, and rules give
     left_over: int = 0  # leftover rules of places where at least one still gives a course
     turned_off: int = 0  # products that give nothing because their rules are off
-    endings_off: int = 0  # rules that are off and would end access on a refund
+    refunds_off: int = 0  # rules that are off and would end access on a refund
+    cancellations_off: int = 0  # the same, on a cancellation
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens
@@ -54,7 +54,8 @@ class Facts:
             or self.missing_courses
             or self.left_over
             or self.turned_off
-            or self.endings_off
+            or self.refunds_off
+            or self.cancellations_off
         )
 
 
@@ -273,11 +274,19 @@ def _rules(facts: Facts) -> Iterator[Alarm]:
             number=format_count(n),
         )
         yield text, "attention"
-    if n := facts.endings_off:
+    if n := facts.refunds_off:
         text = say_count(
             n,
             "1 rule that ends access on a refund is off.",
             "{number} rules that end access on a refund are off.",
+            number=format_count(n),
+        )
+        yield text, "attention"
+    if n := facts.cancellations_off:
+        text = say_count(
+            n,
+            "1 rule that ends access on a cancellation is off.",
+            "{number} rules that end access on a cancellation are off.",
             number=format_count(n),
         )
         yield text, "attention"
@@ -288,31 +297,3 @@ def _rules(facts: Facts) -> Iterator[Alarm]:
             "{number} leftover rules are about access that is no longer given.",
         )
         yield text, "attention"
-
-
-def events_note(came: EventCounts, *, not_in: int = 0) -> str:
-    """Return what became of the events. All is well only if no buyer is `not_in`.
-
-    An event that matched no rule is not among them once a person ended access because of it.
-    """
-    if not came.events:
-        return say("None received")
-    if became := joined(_became(came), by=", "):
-        return became
-    if not_in:
-        return say_count(
-            not_in,
-            "All understood, but 1 buyer has no access",
-            "All understood, but {number} buyers have no access",
-            number=format_count(not_in),
-        )
-    return say("All understood")
-
-
-def _became(came: EventCounts) -> Iterator[Said]:
-    if n := came.no_rule:
-        yield say_count(n, "1 matched no rule", "{number} matched no rule", number=format_count(n))
-    if n := came.not_understood:
-        yield say_count(n, "1 not understood", "{number} not understood", number=format_count(n))
-    if n := came.repeats:
-        yield say_count(n, "1 sent twice", "{number} sent twice", number=format_count(n))

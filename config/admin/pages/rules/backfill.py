@@ -1,6 +1,7 @@
 """Buyers from before a rule: who they are, and what each would get, before anything runs."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.contrib import messages
 from django.db.models import Count
@@ -13,6 +14,7 @@ from config.admin.pages.rules.earlier_offer import (
     MOST_RULES,
     address,
     in_words,
+    of_cancellation,
     refunded_page,
     sentence,
 )
@@ -23,6 +25,7 @@ from config.admin.parts.params import row_ids, row_in
 from events.execution.rerun import Rerun, rerun
 from events.models import Batch, RuleRun
 from events.reports import backfill, review
+from events.reports.earlier_buyers import BackfillCandidate, Preview
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import BATCH
@@ -33,12 +36,17 @@ from rules.models import Rule
 
 # The name of the button that enrolls the buyers for whom a person undid what was given.
 UNDONE = "undone"
+# In what is posted: the page let the person choose, and ran for nobody else.
+CHOOSE = "choose"
+# In the address: everybody is chosen.
+EVERY = "every"
 
 
 def show(request: HttpRequest) -> HttpResponse:
     """Show the earlier buyers for each `rule`, perhaps of one `product`. A POST enrolls them.
 
-    Buyers for whom a person undid what was given are enrolled only by the button UNDONE.
+    Buyers for whom a person undid what was given are enrolled only by the button UNDONE. Of those
+    who canceled, the person chooses who loses it: they may have paid for a time that is not over.
     """
     asked = request.POST if request.method == "POST" else request.GET
     numbers = row_ids(asked.getlist("rule"))[:MOST_RULES]
@@ -49,15 +57,9 @@ def show(request: HttpRequest) -> HttpResponse:
     product = row_in(Product.objects.all(), asked.get("product"))
     preview = backfill.preview(*rules, product=product)
     if request.method == "POST":
-        chosen = preview.undone if UNDONE in request.POST else [*preview.run, *preview.unchanged]
-        batch = bulk_actions.new_batch(request, _title_of_batch(rules))
-        only = {each.event.pk: each.rules for each in chosen}
-        came = rerun([each.event for each in chosen], batch=batch, only=only)
-        _record(rules, came, batch)
-        text = came.sentence() if chosen else say("Nothing was queued: nobody is left.")
-        back = address(rules, product, back=way_back(request))
-        return bulk_actions.start_and_show(request, batch, came.left, text, back)
+        return _run(request, rules, product, _chosen(request, preview))
     gives = all(rule.gives_on_purchase for rule in rules)
+    ends = all(rule.spec.ends_access for rule in rules)
     return render(
         request,
         "admin/earlier.html",
@@ -66,7 +68,7 @@ def show(request: HttpRequest) -> HttpResponse:
         off=[rule for rule in rules if not rule.enabled],
         product=product,
         gives=gives,
-        ends=all(rule.spec.ends_access for rule in rules),
+        ends=ends,
         told="" if gives else in_words(rules, preview),
         choose=refunded_page(request, preview),
         preview=preview,
@@ -74,7 +76,45 @@ def show(request: HttpRequest) -> HttpResponse:
         most=backfill.MAX_EVENTS,
         back=way_back(request),
         origin=_origin(request, product or rules[0].product),
+        **(_ticks(request) if ends and any(map(of_cancellation, rules)) else {}),
     )
+
+
+def _ticks(request: HttpRequest) -> dict[str, Any]:
+    """Return what the page needs so that a person can choose: nobody is chosen at first."""
+    others = request.GET.copy()
+    others.pop(EVERY, None)
+    here = f"{request.path}?{others.urlencode()}"
+    every = EVERY in request.GET
+    return {"ticks": True, "all_chosen": every, "turn": here if every else f"{here}&{EVERY}=1"}
+
+
+def _chosen(request: HttpRequest, preview: Preview) -> list[BackfillCandidate]:
+    if UNDONE in request.POST:
+        return preview.undone
+    rows = [*preview.run, *preview.unchanged]
+    if CHOOSE not in request.POST:
+        return rows
+    numbers = set(row_ids(request.POST.getlist("chosen")))
+    return [row for row in rows if row.event.pk in numbers]
+
+
+def _run(
+    request: HttpRequest,
+    rules: Sequence[Rule],
+    product: Product | None,
+    chosen: Sequence[BackfillCandidate],
+) -> HttpResponse:
+    back = address(rules, product, back=way_back(request))
+    if not chosen and CHOOSE in request.POST:
+        messages.warning(request, say("Nobody was chosen, so nothing was changed."))
+        return HttpResponseRedirect(back)
+    batch = bulk_actions.new_batch(request, _title_of_batch(rules))
+    only = {each.event.pk: each.rules for each in chosen}
+    came = rerun([each.event for each in chosen], batch=batch, only=only)
+    _record(rules, came, batch)
+    text = came.sentence() if chosen else say("Nothing was queued: nobody is left.")
+    return bulk_actions.start_and_show(request, batch, came.left, text, back)
 
 
 def _record(rules: Sequence[Rule], came: Rerun, batch: Batch) -> None:

@@ -40,6 +40,14 @@ def address(rules: Sequence[Rule], product: Product | None = None, *, back: str 
     return f"{reverse('admin:earlier')}?{urlencode(asked, doseq=True)}"
 
 
+def of_cancellation(rule: Rule) -> bool:
+    """Return whether the rule ends access at a cancellation: the paid time may not be over then."""
+    return rule.spec.ends_access and rule.trigger in {
+        Trigger.SUBSCRIPTION_CANCELED,
+        Trigger.SUBSCRIPTION_DELINQUENT,
+    }
+
+
 def refunded_page(request: HttpRequest, found: Preview) -> str:
     """Return the page of refunded buyers if it lists some of these customers, else ""."""
     if not any(_listed(found, _left_open(request, found))):
@@ -88,9 +96,9 @@ def _listed(found: Preview, left_open: Set[LeftOpen]) -> list[bool]:
 def sentence(request: HttpRequest, rules: Iterable[Rule], back: str) -> SafeString | None:
     """Return for whom these rules were on too late, with links: what is left to do for them.
 
-    These are earlier buyers who lack what the rules give on a purchase, and refunded buyers who
-    still have what the rules end at a refund. None if there are neither, or if the person may do
-    neither.
+    These are earlier buyers who lack what the rules give on a purchase, and refunded or canceled
+    buyers who still have what the rules end then. None if there are neither, or if the person may
+    do neither.
     """
     rules = list(rules)
     told = [_lacking(request, rules, back), _still_in(request, rules, back)]
@@ -111,11 +119,11 @@ def _still_in(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeStr
     ending = [
         rule
         for rule in rules
-        if rule.enabled and rule.spec.ends_access and rule.trigger == Trigger.PRODUCT_REFUNDED
+        if rule.enabled and rule.spec.ends_access and rule.trigger in TAKES_BACK
     ][:MOST_RULES]
     if not ending or not request.user.has_perm("events.rerun_eventlog"):
         return None
-    found = backfill.preview(*ending)
+    found = backfill.preview(*ending).to_end
     if not found.customers:
         return None
     told = joined([in_words(ending, found), refunded.kept_on_purpose(found.kept)])
@@ -197,6 +205,13 @@ def _who_has_it(triggers: set[str], found: Preview, who: dict[str, Any]) -> Said
             found.customers,
             "1 refunded buyer still has {courses}.",
             "{number}{more} refunded buyers still have {courses}.",
+            **who,
+        )
+    if triggers == {Trigger.SUBSCRIPTION_CANCELED}:
+        return say_count(
+            found.customers,
+            "1 canceled buyer still has {courses}.",
+            "{number}{more} canceled buyers still have {courses}.",
             **who,
         )
     if triggers <= set(TAKES_BACK):

@@ -1,8 +1,9 @@
 """What the overview says about rules that are off: who gets nothing, and who keeps access."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -10,12 +11,14 @@ from django.urls import reverse
 from config.admin.pages.rules import change_links
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
+from integrations.models import Product
 from integrations.sentences import Said, Text, say, say_count
-from rules import turned_off
-from rules.facts import Places
+from rules import pairing, turned_off
+from rules.facts import Places, RuleFacts
 from rules.listing import listed
 from rules.models import Rule, Scope
 from rules.short_sentences import in_short
+from rules.triggers import Trigger
 
 # For how many products each is told. The list of rules that are off has the others.
 MAX_PRODUCTS = 5
@@ -54,32 +57,30 @@ class TurnedOffRules:
 class TurnedOffNotice:
     """What is `told` of rules that are off.
 
-    `products` give nothing, `endings` counts the rules that would end access on a refund, and
-    `more` the products that are not told.
+    `products` give nothing, `refunds` and `cancellations` count the rules that would end access on
+    these, and `more` the products that are not told.
     """
 
     told: Sequence[TurnedOffRules] = ()
     products: int = 0
-    endings: int = 0
+    refunds: int = 0
+    cancellations: int = 0
     more: int = 0
 
 
 def summarize(request: HttpRequest, places: Places) -> TurnedOffNotice:
     """Return the products that give nothing because their rules are off, then those whose refunded
-    buyers keep their access because of that.
+    or canceled buyers keep their access because of that.
 
     Takes two queries, or none if there is no such product.
     """
     giving = turned_off.by_product(places)
-    ending = turned_off.ending_on_refund(places)
+    ending = turned_off.ending(places)
     if not giving and not ending:
         return TurnedOffNotice()
     gives = [[rule.pk for rule in giving[product]] for product in sorted(giving)]
-    of_product: dict[int, list[int]] = defaultdict(list)
-    for rule in ending:
-        of_product[rule.product_id or 0].append(rule.pk)
-    ends = [of_product[product] for product in sorted(of_product)]
-    shown = [*gives[:MAX_PRODUCTS], *ends[:MAX_PRODUCTS]]
+    ends = _by_product(ending)
+    shown = [*gives[:MAX_PRODUCTS], *chain.from_iterable(ends[:MAX_PRODUCTS])]
     rules = Rule.objects.with_names().in_bulk(number for numbers in shown for number in numbers)
     known = [[rules[number] for number in numbers if number in rules] for numbers in shown]
     groups = [found for found in known if found]
@@ -88,7 +89,27 @@ def summarize(request: HttpRequest, places: Places) -> TurnedOffNotice:
         TurnedOffRules(each, _text(each), links)
         for each, links in zip(groups, changes, strict=True)
     ]
-    return TurnedOffNotice(told, len(giving), len(ending), len(gives) + len(ends) - len(shown))
+    counts = Counter(rule.trigger for rule in ending)
+    return TurnedOffNotice(
+        told,
+        len(giving),
+        counts[Trigger.PRODUCT_REFUNDED],
+        counts[Trigger.SUBSCRIPTION_CANCELED],
+        sum(max(0, len(each) - MAX_PRODUCTS) for each in (gives, ends)),
+    )
+
+
+def _by_product(ending: Iterable[RuleFacts]) -> list[list[list[int]]]:
+    """Return the IDs of the rules of each product, those for refunds apart from the others.
+
+    The global rules come first.
+    """
+    found: dict[int, dict[str, list[int]]] = defaultdict(
+        lambda: {each: [] for each in pairing.ENDS}
+    )
+    for rule in ending:
+        found[rule.product_id or 0][rule.trigger].append(rule.pk)
+    return [[*filter(None, found[product].values())] for product in sorted(found)]
 
 
 def of_rules(request: HttpRequest, rules: Sequence[Rule]) -> TurnedOffNotice:
@@ -132,6 +153,8 @@ def _text(rules: Sequence[Rule]) -> Said:
             courses=courses,
             product=brief(product and product.name),
         )
+    if rules[0].trigger == Trigger.SUBSCRIPTION_CANCELED:
+        return _of_cancellation(number, courses, product)
     if product is None:
         return say_count(
             number,
@@ -145,6 +168,27 @@ def _text(rules: Sequence[Rule]) -> Said:
         "1 rule that ends {courses} on a refund is off: refunded buyers of {product} keep access.",
         "{number} rules that end {courses} on a refund are off: refunded buyers of {product} keep "
         "access.",
+        courses=courses,
+        product=brief(product.name),
+    )
+
+
+def _of_cancellation(number: int, courses: str, product: Product | None) -> Said:
+    if product is None:
+        return say_count(
+            number,
+            "1 global rule that ends {courses} on a cancellation is off: canceled buyers keep "
+            "access.",
+            "{number} global rules that end {courses} on a cancellation are off: canceled buyers "
+            "keep access.",
+            courses=courses,
+        )
+    return say_count(
+        number,
+        "1 rule that ends {courses} on a cancellation is off: canceled buyers of {product} keep "
+        "access.",
+        "{number} rules that end {courses} on a cancellation are off: canceled buyers of {product} "
+        "keep access.",
         courses=courses,
         product=brief(product.name),
     )

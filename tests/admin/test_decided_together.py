@@ -1,0 +1,166 @@
+"""What one cancellation or refund left open is decided at once, on the customer's page."""
+
+import re
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from config.staff import roles
+from events.models import EventLog, Grant
+from integrations.models import AuditEntry, Customer, Destination
+from tests.support.pages import said, signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+
+# The product in the payload files of subscriptions.
+SOLD = "1048010"
+NAMES = ("Ink", "Oil", "Wash")
+
+
+@pytest.fixture
+def manager(db) -> Client:
+    return signed_in(roles.MANAGER, first_name="Max")
+
+
+@pytest.fixture
+def courses(world: World) -> list[Destination]:
+    return [world.course(name) for name in NAMES]
+
+
+def buy_and_cancel(world: World, what: str = "30_subscription", **facts: Any) -> EventLog:
+    for each, more in (("12_product", {}), (what, facts)):
+        event = world.sell(each, customer__email="clara@example.com", **more)
+        world.settle()
+    return event
+
+
+def give_each(world: World, courses: list[Destination]) -> None:
+    for course in courses:
+        world.rule("product_purchased", "create_course_enrollment", course, product=SOLD)
+
+
+def page_of_clara() -> str:
+    clara = Customer.objects.get(email="clara@example.com")
+    return reverse("admin:integrations_customer_change", args=[clara.pk])
+
+
+def link(manager: Client, label: str) -> str:
+    (found,) = re.findall(
+        rf'href="([^"]+)">{label}</a>', manager.get(page_of_clara()).content.decode()
+    )
+    return unescape(found)
+
+
+def alone(page: str) -> list[str]:
+    """The links of a page to end the access to one course or bundle."""
+    return re.findall(r'href="[^"]+holding=[^"]+">End access<', page)
+
+
+def press(manager: Client, address: str, **entered: str) -> Any:
+    asked = parse_qs(urlsplit(address).query)
+    return manager.post(urlsplit(address).path, asked | entered, follow=True)
+
+
+def has(world: World, courses: list[Destination]) -> list[bool]:
+    return [world.access("clara@example.com", course) for course in courses]
+
+
+def test_all_that_a_canceled_purchase_gave_is_ended_at_once(manager, world, courses):
+    give_each(world, courses)
+    buy_and_cancel(world)
+    address = link(manager, "End all 3")
+    shown = manager.get(address).content.decode()
+    assert len(re.findall(r'name="holding"[^>]* checked', shown)) == 3
+    ended = press(manager, address, reason="Her time is over")
+    assert said(ended) == [
+        "The access to Ink is being ended. The access to Oil is being ended. The access to Wash is "
+        "being ended."
+    ]
+    world.settle()
+    assert has(world, courses) == [False] * 3
+
+
+def test_all_that_a_canceled_purchase_gave_is_kept_at_once(manager, world, courses):
+    give_each(world, courses)
+    canceled = buy_and_cancel(world)
+    address = link(manager, "Let the buyer keep all 3")
+    assert "A later refund or cancellation does." in words(manager.get(address))
+    kept = press(manager, address, reason="Her year is not over")
+    assert said(kept) == ["The buyer keeps Ink, Oil and Wash."]
+    text = words(kept)
+    assert text.count("Max let the buyer keep") == 3
+    assert "Let the buyer keep all" not in text
+    assert "End all" not in text
+    entry = AuditEntry.objects.get(act="canceled_kept")
+    assert (entry.number, entry.note) == (str(canceled.pk), "Her year is not over")
+    changes = words(manager.get(reverse("admin:integrations_auditentry_changelist")))
+    assert "Let a canceled buyer keep the access" in changes
+    world.rule("subscription_canceled", "expire_course_enrollment", courses[0], product=SOLD)
+    world.sell("30_subscription", customer__email="clara@example.com")
+    world.settle()
+    assert has(world, courses) == [False, True, True]
+
+
+def test_some_of_it_is_ended_and_the_rest_stays(manager, world, courses):
+    give_each(world, courses)
+    buy_and_cancel(world)
+    address = link(manager, "End all 3")
+    asked = parse_qs(urlsplit(address).query)
+    del asked["holding"][1]
+    manager.post(urlsplit(address).path, asked | {"reason": "Over"})
+    world.settle()
+    assert has(world, courses) == [False, True, False]
+
+
+def test_a_bundle_of_which_a_part_has_ended_is_one_decision(manager, world, courses):
+    everything = world.bundle(*courses, name="Everything Pass")
+    world.rule("product_purchased", "create_bundle_enrollment", everything, product=SOLD)
+    world.rule("subscription_canceled", "expire_course_enrollment", courses[0], product=SOLD)
+    buy_and_cancel(world)
+    page = manager.get(page_of_clara()).content.decode()
+    # Each of these would have ended the whole bundle.
+    assert alone(page) == []
+    press(manager, link(manager, "End all 2"), reason="Over")
+    world.settle()
+    assert has(world, courses) == [False] * 3
+    assert not Grant.objects.active().exists()
+
+
+def test_a_refund_offers_the_same(manager, world, courses):
+    give_each(world, courses)
+    buy_and_cancel(world, "20_product", product__id=int(SOLD), order__id=23300011)
+    address = link(manager, "Let the buyer keep all 3")
+    assert "A later refund does." in words(manager.get(address))
+    press(manager, address)
+    assert AuditEntry.objects.get(act="refunded_kept")
+
+
+def test_a_single_course_has_no_link_for_all(manager, world, courses):
+    give_each(world, courses[:1])
+    buy_and_cancel(world)
+    page = manager.get(page_of_clara()).content.decode()
+    assert len(alone(page)) == 1
+    assert "End all" not in page
+
+
+def test_two_purchases_are_decided_apart(manager, world, courses):
+    give_each(world, courses)
+    buy_and_cancel(world)
+    world.rule("product_purchased", "create_course_enrollment", world.course("Clay"), product="77")
+    for trigger in ("", "subscription_canceled"):
+        world.sell(
+            "10_product", trigger, customer__email="clara@example.com", product__id=77, order__id=8
+        )
+        world.settle()
+    assert "holding" in parse_qs(urlsplit(link(manager, "End all 3")).query)
+
+
+def test_who_may_not_end_access_sees_no_such_link(world, courses):
+    give_each(world, courses)
+    buy_and_cancel(world)
+    assert "End all" not in words(signed_in(roles.VIEWER).get(page_of_clara()))
