@@ -137,7 +137,7 @@ def test_a_refund_offers_the_same(manager, world, courses):
     address = link(manager, "Let the buyer keep all 3")
     assert "A later refund does." in words(manager.get(address))
     press(manager, address)
-    assert AuditEntry.objects.get(act="refunded_kept")
+    assert AuditEntry.objects.filter(act="refunded_kept").count() == 1
 
 
 def test_a_single_course_has_no_link_for_all(manager, world, courses):
