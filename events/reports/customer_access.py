@@ -134,15 +134,16 @@ def _decided_together(lines: Sequence[Sentence]) -> list[Sentence]:
     for line in lines:
         if line.code == Code.NOT_ENDED and line.end:
             groups[line.event].append(line.end)
-    found, told = [], set()
+    found: list[Sentence] = []
+    told: set[int | None] = set()
     for line in lines:
-        group = groups[line.event] if line.code == Code.NOT_ENDED and line.end else []
-        if len(group) > 1:
-            if line.event not in told:
-                keys = dict.fromkeys(key for _, key in group)
-                line = replace(line, together=(group[0][0], (*keys,), len(group)))
-            if group.count(line.end) > 1:
-                line = replace(line, end=None, keep=None)
+        end = line.end if line.code == Code.NOT_ENDED else None
+        group = groups[line.event] if end else []
+        if end and group.count(end) > 1:
+            line = replace(line, end=None, keep=None)
+        if len(group) > 1 and line.event not in told:
+            keys = dict.fromkeys(key for _, key in group)
+            line = replace(line, together=(group[0][0], (*keys,), len(group)))
             told.add(line.event)
         found.append(line)
     return found

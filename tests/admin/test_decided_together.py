@@ -12,7 +12,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.models import EventLog, Grant
 from integrations.models import AuditEntry, Customer, Destination
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -51,7 +51,7 @@ def page_of_clara() -> str:
 
 def link(manager: Client, label: str) -> str:
     (found,) = re.findall(
-        rf'href="([^"]+)">{label}</a>', manager.get(page_of_clara()).content.decode()
+        rf'href="([^"]+)">{label}</a>', markup(manager.get(page_of_clara()))
     )
     return unescape(found)
 
@@ -122,7 +122,7 @@ def test_a_bundle_of_which_a_part_has_ended_is_one_decision(manager, world, cour
     world.rule("product_purchased", "create_bundle_enrollment", everything, product=SOLD)
     world.rule("subscription_canceled", "expire_course_enrollment", courses[0], product=SOLD)
     buy_and_cancel(world)
-    page = manager.get(page_of_clara()).content.decode()
+    page = markup(manager.get(page_of_clara()))
     # Each of these would have ended the whole bundle.
     assert alone(page) == []
     press(manager, link(manager, "End all 2"), reason="Over")
@@ -137,13 +137,13 @@ def test_a_refund_offers_the_same(manager, world, courses):
     address = link(manager, "Let the buyer keep all 3")
     assert "A later refund does." in words(manager.get(address))
     press(manager, address)
-    assert AuditEntry.objects.get(act="refunded_kept")
+    assert AuditEntry.objects.filter(act="refunded_kept").count() == 1
 
 
 def test_a_single_course_has_no_link_for_all(manager, world, courses):
     give_each(world, courses[:1])
     buy_and_cancel(world)
-    page = manager.get(page_of_clara()).content.decode()
+    page = markup(manager.get(page_of_clara()))
     assert len(alone(page)) == 1
     assert "End all" not in page
 

@@ -68,7 +68,8 @@ def turn_on(manager: Client, rule: Rule) -> Any:
 
 
 def page(manager: Client, *rules: Rule, **asked: str) -> Any:
-    return manager.get(reverse(EARLIER), {"rule": [rule.pk for rule in rules], **asked})
+    wanted: dict[str, Any] = {"rule": [rule.pk for rule in rules], **asked}
+    return manager.get(reverse(EARLIER), wanted)
 
 
 def test_turning_the_rule_on_offers_those_who_canceled_while_it_was_off(manager, world, ink):

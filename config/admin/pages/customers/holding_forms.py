@@ -33,6 +33,7 @@ class HoldingForm(ByHandForm):
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
         super().__init__(data, customer=customer, asked=asked)
+        self._offered: list[str] = []
         if chosen := asked.getlist("holding") if asked else []:
             self.initial["holding"] = chosen
 
@@ -40,17 +41,15 @@ class HoldingForm(ByHandForm):
         """Offer these by their keys, ordered by name. One alone is chosen."""
         field = self.fields["holding"]
         assert isinstance(field, forms.MultipleChoiceField)
-        in_order = sorted(found.items(), key=lambda each: each[1].grants[0].name)
-        field.choices = [(key, _described(each)) for key, each in in_order]
+        self._offered = sorted(found, key=lambda key: found[key].grants[0].name)
+        field.choices = [(key, _described(found[key])) for key in self._offered]
         if len(found) == 1:
             field.initial = [*found]
 
     @property
     def chosen(self) -> list[str]:
         """The keys of what was chosen, in the order of the page."""
-        field = self.fields["holding"]
-        assert isinstance(field, forms.MultipleChoiceField)
-        return [key for key, _ in field.choices if key in self.cleaned_data["holding"]]
+        return [key for key in self._offered if key in self.cleaned_data["holding"]]
 
 
 class EndForm(HoldingForm):
