@@ -104,7 +104,7 @@ def among(places: Collection[tuple[int | None, str]]) -> dict[tuple[int | None, 
 
 
 def is_gone(run: RuleRun) -> bool:
-    """Whether the course or bundle that this action gives is gone, or failed as no longer listed."""
+    """Whether what this action gives is gone, or the action failed as it is no longer listed."""
     gone = Q(gone_at__isnull=False)
     if run.code == UNLISTED:
         gone |= Q(unlisted_at__isnull=False)

@@ -49,6 +49,11 @@ def under_way(runs: Iterable[RuleRun]) -> bool:
     )
 
 
+def is_next(run: RuleRun) -> bool:
+    """Whether it is being carried out, or waits only for its turn, and its site is open."""
+    return run.integration is not None and under_way([run]) and not _closed(run.integration)
+
+
 def _closed(site: Integration) -> str:
     """Say what keeps every run of this site waiting; "" if nothing does."""
     if not site.enabled:

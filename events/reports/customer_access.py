@@ -95,7 +95,12 @@ def describe(customer: Customer) -> AccessReport:
         owed=[each for each in nothing if not (each.pk in {*back, *had} or _is_undone(each))],
         besides=dict.fromkeys([*(run.event for run in besides), *filter(_is_undone, nothing)]),
     )
-    has = [each for each, sentence in told if each.held and sentence.code != Code.GONE]
+    # What is being ended is open until then.
+    has = [
+        each
+        for each, sentence in told
+        if sentence.code == Code.ENDING or (each.held and sentence.code != Code.GONE)
+    ]
     targets = tuple(each.target for each in has)
     lines += map(why.besides, passed_on)
     may_move = any(each.given for each, _ in told)

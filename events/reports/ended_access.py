@@ -11,7 +11,7 @@ from events.reports import batches
 from events.reports.sentence import QUIET, WAIT, Code, Sentence, cause
 from events.reports.standing import Standing
 from integrations.models import Destination
-from integrations.sentences import Said, Text, format_day, joined, say
+from integrations.sentences import LONG, Said, Text, format_day, joined, say
 from integrations.who import shown_who
 
 
@@ -123,6 +123,15 @@ def day_or_cause(about: Standing, pattern: str = "") -> tuple[bool, Said] | None
     if row.because == BY_HAND and why is None:
         return True, format_day(row.ended_at or row.decided_at, pattern)
     return False, cause(why) if why else sentences.cause(row)
+
+
+def by_cause(over: Iterable[tuple[str, Standing]]) -> dict[tuple[bool, Said], list[str]]:
+    """Return the names by what ended them: whether only a person did, and its day or the cause."""
+    causes: dict[tuple[bool, Said], list[str]] = {}
+    for name, each in over:
+        if how := day_or_cause(each, LONG):
+            causes.setdefault(how, []).append(name)
+    return causes
 
 
 def opens_again(course: str, left: Sequence[Grant]) -> Said:

@@ -35,8 +35,9 @@ class Glance:
     """What a list shows about a customer.
 
     `targets` are the courses and bundles that are open in Thinkific, and `names` their names,
-    newest first. `ends` has the last moment of each that has one. `not_in` means that something was
-    paid for and has not been given; `on_the_way`, that all of it was paid for a moment ago.
+    newest first, such as "Everything, in part" if a course of the bundle has ended. `ends` has the
+    last moment of each that has one. `not_in` means that something was paid for and has not been
+    given; `on_the_way`, that all of it was paid for a moment ago.
     `last` is the last purchase. Without one, `moved` names the orders that a person moved here, and
     `moved_products` what they were for. `moved_to` is who has all that the customer had, if a
     person moved it.
@@ -104,11 +105,11 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
     last = _last_purchases(numbers)
     without = [each for each in numbers if each not in last]
     moved = _moved_orders(without) if without else {}
-    targets = _targets(open_)
+    targets, in_part = _targets(open_), standing.bundles_in_part(grants)
     found = {
         each: Glance(
             [target for _, _, target in targets[each]],
-            [open_[place][-1].name for place in reversed(targets[each])],
+            [standing.named_in_part(open_[place][-1], in_part) for place in targets[each][::-1]],
             [ends[place] for place in targets[each] if place in ends],
             each in not_in,
             each in on_the_way,

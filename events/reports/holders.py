@@ -6,7 +6,7 @@ from datetime import datetime
 from events.access import sentences
 from events.models import Grant, RuleRun
 from events.reports import pending_endings
-from events.reports.standing import Standing
+from events.reports.standing import CLOSED, Standing
 from integrations.sentences import Said, format_day, format_time, say
 from integrations.who import shown_who
 from rules.listing import listed
@@ -30,8 +30,12 @@ def since(about: Standing, holders: Sequence[Grant]) -> Said:
 
 
 def _given_at(about: Standing, row: Grant) -> datetime:
-    """Return when Thinkific gave it, or when it was opened if no action of it is kept."""
-    opened = row.opened_at or row.decided_at
+    """Return when Thinkific gave it last, or when it was opened if no action of it is kept.
+
+    Undoing leaves the time at which the purchase opened it, though Thinkific gave it again since.
+    """
+    closed = [run.finished_at for run in about.runs if run.code in CLOSED and run.finished_at]
+    opened = max([row.opened_at or row.decided_at, *closed])
     gave = [
         run.finished_at
         for run in about.runs

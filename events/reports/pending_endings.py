@@ -5,9 +5,9 @@ from datetime import datetime
 from events.access import sentences
 from events.models import Grant, RuleRun
 from events.models.runs import BRAKED, DELAYED
-from events.reports.sentence import WAIT, Code, Sentence, happening, upper
+from events.reports.sentence import WAIT, Code, Sentence, happening
 from events.reports.standing import Standing
-from integrations.sentences import Said, format_day, joined, say, say_count
+from integrations.sentences import Said, format_day, joined, say
 from integrations.who import shown_who
 from rules.listing import listed
 
@@ -40,14 +40,28 @@ def _text(about: Standing, run: RuleRun) -> Said:
             event=happening(run),
         )
         return joined([ends, run.message])
-    left = _left(about, run)
-    stays = left and say_count(
-        len(left),
-        "{sources} still gives it then, so it stays open.",
-        "{sources} still give it then, so it stays open.",
-        sources=upper(listed(left)),
-    )
-    return joined([_ends(run, course=about.name, day=format_day(_day(run))), stays])
+    facts = {"course": about.name, "day": format_day(_day(run))}
+    if left := _left(about, run):
+        stays = say("The access stays open through {sources}.", sources=listed(left))
+        return joined([_ends_in_part(run, **facts), stays])
+    return _ends(run, **facts)
+
+
+def _ends_in_part(run: RuleRun, **facts: str) -> Said:
+    """Say on which day that part of the access ends which the run is about, and why."""
+    who = shown_who(run.event.author) or say("a person")
+    if _gave(run):
+        return say("The gift of {course} from {person} ends on {day}.", person=who, **facts)
+    if run.event.ends_by_hand:
+        return say(
+            "What gave access to {course} when {person} decided to end it ends on {day}.",
+            person=who,
+            **facts,
+        )
+    if run.grant is None:
+        return _ends(run, **facts)
+    course = say("{course} through {source}", source=sentences.holds(run.grant), **facts)
+    return _ends(run, **facts | {"course": course})
 
 
 def _ends(run: RuleRun, **facts: str) -> Said:

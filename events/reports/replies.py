@@ -1,13 +1,13 @@
 """The letter to a customer who asks where the course is. It says nothing about how Admit works."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from events.access import revocations
-from events.models import EventLog, Grant
-from events.reports import ended_access, letter, pending_endings
+from events.models import EventLog
+from events.reports import ended_access, letter, pending_endings, reply_moves
 from events.reports.sentence import HAS, Code, Sentence, of_order, upper
 from events.reports.standing import Standing
-from integrations import app_registry, mistyped_email
+from integrations import app_registry
 from integrations.models import Customer, Integration
 from integrations.sentences import LONG, Said, format_day, joined, say
 from rules.listing import listed
@@ -44,8 +44,13 @@ def _values(
 ) -> dict[str, str]:
     """Return the values of the template's fields."""
     bought = list(owed)[:MAX_EVENTS_TOLD]
-    parts = [*_moved_here(customer, told), *_opens(customer, told), *_still_open(told)]
-    parts += [*_looked_after(told), *_ended(told), *_moved(customer, told)]
+    parts = [*reply_moves.moved_here(customer, told), *_opens(customer, told), *_still_open(told)]
+    parts += [
+        *_looked_after(told),
+        *_ending(told),
+        *_ended(told),
+        *reply_moves.moved_away(customer, told),
+    ]
     parts += map(_owed, bought)
     if not parts:
         bought = list(besides)[:MAX_EVENTS_TOLD]
@@ -119,35 +124,6 @@ def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> lis
     return [letter.opens(names, site, customer.readable_email) for site, names in schools.items()]
 
 
-def _moved_here(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
-    """Say which other addresses the orders had whose access was moved to this customer."""
-    payers = {
-        grant.event.customer_id
-        for each, sentence in told
-        if sentence.code in HAS
-        for grant in each.given
-        if grant.event and grant.event.order_id and _was_moved_here(each, grant)
-    }
-    others = [pk for pk in payers if pk and pk != customer.pk]
-    if not others:
-        return []
-    known = Customer.objects.filter(pk__in=others).order_by("pk")
-    return [
-        say(
-            "Your order had the e-mail address {other}. We moved your access to {email}.",
-            other=listed([each.readable_email for each in known]),
-            email=customer.readable_email,
-        )
-    ]
-
-
-def _was_moved_here(each: Standing, grant: Grant) -> bool:
-    return any(
-        run.grant_id == grant.pk and run.event.by_hand == EventLog.ByHand.MOVE_HERE
-        for run in each.runs
-    )
-
-
 def _still_open(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     """Say what was refunded or canceled and is still open, in one sentence for each such event."""
     causes: dict[str, list[str]] = {}
@@ -162,7 +138,11 @@ def _still_open(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
 
 
 def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
-    names = [each.name for each, sentence in told if sentence.code in LOOKED_AFTER]
+    names = [
+        each.name
+        for each, sentence in told
+        if sentence.code in LOOKED_AFTER and not _is_ending(each, sentence)
+    ]
     if not names:
         return []
     return [
@@ -173,6 +153,30 @@ def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     ]
 
 
+def _is_ending(each: Standing, sentence: Sentence) -> bool:
+    """Whether it is open, and an action is to end it."""
+    return sentence.code == Code.ENDING and each.undecided is not None
+
+
+def _ending(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
+    """Say what is about to end, in one sentence for each cause."""
+    ending = [each for each, sentence in told if _is_ending(each, sentence)]
+    causes: dict[Said | None, list[str]] = {}
+    for each in ending:
+        by_hand, cause = ended_access.day_or_cause(each, LONG) or (True, None)
+        causes.setdefault(None if by_hand else cause, []).append(each.name)
+    return [
+        say(
+            "Your access to {courses} is about to end because of {cause}.",
+            courses=listed(names),
+            cause=cause,
+        )
+        if cause
+        else say("Your access to {courses} is about to end.", courses=listed(names))
+        for cause, names in causes.items()
+    ]
+
+
 def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     """Say what ended, in one sentence for each cause."""
     over = [(each.name, each) for each, sentence in told if sentence.code in OVER]
@@ -180,106 +184,7 @@ def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
         say("Your access to {courses} ended on {day}.", courses=listed(names), day=what)
         if by_hand
         else say("Your access to {courses} ended with {cause}.", courses=listed(names), cause=what)
-        for (by_hand, what), names in _by_cause(over).items()
-    ]
-
-
-def _by_cause(over: Iterable[tuple[str, Standing]]) -> dict[tuple[bool, Said], list[str]]:
-    """Return the names by what ended them: whether only a person did, and its day or the cause."""
-    causes: dict[tuple[bool, Said], list[str]] = {}
-    for name, each in over:
-        if how := ended_access.day_or_cause(each, LONG):
-            causes.setdefault(how, []).append(name)
-    return causes
-
-
-def _moved(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
-    """Say what was moved to another address, and what has ended there since."""
-    meant = mistyped_email.repaired(customer.readable_email)
-    repaired = Customer.objects.filter(email=meant).first() if meant else None
-    mistyped: list[str] = []
-    names: list[str] = []
-    over: list[tuple[str, Standing]] = []
-    replaced: dict[tuple[str, ...], list[str]] = {}
-    for each, sentence in told:
-        is_repaired = repaired is not None and sentence.customer == repaired.pk
-        if sentence.ended_there:
-            over.append((each.name, sentence.ended_there))
-        elif sentence.instead_there is not None and not (sentence.instead_there and is_repaired):
-            replaced.setdefault(sentence.instead_there, []).append(each.name)
-        elif sentence.code == Code.MOVED:
-            there = sentence.instead_there or [each.name]
-            (mistyped if is_repaired else names).extend(there)
-    return [
-        *_at_repaired(customer, meant, mistyped),
-        *_still_there(names),
-        *_replaced_there(replaced),
-        *_ended_there(over),
-    ]
-
-
-def _at_repaired(customer: Customer, meant: str, names: list[str]) -> list[Said]:
-    """Say that the customer's address is mistyped, and with which one to sign in."""
-    if not names:
-        return []
-    return [
-        say(
-            "Your order had the e-mail address {typed}. Your access to {courses} is under {email} "
-            "now. Please sign in with that one.",
-            typed=customer.readable_email,
-            courses=listed(names),
-            email=meant,
-        )
-    ]
-
-
-def _still_there(names: list[str]) -> list[Said]:
-    if not names:
-        return []
-    return [
-        say(
-            "Your access to {courses} is under your other e-mail address now. Please sign in with "
-            "that one.",
-            courses=listed(names),
-        )
-    ]
-
-
-def _replaced_there(replaced: Mapping[tuple[str, ...], Collection[str]]) -> list[Said]:
-    """Say what the other address has in place of these courses: {what it has now: courses}."""
-    return [
-        say(
-            "Your access to {courses} was moved to your other e-mail address, where you have {now} "
-            "in its place. Please sign in with that one.",
-            courses=listed(names),
-            now=listed(now),
-        )
-        if now
-        else say(
-            "Your access to {courses} was moved to your other e-mail address, and is no longer "
-            "open there.",
-            courses=listed(names),
-        )
-        for now, names in replaced.items()
-    ]
-
-
-def _ended_there(over: Iterable[tuple[str, Standing]]) -> list[Said]:
-    return [
-        say(
-            "Your access to {courses} was moved to your other e-mail address. It ended there on "
-            "{day}.",
-            courses=listed(names),
-            day=what,
-        )
-        if by_hand
-        else say(
-            "Your access to {courses} was moved to your other e-mail address. It ended there with "
-            "{cause}.",
-            courses=listed(names),
-            cause=what,
-        )
-        for (by_hand, what), names in _by_cause(over).items()
+        for (by_hand, what), names in ended_access.by_cause(over).items()
     ]
 
 

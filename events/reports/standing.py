@@ -213,6 +213,25 @@ def _in_part(grants: Sequence[Grant]) -> list[Grant]:
     ]
 
 
+def bundles_in_part(grants: Iterable[Grant]) -> set[int]:
+    """Return the IDs of those of these grants that give a bundle of which a course has ended.
+
+    Takes one query, or none if there is no bundle.
+    """
+    whose = {row.customer_id for row in grants if row.is_active and row.course_ids}
+    if not whose:
+        return set()
+    of_customer: dict[int, list[Grant]] = defaultdict(list)
+    for row in Grant.objects.filter(customer__in=whose).order_by("pk"):
+        of_customer[row.customer_id].append(row)
+    return {row.pk for mine in of_customer.values() for row in _in_part(mine)}
+
+
+def named_in_part(grant: Grant, in_part: Collection[int]) -> str:
+    """Return the name of what a grant gives; `in_part` is what `bundles_in_part` returned."""
+    return say("{bundle}, in part", bundle=grant.name) if grant.pk in in_part else grant.name
+
+
 def _courses(bundle: Grant) -> list[Grant]:
     """Return an unsaved grant for each of the bundle's courses."""
     names = scope.named(bundle.integration, bundle.course_ids)

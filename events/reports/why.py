@@ -54,6 +54,9 @@ ENDING: dict[str, Text] = {
     Status.HELD: _("{name} still has {course}: ending it is held{order}."),
     Status.WAITING: _("{name} still has {course}: ending it is waiting{order}."),
 }
+ENDS_NOW: dict[str, Text] = {
+    Status.WAITING: _("{name}'s access to {course} ends in a moment{order}."),
+}
 ENDED: dict[str, Text] = {
     Status.FAILED: _("{name} has no access to {course}; ending it failed{order}."),
     Status.HELD: _("{name} has no access to {course}; ending it is held{order}."),
@@ -136,6 +139,8 @@ def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Senten
         (False, True): (Code.ENDING, ENDING),
         (False, False): (Code.ENDED, ENDED),
     }[run.spec.gives_access, about.is_open]
+    if code == Code.ENDING and wait_reasons.is_next(run):
+        texts = ENDS_NOW
     return of_open_action(run, code, texts, name, about.name, waiting)
 
 

@@ -410,7 +410,7 @@ def test_where_there_is_no_access_there_is_nothing_to_end(support, dana):
 
 def test_access_is_moved_and_both_customers_pages_say_so(support, place, dana):
     answer = fill_in(support, "move-access", dana, email="dana@new.example.com")
-    assert said(answer) == ["The access is moved to dana@new.example.com now."]
+    assert said(answer) == ["The access is being moved to dana@new.example.com."]
     other = Customer.objects.get(email="dana@new.example.com")
     assert answer.redirect_chain[-1][0] == page_of(other)
     place.world.settle()

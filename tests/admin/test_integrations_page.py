@@ -58,8 +58,8 @@ def test_a_site_in_any_form_is_saved_and_its_key_is_checked(boss, sandbox, site:
     school.add_course("Watercolor")
     answer = save_site(boss, name="New", site=site, secret=f" {factories.KEY} ")
     assert said(answer) == [
-        "New: saved. Connected. Next step",
-        "New: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course).",
+        "New: saved. Connected. Refreshed: 1 course, 0 bundles, 0 signup fields (1 new course). "
+        "Next step",
     ]
     saved = Integration.objects.get(name="New")
     assert (saved.site, saved.secret(), saved.connection) == ("school", factories.KEY, "connected")
@@ -81,7 +81,11 @@ def test_a_wrong_key_costs_one_call_is_said_and_the_right_one_heals(boss, sandbo
     assert saved.connection == "refused"
     assert "Never connected" in words(answer)
     answer = save_site(boss, saved, name="New", site="school", secret=factories.KEY)
-    assert said(answer)[0] == "New: saved. Connected. Next step"
+    assert said(answer) == [
+        "New: saved. Connected. Refreshed: 0 courses, 0 bundles, 0 signup fields. "
+        "Thinkific lists no courses. Courses of its new course builder are not listed: enter them "
+        "by number. New rule Next step"
+    ]
     saved.refresh_from_db()
     assert saved.connection == "connected"
 
@@ -264,8 +268,8 @@ def test_a_mistyped_site_is_put_right_without_a_new_integration(boss, sandbox):
     assert rate_limit.blocked_for(new.pk)[0] == "key"
     answer = save_site(boss, new, name="New", site="school")
     assert said(answer) == [
-        "New: saved. Connected. Next step",
-        "New: refreshed. 1 course, 0 bundles, 0 signup fields (1 new course).",
+        "New: saved. Connected. Refreshed: 1 course, 0 bundles, 0 signup fields (1 new course). "
+        "Next step",
     ]
     assert marked(answer) == set()
     new.refresh_from_db()
@@ -390,8 +394,8 @@ def test_what_the_site_of_before_answers_says_nothing_about_the_new_one(boss, sa
 def test_an_empty_key_keeps_the_old_one(boss, world):
     before = Integration.objects.get()
     answer = save_site(boss, world.integration, name="Renamed", send_welcome_email="on")
-    assert said(answer)[0] == "Renamed: saved."
-    assert said(answer)[-1].startswith("Renamed: refreshed.")
+    (told,) = said(answer)
+    assert told.startswith("Renamed: saved. Refreshed: 0 courses,")
     after = Integration.objects.get()
     assert after.secret() == factories.KEY
     assert (after.sealed_secret, after.secret_version) == (
@@ -502,7 +506,7 @@ def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, se
     answer = save_site(boss, world.integration, secret=factories.KEY)
     assert said(answer)[0] == (
         "Art Academy: saved. Connected. 37 waiting actions continue now, about 1 minute. See the "
-        "actions Next step"
+        "actions Refreshed: 1 course, 0 bundles, 0 signup fields. Next step"
     )
     assert leads_to_what_waits(answer, world.integration)
     assert OrmQ.objects.count() == 1
@@ -572,9 +576,10 @@ def test_turning_off_and_on_says_what_that_means(boss, world):
     assert "Off" in words(boss.get(reverse(LIST)))
     assert said(save_site(boss, world.integration, enabled=None)) == [off]
     on = said(save_site(boss, world.integration))[0]
-    assert on == f"Art Academy: saved. It is on. {GOES_ON}"
+    found = "Refreshed: 1 course, 0 bundles, 0 signup fields."
+    assert on == f"Art Academy: saved. It is on. {GOES_ON} {found}"
     # And saving once more is no news.
-    assert said(save_site(boss, world.integration))[0] == "Art Academy: saved."
+    assert said(save_site(boss, world.integration)) == [f"Art Academy: saved. {found}"]
 
 
 def test_turning_on_with_a_rejected_key_promises_nothing(boss, world, sandbox):

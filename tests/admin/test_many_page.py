@@ -266,6 +266,17 @@ def test_what_waits_for_nothing_is_said_to_be_carried_out(support, world):
     assert "1 action: being carried out now" in text
 
 
+def test_why_actions_wait_is_a_sentence_with_their_number_behind_it(support, world):
+    course = world.course()
+    runs = [queued.run(course) for _ in range(2)]
+    Integration.objects.update(enabled=False)
+    batch = Batch.objects.create(title="Retry", started_by="Mia", run_ids=[run.pk for run in runs])
+    text = words(support.get(reverse("admin:batch"), {"number": batch.pk}))
+    off = "Art Academy is turned off; this continues when it is turned on."
+    assert f"{off} (2 actions)" in text
+    assert "actions: " not in text
+
+
 def test_an_action_that_ends_while_its_batch_is_read_is_not_left_out_of_the_sentence(world):
     run = queued.run(world.course())
     batch = Batch(run_ids=[run.pk])

@@ -18,7 +18,7 @@ from integrations.models import AuditEntry, Destination
 from integrations.sentences import format_day
 from rules import changing
 from rules.models import Rule
-from tests.support.pages import said, signed_in, words
+from tests.support.pages import markup, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -79,7 +79,7 @@ def test_turning_the_rule_on_offers_those_who_canceled_while_it_was_off(manager,
     canceled = cancel(world, "zoe")
     turned_on = turn_on(manager, rule)
     assert "1 canceled buyer still has Ink. See and end it" in words(turned_on)
-    (link,) = re.findall(r'href="([^"]+)">See and end it<', turned_on.content.decode())
+    (link,) = re.findall(r'href="([^"]+)">See and end it<', markup(turned_on))
     assert urlsplit(unescape(link)).path == reverse(EARLIER)
     assert parse_qs(urlsplit(unescape(link)).query)["rule"] == [str(rule.pk)]
     shown = words(manager.get(unescape(link)))
@@ -95,11 +95,11 @@ def test_nobody_is_chosen_beforehand_and_only_the_chosen_lose_it(manager, world,
         sell(world, name)
     zoe, _ = [cancel(world, name) for name in NAMES]
     turn_on(manager, rule)
-    shown = page(manager, rule).content.decode()
+    shown = markup(page(manager, rule))
     boxes = re.findall(r'<input type="checkbox" name="chosen"[^>]*>', shown)
     assert len(boxes) == 2
     assert not any(" checked" in box for box in boxes)
-    assert page(manager, rule, every="1").content.decode().count(" checked") == 2
+    assert markup(page(manager, rule, every="1")).count(" checked") == 2
     sent = {"rule": rule.pk, "choose": "1"}
     nobody = manager.post(reverse(EARLIER), sent, follow=True)
     assert said(nobody) == ["Nobody was chosen, so nothing was changed."]

@@ -52,7 +52,7 @@ def test_what_was_typed_stands_in_the_form_that_moves_access(search, support, wo
     form = link(customer, "Move to another e-mail")
     assert email_in(support.get(form)) == SLIP
     sent = {"customer": dana.pk, "email": SLIP, "reason": "She mistyped it."}
-    assert said(support.post(form, sent, follow=True)) == [f"The access is moved to {SLIP} now."]
+    assert said(support.post(form, sent, follow=True)) == [f"The access is being moved to {SLIP}."]
 
 
 @pytest.mark.parametrize(

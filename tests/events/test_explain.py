@@ -16,9 +16,11 @@ from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.execution import retry_by_hand
 from events.models import EventLog, Grant, RuleRun
+from events.models.runs import DISMISSED
 from events.reports import customer_access, why
 from events.reports.sentence import Sentence
-from integrations.models import Customer, Integration, Marketplace, ThinkificUser
+from integrations import rate_limit
+from integrations.models import CallBudget, Customer, Integration, Marketplace, ThinkificUser
 from rules.models import Rule
 from tests.support.pages import signed_in, words
 from tests.support.place import EMAIL, Place, place_for
@@ -329,3 +331,59 @@ def test_rules_for_every_product_tell_nothing_of_courses_that_no_purchase_gave(p
     lou = Customer.objects.get(email="lou@example.com")
     told = [str(line.text) for line in customer_access.describe(lou).lines]
     assert sum("so nothing had to end" in line for line in told) == 1
+
+
+# Access that is being ended at this moment
+
+
+@pytest.fixture
+def is_ending(world: World) -> Customer:
+    """Dana was refunded, and the action that ends her course waits for its turn."""
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course, product="1048001")
+    world.rule("product_refunded", "expire_course_enrollment", course, product="1048001")
+    world.sell("10_product", order__id=1183)
+    world.settle()
+    world.sell("20_product", order__id=1183)
+    return Customer.objects.get()
+
+
+def test_what_is_about_to_end_is_called_so_on_the_page_and_in_the_letter(is_ending):
+    told = customer_access.describe(is_ending)
+    assert told.lines[0].text == (
+        "Dana's access to Course Two ends in a moment (order 1183). Waits for its turn."
+    )
+    assert told.targets == (RuleRun.objects.first().target,)
+    assert re.search(
+        r"Your access to Course Two is about to end because of the refund of order 1183 on .*\.",
+        told.reply,
+    )
+    assert "will e-mail you soon" not in told.reply
+
+
+def test_what_is_to_end_and_cannot_because_of_the_key_is_not_said_to_end_in_a_moment(is_ending):
+    rate_limit.block(Integration.objects.get().pk, CallBudget.Blocked.KEY, 120)
+    told = customer_access.describe(is_ending)
+    assert told.lines[0].text.startswith("Dana still has Course Two: ending it is waiting")
+    assert "Your access to Course Two is about to end" in told.reply
+
+
+def test_what_a_person_kept_from_ending_is_looked_after(is_ending):
+    RuleRun.objects.filter(status="waiting").update(status="skipped", code=DISMISSED)
+    assert "is about to end" not in customer_access.describe(is_ending).reply
+
+
+def test_the_end_of_one_of_two_purchases_is_told_as_such(world):
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course, product="1048001")
+    world.rule(
+        "product_refunded", "expire_course_enrollment", course, product="1048001", delay_days=9
+    )
+    for order in (1183, 1184):
+        world.sell("10_product", order__id=order)
+    world.settle()
+    world.sell("20_product", order__id=1183)
+    told = " ".join(line.text for line in customer_access.describe(Customer.objects.get()).lines)
+    assert "Access to Course Two through order 1183 ends on " in told
+    assert "because of the refund of order 1183 on " in told
+    assert "by then. The access stays open through order 1184." in told

@@ -1,12 +1,15 @@
 """What the list of customers says about each, and the totals on a customer's page."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
+from config.staff import roles
 from events.access import by_hand
 from events.access.by_hand import Author
 from events.models import EventLog, Grant
@@ -14,6 +17,7 @@ from events.reports import customer_access
 from events.reports.glance import Glance, counted, glances, totals
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import format_day
+from tests.support.pages import signed_in
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -140,3 +144,18 @@ def test_who_bought_nothing_has_nothing_and_is_owed_nothing(db):
 )
 def test_courses_and_bundles_are_counted_apart(targets, text):
     assert counted(targets) == text
+
+
+def test_a_bundle_of_which_a_course_has_ended_is_had_in_part(world):
+    first, second = world.course("Ink"), world.course("Oil")
+    bundle = world.bundle(first, second, name="Everything Pass")
+    world.rule("product_purchased", "create_bundle_enrollment", bundle, product="1048001")
+    world.rule("product_refunded", "expire_course_enrollment", first, product="1048001")
+    buy(world)
+    assert seen().names == ["Everything Pass"]
+    buy(world, name="20_product")
+    assert not world.access(DANA, first)
+    assert world.access(DANA, second)
+    assert seen().names == ["Everything Pass, in part"]
+    answer: Any = signed_in(roles.MANAGER).post(reverse("admin:csv-customers"))
+    assert "Everything Pass, in part" in b"".join(answer.streaming_content).decode()

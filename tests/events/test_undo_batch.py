@@ -1,10 +1,12 @@
 """Undoing what was done for many at once."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from events.access import by_hand, holdings
@@ -19,6 +21,7 @@ from events.reports.left_behind_summary import summarize
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination, Product
+from integrations.sentences import format_time
 from rules import changing
 from rules.models import Rule
 from tests.support import queued
@@ -522,3 +525,25 @@ def test_what_was_undone_before_a_request_died_is_in_a_batch_and_is_carried_out(
     world.settle()
     emails = ("b0@example.com", "b1@example.com")
     assert [world.access(email, ink) for email in emails] == [False, True]
+
+
+def test_what_was_ended_and_given_again_is_had_since_it_was_given_again(world, ink):
+    world.rule("product_purchased", GIVES, ink, product="1048001")
+    event = world.sell("10_product")
+    world.settle()
+    past = timezone.now() - timedelta(hours=3)
+    EventLog.objects.update(received_at=past)
+    Grant.objects.update(opened_at=past, decided_at=past)
+    RuleRun.objects.update(received_at=past, finished_at=past)
+    batch = Batch.objects.create(title="End", started_by="Mia")
+    moving.move([(event, [Grant.objects.get().pk], ())], batch)
+    batch.save()
+    world.settle()
+    ended = RuleRun.objects.filter(code="ended")
+    ended.update(finished_at=timezone.now() - timedelta(hours=1))
+    undo(batch)
+    world.settle()
+    given = RuleRun.objects.filter(grant__isnull=False).latest("finished_at").finished_at
+    assert given
+    lines = customer_access.describe(Customer.objects.get()).lines
+    assert lines[0].text.startswith(f"Dana has Ink and Wash since {format_time(given)} through")

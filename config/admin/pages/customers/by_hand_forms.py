@@ -186,7 +186,7 @@ class MoveForm(ByHandForm):
     def do(self, author: Author) -> str:
         # The page that follows is the new student's: the letter with the right answer is there.
         self.customer = by_hand.move(self.customer, self.cleaned_data["email"], author)
-        return say("The access is moved to {email} now.", email=self.customer.readable_email)
+        return say("The access is being moved to {email}.", email=self.customer.readable_email)
 
 
 class NoteForm(ByHandForm):

@@ -57,14 +57,33 @@ def read_again(request: HttpRequest, sites: Iterable[Integration]) -> None:
         say_refreshed(request, site, outcome)
 
 
-def say_refreshed(request: HttpRequest, integration: Integration, outcome: RefreshOutcome) -> None:
-    """Say how a refresh ended, or that it goes on, and what Thinkific does not list."""
+def say_refreshed(
+    request: HttpRequest,
+    integration: Integration,
+    outcome: RefreshOutcome,
+    *,
+    done: SafeString | str = "",
+    link: SafeString | str = "",
+) -> None:
+    """Say how a refresh ended, or that it goes on, and what Thinkific does not list.
+
+    `done` says what was saved before it, and `link` leads to what comes next. If the refresh
+    succeeded too, all of that is one message.
+    """
+    if done and outcome.changes is None:
+        messages.success(request, format_html("{}{}", done, link))
+        done = link = ""
     show = messages.error if outcome.fault else messages.success
     show = messages.info if outcome.goes_on else show
     none_listed = outcome.changes is not None and outcome.changes.none_listed
     more = _none_listed(integration) if none_listed else _key_field(integration, outcome)
-    told = badges.legible(outcome.sentence(), LONGEST_TOLD)
-    show(request, format_html("{}: {}{}", integration, told, more))
+    if outcome.changes and done:
+        found = say("Refreshed: {changes}", changes=outcome.changes.sentence())
+        told = badges.legible(found, LONGEST_TOLD)
+        show(request, format_html("{} {}{}{}", done, told, more, link))
+    else:
+        told = badges.legible(outcome.sentence(), LONGEST_TOLD)
+        show(request, format_html("{}: {}{}", integration, told, more))
     if outcome.changes is None:
         return
     if gone := broken_rules.gone(integration):
@@ -117,8 +136,7 @@ def say_connected(
         link = format_html(' <a href="{}">{}</a>', reverse("admin:index"), say("Next step"))
         # Without a rule that gives access, Admit is not set up yet.
         more = "" if Rule.objects.filter(action__in=actions.giving_access()).exists() else link
-        messages.success(request, format_html("{}{}", text, more))
-        say_refreshed(request, integration, outcome)
+        say_refreshed(request, integration, outcome, done=text, link=more)
     elif integration.connection == Connection.REFUSED:
         # Its page says why, and has the buttons.
         text = say("{name}: saved, but not connected. See below what to do.", name=integration)
@@ -134,17 +152,21 @@ def say_connected(
 
 def say_saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None:
     """Say what was saved if the key did not change, and what turning on or off means."""
+    messages.success(request, saved(request, form, waiting))
+
+
+def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> SafeString | Said:
+    """Return what `say_saved` says. Wakes a worker for what goes on."""
     integration = form.instance
-    saved = say("{name}: saved.", name=integration)
-    text: Said | SafeString = saved
+    done = say("{name}: saved.", name=integration)
     if not integration.enabled:
-        text = joined([saved, _off(integration, waiting)])
-    elif "enabled" in form.changed_data:
-        on = joined([saved, say("It is on.")])
-        # Then nothing goes on, and the message about the refresh says why.
-        refused = integration.connection == Connection.REFUSED
-        text = on if refused else with_what_goes_on(request, on, integration, waiting)
-    messages.success(request, text)
+        return joined([done, _off(integration, waiting)])
+    if "enabled" not in form.changed_data:
+        return done
+    on = joined([done, say("It is on.")])
+    # Then nothing goes on, and the message about the refresh says why.
+    refused = integration.connection == Connection.REFUSED
+    return on if refused else with_what_goes_on(request, on, integration, waiting)
 
 
 def say_turned_on(request: HttpRequest, integration: Integration, waiting: int) -> None:

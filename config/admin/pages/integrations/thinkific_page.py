@@ -140,8 +140,8 @@ def _save(
         # Otherwise a browser that came by the link to the key would stay there, below the messages.
         page = f"{page}#content-start"
     else:
-        integration_messages.say_saved(request, form, waiting)
-        integration_messages.say_refreshed(request, integration, outcome)
+        done = integration_messages.saved(request, form, waiting)
+        integration_messages.say_refreshed(request, integration, outcome, done=done)
     return HttpResponseRedirect(page)
 
 
