@@ -63,25 +63,29 @@ def later_endings(
 
 
 def of_grants(
-    grants: Collection[Grant], counts: Callable[[Grant, EventLog], bool]
+    grants: Collection[Grant],
+    counts: Callable[[Grant, EventLog], bool],
+    *,
+    by: Collection[str] = TAKES_BACK,
 ) -> dict[int, list[EventLog]]:
     """Return {grant ID: the refunds and cancellations of its purchase that still hold}, in order.
 
-    `counts` says whether an event came at a time that matters for a grant. What was paid for again
-    after the last of them is left out. Takes one query, or none without purchases.
+    `counts` says whether an event came at a time that matters for a grant, and `by` are the
+    triggers that count. What was paid for again after the last of them is left out. The events may
+    be of any customer. Takes one query, or none without purchases.
     """
     of_purchase = [grant for grant in grants if grant.source == Grant.Source.PURCHASE]
     if not of_purchase:
         return {}
     by_sale = BySale(of_purchase)
     events = EventLog.objects.filter(near(of_purchase)).exclude(status=EventLog.Status.REPEAT)
-    events = events.of_triggers(*TAKES_BACK, *PAYS_AGAIN).order_by("received_at", "pk")
+    events = events.of_triggers(*by, *PAYS_AGAIN).order_by("received_at", "pk")
     found: dict[int, list[EventLog]] = {}
     for event in events.defer("verdicts", "custom_fields", "reason"):
         for grant in by_sale.of(event):
             if not counts(grant, event):
                 continue
-            if event.trigger in TAKES_BACK:
+            if event.trigger in by:
                 found.setdefault(grant.pk, []).append(event)
             elif grant.pk in found and is_paid_again(grant, found[grant.pk][-1], event):
                 del found[grant.pk]

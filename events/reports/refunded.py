@@ -105,17 +105,18 @@ def refunded_with_access(
     for event, run in _with_purchases(gave):
         events.setdefault(event.pk, event)
         of_event.setdefault(event.pk, []).append(run)
-    ended = revocations.later_endings(events.values(), by=[Trigger.PRODUCT_REFUNDED])
-    left = [
-        Refunded(
-            events[pk],
-            ended[pk],
-            runs,
-            [again[run.grant_id] for run in runs if run.grant_id in again],
-        )
-        for pk, runs in of_event.items()
-        if pk in ended
-    ]
+    ended = revocations.of_grants(
+        [grant for grant in grants if grant.pk in alone],
+        lambda grant, event: event.received_at >= grant.decided_at,
+        by=[Trigger.PRODUCT_REFUNDED],
+    )
+    left = []
+    for pk, runs in of_event.items():
+        refunds = [ended[run.grant_id][-1] for run in runs if run.grant_id in ended]
+        if refunds:
+            last = max(refunds, key=lambda refund: (refund.received_at, refund.pk))
+            by_rules = [again[run.grant_id] for run in runs if run.grant_id in again]
+            left.append(Refunded(events[pk], last, runs, by_rules))
     return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
 
 

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.access import by_hand
+from events.execution.email_correction import give_email
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.reports import left_behind_summary, refunded
 from events.reports.customer_access import describe
@@ -72,6 +73,26 @@ def test_the_overview_tells_of_them_and_leads_to_their_page(manager, still_in):
     listed = words(manager.get(reverse(PAGE)))
     assert [email(number) in listed for number in range(3)] == [True, True, False]
     assert "Ink Order 1180 was refunded on" in listed
+
+
+def test_who_was_refunded_under_another_address_is_listed_too(manager, world, ink):
+    sell(world, 0)
+    world.sell("20_product", customer__email="other@example.com", order__id=1180)
+    (left,) = refunded.refunded_with_access()
+    assert left.grants[0].customer.email == email(0)
+    manager.post(reverse(PAGE), {"chosen": left.event.pk})
+    world.settle()
+    assert not world.access(email(0), ink)
+
+
+def test_who_is_given_an_email_after_the_refund_is_listed_too(world, ink):
+    world.sell("10_product", customer__email="", order__id=1180)
+    world.sell("20_product", customer__email="", order__id=1180)
+    give_email(EventLog.objects.earliest("pk"), email(0), by="Mia")
+    world.settle()
+    assert world.access(email(0), ink)
+    (left,) = refunded.refunded_with_access()
+    assert left.grants[0].customer.email == email(0)
 
 
 def test_the_chosen_lose_it_and_that_can_be_undone(manager, world, still_in):
