@@ -12,10 +12,10 @@ from events.models import EventLog
 from events.reports import (
     earlier,
     given_already,
+    held_access,
     nothing_to_end,
     paid_again,
     rules_now,
-    standing,
 )
 from events.reports.earlier_buyers import BackfillCandidate, Preview, customers_of
 from integrations.models import Product
@@ -44,7 +44,7 @@ class _Known:
     ending_nothing: Mapping[int, Collection[int]]
     overruled: Mapping[int, Collection[int]]
     obstacles: Mapping[int, str]
-    held: standing.Held
+    held: held_access.Held
 
 
 def preview(*rules: Rule, product: Product | None = None) -> Preview:
@@ -97,7 +97,7 @@ def _look_up(rules: Iterable[Rule], events: Sequence[EventLog]) -> _Known:
         _overruled(rules, events, fitting),
         paid_again.obstacles(events) | rerun.obstacles(events),
         # Access that will end by itself is not counted: the rules would give it without an end.
-        standing.held(customers_of(events), without_end=True),
+        held_access.held(customers_of(events), without_end=True),
     )
 
 

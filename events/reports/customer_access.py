@@ -95,16 +95,18 @@ def describe(customer: Customer) -> AccessReport:
         owed=[each for each in nothing if not (each.pk in {*back, *had} or _is_undone(each))],
         besides=dict.fromkeys([*(run.event for run in besides), *filter(_is_undone, nothing)]),
     )
-    # What is being ended is open until then.
-    has = [
-        each
-        for each, sentence in told
-        if sentence.code == Code.ENDING or (each.held and sentence.code != Code.GONE)
-    ]
-    targets = tuple(each.target for each in has)
     lines += map(why.besides, passed_on)
     may_move = any(each.given for each, _ in told)
-    return AccessReport(tuple(lines), reply, template.language, targets, may_move)
+    return AccessReport(tuple(lines), reply, template.language, _targets(told), may_move)
+
+
+def _targets(told: Sequence[tuple[Standing, Sentence]]) -> tuple[str, ...]:
+    """Return what the customer has in Thinkific now. What is being ended is open until then."""
+    return tuple(
+        each.target
+        for each, sentence in told
+        if sentence.code == Code.ENDING or (each.held and sentence.code != Code.GONE)
+    )
 
 
 def _of_access(told: Sequence[tuple[Standing, Sentence]]) -> list[Sentence]:

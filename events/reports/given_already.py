@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from events.access import event_student, revocations
 from events.access.sentences import holds
 from events.models import EventLog, Grant
-from events.reports import rules_now, standing
+from events.reports import held_access, rules_now
 from events.reports.earlier_buyers import customers_of
 from integrations.sentences import Said, say
 from rules.listing import listed
@@ -29,7 +29,7 @@ def sentences(events: Sequence[EventLog]) -> dict[int, Said]:
 
     Events whose buyer lacks something are left out.
     """
-    held = standing.held(customers_of(events)) if events else {}
+    held = held_access.held(customers_of(events)) if events else {}
     # Most buyers have nothing, and then they cannot have all that the rules give.
     fitting = rules_now.fitting([event for event in events if held.get(event.customer_id or 0)])
     found = {
@@ -49,7 +49,7 @@ def sentence(found: Sequence[Given]) -> Said:
     return say("Already has {courses} through {sources}.", courses=names(found), sources=sources)
 
 
-def given(event: EventLog, rules: Iterable[Rule], held: standing.Held) -> list[Given]:
+def given(event: EventLog, rules: Iterable[Rule], held: held_access.Held) -> list[Given]:
     """Return those of these rules that give what the buyer has, each with the grant that gives it.
 
     A bundle gives the courses in it.
@@ -65,7 +65,7 @@ def given(event: EventLog, rules: Iterable[Rule], held: standing.Held) -> list[G
     return found
 
 
-def all_given(event: EventLog, rules: Sequence[Rule], held: standing.Held) -> list[Given]:
+def all_given(event: EventLog, rules: Sequence[Rule], held: held_access.Held) -> list[Given]:
     """Return the same if the buyer has all that these rules give, else an empty list."""
     found = given(event, rules, held)
     return found if len(found) == sum(not rule.spec.passes_on for rule in rules) else []

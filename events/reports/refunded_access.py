@@ -35,19 +35,7 @@ def sentence(
         return Sentence(GOOD, more, Code.LET_KEEP, event=left.pk, end=holding, short=text)
     if any(run.event_id == left.pk for run in about.pending):
         return None
-    text = say(
-        "{name} has {course} {since}, though {ending}. If the customer should not keep it, end "
-        "the access.",
-        **facts,
-    )
-    last = having[-1]
-    if last.opened_at and last.is_opened_after(left.received_at):
-        text = say(
-            "{name} has {course} {since}, though {ending}. It was given back on {day}. If the "
-            "customer should not keep it, end the access.",
-            day=format_day(last.opened_at),
-            **facts,
-        )
+    text = _still_open(having[-1], left, facts)
     if rule is None:
         text = joined([text, say("A rule for that event ends it for the next buyers.")])
     elif not rule.enabled:
@@ -55,6 +43,21 @@ def sentence(
     off = rule.pk if rule and not rule.enabled else None
     keep = holding if left.trigger == Trigger.PRODUCT_REFUNDED else None
     return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=holding, keep=keep, rule=off)
+
+
+def _still_open(last: Grant, left: EventLog, facts: Mapping[str, object]) -> Said:
+    if last.opened_at and last.is_opened_after(left.received_at):
+        return say(
+            "{name} has {course} {since}, though {ending}. It was given back on {day}. If the "
+            "customer should not keep it, end the access.",
+            day=format_day(last.opened_at),
+            **facts,
+        )
+    return say(
+        "{name} has {course} {since}, though {ending}. If the customer should not keep it, end "
+        "the access.",
+        **facts,
+    )
 
 
 def given_by_rule(about: Standing, having: Sequence[Grant], has: Said) -> Sentence | None:

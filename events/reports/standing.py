@@ -4,12 +4,9 @@ What a person changed in Thinkific itself is not seen here.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-from django.db.models import Q
-from django.db.models.functions import Now
 
 from events.access import ledger, revocations, students
 from events.access.sale import Sale
@@ -26,8 +23,6 @@ UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
 CLOSED = {"ended", "had_ended"}
 # At most this many rows are read, the newest; nobody has that many.
 MAX_ROWS = 500
-# {customer ID: {(integration ID, course or bundle): the grant that gives it}}
-Held = dict[int, dict[tuple[int, str], Grant]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,36 +240,6 @@ def _moment(thing: Grant | RuleRun) -> datetime:
 
 def _site(thing: Grant | RuleRun) -> str:
     return thing.site if isinstance(thing, RuleRun) else thing.integration.site
-
-
-def held(customers: Collection[int], *, without_end: bool = False) -> Held:
-    """Return what these customers have in Thinkific: the oldest grant of each course or bundle.
-
-    Who has a bundle has its courses. Grants that have ended by themselves are left out; with
-    `without_end`, also those that will. Takes one query, and another one if anybody has a bundle.
-    """
-    found: Held = defaultdict(dict)
-    lasts = Q(until=None) if without_end else Q(until=None) | Q(until__gt=Now())
-    seen = Grant.objects.seen().filter(lasts, customer__in=customers)
-    rows = sorted(seen, key=_by_number)
-    for row in rows:
-        found[row.customer_id].setdefault((row.integration_id, row.target), row)
-    for row, part in _parts([row for row in rows if row.course_ids]):
-        found[row.customer_id].setdefault((row.integration_id, part), row)
-    return found
-
-
-def _parts(bundles: Sequence[Grant]) -> Iterator[tuple[Grant, str]]:
-    """Yield these grants of bundles with each course that their sources still give by them."""
-    if not bundles:
-        return
-    asked = {row.pk for row in bundles}
-    every = Grant.objects.filter(customer__in={row.customer_id for row in bundles}).order_by("pk")
-    for rows in ledger.by_source(every).values():
-        for bundle in rows:
-            for part in bundle.parts if bundle.pk in asked else ():
-                if ledger.holder(rows, bundle.integration_id, part) == bundle:
-                    yield bundle, part
 
 
 def _given(grants: Iterable[Grant], integration: int | None, part: str) -> list[Grant]:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.pages import bulk_actions
 from config.admin.pages.log import enrolling
 from config.admin.pages.log import event as event_page
+from config.admin.pages.log.event_list import EventList
 from config.admin.pages.log.log_filters import (
     NOT_YET_IN,
     PRODUCT_NAME,
@@ -23,36 +24,16 @@ from config.admin.pages.log.log_filters import (
 )
 from config.admin.parts import badges, event_result
 from config.admin.parts.buttons import Button
-from config.admin.parts.changelist import ReadOnly, RowList, takes_all
+from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import ReceivedFilter
 from events.deciding import naming
-from events.execution import email_correction, reviewing, wait_reasons
+from events.execution import email_correction, reviewing
 from events.execution.rerun import Rerun, rerun
 from events.models import Delivery, EventLog, RuleRun
 from events.reports import activity_search, nothing_to_end, review
 from integrations.sentences import say, say_count
 
 MANY_UNREAD = 1000
-
-
-class EventList(RowList):
-    """A page of events with their actions, each with the reason why it waits."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # A word typed to find a product is used for this page only: no link of it repeats the word
-        # and opens the chip again.
-        for asked in (self.params, self.filter_params):
-            asked.pop(PRODUCT_NAME, None)
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        events = list(self.result_list)
-        told = wait_reasons.reasons([run for event in events for run in event.runs.all()])
-        for event in events:
-            event.told = told
-        event_result.note(events)
-        self.result_list = events
 
 
 def _two_parts(first: str, second: SafeString) -> SafeString:

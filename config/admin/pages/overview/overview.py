@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages.log import log_filters
@@ -81,7 +82,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     missing = {account: trigger_coverage.missing(account) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
     facts = replace(
-        _facts(sites, problems),
+        _facts(sites, problems, turned),
         not_in=kept.not_in,
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
@@ -89,9 +90,6 @@ def show(request: HttpRequest) -> TemplateResponse:
         behind=left_behind_notices.in_one_sentence(behind, refunds),
         left_over=left_giving,
         missing_courses=len(not_there),
-        turned_off=turned.products,
-        refunds_off=turned.refunds,
-        cancellations_off=turned.cancellations,
     )
     return render(
         request,
@@ -104,13 +102,22 @@ def show(request: HttpRequest) -> TemplateResponse:
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
         behind=left_behind_notices.by_rule(request, behind, refunds),
-        left_over=says_left,
-        missing_courses=missing_courses.told(request, not_there),
         may_be_kept=allowed(request, PERMISSION) and refunded.may_be_kept(),
-        turned_off=turned,
+        **_rules(request, says_left, not_there, turned),
         **_nothing_given(nothing, rules),
         **_never_sent(missing),
     )
+
+
+def _rules(
+    request: HttpRequest,
+    left_over: SafeString | None,
+    not_there: list[broken_rules.BrokenRules],
+    turned: turned_off.TurnedOffNotice,
+) -> dict[str, Any]:
+    """Return what is told of rules that are leftover, turned off, or give what is not there."""
+    told = missing_courses.told(request, not_there)
+    return {"left_over": left_over, "missing_courses": told, "turned_off": turned}
 
 
 def _setting_up(
@@ -230,8 +237,10 @@ def _share(period: days.Period) -> int | None:
     return 100 * period.done // over if over else None
 
 
-def _facts(sites: list[Integration], problems: list[Problem]) -> overview_headline.Facts:
-    """Return the facts of the headline that nothing else on the page needs."""
+def _facts(
+    sites: list[Integration], problems: list[Problem], turned: turned_off.TurnedOffNotice
+) -> overview_headline.Facts:
+    """Return the facts of the headline, without those that are found for the page anyway."""
     unread = history.unread()
     on = [site for site in sites if site.enabled]
     closed = [site for site in on if site.connection == Integration.Connection.REFUSED]
@@ -256,6 +265,9 @@ def _facts(sites: list[Integration], problems: list[Problem]) -> overview_headli
         expiring=sum(
             bool(credentials.expiry_warning(site, timezone.localdate())) for site in sites
         ),
+        turned_off=turned.products,
+        refunds_off=turned.refunds,
+        cancellations_off=turned.cancellations,
     )
 
 

@@ -1,14 +1,12 @@
 """Changes: who changed what, when and from where; the last change of a rule can be undone."""
 
-import json
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -18,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
 from config.admin.pages.rules import earlier_offer, given_by_rule, undo_offers, undo_step
-from config.admin.pages.staff import change_line, changes_cells, changes_undo
+from config.admin.pages.staff import change_line, changes_cells, changes_search, changes_undo
 from config.admin.pages.staff.change_line import ChangeLine
 from config.admin.pages.staff.changes_list import (
     ActFilter,
@@ -34,20 +32,12 @@ from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import differences, kind_of, page_of
 from config.admin.parts.params import word
 from events.execution import rule_history
-from events.models import EventLog, RuleRun
-from events.reports import activity_search
 from integrations.audit import Act
-from integrations.models import AuditEntry, Customer
-from integrations.sentences import OBJECT, say
-from integrations.who import called, shown_who
+from integrations.models import AuditEntry
+from integrations.sentences import say
+from integrations.who import shown_who
 from rules import product_undoing, undoing
 from rules.models import Rule
-from rules.short_sentences import labels_said
-
-# How many of the newest names that are sentences are searched.
-SENTENCES = 5000
-# How many of the newest events, and of the newest actions, of the customers found are searched.
-OF_CUSTOMERS = 1000
 
 
 @admin.register(AuditEntry)
@@ -81,20 +71,7 @@ class ChangesAdmin(ReadOnly):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
     ) -> tuple[QuerySet[AuditEntry], bool]:
-        """Find entries that have each typed word in the name, the person or the customer.
-
-        A rule is found by both forms of its sentence, a customer by e-mail address and name.
-        """
-        typed = word(search_term).split()
-        # The list says a rule with signs between its parts, and its sentence has others.
-        parts = [each for each in typed if any(map(str.isalnum, each))] or typed
-        found = Q()
-        for part in parts:
-            people = Q(who__icontains=part) | Q(who__in=called(part))
-            found &= people | _named(part) | _about(part)
-        if len(parts) > 1:  # many customers may share one of the names
-            found |= _about(" ".join(parts))
-        return queryset.filter(found), False
+        return queryset.filter(changes_search.matching(word(search_term))), False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ChangesList
@@ -253,42 +230,6 @@ def _undone(entry: AuditEntry, rule: Rule) -> SafeString:
             text = say("Undone. The rule is as it was before:")
     page = reverse("admin:rules_rule_change", args=[rule.pk])
     return format_html('{} <a href="{}">{}</a>', text, page, badges.brief(rule.in_words()))
-
-
-def _named(part: str) -> Q:
-    """Return a filter for entries whose name contains this, as the reader sees it.
-
-    A name that is a sentence is stored as JSON, which the database cannot search: the newest of
-    those are searched here.
-    """
-    entries = AuditEntry.objects.annotate(kept=Cast("name", TextField()))
-    sentences = entries.filter(kept__startswith=OBJECT).order_by("-pk")
-    known = sentences.values_list("pk", "name", "kept")[:SENTENCES]
-    like, labels = part.casefold(), [json.dumps(label) for label in labels_said(part)]
-    read = [
-        pk
-        for pk, name, kept in known
-        if like in name.casefold() or any(label in kept for label in labels)
-    ]
-    plain = entries.exclude(kept__startswith=OBJECT).filter(kept__icontains=part)
-    return Q(pk__in=read) | Q(pk__in=plain.values("pk"))
-
-
-def _about(typed: str) -> Q:
-    """Return a filter for entries about the customers whom this means, their events and actions.
-
-    Those are all entries whose rows name these customers.
-    """
-    customers = activity_search.people(typed)
-    of = {Customer._meta.model_name: customers}
-    for model in (EventLog, RuleRun):
-        rows = model._default_manager.filter(customer__in=customers).order_by("-pk")
-        newest = rows.values_list("pk", flat=True)[:OF_CUSTOMERS]
-        of[model._meta.model_name] = list(newest) if customers else []
-    found = Q(pk__in=[])
-    for kind, numbers in of.items():
-        found |= Q(kind=kind, number__in=[str(number) for number in numbers])
-    return found
 
 
 def _line(row: AuditEntry) -> ChangeLine:
