@@ -112,9 +112,9 @@ def refunded_with_access(
     )
     left = []
     for pk, runs in of_event.items():
-        refunds = [ended[run.grant_id][-1] for run in runs if run.grant_id in ended]
-        if refunds:
-            last = max(refunds, key=lambda refund: (refund.received_at, refund.pk))
+        found_for = [ended[run.grant_id][-1] for run in runs if run.grant_id in ended]
+        if found_for:
+            last = max(found_for, key=lambda refund: (refund.received_at, refund.pk))
             by_rules = [again[run.grant_id] for run in runs if run.grant_id in again]
             left.append(Refunded(events[pk], last, runs, by_rules))
     return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
