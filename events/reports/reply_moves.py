@@ -1,6 +1,6 @@
 """What the letter to a customer says about access that was moved to or from another address."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from events.models import EventLog, Grant
 from events.reports import ended_access
@@ -93,7 +93,7 @@ def _still_there(names: list[str]) -> list[Said]:
     ]
 
 
-def _replaced_there(replaced: Mapping[tuple[str, ...], Collection[str]]) -> list[Said]:
+def _replaced_there(replaced: Mapping[tuple[str, ...], Sequence[str]]) -> list[Said]:
     """Say what the other address has in place of these courses: {what it has now: courses}."""
     return [
         say(
