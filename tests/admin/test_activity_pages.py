@@ -600,7 +600,8 @@ def test_the_overview_says_what_needs_somebody(support):
     assert "Nothing is being carried out" not in text
     assert (
         "2 buyers paid and have no access. See them. Thinkific rejects the key of Studio Nord. 1 "
-        "action failed. 1 action waits for you. 2 events were not understood. 4 steps left"
+        "action failed. 1 action waits for you. 2 events were not understood. Rules give 1 course "
+        "that Thinkific no longer has. 4 steps left"
     ) in text
     assert "Nothing needs your attention." not in text
 

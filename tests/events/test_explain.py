@@ -353,7 +353,7 @@ def test_what_is_about_to_end_is_called_so_on_the_page_and_in_the_letter(is_endi
     assert told.lines[0].text == (
         "Dana's access to Course Two ends in a moment (order 1183). Waits for its turn."
     )
-    assert told.targets == (RuleRun.objects.earliest("pk").target,)
+    assert told.targets == (Grant.objects.get().target,)
     assert re.search(
         r"Your access to Course Two is about to end because of the refund of order 1183 on .*\.",
         told.reply,
