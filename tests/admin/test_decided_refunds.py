@@ -264,7 +264,7 @@ def test_the_overview_leads_to_who_is_kept_on_purpose_also_when_nothing_is_left_
     manager.post(reverse("admin:refunded"), {"chosen": found.event.pk, "keep": "1"})
     page = manager.get(overview)
     assert "refunded and still has" not in words(page)
-    (link,) = re.findall(rf'href="([^"]+)">{KEPT}<', page.content.decode())
+    (link,) = re.findall(rf'href="([^"]+)">{KEPT}<', markup(page))
     assert "Ask about it again" in words(manager.get(unescape(link)))
     assert KEPT not in words(signed_in(roles.VIEWER).get(overview))
     manager.post(reverse("admin:refunded"), {"again": found.event.pk})
@@ -273,7 +273,7 @@ def test_the_overview_leads_to_who_is_kept_on_purpose_also_when_nothing_is_left_
 
 def test_the_customers_lead_to_the_refunded_buyers_at_any_time(manager):
     customers = reverse("admin:integrations_customer_changelist")
-    shown = manager.get(customers).content.decode()
+    shown = markup(manager.get(customers))
     (link,) = re.findall(r'href="([^"]+)">Refunded buyers<', shown)
     assert link.startswith(reverse("admin:refunded"))
     assert "Nobody is left to decide about" in words(manager.get(unescape(link)))
