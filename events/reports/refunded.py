@@ -7,6 +7,7 @@ Cancellations are left out: when SamCart sends one, it does not say whether the 
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import OuterRef, Q, QuerySet
 
@@ -113,8 +114,8 @@ def refunded_with_access(
     left = []
     for pk, runs in of_event.items():
         back = [ended[run.grant_id][-1] for run in runs if run.grant_id in ended]
-        if back:
-            last = max(back, key=lambda refund: (refund.received_at, refund.pk))
+        # What the refund gave in place of the purchase is not left by it.
+        if back and (last := max(back, key=_moment)) != events[pk]:
             by_rules = [again[run.grant_id] for run in runs if run.grant_id in again]
             left.append(Refunded(events[pk], last, runs, by_rules))
     return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
@@ -127,6 +128,10 @@ def may_be_kept() -> bool:
     query.
     """
     return _refunds(kept=True).exists()
+
+
+def _moment(event: EventLog) -> tuple[datetime, int]:
+    return event.received_at, event.pk
 
 
 def _gave(grants: Collection[int]) -> tuple[list[RuleRun], dict[int | None, RuleRun]]:
