@@ -85,6 +85,9 @@ MIDDLEWARE = [
     "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Long lists then weigh a tenth. It adds random bytes, so that the size of a page tells nobody
+    # what is on it (BREACH).
+    "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -47,6 +47,9 @@ MARK = """([controls, part]) => {
   document.addEventListener("focusin", (event) => window.unreached.delete(keyOf(event.target)));
   return window.unreached.size;
 }"""
+# What a browser gets for the page itself, as it is sent.
+WEIGHT = 'performance.getEntriesByType("navigation")[0].encodedBodySize'
+HEAVY = 140 * 1024
 LEFT = "[...window.unreached.values()].map(each => each.outerHTML.slice(0, 160))"
 
 
@@ -205,7 +208,7 @@ WIDTHS = {"en": fitting.WIDTHS, "es": (360, 1024, 1200)}
 
 
 def misfits(page: Page, url: str) -> list[str]:
-    """What does not fit on the page at this address, in each language."""
+    """What does not fit on the page at this address, in each language, and that it is heavy."""
     found = []
     for language, widths in WIDTHS.items():
         page.context.set_extra_http_headers({"Accept-Language": language})
@@ -214,6 +217,8 @@ def misfits(page: Page, url: str) -> list[str]:
         assert (answer.status, answer.headers["content-language"]) == (200, language), url
         assert (LOGIN in page.url) is (LOGIN in url), url
         found += [f"{url} in {language} {fault}" for fault in fitting.misfits(page, widths)]
+        if (weight := page.evaluate(WEIGHT)) > HEAVY:
+            found.append(f"{url} in {language} weighs {weight:,} bytes")
     return found
 
 
