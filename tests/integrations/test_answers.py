@@ -260,7 +260,7 @@ REPLIES: list[tuple[Callable[[Place], None], str]] = [
     (both_refunded, "Your access to Course One ended with the refund of order 1190 on"),
     (refunded_without_a_rule, "Your access to Course One is still open."),
     (only_refunded, "We found no course"),
-    (ending_waits, "We are sorting out your access to Course One"),
+    (ending_waits, "Your access to Course One is about to end because of the refund of order 1183"),
     (site_removed, "We are sorting out your access to Course One"),
     (turned_off, "We are sorting out your access to Course One"),
 ]

@@ -102,7 +102,8 @@ def show(request: HttpRequest) -> TemplateResponse:
         **_integrations(sites),
         attention=_with_reasons(dashboard.needing_somebody()),
         behind=left_behind_notices.by_rule(request, behind, refunds),
-        may_be_kept=allowed(request, PERMISSION) and refunded.may_be_kept(),
+        # While somebody is left to decide about, that line leads there as well.
+        may_be_kept=not refunds and allowed(request, PERMISSION) and refunded.may_be_kept(),
         **_rules(request, says_left, not_there, turned),
         **_nothing_given(nothing, rules),
         **_never_sent(missing),
@@ -149,7 +150,8 @@ def _beginning(
     path: checklist.Path | None,
 ) -> dict[str, Any]:
     """Return whether there is more to see than what to set up, the headline, and who did what."""
-    has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
+    has_begun = path is None or bool(facts.failed or facts.held)
+    has_begun = has_begun or Delivery.objects.exists() or RuleRun.objects.exists()
     only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
     headline = _headline(facts, kept) if has_begun or not only_path else None
     since = others_changes.since_last_visit(request)
