@@ -150,8 +150,7 @@ def _beginning(
     path: checklist.Path | None,
 ) -> dict[str, Any]:
     """Return whether there is more to see than what to set up, the headline, and who did what."""
-    has_begun = path is None or bool(facts.failed or facts.held)
-    has_begun = has_begun or Delivery.objects.exists() or RuleRun.objects.exists()
+    has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
     only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
     headline = _headline(facts, kept) if has_begun or not only_path else None
     since = others_changes.since_last_visit(request)
