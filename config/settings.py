@@ -85,9 +85,7 @@ MIDDLEWARE = [
     "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    # Long lists then weigh a tenth. It adds random bytes, so that the size of a page tells nobody
-    # what is on it (BREACH).
-    "django.middleware.gzip.GZipMiddleware",
+    "django.middleware.gzip.GZipMiddleware",  # with random bytes, against BREACH
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -201,8 +199,7 @@ LANGUAGE_CODE = env.one_of("LANGUAGE_CODE", [code for code, _ in LANGUAGES])
 LANGUAGE_OF_PERSON = "config.staff.preferences.language_of"
 LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
 TIME_ZONE = env.time_zone("TIME_ZONE", default="UTC")
-USE_TZ = True
-USE_I18N = True
+USE_TZ = USE_I18N = True
 
 STATIC_URL = "static/"
 # Files are served in place, so that no collectstatic step can be forgotten.

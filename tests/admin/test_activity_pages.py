@@ -634,6 +634,5 @@ def test_the_overview_costs_few_queries(support, role):
     client = client_of(someone)
     with CaptureQueriesContext(connection) as asked:
         client.get(reverse("admin:index"))
-    # One of them is for the site that never connected, one for courses that Thinkific no longer
-    # has, six are for a refunded buyer.
-    assert len(asked) <= 73
+    # One of them is for the site that never connected, six are for a refunded buyer.
+    assert len(asked) <= 72

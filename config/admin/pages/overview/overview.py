@@ -30,7 +30,7 @@ from events.access import history
 from events.alerts import finding, sentences
 from events.alerts.problems import Problem, ProblemCode
 from events.execution import wait_reasons
-from events.models import Delivery, EventLog, RuleRun, Worker
+from events.models import EventLog, RuleRun, Worker
 from events.reports import (
     backlog,
     counting,
@@ -150,7 +150,10 @@ def _beginning(
     path: checklist.Path | None,
 ) -> dict[str, Any]:
     """Return whether there is more to see than what to set up, the headline, and who did what."""
-    has_begun = path is None or Delivery.objects.exists() or RuleRun.objects.exists()
+    # The step at this page is done once SamCart has sent something.
+    samcart = reverse("admin:samcart")
+    received = path is None or any(task.url == samcart for task in path.done)
+    has_begun = received or RuleRun.objects.exists()
     only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
     headline = _headline(facts, kept) if has_begun or not only_path else None
     since = others_changes.since_last_visit(request)
