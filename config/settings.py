@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "events.receiving.views.receive_first",
     "config.health.answer_first",
     "django.middleware.security.SecurityMiddleware",
+    "config.static_files.send",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",  # with random bytes, against BREACH
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -137,8 +138,7 @@ DEFAULT_FROM_EMAIL = env.text(
 )
 
 LEASE_SECONDS = env.whole("LEASE_SECONDS", default=90, at_least=3)
-# One chain of time limits: call < task < lease < queue retry. A short lease, as tests use it,
-# shortens the others in the same proportion.
+# Call < task < lease < queue retry. A short lease, as in tests, shortens the others alike.
 _scale = min(1.0, LEASE_SECONDS / 90)
 CALL_DEADLINE_SECONDS = 20 * _scale
 TASK_SECONDS = max(2, round(60 * _scale))
@@ -202,7 +202,7 @@ TIME_ZONE = env.time_zone("TIME_ZONE", default="UTC")
 USE_TZ = USE_I18N = True
 
 STATIC_URL = "static/"
-# Files are served in place, so that no collectstatic step can be forgotten.
+STORAGES = {"staticfiles": {"BACKEND": "config.static_files.FingerprintedStorage"}}
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True

@@ -47,8 +47,10 @@ MARK = """([controls, part]) => {
   document.addEventListener("focusin", (event) => window.unreached.delete(keyOf(event.target)));
   return window.unreached.size;
 }"""
-# What a browser gets for the page itself, as it is sent.
-WEIGHT = 'performance.getEntriesByType("navigation")[0].encodedBodySize'
+# What a browser gets for the page at a first visit, as it is sent: with all that it loads.
+WEIGHT = """() => ["navigation", "resource"]
+  .flatMap(kind => performance.getEntriesByType(kind))
+  .reduce((sum, each) => sum + each.encodedBodySize, 0)"""
 HEAVY = 140 * 1024
 LEFT = "[...window.unreached.values()].map(each => each.outerHTML.slice(0, 160))"
 

@@ -207,7 +207,7 @@ def shown(badge: str) -> tuple[str, ...]:
     """The color and the text of a badge, whose icon is that of its color."""
     found = re.fullmatch(
         r'<span class="badge badge-(\w+)"><svg class="icon" aria-hidden="true">'
-        r'<use href="/static/admit/icons.svg#\1"></use></svg>(.*)</span>',
+        r'<use href="/static/admit/icons.svg\?[0-9a-f]{8}#\1"></use></svg>(.*)</span>',
         badge,
     )
     assert found
