@@ -51,7 +51,7 @@ MARK = """([controls, part]) => {
 WEIGHT = """() => ["navigation", "resource"]
   .flatMap(kind => performance.getEntriesByType(kind))
   .reduce((sum, each) => sum + each.encodedBodySize, 0)"""
-HEAVY = 140 * 1024
+HEAVY = 64 * 1024
 LEFT = "[...window.unreached.values()].map(each => each.outerHTML.slice(0, 160))"
 
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from config.admin.parts import edit_conflicts
+from config.admin.parts.own_scripts import OwnScripts
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import Values
@@ -22,7 +22,7 @@ class Acts:
     deleted: Act
 
 
-class Watched(admin.ModelAdmin):
+class Watched(OwnScripts):
     """A ModelAdmin that asks before a save overwrites what somebody else changed meanwhile."""
 
     def stored_of(self, thing: Any) -> Values:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -22,6 +21,7 @@ from django.views.decorators.http import require_POST
 
 from config.admin.menu import allowed
 from config.admin.parts.badges import breakable, brief
+from config.admin.parts.own_scripts import OwnScripts
 from integrations.models import Customer
 from integrations.samcart.normalize import examine_email
 from integrations.sentences import Text, say, separator
@@ -54,7 +54,7 @@ class Button:
     last: bool = False
 
 
-class Buttons(admin.ModelAdmin):
+class Buttons(OwnScripts):
     """A ModelAdmin with buttons."""
 
     buttons: Sequence[Button] = ()
