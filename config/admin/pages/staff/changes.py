@@ -106,7 +106,7 @@ class ChangesAdmin(ReadOnly):
         if entry.act == Act.BUYERS_KEPT and allowed(request, given_by_rule.PERMISSION):
             page = given_by_rule.where_kept(int(entry.number), back=here)
             return [(page, "", say("See what is kept"))] if page else []
-        if entry.act == Act.REFUNDED_KEPT and allowed(request, given_by_rule.PERMISSION):
+        if entry.act in {Act.REFUNDED_KEPT, Act.CANCELED_KEPT} and allowed(request, given_by_rule.PERMISSION):
             page = f"{reverse('admin:refunded')}?{urlencode({BACK: here})}#kept"
             return [(page, "", say("See what is kept"))]
         if undo.forms:
