@@ -32,7 +32,8 @@ CANCELS = tuple(trigger for trigger in TAKES_BACK if trigger != Trigger.PRODUCT_
 class Refunded:
     """A purchase that was refunded, by the `event` that gave it, with what its buyer still has.
 
-    `refund` is a cancellation if the buyer was canceled and keeps it on purpose. `again` are the actions by which rules gave that again at the refund.
+    `refund` is a cancellation if the buyer was canceled and keeps it on purpose. `again` are the
+    actions by which rules gave that again at the refund.
     """
 
     event: EventLog
@@ -98,8 +99,9 @@ def refunded_with_access(
 
     With `kept`, return those that a person let the buyers keep after the refund, without it all
     others, and with None both. `among` are the refunds to look at, all `left_open`; without it, the
-    newest are looked at. `by` are the triggers that count. Access that something else gives as well is left out, and what an action
-    of the refund was to end: pages tell of that action. Takes one query if there are none.
+    newest are looked at. `by` are the triggers that count. Access that something else gives as well
+    is left out, and what an action of the refund was to end: pages tell of that action. Takes one
+    query if there are none.
     """
     found = list(_refunds(kept=kept)) if among is None else among
     open_ = list(_grants().filter(near(found))) if found else []
