@@ -1,6 +1,6 @@
 """Find customers by what a person types: an e-mail, a part of one, or names, in any script."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db.models import BinaryField, BooleanField, Exists, Func, OuterRef, Q, QuerySet, Value
@@ -60,6 +60,18 @@ def begins(word: str) -> Q:
     first = word.encode()
     # UTF-8 has no byte 255, so this is beyond every term that begins with the word.
     return Q(term__gte=first, term__lt=first + b"\xff")
+
+
+def begins_as_word(meant: Iterable[str]) -> Q:
+    """Return the condition for terms whose first word is one of these folded words.
+
+    It may also let through a term in which a digit follows the word.
+    """
+    found = Q()
+    for word in meant:
+        # "A" is beyond the signs and digits that may follow a word, and before all small letters.
+        found |= Q(term__gte=word.encode(), term__lt=f"{word}A".encode())
+    return found
 
 
 def _holds(word: str) -> Combinable:

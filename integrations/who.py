@@ -13,6 +13,8 @@ from integrations.sentences import say
 # Who acts if no person does: as stored, in English.
 NOT_SIGNED_IN = "Somebody not signed in"
 BY_COMMAND = " (command line)"
+# SamCart renames products.
+SAMCART = "SamCart"
 
 
 def _read() -> dict[str, str]:

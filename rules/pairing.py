@@ -53,33 +53,46 @@ def is_usual(action: ActionSpec, trigger: Trigger) -> bool:
     return True
 
 
-def holes(product: Product | None, rules: Iterable[Paired], *, subscription: bool) -> list[Trigger]:
+def holes(
+    product: Product | None,
+    rules: Iterable[Paired],
+    *,
+    subscription: bool,
+    paid_once: bool = False,
+) -> list[Trigger]:
     """Return the triggers that lack a rule to end, or give back, what a purchase gives.
 
     Looks at what the rules of `product` give, or with None at what the global rules give. A rule
     whose course is gone gives nothing, so it needs no companions.
 
     `rules` are the account's rules for this product and its global rules, on or off.
-    `subscription` tells whether the product was seen to be sold by subscription. A product with
-    a rule of its own for a Subscription trigger counts as sold by subscription, too.
+    `subscription` tells whether the product was seen to be sold by subscription, and `paid_once`
+    whether it was bought, and not so. Until either is known, a product with a rule of its own for a
+    Subscription trigger counts as sold by subscription, too.
     """
     number = product.pk if product else None
     rules = [rule for rule in rules if rule.product_id is None or rule.product_id == number]
     own = [rule for rule in rules if rule.product_id == number]
-    return _holes(own, rules, subscription=subscription)
+    return _holes(own, rules, subscription=subscription, paid_once=paid_once)
 
 
-def holes_in(rules: Sequence[Paired], *, subscription: bool) -> list[Trigger]:
+def holes_in(
+    rules: Sequence[Paired], *, subscription: bool, paid_once: bool = False
+) -> list[Trigger]:
     """Return the same for a product, given its own rules and its account's global ones alone."""
     own = [rule for rule in rules if rule.product_id is not None]
-    return _holes(own, rules, subscription=subscription)
+    return _holes(own, rules, subscription=subscription, paid_once=paid_once)
 
 
-def _holes(own: Sequence[Paired], rules: Iterable[Paired], *, subscription: bool) -> list[Trigger]:
+def _holes(
+    own: Sequence[Paired], rules: Iterable[Paired], *, subscription: bool, paid_once: bool
+) -> list[Trigger]:
     giving = {rule.destination_id for rule in own if gives_now(rule)}
     if not giving:
         return []
-    subscription = subscription or any(Trigger(rule.trigger).of_subscription for rule in own)
+    # What SamCart sent counts for more than the rules: they may have been added just in case.
+    if not paid_once:
+        subscription = subscription or any(Trigger(rule.trigger).of_subscription for rule in own)
     answered = _answered(rules)
     wanted = (*ENDS, *GIVES_BACK) if subscription else MATTERS_ALWAYS
     return [each for each in wanted if any((each, target) not in answered for target in giving)]

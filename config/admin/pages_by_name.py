@@ -21,6 +21,7 @@ BESIDE_THE_MENU: tuple[tuple[Text, str, str], ...] = (
     (_("Change password"), "admin:password_change", ""),
     (_("Refunded, but still has access"), "admin:refunded", BY_HAND),
     (_("Kept on purpose after a refund"), "admin:refunded", BY_HAND),
+    (_("Kept on purpose after a cancellation"), "admin:refunded", BY_HAND),
     (_("Give access"), "admin:give-to-anyone", BY_HAND),
     (_("Enter a missed order"), "admin:enter-order", BY_HAND),
     (_("New rule"), "admin:new-rule", "rules.add_rule"),

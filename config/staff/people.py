@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from config.staff import roles
 from integrations import audit
 from integrations.audit import Act
+from integrations.models import AuditEntry
 from integrations.sentences import Text, say
 
 OWNER = roles.OWNER
@@ -115,6 +116,25 @@ def stored(person: User) -> dict[str, str]:
     if found is None:
         return {}
     return {"name": found.get_full_name(), "email": found.email, "role": role_of(found)}
+
+
+def user_names(who: str) -> set[str]:
+    """Return this user name, and those that the same person had before.
+
+    A name that belongs to another person now is left out.
+    """
+    person = User.objects.filter(username=who).only("pk").first()
+    if person is None:
+        return {who}
+    entries = AuditEntry.objects.filter(
+        act=Act.PERSON_CHANGED,
+        kind=User._meta.model_name,
+        number=str(person.pk),
+        before__has_key="email",
+    )
+    former = {(before or {})["email"] for before in entries.values_list("before", flat=True)}
+    taken = User.objects.exclude(pk=person.pk).filter(username__in=former)
+    return {who} | (former - set(taken.values_list("username", flat=True)) if former else set())
 
 
 def switch_off(person: User, *, by: User) -> None:

@@ -47,6 +47,7 @@ register.filter("mistyped", mistyped_email.doubt)
 register.filter("whose", badges.whose)
 register.filter("as_sent", badges.as_sent)
 register.filter("who", shown_who)
+register.filter("changes_by", badges.changes_by)
 register.filter("in_short", short_sentences.in_short)
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Count, Max
+from django.utils import timezone
 
 from events.access.decisions import Decisions
 from events.access.sale import Sale
@@ -12,8 +13,11 @@ from events.deciding import rule_texts
 from events.deciding.reading import Reading, RuleBook
 from events.deciding.repeats import WINDOW
 from events.models import Delivery, EventLog, EventTerm, RuleRun, RuleTexts
-from integrations.models import Customer, Product, SearchTerm
+from integrations import audit
+from integrations.audit import Act
+from integrations.models import AuditEntry, Customer, Product, SearchTerm
 from integrations.samcart.parser import SaleEvent
+from integrations.who import SAMCART
 
 
 @dataclass(slots=True)
@@ -170,9 +174,28 @@ def _repeated(deliveries: Sequence[Delivery]) -> set[str]:
 
 
 def _product(marketplace: int, kind: str, external_id: str, name: str, *, rename: bool) -> Product:
-    if not rename:
-        same = Product.objects.filter(marketplace=marketplace, kind=kind)
-        known = same.filter(external_id=external_id).first()
-        if known is not None:
-            return known
-    return Product.objects.named(marketplace, kind, external_id, name)
+    same = Product.objects.filter(marketplace=marketplace, kind=kind)
+    known = same.filter(external_id=external_id).first()
+    if known is None:
+        return Product.objects.named(marketplace, kind, external_id, name)
+    if rename and (former := known.follow(name)):
+        _note_renamed(known, former)
+    return known
+
+
+def _note_renamed(product: Product, former: str) -> None:
+    """Write down that SamCart calls it otherwise now; names that come and go, once a day."""
+    lately = AuditEntry.objects.filter(
+        who=SAMCART,
+        act=Act.PRODUCT_CHANGED,
+        kind=Product._meta.model_name,
+        number=str(product.pk),
+        at__gte=timezone.now() - timedelta(days=1),
+        after__name=product.name,
+    )
+    if lately.exists():
+        return
+    with audit.acting(lambda: audit.Actor(SAMCART)):
+        audit.record(
+            Act.PRODUCT_CHANGED, product, before={"name": former}, after={"name": product.name}
+        )

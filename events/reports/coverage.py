@@ -246,18 +246,19 @@ def _for_what_is_sold(rows: Iterable[Judged], places: facts.Places) -> Iterator[
     """Yield the rows judged by how they are sold; so far all were judged as subscriptions."""
     found = list(rows)
     unsure = [row for row in found if row.holes]  # for the others it makes no difference
-    sold = subscriptions.seen_with_subscription(_products(unsure))
-    any_sold = len(unsure) > len(_products(unsure)) and (bool(sold) or subscriptions.any_sold())
+    sold = subscriptions.how_each_is_sold(_products(unsure))
+    seen = bool(sold.by_subscription)
+    any_sold = len(unsure) > len(_products(unsure)) and (seen or subscriptions.any_sold())
     for row in found:
         if not row.holes:
             yield row
         elif row.number is None:
             rules = places.everywhere[row.marketplace.pk]
-            holes = row.holes if any_sold else pairing.holes(None, rules, subscription=False)
+            holes = pairing.holes(None, rules, subscription=any_sold)
             yield _with_holes(row, holes, pairing.only_off(holes, rules, rules))
         else:
-            rules, is_sold = places.concerning(row.number), row.number in sold
-            holes = row.holes if is_sold else pairing.holes_in(rules, subscription=False)
+            rules = places.concerning(row.number)
+            holes = pairing.holes_in(rules, **sold.of(row.number))
             yield _with_holes(row, holes, pairing.only_off(holes, places.own[row.number], rules))
 
 

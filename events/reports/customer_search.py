@@ -3,6 +3,7 @@
 import difflib
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain, islice, product
 from typing import Any
 
 from django.conf import settings
@@ -12,16 +13,18 @@ from django.utils import timezone
 from events.models import Delivery, EventLog, EventTerm
 from events.receiving import spool_contents
 from events.reports import activity_search
-from integrations import search
+from integrations import search, slips
 from integrations.models import Customer, Marketplace, SearchTerm
 from integrations.samcart.normalize import normalize_email
-from integrations.search_terms import fold, visible
+from integrations.search_terms import fold, visible, words
 
 MAX_RESULTS = 50
 SIMILAR = 5
 # At most this many addresses are compared with a mistyped one.
 COMPARED = 2000
 LONGEST = 320
+# At most this many words of a mistyped name are looked at, and this many ways to put it right.
+WORDS, TRIED = 3, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +110,46 @@ def _unseen() -> Unseen:
 
 
 def similar(word: str) -> tuple[list[Customer], list[EventLog]]:
-    """Return customers and events whose address differs from the word by a slip.
+    """Return customers and events whose address or name differs from the word by a slip.
 
-    Such an address has the same name at another domain, or a few other letters.
+    Such an address has the same name at another domain, or a few other letters. In a name, each
+    word may have one slip.
     """
     email = normalize_email(word) or word.lower()
     if not email.rpartition("@")[0]:
-        return [], []
+        return _named_like(word), []
     terms: QuerySet[Any] = SearchTerm.objects.all()
     customers = _close(email, terms, "customer", "customer__email")
     of_events: QuerySet[Any] = EventTerm.objects.filter(event__customer=None)
     events = _close(email, of_events, "event", "event__email_as_sent")
     found = Customer.objects.filter(pk__in=customers).order_by("email")
     return list(found), _events(events)
+
+
+def _named_like(text: str) -> list[Customer]:
+    """Return customers whose terms begin with each word of the text, put right by one slip each.
+
+    Every word costs a query or two, each of which reads a few places of the index.
+    """
+    meant = [_meant(word) for word in words(text)[:WORDS]]
+    if not all(meant):
+        return []
+    tried = [" ".join(each) for each in islice(product(*meant), TRIED)]
+    found = (search.customers(each, most=SIMILAR, anywhere=False) for each in tried)
+    return list(dict.fromkeys(chain.from_iterable(found)))[:SIMILAR]
+
+
+def _meant(word: str) -> list[str]:
+    """Return the word itself if a term begins with it, else what it may have been meant to be."""
+    if SearchTerm.objects.filter(search.begins(word)).exists():
+        return [word]
+    likely = list(dict.fromkeys(slips.one_slip(word)))
+    if not likely:
+        return []
+    terms = SearchTerm.objects.filter(search.begins_as_word(likely)).order_by("term")
+    rows = terms.values_list("term", flat=True)[:COMPARED]
+    known = {slips.head(bytes(term).decode()) for term in rows}
+    return [each for each in likely if each in known][:TRIED]
 
 
 def _close(email: str, terms: QuerySet[Any], owner: str, address: str) -> list[int]:

@@ -2,7 +2,8 @@
 
 No rule ended it, or a person or a rule for the refund gave it again.
 
-Cancellations are left out: when SamCart sends one, it does not say whether the paid time is over.
+Canceled buyers are listed only if a person let them keep it: when SamCart sends a cancellation, it
+does not say whether the paid time is over.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -21,15 +22,18 @@ from integrations.sentences import Said
 from rules.listing import listed
 from rules.triggers import TAKES_BACK, Trigger
 
-# How many refunds that left access open are looked at, the newest first.
+# How many refunds that left access open are looked at, the newest first; of what is kept after
+# cancellations, as many.
 MAX_REFUNDS = 500
+CANCELS = tuple(trigger for trigger in TAKES_BACK if trigger != Trigger.PRODUCT_REFUNDED)
 
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
     """A purchase that was refunded, by the `event` that gave it, with what its buyer still has.
 
-    `again` are the actions by which rules gave that again at the refund.
+    `refund` is a cancellation if the buyer was canceled and keeps it on purpose. `again` are the
+    actions by which rules gave that again at the refund.
     """
 
     event: EventLog
@@ -40,6 +44,11 @@ class Refunded:
     @property
     def grants(self) -> list[Grant]:
         return [run.grant for run in self.runs if run.grant]
+
+    @property
+    def is_canceled(self) -> bool:
+        """Whether it was canceled and not refunded."""
+        return self.refund.trigger in CANCELS
 
     @property
     def is_kept(self) -> bool:
@@ -81,20 +90,24 @@ class Refunded:
 
 
 def refunded_with_access(
-    *, kept: bool | None = False, among: Sequence[EventLog] | None = None
+    *,
+    kept: bool | None = False,
+    among: Sequence[EventLog] | None = None,
+    by: Collection[Trigger] = (Trigger.PRODUCT_REFUNDED,),
 ) -> list[Refunded]:
     """Return refunded purchases whose buyers still have access, the newest refund first.
 
     With `kept`, return those that a person let the buyers keep after the refund, without it all
     others, and with None both. `among` are the refunds to look at, all `left_open`; without it, the
-    newest are looked at. Access that something else gives as well is left out, and what an action
-    of the refund was to end: pages tell of that action. Takes one query if there are none.
+    newest are looked at. `by` are the triggers that count. Access that something else gives as well
+    is left out, and what an action of the refund was to end: pages tell of that action. Takes one
+    query if there are none.
     """
     found = list(_refunds(kept=kept)) if among is None else among
     open_ = list(_grants().filter(near(found))) if found else []
     if not open_:
         return []
-    refunds = EventLog.objects.filter(near(found)).of_triggers(Trigger.PRODUCT_REFUNDED)
+    refunds = EventLog.objects.filter(near(found)).of_triggers(*by)
     refunds = refunds.exclude(status=EventLog.Status.REPEAT).prefetch_related("runs")
     by_sale = BySale(refunds)
     grants = [grant for grant in open_ if _is_left(grant, by_sale.of(grant), kept=kept)]
@@ -109,7 +122,7 @@ def refunded_with_access(
     ended = revocations.of_grants(
         [grant for grant in grants if grant.pk in alone],
         lambda grant, event: event.received_at >= grant.decided_at,
-        by=[Trigger.PRODUCT_REFUNDED],
+        by=by,
     )
     left = []
     for pk, runs in of_event.items():
@@ -119,6 +132,18 @@ def refunded_with_access(
             by_rules = [again[run.grant_id] for run in runs if run.grant_id in again]
             left.append(Refunded(events[pk], last, runs, by_rules))
     return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
+
+
+def canceled_and_kept() -> list[Refunded]:
+    """Return canceled purchases of which a person let the buyers keep something that is open.
+
+    The newest cancellation comes first. Purchases that were refunded later are left out.
+    """
+    kept = list(_grants().filter(kept_at__isnull=False).order_by("-kept_at")[:MAX_REFUNDS])
+    canceled = EventLog.objects.filter(near(kept)).of_triggers(*CANCELS)
+    among = list(canceled.exclude(status=EventLog.Status.REPEAT)) if kept else []
+    found = refunded_with_access(kept=True, among=among, by=TAKES_BACK)
+    return [each for each in found if each.is_canceled]
 
 
 def may_be_kept() -> bool:

@@ -10,7 +10,7 @@ from events.reports.standing import Standing, standings
 from integrations.models import Customer
 from integrations.sentences import Said, format_day, joined, say
 from rules.models import Rule
-from rules.triggers import TAKES_BACK, Trigger
+from rules.triggers import TAKES_BACK
 
 
 def sentence(
@@ -41,8 +41,8 @@ def sentence(
     elif not rule.enabled:
         text = joined([text, say("The rule that ends it is off.")])
     off = rule.pk if rule and not rule.enabled else None
-    keep = holding if left.trigger == Trigger.PRODUCT_REFUNDED else None
-    return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=holding, keep=keep, rule=off)
+    offered = {"end": holding, "keep": holding}
+    return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, rule=off, **offered)
 
 
 def _still_open(last: Grant, left: EventLog, facts: Mapping[str, object]) -> Said:

@@ -8,15 +8,15 @@ from events.reports import ended_access, letter, pending_endings, reply_moves
 from events.reports.sentence import HAS, Code, Sentence, of_order, upper
 from events.reports.standing import Standing
 from integrations import app_registry
-from integrations.models import Customer, Integration
+from integrations.models import Customer, Integration, Product
 from integrations.sentences import LONG, Said, format_day, joined, say
 from rules.listing import listed
 
 MAX_EVENTS_TOLD = 5
 LOOKED_AFTER = {Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONNECTED, Code.GONE}
 OVER = {Code.ENDED, Code.BARRED}
-# The letter names only courses with these codes, so nothing that a person has undone.
-TOLD = HAS | LOOKED_AFTER | OVER | {Code.MOVED, Code.NOT_ENDED}
+# The letter names only courses with these codes.
+TOLD = HAS | LOOKED_AFTER | OVER | {Code.MOVED, Code.NOT_ENDED, Code.REPLACED}
 
 
 def reply(
@@ -52,9 +52,11 @@ def _values(
         *reply_moves.moved_away(customer, told),
     ]
     parts += map(_owed, bought)
+    taken_away = _taken_away(told)
     if not parts:
         bought = list(besides)[:MAX_EVENTS_TOLD]
-        parts = [*map(_besides, bought)] or [_found_nothing(customer)]
+        parts = [*map(_besides, bought)]
+    parts = [*parts, *taken_away] or [_found_nothing(customer)]
     # A product is not a course: it is named only if the letter names no course.
     names = [
         name
@@ -185,6 +187,33 @@ def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
         if by_hand
         else say("Your access to {courses} ended with {cause}.", courses=listed(names), cause=what)
         for (by_hand, what), names in ended_access.by_cause(over).items()
+    ]
+
+
+def _taken_away(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
+    """Say what a person took away, in one sentence for each day and reason.
+
+    That is what the rules give no longer, and what had been given to several buyers and was undone.
+    """
+    causes: dict[tuple[str, Product | None], list[str]] = {}
+    for each, sentence in told:
+        if taken := sentence.taken_away:
+            why = (format_day(taken.at, LONG), None if taken.is_undone else taken.product)
+            causes.setdefault(why, []).append(each.name)
+    return [
+        say(
+            "Your access to {courses} ended on {day}: {product} no longer includes it.",
+            courses=listed(names),
+            day=day,
+            product=product,
+        )
+        if product
+        else say(
+            "Your access to {courses} ended on {day}: we took back what had given it.",
+            courses=listed(names),
+            day=day,
+        )
+        for (day, product), names in causes.items()
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from django.utils.translation import gettext_lazy as _
@@ -9,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from events.access import going_on, sentences
 from events.models import EventLog, RuleRun
 from events.reports.standing import Standing
+from integrations.models import Product
 from integrations.sentences import Said, Text, format_time, joined, say
 from rules.triggers import Trigger
 
@@ -57,6 +59,18 @@ HAS = {Code.HAS, Code.KEPT, Code.LET_KEEP, Code.GIVING_AGAIN}
 
 
 @dataclass(frozen=True, slots=True)
+class TakenAway:
+    """Access that a person ended because its rule had changed, or by undoing what gave it.
+
+    `product` is what was bought, None if that is not known.
+    """
+
+    at: datetime
+    product: Product | None
+    is_undone: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Sentence:
     """One sentence; `kind` is good, wait, bad or quiet.
 
@@ -89,6 +103,7 @@ class Sentence:
     # The names of what `customer` has in its place; None if nothing took its place.
     instead_there: tuple[str, ...] | None = None
     short: str = ""
+    taken_away: TakenAway | None = None
 
 
 def happening(run: RuleRun) -> Said:

@@ -1,6 +1,7 @@
 """Which products are sold by subscription, as far as their events show."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -16,27 +17,44 @@ MAX_EVENTS = 50
 PRODUCTS_NAMED = 5
 
 
-def sold_by_subscription(products: Iterable[Product]) -> set[int]:
-    """Return the IDs of the products that were seen with a subscription lately."""
-    return seen_with_subscription([product.pk for product in products])
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """Product IDs: those seen with a subscription lately, and those bought, but not so."""
+
+    by_subscription: frozenset[int]
+    once: frozenset[int]
+
+    def of(self, number: int) -> dict[str, bool]:
+        """Return what `pairing.holes` needs to know of how this product is sold."""
+        return {"subscription": number in self.by_subscription, "paid_once": number in self.once}
 
 
-def seen_with_subscription(numbers: Collection[int]) -> set[int]:
-    """Return the same for product IDs."""
+def how_each_is_sold(numbers: Collection[int]) -> Sold:
+    """Return how these products are sold; those that were never bought are in neither set."""
     if not numbers:
-        return set()
+        return Sold(frozenset(), frozenset())
     newest = EventLog.objects.filter(product=OuterRef(OuterRef("pk"))).order_by("-received_at")
     tells = ~Q(subscription_id="") | Q(trigger__startswith="subscription_")
     seen = EventLog.objects.filter(tells, pk__in=newest.values("pk")[:MAX_EVENTS])
+    bought = EventLog.objects.filter(product=OuterRef("pk"), trigger=Trigger.PRODUCT_PURCHASED)
     # Not as a condition, which PostgreSQL might turn into a join that reads all events.
-    sold = Product.objects.filter(pk__in=numbers)
-    return {pk for pk, is_sold in sold.values_list("pk", Exists(seen)) if is_sold}
+    rows = list(
+        Product.objects.filter(pk__in=numbers).values_list("pk", Exists(seen), Exists(bought))
+    )
+    return Sold(
+        frozenset(pk for pk, is_seen, _ in rows if is_seen),
+        frozenset(pk for pk, is_seen, is_bought in rows if is_bought and not is_seen),
+    )
 
 
-def paid_once(products: Iterable[Product]) -> set[int]:
+def sold_by_subscription(products: Iterable[Product]) -> frozenset[int]:
+    """Return the IDs of the products that were seen with a subscription lately."""
+    return how_each_is_sold([product.pk for product in products]).by_subscription
+
+
+def paid_once(products: Iterable[Product]) -> frozenset[int]:
     """Return the IDs of the products that were bought, and not seen with a subscription lately."""
-    products = list(products)
-    return _bought(products) - sold_by_subscription(products)
+    return how_each_is_sold([product.pk for product in products]).once
 
 
 def how_sold(products: Iterable[Product]) -> tuple[bool, Said]:
@@ -45,8 +63,8 @@ def how_sold(products: Iterable[Product]) -> tuple[bool, Said]:
     The sentence also says how Admit knows it.
     """
     products = list(products)
-    sold = sold_by_subscription(products)
-    once = _bought(products) - sold
+    each_sold = how_each_is_sold([product.pk for product in products])
+    sold, once = each_sold.by_subscription, each_sold.once
     found = [
         ([each for each in products if each.pk in sold], _sold),
         ([each for each in products if each.pk in once], _once),
@@ -58,13 +76,6 @@ def how_sold(products: Iterable[Product]) -> tuple[bool, Said]:
         if some
     )
     return len(once) == len(products), said
-
-
-def _bought(products: Iterable[Product]) -> set[int]:
-    """Return the IDs of the products that were bought."""
-    bought = EventLog.objects.filter(product=OuterRef("pk"), trigger=Trigger.PRODUCT_PURCHASED)
-    rows = Product.objects.filter(pk__in=[product.pk for product in products])
-    return {pk for pk, is_bought in rows.values_list("pk", Exists(bought)) if is_bought}
 
 
 def any_sold() -> bool:

@@ -26,6 +26,7 @@ from events.reports.sentence import (
     WAIT,
     Code,
     Sentence,
+    TakenAway,
     happening,
     of_open_action,
     of_order,
@@ -237,7 +238,7 @@ def _never_given(name: str, about: Standing, done_to: batches.Done) -> Sentence:
 def _was_done(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sentence:
     """Say what an action did that has no grant any more, or a waived one."""
     if is_waived(run):
-        return Sentence(QUIET, _how_it_was_replaced(run, facts, done_to), Code.REPLACED, run=run.pk)
+        return _replaced(run, facts, done_to)
     if run.spec.ends_access and run.code in CLOSED:
         cause = happening(run)
         text = say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
@@ -261,20 +262,23 @@ def _was_done(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sen
     return Sentence(WAIT, text, Code.NOT_CONNECTED, run=run.pk)
 
 
-def _how_it_was_replaced(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Said:
-    """Say how a person ended what a rule had given, by this action."""
-    if entry := batches.last_undo(run.event_id, done_to, run.destination_name):
+def _replaced(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sentence:
+    """Return the sentence for what a rule had given and a person ended by this action."""
+    undo = batches.last_undo(run.event_id, done_to, run.destination_name)
+    act = undo or batches.last_ending(run, done_to)
+    at = act.at if act else run.finished_at or run.received_at
+    facts |= {"person": shown_who(act.who) if act else say("a person"), "day": format_day(at)}
+    text = _how_it_was_replaced(run, facts, is_undone=undo is not None)
+    taken_away = TakenAway(at, run.event.product, undo is not None)
+    return Sentence(QUIET, text, Code.REPLACED, run=run.pk, taken_away=taken_away)
+
+
+def _how_it_was_replaced(run: RuleRun, facts: dict[str, str], *, is_undone: bool) -> Said:
+    """Say how a person ended it; `facts` are a name, the course, the person and the day."""
+    if is_undone:
         return say(
-            "{name} has no access to {course}: {person} undid on {day} what had given it.",
-            person=shown_who(entry.who),
-            day=format_day(entry.at),
-            **facts,
+            "{name} has no access to {course}: {person} undid on {day} what had given it.", **facts
         )
-    act = batches.last_ending(run, done_to)
-    facts |= {
-        "person": shown_who(act.who) if act else say("a person"),
-        "day": format_day(act.at if act else run.finished_at or run.received_at),
-    }
     if rule_history.is_deleted(run):
         return say(
             "{name} has no access to {course}: {person} ended on {day} what a deleted rule had "

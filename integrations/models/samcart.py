@@ -62,11 +62,7 @@ class ProductQuerySet(models.QuerySet["Product"]):
         if product is None:
             told = {"name": name or stand_in_name(kind, external_id), "samcart_name": name}
             product = self.get_or_create(**key, defaults=told)[0]
-        if name and product.samcart_name != name:
-            if product.has_samcart_name:
-                product.name = name
-            product.samcart_name = name
-            product.save(update_fields=["name", "samcart_name"])
+        product.follow(name)
         return product
 
 
@@ -101,6 +97,20 @@ class Product(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def follow(self, samcart_name: str) -> str:
+        """Take the name that SamCart sends, unless a person chose another one; "" is no name.
+
+        Returns the former name if that renamed the product, else "".
+        """
+        if samcart_name in ("", self.samcart_name):
+            return ""
+        former = self.name if self.has_samcart_name and self.name != samcart_name else ""
+        if former:
+            self.name = samcart_name
+        self.samcart_name = samcart_name
+        self.save(update_fields=["name", "samcart_name"])
+        return former
 
     @property
     def has_samcart_name(self) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from html import unescape
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 from django.test import Client
@@ -13,8 +13,9 @@ from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.models import EventLog, Grant, RuleRun
 from events.reports import customer_access, refunded
+from integrations.audit import Act
 from integrations.models import AuditEntry, Destination
-from integrations.sentences import format_day
+from integrations.sentences import LONG, format_day
 from tests.support.flo import (
     ENDS,
     GIVES,
@@ -158,7 +159,7 @@ def test_a_reason_can_be_left_out_and_noted_for_the_chosen(manager, world, ink):
     assert f"Max let the buyer keep Ink on {today()}." in words(manager.get(page_of(flo())))
 
 
-def test_a_canceled_buyer_is_not_offered_as_a_refunded_one(manager, world):
+def test_a_canceled_buyer_with_one_course_is_offered_both_and_not_as_a_refunded_one(manager, world):
     world.rule("product_purchased", GIVES, world.course("Ink"), product=SOLD)
     sell(world, "10_product")
     world.sell(
@@ -167,7 +168,18 @@ def test_a_canceled_buyer_is_not_offered_as_a_refunded_one(manager, world):
     world.settle()
     shown = markup(manager.get(page_of(flo())))
     assert "End access</a>" in shown
-    assert "Let the buyer keep it</a>" not in shown
+    assert "Let the buyer keep it</a>" in shown
+    (address,) = re.findall(r'href="([^"]*/keep-access/[^"]*)"', shown)
+    address = unescape(address)
+    form = words(manager.get(address))
+    assert "The purchase was canceled and the buyer keeps the access." in form
+    assert "The purchase was refunded" not in form
+    asked = parse_qs(urlsplit(address).query)
+    kept = manager.post(urlsplit(address).path, asked | {"reason": ""}, follow=True)
+    assert said(kept) == ["The buyer keeps Ink."]
+    assert Grant.objects.get().kept_at
+    assert AuditEntry.objects.latest("pk").act == Act.CANCELED_KEPT
+    assert "Let the buyer keep it</a>" not in markup(manager.get(page_of(flo())))
 
 
 def test_the_ending_of_the_chosen_stands_below_the_refund(manager, world, ink):
@@ -193,6 +205,11 @@ def test_who_ended_it_after_its_rule_had_changed_is_named(manager, world, ink):
     text = words(manager.get(page_of(flo())))
     day = format_day(bought.received_at)
     assert f"no access to Ink: Max ended it on {day}, after its rule had changed." in text
+    reply = customer_access.describe(flo()).reply
+    day = format_day(bought.received_at, LONG)
+    ended = f"Your access to Ink ended on {day}: {bought.product} no longer includes it."
+    assert ended in reply
+    assert "You have access to Wash" in reply
 
 
 def test_nobody_is_ticked_before_a_person_chooses(manager, world, ink):

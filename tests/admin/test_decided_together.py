@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import EventLog, Grant
+from events.reports import refunded
 from integrations.models import AuditEntry, Customer, Destination
 from tests.support.pages import markup, said, signed_in, words
 from tests.support.world import World
@@ -102,6 +103,53 @@ def test_all_that_a_canceled_purchase_gave_is_kept_at_once(manager, world, cours
     world.sell("30_subscription", customer__email="clara@example.com")
     world.settle()
     assert has(world, courses) == [False, True, True]
+
+
+def test_what_was_kept_after_a_cancellation_is_listed_and_can_be_asked_about_again(
+    manager, world, courses
+):
+    give_each(world, courses)
+    canceled = buy_and_cancel(world)
+    page = reverse("admin:refunded")
+    assert "Clara" not in words(manager.get(page))
+    press(manager, link(manager, "Let the buyer keep all 3"), reason="Her year is not over")
+    shown = manager.get(page)
+    text = words(shown)
+    assert text.count("was canceled on") == 3
+    assert text.count("Max let the buyer keep") == 3
+    assert "Her year is not over" in text
+    assert reverse("admin:events_eventlog_change", args=[canceled.pk]) in markup(shown)
+    changes = manager.get(reverse("admin:integrations_auditentry_changelist"))
+    assert "See what is kept" in words(changes)
+    (bought,) = {each.event for each in refunded.canceled_and_kept()}
+    again = manager.post(page, {"again": bought.pk}, follow=True)
+    (told,) = said(again)
+    assert told.startswith("Admit asks about it again. After a cancellation, it asks on the page")
+    assert refunded.canceled_and_kept() == []
+    assert link(manager, "Let the buyer keep all 3")
+    press(manager, link(manager, "Let the buyer keep all 3"))
+    ends = re.findall(r'href="([^"]+)">End access<', markup(manager.get(page_of_clara())))
+    press(manager, unescape(ends[0]), reason="Over")
+    world.settle()
+    assert len(refunded.canceled_and_kept()[0].grants) == 2
+
+
+def test_who_was_refunded_after_a_cancellation_is_asked_about_and_not_listed_as_kept(
+    manager, world, courses
+):
+    give_each(world, courses[:1])
+    canceled = buy_and_cancel(world)
+    press(manager, link(manager, "Let the buyer keep it"))
+    assert len(refunded.canceled_and_kept()) == 1
+    world.sell(
+        "20_product",
+        customer__email="clara@example.com",
+        product__id=int(SOLD),
+        order__id=canceled.order_id,
+    )
+    world.settle()
+    assert refunded.canceled_and_kept() == []
+    assert len(refunded.refunded_with_access()) == 1
 
 
 def test_some_of_it_is_ended_and_the_rest_stays(manager, world, courses):

@@ -5,6 +5,7 @@ import re
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from playwright.sync_api import Browser, expect
@@ -12,7 +13,10 @@ from playwright.sync_api import Browser, expect
 from config.admin import menu, pages_by_name
 from config.staff import roles
 from events.reports import customer_access
-from integrations.models import Customer, Destination
+from integrations import audit
+from integrations.audit import Act
+from integrations.models import Customer, Destination, Product
+from integrations.search_terms import fold
 from tests.support import browsing, factories, scenery
 from tests.support import shop as shops
 from tests.support.pages import markup, signed_in, words
@@ -102,6 +106,80 @@ def test_an_address_that_nobody_has_offers_those_that_look_like_it(shop):
     page = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": slip})
     assert f"Did you mean {customer.email} ?" in words(page)
     assert reverse("admin:integrations_customer_change", args=[customer.pk]) in str(page.content)
+
+
+def meant(client: Client, typed: str) -> str:
+    text = words(client.get(reverse(SEARCH), {"q": typed}))
+    found = re.search(r"Did you mean (.*?)\?", text)
+    return found[1] if found else ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("Jhon", "John Garcia"),
+        ("Jonh Garcia", "John Garcia"),
+        ("Johnn", "John Garcia"),
+        ("Gartia", "John Garcia"),
+        ("Garica jhon", "John Garcia"),
+        ("drawin", ""),  # the beginning of the name, which is found at once
+        ("Drwaing", "Drawing"),
+        ("Faecs", "Drawing Faces"),
+        ("acuarela basica", "Acuarela B\u00e1sica"),
+        ("zzzz", ""),
+        ("qx", ""),
+    ],
+)
+def test_a_slip_in_a_name_is_put_right(shop, typed, name):
+    factories.CustomerFactory.create(
+        email="john.g@example.com", first_name="John", last_name="Garc\u00eda"
+    )
+    factories.ProductFactory.create(name="Acuarela B\u00e1sica")
+    found = meant(signed_in(roles.VIEWER), typed)
+    assert fold(name) in fold(found) if name else not found
+
+
+def test_accents_make_no_difference_to_a_customers_name(shop):
+    factories.CustomerFactory.create(first_name="Jos\u00e9", last_name="Garc\u00eda")
+    for typed in ("garcia", "Garc\u00eda", "jose garcia"):
+        assert "Customers" in groups(signed_in(roles.VIEWER), typed)
+
+
+def test_a_slip_costs_few_questions(shop):
+    for number in range(30):
+        factories.CustomerFactory.create(first_name="John", last_name=f"Smith{number}")
+    viewer = signed_in(roles.VIEWER)
+    viewer.get(reverse(SEARCH), {"q": "nothing"})
+    with CaptureQueriesContext(connection) as one:
+        viewer.get(reverse(SEARCH), {"q": "zzzz"})
+    with CaptureQueriesContext(connection) as asked:
+        assert "John" in meant(viewer, "Jhon")
+    assert len(asked) - len(one) <= 4
+    assert "INSTR" not in " ".join(each["sql"] for each in asked)
+
+
+@pytest.mark.first_database
+@pytest.mark.parametrize("typed", ["every product", "All Products", "global", "any product"])
+def test_global_rules_are_found_by_every_product(shop, typed):
+    rule = shop.rule("product_refunded", action="expire_course_enrollment")
+    viewer = signed_in(roles.VIEWER)
+    page = reverse("admin:rules_rule_change", args=[rule.pk])
+    assert page in markup(viewer.get(reverse(SEARCH), {"q": typed}))
+    listed = viewer.get(reverse("admin:rules_rule_changelist"), {"q": typed})
+    assert [each.pk for each in listed.context["cl"].result_list] == [rule.pk]
+
+
+@pytest.mark.first_database
+def test_a_product_is_found_by_its_former_name(shop):
+    product = Product.objects.get(name="Drawing")
+    audit.record(
+        Act.PRODUCT_CHANGED, product, before={"name": "Sketching"}, after={"name": "Drawing"}
+    )
+    viewer = signed_in(roles.VIEWER)
+    assert "Products" in groups(viewer, "sketch")
+    text = words(viewer.get(reverse(SEARCH), {"q": "sketch"}))
+    assert f"Drawing {product.external_id} \u00b7 formerly Sketching" in text
+    assert "formerly" not in words(viewer.get(reverse(SEARCH), {"q": "drawing"}))
 
 
 @pytest.mark.first_database

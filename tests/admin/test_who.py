@@ -1,21 +1,25 @@
 """People are named alike on all pages: by their full name, else by their user name."""
 
+from urllib.parse import urlencode
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from config.staff import roles
+from config.staff import people, roles
 from events.access import by_hand
 from events.access.by_hand import Author
 from integrations import audit
 from integrations.audit import Act, Actor, acting
+from integrations.models import AuditEntry
 from integrations.who import remembering, shown_who
 from rules import changing
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import client_of, person, signed_in, words
+from tests.support.pages import client_of, markup, person, signed_in, words
+from tests.support.queued import event
 
 CHANGES = reverse("admin:integrations_auditentry_changelist")
 
@@ -46,6 +50,58 @@ def test_changes_name_a_colleague_in_the_list_the_filter_and_the_search(mia):
     assert "Mia Flores changed a rule" in words(client.get(entry_page))
     rule_page = reverse("admin:rules_rule_change", args=[rule.pk])
     assert "Last changed by Mia Flores" in words(client.get(rule_page))
+
+
+def test_a_name_leads_to_all_that_the_person_did_newest_first(mia):
+    rule = switch_off(mia)
+    customer = factories.CustomerFactory.create()
+    with acting(lambda: Actor(mia.username)):
+        audit.record(Act.INTEGRATION_CHANGED, rule.integration)
+        audit.record(Act.ACCESS_GIVEN, customer)
+        audit.record(Act.REFUNDED_KEPT, event(customer))
+        audit.record(Act.LETTER_CHANGED)
+        audit.record(Act.PRODUCT_CHANGED, factories.ProductFactory.create())
+    with acting(lambda: Actor("ben@example.com")):
+        audit.record(Act.LETTER_CHANGED)
+    boss = client_of(person(is_superuser=True))
+    mine = f"{CHANGES}?{urlencode({'who': mia.username})}"
+    to_mia = f'<a href="{mine}">Mia Flores</a>'
+    entry = AuditEntry.objects.filter(who=mia.username).latest("pk")
+    for page in (CHANGES, reverse("admin:integrations_auditentry_change", args=[entry.pk])):
+        assert to_mia in markup(boss.get(page))
+    shown = boss.get(mine)
+    acts = [each.act for each in shown.context["cl"].result_list]
+    assert acts == [
+        "product_changed",
+        "letter_changed",
+        "refunded_kept",
+        "access_given",
+        "integration_changed",
+        "rule_changed",
+    ]
+    assert "Undo this change" in words(shown)
+    for page in ("admin:auth_user_changelist", "admin:auth_user_change"):
+        args = [] if page.endswith("list") else [mia.pk]
+        assert mine in markup(boss.get(reverse(page, args=args)))
+    with acting(lambda: Actor(mia.username)):
+        audit.record(Act.SIGNED_IN, mia)
+    assert to_mia in markup(boss.get(reverse("admin:person-sessions", args=[mia.pk])))
+
+
+def test_what_was_done_under_an_earlier_address_is_found_too(mia):
+    mia.username = mia.email = "mia@example.com"
+    mia.save()
+    switch_off(mia)
+    owner = person(is_superuser=True)
+    boss = client_of(owner)
+    people.save(mia, name="Mia Flores", email="mia@example.org", role=roles.MANAGER, by=owner)
+    with acting(lambda: Actor("mia@example.org")):
+        audit.record(Act.LETTER_CHANGED)
+    page = boss.get(CHANGES, {"who": "mia@example.org"})
+    assert [each.act for each in page.context["cl"].result_list] == [
+        "letter_changed",
+        "rule_changed",
+    ]
 
 
 def test_what_was_done_to_a_person_names_the_person(mia):

@@ -106,6 +106,20 @@ def test_canceled_covers_delinquent_and_a_rule_for_delinquent_alone_does_not_cov
     assert states(row()) == [MISSING, MISSING, COVERED, MISSING, MISSING]
 
 
+def test_what_cannot_happen_to_a_product_that_is_paid_once_is_not_missing(shop, course):
+    other = factories.DestinationFactory.create(integration=shop.integration)
+    for each in (course, other):
+        shop.rule(product="1048001", destination=each)
+        shop.rule("product_refunded", "1048001", destination=each, action=EXPIRE)
+    shop.rule("subscription_canceled", "1048001", destination=other, action=EXPIRE)
+    assert states(row())[1] == MISSING  # nobody knows yet how it is sold
+    event(None, product=product(shop))
+    assert states(row()) == [COVERED, OPEN, OPEN, OPEN, OPEN]
+    assert not row().holes
+    subscription(shop, product(shop))
+    assert states(row()) == [COVERED, *[MISSING] * 4]
+
+
 def test_canceled_does_not_cover_delinquent_if_that_is_turned_off(shop, course, settings):
     settings.DELINQUENT_IS_CANCELED = False
     shop.rule(product="1048001", destination=course)

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from events.deciding import inbox
 from events.execution import rerun
 from events.models import Delivery, EventLog, RuleRun
-from integrations.models import Customer, Product
+from integrations.models import AuditEntry, Customer, Product
 from rules import engine
 from rules.models import NamedType
 from rules.triggers import Trigger
@@ -545,6 +545,26 @@ def test_products_and_customers_are_renamed_by_what_comes_later(shop):
     assert (person.email, person.email_as_sent) == ("dana@example.com", "DANA@Example.COM")
     assert (person.first_name, person.last_name) == ("Daniela", "Example")
     assert (event.product, event.customer) == (Product.objects.get(), person)
+
+
+def test_a_product_that_samcart_renamed_is_in_changes_with_both_names(shop):
+    shop.sell("10_product", minutes=0)
+    former = Product.objects.get().name
+    assert not AuditEntry.objects.filter(act="product_changed").exists()
+    shop.sell(changed("10_product", product__name="New Name"), minutes=30)
+    (entry,) = AuditEntry.objects.filter(act="product_changed")
+    assert (entry.who, entry.number) == ("SamCart", str(Product.objects.get().pk))
+    assert (entry.before, entry.after) == ({"name": former}, {"name": "New Name"})
+    shop.sell(changed("10_product", product__name="New Name", order__id=2), minutes=31)
+    assert AuditEntry.objects.filter(act="product_changed").count() == 1
+
+
+def test_two_names_that_take_turns_do_not_fill_changes(shop):
+    for number in range(6):
+        name = f"Name {number % 2}"
+        shop.sell(changed("10_product", product__name=name, order__id=number), minutes=number)
+    assert Product.objects.get().name == "Name 1"
+    assert AuditEntry.objects.filter(act="product_changed").count() == 2
 
 
 def test_a_name_that_a_person_gave_a_product_outlives_what_samcart_calls_it(shop):

@@ -21,7 +21,7 @@ from events.reports.left_behind_summary import summarize
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination, Product
-from integrations.sentences import format_time
+from integrations.sentences import LONG, format_day, format_time
 from rules import changing
 from rules.models import Rule
 from tests.support import queued
@@ -359,6 +359,8 @@ def test_the_letter_promises_nothing_of_what_was_undone(world, ink):
     assert "sorting out" not in letter
     assert "another e-mail address" not in letter
     assert "We received your order" in letter
+    day = format_day(timezone.now(), LONG)
+    assert f"Your access to {ink} ended on {day}: we took back what had given it." in letter
 
 
 def test_the_page_says_that_it_was_undone_though_the_first_purchase_was_refunded_before(world, ink):

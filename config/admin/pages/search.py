@@ -13,14 +13,17 @@ from django.urls import reverse
 
 from config.admin import menu, pages_by_name
 from config.admin.parts import badges, params
-from config.admin.parts.buttons import links_to_customers, page_of
+from config.admin.parts.buttons import links, links_to_customers, page_of
 from config.admin.parts.page import Page, render
 from events.models import EventLog
 from events.reports import activity_search, customer_access, customer_search
 from integrations import search
 from integrations.models import Customer, Destination, Product
+from integrations.product_names import former_names, formerly_named
 from integrations.search_terms import visible
 from integrations.sentences import Text, joined, say, say_count
+from integrations.slips import names_like
+from rules.every_product import means_every_product
 from rules.models import Rule
 
 Named = TypeVar("Named", Product, Destination)
@@ -110,7 +113,7 @@ def _of_whom(event: EventLog) -> str:
     customer = event.customer
     if event.as_sent or customer is None:
         return badges.brief(event.as_sent)
-    return joined([badges.brief(customer.name), badges.brief(customer.readable_email)], " · ")
+    return _of_name(customer)
 
 
 def _newest(events: QuerySet[EventLog], most: int) -> QuerySet[EventLog]:
@@ -118,17 +121,28 @@ def _newest(events: QuerySet[EventLog], most: int) -> QuerySet[EventLog]:
 
 
 def _products(word: str, most: int) -> Group:
-    rows = Product.objects.filter(Q(name__icontains=word) | Q(external_id=word[:64]))
+    named = Q(name__icontains=word) | Q(external_id=word[:64])
+    rows = list(_shortest(Product.objects.filter(named | formerly_named(word)), most))
+    renamed = [each for each in rows if word.casefold() not in each.name.casefold()]
+    former = former_names(word, renamed)
     found = [
         Hit(
             page_of(each),
             badges.brief(each.name),
-            badges.brief(each.external_id),
+            _number(each, former.get(each.pk, "")),
             exact=_is(word, each.name) or word == each.external_id,
         )
-        for each in _shortest(rows, most)
+        for each in rows
     ]
     return Group(say("Products"), found, _list("integrations_product", q=word))
+
+
+def _number(product: Product, former: str) -> str:
+    """Return the SamCart ID, and the former name by which the product was found, if any."""
+    number = badges.brief(product.external_id)
+    if not former:
+        return number
+    return joined([number, say("formerly {name}", name=badges.brief(former))], " · ")
 
 
 def _courses(word: str, most: int) -> Group:
@@ -149,6 +163,8 @@ def _courses(word: str, most: int) -> Group:
 
 def _rules(word: str, most: int) -> Group:
     named = Q(product__name__icontains=word) | Q(destination__name__icontains=word)
+    if means_every_product(word):
+        named |= Q(product=None)
     rows = Rule.objects.filter(named).with_names()
     found = [
         Hit(page_of(each), badges.legible(each.in_words(), 300))
@@ -178,6 +194,14 @@ KINDS: Sequence[tuple[str, Callable[[str, int], Group]]] = (
     ("integrations.view_destination", _courses),
     ("rules.view_rule", _rules),
 )
+
+
+# What is also found by a name that is almost right, and how many names of each are compared.
+NAMED: Sequence[tuple[str, type[Product] | type[Destination]]] = (
+    ("integrations.view_product", Product),
+    ("integrations.view_destination", Destination),
+)
+COMPARED, SIMILAR = 2000, 3
 
 
 def _pages(request: HttpRequest, word: str) -> Group:
@@ -214,11 +238,29 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _similar(request: HttpRequest, word: str) -> str:
-    """Return links to customers whose address looks like the word, if the person may see them."""
-    if not menu.allowed(request, "integrations.view_customer"):
-        return ""
-    customers, _events = customer_search.similar(word)
-    return links_to_customers(customers, word)
+    """Return links to what is called almost like the word, of what the person may see.
+
+    These are customers, by name or address, then products, and courses and bundles.
+    """
+    found: list[tuple[str, str]] = []
+    if menu.allowed(request, "integrations.view_customer"):
+        customers, _events = customer_search.similar(word)
+        if "@" in word:
+            return links_to_customers(customers, word)
+        found += [(page_of(each), _of_name(each)) for each in customers]
+    for permission, model in NAMED:
+        if menu.allowed(request, permission):
+            names = dict(
+                model._default_manager.order_by("-pk").values_list("pk", "name")[:COMPARED]
+            )
+            like = names_like(word, names, SIMILAR)
+            rows = model._default_manager.in_bulk(like)
+            found += [(page_of(rows[pk]), badges.brief(names[pk])) for pk in like if pk in rows]
+    return links(found[:MAX_HITS])
+
+
+def _of_name(customer: Customer) -> str:
+    return joined([badges.brief(customer.name), badges.brief(customer.readable_email)], " · ")
 
 
 def hits(request: HttpRequest) -> HttpResponse:

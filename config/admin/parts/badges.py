@@ -4,6 +4,7 @@ import re
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
+from urllib.parse import urlencode
 
 from django.templatetags.static import static
 from django.urls import reverse
@@ -18,6 +19,7 @@ from events.reports.last_run import former_course
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import MINUTE, Text, format_day, say
+from integrations.who import shown_who
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -134,6 +136,18 @@ def as_sent(event: EventLog) -> SafeString:
     if name and address:
         return format_html('{} <span class="soft line">{}</span>', name, address)
     return name or address or format_html("{}", "–")
+
+
+def changes_page(who: str) -> str:
+    """Return the address of Changes with what this person did; `who` is a user name."""
+    page = reverse("admin:integrations_auditentry_changelist")
+    return f"{page}?{urlencode({'who': who})}"
+
+
+def changes_by(who: str) -> SafeString:
+    """Return the name of a person, which leads to Changes with what that person did."""
+    name = breakable(brief(shown_who(who)))
+    return format_html('<a href="{}">{}</a>', changes_page(who), name) if who else name
 
 
 def destination(found: Destination | None) -> str:

@@ -229,7 +229,7 @@ def page_of(thing: Model) -> str:
 
 def links_to(named: Iterable[tuple[Model, str]]) -> SafeString:
     """Return a link to the page of each row under its name, separated as other lists of names."""
-    return _links([(page_of(each), name) for each, name in named])
+    return links([(page_of(each), name) for each, name in named])
 
 
 def links_to_customers(customers: Iterable[Customer], typed: str) -> SafeString:
@@ -239,10 +239,11 @@ def links_to_customers(customers: Iterable[Customer], typed: str) -> SafeString:
     to it.
     """
     asked = "" if examine_email(typed)[1] else f"?{urlencode({EMAIL: typed})}"
-    return _links([(page_of(each) + asked, brief(each.readable_email)) for each in customers])
+    return links([(page_of(each) + asked, brief(each.readable_email)) for each in customers])
 
 
-def _links(named: Sequence[tuple[str, str]]) -> SafeString:
+def links(named: Sequence[tuple[str, str]]) -> SafeString:
+    """Return these links, by address and name, as a list in words."""
     links = ((page, breakable(name)) for page, name in named)
     return format_html_join(separator(name for _, name in named), '<a href="{}">{}</a>', links)
 

@@ -251,10 +251,10 @@ def pairs(places: facts.Places) -> Task:
     # Only look up how it is sold if that would make a difference.
     open_ = places.products(partial(pairing.holes_in, subscription=True))
     unsure = list(Product.objects.filter(pk__in=open_).order_by(by_name(), "pk")) if open_ else []
-    sold = subscriptions.sold_by_subscription(unsure)
+    sold = subscriptions.how_each_is_sold([product.pk for product in unsure])
     for product in unsure:
         known = places.concerning(product.pk)
-        if missing := pairing.holes(product, known, subscription=product.pk in sold):
+        if missing := pairing.holes(product, known, **sold.of(product.pk)):
             return _missing_rules(product, missing)
     giving = any(map(pairing.is_to_give, places))
     return Task(

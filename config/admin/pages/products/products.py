@@ -172,8 +172,8 @@ class ProductAdmin(Audited, ListAdmin):
         every = list(with_last_run(concerning))
         rules = [rule for rule in every if rule.product_id]
         everywhere = [rule for rule in every if not rule.product_id]
-        subscription = bool(subscriptions.sold_by_subscription([product]))
-        holes = pairing.holes(product, rules + everywhere, subscription=subscription)
+        sold = subscriptions.how_each_is_sold([product.pk]).of(product.pk)
+        holes = pairing.holes(product, rules + everywhere, **sold)
         left = leftovers.of_product(product, rules + everywhere)
         to_change = {each.rule.trigger for each in left if each.instead}
         open_ = [each for each in holes if each not in to_change]

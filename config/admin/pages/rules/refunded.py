@@ -1,4 +1,7 @@
-"""The page of buyers who were refunded and still have the course: end it, or let them keep it."""
+"""The page of buyers who were refunded and still have the course: end it, or let them keep it.
+
+It also lists those whom a person let keep it after a cancellation.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
@@ -92,7 +95,7 @@ def show(request: HttpRequest) -> HttpResponse:
     """
     back = way_back(request) or reverse("admin:index")
     every = refunded.refunded_with_access()
-    every_kept = refunded.refunded_with_access(kept=True)
+    every_kept = _every_kept()
     asked = set(row_ids(request.GET.getlist("product")))
     products = asked & {each.event.product_id for each in [*every, *every_kept]}
     kept = _of_products(products, every_kept)
@@ -121,6 +124,14 @@ def show(request: HttpRequest) -> HttpResponse:
     )
 
 
+def _every_kept() -> list[Refunded]:
+    """Return what buyers keep on purpose, after a refund or a cancellation, the newest first."""
+    kept = refunded.refunded_with_access(kept=True)
+    told = {each.event.pk for each in kept}
+    kept += [each for each in refunded.canceled_and_kept() if each.event.pk not in told]
+    return sorted(kept, key=lambda each: each.refund.received_at, reverse=True)
+
+
 def _here(request: HttpRequest, *, every: bool = False) -> str:
     """Return the address of the page, with all chosen or as it is at first."""
     asked = request.GET.copy()
@@ -135,9 +146,20 @@ def _mention_again(request: HttpRequest, kept: Sequence[Refunded]) -> HttpRespon
     again = [each for each in kept if ALL in request.POST or each.event.pk in wanted]
     moving.undo_keep((each.refund, each.grants) for each in again)
     if again:
-        text = joined([say("Admit asks about it again."), in_words(again)], by=" ")
+        refunds = [each for each in again if not each.is_canceled]
+        customers = {each.grants[0].customer for each in again if each.is_canceled}
+        text = joined([say("Admit asks about it again."), in_words(refunds), _asked_on(customers)])
         messages.success(request, text)
     return HttpResponseRedirect(request.get_full_path())
+
+
+def _asked_on(canceled: Iterable[Customer]) -> Said | str:
+    """Say where Admit asks about canceled buyers, whom no page lists; "" for nobody."""
+    names = sorted(brief(each.name or each.readable_email) for each in canceled)
+    if not names:
+        return ""
+    who = listed(names, PEOPLE_NAMED)
+    return say("After a cancellation, it asks on the page of the customer: {people}.", people=who)
 
 
 def _of_products(products: Collection[int], found: Sequence[Refunded]) -> Sequence[Refunded]:
@@ -148,7 +170,7 @@ def _of_products(products: Collection[int], found: Sequence[Refunded]) -> Sequen
 def _kept(found: Sequence[Refunded]) -> dict[str, Any]:
     """Return what the page shows of those who keep it on purpose."""
     kept = [
-        (each.event.pk, grant, sentences.let_keep([grant]), holdings.key_of(grant))
+        (each, grant, sentences.let_keep([grant]), holdings.key_of(grant))
         for each in found
         for grant in each.grants
     ]

@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -36,6 +36,7 @@ from integrations.audit import Act
 from integrations.ordering import by_name
 from integrations.sentences import say, say_count
 from rules import changing, stopping
+from rules.every_product import means_every_product
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
@@ -68,6 +69,15 @@ class RuleAdmin(Audited, ListAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
         return with_last_run(super().get_queryset(request))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Rule], search_term: str
+    ) -> tuple[QuerySet[Rule], bool]:
+        """Find global rules also by words for every product."""
+        found, twice = super().get_search_results(request, queryset, search_term)
+        if not means_every_product(search_term):
+            return found, twice
+        return queryset.filter(Q(product=None) | Q(pk__in=found.order_by().values("pk"))), twice
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

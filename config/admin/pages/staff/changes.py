@@ -35,9 +35,11 @@ from events.execution import rule_history
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import say
-from integrations.who import shown_who
 from rules import product_undoing, undoing
 from rules.models import Rule
+
+# What is listed as kept on purpose.
+KEPT = {Act.REFUNDED_KEPT, Act.CANCELED_KEPT}
 
 
 @admin.register(AuditEntry)
@@ -84,7 +86,7 @@ class ChangesAdmin(ReadOnly):
 
     @admin.display(description=_("Who"))
     def shown_who(self, entry: AuditEntry) -> SafeString:
-        return badges.breakable(badges.brief(shown_who(entry.who)))
+        return badges.changes_by(entry.who)
 
     @admin.display(description=_("What"))
     def what(self, row: AuditEntry) -> SafeString | str:
@@ -106,7 +108,7 @@ class ChangesAdmin(ReadOnly):
         if entry.act == Act.BUYERS_KEPT and allowed(request, given_by_rule.PERMISSION):
             page = given_by_rule.where_kept(int(entry.number), back=here)
             return [(page, "", say("See what is kept"))] if page else []
-        if entry.act == Act.REFUNDED_KEPT and allowed(request, given_by_rule.PERMISSION):
+        if entry.act in KEPT and allowed(request, given_by_rule.PERMISSION):
             page = f"{reverse('admin:refunded')}?{urlencode({BACK: here})}#kept"
             return [(page, "", say("See what is kept"))]
         if undo.forms:

@@ -71,7 +71,7 @@ def _named_with_customer(entry: AuditEntry, customer: Customer | None) -> SafeSt
     """Return the name of an entry, and the customer that it is about."""
     name = _name(entry) or NOTHING
     if customer is None:
-        return name
+        return badges.changes_by(entry.name) if entry.kind == PERSON and entry.name else name
     if entry.kind == Customer._meta.model_name:
         return _link(customer, name)
     return format_html('{} <span class="soft line">{}</span>', name, _customer(customer))

@@ -16,6 +16,7 @@ from config.admin.parts import badges, batch_links
 from config.admin.parts.changelist import RowList
 from config.admin.parts.differences import kind_of
 from config.admin.parts.filters import ReceivedFilter
+from config.staff import people
 from events.models import EventLog, RuleRun
 from integrations.models import AuditEntry, Customer
 from integrations.sentences import MINUTE, format_day, say
@@ -57,6 +58,13 @@ class WhoFilter(_Among):
 
     def label(self, value: str) -> str:
         return badges.brief(shown_who(value))
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
+        """Return what the person did, also under an earlier address."""
+        value = (self.value() or "").replace("\x00", "")
+        return queryset.filter(who__in=people.user_names(value)) if value else queryset
 
 
 class ActFilter(_Among):

@@ -16,7 +16,7 @@ from config.staff import last_visit
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import MINUTE, format_day, format_number, say, say_count
-from integrations.who import BY_COMMAND, NOT_SIGNED_IN, shown_who
+from integrations.who import BY_COMMAND, NOT_SIGNED_IN, SAMCART, shown_who
 from rules.listing import listed
 
 # The parameter of the list's address that has the moment, in seconds since 1970.
@@ -45,7 +45,7 @@ def by_others(
     entries: QuerySet[AuditEntry], request: HttpRequest, since: datetime
 ) -> QuerySet[AuditEntry]:
     """Return those of the entries by which another person changed something after this moment."""
-    people = entries.exclude(who__in=[request.user.get_username(), NOT_SIGNED_IN])
+    people = entries.exclude(who__in=[request.user.get_username(), NOT_SIGNED_IN, SAMCART])
     people = people.exclude(who__endswith=BY_COMMAND)
     return people.filter(at__gte=since).exclude(act__in=LOOKS)
 

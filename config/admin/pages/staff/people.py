@@ -118,8 +118,12 @@ class People(Watched, ListAdmin):
         found: QuerySet[User] = super().get_queryset(request).prefetch_related("groups")
         return found.annotate(has_factor=Exists(factor))
 
+    def row_links(self, request: HttpRequest, thing: Any) -> list[tuple[str, str, str]]:
+        return [(badges.changes_page(thing.get_username()), "", say("Changes"))]
+
     def page_links(self, request: HttpRequest, thing: Any) -> list[tuple[str, str, str]]:
-        return [(reverse("admin:person-sessions", args=[thing.pk]), "", say("Sessions"))]
+        sessions_page = reverse("admin:person-sessions", args=[thing.pk])
+        return [(sessions_page, "", say("Sessions")), *self.row_links(request, thing)]
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, *args, **kwargs)
