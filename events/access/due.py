@@ -11,6 +11,7 @@ from events.access import ledger, sentences, students
 from events.access.sale import Sale
 from events.models import Grant, RuleRun
 from integrations.sentences import say
+from integrations.targets import Target, course_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
         grant = grants.get(run.grant_id or 0)
         if run.spec.ends_access:
             mine = of_student[run.pk]
-            gave = _gave(grant, mine) if grant and grant.target.startswith("bundle:") else ()
+            gave = _gave(grant, mine) if grant and Target.parse(grant.target).is_bundle else ()
             kept = _kept([row for row in mine if row.until is None])
             found[run.pk] = Due(kept=kept, gave=gave, until=_until(mine, kept))
         elif run.spec.gives_access and grant is not None:
@@ -66,7 +67,7 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
     held = [
         number
         for number in grant.course_ids
-        if ledger.holder(mine, grant.integration_id, f"course:{number}")
+        if ledger.holder(mine, grant.integration_id, course_target(number))
     ]
     if len(held) == len(grant.course_ids):
         return NOTHING_KNOWN
@@ -93,11 +94,9 @@ def _until(mine: Sequence[Grant], kept: Mapping[str, str]) -> dict[str, datetime
 def _gave(bundle: Grant, mine: Sequence[Grant]) -> tuple[int, ...]:
     """Return the bundle's courses; if Thinkific never had it, those the purchase gave singly."""
     sale = Sale.of(bundle)
-    alone = [
-        int(row.target.removeprefix("course:"))
-        for row in mine
-        if row.opened_at and row.target.startswith("course:") and sale.is_same(Sale.of(row))
-    ]
+    bought = [row for row in mine if row.opened_at and sale.is_same(Sale.of(row))]
+    targets = [Target.parse(row.target) for row in bought]
+    alone = [target.number for target in targets if target.is_course]
     inside = bundle.course_ids if bundle.seen_at else [n for n in alone if n in bundle.course_ids]
     return tuple(sorted(set(inside)))
 

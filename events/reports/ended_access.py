@@ -105,9 +105,8 @@ def _after(facts: dict[str, str], ended: tuple[Text, Text] | None, why: Said) ->
 
 def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:
     """Return (customer ID, destination ID) for the Give access button, if the course exists."""
-    kind, _, number = row.target.partition(":")
-    same = Destination.objects.filter(integration=row.integration_id, kind=kind, gone_at=None)
-    found = same.filter(external_id=number).values_list("pk", flat=True).first()
+    same = Destination.objects.of_target(row.integration_id, row.target)
+    found = same.filter(gone_at=None).values_list("pk", flat=True).first()
     return (about.customer.pk, found) if found else None
 
 

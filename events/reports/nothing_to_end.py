@@ -9,6 +9,7 @@ from events.access.sale import BySale, Sale, near
 from events.models import EventLog, Grant, RuleRun
 from events.reports import rules_now
 from integrations.sentences import say
+from integrations.targets import course_target
 from rules.models import Rule
 from rules.triggers import TAKES_BACK, Trigger
 
@@ -136,4 +137,4 @@ def would_end(rule: Rule, grant: Grant) -> bool:
 def parts_of(rule: Rule) -> frozenset[str]:
     """Return the rule's course or bundle, and the courses in the bundle."""
     inside = rule.destination.course_ids if rule.destination else []
-    return frozenset([rule.target, *(f"course:{number}" for number in inside)])
+    return frozenset([rule.target, *(course_target(number) for number in inside)])

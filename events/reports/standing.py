@@ -15,6 +15,7 @@ from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from integrations.models import Customer, ThinkificUser
 from integrations.sentences import say
+from integrations.targets import course_target
 from rules.actions.endings import KEPT
 
 Status, Source = RuleRun.Status, Grant.Source
@@ -231,7 +232,9 @@ def _courses(bundle: Grant) -> list[Grant]:
     """Return an unsaved grant for each of the bundle's courses."""
     names = scope.named(bundle.integration, bundle.course_ids)
     facts = {"integration": bundle.integration, "decided_at": bundle.decided_at}
-    return [Grant(target=f"course:{number}", name=name, **facts) for number, name in names.items()]
+    return [
+        Grant(target=course_target(number), name=name, **facts) for number, name in names.items()
+    ]
 
 
 def _moment(thing: Grant | RuleRun) -> datetime:

@@ -35,6 +35,7 @@ from events.reports.standing import CLOSED, Standing, is_waived, standings
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import Said, Text, format_day, format_time, joined, say, say_count
+from integrations.targets import Target
 from integrations.who import shown_who
 from rules.models import Rule
 
@@ -196,12 +197,11 @@ def _corrected(about: Standing) -> Said | None:
     day = entries.order_by("-pk").values_list("at", flat=True).first()
     if day is None:
         return None
-    kind, _, number = wrong.target.partition(":")
-    same = Destination.objects.filter(integration=wrong.integration_id, kind=kind, by_hand=False)
-    if same.filter(external_id=number).exists():  # Thinkific had it once
+    same = Destination.objects.of_target(wrong.integration_id, wrong.target)
+    if same.filter(by_hand=False).exists():  # Thinkific had it once
         facts = {"course": wrong.name, "moment": format_time(day)}
         return say("On {moment} it was chosen in place of {course}.", **facts)
-    number = about.target.partition(":")[2]
+    number = str(Target.parse(about.target).number)
     return say(
         "Its number was corrected to {number} on {moment}.", number=number, moment=format_time(day)
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from integrations.sentences import YEAR, Said, format_day, joined, say, say_count
+from integrations.targets import bundle_target, course_target
 from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Steps
@@ -20,23 +21,23 @@ PUT_BACK = "put_back"
 
 def expire_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     """End access to the course now, unless something else gives it. Progress is kept."""
-    if (by := action_input.kept.get(f"course:{action_input.destination_id}")) is not None:
+    if (by := action_input.kept.get(course_target(action_input.destination_id))) is not None:
         return _kept(action_input, {by})
     outcome = yield from _expire(
         attempt, action_input, partial(courses.close, until=action_input.until)
     )
-    at = action_input.until.get(f"course:{action_input.destination_id}")
+    at = action_input.until.get(course_target(action_input.destination_id))
     return _put_back(action_input, at) if at and outcome.code == "ended" else outcome
 
 
 def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     """End access to the bundle's courses now, except to those that something else gives."""
-    if (by := action_input.kept.get(f"bundle:{action_input.destination_id}")) is not None:
+    if (by := action_input.kept.get(bundle_target(action_input.destination_id))) is not None:
         return _kept(action_input, {by})
     held = [
         by
         for number in action_input.course_ids
-        if (by := action_input.kept.get(f"course:{number}"))
+        if (by := action_input.kept.get(course_target(number)))
     ]
     if held and len(held) == len(action_input.course_ids):
         return _kept(action_input, set(held))

@@ -122,17 +122,8 @@ class ActionSpec:
     def ends_access(self) -> bool:
         return self.effect is Effect.ENDS
 
-    def concerns(self, number: int | None) -> str:
-        """Return the target whose access a run changes, as "course:501", or "" if it changes none.
-
-        `number` is Thinkific's number. Grants in the ledger name their target in this form.
-        """
-        if self.effect is Effect.NONE or self.target is None:
+    def concerns(self, destination: Destination | None) -> str:
+        """Return the written target whose access a run changes, or "" if it changes none."""
+        if self.effect is Effect.NONE or destination is None:
             return ""
-        return f"{self.target.value}:{number}"
-
-
-def read_target(target: str) -> tuple[Destination.Kind, int]:
-    """Return the kind and number of a target in the form of `ActionSpec.concerns`."""
-    kind, _, number = target.partition(":")
-    return Destination.Kind(kind), int(number)
+        return destination.target
