@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.access import going_on, sentences
 from events.models import EventLog, RuleRun
+from events.reports.leads import Lead, PressButtons
 from events.reports.standing import Standing
 from integrations.sentences import Said, Text, format_time, joined, say
 from rules.triggers import Trigger
@@ -61,7 +62,8 @@ class Sentence:
     """One sentence; `kind` is good, wait, bad or quiet.
 
     `short` is `text` without its advice, for use after a sentence with the same advice; "" if it
-    gives none. The other fields say where a page leads on to; mostly one of them is set.
+    gives none. A page links to the action, event and customer of the sentence, then draws its
+    `leads` in their order.
     """
 
     kind: str
@@ -69,22 +71,9 @@ class Sentence:
     code: str
     run: int | None = None
     event: int | None = None
-    product: int | None = None
-    rule: int | None = None
-    integration: int | None = None
     customer: int | None = None
-    enroll: int | None = None  # an event whose rules are to be run now
-    pressed: RuleRun | None = None  # the action whose buttons are shown
-    give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
-    give_back: tuple[int, int] | None = None  # a customer, and the action that ended it by hand
-    end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
-    keep: tuple[int, str] | None = None  # the same, to let the customer keep it
-    together: tuple[int, tuple[str, ...], int] | None = (
-        None  # a customer, holdings, and of how many
-    )
-    move: str = ""  # "rule=5" or "product=7": who was given what another rule gives now
+    leads: tuple[Lead, ...] = ()
     waits_for_key: bool = False
-    gone: int | None = None  # a course or bundle that Thinkific does not have any more
     ended_there: Standing | None = None  # what was moved to `customer`, if it has ended there
     # The names of what `customer` has in its place; None if nothing took its place.
     instead_there: tuple[str, ...] | None = None
@@ -121,7 +110,8 @@ def of_open_action(
     text = texts.get(run.status, texts[RuleRun.Status.WAITING])
     said = say(text, name=name, course=course, order=of_order(run.event))
     text, key = joined([said, waiting, next_attempt(run)]), going_on.waits_for_key(run)
-    return Sentence(kind, text, code, run=run.pk, pressed=run, waits_for_key=key)
+    leads = (PressButtons(run),)
+    return Sentence(kind, text, code, run=run.pk, leads=leads, waits_for_key=key)
 
 
 def next_attempt(run: RuleRun) -> str:

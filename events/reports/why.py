@@ -18,6 +18,7 @@ from events.reports import (
     refunded_access,
 )
 from events.reports.ending_rules import Ending, ending_rules
+from events.reports.leads import SeeCourse
 from events.reports.sentence import (
     GOOD,
     HAS,
@@ -130,7 +131,7 @@ def _is_gone(about: Standing, course: Destination) -> Sentence:
         name=display_name(about.customer),
         course=about.name,
     )
-    return Sentence(WAIT, text, Code.GONE, gone=course.pk)
+    return Sentence(WAIT, text, Code.GONE, leads=(SeeCourse(course.pk),))
 
 
 def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Sentence:
