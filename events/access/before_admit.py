@@ -20,8 +20,8 @@ Source = Grant.Source
 AT_THE_SAME_TIME = timedelta(minutes=10)
 
 
-def keep(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
-    """Keep a grant beside the purchase for each course that was open before it.
+def record(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
+    """Add a grant beside the purchase for each course that was open before it.
 
     A refund of the purchase then leaves what the school had given. Only the run of a Product
     Purchased can tell: any other event continues a purchase for which Admit may have given the

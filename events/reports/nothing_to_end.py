@@ -94,12 +94,12 @@ def given_besides(ran: Mapping[EventLog, Sequence[Rule]]) -> dict[int, set[int]]
     }
     others = OtherGrants({row.pk: row for rows in ends.values() for row in rows}.values())
     return {
-        event.pk: {rule.pk for rule in rules if _stays(rule, ends[event], others)}
+        event.pk: {rule.pk for rule in rules if _is_still_given(rule, ends[event], others)}
         for event, rules in ending.items()
     }
 
 
-def _stays(rule: Rule, grants: Iterable[Grant], others: OtherGrants) -> bool:
+def _is_still_given(rule: Rule, grants: Iterable[Grant], others: OtherGrants) -> bool:
     """Whether these other grants give all that the rule ends of the grants."""
     ends = [grant for grant in grants if would_end(rule, grant)]
     return bool(ends) and all(others.give(grant, parts_of(rule)) for grant in ends)

@@ -25,7 +25,7 @@ class Code(StrEnum):
 
     HAS = "has"
     GONE = "gone"  # was given, and Thinkific does not have the course or bundle any more
-    KEPT = "kept"  # has it, though another purchase that gave it has ended
+    STILL_GIVEN = "kept"  # has it, though another purchase that gave it has ended
     GIVING_AGAIN = "giving_again"  # has it, and an action that gives it once more is not done
     LET_KEEP = "let_keep"  # has it, though it was refunded or canceled, as a person decided
     NOT_ENDED = "not_ended"  # has it, though what gave it was refunded or canceled
@@ -54,7 +54,7 @@ class Code(StrEnum):
 
 
 # The codes of sentences that say a student has it, and nothing but giving it again is to be done.
-HAS = {Code.HAS, Code.KEPT, Code.LET_KEEP, Code.GIVING_AGAIN}
+HAS = {Code.HAS, Code.STILL_GIVEN, Code.LET_KEEP, Code.GIVING_AGAIN}
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,12 +155,12 @@ def _has(
     left, missed = about.not_ended, _missed_ending(about)
     if left and missed:
         rule = rules.get(missed)
-        if kept := refunded_access.sentence(about, having, facts, left, done_to, rule):
-            return kept
+        if still := refunded_access.sentence(about, having, facts, left, done_to, rule):
+            return still
     code, text = Code.HAS, joined([say("{name} has {course} {since}.", **facts), _corrected(about)])
     over, first = about.ended, having[0].opened_at
     if over is not None and over.opened_at and over.ended_at and first and over.ended_at > first:
-        code = Code.KEPT
+        code = Code.STILL_GIVEN
         text = say_count(
             len(having),
             "{name} has {course} {since}, which keeps it open after {cause}.",

@@ -43,11 +43,11 @@ def close(
     attempt: Attempt,
     user: User,
     bundle_id: int,
-    keep: Mapping[str, str],
+    still_given: Mapping[str, str],
     gave: Collection[int] = (),
     until: Mapping[str, datetime] = courses.NO_ENDS,
 ) -> Steps[courses.Closed]:
-    """End access to the bundle's courses now, except to those in `keep` ("course:501").
+    """End access to the bundle's courses now, except to those in `still_given` ("course:501").
 
     Courses of `gave` that the bundle does not show are ended, too: they were given one by one, or
     were removed from the bundle since. For `until`, see `courses.close`.
@@ -59,12 +59,12 @@ def close(
         raise _later()
     attempt.settle(target)
     shown = {row.get("course_id") for row in rows}
-    hidden = [n for n in gave if n not in shown and course_target(n) not in keep]
+    hidden = [n for n in gave if n not in shown and course_target(n) not in still_given]
     found = {courses.Closed.BEFORE if rows else courses.Closed.NEVER}
     for number in hidden:
         found.add((yield from courses.close(attempt, user, number, until)))
     running = [row for row in rows if not courses.has_ended(row, attempt.now)]
-    ending = [row for row in running if course_target(row["course_id"]) not in keep]
+    ending = [row for row in running if course_target(row["course_id"]) not in still_given]
     if not ending:
         return next(each for each in courses.Closed if each in found)
     has_end = any(course_target(row["course_id"]) in until for row in ending)

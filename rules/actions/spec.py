@@ -46,7 +46,7 @@ class ActionInput:
     `fields`: the signup fields to fill, {number: value}.
     `said_gone`: the site said before that it has no such course or bundle.
     `missing`: a sentence that says so about one that was entered by hand, "" for any other.
-    `kept`: the courses and bundles that must stay open, and what gives them:
+    `still_given`: the courses and bundles that must stay open, and what else gives them:
     {"course:501": "order 1183"}.
     `only`: if not None, give only these courses of the bundle, one by one, because access to the
     others has ended.
@@ -62,7 +62,7 @@ class ActionInput:
     fields: dict[int, str] = field(default_factory=dict)
     said_gone: bool = False
     missing: str = ""
-    kept: Mapping[str, str] = field(default_factory=dict)
+    still_given: Mapping[str, str] = field(default_factory=dict)
     only: tuple[int, ...] | None = None
     gave: tuple[int, ...] = ()
     until: Mapping[str, datetime] = field(default_factory=dict)

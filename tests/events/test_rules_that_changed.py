@@ -14,7 +14,7 @@ from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.queue import wake
 from events.reports import backfill, batch_preview, customer_access, promise
 from events.reports.leads import EndAccess
-from events.reports.left_behind import by_deleted_rules, left_behind, with_what_stays
+from events.reports.left_behind import by_deleted_rules, left_behind, with_still_given
 from integrations import audit
 from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule
@@ -392,8 +392,8 @@ def test_the_preview_says_what_stays_open_by_another_purchase(world, rule, ink, 
     world.sell("10_product", product__id=77, order__id=9)
     world.settle()
     lead(rule, faces)
-    (row,) = with_what_stays(left_behind(rule.pk)).rows
+    (row,) = with_still_given(left_behind(rule.pk)).rows
     assert row.line.what == "Give Drawing Faces; stays open by something else: Ink and Wash"
     Grant.objects.filter(order_id="9").update(state="ended")
-    (row,) = with_what_stays(left_behind(rule.pk)).rows
+    (row,) = with_still_given(left_behind(rule.pk)).rows
     assert row.line.what == "Give Drawing Faces, end Ink and Wash"
