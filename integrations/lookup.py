@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 from integrations.models import Destination, Integration
+from integrations.targets import Target
 
 
 def integration(name: str) -> Integration:
@@ -27,11 +28,11 @@ def destination(integration: Integration, text: str) -> Destination:
     "course:501" tells a course from a bundle with the same ID. Raises LookupError with a sentence.
     """
     rows = list(Destination.objects.filter(integration=integration).order_by("name", "pk"))
-    found = [row for row in rows if is_named(text, row.name, f"{row.kind}:{row.external_id}")]
+    found = [row for row in rows if is_named(text, row.name, row.target)]
     if len(found) == 1:
         return found[0]
     if found:
-        several = " or ".join(f"{row.kind}:{row.external_id}" for row in found)
+        several = " or ".join(row.target for row in found)
         raise LookupError(f"{integration} has several that are called {text}. Say {several}.")
     nearest = _nearest(text, [row.name for row in rows]) or " See Courses in the admin."
     raise LookupError(f"{integration} has no course or bundle {text}.{nearest}")
@@ -40,7 +41,7 @@ def destination(integration: Integration, text: str) -> Destination:
 def is_named(text: str, name: str, target: str) -> bool:
     """Return whether the text is this course's or bundle's name, target ("course:501") or ID."""
     word = text.strip().casefold()
-    return word in {name.strip().casefold(), target, target.partition(":")[2]}
+    return word in {name.strip().casefold(), target, str(Target.parse(target).number)}
 
 
 def _nearest(word: str, names: Iterable[str]) -> str:

@@ -38,7 +38,9 @@ def still_giving() -> list[BrokenRules]:
 
     Of all sites, with the number of these rules. Takes one query.
     """
-    left = Destination.objects.filter(Q(gone_at__isnull=False) | Q(unlisted_at__isnull=False))
+    left: QuerySet[Destination] = Destination.objects.filter(
+        Q(gone_at__isnull=False) | Q(unlisted_at__isnull=False)
+    )
     giving = Q(rules__enabled=True, rules__action__in=actions.giving_access())
     used = left.annotate(used=Count("rules", filter=giving)).filter(used__gt=0)
     return [BrokenRules(each, each.used) for each in used.order_by("name", "pk")]

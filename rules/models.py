@@ -181,8 +181,8 @@ class Rule(models.Model):
 
     @property
     def target(self) -> str:
-        """The course or bundle whose access the rule changes, written by `ActionSpec.concerns`."""
-        return self.spec.concerns(self.destination.external_id if self.destination else None)
+        """The course or bundle whose access the rule changes, as "course:501"."""
+        return self.spec.concerns(self.destination)
 
     @property
     def place(self) -> str:

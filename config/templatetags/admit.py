@@ -66,6 +66,12 @@ def brief(text: Any) -> SafeString:
 
 
 @register.filter
+def type_name(value: object) -> str:
+    """Return the name of a value's class, for a template that draws several kinds of values."""
+    return type(value).__name__
+
+
+@register.filter
 def in_two_lines(sentence: str) -> SafeString:
     """Show a rule's sentence in two lines: what it does, and below it when."""
     does, when = (legible(part, 500) for part in models.in_two_lines(sentence))

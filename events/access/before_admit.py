@@ -9,6 +9,7 @@ from events.access import students
 from events.models import Grant, RuleRun
 from integrations.models import Customer
 from integrations.sentences import say
+from integrations.targets import course_target
 from integrations.thinkific.attempt import FoundOpen
 from rules.triggers import Trigger
 
@@ -19,8 +20,8 @@ Source = Grant.Source
 AT_THE_SAME_TIME = timedelta(minutes=10)
 
 
-def keep(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
-    """Keep a grant beside the purchase for each course that was open before it.
+def record(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
+    """Add a grant beside the purchase for each course that was open before it.
 
     A refund of the purchase then leaves what the school had given. Only the run of a Product
     Purchased can tell: any other event continues a purchase for which Admit may have given the
@@ -33,7 +34,7 @@ def keep(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
             continue
         if course.since > run.received_at - AT_THE_SAME_TIME:
             continue
-        target = f"course:{course.course}"
+        target = course_target(course.course)
         same = students.same_user(run.integration.pk, run.customer)
         mine = Grant.objects.filter(integration=run.integration, customer__in=same)
         if any(row.pk == run.grant_id or target in row.parts for row in mine if _by_us(row)):

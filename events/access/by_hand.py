@@ -34,7 +34,7 @@ from integrations.audit_values import NOW, RUN
 from integrations.models import Customer, Destination
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.sentences import joined, say
-from rules.actions import Effect, read_target
+from rules.actions import Effect
 
 ByHand = EventLog.ByHand
 SENTENCE = _("By hand: {action}, {course} on {site}")
@@ -172,9 +172,7 @@ def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:
     assert ending.customer is not None
     if ending.event.ends_by_hand:
         return end(ending.customer, holdings.key_of(ending), author, until)
-    kind, number = read_target(ending.target)
-    same = Destination.objects.filter(integration=ending.integration_id, kind=kind)
-    given = same.filter(external_id=number).first()
+    given = Destination.objects.of_target(ending.integration_id, ending.target).first()
     if given is None:
         raise ValueError(say("This customer does not have this access any more."))
     return give(ending.customer, given, author, until)

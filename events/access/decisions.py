@@ -17,6 +17,7 @@ from events.access.ledger import Change, Judgment
 from events.access.sale import Sale
 from events.models import EventLog, Grant, History, RuleRun
 from integrations.models import Customer, Integration, Marketplace
+from integrations.targets import course_target
 from rules.triggers import Trigger
 
 Status = RuleRun.Status
@@ -220,7 +221,7 @@ class Decisions:
         return Change(
             run.integration_id,
             run.target,
-            frozenset([run.target, *(f"course:{n}" for n in courses_of(run))]),
+            frozenset([run.target, *(course_target(n) for n in courses_of(run))]),
             ledger.BY_HAND if by_hand else str(event.trigger),
             timezone.now() if by_hand else event.received_at,
             event,

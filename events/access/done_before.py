@@ -7,6 +7,7 @@ from datetime import datetime
 from events.access import ledger, students
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Destination
+from integrations.targets import course_target
 
 FIELDS = (
     "pk",
@@ -114,13 +115,14 @@ class DoneBefore:
 
 def _courses(target: str, courses: Sequence[int]) -> frozenset[str]:
     """Return a bundle's courses; the target itself if they are unknown or it is a course."""
-    return frozenset(f"course:{number}" for number in courses) or frozenset([target])
+    return frozenset(course_target(number) for number in courses) or frozenset([target])
 
 
 def _bundles(runs: Sequence[RuleRun]) -> dict[tuple[int | None, str], Sequence[int]]:
     """Return {(site, "bundle:7"): courses} for the bundles of these actions."""
-    numbers = {run.destination_id or 0 for run in runs if run.target.startswith("bundle:")}
+    of_bundles = [run for run in runs if run.spec.target == Destination.Kind.BUNDLE]
+    numbers = {run.destination_id or 0 for run in of_bundles}
     if not numbers:
         return {}
     rows = Destination.objects.filter(kind=Destination.Kind.BUNDLE, external_id__in=numbers)
-    return {(row.integration_id, f"bundle:{row.external_id}"): row.course_ids for row in rows}
+    return {(row.integration_id, row.target): row.course_ids for row in rows}

@@ -11,21 +11,22 @@ from events.access import ledger, sentences, students
 from events.access.sale import Sale
 from events.models import Grant, RuleRun
 from integrations.sentences import say
+from integrations.targets import Target, course_target
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
     """What the ledger says about a run that begins.
 
-    `nothing` says why there is nothing to do; it is "" if there is something. `kept` are the
-    courses and bundles at the site that the student keeps, with what gives them: {"course:501":
+    `nothing` says why there is nothing to do; it is "" if there is something. `still_given` are the
+    courses and bundles at the site that another grant gives, with its name: {"course:501":
     "order 1183"}. `only` are the courses of the run's bundle to give if some have ended; None if
     none has. `gave` are the courses that the bundle's purchase gave, even if Thinkific does not
     show them with the bundle. `until` are the ends that access from before Admit had, by target.
     """
 
     nothing: str = ""
-    kept: Mapping[str, str] = field(default_factory=dict)
+    still_given: Mapping[str, str] = field(default_factory=dict)
     only: tuple[int, ...] | None = None
     gave: tuple[int, ...] = ()
     until: Mapping[str, datetime] = field(default_factory=dict)
@@ -45,9 +46,9 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
         grant = grants.get(run.grant_id or 0)
         if run.spec.ends_access:
             mine = of_student[run.pk]
-            gave = _gave(grant, mine) if grant and grant.target.startswith("bundle:") else ()
-            kept = _kept([row for row in mine if row.until is None])
-            found[run.pk] = Due(kept=kept, gave=gave, until=_until(mine, kept))
+            gave = _gave(grant, mine) if grant and Target.parse(grant.target).is_bundle else ()
+            still_given = _still_given([row for row in mine if row.until is None])
+            found[run.pk] = Due(still_given=still_given, gave=gave, until=_until(mine, still_given))
         elif run.spec.gives_access and grant is not None:
             found[run.pk] = _given(grant, run, of_student.get(run.pk, []))
     return found
@@ -66,7 +67,7 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
     held = [
         number
         for number in grant.course_ids
-        if ledger.holder(mine, grant.integration_id, f"course:{number}")
+        if ledger.holder(mine, grant.integration_id, course_target(number))
     ]
     if len(held) == len(grant.course_ids):
         return NOTHING_KNOWN
@@ -80,24 +81,22 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
     return Due(only=tuple(held))
 
 
-def _until(mine: Sequence[Grant], kept: Mapping[str, str]) -> dict[str, datetime]:
-    """Return the future ends of access from before Admit, by target; not of what is kept."""
+def _until(mine: Sequence[Grant], still_given: Mapping[str, str]) -> dict[str, datetime]:
+    """Return the future ends of access from before Admit, by target; not of what is still given."""
     now = timezone.now()
     return {
         row.target: row.until
         for row in mine
-        if row.is_active and row.until and row.until > now and row.target not in kept
+        if row.is_active and row.until and row.until > now and row.target not in still_given
     }
 
 
 def _gave(bundle: Grant, mine: Sequence[Grant]) -> tuple[int, ...]:
     """Return the bundle's courses; if Thinkific never had it, those the purchase gave singly."""
     sale = Sale.of(bundle)
-    alone = [
-        int(row.target.removeprefix("course:"))
-        for row in mine
-        if row.opened_at and row.target.startswith("course:") and sale.is_same(Sale.of(row))
-    ]
+    bought = [row for row in mine if row.opened_at and sale.is_same(Sale.of(row))]
+    targets = [Target.parse(row.target) for row in bought]
+    alone = [target.number for target in targets if target.is_course]
     inside = bundle.course_ids if bundle.seen_at else [n for n in alone if n in bundle.course_ids]
     return tuple(sorted(set(inside)))
 
@@ -122,15 +121,15 @@ def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
     }
 
 
-def _kept(grants: Sequence[Grant]) -> dict[str, str]:
+def _still_given(grants: Sequence[Grant]) -> dict[str, str]:
     """Return what these grants give, each with what gives it; a bundle only as a whole."""
-    kept: dict[str, str] = {}
+    still_given: dict[str, str] = {}
     for grant in grants:
         for part in grant.parts if grant.is_active else ():
             holder = ledger.holder(grants, grant.integration_id, part)
             if holder is not None:
-                kept[part] = sentences.holds(holder)
+                still_given[part] = sentences.holds(holder)
     for grant in grants:
-        if not grant.parts <= kept.keys():
-            kept.pop(grant.target, None)
-    return kept
+        if not grant.parts <= still_given.keys():
+            still_given.pop(grant.target, None)
+    return still_given

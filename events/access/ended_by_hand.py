@@ -88,7 +88,7 @@ def reopen(grant: Grant, change: Change, who: str, why: str = "") -> None:
 
 
 def as_given(grants: Collection[Grant]) -> dict[int, Change]:
-    """Return {grant ID: the change by which its purchase gave it}, without what is not kept."""
+    """Return {grant ID: the change by which its purchase gave it}, if its action is still there."""
     giving = grant_runs.giving(grants).exclude(event__by_hand__in=NO_PURCHASE)
     events: dict[int | None, list[EventLog]] = {}
     for run in giving.select_related("event"):

@@ -9,6 +9,7 @@ from events.models import EventLog, Grant, RuleRun
 from events.models.runs import RuleRunQuerySet
 from integrations.models import Integration
 from integrations.sentences import Text, say
+from integrations.targets import Target
 from rules import actions
 from rules.actions import ActionSpec, Effect
 
@@ -25,7 +26,7 @@ def run_for(about: Grant, effect: Effect, sentence: Text, **facts: Any) -> RuleR
     `sentence` stands in for the rule's and may use {action}, {course} and {site}. `facts` are
     further columns of the run: its event, customer, times and the grant that it counts for.
     """
-    kind, number = actions.read_target(about.target)
+    kind, number = Target.parse(about.target)
     spec = spec_for(about.integration, kind, effect)
     return RuleRun(
         integration=about.integration,

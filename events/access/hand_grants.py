@@ -18,7 +18,7 @@ def find_or_new(
     """
     what: dict[str, Any] = {
         "integration": destination.integration,
-        "target": spec.concerns(destination.external_id),
+        "target": spec.concerns(destination),
     }
     copied = {"name": destination.name, "course_ids": destination.course_ids}
     if purchase is None:

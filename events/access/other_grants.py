@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from events.access import ledger
 from events.models import Grant
+from integrations.targets import Target
 
 
 class OtherGrants:
@@ -29,5 +30,5 @@ class OtherGrants:
         rows = self._of_customer.get(grant.customer_id, [])
         held = {part for part in asked if ledger.holder(rows, grant.integration_id, part)}
         # Who has all courses of a bundle has the bundle.
-        courses = {part for part in asked if part.startswith("course:")}
+        courses = {part for part in asked if Target.parse(part).is_course}
         return grant.target in held or (courses or asked) <= held

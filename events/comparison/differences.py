@@ -7,6 +7,7 @@ from datetime import datetime
 from events.access import ledger
 from events.models import ComparisonFinding, Grant
 from integrations.models import Destination
+from integrations.targets import Target, course_target
 from integrations.thinkific.courses import Access
 from integrations.thinkific.enrollment_list import Enrollment, Student
 
@@ -44,7 +45,7 @@ def compare(
 
     Access that began before `take_over` is from before Admit, unless a grant is for the course.
     """
-    part = f"course:{shown.course_id}"
+    part = course_target(shown.course_id)
     holder = ledger.holder(filter(_has_no_end, grants), site, part)
     if holder is not None:
         return Compared(_of_held(shown), holder, holds=True)
@@ -81,15 +82,15 @@ def given_by(grant: Grant, grants: Iterable[Grant]) -> list[int]:
     return [
         number
         for number in courses_of(grant)
-        if (found := ledger.holder(rows, grant.integration_id, f"course:{number}")) is not None
+        if (found := ledger.holder(rows, grant.integration_id, course_target(number))) is not None
         and found.pk == grant.pk
     ]
 
 
 def courses_of(grant: Grant) -> list[int]:
     """Return the numbers of the courses that the grant is for: its own, or those of its bundle."""
-    kind, _, number = grant.target.partition(":")
-    own = [int(number)] if kind == Destination.Kind.COURSE else []
+    kind, number = Target.parse(grant.target)
+    own = [number] if kind == Destination.Kind.COURSE else []
     return sorted({*own, *grant.course_ids})
 
 

@@ -17,6 +17,7 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.models import Destination
 from integrations.sentences import say
+from integrations.targets import Target
 from integrations.who import shown_who
 from rules import actions, changing
 from rules.actions.enrollments import GONE, UNLISTED
@@ -93,13 +94,13 @@ def among(places: Collection[tuple[int | None, str]]) -> dict[tuple[int | None, 
     """Return those that are gone, by (integration ID, target). Takes one query, none for none."""
     if not places:
         return {}
-    numbers = {target.partition(":")[2] for _, target in places}
+    numbers = {Target.parse(target).number for _, target in places}
     rows = Destination.objects.filter(
         gone_at__isnull=False,
         integration__in={integration for integration, _ in places},
         external_id__in=numbers,
     )
-    found = {(row.integration_id, f"{row.kind}:{row.external_id}"): row for row in rows}
+    found = {(row.integration_id, row.target): row for row in rows}
     return {place: found[place] for place in places if place in found}
 
 
@@ -124,6 +125,6 @@ def failed_by(destination: Destination) -> RuleRunQuerySet:
 def _giving(destination: Destination) -> RuleRunQuerySet:
     return RuleRun.objects.filter(
         integration=destination.integration_id,
-        target=f"{destination.kind}:{destination.external_id}",
+        target=destination.target,
         action__in=actions.giving_access(),
     )

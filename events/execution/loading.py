@@ -148,7 +148,7 @@ def _action_input(
         said_gone=bool(found and found.gone_at),
         missing=found.missing if found and found.by_hand else "",
         fields=fields,
-        kept=is_due.kept,
+        still_given=is_due.still_given,
         only=is_due.only,
         gave=is_due.gave,
         until=is_due.until,

@@ -10,7 +10,6 @@ from events.models.runs import RuleRunQuerySet
 from integrations.audit import Act
 from integrations.models import AuditEntry, Destination
 from integrations.sentences import write
-from rules import actions
 from rules.engine import Reason
 from rules.models import Rule
 
@@ -68,13 +67,12 @@ def _may_have_made(run: RuleRun) -> list[int]:
 
 def _led_there(rules: Collection[int], run: RuleRun) -> list[int]:
     """Return those of these rules that gave this action's course or bundle before a change."""
-    kind, number = actions.read_target(run.target)
-    places = Destination.objects.filter(integration=run.integration_id, kind=kind)
+    place = Destination.objects.of_target(run.integration_id, run.target)
     entries = AuditEntry.objects.filter(
         act=Act.RULE_CHANGED,
         kind=Rule._meta.model_name,
         number__in=map(str, rules),
-        before__destination__number__in=places.filter(external_id=number).values("pk"),
+        before__destination__number__in=place.values("pk"),
     )
     return sorted({int(entry) for entry in entries.values_list("number", flat=True)})
 

@@ -166,7 +166,7 @@ def _keep(everyone: Many) -> None:
             if isinstance(note, Finding):
                 each.app.take_effect(each.integration, note)
     learned = [(run, note) for each, run in _runs(everyone) for note in each.attempt.notes]
-    before_admit.keep((run, note) for run, note in learned if isinstance(note, FoundOpen))
+    before_admit.record((run, note) for run, note in learned if isinstance(note, FoundOpen))
 
 
 def _opened(everyone: Many) -> list[RuleRun]:

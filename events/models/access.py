@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from events.models.event_log import EventLog
 from integrations.models import Customer, Integration, Marketplace, Product, ThinkificUser
 from integrations.sentences import say
+from integrations.targets import course_target
 
 OVER = ("ended", "waived")
 LONGEST_NAME, LONGEST_NOTE = 150, 200
@@ -204,7 +205,7 @@ class Grant(models.Model):
     @property
     def parts(self) -> frozenset[str]:
         """Its target and, for a bundle, the courses in it as far as they are known."""
-        return frozenset([self.target, *(f"course:{number}" for number in self.course_ids)])
+        return frozenset([self.target, *(course_target(number) for number in self.course_ids)])
 
 
 class History(models.Model):

@@ -19,7 +19,7 @@ def exists_for_destinations(destinations: Iterable[Destination | None]) -> bool:
     targets: dict[int, set[str]] = defaultdict(set)
     for each in destinations:
         if each is not None:
-            targets[each.integration_id].add(f"{each.kind}:{each.external_id}")
+            targets[each.integration_id].add(each.target)
     active = Grant.objects.active()
     return any(
         active.filter(integration=site, target__in=some).exists() for site, some in targets.items()

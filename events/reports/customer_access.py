@@ -28,6 +28,7 @@ from events.reports import (
     review,
     why,
 )
+from events.reports.leads import EndAccess, EndTogether
 from events.reports.sentence import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_order
 from events.reports.standing import MAX_ROWS, UNDECIDED, Standing
 from integrations.models import Customer, ThinkificUser
@@ -137,23 +138,27 @@ def _decided_together(lines: Sequence[Sentence]) -> list[Sentence]:
 
     The courses of a bundle are one holding, so each of its lines alone would lead to all of them.
     """
-    groups: dict[int | None, list[tuple[int, str]]] = defaultdict(list)
+    groups: dict[int | None, list[EndAccess]] = defaultdict(list)
     for line in lines:
-        if line.code == Code.NOT_ENDED and line.end:
-            groups[line.event].append(line.end)
+        groups[line.event] += _endings(line)
     found: list[Sentence] = []
     told: set[int | None] = set()
     for line in lines:
-        end = line.end if line.code == Code.NOT_ENDED else None
-        group = groups[line.event] if end else []
-        if end and group.count(end) > 1:
-            line = replace(line, end=None, keep=None)
+        group = groups[line.event] if _endings(line) else []
+        several = [end for end in group if group.count(end) > 1]
+        leads = [lead for lead in line.leads if lead not in several]
         if len(group) > 1 and line.event not in told:
-            keys = dict.fromkeys(key for _, key in group)
-            line = replace(line, together=(group[0][0], (*keys,), len(group)))
+            keys = dict.fromkeys(end.holding for end in group)
+            leads.append(EndTogether(group[0].customer, (*keys,), len(group)))
             told.add(line.event)
-        found.append(line)
+        found.append(replace(line, leads=(*leads,)))
     return found
+
+
+def _endings(line: Sentence) -> list[EndAccess]:
+    """Return the offer to end what a refund or cancellation left open, if the line has one."""
+    leads = line.leads if line.code == Code.NOT_ENDED else ()
+    return [lead for lead in leads if isinstance(lead, EndAccess)]
 
 
 def _rank(line: Sentence) -> int:
@@ -211,7 +216,6 @@ def _administrators(customer: Customer) -> list[Sentence]:
                 site=thinkific_user.integration,
             ),
             Code.ADMINISTRATOR,
-            integration=thinkific_user.integration_id,
         )
         for thinkific_user in thinkific_users.select_related("integration")
     ]

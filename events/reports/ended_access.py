@@ -8,6 +8,7 @@ from events.access.ledger import BY_HAND, BY_HAND_AFTER
 from events.models import Grant, RuleRun
 from events.models.runs import DISMISSED
 from events.reports import batches
+from events.reports.leads import GiveAccess, GiveBack
 from events.reports.sentence import QUIET, WAIT, Code, Sentence, cause
 from events.reports.standing import Standing
 from integrations.models import Destination
@@ -52,9 +53,11 @@ def sentence(
     text, back = _how_it_ended(about, row, facts, done), given_back.get(row.pk)
     ended = Sentence(QUIET, text, Code.ENDED, event=row.event_id)
     give = _to_give(about, row) if row.because == BY_HAND or back is not None else None
-    if give and back is not None:
-        return replace(ended, give_back=(about.customer.pk, back.pk))
-    return replace(ended, give=give)
+    if give is None:
+        return ended
+    if back is not None:
+        return replace(ended, leads=(GiveBack(about.customer.pk, back.pk),))
+    return replace(ended, leads=(give,))
 
 
 def who_ended(about: Standing, row: Grant, done: batches.Done) -> tuple[Text, Said] | None:
@@ -103,12 +106,11 @@ def _after(facts: dict[str, str], ended: tuple[Text, Text] | None, why: Said) ->
     )
 
 
-def _to_give(about: Standing, row: Grant) -> tuple[int, int] | None:
-    """Return (customer ID, destination ID) for the Give access button, if the course exists."""
-    kind, _, number = row.target.partition(":")
-    same = Destination.objects.filter(integration=row.integration_id, kind=kind, gone_at=None)
-    found = same.filter(external_id=number).values_list("pk", flat=True).first()
-    return (about.customer.pk, found) if found else None
+def _to_give(about: Standing, row: Grant) -> GiveAccess | None:
+    """Return the offer to give it again, if the course exists."""
+    same = Destination.objects.of_target(row.integration_id, row.target)
+    found = same.filter(gone_at=None).values_list("pk", flat=True).first()
+    return GiveAccess(about.customer.pk, found) if found else None
 
 
 def day_or_cause(about: Standing, pattern: str = "") -> tuple[bool, Said] | None:

@@ -8,6 +8,7 @@ from django.db.models import Q
 from events.models.event_log import ACCOUNT
 from events.reports.nothing_to_end import parts_of
 from integrations.models import Destination
+from integrations.targets import Target
 from rules import actions, pairing
 from rules.fired import fired_by
 from rules.models import Rule, RuleQuerySet
@@ -89,6 +90,6 @@ def _destinations(endings: Iterable[Ending]) -> dict[tuple[int | None, str], Des
     rows = Destination.objects.filter(
         gone_at=None,
         integration__in={ending.integration for ending in endings},
-        external_id__in={ending.target.partition(":")[2] for ending in endings},
+        external_id__in={Target.parse(ending.target).number for ending in endings},
     )
-    return {(row.integration_id, f"{row.kind}:{row.external_id}"): row for row in rows}
+    return {(row.integration_id, row.target): row for row in rows}

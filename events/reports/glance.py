@@ -21,6 +21,7 @@ from events.reports import backfill, given_already, pending_endings, promise, st
 from events.reports.standing import Standing
 from integrations.models import Customer
 from integrations.sentences import Said, format_day, joined, say, say_count
+from integrations.targets import Target
 from rules.listing import listed
 from rules.triggers import Trigger
 
@@ -76,7 +77,7 @@ class Glance:
 
 def counted(targets: Iterable[str]) -> Said:
     """Return text like "2 courses and 1 bundle"; "" for none."""
-    kinds = [target.partition(":")[0] for target in targets]
+    kinds = [Target.parse(target).kind for target in targets]
     courses, bundles = kinds.count("course"), kinds.count("bundle")
     found = [say_count(courses, "1 course", "{number} courses")] if courses else []
     found += [say_count(bundles, "1 bundle", "{number} bundles")] if bundles else []

@@ -28,8 +28,8 @@ class LeftBehindPurchase:
     """A purchase, by its event, with the grants that a rule gave it and no rule gives any more.
 
     `gives` are the rules that give the purchase something instead. `ending` is the event that
-    refunded or canceled it since, though the access stayed. `stays` are the IDs of those `grants`
-    whose access the buyer keeps, because something else gives it.
+    refunded or canceled it since, though the access stayed. `still_given` are the IDs of those
+    `grants` whose access stays open, because something else gives it.
     """
 
     event: EventLog
@@ -37,7 +37,7 @@ class LeftBehindPurchase:
     gives: Sequence[Rule] = ()
     why_not: str = ""
     ending: EventLog | None = None
-    stays: Collection[int] = ()
+    still_given: Collection[int] = ()
 
     @property
     def gets(self) -> str:
@@ -47,17 +47,17 @@ class LeftBehindPurchase:
     @property
     def line(self) -> Line:
         """The purchase as a page shows it."""
-        old = listed([grant.name for grant in self.grants if grant.pk not in self.stays])
-        stays = listed([grant.name for grant in self.grants if grant.pk in self.stays])
+        old = listed([grant.name for grant in self.grants if grant.pk not in self.still_given])
+        still_given = listed([grant.name for grant in self.grants if grant.pk in self.still_given])
         if self.gets and old:
             what = say("Give {new}, end {old}", new=self.gets, old=old)
         elif self.gets or old:
             what = say("Give {new}", new=self.gets) if self.gets else say("End {old}", old=old)
         else:
             what = say("Nothing changes in Thinkific")
-        if stays:
-            keeps = say("stays open by something else: {courses}", courses=stays)
-            what = joined([what, keeps], by="; ")
+        if still_given:
+            stays = say("stays open by something else: {courses}", courses=still_given)
+            what = joined([what, stays], by="; ")
         if self.ending is not None:
             what = joined([what, revocations.sentence(self.ending)], by="; ")
         return Line(self.event, self.grants[0].customer, what, self.why_not)
@@ -122,7 +122,7 @@ def by_deleted_rules(products: Collection[int]) -> LeftBehind:
     return of_runs(None, gave) if gave else LeftBehind(None, [])
 
 
-def kept(number: int, products: Collection[int]) -> list[RuleRun]:
+def kept_runs(number: int, products: Collection[int]) -> list[RuleRun]:
     """Return the actions of the rule with this ID whose access a person lets buyers keep.
 
     With `products`, those of all deleted rules for these products instead.
@@ -176,13 +176,13 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     return LeftBehind(rule, rows, more, has)
 
 
-def with_what_stays(found: LeftBehind) -> LeftBehind:
-    """Return `found` with the `stays` of each row, as if all buyers who can be moved were moved."""
+def with_still_given(found: LeftBehind) -> LeftBehind:
+    """Return `found` with the `still_given` of each row once all who can be moved were moved."""
     others = OtherGrants([grant for row in found.rows if not row.why_not for grant in row.grants])
     rows = [
         row
         if row.why_not
-        else replace(row, stays={grant.pk for grant in row.grants if others.give(grant)})
+        else replace(row, still_given={grant.pk for grant in row.grants if others.give(grant)})
         for row in found.rows
     ]
     return replace(found, rows=rows)

@@ -17,6 +17,7 @@ from events.reports import open_access
 from events.reports.left_behind import MAX_RUNS
 from integrations.audit import Act
 from integrations.models import AuditEntry
+from integrations.targets import Target
 from rules import actions, changing, pairing
 from rules.models import Rule
 
@@ -219,7 +220,7 @@ def _with_buyers(places: Sequence[ProductTarget]) -> list[_Given]:
     of_them = Q(product=None) | Q(product__in=products)
     on = _rules().filter(of_them, trigger__in=pairing.GIVES_BACK, enabled=True)
     giving_back = {
-        (product, None if product else account, site, f"{kind}:{number}", trigger)
+        (product, None if product else account, site, str(Target(kind, number)), trigger)
         for product, account, site, kind, number, trigger in on.values_list(
             *_PLACE_FIELDS, "trigger"
         )

@@ -9,6 +9,7 @@ from events.access.sale import BySale, Sale, near
 from events.models import EventLog, Grant, RuleRun
 from events.reports import rules_now
 from integrations.sentences import say
+from integrations.targets import course_target
 from rules.models import Rule
 from rules.triggers import TAKES_BACK, Trigger
 
@@ -93,12 +94,12 @@ def given_besides(ran: Mapping[EventLog, Sequence[Rule]]) -> dict[int, set[int]]
     }
     others = OtherGrants({row.pk: row for rows in ends.values() for row in rows}.values())
     return {
-        event.pk: {rule.pk for rule in rules if _stays(rule, ends[event], others)}
+        event.pk: {rule.pk for rule in rules if _is_still_given(rule, ends[event], others)}
         for event, rules in ending.items()
     }
 
 
-def _stays(rule: Rule, grants: Iterable[Grant], others: OtherGrants) -> bool:
+def _is_still_given(rule: Rule, grants: Iterable[Grant], others: OtherGrants) -> bool:
     """Whether these other grants give all that the rule ends of the grants."""
     ends = [grant for grant in grants if would_end(rule, grant)]
     return bool(ends) and all(others.give(grant, parts_of(rule)) for grant in ends)
@@ -136,4 +137,4 @@ def would_end(rule: Rule, grant: Grant) -> bool:
 def parts_of(rule: Rule) -> frozenset[str]:
     """Return the rule's course or bundle, and the courses in the bundle."""
     inside = rule.destination.course_ids if rule.destination else []
-    return frozenset([rule.target, *(f"course:{number}" for number in inside)])
+    return frozenset([rule.target, *(course_target(number) for number in inside)])

@@ -5,6 +5,7 @@ from datetime import datetime
 from events.access import sentences
 from events.models import Grant, RuleRun
 from events.models.runs import BRAKED, DELAYED
+from events.reports.leads import PressButtons
 from events.reports.sentence import WAIT, Code, Sentence, happening
 from events.reports.standing import Standing
 from integrations.sentences import Said, format_day, joined, say
@@ -15,7 +16,7 @@ from rules.listing import listed
 def lines(about: Standing) -> list[Sentence]:
     """Return a sentence for each, such as "Access to Course Two ends on 5 May because ..."."""
     return [
-        Sentence(WAIT, _text(about, run), Code.ENDS_LATER, run=run.pk, pressed=run)
+        Sentence(WAIT, _text(about, run), Code.ENDS_LATER, run=run.pk, leads=(PressButtons(run),))
         for run in about.pending
     ]
 

@@ -7,6 +7,7 @@ from events.execution import rule_history
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from events.reports import batches, rules_now
+from events.reports.leads import AddRule, EndAccess, MoveBuyer, RunRules
 from events.reports.sentence import QUIET, WAIT, Code, Sentence, cause, of_order
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, joined, say
@@ -56,7 +57,7 @@ def _had_already(event: EventLog, has: Said) -> Sentence:
         "If you enroll the customer for this purchase too, the access stays even if the other "
         "purchase is refunded."
     )
-    return Sentence(QUIET, joined([text, more]), Code.HAD_ALREADY, enroll=event.pk)
+    return Sentence(QUIET, joined([text, more]), Code.HAD_ALREADY, leads=(RunRules(event.pk),))
 
 
 def _gave_nothing(
@@ -87,7 +88,7 @@ def _gave_nothing(
                 why=removed,
             )
             return Sentence(WAIT, joined([text, by_hand]), Code.RULE_EXISTS, event=event.pk)
-        return Sentence(WAIT, text, Code.RULE_EXISTS, enroll=event.pk)
+        return Sentence(WAIT, text, Code.RULE_EXISTS, leads=(RunRules(event.pk),))
     if event.fits_what_is_off:
         text = say(
             "Paid for {product}{order}, but no rule gives anything for it: the rule that matches "
@@ -96,7 +97,8 @@ def _gave_nothing(
         )
         return Sentence(WAIT, text, Code.GAVE_NOTHING, event=event.pk)
     text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
-    return Sentence(WAIT, text, Code.GAVE_NOTHING, product=event.product_id)
+    leads = (AddRule(event.product_id),) if event.product_id else ()
+    return Sentence(WAIT, text, Code.GAVE_NOTHING, leads=leads)
 
 
 def _taken_back(event: EventLog, back: EventLog, *, ended: bool) -> Sentence:
@@ -127,7 +129,7 @@ def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:
     if rule is None:
         return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
     text = joined([text, say("A rule still matches it.")])
-    return Sentence(QUIET, text, Code.RULE_EXISTS, enroll=event.pk)
+    return Sentence(QUIET, text, Code.RULE_EXISTS, leads=(RunRules(event.pk),))
 
 
 def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
@@ -139,8 +141,8 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
     }
     if not instead:
         text = _deleted(run, facts)
-        end = (run.customer_id or 0, f"{run.integration_id} {run.target}")
-        return Sentence(QUIET, text, Code.RULE_CHANGED, end=end)
+        end = EndAccess(run.customer_id or 0, f"{run.integration_id} {run.target}")
+        return Sentence(QUIET, text, Code.RULE_CHANGED, leads=(end,))
     # After an undo the action names no rule either, although the rule still exists.
     if run.rule is None and rule_history.is_deleted(run):
         text = say(
@@ -150,8 +152,9 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
     else:
         text = say("The rule that gave {old}{order} gives {new} now.", **facts)
     text = joined([text, say("Enrolling this buyer gives {new}, and {old} stays open.", **facts)])
-    move = f"rule={run.rule_id}" if run.rule_id else f"product={run.event.product_id or 0}"
-    return Sentence(QUIET, text, Code.RULE_CHANGED, enroll=run.event_id, move=move)
+    query = f"rule={run.rule_id}" if run.rule_id else f"product={run.event.product_id or 0}"
+    leads = (MoveBuyer(query), RunRules(run.event_id))
+    return Sentence(QUIET, text, Code.RULE_CHANGED, leads=leads)
 
 
 def _deleted(run: RuleRun, facts: Mapping[str, object]) -> Said:

@@ -1,10 +1,12 @@
 """The sentence about access that is open though its purchase was refunded or canceled."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from events.access import holdings, revocations, sentences
 from events.models import EventLog, Grant
 from events.reports import batches, ended_access
+from events.reports.leads import EndAccess, Lead, TurnOnRule
 from events.reports.sentence import GOOD, SIGN_IN, WAIT, Code, Sentence, upper
 from events.reports.standing import Standing, standings
 from integrations.models import Customer
@@ -27,12 +29,12 @@ def sentence(
     when; `done` the acts of batches on the events of all endings; `rule` ends it at such an event.
     """
     facts = {**facts, "ending": revocations.sentence(left)}
-    holding = (about.customer.pk, holdings.key_of(having[-1]))
+    end = _end(about, having)
     kept = [row for row in having if row.is_kept_after(about.unpaid[row.pk].received_at)]
     if kept:
         text = joined(_how_it_is_kept(about, kept[-1], facts, done))
         more = joined([text, say(SIGN_IN)])
-        return Sentence(GOOD, more, Code.LET_KEEP, event=left.pk, end=holding, short=text)
+        return Sentence(GOOD, more, Code.LET_KEEP, event=left.pk, leads=(end,), short=text)
     if any(run.event_id == left.pk for run in about.pending):
         return None
     text = _still_open(having[-1], left, facts)
@@ -40,9 +42,13 @@ def sentence(
         text = joined([text, say("A rule for that event ends it for the next buyers.")])
     elif not rule.enabled:
         text = joined([text, say("The rule that ends it is off.")])
-    off = rule.pk if rule and not rule.enabled else None
-    offered = {"end": holding, "keep": holding}
-    return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, rule=off, **offered)
+    leads: list[Lead] = [TurnOnRule(rule.pk)] if rule and not rule.enabled else []
+    leads.append(replace(end, may_keep=True))
+    return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, leads=(*leads,))
+
+
+def _end(about: Standing, having: Sequence[Grant]) -> EndAccess:
+    return EndAccess(about.customer.pk, holdings.key_of(having[-1]))
 
 
 def _still_open(last: Grant, left: EventLog, facts: Mapping[str, object]) -> Said:
@@ -72,9 +78,9 @@ def given_by_rule(about: Standing, having: Sequence[Grant], has: Said) -> Senten
     why = say(
         "{ending}, and a rule gave {course} because of that.", ending=ending, course=about.name
     )
-    text, holding = joined([has, why]), (about.customer.pk, holdings.key_of(having[-1]))
+    text, leads = joined([has, why]), (_end(about, having),)
     more = joined([text, say(SIGN_IN)])
-    return Sentence(GOOD, more, Code.HAS, event=events[-1].pk, end=holding, short=text)
+    return Sentence(GOOD, more, Code.HAS, event=events[-1].pk, leads=leads, short=text)
 
 
 def _how_it_is_kept(

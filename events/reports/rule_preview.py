@@ -53,7 +53,7 @@ class PreviewEffect(StrEnum):
     HAD_IT = "had_it"
     TAKEN_BACK = "taken_back"  # the purchase was refunded or canceled since
     ENDED = "ended"
-    KEPT = "kept"  # its purchase ended, and another one gives the same
+    STILL_GIVEN = "kept"  # its purchase ended, and another one gives the same
     LET_KEEP = "let_keep"  # a person let the buyer keep it since
     NOTHING = "nothing"
     SENT = "sent"
@@ -64,7 +64,7 @@ WORDS: dict[PreviewEffect, Text] = {
     PreviewEffect.TAKEN_BACK: _("Refunded or canceled since, so not counted: {people}."),
     PreviewEffect.HAD_IT: _("Had it already: {people}."),
     PreviewEffect.ENDED: _("It would have ended the access of {people}."),
-    PreviewEffect.KEPT: _("Would have kept access through another purchase: {people}."),
+    PreviewEffect.STILL_GIVEN: _("Would have kept access through another purchase: {people}."),
     PreviewEffect.LET_KEEP: _("Kept on purpose, so not counted: {people}."),
     PreviewEffect.NOTHING: _("Nothing would have changed for {people}."),
     PreviewEffect.SENT: _("It would have sent what SamCart said about {people}."),
@@ -237,7 +237,7 @@ def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[PreviewEffect
             PreviewEffect.LET_KEEP if Judgment.LET_KEEP in judgments else PreviewEffect.NOTHING
         ), student
     has = ledger.holder(own, rule.integration_id, rule.target) is not None
-    return (PreviewEffect.KEPT if has else PreviewEffect.ENDED), student
+    return (PreviewEffect.STILL_GIVEN if has else PreviewEffect.ENDED), student
 
 
 def _given(judgment: Judgment, had: bool) -> PreviewEffect:

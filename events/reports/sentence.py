@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.access import going_on, sentences
 from events.models import EventLog, RuleRun
+from events.reports.leads import Lead, PressButtons
 from events.reports.standing import Standing
 from integrations.models import Product
 from integrations.sentences import Said, Text, format_time, joined, say
@@ -26,7 +27,7 @@ class Code(StrEnum):
 
     HAS = "has"
     GONE = "gone"  # was given, and Thinkific does not have the course or bundle any more
-    KEPT = "kept"  # has it, though another purchase that gave it has ended
+    STILL_GIVEN = "kept"  # has it, though another purchase that gave it has ended
     GIVING_AGAIN = "giving_again"  # has it, and an action that gives it once more is not done
     LET_KEEP = "let_keep"  # has it, though it was refunded or canceled, as a person decided
     NOT_ENDED = "not_ended"  # has it, though what gave it was refunded or canceled
@@ -55,7 +56,7 @@ class Code(StrEnum):
 
 
 # The codes of sentences that say a student has it, and nothing but giving it again is to be done.
-HAS = {Code.HAS, Code.KEPT, Code.LET_KEEP, Code.GIVING_AGAIN}
+HAS = {Code.HAS, Code.STILL_GIVEN, Code.LET_KEEP, Code.GIVING_AGAIN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class Sentence:
     """One sentence; `kind` is good, wait, bad or quiet.
 
     `short` is `text` without its advice, for use after a sentence with the same advice; "" if it
-    gives none. The other fields say where a page leads on to; mostly one of them is set.
+    gives none. A page links to the action, event and customer of the sentence, then draws its
+    `leads` in their order.
     """
 
     kind: str
@@ -83,22 +85,9 @@ class Sentence:
     code: str
     run: int | None = None
     event: int | None = None
-    product: int | None = None
-    rule: int | None = None
-    integration: int | None = None
     customer: int | None = None
-    enroll: int | None = None  # an event whose rules are to be run now
-    pressed: RuleRun | None = None  # the action whose buttons are shown
-    give: tuple[int, int] | None = None  # a customer, and the course or bundle to be given by hand
-    give_back: tuple[int, int] | None = None  # a customer, and the action that ended it by hand
-    end: tuple[int, str] | None = None  # a customer, and the holding to be ended by hand
-    keep: tuple[int, str] | None = None  # the same, to let the customer keep it
-    together: tuple[int, tuple[str, ...], int] | None = (
-        None  # a customer, holdings, and of how many
-    )
-    move: str = ""  # "rule=5" or "product=7": who was given what another rule gives now
+    leads: tuple[Lead, ...] = ()
     waits_for_key: bool = False
-    gone: int | None = None  # a course or bundle that Thinkific does not have any more
     ended_there: Standing | None = None  # what was moved to `customer`, if it has ended there
     # The names of what `customer` has in its place; None if nothing took its place.
     instead_there: tuple[str, ...] | None = None
@@ -136,7 +125,8 @@ def of_open_action(
     text = texts.get(run.status, texts[RuleRun.Status.WAITING])
     said = say(text, name=name, course=course, order=of_order(run.event))
     text, key = joined([said, waiting, next_attempt(run)]), going_on.waits_for_key(run)
-    return Sentence(kind, text, code, run=run.pk, pressed=run, waits_for_key=key)
+    leads = (PressButtons(run),)
+    return Sentence(kind, text, code, run=run.pk, leads=leads, waits_for_key=key)
 
 
 def next_attempt(run: RuleRun) -> str:

@@ -15,7 +15,8 @@ from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
 from integrations.models import Customer, ThinkificUser
 from integrations.sentences import say
-from rules.actions.endings import KEPT
+from integrations.targets import course_target
+from rules.actions.endings import STILL_GIVEN
 
 Status, Source = RuleRun.Status, Grant.Source
 UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
@@ -103,7 +104,7 @@ class Standing:
             run.finished_at >= (row.seen_at if run.grant_id == row.pk else row.ended_at)
             for run in self.runs
             if run.status == Status.DONE and run.finished_at and row.ended_at
-            if run.spec.ends_access and run.code != KEPT
+            if run.spec.ends_access and run.code != STILL_GIVEN
         )
 
     @property
@@ -117,11 +118,11 @@ class Standing:
         """The newest unfinished, failed or held action that would still change something."""
         owed = set() if self.seen else {row.pk for row in self.given}
         # If another purchase gives it, an ending for these grants would change nothing.
-        kept = {row.pk for row in self.grants if row.ended_at} if self.seen else set()
+        ended = {row.pk for row in self.grants if row.ended_at} if self.seen else set()
         over = False
         for run in reversed(self.runs):
             over = over or run.status == Status.DONE
-            settled = run.spec.ends_access and run.grant_id in kept
+            settled = run.spec.ends_access and run.grant_id in ended
             if run.is_pending:
                 continue
             if run.status in UNDECIDED and not settled and (not over or run.grant_id in owed):
@@ -231,7 +232,9 @@ def _courses(bundle: Grant) -> list[Grant]:
     """Return an unsaved grant for each of the bundle's courses."""
     names = scope.named(bundle.integration, bundle.course_ids)
     facts = {"integration": bundle.integration, "decided_at": bundle.decided_at}
-    return [Grant(target=f"course:{number}", name=name, **facts) for number, name in names.items()]
+    return [
+        Grant(target=course_target(number), name=name, **facts) for number, name in names.items()
+    ]
 
 
 def _moment(thing: Grant | RuleRun) -> datetime:

@@ -18,6 +18,7 @@ from events.reports import (
     refunded_access,
 )
 from events.reports.ending_rules import Ending, ending_rules
+from events.reports.leads import SeeCourse
 from events.reports.sentence import (
     GOOD,
     HAS,
@@ -36,6 +37,7 @@ from events.reports.standing import CLOSED, Standing, is_waived, standings
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import Said, Text, format_day, format_time, joined, say, say_count
+from integrations.targets import Target
 from integrations.who import shown_who
 from rules.models import Rule
 
@@ -130,7 +132,7 @@ def _is_gone(about: Standing, course: Destination) -> Sentence:
         name=display_name(about.customer),
         course=about.name,
     )
-    return Sentence(WAIT, text, Code.GONE, gone=course.pk)
+    return Sentence(WAIT, text, Code.GONE, leads=(SeeCourse(course.pk),))
 
 
 def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Sentence:
@@ -154,12 +156,12 @@ def _has(
     left, missed = about.not_ended, _missed_ending(about)
     if left and missed:
         rule = rules.get(missed)
-        if kept := refunded_access.sentence(about, having, facts, left, done_to, rule):
-            return kept
+        if still := refunded_access.sentence(about, having, facts, left, done_to, rule):
+            return still
     code, text = Code.HAS, joined([say("{name} has {course} {since}.", **facts), _corrected(about)])
     over, first = about.ended, having[0].opened_at
     if over is not None and over.opened_at and over.ended_at and first and over.ended_at > first:
-        code = Code.KEPT
+        code = Code.STILL_GIVEN
         text = say_count(
             len(having),
             "{name} has {course} {since}, which keeps it open after {cause}.",
@@ -197,12 +199,11 @@ def _corrected(about: Standing) -> Said | None:
     day = entries.order_by("-pk").values_list("at", flat=True).first()
     if day is None:
         return None
-    kind, _, number = wrong.target.partition(":")
-    same = Destination.objects.filter(integration=wrong.integration_id, kind=kind, by_hand=False)
-    if same.filter(external_id=number).exists():  # Thinkific had it once
+    same = Destination.objects.of_target(wrong.integration_id, wrong.target)
+    if same.filter(by_hand=False).exists():  # Thinkific had it once
         facts = {"course": wrong.name, "moment": format_time(day)}
         return say("On {moment} it was chosen in place of {course}.", **facts)
-    number = about.target.partition(":")[2]
+    number = str(Target.parse(about.target).number)
     return say(
         "Its number was corrected to {number} on {moment}.", number=number, moment=format_time(day)
     )

@@ -57,7 +57,7 @@ class AccountDeletion:
         return [str(line) for line in lines if line]
 
     @property
-    def kept(self) -> Said | str:
+    def without_end(self) -> Said | str:
         """A sentence that buyers keep access that nothing ends any more, "" for none."""
         return (
             say_count(

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -13,6 +13,16 @@ from integrations.models.integration import Integration
 from integrations.models.samcart import Customer
 from integrations.samcart.custom_fields import answers
 from integrations.sentences import Said, say
+from integrations.targets import Target
+
+
+class DestinationQuerySet(models.QuerySet["Destination"]):
+    """Courses and bundles, found by how runs and grants name them."""
+
+    def of_target(self, integration: int | None, target: str) -> Self:
+        """Select the one that this site has under a written target, "course:501", if any."""
+        kind, number = Target.parse(target)
+        return self.filter(integration=integration, kind=kind, external_id=number)
 
 
 class Destination(models.Model):
@@ -44,6 +54,8 @@ class Destination(models.Model):
     unlisted_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)
 
+    objects = DestinationQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("course or bundle")
         verbose_name_plural = _("courses and bundles")
@@ -55,6 +67,11 @@ class Destination(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def target(self) -> str:
+        """How runs, grants and the ledger name it: "course:501"."""
+        return str(Target(self.kind, self.external_id))
 
     @property
     def audited_besides(self) -> dict[str, Any]:

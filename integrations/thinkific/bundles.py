@@ -5,6 +5,7 @@ from datetime import datetime
 
 from integrations.errors import Refused, Retry
 from integrations.sentences import say
+from integrations.targets import bundle_target, course_target
 from integrations.thinkific import calls, courses
 from integrations.thinkific.attempt import Attempt, Opened
 from integrations.thinkific.calls import Get, Post, Steps
@@ -20,7 +21,7 @@ def open_up(
     `course_ids` are the bundle's courses according to the catalog, empty if unknown. After a 202
     ("done later"), raises Retry until the rows can be read.
     """
-    target = _target(bundle_id)
+    target = bundle_target(bundle_id)
     ours = attempt.in_doubt(target)  # then rows that are found come from an earlier POST of ours
     rows: Rows = []
     if ours or not attempt.user_is_new:
@@ -42,31 +43,32 @@ def close(
     attempt: Attempt,
     user: User,
     bundle_id: int,
-    keep: Mapping[str, str],
+    still_given: Mapping[str, str],
     gave: Collection[int] = (),
     until: Mapping[str, datetime] = courses.NO_ENDS,
 ) -> Steps[courses.Closed]:
-    """End access to the bundle's courses now, except to those in `keep` ("course:501").
+    """End access to the bundle's courses now, except to those in `still_given` ("course:501").
 
     Courses of `gave` that the bundle does not show are ended, too: they were given one by one, or
     were removed from the bundle since. For `until`, see `courses.close`.
     """
-    target = _target(bundle_id)
+    target = bundle_target(bundle_id)
     rows = yield from read(user, bundle_id)
     if attempt.just_sent() and not (yield from _covers(bundle_id, rows)):
         # A recent POST could still take effect after this read, and the access would stay forever.
         raise _later()
     attempt.settle(target)
     shown = {row.get("course_id") for row in rows}
-    hidden = [n for n in gave if n not in shown and f"course:{n}" not in keep]
+    hidden = [n for n in gave if n not in shown and course_target(n) not in still_given]
     found = {courses.Closed.BEFORE if rows else courses.Closed.NEVER}
     for number in hidden:
         found.add((yield from courses.close(attempt, user, number, until)))
     running = [row for row in rows if not courses.has_ended(row, attempt.now)]
-    ending = [row for row in running if f"course:{row.get('course_id')}" not in keep]
+    ending = [row for row in running if course_target(row["course_id"]) not in still_given]
     if not ending:
         return next(each for each in courses.Closed if each in found)
-    if len(ending) < len(running) or any(f"course:{row['course_id']}" in until for row in ending):
+    has_end = any(course_target(row["course_id"]) in until for row in ending)
+    if has_end or len(ending) < len(running):
         for row in ending:
             yield from courses.end(attempt, user, row, until)
         return courses.Closed.NOW
@@ -89,7 +91,7 @@ def _enroll(
     attempt: Attempt, user: User, bundle_id: int, course_ids: tuple[int, ...], rows: Rows
 ) -> Steps[bool]:
     """Enroll a user in the bundle whose `rows` do not cover it yet."""
-    target = _target(bundle_id)
+    target = bundle_target(bundle_id)
     body = {"user_id": user.id, "activated_at": courses.just_now(attempt.now)}
     try:
         answer = yield Post(f"/bundles/{bundle_id}/enrollments", body, target)
@@ -141,10 +143,6 @@ def _widen(attempt: Attempt, user: User, bundle_id: int, rows: Rows) -> Steps[bo
         attempt, path, {"user_id": user.id}, rows, lambda: read(user, bundle_id)
     )
     return True
-
-
-def _target(bundle_id: int) -> str:
-    return f"bundle:{bundle_id}"
 
 
 def _later() -> Retry:

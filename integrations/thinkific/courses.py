@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations.errors import Refused, Retry
 from integrations.sentences import say
+from integrations.targets import course_target
 from integrations.thinkific import calls
 from integrations.thinkific.attempt import Attempt, FoundOpen, Opened
 from integrations.thinkific.calls import Post, Put, Row, Steps
@@ -47,7 +48,7 @@ class Access(enum.StrEnum):
 
 def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
     """Give full access without an end date. Return False if the user had it already."""
-    target = f"course:{course_id}"
+    target = course_target(course_id)
     ours = attempt.in_doubt(target)  # then rows that are found come from an earlier POST of ours
     if ours or not attempt.user_is_new:
         rows = yield from read(user, course_id)
@@ -100,7 +101,7 @@ def close(
     course gets that end back instead.
     """
     rows = yield from read(user, course_id)
-    target = f"course:{course_id}"
+    target = course_target(course_id)
     if not rows and attempt.just_sent():
         # A recent POST may still take effect, and the access would stay forever.
         may_still = say("Thinkific may still enroll the student in the course.")
@@ -118,7 +119,7 @@ def end(
     attempt: Attempt, user: User, row: Row, until: Mapping[str, datetime] = NO_ENDS
 ) -> Steps[None]:
     """End this enrollment now, or put back the end that it had before Admit gave access."""
-    at = until.get(f"course:{row['course_id']}")
+    at = until.get(course_target(row["course_id"]))
     yield from change(
         f"/enrollments/{row['id']}",
         {"expiry_date": _iso(at) if at else yesterday(attempt.now)},

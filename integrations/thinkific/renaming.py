@@ -5,6 +5,7 @@ name in the school.
 """
 
 from integrations.models import Integration
+from integrations.targets import Target
 
 # Grants per statement. It is small because nothing else can write to SQLite meanwhile.
 CHUNK = 500
@@ -17,7 +18,7 @@ def rename_grants(integration: Integration) -> None:
     """
     there = integration.destinations.filter(gone_at=None)
     names = {
-        f"{kind}:{number}": name
+        str(Target(kind, number)): name
         for kind, number, name in there.values_list("kind", "external_id", "name")
     }
     known = integration.grants.order_by().values_list("target", "name").distinct()

@@ -15,7 +15,6 @@ from rules.actions.spec import (
     Effect,
     Message,
     PlannedCall,
-    read_target,
 )
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "giving",
     "giving_access",
     "passing_on",
-    "read_target",
 ]
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from integrations.sentences import YEAR, Said, format_day, joined, say, say_count
+from integrations.targets import bundle_target, course_target
 from integrations.thinkific import bundles, courses, users
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.calls import Steps
@@ -13,44 +14,47 @@ from rules.actions.spec import ActionInput, ActionOutcome
 from rules.listing import listed
 
 # Outcome code: the access stays because something else still gives it.
-KEPT = "kept"
+STILL_GIVEN = "kept"
 # Outcome code: the course got back the end date that it had before the purchase.
 PUT_BACK = "put_back"
 
 
 def expire_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     """End access to the course now, unless something else gives it. Progress is kept."""
-    if (by := action_input.kept.get(f"course:{action_input.destination_id}")) is not None:
-        return _kept(action_input, {by})
+    if (by := action_input.still_given.get(course_target(action_input.destination_id))) is not None:
+        return _still_given(action_input, {by})
     outcome = yield from _expire(
         attempt, action_input, partial(courses.close, until=action_input.until)
     )
-    at = action_input.until.get(f"course:{action_input.destination_id}")
+    at = action_input.until.get(course_target(action_input.destination_id))
     return _put_back(action_input, at) if at and outcome.code == "ended" else outcome
 
 
 def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:
     """End access to the bundle's courses now, except to those that something else gives."""
-    if (by := action_input.kept.get(f"bundle:{action_input.destination_id}")) is not None:
-        return _kept(action_input, {by})
+    if (by := action_input.still_given.get(bundle_target(action_input.destination_id))) is not None:
+        return _still_given(action_input, {by})
     held = [
         by
         for number in action_input.course_ids
-        if (by := action_input.kept.get(f"course:{number}"))
+        if (by := action_input.still_given.get(course_target(number)))
     ]
     if held and len(held) == len(action_input.course_ids):
-        return _kept(action_input, set(held))
+        return _still_given(action_input, set(held))
     outcome = yield from _expire(
         attempt,
         action_input,
         partial(
-            bundles.close, keep=action_input.kept, gave=action_input.gave, until=action_input.until
+            bundles.close,
+            still_given=action_input.still_given,
+            gave=action_input.gave,
+            until=action_input.until,
         ),
     )
     if not held:
         return outcome
-    kept = _still_given(say_count(len(held), "1 course", "{number} courses"), set(held))
-    return replace(outcome, message=joined([outcome.message, kept]))
+    stays = _why_it_stays(say_count(len(held), "1 course", "{number} courses"), set(held))
+    return replace(outcome, message=joined([outcome.message, stays]))
 
 
 def _expire(
@@ -91,11 +95,11 @@ def _put_back(action_input: ActionInput, at: datetime) -> ActionOutcome:
     return ActionOutcome(PUT_BACK, message)
 
 
-def _kept(action_input: ActionInput, by: Collection[str]) -> ActionOutcome:
-    return ActionOutcome(KEPT, _still_given(action_input.destination, by))
+def _still_given(action_input: ActionInput, by: Collection[str]) -> ActionOutcome:
+    return ActionOutcome(STILL_GIVEN, _why_it_stays(action_input.destination, by))
 
 
-def _still_given(what: str, by: Collection[str]) -> Said:
+def _why_it_stays(what: str, by: Collection[str]) -> Said:
     """Say why access stays: "Kept Course Two: order 1183 and order 1190 still give it."."""
     return say_count(
         len(by),

@@ -46,7 +46,7 @@ class ActionInput:
     `fields`: the signup fields to fill, {number: value}.
     `said_gone`: the site said before that it has no such course or bundle.
     `missing`: a sentence that says so about one that was entered by hand, "" for any other.
-    `kept`: the courses and bundles that must stay open, and what gives them:
+    `still_given`: the courses and bundles that must stay open, and what else gives them:
     {"course:501": "order 1183"}.
     `only`: if not None, give only these courses of the bundle, one by one, because access to the
     others has ended.
@@ -62,7 +62,7 @@ class ActionInput:
     fields: dict[int, str] = field(default_factory=dict)
     said_gone: bool = False
     missing: str = ""
-    kept: Mapping[str, str] = field(default_factory=dict)
+    still_given: Mapping[str, str] = field(default_factory=dict)
     only: tuple[int, ...] | None = None
     gave: tuple[int, ...] = ()
     until: Mapping[str, datetime] = field(default_factory=dict)
@@ -122,17 +122,8 @@ class ActionSpec:
     def ends_access(self) -> bool:
         return self.effect is Effect.ENDS
 
-    def concerns(self, number: int | None) -> str:
-        """Return the target whose access a run changes, as "course:501", or "" if it changes none.
-
-        `number` is Thinkific's number. Grants in the ledger name their target in this form.
-        """
-        if self.effect is Effect.NONE or self.target is None:
+    def concerns(self, destination: Destination | None) -> str:
+        """Return the written target whose access a run changes, or "" if it changes none."""
+        if self.effect is Effect.NONE or destination is None:
             return ""
-        return f"{self.target.value}:{number}"
-
-
-def read_target(target: str) -> tuple[Destination.Kind, int]:
-    """Return the kind and number of a target in the form of `ActionSpec.concerns`."""
-    kind, _, number = target.partition(":")
-    return Destination.Kind(kind), int(number)
+        return destination.target

@@ -15,6 +15,7 @@ from config.staff import roles
 from events.execution import delayed, rerun
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.reports import backfill, customer_access, refunded
+from events.reports.leads import EndAccess
 from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule
 from tests.support.pages import said, signed_in, words
@@ -175,7 +176,8 @@ def test_the_customers_page_and_the_letter_are_calm_about_what_was_kept(manager,
     report = customer_access.describe(flo)
     (line,) = report.lines
     assert (line.kind, line.code) == ("good", "let_keep")
-    assert line.end == (flo.pk, f"{ink.integration_id} course:{ink.external_id}")
+    held = f"{ink.integration_id} course:{ink.external_id}"
+    assert line.leads == (EndAccess(flo.pk, held),)
     assert "End access" in text
     assert "sorting out" not in report.reply
     assert "You have access to Ink" in report.reply

@@ -13,6 +13,7 @@ from events.access.by_hand import Author
 from events.execution import delayed, retry_by_hand
 from events.models import EventLog, Grant, RuleRun
 from events.reports import customer_access, why
+from events.reports.leads import GiveBack, PressButtons
 from events.reports.sentence import Code
 from integrations.models import Customer, Destination
 from integrations.sentences import format_day
@@ -201,7 +202,8 @@ def test_an_end_on_a_day_of_what_has_ended_since_does_nothing(world, dana, cours
     the_end(world, dana, in_days(9))
     world.sell("20_product", customer__email=DANA, order__id=1183, product__id=1048001)
     world.settle()
-    assert not [line for line in customer_access.describe(dana).lines if line.pressed]
+    leads = [lead for line in customer_access.describe(dana).lines for lead in line.leads]
+    assert not [lead for lead in leads if isinstance(lead, PressButtons)]
     run = the_day_comes(world)
     assert (run.status, run.code) == ("skipped", "ended_before")
 
@@ -285,8 +287,7 @@ def test_what_was_ended_by_hand_offers_to_give_it_back(world, dana, course):
     world.settle()
     the_end(world, dana)
     ((_, sentence),) = why.of_customer(dana)
-    assert sentence.give is None
-    assert sentence.give_back == (dana.pk, RuleRun.objects.latest("pk").pk)
+    assert sentence.leads == (GiveBack(dana.pk, RuleRun.objects.latest("pk").pk),)
 
 
 # The commands

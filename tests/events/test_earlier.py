@@ -15,6 +15,7 @@ from events.execution import reviewing
 from events.models import Delivery, EventLog, Grant, RuleRun
 from events.reports import backfill, customer_access, given_already
 from events.reports.earlier_buyers import Preview
+from events.reports.leads import RunRules
 from integrations.models import Customer, Destination, Product
 from rules import changing
 from rules.models import Rule
@@ -494,7 +495,7 @@ def test_what_was_refunded_since_is_not_offered(world, course):
     buy(world, ALICE, 1, "20_product")
     rule(world, course)
     (line,) = customer_access.describe(Customer.objects.get(email=ALICE)).lines
-    assert (line.kind, line.enroll) == ("quiet", None)
+    assert (line.kind, line.leads) == ("quiet", ())
     text = words(
         signed_in(roles.SUPPORT).get(reverse("admin:events_eventlog_change", args=[bought.pk]))
     )
@@ -507,7 +508,7 @@ def test_what_can_not_be_read_any_more_is_done_by_hand(world, course):
     rule(world, course)
     payload_gone(world)
     (line,) = customer_access.describe(Customer.objects.get(email=ALICE)).lines
-    assert (line.enroll, line.event) == (None, bought.pk)
+    assert (line.leads, line.event) == ((), bought.pk)
     assert "But what SamCart sent was removed after 180 days. Enroll the customer" in line.text
 
 
@@ -569,7 +570,7 @@ def test_who_has_it_already_is_in_and_is_offered_to_hold_it_by_this_purchase_too
     assert "Already has Course Two through order 9. Enroll this buyer now" in event
     report = customer_access.describe(Customer.objects.get(email=ALICE))
     (line,) = [each for each in report.lines if each.code == "had_already"]
-    assert (line.kind, line.enroll) == ("quiet", bought.pk)
+    assert (line.kind, line.leads) == ("quiet", (RunRules(bought.pk),))
     assert "which gave nothing. Already has Course Two through order 9." in line.text
     assert "We received your payment" not in report.reply
 

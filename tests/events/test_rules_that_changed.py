@@ -13,7 +13,8 @@ from events.execution.rerun import rerun
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.queue import wake
 from events.reports import backfill, batch_preview, customer_access, promise
-from events.reports.left_behind import by_deleted_rules, left_behind, with_what_stays
+from events.reports.leads import EndAccess
+from events.reports.left_behind import by_deleted_rules, left_behind, with_still_given
 from integrations import audit
 from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule
@@ -189,7 +190,7 @@ def test_the_page_of_a_buyer_of_a_deleted_rule_says_so_and_how_to_end_it(world, 
     assert rule_changed(world) == [says]
     (line,) = customer_access.describe(Customer.objects.get()).lines[1:]
     held = f"{ink.integration_id} course:{ink.external_id}"
-    assert line.end == (Customer.objects.get().pk, held)
+    assert line.leads == (EndAccess(Customer.objects.get().pk, held),)
     again = world.rule("product_purchased", GIVES, ink, product="1048001")
     assert rule_changed(world) == []
     again.delete()
@@ -391,8 +392,8 @@ def test_the_preview_says_what_stays_open_by_another_purchase(world, rule, ink, 
     world.sell("10_product", product__id=77, order__id=9)
     world.settle()
     lead(rule, faces)
-    (row,) = with_what_stays(left_behind(rule.pk)).rows
+    (row,) = with_still_given(left_behind(rule.pk)).rows
     assert row.line.what == "Give Drawing Faces; stays open by something else: Ink and Wash"
     Grant.objects.filter(order_id="9").update(state="ended")
-    (row,) = with_what_stays(left_behind(rule.pk)).rows
+    (row,) = with_still_given(left_behind(rule.pk)).rows
     assert row.line.what == "Give Drawing Faces, end Ink and Wash"

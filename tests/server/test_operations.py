@@ -137,7 +137,7 @@ def test_a_backup_of_postgresql_taken_while_it_runs_can_be_restored(tmp_path):
 CODE = re.compile(
     r'\bcode(?:: str)? = "(\w+)"|\bcode="(\w+)"|ActionOutcome\(\s*"(\w+)"|_pause\(\s*"(\w+)"'
     r'|_retry\(\s*run,\s*"(\w+)"|(?:Result|\.end)\(Status\.\w+, "(\w+)"'
-    r'|\b(?:GONE|NOT_SHOWN|NO_BODY|DISMISSED|KEPT|PUT_BACK) = "(\w+)"'
+    r'|\b(?:GONE|NOT_SHOWN|NO_BODY|DISMISSED|STILL_GIVEN|PUT_BACK) = "(\w+)"'
     r'|\b(?:AMBIGUOUS|CODE|BRAKED|DELAYED|PAID_AGAIN|REPLACED|STUDENT_EMAIL) = "(\w+)"'
     r'|\bUNDECIDED = "(\w+)"'
     r'|\.code = (?:RuleRun\.)?Status\.\w+, "(\w+)"'

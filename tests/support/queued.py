@@ -71,7 +71,7 @@ def run(
         received_at=of.received_at,
         destination_id=destination.external_id,
         destination_name=destination.name,
-        target=f"{destination.kind}:{destination.external_id}",
+        target=destination.target,
         site=destination.integration.site,
         rule_sentence="",
         **facts,

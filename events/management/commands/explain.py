@@ -10,6 +10,7 @@ from events.reports import customer_access, pending_endings, plain_events, why
 from events.reports.sentence import QUIET, Code, Sentence
 from integrations import search
 from integrations.models import Customer
+from integrations.targets import Target
 
 
 class Command(BaseCommand):
@@ -45,7 +46,7 @@ def _lines(customer: Customer, course: str | None) -> list[Sentence]:
     found = [
         line
         for each, sentence in why.of_customer(customer)
-        if word in each.name.casefold() or each.target.endswith(f":{word}")
+        if word in each.name.casefold() or word == str(Target.parse(each.target).number)
         for line in (sentence, *(pending_endings.lines(each) if each.grants else ()))
     ]
     text = f"Nothing that was received for {customer.readable_email} names {course}."

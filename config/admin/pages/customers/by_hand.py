@@ -32,7 +32,7 @@ from events.models import Grant, RuleRun
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import say
-from rules.actions import read_target
+from integrations.targets import Target
 
 PERMISSION = "events.by_hand_grant"
 # The names of the buttons that find a course or bundle, and that read the catalogs again.
@@ -172,9 +172,8 @@ def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:
         back = _link_to_give_back(request, run)
         if back is not None:
             return [back]
-        kind, number = read_target(run.target)
-        same = Destination.objects.filter(integration=run.integration_id, kind=kind)
-        asked["destination"] = same.filter(external_id=number).values_list("pk", flat=True).first()
+        same = Destination.objects.of_target(run.integration_id, run.target)
+        asked["destination"] = same.values_list("pk", flat=True).first()
         return [_link(GiveForm, asked, say("Give access"))]
     return []
 
@@ -201,7 +200,7 @@ def links_to_give_back(
     runs = list(known_runs.select_related("event"))
     whose = Grant.objects.active().filter(customer__in={run.customer_id for run in runs})
     has = set(whose.values_list("customer", "integration", "target"))
-    targets = {run.pk: (run.integration_id, *read_target(run.target)) for run in runs}
+    targets = {run.pk: (run.integration_id, *Target.parse(run.target)) for run in runs}
     known = Destination.objects.filter(
         external_id__in={number for *_, number in targets.values()}, gone_at=None
     )

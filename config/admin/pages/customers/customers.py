@@ -32,6 +32,7 @@ from integrations import app_registry, audit, mistyped_email
 from integrations.audit import Act
 from integrations.models import Customer, Integration, ThinkificUser
 from integrations.sentences import Said, say
+from integrations.targets import Target, course_target
 from integrations.thinkific import student_check
 from integrations.thinkific.explain import FAULTS, explain
 
@@ -248,10 +249,10 @@ def _differences(
     site: Integration, customer: Customer, checked: student_check.Checked
 ) -> list[Said]:
     """Return a sentence for each course whose state in Thinkific is not what Admit left."""
-    opens = {f"course:{each.course_id}" for each in checked.enrolled if each.opens}
+    opens = {course_target(each.course_id) for each in checked.enrolled if each.opens}
     found = []
     for each in standings(customer):
-        if each.integration != site.pk or not each.target.startswith("course:"):
+        if each.integration != site.pk or not Target.parse(each.target).is_course:
             continue
         if each.is_open and each.target not in opens:
             text = say(

@@ -125,7 +125,7 @@ def delete(request: HttpRequest, account: int) -> HttpResponse:
             title=say("Delete {name}?", name=found),
             account=found,
             lines=summary.lines(),
-            kept=summary.kept,
+            without_end=summary.without_end,
         )
     if not delete_account.delete(found):
         text = say(

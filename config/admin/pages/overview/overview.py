@@ -78,12 +78,12 @@ def show(request: HttpRequest) -> TemplateResponse:
     in_line = backlog.waiting_counts(sites)
     behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()
     nothing, not_there = promise.unfulfilled(), broken_rules.still_giving()
-    kept = promise.promise(nothing, behind=behind.grants)
+    promised = promise.promise(nothing, behind=behind.grants)
     missing = {account: trigger_coverage.missing(account) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
     facts = replace(
         _facts(sites, problems, turned),
-        not_in=kept.not_in,
+        not_in=promised.not_in,
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
         to_set_up=path.total - len(path.done) if path else 0,
@@ -95,7 +95,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         request,
         "admin/index.html",
         title=say("Overview"),
-        **_beginning(request, facts, kept, path),
+        **_beginning(request, facts, promised, path),
         **_setting_up(request, path, sites),
         problems=[(each, sentences.sentence(each)) for each in problems],
         **_figures(facts, _period(request), in_line),
@@ -146,7 +146,7 @@ def _never_sent(
 def _beginning(
     request: HttpRequest,
     facts: overview_headline.Facts,
-    kept: promise.Promise,
+    promised: promise.Promise,
     path: checklist.Path | None,
 ) -> dict[str, Any]:
     """Return whether there is more to see than what to set up, the headline, and who did what."""
@@ -155,7 +155,7 @@ def _beginning(
     received = path is None or any(task.url == samcart for task in path.done)
     has_begun = received or RuleRun.objects.exists()
     only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
-    headline = _headline(facts, kept) if has_begun or not only_path else None
+    headline = _headline(facts, promised) if has_begun or not only_path else None
     since = others_changes.since_last_visit(request)
     return {"facts": facts, "has_begun": has_begun, "headline": headline, "since_last_visit": since}
 
@@ -220,18 +220,20 @@ def _figures(
     }
 
 
-def _headline(facts: overview_headline.Facts, kept: promise.Promise) -> overview_headline.Headline:
+def _headline(
+    facts: overview_headline.Facts, promised: promise.Promise
+) -> overview_headline.Headline:
     log = reverse("admin:events_eventlog_changelist")
     return overview_headline.headline(
         facts,
         see=f"{log}?result={log_filters.NOT_IN}",
         see_ended=f"{log}?result={log_filters.ENDED}",
-        buyers=kept.buyers,
-        on_the_way=kept.on_the_way,
-        more_bought=kept.more_bought,
-        purchases=kept.purchases,
-        ended=kept.ended,
-        undone=kept.undone,
+        buyers=promised.buyers,
+        on_the_way=promised.on_the_way,
+        more_bought=promised.more_bought,
+        purchases=promised.purchases,
+        ended=promised.ended,
+        undone=promised.undone,
     )
 
 

@@ -19,7 +19,7 @@ def waiting_note(line: backlog.WaitingCounts, *, silent: bool) -> str:
         return ends or say("Nothing is waiting")
     if silent:
         return say("Nothing is being carried out: no worker is running")
-    others = joined(filter(None, [*_kept(line), ends]), by=", ")
+    others = joined(filter(None, [*_held_up(line), ends]), by=", ")
     if not line.now:
         return others
     time = backlog.time_needed(line.now)
@@ -29,7 +29,7 @@ def waiting_note(line: backlog.WaitingCounts, *, silent: bool) -> str:
     return joined([soon, others], by=", ")
 
 
-def _kept(line: backlog.WaitingCounts) -> Iterator[Said]:
+def _held_up(line: backlog.WaitingCounts) -> Iterator[Said]:
     """Yield how many actions wait for something other than their turn."""
     if line.off:
         yield say("{number} for an integration that is off", number=format_count(line.off))

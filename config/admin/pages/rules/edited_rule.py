@@ -48,7 +48,7 @@ def beside(rule: Rule) -> SafeString | None:
     return _with_link(text, rule, label)
 
 
-def kept_by_buyers(rules: Iterable[Rule], *, back: str = "") -> list[tuple[Rule, SafeString]]:
+def left_by_edits(rules: Iterable[Rule], *, back: str = "") -> list[tuple[Rule, SafeString]]:
     """Return the rules that lead elsewhere since an edit, with who has what each gave before."""
     numbers = {str(rule.pk): rule for rule in rules}
     entries = AuditEntry.objects.filter(

@@ -25,9 +25,9 @@ from events.reports.left_behind import (
     LeftBehindPurchase,
     by_deleted_rules,
     kept_of,
+    kept_runs,
     left_behind,
 )
-from events.reports.left_behind import kept as kept_by_buyers
 from events.reports.left_behind_summary import LeftBehindByRule
 from integrations.models import Product
 from integrations.sentences import Said, joined, say, say_count
@@ -79,7 +79,7 @@ def _label(found: LeftBehind) -> Said:
     return say("See and move them") if moves else say("See them and end it")
 
 
-def kept(request: HttpRequest, rule: Rule) -> SafeString | None:
+def left_by_deleting(request: HttpRequest, rule: Rule) -> SafeString | None:
     """Return how many buyers have access by this rule and keep it when it is deleted, with a link.
 
     None if there are none, or if the person may not end it for them.
@@ -181,9 +181,9 @@ def show(request: HttpRequest) -> HttpResponse:
     found = by_deleted_rules(products) if products else left_behind(number)
     back = way_back(request) or _origin(found, products)
     here = address_of(products) if products else address(number)
-    kept_runs = kept_by_buyers(number, products)
+    kept = kept_runs(number, products)
     if "again" in request.POST:
-        return keeping.undo_keep(request, kept_runs, back)
+        return keeping.undo_keep(request, kept, back)
     if "keep" in request.POST:
         if products:
             # The address names only the first products, but the form names everybody's access.
@@ -194,7 +194,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/many/given.html",
-        **given_parts.context(request, found, kept_runs),
+        **given_parts.context(request, found, kept),
         other_products=row_id(request.GET.get(OTHERS)) or 0,
         form_action=here,
         back=back,

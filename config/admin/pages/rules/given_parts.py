@@ -14,7 +14,7 @@ from config.admin.parts.badges import brief
 from events.access import revocations
 from events.models import EventLog, RuleRun
 from events.reports.batch_preview import Line
-from events.reports.left_behind import MAX_RUNS, LeftBehind, LeftBehindPurchase, with_what_stays
+from events.reports.left_behind import MAX_RUNS, LeftBehind, LeftBehindPurchase, with_still_given
 from integrations.sentences import Said, joined, say, say_count
 from rules.listing import listed
 from rules.triggers import Trigger
@@ -27,7 +27,7 @@ PRODUCTS = 200
 
 def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) -> dict[str, Any]:
     """Return what the template shows; `kept` are the actions whose access others may keep."""
-    found = with_what_stays(found)
+    found = with_still_given(found)
     can = [row.line for row in found.rows if not row.why_not]
     left_out = [row.line for row in found.rows if row.why_not]
     still = found.still[:LINES_SHOWN]

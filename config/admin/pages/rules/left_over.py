@@ -137,8 +137,8 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("Leftover rules"),
         **context(request, found),
         more=max(0, len(products) - PRODUCTS_SHOWN),
-        kept_by_buyers=edited_rule.kept_by_buyers(edited, back=here) if may_move else [],
-        kept_by_deleted=given_by_rule.of_deleted_rules(request, shown, back=here),
+        left_by_edits=edited_rule.left_by_edits(edited, back=here) if may_move else [],
+        left_by_deleted=given_by_rule.of_deleted_rules(request, shown, back=here),
         undoable=undo_offers.latest_deletion(request),
         back=way_back(request),
     )

@@ -166,7 +166,7 @@ def added(request: HttpRequest) -> HttpResponse:
         products=[_together(number, of_it) for number, of_it in by_product.items()],
         # The button of this rule is the primary one: buyers come before the setup.
         first=next((each["rule"].pk for each in told if may_run and each["told"]), None),
-        kept_by_deleted=given_by_rule.of_deleted_rules(request, products),
+        left_by_deleted=given_by_rule.of_deleted_rules(request, products),
         left_over=left_over.of_rules(request, made),
         next_step=_next_step(),
     )

@@ -1,0 +1,102 @@
+"""What the sentences about a student's access lead on to: links, forms and buttons of a page.
+
+A page draws each by its type, if the person may use it. Customers, events, rules, actions, products
+and destinations are numbers of rows; a holding is a key of `holdings`.
+"""
+
+from dataclasses import dataclass
+
+from events.models import RuleRun
+
+
+@dataclass(frozen=True, slots=True)
+class AddRule:
+    """The product of a purchase that no rule gives anything for."""
+
+    product: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOnRule:
+    """A rule that is off, and would have done it."""
+
+    rule: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeeCourse:
+    """A course or bundle that Thinkific does not have any more."""
+
+    destination: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveBuyer:
+    """A buyer who was given what another rule gives now; `query` is "rule=5" or "product=7"."""
+
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRules:
+    """An event whose rules are to be run now."""
+
+    event: int
+
+
+@dataclass(frozen=True, slots=True)
+class PressButtons:
+    """An action whose own buttons are shown, such as Retry or Release."""
+
+    action: RuleRun
+
+
+@dataclass(frozen=True, slots=True)
+class GiveAccess:
+    """A course or bundle to be given to the customer by hand."""
+
+    customer: int
+    destination: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """The action by which a person ended what is to be given back to the customer."""
+
+    customer: int
+    action: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndAccess:
+    """A holding to be ended by hand or, if `may_keep`, to be left to the customer."""
+
+    customer: int
+    holding: str
+    may_keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndTogether:
+    """The holdings that one refund left open, to be ended or left to the customer at once.
+
+    `number` counts the lines about them, which are more if one is a bundle.
+    """
+
+    customer: int
+    holdings: tuple[str, ...]
+    number: int
+
+
+Lead = (
+    AddRule
+    | TurnOnRule
+    | SeeCourse
+    | MoveBuyer
+    | RunRules
+    | PressButtons
+    | GiveAccess
+    | GiveBack
+    | EndAccess
+    | EndTogether
+)
