@@ -41,8 +41,7 @@ def sentence(
     elif not rule.enabled:
         text = joined([text, say("The rule that ends it is off.")])
     off = rule.pk if rule and not rule.enabled else None
-    offered = {"end": holding, "keep": holding}
-    return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, rule=off, **offered)
+    return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, end=holding, keep=holding, rule=off)
 
 
 def _still_open(last: Grant, left: EventLog, facts: Mapping[str, object]) -> Said:
