@@ -238,6 +238,20 @@ def test_the_page_of_a_batch_says_that_it_was_undone_and_offers_no_second_undo(m
     assert Batch.objects.count() == 2
 
 
+def test_the_results_of_an_undo_say_what_to_do_if_it_was_a_mistake(manager, world, ran):
+    page = undo(world, manager)
+    new = Batch.objects.latest("pk")
+    text = words(page_of_batch(manager, new))
+    assert "An undo for several buyers cannot be undone itself. To give it to them again" in text
+    earlier = f"{reverse('admin:earlier')}?rule={ran.pk}"
+    assert f'href="{earlier}"' in page_of_batch(manager, new).content.decode()
+    assert manager.get(earlier).status_code == 200
+    manager.post(earlier, {"rule": ran.pk, "undone": "1"})
+    world.settle()
+    assert world.access("b0@example.com", ran.destination)
+    assert page.status_code == 200
+
+
 def test_what_a_batch_did_is_marked_as_undone_in_changes_for_each_buyer(manager, world, ran):
     batch = Batch.objects.get()
     events = list(EventLog.objects.order_by("pk"))

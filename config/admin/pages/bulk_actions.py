@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from config.admin.menu import allowed
-from config.admin.parts import badges, batch_message
+from config.admin.parts import badges, batch_links, batch_message
 from config.admin.parts.buttons import BACK, links_to, way_back
 from config.admin.parts.changelist import takes_all
 from config.admin.parts.page import Page, render
@@ -242,6 +242,7 @@ def show(request: HttpRequest) -> HttpResponse:
         left_out=batch.left_out.items(),
         failed=",".join(str(run.pk) for run in found.failed),
         undone=batch.undone_by.order_by("pk"),
+        instead=batch_links.instead_of_undo(request, batch),
         can_undo=allowed(request, UNDOES) and _can_be_undone(batch),
         back=way_back(request),
         action=_action(request.GET),

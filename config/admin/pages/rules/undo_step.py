@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import earlier_offer, given_by_rule, undo_offers
+from config.admin.pages.rules import earlier_offer, given_by_rule, undo_again, undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
 from config.admin.parts.differences import Difference, differences
@@ -114,7 +114,8 @@ def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
     except ValueError as error:
         messages.warning(request, say("Not undone. {why}", why=error))
         return HttpResponseRedirect(back)
-    messages.success(request, _restored(restored, entry.act))
+    text = _restored(restored, entry.act)
+    messages.success(request, undo_again.told(request, text, steps.of_step(entry), back))
     if entry.act == Act.RULE_CHANGED:
         _say_who_keeps(request, restored.rules, back)
     else:

@@ -15,7 +15,13 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import earlier_offer, given_by_rule, undo_offers, undo_step
+from config.admin.pages.rules import (
+    earlier_offer,
+    given_by_rule,
+    undo_again,
+    undo_offers,
+    undo_step,
+)
 from config.admin.pages.staff import change_line, changes_cells, changes_search, changes_undo
 from config.admin.pages.staff.change_line import ChangeLine
 from config.admin.pages.staff.changes_list import (
@@ -195,13 +201,13 @@ class ChangesAdmin(ReadOnly):
             text = say("Not undone. {why}", why=error)
             self.message_user(request, text, messages.WARNING)
             return None
-        self.message_user(request, _undone(entry, rule))
+        back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
+        self.message_user(request, undo_again.told(request, _undone(entry, rule), [entry], back))
         if entry.act == Act.RULE_DELETED:
             rule_history.give_back(rule)
             if found := undo_offers.same_step_offer(entry):
                 link = format_html('<a href="{}">{}</a>', undo_offers.address(entry), found[1])
                 self.message_user(request, format_html("{} {}", found[0], link), messages.WARNING)
-        back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
         if given := given_by_rule.sentence(int(entry.number), back=back):
             self.message_user(request, given, messages.WARNING)
         if earlier := earlier_offer.sentence(request, [rule], back):
@@ -216,8 +222,9 @@ class ChangesAdmin(ReadOnly):
             self.message_user(request, text, messages.WARNING)
             return None
         name = badges.brief(product.name)
-        self.message_user(request, say("Undone. The product is called {name} again.", name=name))
         back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
+        text = say("Undone. The product is called {name} again.", name=name)
+        self.message_user(request, undo_again.told(request, text, [entry], back))
         return HttpResponseRedirect(back)
 
 
