@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from events.access import ended_by_hand
 from events.execution import rerun, retry_reasons, wait_reasons
-from events.execution.undo_batch import Undo
+from events.execution.undo_preview import Undo
 from events.models import EventLog, RuleRun
 from events.reports import nothing_to_end, review, rules_now
 from integrations.models import Customer
@@ -109,7 +109,7 @@ def of_undo(undos: Sequence[Undo]) -> BatchPreview:
     """Return what undoing a batch would do."""
     shown = undos[:MAX_LINES]
     only = [one.ended[0] for one in shown if len(one.ended) == len(one.runs) and not one.why_not]
-    given_back = ended_by_hand.as_left(only) if len(shown) > 1 else {}
+    given_back = ended_by_hand.can_be_given_back(only) if len(shown) > 1 else {}
     lines = [
         Line(
             one.event,

@@ -25,7 +25,7 @@ def to_give_back(found: Iterable[Standing], done: batches.Done) -> Mapping[int, 
     endings = [run for each in found for run in each.runs if run.spec.ends_access]
     by_persons = [run for run in endings if run.event.ends_by_hand]
     by_persons += batches.made_by_persons(endings, done)
-    ended = ended_by_hand.as_left(by_persons)
+    ended = ended_by_hand.can_be_given_back(by_persons)
     return {row.pk: run for run in by_persons for row in ended.get(run.pk, ())}
 
 

@@ -19,7 +19,7 @@ from config.admin.parts.buttons import BACK, links_to, way_back
 from config.admin.parts.changelist import takes_all
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids, row_in
-from events.execution import rerun, retry_by_hand, reviewing, undo_batch
+from events.execution import rerun, retry_by_hand, reviewing, undo_preview
 from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
 from events.reports import batch_preview, batches
@@ -270,7 +270,7 @@ def _rule_of(batch: Batch) -> str:
 
 
 def _can_be_undone(batch: Batch) -> bool:
-    return bool(batch.new_ids) and not all(each.why_not for each in undo_batch.preview(batch))
+    return bool(batch.new_ids) and not all(each.why_not for each in undo_preview.preview(batch))
 
 
 PAGES = [
