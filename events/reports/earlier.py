@@ -58,24 +58,29 @@ def gave_nothing(rules: Iterable[Rule], product: Product | None = None) -> Query
 
     Events that a person has dealt with are left out. `product` narrows global rules.
     """
-    return _of(rules, product).filter(gave_nothing=True)
+    return _of(rules, product).filter(gave_nothing=True, dealt_with_at=None)
 
 
 def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[EventLog]:
-    """Return events for which some rule did something, and one of these rules has not run.
+    """Return events that gave something, and for which one of these rules has not run.
+
+    A rule gave it, or a person by hand, for a purchase that gave nothing.
 
     An event is left out if another rule, perhaps one deleted since, did the same, unless a person
     took that back. Only rules that are on count, and of those that end access only those for
     refunds and cancellations whose purchase has access open; if they are more than MAX_RULES,
-    nothing is found. The order is as in `gave_nothing`, and events that a person has dealt with are
-    left out.
+    nothing is found. The order is as in `gave_nothing`. What a person has dealt with without giving
+    anything is left out.
     """
     offered = [rule for rule in rules if is_offered(rule)]
     if not offered or len(offered) > MAX_RULES:
         return EventLog.objects.none()
     # Later events were decided by the rules as they are now, so every rule that fits has run.
+    given_by_hand = Q(dealt_with_at__isnull=False) & open_access.of_purchase()
     events = _of(offered, product).filter(
-        gave_nothing=False, customer__isnull=False, received_at__lt=_last_changed(offered)
+        Q(gave_nothing=False) | given_by_hand,
+        customer__isnull=False,
+        received_at__lt=_last_changed(offered),
     )
     events = events.exclude(status=EventLog.Status.REPEAT)
     left = Q(pk__in=())
@@ -133,7 +138,7 @@ def _of(rules: Iterable[Rule], product: Product | None) -> QuerySet[EventLog]:
         else:
             wanted |= Q(account=account, what__in=triggers, product__in=numbers)
     events = EventLog.objects.alias(account=ACCOUNT, what=WHAT)
-    return events.filter(wanted, dealt_with_at=None).order_by("-received_at", "-pk")
+    return events.filter(wanted).order_by("-received_at", "-pk")
 
 
 def _last_changed(rules: Collection[Rule]) -> datetime:
