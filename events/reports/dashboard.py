@@ -1,6 +1,7 @@
 """The numbers of the Overview. Each is read from an index; none counts a whole table."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,7 +38,7 @@ class UnfulfilledProduct:
 
     `rule` gives something for a purchase of it now, and `rule_off` would if it were turned on; the
     product's own rules go before global ones. `since` says why `rule` did not run for these
-    purchases.
+    purchases. If `needs_rule`, a rule of its own is to be made, whatever `rule_off` gives.
     """
 
     product: Product | None
@@ -48,6 +49,7 @@ class UnfulfilledProduct:
     rule: Rule | None
     rule_off: Rule | None
     since: str = ""
+    needs_rule: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,14 @@ def needing_somebody() -> list[RuleRun]:
     return sorted(rows, key=lambda run: run.received_at, reverse=True)[:MOST_RUNS]
 
 
-def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:
+def unfulfilled_products(
+    purchases: QuerySet[EventLog], with_own_rules: Collection[int] = ()
+) -> list[UnfulfilledProduct]:
     """Group these purchases, which gave nothing, by product, the most buyers first.
 
-    Returns at most MOST_PRODUCTS. See `promise.unfulfilled` for the purchases.
+    `with_own_rules` are the IDs of accounts whose products have rules of their own: a global rule
+    that is off is not what a product there lacks. Returns at most MOST_PRODUCTS. For the purchases
+    see `promise.unfulfilled`.
     """
     rows = (
         purchases.order_by()
@@ -132,7 +138,13 @@ def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProdu
         event, since = events.get(newest), ""
         if event and rule:
             since = rules_now.since(event, rule, several=purchases > 1)
-        return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off, since)
+        usual = rule_off is None or (
+            rule_off.product_id is None and rule_off.marketplace_id in with_own_rules
+        )
+        needs = product is not None and rule is None and usual
+        return UnfulfilledProduct(
+            product, buyers, purchases, last, newest, rule, rule_off, since, needs
+        )
 
     return [unfulfilled(*row) for row in found]
 

@@ -5,8 +5,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Exists, IntegerField, Max, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    CharField,
+    Exists,
+    IntegerField,
+    Max,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+from django.db.models.functions import Cast, Coalesce
 
 from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT, WHAT
@@ -89,6 +98,40 @@ def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[E
         lacks = Q(Exists(fitting.filter(~Exists(_ran(gives=gives)))))
         left |= lacks if gives else Q(lacks, _leaves_open())
     return events.filter(left)
+
+
+def rules_with_lacking_buyers(rules: Iterable[Rule], most: int) -> list[Rule]:
+    """Return those of these rules of products that have not run for some purchase before them.
+
+    At most `most`. The purchase gave something; whether its buyer is owed anything is not looked
+    at. Takes one query, which reads nothing for a rule that is older than the sales.
+    """
+    asked = [rule for rule in rules if rule.gives_on_purchase and rule.enabled and rule.product_id]
+    changes = AuditEntry.objects.filter(
+        kind=Rule._meta.model_name, number=Cast(OuterRef("pk"), CharField())
+    )
+    last = changes.order_by().values("number").annotate(last=Max("at")).values("last")
+    changed = Rule.objects.alias(changed=Coalesce(Subquery(last), "created_at"))
+    ran = RuleRun.objects.filter(
+        Q(rule=OuterRef(OuterRef("pk")))
+        | Q(
+            integration=OuterRef(OuterRef("integration")),
+            action=OuterRef(OuterRef("action")),
+            destination_id=OuterRef(OuterRef("destination__external_id")),
+        ),
+        event=OuterRef("pk"),
+    )
+    bought = EventLog.objects.filter(
+        ~Exists(ran),
+        product=OuterRef("product"),
+        trigger=Trigger.PRODUCT_PURCHASED,
+        received_at__lt=OuterRef("changed"),
+        gave_nothing=False,
+        customer__isnull=False,
+    ).exclude(status=EventLog.Status.REPEAT)
+    found = changed.filter(Exists(bought), pk__in=[rule.pk for rule in asked])
+    numbers = set(found.values_list("pk", flat=True)[:most]) if asked else set()
+    return [rule for rule in asked if rule.pk in numbers]
 
 
 def is_offered(rule: Rule) -> bool:

@@ -230,7 +230,11 @@ def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[PreviewEffect
     change = _change(rule, event)
     new = _row(rule, event, student)
     if rule.spec.gives_access:
-        if event.gave_nothing and event.dealt_with_at and not any(row.is_active for row in purchase):
+        if (
+            event.gave_nothing
+            and event.dealt_with_at
+            and not any(row.is_active for row in purchase)
+        ):
             return PreviewEffect.DEALT_WITH, student
         judgment, row = ledger.give(change, purchase, new)
         if row is new:
