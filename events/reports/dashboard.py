@@ -1,9 +1,10 @@
 """The numbers of the Overview. Each is read from an index; none counts a whole table."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
@@ -112,41 +113,65 @@ def unfulfilled_products(
     that is off is not what a product there lacks. Returns at most MOST_PRODUCTS. For the purchases
     see `promise.unfulfilled`.
     """
+    # The products with the rest, which saves a query.
     rows = (
         purchases.order_by()
-        .values("product")
+        .values("product", "product__name", "product__marketplace")
         .annotate(
             buyers=Count(F("customer"), distinct=True),
             purchases=Count("pk"),
             last=Max("received_at"),
             newest=Max("pk"),
         )
-        .values_list("product", "buyers", "purchases", "last", "newest")
         .order_by("-buyers", "-last")[:MOST_PRODUCTS]
     )
     found = list(rows)
-    products = Product.objects.in_bulk([row[0] for row in found if row[0]])
+    products = {
+        each["product"]: Product(
+            pk=each["product"],
+            name=each["product__name"],
+            marketplace_id=each["product__marketplace"],
+        )
+        for each in found
+        if each["product"]
+    }
     fitting = _fitting(products)
-    with_rule = [newest for number, *_, newest in found if number in fitting and fitting[number][0]]
+    with_rule = [each["newest"] for each in found if fitting.get(each["product"], (None,))[0]]
     events = EventLog.objects.only("received_at", "verdicts").in_bulk(with_rule)
-
-    def unfulfilled(
-        number: int | None, buyers: int, purchases: int, last: datetime, newest: int
-    ) -> UnfulfilledProduct:
-        product = products.get(number) if number else None
-        rule, rule_off = fitting[product.pk] if product else (None, None)
-        event, since = events.get(newest), ""
-        if event and rule:
-            since = rules_now.since(event, rule, several=purchases > 1)
-        usual = rule_off is None or (
-            rule_off.product_id is None and rule_off.marketplace_id in with_own_rules
+    return [
+        _unfulfilled(
+            each,
+            products.get(each["product"]),
+            *fitting.get(each["product"], (None, None)),
+            events.get(each["newest"]),
+            with_own_rules,
         )
-        needs = product is not None and rule is None and usual
-        return UnfulfilledProduct(
-            product, buyers, purchases, last, newest, rule, rule_off, since, needs
-        )
+        for each in found
+    ]
 
-    return [unfulfilled(*row) for row in found]
+
+def _unfulfilled(
+    row: Mapping[str, Any],
+    product: Product | None,
+    rule: Rule | None,
+    rule_off: Rule | None,
+    event: EventLog | None,
+    with_own_rules: Collection[int],
+) -> UnfulfilledProduct:
+    only_off = rule_off is not None and (
+        rule_off.product_id is not None or rule_off.marketplace_id not in with_own_rules
+    )
+    return UnfulfilledProduct(
+        product,
+        row["buyers"],
+        row["purchases"],
+        row["last"],
+        row["newest"],
+        rule,
+        rule_off,
+        rules_now.since(event, rule, several=row["purchases"] > 1) if event and rule else "",
+        needs_rule=product is not None and rule is None and not only_off,
+    )
 
 
 def without_rule(places: Places) -> list[ProductWithoutRule]:

@@ -4,7 +4,7 @@ Only in accounts that have products with such rules: elsewhere the global rules 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -75,7 +75,7 @@ def sold_without(places: Places) -> list[SoldWithoutOwnRule]:
     """Return the products that are sold and give only what global rules give, most sales first.
 
     At most MAX_PRODUCTS. Products with a rule of their own that is off are left out. Takes no query
-    where no account has both kinds of rules, else at most four.
+    where no account has both kinds of rules, else at most two.
     """
     with_own = accounts(places)
     everywhere = {
@@ -91,33 +91,33 @@ def sold_without(places: Places) -> list[SoldWithoutOwnRule]:
         if any(rule.gives_on_purchase or pairing.passes_on_now(rule) for rule in rules)
     }
     found = _sales(everywhere, served)
-    products = Product.objects.in_bulk(found) if found else {}
-    rules = Rule.objects.filter(pk__in=[pk for each in everywhere.values() for pk in each])
-    known = rules.select_related("destination").in_bulk() if found else {}
+    asked = [pk for product, _ in found for pk in everywhere[product.marketplace_id]]
+    rules = Rule.objects.filter(pk__in=asked).select_related("destination")
+    known = rules.in_bulk() if asked else {}
     return [
         SoldWithoutOwnRule(
-            products[pk],
-            found[pk],
-            [known[rule] for rule in everywhere[products[pk].marketplace_id] if rule in known],
+            product,
+            sales,
+            [known[rule] for rule in everywhere[product.marketplace_id] if rule in known],
         )
-        for pk in found
-        if pk in products
+        for product, sales in found
     ]
 
 
-def _sales(accounts: Mapping[int, object], served: set[int]) -> dict[int, int]:
-    """Return {product ID: sales} of the accounts' products that are sold and not `served`."""
+def _sales(accounts: Collection[int], served: Collection[int]) -> list[tuple[Product, int]]:
+    """Return the accounts' products that are sold and not `served`, and their sales."""
     products = Product.objects.filter(kind=Product.Kind.PRODUCT, marketplace__in=accounts)
-    numbers = products.order_by("-pk").values_list("pk", flat=True)
-    without = [number for number in numbers if number not in served][:MAX_LOOKED_AT]
-    if not without:
-        return {}
+    without = products.exclude(pk__in=served).order_by("-pk").values("pk")[:MAX_LOOKED_AT]
     events = EventLog.objects.filter(
         product__in=without, received_at__gte=timezone.now() - LATELY
     ).exclude(status=EventLog.Status.REPEAT)
-    sold = events.of_triggers(Trigger.PRODUCT_PURCHASED).order_by().values_list("product")
-    rows = sold.annotate(sales=Count("pk")).order_by("-sales", "-product")
-    return dict(rows[:MAX_PRODUCTS])
+    sold = events.of_triggers(Trigger.PRODUCT_PURCHASED).order_by()
+    rows = sold.values_list("product", "product__name", "product__marketplace")
+    found = rows.annotate(sales=Count("pk")).order_by("-sales", "-product")[:MAX_PRODUCTS]
+    return [
+        (Product(pk=pk, name=name, marketplace_id=account), sales)
+        for pk, name, account, sales in found
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     nothing, not_there = promise.unfulfilled(), broken_rules.still_giving()
     promised = promise.promise(nothing, behind=behind.grants)
     given_nothing = _nothing_given(nothing, rules)
-    missing = {account: trigger_coverage.missing(account) for account in accounts}
+    missing = {account: trigger_coverage.missing(account, rules) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
     facts = replace(
         _facts(sites, problems, turned),
