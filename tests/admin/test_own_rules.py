@@ -14,8 +14,6 @@ from rules.models import Rule
 from tests.support.pages import press, signed_in, words
 from tests.support.world import World
 
-pytestmark = pytest.mark.first_database
-
 DANA = "dana@example.com"
 GIVES = "create_course_enrollment"
 SOLD = "was sold once in 30 days and has no rule of its own"
