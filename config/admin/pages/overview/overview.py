@@ -37,6 +37,7 @@ from events.reports import (
     dashboard,
     days,
     left_behind_summary,
+    own_rules,
     promise,
     refunded,
     trigger_coverage,
@@ -79,7 +80,8 @@ def show(request: HttpRequest) -> TemplateResponse:
     behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()
     nothing, not_there = promise.unfulfilled(), broken_rules.still_giving()
     promised = promise.promise(nothing, behind=behind.grants)
-    missing = {account: trigger_coverage.missing(account) for account in accounts}
+    given_nothing = _nothing_given(nothing, rules)
+    missing = {account: trigger_coverage.missing(account, rules) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
     facts = replace(
         _facts(sites, problems, turned),
@@ -90,6 +92,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         behind=left_behind_notices.in_one_sentence(behind, refunds),
         left_over=left_giving,
         missing_courses=len(not_there),
+        only_global=len(given_nothing["only_global"]),
     )
     return render(
         request,
@@ -105,7 +108,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         # While somebody is left to decide about, that line leads there as well.
         may_be_kept=not refunds and allowed(request, PERMISSION) and refunded.may_be_kept(),
         **_rules(request, says_left, not_there, turned),
-        **_nothing_given(nothing, rules),
+        **given_nothing,
         **_never_sent(missing),
     )
 
@@ -167,12 +170,15 @@ def _period(request: HttpRequest) -> days.Period:
 
 
 def _nothing_given(purchases: QuerySet[EventLog], rules: Places) -> dict[str, Any]:
-    found = dashboard.unfulfilled_products(purchases)
-    without = [each for each in found if each.product and not each.rule and not each.rule_off]
+    found = dashboard.unfulfilled_products(purchases, own_rules.accounts(rules))
+    without = [each for each in found if each.needs_rule]
     listed = {each.product for each in found}
     return {
         "nothing_given": found,
         "many_without_rule": len(without) > 1,
+        "only_global": [
+            each for each in own_rules.sold_without(rules) if each.product not in listed
+        ],
         "without_rule": [
             each for each in dashboard.without_rule(rules) if each.product not in listed
         ],
@@ -229,6 +235,7 @@ def _headline(
         see=f"{log}?result={log_filters.NOT_IN}",
         see_ended=f"{log}?result={log_filters.ENDED}",
         buyers=promised.buyers,
+        all_buyers=promised.all_buyers,
         on_the_way=promised.on_the_way,
         more_bought=promised.more_bought,
         purchases=promised.purchases,
@@ -274,6 +281,7 @@ def _facts(
         turned_off=turned.products,
         refunds_off=turned.refunds,
         cancellations_off=turned.cancellations,
+        giving_off=turned.everywhere,
     )
 
 
