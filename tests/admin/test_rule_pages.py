@@ -844,6 +844,39 @@ def test_a_new_rule_begins_with_the_school_that_is_used_for_such_a_product(db):
     assert other in page.content.decode()
 
 
+def test_a_new_rule_proposes_the_school_of_most_rules_until_a_person_chooses_another(db):
+    account = factories.MarketplaceFactory.create()
+    sold = factories.ProductFactory.create(marketplace=account)
+    paints, kids = (
+        factories.IntegrationFactory.create(name=name, connection="connected")
+        for name in ("Nora Paints", "Nora Kids")
+    )
+    lesson = factories.DestinationFactory.create(name="Drawing Faces", integration=paints)
+    twin = factories.DestinationFactory.create(name="Drawing Faces", integration=kids)
+    other = factories.ProductFactory.create(marketplace=account)
+    for each, product_of_it in ((lesson, None), (lesson, sold), (twin, other)):
+        scope = Scope.PRODUCT if product_of_it else Scope.GLOBAL
+        facts = {"marketplace": account, "product": product_of_it, "scope": scope}
+        factories.RuleFactory.create(destination=each, **facts)
+    client = signed_in(roles.MANAGER)
+
+    def school(**asked: Any) -> str:
+        return str(client.get(reverse("admin:new-rule"), asked).context["draft"].integration)
+
+    new = factories.ProductFactory.create(marketplace=account)
+    assert school() == "Nora Paints"
+    assert school(product=new.pk) == "Nora Paints"
+    proposed = {"integration": paints.pk, "proposed_site": paints.pk}
+    assert school(product=other.pk, **proposed) == "Nora Kids"
+    assert school(product=other.pk, destination=lesson.pk, **proposed) == "Nora Paints"
+    assert school(product=new.pk, integration=kids.pk, proposed_site=paints.pk) == "Nora Kids"
+    page = client.get(reverse("admin:new-rule"), {"product": new.pk, "destination": lesson.pk})
+    label = re.search(f'<label for="d{lesson.pk}">(.*?)</label>', markup(page))
+    assert label
+    assert "Nora Paints" in label[1]
+    assert f'name="proposed_site" value="{paints.pk}"' in markup(page)
+
+
 def test_without_a_site_a_rule_asks_for_one_first(db):
     factories.MarketplaceFactory.create()
     assert "in an app such as Thinkific, and none is connected yet" in words(

@@ -1,6 +1,5 @@
 """Coverage: what each product gives, ends and gives back, and setting up many products at once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -12,13 +11,13 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.datastructures import MultiValueDict
-from django.utils.html import escape, format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html
 
 from config.admin.pages.products.coverage_conflicts import conflict_page
 from config.admin.pages.products.coverage_filter import Filter
-from config.admin.pages.products.coverage_form import Choices, CoverageForm
+from config.admin.pages.products.coverage_form import CoverageForm
 from config.admin.pages.products.coverage_said import effects, existing, said_added, said_off
+from config.admin.pages.products.course_choices import Choices
 from config.admin.pages.rules import backfill, left_behind_notices, left_over, undo_offers
 from config.admin.pages.rules.rules import RuleAdmin
 from config.admin.pages.rules.turned_off import TurnedOffRules
@@ -92,7 +91,7 @@ def _page(
         any=bool(rows),
         forms=forms,
         shown=shown,
-        options=_options(choices.names) if may_add else "",
+        options=choices.options() if may_add else "",
         accounts={row.marketplace.pk for row in rows},
         nothing=sum(row.gives_nothing_to_buyers for row in noted),
         without_pairs=sum(bool(row.holes) for row in noted),
@@ -142,7 +141,7 @@ def _save(request: HttpRequest) -> HttpResponse:
             return HttpResponseRedirect(f"{reverse('admin:coverage')}?{LOOK}=yes")
         if added:
             request.session.pop(KEPT, None)
-            _say(request, added)
+            _say(request, added, several=choices.has_several_sites)
             # `missing` does not save what was entered in rows, so it stays.
             forms, choices = _read(request.POST) if mend else ([], choices)
             if not any(form.is_touched for form in forms):
@@ -183,7 +182,8 @@ def _look(request: HttpRequest) -> HttpResponse:
     if not kept or not request.user.has_perm("rules.add_rule"):
         return HttpResponseRedirect(Filter().address)
     given = MultiValueDict(kept)
-    forms, _ = _read(given)
+    forms, choices = _read(given)
+    several = choices.has_several_sites
     mend = "missing" in given
     added = _add(_wanted(forms, given), mend=mend, unseen=0)
     if not added or not added.made:
@@ -196,10 +196,10 @@ def _look(request: HttpRequest) -> HttpResponse:
         "admin/coverage_look.html",
         title=say("Review these rules"),
         number=sum(len(rules) for _, rules in added.made),
-        lines=[(form.name, effects(rules)) for form, rules in added.made],
+        lines=[(form.name, effects(rules, with_site=several)) for form, rules in added.made],
         existing=[
             *(sentence for form, rules in added.left for sentence in existing(form, rules)),
-            *(said_off(form.name, rules) for form, rules in added.off),
+            *(said_off(form.name, rules, with_site=several) for form, rules in added.off),
         ],
         fields=[(name, value) for name, values in kept.items() for value in values],
         looked=LOOKED,
@@ -264,13 +264,16 @@ def _add(forms: list[CoverageForm], *, mend: bool, unseen: int | None) -> _Added
     return added
 
 
-def _say(request: HttpRequest, added: _Added) -> None:
-    """Say which rules were added for each product, and which existed already."""
+def _say(request: HttpRequest, added: _Added, *, several: bool) -> None:
+    """Say which rules were added for each product, and which existed already.
+
+    With `several` schools, the school of each course is named.
+    """
     for form, rules in added.left:
         for sentence in existing(form, rules):
             messages.warning(request, sentence)
     for form, rules in added.off:
-        off = TurnedOffRules(rules, said_off(form.name, rules))
+        off = TurnedOffRules(rules, said_off(form.name, rules, with_site=several))
         link = format_html('<a href="{}">{}</a>', off.page, off.label)
         messages.warning(request, format_html("{} {}", off.text, link))
     made = added.made
@@ -278,7 +281,7 @@ def _say(request: HttpRequest, added: _Added) -> None:
         messages.warning(request, say("Nothing was added."))
     # For several products the preview has just shown the rules.
     for form, rules in made if len(made) == 1 else ():
-        messages.success(request, said_added(form.name, rules))
+        messages.success(request, said_added(form.name, rules, with_site=several))
     if len(made) > 1:
         text = say(
             "{rules} added for {products} products.",
@@ -287,14 +290,6 @@ def _say(request: HttpRequest, added: _Added) -> None:
         )
         messages.success(request, text)
     backfill.offer(request, [r for _, rules in made for r in rules], reverse("admin:coverage"))
-
-
-def _options(names: Sequence[str]) -> SafeString:
-    """Return the options behind the fields. Not in the template, because there may be thousands."""
-    # Escaped together, which takes a tenth of the time. No name has a line break.
-    options = escape("\n".join(names)).replace("\n", '"></option><option value="')
-    options = f'<option value="{options}"></option>' if names else ""
-    return mark_safe(options)  # noqa: S308 - escaped
 
 
 PAGES = [Page("coverage/", "coverage", show, "rules.view_rule")]
