@@ -14,7 +14,7 @@ from config.staff import roles
 from events.models import EventLog, RuleRun
 from integrations.models import AuditEntry, Destination, Product
 from rules.models import Rule
-from tests.support.pages import client_of, markup, press, said, signed_in, words
+from tests.support.pages import client_of, markup, plain, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -176,6 +176,17 @@ def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, wor
         assert "First move these buyers, or end it for them." in first
         assert "Change 1 rule to Faces" not in first
         assert "Change 1 rule to Faces Delete this rule" in behind
+
+
+def test_what_is_next_for_the_buyers_is_the_first_message_and_its_button_the_primary_one(
+    manager, world, rule
+):
+    world.sell(product__id=77)
+    world.settle()
+    page = markup(save(manager, rule, "Faces")).partition('<ul class="messagelist">')[2]
+    todo = page.partition('<li class="warning">')[2].partition("</li>")[0]
+    assert "1 buyer got Ink through this rule, and keeps it." in plain(todo)
+    assert re.search(r'<a class="button primary small" href="[^"]+">See the product</a>', todo)
 
 
 def test_who_keeps_what_a_rule_gave_on_another_trigger_is_told_on_the_products_page(

@@ -15,6 +15,7 @@ from config.admin.menu import allowed
 from config.admin.pages.log import log_filters
 from config.admin.pages.overview import (
     overview_chart,
+    overview_deleted,
     overview_headline,
     overview_sites,
     overview_waiting,
@@ -74,6 +75,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     rules = facts_of_rules.by_place()
     path = checklist.path(checklist.tasks(sites, accounts, rules))
     turned = turned_off.summarize(request, rules)
+    deleted = overview_deleted.summarize(request, rules)
     left_giving, says_left = left_over.that_give(request, rules)
     in_line = backlog.waiting_counts(sites)
     behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()
@@ -90,6 +92,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         behind=left_behind_notices.in_one_sentence(behind, refunds),
         left_over=left_giving,
         missing_courses=len(not_there),
+        deleted=deleted.alarms,
     )
     return render(
         request,
@@ -105,6 +108,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         # While somebody is left to decide about, that line leads there as well.
         may_be_kept=not refunds and allowed(request, PERMISSION) and refunded.may_be_kept(),
         **_rules(request, says_left, not_there, turned),
+        deleted_rules=deleted,
         **_nothing_given(nothing, rules),
         **_never_sent(missing),
     )

@@ -8,8 +8,7 @@ from events.reports.counting import format_count
 from events.reports.promise import MAX_COUNT
 from integrations.sentences import Said, format_number, joined, say, say_count, separated
 
-# The id of the section of integrations that need a person.
-IN_NEED = "sites-in-need"
+IN_NEED = "sites-in-need"  # the id of the section of integrations that need a person
 Alarm = tuple[str, str]  # the sentence, and the section of the page that tells more
 
 
@@ -36,6 +35,7 @@ class Facts:
     turned_off: int = 0  # products that give nothing because their rules are off
     refunds_off: int = 0  # rules that are off and would end access on a refund
     cancellations_off: int = 0  # the same, on a cancellation
+    deleted: Sequence[str] = ()  # sentences that rules for refunds were deleted
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens
@@ -56,6 +56,7 @@ class Facts:
             or self.turned_off
             or self.refunds_off
             or self.cancellations_off
+            or self.deleted
         )
 
 
@@ -99,8 +100,7 @@ def headline(
         promise = [(text, where) for text, where in told if text]
     if not alarms and not facts.not_in:
         return Headline(GREEN, (*promise, (say("Nothing needs your attention."), "")))
-    kind = RED if grave else AMBER
-    return Headline(kind, (*promise, *alarms))
+    return Headline(RED if grave else AMBER, (*promise, *alarms))
 
 
 def _not_in(buyers: int, purchases: int) -> Said:
@@ -290,6 +290,7 @@ def _rules(facts: Facts) -> Iterator[Alarm]:
             number=format_count(n),
         )
         yield text, "attention"
+    yield from ((text, "attention") for text in facts.deleted)
     if n := facts.left_over:
         text = say_count(
             n,
