@@ -1,4 +1,4 @@
-"""Deleted rules that ended access on a refund, where buyers still get it and nothing ends it now."""
+"""Deleted rules that ended on a refund what buyers still get, and nothing ends now."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -56,7 +56,7 @@ def _concerned(entry: AuditEntry, places: Places) -> Iterator[list[RuleFacts]]:
 
 
 def _leaves_open(entry: AuditEntry, rules: Iterable[RuleFacts]) -> bool:
-    """Return whether some rule gives the course now, and no rule, on or off, ends it on a refund."""
+    """Return whether a rule gives the course now, and none, on or off, ends it on a refund."""
     course, rules = number(entry, "destination"), list(rules)
     giving = [each for each in rules if pairing.gives_now(each) and each.destination_id == course]
     return bool(giving) and not pairing.is_there(giving[0], Trigger.PRODUCT_REFUNDED, rules)

@@ -59,7 +59,8 @@ def ending_rules(endings: Collection[Ending]) -> dict[Ending, Rule]:
 def given_now(endings: Collection[Ending]) -> dict[Ending, Destination]:
     """Return which of these a rule that is on gives to buyers of the product.
 
-    What rules give back, or give on a refund or cancellation, does not count. What is gone from Thinkific is left out. Takes two queries, or fewer if there are none.
+    What rules give back, or give on a refund or cancellation, does not count. What is gone from
+    Thinkific is left out. Takes two queries, or fewer if there are none.
     """
     courses = _destinations(endings) if endings else {}
     if not courses:

@@ -324,6 +324,23 @@ def test_of_two_schools_the_one_that_the_account_uses_is_suggested_and_named(sho
     assert "Drawing Faces Art Academy" in row
 
 
+def test_where_nothing_is_left_to_review_the_button_for_it_is_not_the_first_thing_to_do(
+    shop, manager
+):
+    def button() -> str:
+        found = re.findall(r'<button type="submit" class="(button[^"]*)">Review', page_now())
+        return "".join(found)
+
+    def page_now() -> str:
+        return markup(manager.get(reverse(PAGE)))
+
+    bought = product(shop, 1, "Watercolor")
+    course(shop, "Watercolor")
+    assert button() == "button primary"
+    save(manager, **{f"give_{bought.pk}": ["Watercolor"]})
+    assert button() == "button"
+
+
 def test_two_courses_of_one_name_are_told_apart_in_the_review(shop, manager):
     kids = factories.IntegrationFactory.create(name="Kids Academy", site="kids")
     for site in (shop.integration, kids):

@@ -172,7 +172,7 @@ def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, wor
         text = words(manager.get(page_of(Product.objects.get())))
         assert f"{buyers} See and move them" in text
         assert "1 rule here is still about Ink" in text
-        first, _, behind = text.partition("Change or delete these rules anyway")
+        first, _, behind = text.partition("Change or delete this rule anyway")
         assert "First move these buyers, or end it for them." in first
         assert "Change 1 rule to Faces" not in first
         assert "Change 1 rule to Faces Delete this rule" in behind

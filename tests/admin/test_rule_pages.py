@@ -403,6 +403,17 @@ def test_the_menu_lists_global_rules_and_a_link_those_of_a_course(manager):
     assert {rule.destination for rule in answer.context["cl"].result_list} == {course}
 
 
+def test_the_page_of_global_rules_is_no_filter_that_one_could_clear(manager):
+    page = reverse("admin:rules_rule_changelist")
+    text = words(manager.get(page, {"scope__exact": "global"}))
+    assert "Clear all filters" not in text
+    assert "Remove the filter" not in text
+    assert "Clear all filters" in words(manager.get(page, {"scope__exact": "product"}))
+    assert "Clear all filters" in words(
+        manager.get(page, {"scope__exact": "global", "state": "off"})
+    )
+
+
 def test_each_global_rule_leads_to_its_edit_and_delete_page_and_a_viewer_has_neither(manager):
     page, rule = reverse("admin:rules_rule_changelist"), Rule.objects.filter(scope="global")[0]
     pages = {reverse(f"admin:rules_rule_{what}", args=[rule.pk]) for what in ("change", "delete")}

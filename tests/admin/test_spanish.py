@@ -76,7 +76,10 @@ def test_no_sentence_that_pages_may_show_is_written_without_a_mark():
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        ('return f"SamCart cannot reach {url} at all yet."', ["SamCart cannot reach … at all yet."]),
+        (
+            'return f"SamCart cannot reach {url} at all yet."',
+            ["SamCart cannot reach … at all yet."],
+        ),
         ('return say("SamCart cannot reach Admit yet.")', []),
         ('def f():\n    """Return what is said of it."""', []),
         ('NAME = _("Nobody was here before you.")', []),

@@ -13,11 +13,11 @@ from django.urls import reverse
 from django.utils.datastructures import MultiValueDict
 from django.utils.html import format_html
 
+from config.admin.pages.products.course_choices import Choices
 from config.admin.pages.products.coverage_conflicts import conflict_page
 from config.admin.pages.products.coverage_filter import Filter
 from config.admin.pages.products.coverage_form import CoverageForm
 from config.admin.pages.products.coverage_said import effects, existing, said_added, said_off
-from config.admin.pages.products.course_choices import Choices
 from config.admin.pages.rules import backfill, left_behind_notices, left_over, undo_offers
 from config.admin.pages.rules.rules import RuleAdmin
 from config.admin.pages.rules.turned_off import TurnedOffRules
@@ -107,6 +107,7 @@ def _page(
         may_add=may_add,
         back=way_back(request) or request.get_full_path(),
         suggests=may_add and any(form.suggested for form in forms),
+        to_review=any(each.suggested or each.is_touched or each.row.holes for each in forms),
     )
 
 

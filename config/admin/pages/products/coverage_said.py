@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from config.admin.pages.products.coverage_form import CoverageForm
 from config.admin.pages.products.course_choices import ON_SITE
+from config.admin.pages.products.coverage_form import CoverageForm
 from config.admin.parts import badges
 from integrations.sentences import Said, joined, say, say_count, separated
 from rules import pairing

@@ -15,11 +15,11 @@ from integrations.models import Destination, Integration, Marketplace, Product
 from integrations.ordering import by_name
 from integrations.sentences import Text, joined, say
 from rules import pairing
-from rules.usual_site import most_used
 from rules.actions import ACTIONS, ActionSpec
 from rules.listing import listed
 from rules.models import MOST_DAYS, Rule, Scope, in_words
 from rules.triggers import Category, Trigger
+from rules.usual_site import most_used
 
 MAX_PRODUCTS = 100
 # How many rules are made at once, not counting those that end access and give it back.
@@ -115,7 +115,7 @@ class Draft:
         asked = row_in(Integration.objects.all(), given.get("integration"))
         action = ACTIONS.get(given.get("action", ""))
         usual_site = self._usual_site(action)
-        self.usual_site = usual_site and usual_site.pk
+        self.usual_site = usual_site.pk if usual_site else None
         # What was only proposed, for other products maybe, is proposed anew.
         is_chosen = any(given.get(name) for name in ("destination", "number"))
         stands = is_chosen or given.get("integration") != given.get(PROPOSED)
