@@ -48,4 +48,4 @@ def test_the_search_looks_through_names_as_they_are_shown(language, typed, found
 
 def test_a_chosen_language_is_called_by_its_name():
     record(Act.PERSON_CHANGED, before={"language": ""}, after={"language": "es"})
-    assert "Language: – → Spanish" in words(signed_in(roles.MANAGER).get(LIST, {"kind": ""}))
+    assert "Language: – → Español" in words(signed_in(roles.MANAGER).get(LIST, {"kind": ""}))

@@ -85,7 +85,7 @@ def test_a_rule_that_ends_the_old_course_is_named_and_changed_from_the_products_
     )
     assert "Change 1 rule to Faces Delete this rule" in text
     assert "Nothing takes access away on" not in text
-    assert "Or keep them, and add rules" in text
+    assert "Or keep it, and add rules" in text
     done = settle(manager, page=page)
     assert said(done) == ["1 rule uses Faces from now on."]
     assert ending().destination == Destination.objects.get(name="Faces")
@@ -139,7 +139,7 @@ def test_who_has_the_old_course_is_named_where_the_rule_that_ends_it_is_changed(
     text = words(manager.get(reverse("admin:left-over")))
     assert "1 rule here is still about Ink" in text
     assert "1 buyer got Ink through this rule, and keeps it. See and move them" in text
-    assert "Without these rules a refund does not end what they have." in text
+    assert "Without this rule a refund does not end what they have." in text
 
 
 def test_which_course_a_rule_should_be_about_is_not_guessed_among_several(manager, world, rule):

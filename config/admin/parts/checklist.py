@@ -274,7 +274,9 @@ def _missing_rules(product: Product, missing: list[Trigger]) -> Task:
 
 def _global_hole(account: int, known: list[RuleFacts]) -> tuple[str, str] | None:
     """Return what to say of the first rule that global rules lack, if any, and where to add it."""
-    holes = pairing.holes(None, known, subscription=subscriptions.any_sold())
+    # Only look up whether any is sold by subscription if that would make a difference.
+    most = pairing.holes(None, known, subscription=True)
+    holes = most and pairing.holes(None, known, subscription=subscriptions.any_sold())
     if not holes:
         return None
     text = say(
