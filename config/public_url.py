@@ -5,8 +5,11 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from integrations.sentences import say
+
 # Names that mean this machine or its own network on every machine.
 LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan")
+EXAMPLE = "https://admit.example.com"
 
 
 def problem() -> str:
@@ -19,14 +22,18 @@ def problem() -> str:
     if settings.DEMO:
         return ""
     if _stays_here(host):
-        return (
-            f"SamCart cannot reach Admit yet: {url} is an address for this machine or its own "
-            "network only. Admit needs a public https address, such as https://admit.example.com."
+        return say(
+            "SamCart cannot reach Admit yet: {url} is an address for this machine or its own "
+            "network only. Admit needs a public https address, such as {example}.",
+            url=url,
+            example=EXAMPLE,
         )
     if not url.startswith("https://"):
-        return (
-            f"SamCart cannot reach Admit yet: {url} is not https, and SamCart sends sales to "
-            "https addresses only. Admit needs one, such as https://admit.example.com."
+        return say(
+            "SamCart cannot reach Admit yet: {url} is not https, and SamCart sends sales to "
+            "https addresses only. Admit needs one, such as {example}.",
+            url=url,
+            example=EXAMPLE,
         )
     return ""
 

@@ -183,6 +183,12 @@ def follow_up(context: RequestContext, message: Message) -> batch_message.BatchM
 
 
 @register.filter
+def number_of_rules(groups: Iterable[Any]) -> int:
+    """Return how many leftover rules these groups have."""
+    return sum(len(group.leftovers) for group in groups)
+
+
+@register.filter
 def most_first(query: str) -> str:
     """Make Django's link for sorting by a new column sort in descending order."""
     return query.replace(f"{ORDER_VAR}=", f"{ORDER_VAR}=-")

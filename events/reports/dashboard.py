@@ -62,9 +62,9 @@ class ProductWithoutRule:
 
 
 def events_in_a_day() -> EventCounts:
-    """Count what came in the last 24 hours, the newest counting.MAX_COUNT of it."""
+    """Count what SamCart sent in the last 24 hours, the newest counting.MAX_COUNT of it."""
     since = timezone.now() - timedelta(hours=24)
-    events = EventLog.objects.filter(received_at__gte=since).order_by("-received_at")
+    events = EventLog.objects.filter(received_at__gte=since, by_hand="").order_by("-received_at")
     found = Counter(events.values_list("status", flat=True)[: counting.MAX_COUNT])
     kinds = EventLog.Status
     return EventCounts(

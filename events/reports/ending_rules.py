@@ -12,6 +12,7 @@ from integrations.targets import Target
 from rules import actions, pairing
 from rules.fired import fired_by
 from rules.models import Rule, RuleQuerySet
+from rules.triggers import TAKES_BACK
 
 
 class Ending(NamedTuple):
@@ -56,17 +57,18 @@ def ending_rules(endings: Collection[Ending]) -> dict[Ending, Rule]:
 
 
 def given_now(endings: Collection[Ending]) -> dict[Ending, Destination]:
-    """Return which of these a rule, on or off, gives to buyers of the product.
+    """Return which of these a rule that is on gives to buyers of the product.
 
-    What is gone from Thinkific is left out. Takes two queries, or fewer if there are none.
+    What rules give back, or give on a refund or cancellation, does not count. What is gone from
+    Thinkific is left out. Takes two queries, or fewer if there are none.
     """
     courses = _destinations(endings) if endings else {}
     if not courses:
         return {}
     rules = _concerning(endings).filter(
-        action__in=actions.giving_access(), destination__in=courses.values()
+        enabled=True, action__in=actions.giving_access(), destination__in=courses.values()
     )
-    rules = rules.exclude(trigger__in=pairing.GIVES_BACK)
+    rules = rules.exclude(trigger__in=[*pairing.GIVES_BACK, *TAKES_BACK])
     giving = set(rules.values_list("marketplace", "product", "destination"))
     found = {}
     for ending in endings:

@@ -120,6 +120,28 @@ def test_one_day_is_chosen_by_its_date_and_other_filters_stay(support, page, set
     assert form.count('name="received"') == 1
 
 
+def test_only_a_list_that_new_events_would_be_in_says_that_they_appear(support):
+    told, log = "New events appear by themselves.", reverse(LOG)
+    past = (timezone.localdate() - timedelta(days=3)).isoformat()
+    assert told in words(support.get(log))
+    assert told in words(support.get(log, {"received": "7"}))
+    assert told in words(support.get(log, {"received": timezone.localdate().isoformat()}))
+    assert told not in words(support.get(log, {"received": past}))
+
+
+def test_the_overview_counts_what_samcart_sent_and_leads_to_these(support):
+    EventLog.objects.all().delete()
+    buyer = factories.CustomerFactory.create()
+    queued.event(buyer, at=60)
+    given = queued.event(buyer, at=90)
+    EventLog.objects.filter(pk=given.pk).update(by_hand=EventLog.ByHand.GIVE, delivery=None)
+    page = support.get(reverse("admin:index"))
+    assert "1 Event in 24 hours" in words(page)
+    (address,) = re.findall(r'<a class="figure" href="([^"]*eventlog[^"]*)"', page.content.decode())
+    found = support.get(address.replace("&amp;", "&")).context["cl"].queryset
+    assert [each.by_hand for each in found] == [""]
+
+
 def test_what_fits_nothing_and_what_is_empty_say_so(support, db):
     answer = support.get(f"{reverse(LOG)}?q=nobody@example.com")
     assert "No events match. Clear all filters" in words(answer)

@@ -44,3 +44,8 @@ def test_the_search_looks_through_names_as_they_are_shown(language, typed, found
     reader = signed_in(roles.MANAGER)
     page = reader.get(LIST, {"q": typed, "kind": ""}, HTTP_ACCEPT_LANGUAGE=language)
     assert len(page.context["cl"].result_list) == found
+
+
+def test_a_chosen_language_is_called_by_its_name():
+    record(Act.PERSON_CHANGED, before={"language": ""}, after={"language": "es"})
+    assert "Language: – → Español" in words(signed_in(roles.MANAGER).get(LIST, {"kind": ""}))

@@ -369,6 +369,44 @@ def test_an_edit_and_its_undo_say_who_has_the_old_course_and_move_them(manager, 
     assert {row.course.name for row in world.school.enrollments if row.active} == {"Ink and Wash"}
 
 
+def test_each_of_several_changes_keeps_its_way_to_the_buyers_while_there_are_any(manager, world):
+    rule, other = sold_by(world)
+    third = world.course("Portraits")
+    second = world.rule("product_purchased", "create_course_enrollment", third, "1048001")
+    entry = edit(manager, rule, destination=other.pk)
+    press(manager, entry, "undo")
+    press(manager, switch_off(second), "undo")
+    page = manager.get(LIST)
+    assert words(page).count("2 earlier buyers do not have Portraits") == 1
+    latest = AuditEntry.objects.filter(number=str(second.pk)).latest("pk")
+    detail = reverse("admin:integrations_auditentry_change", args=[latest.pk])
+    told = "2 earlier buyers do not have Portraits. See and enroll them"
+    assert told in words(manager.get(detail))
+    edit(manager, rule, destination=world.course("Oils").pk)
+    text = "2 buyers got Ink and Wash through this rule, and keep it. See and move them"
+    assert text in words(manager.get(LIST))
+    page = manager.get(LIST)  # without the message of the change itself
+    assert text in words(page)
+    assert text in words(
+        manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk]))
+    )
+    moved(manager, page)
+    world.settle()
+    assert text not in words(manager.get(LIST))
+    assert text not in words(signed_in(roles.VIEWER).get(LIST))
+
+
+def test_a_deletion_keeps_its_way_to_the_buyers_in_changes(manager, world):
+    rule, _ = sold_by(world)
+    entry = delete(manager, rule)
+    assert "2 buyers" in words(manager.get(LIST))  # the message of the change itself, once
+    text = "2 buyers got Ink and Wash through a deleted rule, and keep it."
+    assert text in words(manager.get(LIST))
+    assert text in words(
+        manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk]))
+    )
+
+
 def test_a_deletion_says_who_has_the_course_and_ends_it(manager, world):
     rule, _ = sold_by(world)
     address = reverse("admin:rules_rule_delete", args=[rule.pk])

@@ -49,6 +49,12 @@ def product(shop: Shop, number: int, name: str) -> Product:
     return Product.objects.named(shop.marketplace.pk, "product", str(number), name)
 
 
+def as_checked(answer: Any) -> list[str]:
+    """The courses that are ticked on the page."""
+    boxes = re.findall(r'<input type="checkbox" name="give-[^>]*>', markup(answer))
+    return [re.sub(r'.* value="([^"]*)".*', r"\1", each) for each in boxes if " checked" in each]
+
+
 def as_shown(client: Client, **query: str) -> dict[str, list[str]]:
     """What the form would send if nothing was changed, by the names of its fields."""
     found: dict[str, list[str]] = {}
@@ -298,6 +304,52 @@ def test_what_is_suggested_is_ticked_by_a_person_and_not_by_itself(shop, manager
     save(manager, **{f"give_{bought.pk}": ["Watercolor for Beginners"]})
     assert triggers(bought) == FIVE
     assert "suggested" not in words(manager.get(reverse(PAGE)))
+
+
+def test_of_two_schools_the_one_that_the_account_uses_is_suggested_and_named(shop, manager):
+    kids = factories.IntegrationFactory.create(name="Kids Academy", site="kids")
+    for site in (shop.integration, kids):
+        course(shop, "Drawing Faces", integration=site)
+    shop.rule(destination=course(shop, "Welcome"))
+    bought = product(shop, 1, "Drawing Faces")
+    shown = look(manager, tick="1")
+    names = [name for name in as_checked(shown) if name]
+    assert names == ["Drawing Faces on Art Academy"]
+    review = look(manager, **{f"give_{bought.pk}": names})
+    gives = "Product Purchased: gives access to Drawing Faces on Art Academy"
+    assert gives in words(manager.get(review.url) if review.status_code == 302 else review)
+    done = save(manager, **{f"give_{bought.pk}": names})
+    assert "Product Purchased: Drawing Faces on Art Academy." in " ".join(said(done))
+    row = plain(row_of(manager.get(reverse(PAGE)), "Drawing Faces"))
+    assert "Drawing Faces Art Academy" in row
+
+
+def test_where_nothing_is_left_to_review_the_button_for_it_is_not_the_first_thing_to_do(
+    shop, manager
+):
+    def button() -> str:
+        found = re.findall(r'<button type="submit" class="(button[^"]*)">Review', page_now())
+        return "".join(found)
+
+    def page_now() -> str:
+        return markup(manager.get(reverse(PAGE)))
+
+    bought = product(shop, 1, "Watercolor")
+    course(shop, "Watercolor")
+    assert button() == "button primary"
+    save(manager, **{f"give_{bought.pk}": ["Watercolor"]})
+    assert button() == "button"
+
+
+def test_two_courses_of_one_name_are_told_apart_in_the_review(shop, manager):
+    kids = factories.IntegrationFactory.create(name="Kids Academy", site="kids")
+    for site in (shop.integration, kids):
+        course(shop, "Drawing Faces", integration=site)
+    bought = product(shop, 1, "Gift")
+    both = ["Drawing Faces on Art Academy", "Drawing Faces on Kids Academy"]
+    done = save(manager, **{f"give_{bought.pk}": both})
+    told = "Drawing Faces on Art Academy, Drawing Faces on Kids Academy"
+    assert f"Product Purchased: {told}." in " ".join(said(done))
 
 
 def test_what_every_product_gives_keeps_no_product_from_being_set_up(shop, manager):

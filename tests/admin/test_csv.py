@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -16,10 +16,10 @@ from django.utils import timezone
 from config.admin.parts import csv_file
 from config.staff import preferences, roles
 from config.staff.preferences import Preferences
-from events.models import EventLog, RuleRun
+from events.models import Delivery, EventLog, RuleRun
 from events.models.runs import DELAYED
 from integrations.models import AuditEntry, Customer
-from tests.support import factories, queued
+from tests.support import browsing, factories, queued, scenery
 from tests.support import shop as shops
 from tests.support.pages import client_of, markup, person, signed_in, words
 from tests.support.samcart import changed
@@ -61,6 +61,25 @@ def test_the_log_is_downloaded_whole_as_filtered(manager):
     entry = AuditEntry.objects.latest("pk")
     assert entry.act == "list_downloaded"
     assert entry.after == {"rows": 12, "filter": {"trigger__exact": "product_purchased"}}
+
+
+def test_the_log_has_prices_and_totals_as_far_as_samcart_sent_them(manager):
+    shop = shops.build()
+    two = {"order__id": 7, "order__total": "114.00"}
+    shop.sell(changed("02_order_products_array_bump_and_upsell", order__id=8))
+    shop.sell(changed("10_product", product__price=97, **two))
+    shop.sell(changed("10_product", product__price="97,00", order__id=9, order__total=None))
+    lines = download(manager, "log")
+    found = [(each["Order"], each["Price"], each["Total of the order"]) for each in lines]
+    assert sorted(found) == [
+        ("7", "97.00", "114.00"),
+        ("8", "147.00", "261.00"),
+        ("8", "17.00", "261.00"),
+        ("8", "97.00", "261.00"),
+        ("9", "", ""),
+    ]
+    Delivery.objects.update(sealed_body=b"")
+    assert {each["Price"] for each in download(manager, "log")} == {""}
 
 
 def test_actions_customers_and_coverage_are_downloaded(manager):
@@ -134,11 +153,31 @@ def test_after_the_password_a_page_offers_the_file_and_the_way_back_to_the_list(
     sent = {"confirm_answer": "correct horse battery staple", "confirm_method": "POST"}
     page: Any = client.post(address, sent)
     assert "Your file is ready" in words(page)
+    assert "The download starts by itself." in words(page)
+    assert "download.js" in page.content.decode()
     assert f'href="{reverse("admin:events_eventlog_changelist")}?result=failed"' in (
         page.content.decode()
     )
     assert not AuditEntry.objects.filter(act="list_downloaded").exists()
     assert client.post(address).headers["Content-Disposition"].startswith("attachment")
+
+
+@pytest.mark.browser
+def test_the_download_starts_by_itself_after_the_password(place, address, browser):
+    somebody = Client()
+    somebody.force_login(User.objects.get(username=place.people["Owner"]))
+    session = somebody.cookies["sessionid"]
+    with browsing.window(browser, browsing.Look((1440, 900))) as context:
+        context.add_cookies([{"name": session.key, "value": session.value, "url": address}])
+        page = context.new_page()
+        page.goto(f"{address}{reverse('admin:events_eventlog_changelist')}?result=failed")
+        page.get_by_role("button", name="Download CSV").click()
+        page.get_by_label("Your password").fill(scenery.PASSWORD)
+        with page.expect_download() as found:
+            page.get_by_role("button", name="Continue").click()
+        assert found.value.suggested_filename.endswith(".csv")
+        page.get_by_role("link", name="Back", exact=True).click()
+        assert page.url.endswith("?result=failed")
 
 
 def test_a_group_that_sees_no_list_downloads_none():

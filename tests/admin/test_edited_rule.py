@@ -14,7 +14,7 @@ from config.staff import roles
 from events.models import EventLog, RuleRun
 from integrations.models import AuditEntry, Destination, Product
 from rules.models import Rule
-from tests.support.pages import client_of, markup, press, said, signed_in, words
+from tests.support.pages import client_of, markup, plain, press, said, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -85,7 +85,7 @@ def test_a_rule_that_ends_the_old_course_is_named_and_changed_from_the_products_
     )
     assert "Change 1 rule to Faces Delete this rule" in text
     assert "Nothing takes access away on" not in text
-    assert "Or keep them, and add rules" in text
+    assert "Or keep it, and add rules" in text
     done = settle(manager, page=page)
     assert said(done) == ["1 rule uses Faces from now on."]
     assert ending().destination == Destination.objects.get(name="Faces")
@@ -139,7 +139,7 @@ def test_who_has_the_old_course_is_named_where_the_rule_that_ends_it_is_changed(
     text = words(manager.get(reverse("admin:left-over")))
     assert "1 rule here is still about Ink" in text
     assert "1 buyer got Ink through this rule, and keeps it. See and move them" in text
-    assert "Without these rules a refund does not end what they have." in text
+    assert "Without this rule a refund does not end what they have." in text
 
 
 def test_which_course_a_rule_should_be_about_is_not_guessed_among_several(manager, world, rule):
@@ -172,10 +172,21 @@ def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, wor
         text = words(manager.get(page_of(Product.objects.get())))
         assert f"{buyers} See and move them" in text
         assert "1 rule here is still about Ink" in text
-        first, _, behind = text.partition("Change or delete these rules anyway")
+        first, _, behind = text.partition("Change or delete this rule anyway")
         assert "First move these buyers, or end it for them." in first
         assert "Change 1 rule to Faces" not in first
         assert "Change 1 rule to Faces Delete this rule" in behind
+
+
+def test_what_is_next_for_the_buyers_is_the_first_message_and_its_button_the_primary_one(
+    manager, world, rule
+):
+    world.sell(product__id=77)
+    world.settle()
+    page = markup(save(manager, rule, "Faces")).partition('<ul class="messagelist">')[2]
+    todo = page.partition('<li class="warning">')[2].partition("</li>")[0]
+    assert "1 buyer got Ink through this rule, and keeps it." in plain(todo)
+    assert re.search(r'<a class="button primary small" href="[^"]+">See the product</a>', todo)
 
 
 def test_who_keeps_what_a_rule_gave_on_another_trigger_is_told_on_the_products_page(

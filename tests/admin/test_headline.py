@@ -67,6 +67,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "turned_off": (2, "2 products give nothing: their rules are off", False),
     "refunds_off": (2, "2 rules that end access on a refund are off", False),
     "cancellations_off": (2, "2 rules that end access on a cancellation are off", False),
+    "deleted": (("1 rule was deleted.",), "1 rule was deleted", False),
     "missing_courses": (2, "Rules give 2 courses that Thinkific no longer has", False),
     "left_over": (2, "2 leftover rules are about access that is no longer given", False),
     "waiting_for_off": (4, "4 actions are waiting for an integration that is turned off", False),

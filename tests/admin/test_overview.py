@@ -75,6 +75,20 @@ def test_all_courses_that_are_not_private_are_named_and_the_site_is_read_again_t
     assert private().refresh == address(sold.integration, "refresh")
 
 
+def test_how_to_make_a_course_private_is_said_in_place_and_only_to_those_who_can(sold, monkeypatch):
+    Destination.objects.update(private=False)
+    monkeypatch.setattr(checklist, "tasks", lambda *_: [private()])
+    overview = reverse("admin:index")
+    page = signed_in(roles.MANAGER).get(overview)
+    text = words(page)
+    assert "See how to make them Private Make the course Private: in Thinkific open" in text
+    assert f"{reverse('admin:help')}#cancel" not in page.content.decode()
+    for role in (roles.SUPPORT, roles.VIEWER):
+        text = words(signed_in(role).get(overview))
+        assert "A Manager or an Owner does this." in text
+        assert "press Refresh" not in text
+
+
 def test_a_course_inside_a_bundle_that_is_sold_must_be_private_too(sold):
     site = sold.integration
     inside = factories.DestinationFactory.create(name="Inside", private=False, integration=site)

@@ -156,6 +156,24 @@ def test_the_page_offers_the_rule_that_ends_it_next_time(manager, world, still_i
     assert "New rule: a refund" not in words(manager.get(reverse(PAGE)))
 
 
+def test_no_rule_is_offered_for_what_the_product_no_longer_gives(manager, world, ink):
+    rule = Rule.objects.get()
+    back = world.course("Faces")
+    spare = world.rule("product_purchased", GIVES, back, product=SOLD)
+    sell(world, 0)
+    sell(world, 0, "20_product")
+    assert "ends Ink" in words(manager.get(reverse(PAGE)))
+    Rule.objects.filter(pk=rule.pk).update(enabled=False)
+    page = manager.get(reverse(PAGE))
+    assert "ends Ink" not in words(page)
+    assert "ends Faces" in words(page)
+    assert "End it for the chosen" in words(page)
+    Rule.objects.filter(pk=spare.pk).update(enabled=False)
+    every = [each.event.pk for each in refunded.refunded_with_access()]
+    done = manager.post(reverse(PAGE), {"chosen": every}, follow=True)
+    assert "New rule" not in " ".join(said(done))
+
+
 def test_the_rule_that_would_end_it_and_is_off_is_turned_on_from_the_page(manager, still_in, world):
     rule = world.rule("product_refunded", ENDS, still_in, product=SOLD)
     manager.post(reverse("admin:rules_rule_do_switch_off", args=[rule.pk]))

@@ -403,6 +403,17 @@ def test_the_menu_lists_global_rules_and_a_link_those_of_a_course(manager):
     assert {rule.destination for rule in answer.context["cl"].result_list} == {course}
 
 
+def test_the_page_of_global_rules_is_no_filter_that_one_could_clear(manager):
+    page = reverse("admin:rules_rule_changelist")
+    text = words(manager.get(page, {"scope__exact": "global"}))
+    assert "Clear all filters" not in text
+    assert "Remove the filter" not in text
+    assert "Clear all filters" in words(manager.get(page, {"scope__exact": "product"}))
+    assert "Clear all filters" in words(
+        manager.get(page, {"scope__exact": "global", "state": "off"})
+    )
+
+
 def test_each_global_rule_leads_to_its_edit_and_delete_page_and_a_viewer_has_neither(manager):
     page, rule = reverse("admin:rules_rule_changelist"), Rule.objects.filter(scope="global")[0]
     pages = {reverse(f"admin:rules_rule_{what}", args=[rule.pk]) for what in ("change", "delete")}
@@ -842,6 +853,39 @@ def test_a_new_rule_begins_with_the_school_that_is_used_for_such_a_product(db):
     other = f"?product={sold.pk}&amp;integration={schools[2].pk}#part-courses"
     assert "Or look in another school:" in words(page)
     assert other in page.content.decode()
+
+
+def test_a_new_rule_proposes_the_school_of_most_rules_until_a_person_chooses_another(db):
+    account = factories.MarketplaceFactory.create()
+    sold = factories.ProductFactory.create(marketplace=account)
+    paints, kids = (
+        factories.IntegrationFactory.create(name=name, connection="connected")
+        for name in ("Nora Paints", "Nora Kids")
+    )
+    lesson = factories.DestinationFactory.create(name="Drawing Faces", integration=paints)
+    twin = factories.DestinationFactory.create(name="Drawing Faces", integration=kids)
+    other = factories.ProductFactory.create(marketplace=account)
+    for each, product_of_it in ((lesson, None), (lesson, sold), (twin, other)):
+        scope = Scope.PRODUCT if product_of_it else Scope.GLOBAL
+        facts = {"marketplace": account, "product": product_of_it, "scope": scope}
+        factories.RuleFactory.create(destination=each, **facts)
+    client = signed_in(roles.MANAGER)
+
+    def school(**asked: Any) -> str:
+        return str(client.get(reverse("admin:new-rule"), asked).context["draft"].integration)
+
+    new = factories.ProductFactory.create(marketplace=account)
+    assert school() == "Nora Paints"
+    assert school(product=new.pk) == "Nora Paints"
+    proposed = {"integration": paints.pk, "proposed_site": paints.pk}
+    assert school(product=other.pk, **proposed) == "Nora Kids"
+    assert school(product=other.pk, destination=lesson.pk, **proposed) == "Nora Paints"
+    assert school(product=new.pk, integration=kids.pk, proposed_site=paints.pk) == "Nora Kids"
+    page = client.get(reverse("admin:new-rule"), {"product": new.pk, "destination": lesson.pk})
+    label = re.search(f'<label for="d{lesson.pk}">(.*?)</label>', markup(page))
+    assert label
+    assert "Nora Paints" in label[1]
+    assert f'name="proposed_site" value="{paints.pk}"' in markup(page)
 
 
 def test_without_a_site_a_rule_asks_for_one_first(db):

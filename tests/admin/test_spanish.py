@@ -69,6 +69,37 @@ def test_no_sentence_of_the_source_is_missing_in_the_catalog():
     assert not missing, "\n".join(["run: make messages", *sorted(missing)])
 
 
+def test_no_sentence_that_pages_may_show_is_written_without_a_mark():
+    assert not (found := [*english.unmarked()]), "\n".join(["say(…) marks it:", *found])
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        (
+            'return f"SamCart cannot reach {url} at all yet."',
+            ["SamCart cannot reach … at all yet."],
+        ),
+        ('return say("SamCart cannot reach Admit yet.")', []),
+        ('def f():\n    """Return what is said of it."""', []),
+        ('NAME = _("Nobody was here before you.")', []),
+        ('x = "Nobody was here" " before you."', ["Nobody was here before you."]),
+    ],
+)
+def test_a_sentence_without_a_mark_is_found_in_the_source(source, found):
+    assert [text for _, text in english.sentences_in(source)] == found
+
+
+def test_the_samcart_page_says_in_spanish_that_samcart_cannot_reach_it(place, settings):
+    settings.DEMO, settings.PUBLIC_URL = False, "http://127.0.0.1:8000"
+    address = screenshots.fill("/admin/samcart/{marketplace}/")
+    first, second = (
+        reader(place, language).get(address).content.decode() for language in ("en", "es")
+    )
+    assert "SamCart cannot reach Admit yet" in first
+    assert not english.left(first, second, english.names())
+
+
 def test_every_sentence_of_the_pages_is_translated():
     assert not [each.english for each in english.catalog() if not all(each.translated)]
 

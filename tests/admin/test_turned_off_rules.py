@@ -123,6 +123,46 @@ def test_however_many_are_off_that_is_two_queries_and_five_lines(shop, rule, man
     assert "And 2 more products" in page
 
 
+def test_a_deleted_rule_for_refunds_is_told_while_its_product_gives_the_course(rule, manager):
+    told = (
+        "The rule that ended Oil Painting on a refund was deleted: refunded buyers of Oil Painting "
+        "Monthly keep access."
+    )
+    assert told not in words(manager.get(reverse(OVERVIEW)))
+    ending = Rule.objects.filter(trigger="product_refunded")
+    with CaptureQueriesContext(connection) as before:
+        manager.get(reverse(OVERVIEW))
+    changing.delete(ending)
+    with CaptureQueriesContext(connection) as after:
+        page = manager.get(reverse(OVERVIEW))
+    assert len(after) <= len(before) + 2  # its product, and how that is sold
+    assert told in words(page)
+    assert "1 rule that ended access on a refund was deleted." in words(page)
+    seen = words(signed_in(roles.SUPPORT).get(reverse(OVERVIEW)))
+    assert f"{told} Ask a manager to restore it." in seen
+    (address,) = re.findall(
+        r'<form method="post" action="([^"]*/do_undo/|[^"]*undo[^"]*)"', markup(page)
+    )
+    back = manager.post(address, {"back": reverse(OVERVIEW)}, follow=True)
+    assert back.redirect_chain[-1][0] == reverse(OVERVIEW)
+    assert Rule.objects.filter(trigger="product_refunded").count() == 1
+    assert told not in words(back)
+
+
+def test_a_deleted_rule_for_refunds_is_no_worry_without_anything_that_it_would_end(
+    shop, rule, manager
+):
+    changing.delete(Rule.objects.filter(trigger="product_refunded"))
+    twin = shop.rule(
+        "product_refunded", action="expire_course_enrollment", destination=rule.destination
+    )
+    assert "was deleted" not in words(manager.get(reverse(OVERVIEW)))
+    twin.delete()
+    assert "was deleted" in words(manager.get(reverse(OVERVIEW)))
+    turn_off()
+    assert "was deleted" not in words(manager.get(reverse(OVERVIEW)))
+
+
 def test_coverage_shows_what_exists_beside_a_rule_that_is_off_and_offers_none_of_it_again(
     rule, manager
 ):

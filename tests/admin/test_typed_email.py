@@ -103,6 +103,14 @@ def test_a_mistyped_domain_is_noticed_and_the_repaired_address_stands_in_the_for
     assert "Mistyped?" not in words(support.get(reverse(CUSTOMERS)))
 
 
+def test_the_button_that_moves_access_stands_once_beside_a_mistyped_domain(support, world):
+    lou = bought(world, "lou.lund@hotmial.com")
+    world.settle()
+    assert words(support.get(page_of(lou))).count("Move to another e-mail") == 1
+    dana = Customer.objects.create(email="d@example.com", email_as_sent="d@example.com")
+    assert words(support.get(page_of(dana))).count("Move to another e-mail") == 1
+
+
 def test_without_access_to_move_a_mistyped_domain_is_noticed_without_a_button(support, world):
     world.sell(customer__email="lou.lund@hotmial.com")
     page = support.get(page_of(Customer.objects.get()))

@@ -4,6 +4,7 @@ It looks for words that occur only on the English side of the catalog, and for t
 same in both languages although they are neither names nor translated that way.
 """
 
+import ast
 import io
 import re
 from collections.abc import Iterator
@@ -66,6 +67,8 @@ NO_WORD = re.compile(
     r"\b\d{1,2} [A-Z][a-z]{2}\b|\S*[@/_\d]\S*|\b[\w-]+(?:\.[\w-]+)+\b|%[\w(]+|\b[A-Z]{2,}\b"
 )
 WORD = re.compile(r"[^\W\d_]{2,}")
+# Four words at least, from a capital to a full stop.
+SENTENCE = re.compile(r"[A-Z]\S*(?:\s+\S+){3,}\.")
 PLACEHOLDER = re.compile(r"\{\w*\}|%\(\w+\)[sd]|<[^>]+>|&\w+;")
 
 
@@ -197,6 +200,30 @@ KEYWORDS: dict[str, Any] = {
     "npgettext_lazy": ((1, "c"), 2, 3),
 }
 FOLDERS = ("config", "events", "integrations", "rules", "templates")
+# The calls that mark a sentence; `_` is gettext_lazy.
+MARKS = {*KEYWORDS, "_", "gettext", "ngettext", "pgettext", "npgettext"}
+# English by design: the terminal, the log, files, the API, and faults of programs.
+NOT_FOR_PAGES = (
+    "config/backup/",
+    "config/checks.py",
+    "config/demonstration.py",
+    "config/env_file.py",
+    "config/environment.py",
+    "config/health.py",
+    "config/metrics.py",
+    "config/settings.py",
+    "events/receiving/",
+    "events/reports/plain_events.py",
+    "events/retention/returned.py",
+    "integrations/deadline.py",
+    "integrations/exchanges.py",
+    "integrations/lookup.py",
+    "integrations/former_sentences.py",  # as earlier versions stored them, to be recognized
+    "integrations/thinkific/sandbox/",
+    "rules/configuration/",
+    "/management/",
+    "/migrations/",
+)
 
 
 def source() -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
@@ -215,3 +242,45 @@ def source() -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
             for _, found, _, context in extract("python", lines, keywords=KEYWORDS):
                 forms = (found,) if isinstance(found, str) else tuple(found)
                 yield str(path.relative_to(root)), context, forms
+
+
+def unmarked() -> Iterator[str]:
+    """Yield the sentences in Python that pages may show and nobody marked for translation.
+
+    A page shows them only in some state of the installation, so opening the pages does not find
+    them.
+    """
+    root = Path(settings.BASE_DIR)
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob("*.py")):
+            file = str(path.relative_to(root))
+            if not any(part in f"/{file}" for part in NOT_FOR_PAGES):
+                for line, text in sentences_in(path.read_text()):
+                    yield f"{file}:{line}: {text}"
+
+
+def sentences_in(source: str) -> Iterator[tuple[int, str]]:
+    """Yield (line, text) of each sentence that is no docstring and is not marked."""
+    tree = ast.parse(source)
+    alone = {each.value for each in ast.walk(tree) if isinstance(each, ast.Expr)}
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Constant | ast.JoinedStr):
+            text = _literal(node)
+            if node not in alone and SENTENCE.fullmatch(text):
+                yield node.lineno, text
+        elif not (isinstance(node, ast.Call) and _called(node) in MARKS):
+            todo += ast.iter_child_nodes(node)
+
+
+def _called(call: ast.Call) -> str:
+    return str(getattr(call.func, "id", getattr(call.func, "attr", "")))
+
+
+def _literal(node: ast.AST) -> str:
+    """Return the text of a literal, with … for the values of an f-string."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(_literal, node.values))
+    value = node.value if isinstance(node, ast.Constant) else "…"
+    return value if isinstance(value, str) else ""

@@ -28,7 +28,7 @@ from config.staff import people, preferences
 from events.access import moves
 from events.execution import wait_reasons
 from events.models import EventLog, Grant, RuleRun
-from events.reports import customer_search, standing
+from events.reports import amounts, customer_search, standing
 from events.reports.coverage import Coverage, State, coverage
 from integrations import audit
 from integrations.audit import Act, Subject
@@ -57,6 +57,7 @@ class Sheet:
 
 def _events(events: list[EventLog]) -> Lines:
     event_result.note(events)
+    paid = amounts.of_events(events)
     for event in events:
         customer = event.customer
         done = [
@@ -73,6 +74,8 @@ def _events(events: list[EventLog]) -> Lines:
             event.product.name if event.product else "",
             event.product.external_id if event.product else "",
             event.order_id,
+            paid[event.pk].price,
+            paid[event.pk].order_total,
             "; ".join(done),
         )
 
@@ -139,6 +142,8 @@ _EVENT = (
     _("Product"),
     _("SamCart product ID"),
     _("Order"),
+    _("Price"),
+    _("Total of the order"),
     _("Actions"),
 )
 _ACTION = (

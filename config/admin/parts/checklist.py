@@ -1,7 +1,7 @@
 """The overview's checklist: what is left to set up, and where that is done."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlencode
 
@@ -32,7 +32,8 @@ class Task:
     `how` says more while it is the next one, with `button` below. What Admit cannot see is ticked
     by a person: `ticked` is the label of that, and `tick` the address it is posted to. If Admit
     must read the site again to see it, that is posted to `refresh`. What a shop can do without is
-    declined by posting to `decline`. Its button needs the `permission`, if there is one.
+    declined by posting to `decline`. `steps` is a template with the steps, which are shown below
+    `button` in place. Both need the `permission`, if there is one.
     """
 
     text: str
@@ -45,6 +46,7 @@ class Task:
     refresh: str = ""
     decline: str = ""
     permission: str = ""
+    steps: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +210,10 @@ def private(schools: Sequence[Integration]) -> Task:
     text = say(
         "Make the courses you sell Private, so that customers cannot cancel inside Thinkific"
     )
+    see = say("See how to make them Private")
+    task = Task(text, False, where, see, steps="admin/make_private.html", permission=SITES)
     if not rows:
-        return Task(text, False, where, say("See how to make them Private"))
+        return task
     names = [brief(name) for name in dict.fromkeys(name for name, _ in rows)]
     how = say(
         "Not Private yet: {courses}. After you change that in Thinkific, press Refresh so that "
@@ -217,15 +221,8 @@ def private(schools: Sequence[Integration]) -> Task:
         courses=separated(names),
     )
     site = Integration(pk=rows[0][1])
-    return Task(
-        text,
-        False,
-        where,
-        say("See how to make them Private"),
-        how=how,
-        refresh=address(site, "refresh"),
-        decline=address(site, "need_not_be_private"),
-    )
+    refresh, decline = address(site, "refresh"), address(site, "need_not_be_private")
+    return replace(task, how=how, refresh=refresh, decline=decline)
 
 
 def _sold() -> Q:
@@ -277,7 +274,9 @@ def _missing_rules(product: Product, missing: list[Trigger]) -> Task:
 
 def _global_hole(account: int, known: list[RuleFacts]) -> tuple[str, str] | None:
     """Return what to say of the first rule that global rules lack, if any, and where to add it."""
-    holes = pairing.holes(None, known, subscription=subscriptions.any_sold())
+    # Only look up whether any is sold by subscription if that would make a difference.
+    most = pairing.holes(None, known, subscription=True)
+    holes = most and pairing.holes(None, known, subscription=subscriptions.any_sold())
     if not holes:
         return None
     text = say(

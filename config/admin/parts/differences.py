@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
@@ -178,6 +179,8 @@ def _words(model: type[Model] | None, name: str, values: dict[str, Any]) -> str:
         return _moment(value, MOMENTS[name])
     if name == "role":
         return roles.display_name(value)
+    if name == "language":
+        return str(dict(settings.LANGUAGES).get(value, value))
     choices = dict(getattr(_field(model, name), "flatchoices", ()))
     return str(choices.get(value, value))
 

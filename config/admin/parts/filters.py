@@ -63,6 +63,12 @@ class ReceivedFilter(admin.SimpleListFilter):
         return queryset.filter(**{f"{self.moment}__gte": since})
 
 
+def takes_new(request: HttpRequest) -> bool:
+    """Return whether what comes now would be in the list, which may be of a past day."""
+    day = _day(request.GET.get(ReceivedFilter.parameter_name))
+    return day is None or day >= timezone.localdate()
+
+
 def _day(text: str | None) -> date | None:
     """Return the day that the text names, None if it names none or one of another millennium."""
     try:

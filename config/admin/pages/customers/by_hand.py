@@ -1,6 +1,6 @@
 """Changing a customer's access by hand: a page for each form."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -159,6 +159,11 @@ def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]
         found[FORMS.index(MoveForm)] = found[0]
         found[0] = _link(MoveForm, asked | {EMAIL: typed}, str(MoveForm.title))
     return found
+
+
+def without_move(found: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Return these links without the one to the form that moves access to another address."""
+    return [link for link in found if link[2] != str(MoveForm.title)]
 
 
 def links_of(request: HttpRequest, run: RuleRun) -> list[tuple[str, str, str]]:

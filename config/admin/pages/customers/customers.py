@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.customers import by_hand, person_data
 from config.admin.parts import badges, batch_links, event_result
-from config.admin.parts.buttons import Button, links_to_customers, page_of
+from config.admin.parts.buttons import EMAIL, Button, links_to_customers, page_of
 from config.admin.parts.changelist import CappedPaginator, ReadOnly
 from config.admin.parts.confirm import ask_before_file
 from config.admin.parts.page import render
@@ -98,13 +98,18 @@ class CustomerAdmin(ReadOnly):
         # Read before the answer: what ends in between is still followed, which corrects the page.
         timeline = _timeline(request, shown)
         answer = customer_access.describe(customer)
+        doubt = "" if answer.is_settled else mistyped_email.doubt(customer.readable_email)
+        links = self.page_links(request, customer)
+        if doubt and answer.may_move and EMAIL not in request.GET:
+            links = by_hand.without_move(links)  # its button stands beside the doubt
         return render(
             request,
             "admin/integrations/customer/customer.html",
             title=badges.brief(self.title_of(customer)),
             original=customer,
             answer=answer,
-            doubt="" if answer.is_settled else mistyped_email.doubt(customer.readable_email),
+            doubt=doubt,
+            links=links,
             repaired=mistyped_email.repaired(customer.readable_email),
             language=dict(settings.LANGUAGES)[answer.language],
             totals=glance.totals(customer, answer.targets),

@@ -25,7 +25,7 @@ from config.admin.pages.log.log_filters import (
 from config.admin.parts import badges, event_result
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly, takes_all
-from config.admin.parts.filters import ReceivedFilter
+from config.admin.parts.filters import ReceivedFilter, takes_new
 from events.deciding import naming
 from events.execution import email_correction, reviewing
 from events.execution.rerun import Rerun, rerun
@@ -107,7 +107,8 @@ class LogAdmin(ReadOnly):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         new = Delivery.objects.filter(state=Delivery.State.NEW).order_by()
-        context = {"unread": new[:MANY_UNREAD].count(), "heard": EventLog.objects.exists()}
+        context: dict[str, Any] = {"unread": new[:MANY_UNREAD].count()}
+        context |= {"heard": EventLog.objects.exists(), "is_live": takes_new(request)}
         page = super().changelist_view(request, context | (extra_context or {}))
         if request.GET.get(ResultFilter.parameter_name) in NOT_YET_IN:
             enrolling.add_to(page, may_run=self.has_rerun_permission(request))

@@ -23,6 +23,8 @@ from rules.triggers import Trigger
 PAID_NOTHING = "paid_nothing"
 # Events that a person made, which have no delivery of SamCart.
 BY_HAND = "by_hand"
+# All others.
+SENT = "sent"
 NOT_IN = "not_in"
 # The acts by which persons ended what buyers of this week had.
 ENDED = "ended"
@@ -76,9 +78,12 @@ class TriggerFilter(admin.SimpleListFilter):
     parameter_name = "trigger__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [*((each.value, str(each.label)) for each in Trigger), (BY_HAND, say("By hand"))]
+        others = [(BY_HAND, say("By hand")), (SENT, say("Sent by SamCart"))]
+        return [*((each.value, str(each.label)) for each in Trigger), *others]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
+        if self.value() == SENT:
+            return queryset.filter(by_hand="")
         if self.value() == BY_HAND:
             return queryset.filter(delivery=None)
         return queryset.filter(trigger=self.value()) if self.value() else queryset

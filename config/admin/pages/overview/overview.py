@@ -15,6 +15,7 @@ from config.admin.menu import allowed
 from config.admin.pages.log import log_filters
 from config.admin.pages.overview import (
     overview_chart,
+    overview_deleted,
     overview_headline,
     overview_sites,
     overview_waiting,
@@ -75,6 +76,7 @@ def show(request: HttpRequest) -> TemplateResponse:
     rules = facts_of_rules.by_place()
     path = checklist.path(checklist.tasks(sites, accounts, rules))
     turned = turned_off.summarize(request, rules)
+    deleted = overview_deleted.summarize(request, rules)
     left_giving, says_left = left_over.that_give(request, rules)
     in_line = backlog.waiting_counts(sites)
     behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()
@@ -93,6 +95,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         left_over=left_giving,
         missing_courses=len(not_there),
         only_global=len(given_nothing["only_global"]),
+        deleted=deleted.alarms,
     )
     return render(
         request,
@@ -109,6 +112,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         may_be_kept=not refunds and allowed(request, PERMISSION) and refunded.may_be_kept(),
         **_rules(request, says_left, not_there, turned),
         **given_nothing,
+        deleted_rules=deleted,
         **_never_sent(missing),
     )
 

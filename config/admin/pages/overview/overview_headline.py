@@ -8,8 +8,7 @@ from config.admin.parts.badges import AMBER, GREEN, RED
 from events.reports.counting import format_count
 from integrations.sentences import say, say_count, separated
 
-# The id of the section of integrations that need a person.
-IN_NEED = "sites-in-need"
+IN_NEED = "sites-in-need"  # the id of the section of integrations that need a person
 Alarm = tuple[str, str]  # the sentence, and the section of the page that tells more
 
 
@@ -38,6 +37,7 @@ class Facts:
     cancellations_off: int = 0  # the same, on a cancellation
     giving_off: int = 0  # global rules that gave access and were turned off lately
     only_global: int = 0  # products that are sold and have no rule of their own, as others have
+    deleted: Sequence[str] = ()  # sentences that rules for refunds were deleted
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens
@@ -59,6 +59,7 @@ class Facts:
             or self.refunds_off
             or self.cancellations_off
             or self.giving_off
+            or self.deleted
         )
 
 
@@ -107,8 +108,7 @@ def headline(
         promise = [(text, where) for text, where in told if text]
     if not alarms and not facts.not_in:
         return Headline(GREEN, (*promise, (say("Nothing needs your attention."), "")))
-    kind = RED if grave else AMBER
-    return Headline(kind, (*promise, *alarms))
+    return Headline(RED if grave else AMBER, (*promise, *alarms))
 
 
 def _grave(facts: Facts) -> Iterator[Alarm]:
@@ -242,6 +242,7 @@ def _rules(facts: Facts) -> Iterator[Alarm]:
             number=format_count(n),
         )
         yield text, "attention"
+    yield from ((text, "attention") for text in facts.deleted)
     if n := facts.left_over:
         text = say_count(
             n,

@@ -11,17 +11,12 @@ from django.urls import reverse
 from django.utils.datastructures import MultiValueDict
 from django.utils.html import format_html
 
+from config.admin.pages.products.course_choices import Choices
 from config.admin.pages.products.coverage_adding import Added, add
 from config.admin.pages.products.coverage_conflicts import conflict_page
 from config.admin.pages.products.coverage_filter import Filter
-from config.admin.pages.products.coverage_form import Choices, CoverageForm
-from config.admin.pages.products.coverage_said import (
-    effects,
-    existing,
-    options,
-    said_added,
-    said_off,
-)
+from config.admin.pages.products.coverage_form import CoverageForm
+from config.admin.pages.products.coverage_said import effects, existing, said_added, said_off
 from config.admin.pages.rules import (
     backfill,
     earlier_offer,
@@ -101,7 +96,7 @@ def _page(
         any=bool(rows),
         forms=forms,
         shown=shown,
-        options=options(choices.names) if may_add else "",
+        options=choices.options() if may_add else "",
         accounts={row.marketplace.pk for row in rows},
         nothing=sum(row.gives_nothing_to_buyers for row in noted),
         without_pairs=sum(bool(row.holes) for row in noted),
@@ -117,6 +112,7 @@ def _page(
         may_add=may_add,
         back=way_back(request) or request.get_full_path(),
         suggests=may_add and any(form.suggested for form in forms),
+        to_review=any(each.suggested or each.is_touched or each.row.holes for each in forms),
     )
 
 
@@ -158,7 +154,7 @@ def _save(request: HttpRequest) -> HttpResponse:
             return HttpResponseRedirect(f"{reverse('admin:coverage')}?{LOOK}=yes")
         if added:
             request.session.pop(KEPT, None)
-            _say(request, added)
+            _say(request, added, several=choices.has_several_sites)
             # `missing` does not save what was entered in rows, so it stays.
             forms, choices = _read(request.POST) if mend else ([], choices)
             if not any(form.is_touched for form in forms):
@@ -199,7 +195,8 @@ def _look(request: HttpRequest) -> HttpResponse:
     if not kept or not request.user.has_perm("rules.add_rule"):
         return HttpResponseRedirect(Filter().address)
     given = MultiValueDict(kept)
-    forms, _ = _read(given)
+    forms, choices = _read(given)
+    several = choices.has_several_sites
     mend = "missing" in given
     added = add(_wanted(forms, given), mend=mend, unseen=0)
     if not added or not added.made:
@@ -212,10 +209,10 @@ def _look(request: HttpRequest) -> HttpResponse:
         "admin/coverage_look.html",
         title=say("Review these rules"),
         number=sum(len(rules) for _, rules in added.made),
-        lines=[(form.name, effects(rules)) for form, rules in added.made],
+        lines=[(form.name, effects(rules, with_site=several)) for form, rules in added.made],
         existing=[
             *(sentence for form, rules in added.left for sentence in existing(form, rules)),
-            *(said_off(form.name, rules) for form, rules in added.off),
+            *(said_off(form.name, rules, with_site=several) for form, rules in added.off),
         ],
         fields=[(name, value) for name, values in kept.items() for value in values],
         looked=LOOKED,
@@ -239,13 +236,16 @@ def _wanted(forms: list[CoverageForm], given: MultiValueDict[str, str]) -> list[
     return [form for form in forms if missing in {None, form.row.key}]
 
 
-def _say(request: HttpRequest, added: Added) -> None:
-    """Say which rules were added for each product, and which existed already."""
+def _say(request: HttpRequest, added: Added, *, several: bool) -> None:
+    """Say which rules were added for each product, and which existed already.
+
+    With `several` schools, the school of each course is named.
+    """
     for form, rules in added.left:
         for sentence in existing(form, rules):
             messages.warning(request, sentence)
     for form, rules in added.off:
-        off = TurnedOffRules(rules, said_off(form.name, rules))
+        off = TurnedOffRules(rules, said_off(form.name, rules, with_site=several))
         link = format_html('<a href="{}">{}</a>', off.page, off.label)
         messages.warning(request, format_html("{} {}", off.text, link))
     made = added.made
@@ -253,7 +253,7 @@ def _say(request: HttpRequest, added: Added) -> None:
         messages.warning(request, say("Nothing was added."))
     # For several products the preview has just shown the rules.
     for form, rules in made if len(made) == 1 else ():
-        messages.success(request, said_added(form.name, rules))
+        messages.success(request, said_added(form.name, rules, with_site=several))
     if len(made) > 1:
         text = say(
             "{rules} added for {products} products.",

@@ -57,4 +57,5 @@ def _number(other: object) -> int | None:
 
 def _line(form: CoverageForm) -> Difference:
     entered = [*form.entered, *(each.label for each in form.ticked)]
-    return Difference(form.name, in_words(form.row.rules) or NOTHING, joined(entered, ", "))
+    there = in_words(form.row.rules, with_site=form.choices.has_several_sites)
+    return Difference(form.name, there or NOTHING, joined(entered, ", "))

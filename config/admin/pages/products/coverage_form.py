@@ -1,83 +1,25 @@
 """The form of one row of the coverage page, and the rules that it makes."""
 
-from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from typing import Any, NamedTuple
-
-from django.utils.translation import gettext_lazy as _
+from functools import cached_property
+from typing import Any
 
 from config.admin.pages.log.log_filters import sales_of
-from config.admin.pages.products import trigger_cells
+from config.admin.pages.products.course_choices import Choices
 from config.admin.pages.products.trigger_cells import TriggerCell
 from config.admin.pages.rules import leftover_groups
 from config.admin.pages.rules.turned_off import for_all_products
 from config.admin.parts import badges
 from events.reports.coverage import Coverage, State
 from integrations.models import Destination
-from integrations.ordering import by_name
 from integrations.sentences import Said, say
 from rules import actions, pairing
 from rules.fired import included_in
 from rules.models import Rule, Scope
-from rules.similar_names import SimilarNames
 from rules.triggers import Trigger
 
 TICKS = (*pairing.ENDS, *pairing.GIVES_BACK)
 LONGEST_NAME = 500
-ON_SITE = _("{name} on {site}")
-
-
-class Offered(NamedTuple):
-    """What names a course or bundle. A tuple, because there may be thousands."""
-
-    pk: int
-    name: str
-    kind: str
-    external_id: int
-    integration_id: int
-    site: str
-
-
-class Choices:
-    """The courses and bundles to choose from, each under a unique name."""
-
-    def __init__(self) -> None:
-        rows = Destination.objects.filter(gone_at=None).order_by(by_name(), "pk")
-        names = (*Offered._fields[:-1], "integration__name")
-        self._by_name = _named_apart([Offered._make(row) for row in rows.values_list(*names)])
-        self.badge = cache(trigger_cells.badge)  # most rows of a page show the same
-
-    @property
-    def names(self) -> list[str]:
-        return list(self._by_name)
-
-    @cached_property
-    def similar(self) -> SimilarNames:
-        return SimilarNames({name: each.name for name, each in self._by_name.items()})
-
-    @cached_property
-    def _exact(self) -> dict[str, Offered]:
-        return {_folded(name): each for name, each in self._by_name.items()}
-
-    @cached_property
-    def _plain(self) -> dict[str, list[Offered]]:
-        found: dict[str, list[Offered]] = {}
-        for each in self._by_name.values():
-            found.setdefault(_folded(each.name), []).append(each)
-        return found
-
-    def _with(self, part: str) -> list[Offered]:
-        found = [each for name, those in self._plain.items() if part in name for each in those]
-        return found if len(found) == 1 else []
-
-    def named(self, name: str) -> list[Destination]:
-        """Return what a typed name can mean: a full match, else the only name that contains it."""
-        typed = _folded(name)
-        exact = self._exact.get(typed)
-        meant = [exact] if exact else self._plain.get(typed) or self._with(typed)
-        rows = Destination.objects.filter(pk__in=[each.pk for each in meant])
-        return list(rows.select_related("integration").order_by(by_name(), "pk")) if meant else []
 
 
 @dataclass
@@ -139,11 +81,11 @@ class CoverageForm:
 
     @cached_property
     def suggested(self) -> list[str]:
-        """Names of courses that the product may be about, unless it has rules of its own."""
+        """Names of courses that the product may be about, unless rules of its own give access."""
         product = self.row.product
         if product is None or self.row.purchase_rules:
             return []
-        return self.choices.similar.most_like(product.name)
+        return self.choices.like(product)
 
     @property
     def suggestions(self) -> list[tuple[str, bool]]:
@@ -262,28 +204,3 @@ def _not_one(name: str, found: list[Destination]) -> str:
             "Several courses or bundles are called “{name}”. Choose from the list.", name=called
         )
     return say("No course or bundle is called “{name}”. Choose one from the list.", name=called)
-
-
-def _named_apart(found: list[Offered]) -> dict[str, Offered]:
-    """Return each by its name, with as much more as it takes to tell it from the others."""
-    on_site = str(ON_SITE)  # translated once for all of them
-    several_sites = len({each.integration_id for each in found}) > 1
-    named = []
-    for each in found:
-        name = " ".join(badges.legible(each.name).split())
-        if each.kind == Destination.Kind.BUNDLE:
-            name = say("{name} (bundle)", name=name)
-        if several_sites:
-            name = on_site.format(name=name, site=" ".join(each.site.split()))
-        named.append((name, _folded(name), each))
-    count = Counter(folded for _, folded, _ in named)
-    return {
-        name
-        if count[folded] == 1
-        else say("{name}, number {id}", name=name, id=str(each.external_id)): each
-        for name, folded, each in named
-    }
-
-
-def _folded(name: str) -> str:
-    return " ".join(name.split()).casefold()

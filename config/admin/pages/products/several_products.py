@@ -57,14 +57,18 @@ class LinesForm(forms.Form):
             field.initial = Marketplace.objects.get()
 
     def clean_lines(self) -> str:
-        text = str(self.cleaned_data["lines"])
-        if not text.strip():
+        lines = str(self.cleaned_data["lines"])
+        if not lines.strip():
             raise forms.ValidationError(say("Enter at least one product."))
-        number = sum(bool(line.strip()) for line in text.splitlines())
+        number = sum(bool(line.strip()) for line in lines.splitlines())
         if number > MAX_PRODUCTS:
-            most = "These are {number} lines. Add at most {most} at once."
-            raise forms.ValidationError(say(most, number=number, most=MAX_PRODUCTS))
-        return text
+            text = say(
+                "These are {number} lines. Add at most {most} at once.",
+                number=number,
+                most=MAX_PRODUCTS,
+            )
+            raise forms.ValidationError(text)
+        return lines
 
     def read(self) -> list[Line]:
         return product_lines.read(self.cleaned_data["lines"], self.cleaned_data["marketplace"])

@@ -64,7 +64,7 @@ def left_by_edits(rules: Iterable[Rule], *, back: str = "") -> list[tuple[Rule, 
 
 
 def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[tuple[int, str]]:
-    """Return (level, message) for what is left to do after this edit.
+    """Return (level, message) for what is left to do after this edit, the buyers who have it first.
 
     Returns nothing if the person goes back to the product's page, which says the same anyway.
     """
@@ -72,14 +72,14 @@ def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[t
     if rule.product is not None and way_back(request) == page_of(rule.product):
         return []
     told: list[tuple[int, str]] = []
-    if changed & {*changing.DEFINING_FIELDS, "enabled"}:
-        page = way_back(request) or reverse("admin:rules_rule_changelist")
-        if earlier := earlier_offer.sentence(request, [rule], page):
-            told.append((messages.WARNING, earlier))
     if changed & {*changing.DEFINING_FIELDS}:
         before = form.initial.get("destination") if "destination" in changed else None
         if text := sentence(rule, before):
             told.append((messages.WARNING, text))
+    if changed & {*changing.DEFINING_FIELDS, "enabled"}:
+        page = way_back(request) or reverse("admin:rules_rule_changelist")
+        if earlier := earlier_offer.sentence(request, [rule], page):
+            told.append((messages.WARNING, earlier))
     return told
 
 
@@ -99,7 +99,12 @@ def sentence(rule: Rule, before: int | None) -> SafeString | None:
     if rule.product is None:
         return format_html("{} {}", _with_link(text, rule, say("See them")), buyers)
     text = joined([text, given_by_rule.in_words(behind)])
-    return _with_link(text, rule, say("See the product"))
+    link = format_html(
+        '<a class="button primary small" href="{}">{}</a>',
+        page_of(rule.product),
+        say("See the product"),
+    )
+    return format_html("{} {}", text, link)
 
 
 def _left(rule: Rule, before: int | None) -> list[Rule]:

@@ -67,11 +67,11 @@ def with_link(found: LeftBehind, page: str) -> SafeString | None:
     """Return the sentence about these buyers, with a link to `page`; None if there are none."""
     if not found.rows:
         return None
-    link = format_html('<a class="button primary small" href="{}">{}</a>', page, _label(found))
+    link = format_html('<a class="button primary small" href="{}">{}</a>', page, label(found))
     return format_html("{} {}", in_words(found), link)
 
 
-def _label(found: LeftBehind) -> Said:
+def label(found: LeftBehind) -> Said:
     """Return the label of the link to the page: it says what can be done there."""
     if found.rule is not None and not found.rule.enabled:
         return say("See who")  # they can be moved once the rule is on

@@ -19,12 +19,15 @@ from rules.actions import ACTIONS, ActionSpec
 from rules.listing import listed
 from rules.models import MOST_DAYS, Rule, Scope, in_words
 from rules.triggers import Category, Trigger
+from rules.usual_site import most_used
 
 MAX_PRODUCTS = 100
 # How many rules are made at once, not counting those that end access and give it back.
 MAX_RULES = 100
 THINGS_NAMED = 5
 NOT_CHOSEN = "…"
+# The field with the site that the page proposed by itself.
+PROPOSED = "proposed_site"
 CONNECTED = Integration.Connection.CONNECTED
 ENDS_ALL = _(
     "Also ends access that another purchase or a person gave, as SamCart's own rules do. Without "
@@ -59,6 +62,8 @@ class Draft:
     by_number: ByNumberForm | None = None
     # What was entered by that form; it may not be stored yet.
     entered: Destination | None = None
+    # The ID of the site that is usual for these choices, whichever is chosen.
+    usual_site: int | None = None
     # How many products too many were chosen.
     left_out: int = 0
     most: int = MAX_PRODUCTS
@@ -109,7 +114,12 @@ class Draft:
         self.integrations = sorted(sites, key=lambda site: not app_registry.of(site).has_catalog)
         asked = row_in(Integration.objects.all(), given.get("integration"))
         action = ACTIONS.get(given.get("action", ""))
-        self.integration = asked or self._usual_site(action)
+        usual_site = self._usual_site(action)
+        self.usual_site = usual_site.pk if usual_site else None
+        # What was only proposed, for other products maybe, is proposed anew.
+        is_chosen = any(given.get(name) for name in ("destination", "number"))
+        stands = is_chosen or given.get("integration") != given.get(PROPOSED)
+        self.integration = (asked if stands else None) or usual_site
         offered = self.actions()
         usual = (each for each in offered if pairing.is_usual(each, self.trigger))
         self.action = action if action in offered else next(usual, None)
@@ -119,7 +129,9 @@ class Draft:
             self.is_other = True
 
     def _usual_site(self, action: ActionSpec | None) -> Integration | None:
-        """Return the site of these products' rules, else the account's, else the newest connected.
+        """Return the site of most of these products' rules, else the account's, else the newest.
+
+        Where neither products nor an account are chosen, all rules count. The newest is connected.
 
         If the action belongs to no app here, or none is chosen, it is a school if there is one.
         """
@@ -127,12 +139,12 @@ class Draft:
         app = action.app if action and action.app in apps else next(iter(apps), None)
         fit = {site.pk: site for site in self.integrations if site.app == app}
         if len(fit) > 1:
-            rules = Rule.objects.filter(integration__in=fit).order_by("-pk")
+            rules = Rule.objects.filter(integration__in=fit)
+            of_account = rules.filter(marketplace=self.marketplace) if self.is_for_some else rules
             chosen = [] if self.everywhere else [product.pk for product in self.products]
-            own = rules.filter(product__in=chosen)
-            for of_these in (own, rules.filter(marketplace=self.marketplace)):
-                if rule := of_these.first():
-                    return fit[rule.integration_id]
+            for of_these in (rules.filter(product__in=chosen), of_account):
+                if (most := most_used(of_these)) is not None:
+                    return fit[most]
         connected = [pk for pk, site in fit.items() if site.connection == CONNECTED]
         return fit[max(connected)] if connected else next(iter(fit.values()), None)
 

@@ -114,6 +114,12 @@ class RuleAdmin(Audited, ListAdmin):
             left_out.add("destination")
         return [name for name in self.fields if name not in left_out]
 
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Return the filters. The page of global rules is of nothing else, so that is no filter."""
+        if request.GET.get(ScopeFilter.parameter_name) != Scope.GLOBAL:
+            return self.list_filter
+        return [each for each in self.list_filter if each is not ScopeFilter]
+
     # A page of its own
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:

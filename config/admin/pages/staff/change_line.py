@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.utils.safestring import SafeString
+
 from integrations.models import AuditEntry, Customer
 from integrations.sentences import Said
 
@@ -37,12 +39,14 @@ class ChangeLine:
 
     `customers` are those whom the entries are about, by the entry's pk. `results` is a link to what
     came of its batch, "" if the entries are not of one batch, or if this person may not see it.
+    `buyers` are sentences with links to the buyers whom changes of rules left behind.
     """
 
     entries: Sequence[AuditEntry]
     customers: Mapping[int, Customer]
     undo: Undo
     results: str
+    buyers: Sequence[SafeString] = ()
 
     @property
     def newest(self) -> AuditEntry:

@@ -22,7 +22,13 @@ from config.admin.pages.rules import (
     undo_offers,
     undo_step,
 )
-from config.admin.pages.staff import change_line, changes_cells, changes_search, changes_undo
+from config.admin.pages.staff import (
+    change_line,
+    changes_buyers,
+    changes_cells,
+    changes_search,
+    changes_undo,
+)
 from config.admin.pages.staff.change_line import ChangeLine
 from config.admin.pages.staff.changes_list import (
     ActFilter,
@@ -163,6 +169,7 @@ class ChangesAdmin(ReadOnly):
             "with_it": undo_offers.same_step_offer(entry),
             "with_it_page": self._page_of_step(request, entry),
             "deletes": self._page_that_deletes(request, entry),
+            "buyers": changes_buyers.of_entry(request, entry),
             "cannot_undo": undoing.why_not(entry) if entry.act in undoing.UNDOABLE_ACTS else "",
         }
         return super().render_change_form(request, context | told, *args, **kwargs)

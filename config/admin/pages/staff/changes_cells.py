@@ -116,7 +116,7 @@ def change(line: ChangeLine) -> SafeString | str:
     """Return what was changed, what became of it, and the entries of a line of several."""
     found = {_difference(each) for each in line.entries}
     same = found.pop() if len(found) == 1 else NOTHING
-    parts = [each for each in (line.results, line.undo.stay) if each]
+    parts = [each for each in (line.results, line.undo.stay, *line.buyers) if each]
     if same != NOTHING:
         parts.insert(0, same)
     if line.is_single and not parts:

@@ -12,7 +12,7 @@ from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
 from config.admin.pages.customers import by_hand
 from config.admin.pages.rules import undo_offers
-from config.admin.pages.staff import undone_batches
+from config.admin.pages.staff import changes_buyers, undone_batches
 from config.admin.pages.staff.change_line import ChangeLine, Undo
 from config.admin.parts import batch_links
 from config.admin.parts.buttons import BACK
@@ -39,11 +39,13 @@ def lines(
     """
     entries = [*chain.from_iterable(groups)]
     batches = batch_links.existing_batches(request, entries)
+    buyers = changes_buyers.of_lines(request, groups)
     found = []
     for group, undo in zip(groups, _undos(request, groups, batches), strict=True):
         batch = _batch_of(group, batches)
         results = batch_links.link(request, batch.pk) if batch else ""
-        found.append(ChangeLine(group, customers, undo, results))
+        told = buyers.get(group[0].pk, ())
+        found.append(ChangeLine(group, customers, undo, results, told))
     return found
 
 

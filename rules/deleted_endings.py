@@ -1,0 +1,62 @@
+"""Deleted rules that ended on a refund what buyers still get, and nothing ends now."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from integrations.audit import Act
+from integrations.models import AuditEntry
+from rules import actions, pairing
+from rules.facts import Places, RuleFacts
+from rules.models import Rule
+from rules.triggers import Trigger
+
+# At most this many deletions are looked at, newest first.
+MAX_ENTRIES = 200
+
+
+def since(moment: datetime, places: Places) -> list[AuditEntry]:
+    """Return the newest deletion since `moment` for each product and course, newest first.
+
+    A rule that is off counts as there: it is reported as such. Takes one query.
+    """
+    entries = AuditEntry.objects.filter(
+        at__gte=moment,
+        act=Act.RULE_DELETED,
+        kind=Rule._meta.model_name,
+        before__trigger=Trigger.PRODUCT_REFUNDED,
+        before__action__in=actions.ending_access(),
+    )
+    found: dict[tuple[int | None, int | None], AuditEntry] = {}
+    for entry in entries.order_by("-pk")[:MAX_ENTRIES]:
+        about = (number(entry, "product"), number(entry, "destination"))
+        if about not in found and any(
+            _leaves_open(entry, each) for each in _concerned(entry, places)
+        ):
+            found[about] = entry
+    return [*found.values()]
+
+
+def number(entry: AuditEntry, name: str) -> int | None:
+    """Return the ID of what the deleted rule was about, by the name of its field."""
+    kept = (entry.before or {}).get(name)
+    return kept.get("number") if isinstance(kept, dict) else None
+
+
+def _concerned(entry: AuditEntry, places: Places) -> Iterator[list[RuleFacts]]:
+    """Yield the rules of each place that the deleted rule was for."""
+    product, account = number(entry, "product"), number(entry, "marketplace")
+    if product is not None:
+        if product in places.own:
+            yield places.concerning(product)
+        return
+    yield places.everywhere.get(account or 0, [])
+    for each in places.own:
+        if places.own[each][0].marketplace_id == account:
+            yield places.concerning(each)
+
+
+def _leaves_open(entry: AuditEntry, rules: Iterable[RuleFacts]) -> bool:
+    """Return whether a rule gives the course now, and none, on or off, ends it on a refund."""
+    course, rules = number(entry, "destination"), list(rules)
+    giving = [each for each in rules if pairing.gives_now(each) and each.destination_id == course]
+    return bool(giving) and not pairing.is_there(giving[0], Trigger.PRODUCT_REFUNDED, rules)
