@@ -15,7 +15,13 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import earlier_offer, given_by_rule, undo_offers, undo_step
+from config.admin.pages.rules import (
+    earlier_offer,
+    former_days_notices,
+    given_by_rule,
+    undo_offers,
+    undo_step,
+)
 from config.admin.pages.staff import change_line, changes_cells, changes_search, changes_undo
 from config.admin.pages.staff.change_line import ChangeLine
 from config.admin.pages.staff.changes_list import (
@@ -206,6 +212,8 @@ class ChangesAdmin(ReadOnly):
             self.message_user(request, given, messages.WARNING)
         if earlier := earlier_offer.sentence(request, [rule], back):
             self.message_user(request, earlier, messages.WARNING)
+        if waiting := former_days_notices.sentence(request, [rule]):
+            self.message_user(request, waiting, messages.WARNING)
         return HttpResponseRedirect(back)
 
     def _rename_back(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:
