@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.text import capfirst
 from django.utils.translation import pgettext_lazy
 
@@ -18,9 +18,10 @@ from integrations.audit_values import BATCH
 from integrations.models import AuditEntry, Customer
 from integrations.sentences import Said, Text, format_day, joined, say, say_count
 from integrations.who import shown_who
+from rules.actions.endings import STILL_GIVEN
 
 Status = RuleRun.Status
-# At most this many of its failed actions are listed.
+# At most this many of its failed actions are listed, and of those that ended nothing.
 MAX_LISTED = 50
 # The acts on an event as one of a batch.
 DONE = (
@@ -68,7 +69,8 @@ class Progress:
     """How far a batch is. `outcomes` are (how many, what), `waits` (why, how many).
 
     `customers` are those it is about, or empty if there are many. `waiting` are some of the actions
-    that go on by themselves.
+    that go on by themselves, and `still_given` some of those that ended nothing because something
+    else gives the access.
     """
 
     total: int
@@ -79,6 +81,7 @@ class Progress:
     number_failed: int
     customers: Sequence[Customer] = ()
     waiting: Sequence[RuleRun] = ()
+    still_given: Sequence[RuleRun] = ()
 
     @property
     def is_over(self) -> bool:
@@ -124,7 +127,13 @@ def progress(batch: Batch) -> Progress:
         number_failed=number_failed,
         customers=customers if len(customers) <= CUSTOMERS_NAMED else (),
         waiting=waiting,
+        still_given=_still_given(runs) if STILL_GIVEN in {code for _, code, _ in states} else (),
     )
+
+
+def _still_given(runs: QuerySet[RuleRun]) -> list[RuleRun]:
+    found = runs.filter(code=STILL_GIVEN, status=Status.DONE)
+    return list(found.select_related("customer", "event").order_by("pk")[:MAX_LISTED])
 
 
 def recent_undo_sentence(events: Collection[EventLog]) -> Said | str:

@@ -122,6 +122,8 @@ def day_or_cause(about: Standing, pattern: str = "") -> tuple[bool, Said] | None
     if row is None:
         return None
     why = about.unpaid.get(row.pk)
+    if why is not None and row.is_kept_after(why.received_at):
+        why = None  # a person let the buyer keep it then, so it is not what ended it
     if row.because == BY_HAND and why is None:
         return True, format_day(row.ended_at or row.decided_at, pattern)
     return False, cause(why) if why else sentences.cause(row)
