@@ -39,5 +39,5 @@ def _in_words(entry: AuditEntry) -> Said:
     }
     if entry.act == Act.BUYERS_TOLD:
         return say("{person} let Admit ask again about {courses}.", **facts)
-    told = say("{person} let the buyer keep {courses}.", **facts)
+    told = say("{person} decided that the buyer keeps {courses}.", **facts)
     return joined([told, say("Reason: {reason}", reason=entry.note)]) if entry.note else told

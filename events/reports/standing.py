@@ -3,19 +3,17 @@
 What a person changed in Thinkific itself is not seen here.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from events.access import ledger, revocations, students
 from events.access.sale import Sale
-from events.comparison import scope
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
+from events.reports import bundle_parts
 from integrations.models import Customer, ThinkificUser
 from integrations.sentences import say
-from integrations.targets import course_target
 from rules.actions.endings import STILL_GIVEN
 
 Status, Source = RuleRun.Status, Grant.Source
@@ -58,7 +56,7 @@ class Standing:
     @property
     def given(self) -> list[Grant]:
         """The grants that give it now, oldest first."""
-        found = _given(self.grants, self.integration, self.target)
+        found = bundle_parts.given(self.grants, self.integration, self.target)
         return sorted(found, key=lambda row: row.opened_at or row.decided_at)
 
     @property
@@ -142,9 +140,13 @@ def standings(customer: Customer) -> list[Standing]:
     grants = [row for row in every if row.pk not in replaced]
     things: list[Grant | RuleRun] = [*grants, *runs]
     newest = {(each.integration_id, each.target): each for each in sorted(things, key=_moment)}
-    for bundle in _in_part(grants):
-        newest.pop((bundle.integration_id, bundle.target), None)
-        for course in _courses(bundle):
+    rests: dict[tuple[int | None, str], str] = {}
+    for bundle in bundle_parts.in_part(grants):
+        whole = (bundle.integration_id, bundle.target)
+        rests[whole], apart = bundle_parts.split(bundle, grants, newest)
+        if not rests[whole]:
+            newest.pop(whole, None)
+        for course in apart:
             newest.setdefault((course.integration_id, course.target), course)
     several = len({_site(each) for each in newest.values()}) > 1
     asked = Grant.objects.filter(pk__in=[row.pk for row in grants])
@@ -153,7 +155,7 @@ def standings(customer: Customer) -> list[Standing]:
     for last in sorted(newest.values(), key=_moment, reverse=True):
         place = (last.integration_id, last.target)
         about = [row for row in grants if row.integration_id == place[0] and place[1] in row.parts]
-        name = _name_of(last, about)
+        name = rests.get(place) or _name_of(last, about)
         if several:
             name = say("{course} on {site}", course=name, site=last.integration or _site(last))
         mine = {row.pk for row in about}
@@ -199,58 +201,12 @@ def _replaced(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> dict[int, int
     return found
 
 
-def _in_part(grants: Sequence[Grant]) -> list[Grant]:
-    """Return the active bundles of which a course has ended: their courses are listed alone."""
-    bundles = [row for row in grants if row.is_active and row.course_ids]
-    return [
-        row
-        for row in bundles
-        if not all(_given(grants, row.integration_id, part) for part in row.parts - {row.target})
-    ]
-
-
-def bundles_in_part(grants: Iterable[Grant]) -> set[int]:
-    """Return the IDs of those of these grants that give a bundle of which a course has ended.
-
-    Takes one query, or none if there is no bundle.
-    """
-    whose = {row.customer_id for row in grants if row.is_active and row.course_ids}
-    if not whose:
-        return set()
-    of_customer: dict[int, list[Grant]] = defaultdict(list)
-    for row in Grant.objects.filter(customer__in=whose).order_by("pk"):
-        of_customer[row.customer_id].append(row)
-    return {row.pk for mine in of_customer.values() for row in _in_part(mine)}
-
-
-def named_in_part(grant: Grant, in_part: Collection[int]) -> str:
-    """Return the name of what a grant gives; `in_part` is what `bundles_in_part` returned."""
-    return say("{bundle}, in part", bundle=grant.name) if grant.pk in in_part else grant.name
-
-
-def _courses(bundle: Grant) -> list[Grant]:
-    """Return an unsaved grant for each of the bundle's courses."""
-    names = scope.named(bundle.integration, bundle.course_ids)
-    facts = {"integration": bundle.integration, "decided_at": bundle.decided_at}
-    return [
-        Grant(target=course_target(number), name=name, **facts) for number, name in names.items()
-    ]
-
-
 def _moment(thing: Grant | RuleRun) -> datetime:
     return thing.decided_at if isinstance(thing, Grant) else thing.received_at
 
 
 def _site(thing: Grant | RuleRun) -> str:
     return thing.site if isinstance(thing, RuleRun) else thing.integration.site
-
-
-def _given(grants: Iterable[Grant], integration: int | None, part: str) -> list[Grant]:
-    """Return the grants that give this course or bundle now, one for each source."""
-    found = (
-        ledger.holder(rows, integration or 0, part) for rows in ledger.by_source(grants).values()
-    )
-    return [row for row in found if row is not None]
 
 
 def _grants(customer: Customer) -> list[Grant]:

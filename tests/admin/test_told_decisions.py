@@ -59,7 +59,7 @@ def test_the_timeline_says_who_let_the_buyer_keep_it_and_why_also_after_the_next
     support, world, flo
 ):
     let_keep(support, flo)
-    told = "Sam let the buyer keep Ink. Reason: goodwill"
+    told = "Sam decided that the buyer keeps Ink. Reason: goodwill"
     assert told in page_of(support, flo)
     sale(world, "20_product", refund_transaction_id="re_2")
     assert told in page_of(support, flo)
@@ -71,7 +71,9 @@ def test_the_timeline_says_who_had_admit_ask_again(support, flo):
     support.post(reverse("admin:refunded"), {"again": kept.event.pk})
     text = page_of(support, flo)
     assert "Sam let Admit ask again about Ink." in text
-    assert text.index("Sam let the buyer keep Ink") < text.index("Sam let Admit ask again")
+    assert text.index("Sam decided that the buyer keeps Ink") < text.index(
+        "Sam let Admit ask again"
+    )
 
 
 def test_the_letter_names_the_day_on_which_a_person_ended_what_was_kept(support, world, flo):
