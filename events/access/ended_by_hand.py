@@ -1,4 +1,4 @@
-"""What persons ended, by hand, after a refund or by a rule that they ran, and is as they left it.
+"""What persons ended by hand, or rules after a refund or cancellation, and is as it was left.
 
 It can be given back. After a refund or cancellation that is a decision to let the buyer keep it.
 """
@@ -21,10 +21,9 @@ NO_PURCHASE = (EventLog.ByHand.MOVE_HERE, EventLog.ByHand.GIVE_BACK)
 def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
     """Return {action ID: the grants that were ended with it, as they were left}.
 
-    The actions are a person's, or those of rules that a person ran for earlier events. Those that
-    ended nothing, or whose grants were decided on since or were refunded or canceled since, are
-    left out. Grants that were moved to another account since do not count, so there may be none.
-    Takes four queries.
+    The actions are a person's, or those of rules. Those that ended nothing, or whose grants were
+    decided on since or were refunded or canceled since, are left out. Grants that were moved to
+    another account since do not count, so there may be none. Takes four queries.
     """
     whose = students.same_users((run.integration_id, run.customer_id) for run in endings)
     about = Q(event__in={run.event_id for run in endings})

@@ -236,24 +236,6 @@ def given_back(done: Done) -> dict[int, list[RuleRun]]:
     return found
 
 
-def made_by_persons(runs: Collection[RuleRun], done: Done) -> list[RuleRun]:
-    """Return those of these actions that a person made by running rules again, or to end access.
-
-    `done` comes from `batch_acts`. Takes one query, or none if no person did that.
-    """
-    acts = [
-        entry
-        for event in {run.event_id for run in runs}
-        for entry in done.get(event, ())
-        if entry.act in MADE_BY_PERSONS and (entry.after or {}).get(BATCH)
-    ]
-    if not acts:
-        return []
-    batches = Batch.objects.filter(pk__in={(entry.after or {})[BATCH] for entry in acts})
-    new = {pk for each in batches for numbers in each.new_ids for pk in numbers}
-    return [run for run in runs if run.pk in new]
-
-
 def last_undo(event: int, done: Done, name: str = "") -> AuditEntry | None:
     """Return the entry that undid a batch for this event; None if an undo was not the last act.
 
