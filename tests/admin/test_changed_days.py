@@ -77,6 +77,10 @@ def test_the_rules_page_leads_to_them_also_later_and_the_overview_does(manager, 
     save_days(manager, rule, 30)
     cancel(world)
     assert "days that the rule had before" in told(save_days(manager, rule, 0))
+    entry = AuditEntry.objects.filter(act=Act.RULE_CHANGED).latest("pk")
+    changes = manager.get(reverse("admin:integrations_auditentry_change", args=[entry.pk]))
+    assert "See the endings by former days" in words(changes)
+    assert LINK.search(changes.content.decode())
     for where in (reverse("admin:rules_rule_change", args=[rule.pk]), OVERVIEW):
         assert "1 buyer's access ends on" in words(manager.get(where)), where
     assert "ends on" not in words(manager.get(reverse("admin:rules_rule_changelist")))

@@ -12,6 +12,8 @@ from config.admin.menu import allowed
 from config.admin.parts.badges import legible
 from events.execution import former_days
 from events.execution.former_days import FORMER_DAYS, FormerDays
+from integrations.audit import Act
+from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, say, say_count
 from rules.models import Rule
 from rules.short_sentences import in_short
@@ -38,6 +40,18 @@ def of_all(request: HttpRequest) -> Sequence[SafeString]:
     """Return the same for every rule, each with its rule; without links for other persons."""
     may = allowed(request, PERMISSION)
     return [_line(each, may=may) for each in former_days.by_rule()]
+
+
+def links_of_change(request: HttpRequest, entry: AuditEntry) -> list[tuple[str, str, str]]:
+    """Return the link to the endings that still wait by the days that this change replaced.
+
+    There is none for another change, or if none waits any more.
+    """
+    changes_days = entry.act == Act.RULE_CHANGED and "delay_days" in (entry.after or {})
+    if not changes_days or not allowed(request, PERMISSION):
+        return []
+    label = say("See the endings by former days")
+    return [(_address(each.rule), "", label) for each in former_days.by_rule([int(entry.number)])]
 
 
 def _line(found: FormerDays, *, may: bool) -> SafeString:

@@ -151,7 +151,10 @@ class ChangesAdmin(ReadOnly):
         undone = bool(changes_undo.undone_entries([entry]))
         told = {
             "undone": undone,
-            "links": _forms(request, entry, undone=undone),
+            "links": [
+                *_forms(request, entry, undone=undone),
+                *former_days_notices.links_of_change(request, entry),
+            ],
             "differences": differences(entry),
             "name": changes_cells.shown_name(entry),
             "kind": kind_of(entry),
