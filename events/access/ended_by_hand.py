@@ -28,14 +28,14 @@ def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
     whose = students.same_users((run.integration_id, run.customer_id) for run in endings)
     about = Q(event__in={run.event_id for run in endings})
     about |= Q(pk__in={run.grant_id for run in endings} - {None})
-    # A later ending that a rule carries out sets only the time at which it was decided.
+    # A later ending that a rule carries out sets only the time at which it was decided. After that
+    # of a person it is another decision; a refund and its cancellation are one.
+    by_person = Q(because=ledger.BY_HAND) | Q(because__startswith=ledger.BY_HAND_AFTER)
     found = Grant.objects.filter(
-        Q(because=ledger.BY_HAND)
-        | Q(because__startswith=ledger.BY_HAND_AFTER)
+        (by_person & Q(decided_at=F("ended_at")))
         | Q(because=F("event__trigger"), opened_at__isnull=False),
         about,
         state=Grant.State.ENDED,
-        decided_at=F("ended_at"),
     )
     left = list(found)
     since = revocations.of_grants(left, lambda grant, event: event.received_at > grant.decided_at)

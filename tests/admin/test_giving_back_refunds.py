@@ -77,6 +77,27 @@ def test_the_rules_of_the_refund_do_not_end_it_again_and_a_later_refund_does(sup
     assert not world.access(FLO, ink)
 
 
+def test_what_a_cancellation_ended_is_given_back_also_after_the_refund_of_the_same_order(
+    support, world
+):
+    course = world.course("Ink")
+    world.rule("product_purchased", "create_course_enrollment", course)
+    for trigger in ("subscription_canceled", "product_refunded"):
+        world.rule(trigger, "expire_course_enrollment", course)
+    of_flo = {"customer__email": FLO}
+    for what, trigger in (
+        ("12_product", ""),
+        ("30_subscription", ""),
+        ("12_product", "product_refunded"),
+    ):
+        world.sell(what, trigger, **of_flo)
+        world.settle()
+    assert not world.access(FLO, course)
+    give_back(support, world)
+    assert world.access(FLO, course)
+    assert Grant.objects.get().kept_note == "goodwill"
+
+
 def test_it_is_offered_once_and_not_while_it_is_open(support, world, ink):
     give_back(support, world)
     assert "Give it back" not in page(support)
