@@ -29,6 +29,13 @@ class OtherGrants:
         asked = grant.parts if parts is None else grant.parts.intersection(parts)
         rows = self._of_customer.get(grant.customer_id, [])
         held = {part for part in asked if ledger.holder(rows, grant.integration_id, part)}
-        # Who has all courses of a bundle has the bundle.
-        courses = {part for part in asked if Target.parse(part).is_course}
-        return grant.target in held or (courses or asked) <= held
+        return gives_all(held, grant.target, asked)
+
+
+def gives_all(held: Collection[str], target: str, parts: Collection[str]) -> bool:
+    """Whether who has `held` has this course or bundle, or all these parts of it.
+
+    Who has all courses of a bundle has the bundle.
+    """
+    courses = {part for part in parts if Target.parse(part).is_course}
+    return target in held or (courses or {*parts}) <= {*held}

@@ -46,12 +46,7 @@ def wait(
     if known and not open_rows and not run.ends_all:
         return False  # it would end nothing
     if run.rule is not None and run.rule.delay_days:
-        ends_at = event.received_at + timedelta(days=run.rule.delay_days)
-        run.code, run.next_attempt_at = DELAYED, ends_at
-        run.message = say(
-            "The access ends on {day}, unless it is paid for again by then.",
-            day=format_day(ends_at),
-        )
+        end_on(run, event.received_at + timedelta(days=run.rule.delay_days))
         run.grant = next((row for row in open_rows if row.pk), None)
         return True
     if not right and settings.ENDINGS_AN_HOUR and _lately(run) >= settings.ENDINGS_AN_HOUR:
@@ -65,6 +60,14 @@ def wait(
         )
         return True
     return False
+
+
+def end_on(run: RuleRun, ends_at: datetime) -> None:
+    """Let an ending by a rule wait until this moment. The run is not saved."""
+    run.code, run.next_attempt_at = DELAYED, ends_at
+    run.message = say(
+        "The access ends on {day}, unless it is paid for again by then.", day=format_day(ends_at)
+    )
 
 
 def wait_until(run: RuleRun, last: date) -> None:

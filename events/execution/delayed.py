@@ -16,7 +16,7 @@ from events.models.runs import UNDECIDED
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import NOW
-from integrations.sentences import format_day, say
+from integrations.sentences import Said, format_day, say
 from integrations.who import shown_who
 
 log = logging.getLogger(__name__)
@@ -74,13 +74,18 @@ def bring_forward(run: RuleRun, *, by: str) -> bool:
         planned = same.values_list("next_attempt_at", flat=True).first()
         waited = bool(same.update(next_attempt_at=Now()))
         if waited:
-            site = run.integration or run.site
-            course = say("{course} on {site}", course=run.destination_name, site=site)
-            before, after = ({"access": [course], "ends": end} for end in (planned, NOW))
+            access = [access_of(run)]
+            before, after = ({"access": access, "ends": end} for end in (planned, NOW))
             audit.record(Act.ENDED_NOW, run, before=before, after=after)
         if waited and planned and run.event.is_gift:
             _note_early_end(run.event, planned, by)
     return waited
+
+
+def access_of(run: RuleRun) -> Said:
+    """Return what the run ends, as audit entries name it."""
+    site = run.integration or run.site
+    return say("{course} on {site}", course=run.destination_name, site=site)
 
 
 def _note_early_end(event: EventLog, planned: datetime, by: str) -> None:

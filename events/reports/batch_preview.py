@@ -1,15 +1,18 @@
 """What a button would do for many events: what is done for whom, and who is left out and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from django.utils import timezone
+
 from events.access import ended_by_hand
-from events.execution import rerun, retry_reasons, wait_reasons
+from events.access.other_grants import OtherGrants, gives_all
+from events.execution import former_days, rerun, retry_reasons, wait_reasons
 from events.execution.undo_preview import Undo
 from events.models import EventLog, RuleRun
 from events.reports import nothing_to_end, review, rules_now
 from integrations.models import Customer
-from integrations.sentences import format_time, joined, say
+from integrations.sentences import format_day, format_time, joined, say
 from rules.listing import listed
 from rules.models import Rule
 
@@ -36,11 +39,13 @@ class BatchPreview:
     """The first MAX_LINES of what was chosen; `more` says whether there are others.
 
     `waiting` are the actions of lines that are left out. They may wait for an integration.
+    `still_given` is the number of lines of which some access stays open by something else.
     """
 
     lines: Sequence[Line]
     more: bool = False
     waiting: Sequence[RuleRun] = ()
+    still_given: int = 0
 
     @property
     def done(self) -> list[Line]:
@@ -91,6 +96,36 @@ def of_dismissal(runs: Sequence[RuleRun]) -> BatchPreview:
     return BatchPreview(lines, more=len(runs) > MAX_LINES)
 
 
+def of_days(runs: Sequence[RuleRun]) -> BatchPreview:
+    """Return what applying the days of their rules to these endings would do."""
+    shown = runs[:MAX_LINES]
+    can = former_days.waiting().filter(pk__in=[run.pk for run in shown]).select_related("rule")
+    found = {run.pk: run for run in can}
+    lines = [
+        Line(
+            run.event,
+            run.customer,
+            _on_another_day(found[run.pk]) if run.pk in found else "",
+            "" if run.pk in found else say("no other day follows from its rule"),
+        )
+        for run in shown
+    ]
+    return BatchPreview(lines, more=len(runs) > MAX_LINES)
+
+
+def _on_another_day(run: RuleRun) -> str:
+    course, day, before = run.destination_name, former_days.day_of(run), run.next_attempt_at
+    assert before is not None
+    if day <= timezone.now():
+        return say("{course} ends now", course=course)
+    return say(
+        "{course} ends on {day} instead of {before}",
+        course=course,
+        day=format_day(day),
+        before=format_day(before),
+    )
+
+
 def of_review(events: Sequence[EventLog]) -> BatchPreview:
     """Return what marking these events as dealt with would do."""
     lines = [
@@ -110,23 +145,46 @@ def of_undo(undos: Sequence[Undo]) -> BatchPreview:
     shown = undos[:MAX_LINES]
     only = [one.ended[0] for one in shown if len(one.ended) == len(one.runs) and not one.why_not]
     given_back = ended_by_hand.can_be_given_back(only) if len(shown) > 1 else {}
+    stays = _still_given(shown)
     lines = [
         Line(
             one.event,
             one.runs[0].customer,
-            _undone(one),
+            _undone(one, stays),
             one.why_not,
             one.number if len(one.runs) == 1 and given_back.get(one.number) else None,
         )
         for one in shown
     ]
-    return BatchPreview(lines, more=len(undos) > MAX_LINES)
+    keeps = sum(not one.why_not and any(run.grant_id in stays for run in one.gave) for one in shown)
+    return BatchPreview(lines, more=len(undos) > MAX_LINES, still_given=keeps)
 
 
-def _undone(one: Undo) -> str:
-    new, old, waits = (
+def _still_given(undos: Sequence[Undo]) -> set[int | None]:
+    """Return the IDs of the grants that end, and whose access stays open by something else.
+
+    That may be what is given back in the same step, such as a bundle. Takes one query.
+    """
+    ending = [run.grant for one in undos for run in one.gave if run.grant and not one.why_not]
+    others, found = OtherGrants(ending), set[int | None]()
+    for one in undos:
+        back = [run.grant for run in one.ended if run.grant]
+        for grant in (run.grant for run in one.gave):
+            if grant is None:
+                continue
+            same = (each for each in back if each.integration_id == grant.integration_id)
+            parts = {part for each in same for part in each.parts}
+            if others.give(grant) or gives_all(parts, grant.target, grant.parts):
+                found.add(grant.pk)
+    return found
+
+
+def _undone(one: Undo, stays: Collection[int | None]) -> str:
+    ends = [run for run in one.gave if run.grant_id not in stays]
+    kept = [run for run in one.gave if run.grant_id in stays]
+    new, old, waits, open_ = (
         listed([run.destination_name for run in runs])
-        for runs in (one.ended, one.gave, one.pending)
+        for runs in (one.ended, ends, one.pending, kept)
     )
     what = []
     if new and old:
@@ -135,6 +193,8 @@ def _undone(one: Undo) -> str:
         what.append(say("Give {new}", new=new) if new else say("End {old}", old=old))
     if waits:
         what.append(say("Drop what waits to end {courses}", courses=waits))
+    if open_:
+        what.append(say("stays open by something else: {courses}", courses=open_))
     return joined(what, by="; ")
 
 

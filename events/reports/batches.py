@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.text import capfirst
 from django.utils.translation import pgettext_lazy
 
@@ -18,9 +18,10 @@ from integrations.audit_values import BATCH
 from integrations.models import AuditEntry, Customer
 from integrations.sentences import Said, Text, format_day, joined, say, say_count
 from integrations.who import shown_who
+from rules.actions.endings import STILL_GIVEN
 
 Status = RuleRun.Status
-# At most this many of its failed actions are listed.
+# At most this many of its failed actions are listed, and of those that ended nothing.
 MAX_LISTED = 50
 # The acts on an event as one of a batch.
 DONE = (
@@ -68,7 +69,8 @@ class Progress:
     """How far a batch is. `outcomes` are (how many, what), `waits` (why, how many).
 
     `customers` are those it is about, or empty if there are many. `waiting` are some of the actions
-    that go on by themselves.
+    that go on by themselves, and `still_given` some of those that ended nothing because something
+    else gives the access.
     """
 
     total: int
@@ -79,6 +81,7 @@ class Progress:
     number_failed: int
     customers: Sequence[Customer] = ()
     waiting: Sequence[RuleRun] = ()
+    still_given: Sequence[RuleRun] = ()
 
     @property
     def is_over(self) -> bool:
@@ -124,7 +127,13 @@ def progress(batch: Batch) -> Progress:
         number_failed=number_failed,
         customers=customers if len(customers) <= CUSTOMERS_NAMED else (),
         waiting=waiting,
+        still_given=_still_given(runs) if STILL_GIVEN in {code for _, code, _ in states} else (),
     )
+
+
+def _still_given(runs: QuerySet[RuleRun]) -> list[RuleRun]:
+    found = runs.filter(code=STILL_GIVEN, status=Status.DONE)
+    return list(found.select_related("customer", "event").order_by("pk")[:MAX_LISTED])
 
 
 def recent_undo_sentence(events: Collection[EventLog]) -> Said | str:
@@ -225,24 +234,6 @@ def given_back(done: Done) -> dict[int, list[RuleRun]]:
             ):
                 found[event].append(run)
     return found
-
-
-def made_by_persons(runs: Collection[RuleRun], done: Done) -> list[RuleRun]:
-    """Return those of these actions that a person made by running rules again, or to end access.
-
-    `done` comes from `batch_acts`. Takes one query, or none if no person did that.
-    """
-    acts = [
-        entry
-        for event in {run.event_id for run in runs}
-        for entry in done.get(event, ())
-        if entry.act in MADE_BY_PERSONS and (entry.after or {}).get(BATCH)
-    ]
-    if not acts:
-        return []
-    batches = Batch.objects.filter(pk__in={(entry.after or {})[BATCH] for entry in acts})
-    new = {pk for each in batches for numbers in each.new_ids for pk in numbers}
-    return [run for run in runs if run.pk in new]
 
 
 def last_undo(event: int, done: Done, name: str = "") -> AuditEntry | None:

@@ -75,14 +75,10 @@ def events_in_a_day() -> EventCounts:
     )
 
 
-def failed() -> int:
-    """Count the actions that failed and need a person."""
-    return counting.count(RuleRun.objects.filter(status=Status.FAILED))
-
-
-def held() -> int:
-    """Count the actions that a person must release or dismiss."""
-    return counting.count(RuleRun.objects.filter(status=Status.HELD))
+def failed_and_held() -> tuple[int, ...]:
+    """Count the actions that failed and need a person, and those that a person must release."""
+    runs = (RuleRun.objects.filter(status=status) for status in (Status.FAILED, Status.HELD))
+    return counting.count_each(RuleRun, *runs)
 
 
 def stranded() -> int:

@@ -16,17 +16,14 @@ from integrations.sentences import LONG, Said, Text, format_day, joined, say
 from integrations.who import shown_who
 
 
-def to_give_back(found: Iterable[Standing], done: batches.Done) -> Mapping[int, RuleRun]:
-    """Return {grant ID: the action with which a person ended it} for what can be given back.
+def to_give_back(found: Iterable[Standing]) -> Mapping[int, RuleRun]:
+    """Return {grant ID: the action with which it ended} for what can be given back.
 
-    Also for what a person ended after a refund, or by running a rule for an earlier event. `done`
-    are the acts of batches on the events of all actions that ended access.
+    A person ended it, or a rule did after a refund or cancellation.
     """
     endings = [run for each in found for run in each.runs if run.spec.ends_access]
-    by_persons = [run for run in endings if run.event.ends_by_hand]
-    by_persons += batches.made_by_persons(endings, done)
-    ended = ended_by_hand.can_be_given_back(by_persons)
-    return {row.pk: run for run in by_persons for row in ended.get(run.pk, ())}
+    ended = ended_by_hand.can_be_given_back(endings)
+    return {row.pk: run for run in endings for row in ended.get(run.pk, ())}
 
 
 def sentence(
@@ -38,7 +35,8 @@ def sentence(
 ) -> Sentence:
     """Return the sentence for access that this grant gave until it ended.
 
-    `given_back` is what `to_give_back` returns, and `done` what it is given.
+    `given_back` is what `to_give_back` returns, and `done` the acts of batches on the events of all
+    actions that ended access.
     """
     ending = (run for run in reversed(about.runs) if run.spec.ends_access)
     run = next((run for run in ending if run.code == DISMISSED), None)
@@ -122,6 +120,8 @@ def day_or_cause(about: Standing, pattern: str = "") -> tuple[bool, Said] | None
     if row is None:
         return None
     why = about.unpaid.get(row.pk)
+    if why is not None and row.is_kept_after(why.received_at):
+        why = None  # a person let the buyer keep it then, so it is not what ended it
     if row.because == BY_HAND and why is None:
         return True, format_day(row.ended_at or row.decided_at, pattern)
     return False, cause(why) if why else sentences.cause(row)

@@ -17,7 +17,14 @@ from events.access import moves
 from events.execution import gone_destinations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
-from events.reports import backfill, given_already, pending_endings, promise, standing
+from events.reports import (
+    backfill,
+    bundle_parts,
+    given_already,
+    pending_endings,
+    promise,
+    standing,
+)
 from events.reports.standing import Standing
 from integrations.models import Customer
 from integrations.sentences import Said, format_day, joined, say, say_count
@@ -106,11 +113,11 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
     last = _last_purchases(numbers)
     without = [each for each in numbers if each not in last]
     moved = _moved_orders(without) if without else {}
-    targets, in_part = _targets(open_), standing.bundles_in_part(grants)
+    targets, partly = _targets(open_), bundle_parts.bundles_in_part(grants)
     found = {
         each: Glance(
             [target for _, _, target in targets[each]],
-            [standing.named_in_part(open_[place][-1], in_part) for place in targets[each][::-1]],
+            [bundle_parts.named_in_part(open_[place][-1], partly) for place in targets[each][::-1]],
             [ends[place] for place in targets[each] if place in ends],
             each in not_in,
             each in on_the_way,

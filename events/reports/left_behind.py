@@ -1,10 +1,10 @@
 """Who still has what a rule gave before it was changed, pointed to another course or deleted."""
 
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from events.access import revocations
-from events.access.other_grants import OtherGrants
+from events.access.other_grants import OtherGrants, gives_all
 from events.execution import gone_destinations, rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
 from events.reports import rules_now
@@ -16,6 +16,7 @@ from events.reports.open_access import (
     runs_with_open_access,
 )
 from integrations.sentences import joined, say
+from integrations.targets import course_target
 from rules.listing import listed
 from rules.models import Rule
 
@@ -94,6 +95,11 @@ class LeftBehind:
     def courses(self) -> list[str]:
         """The names of the courses and bundles of these grants."""
         return [*dict.fromkeys(grant.name for grant in self.grants)]
+
+    @property
+    def still_given(self) -> int:
+        """The number of customers of whom some access stays open when they are moved."""
+        return len({row.grants[0].customer_id for row in self.rows if row.still_given})
 
     @property
     def is_gone(self) -> bool:
@@ -182,10 +188,26 @@ def with_still_given(found: LeftBehind) -> LeftBehind:
     rows = [
         row
         if row.why_not
-        else replace(row, still_given={grant.pk for grant in row.grants if others.give(grant)})
+        else replace(
+            row,
+            still_given={
+                grant.pk
+                for grant in row.grants
+                if others.give(grant) or _is_given_by(row.gives, grant)
+            },
+        )
         for row in found.rows
     ]
     return replace(found, rows=rows)
+
+
+def _is_given_by(rules: Iterable[Rule], grant: Grant) -> bool:
+    """Whether what these rules give is what this grant gives as well, such as its bundle."""
+    parts: set[str] = set()
+    for rule in rules:
+        if rule.destination and rule.integration_id == grant.integration_id:
+            parts |= {rule.target, *map(course_target, rule.destination.course_ids)}
+    return gives_all(parts, grant.target, grant.parts)
 
 
 def _gave(number: int) -> list[RuleRun]:

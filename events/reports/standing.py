@@ -1,26 +1,26 @@
 """The state of each course and bundle for a student, read from the grants and their actions.
 
 `standings(customer)[0]` has, for example, `name`, `is_open`, `given` and `pending`.
-A bundle of which a course has ended is told by its courses. What a person changed in Thinkific
-itself is not seen here.
+Of a bundle of which courses have ended, `bundle_parts` says what is told alone. What a person
+changed in Thinkific itself is not seen here.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from events.access import ledger, revocations, students
 from events.access.sale import Sale
-from events.comparison import scope
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
+from events.reports import bundle_parts
 from integrations.models import Customer, ThinkificUser
 from integrations.sentences import say
-from integrations.targets import course_target
 from rules.actions.endings import STILL_GIVEN
 
 Status, Source = RuleRun.Status, Grant.Source
+# An integration's ID and a target.
+Place = tuple[int | None, str]
 UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
 # The codes of actions that ended access, or found it ended.
 CLOSED = {"ended", "had_ended"}
@@ -60,7 +60,7 @@ class Standing:
     @property
     def given(self) -> list[Grant]:
         """The grants that give it now, oldest first."""
-        found = _given(self.grants, self.integration, self.target)
+        found = bundle_parts.given(self.grants, self.integration, self.target)
         return sorted(found, key=lambda row: row.opened_at or row.decided_at)
 
     @property
@@ -137,7 +137,7 @@ def standings(customer: Customer) -> list[Standing]:
     every, runs = _grants(customer), _runs(customer)
     replaced = _replaced(every, runs)
     grants = [row for row in every if row.pk not in replaced]
-    newest = _newest(grants, runs)
+    newest, names = _newest(grants, runs)
     several = len({_site(each) for each in newest}) > 1
     asked = Grant.objects.filter(pk__in=[row.pk for row in grants])
     lost, unpaid = set(asked.lost().values_list("pk", flat=True)), taken_back(grants)
@@ -145,11 +145,12 @@ def standings(customer: Customer) -> list[Standing]:
     for last in newest:
         site, target = last.integration_id, last.target
         about = [row for row in grants if row.integration_id == site and target in row.parts]
+        name = names.get(_place(last)) or _name(last, about)
         mine = {row.pk for row in about}
         before = [row for row in every if replaced.get(row.pk) in mine]
         standing = Standing(
             customer,
-            name=_name(last, about, with_site=several),
+            name=_on_site(name, last) if several else name,
             integration=site,
             site=_site(last),
             target=target,
@@ -202,34 +203,25 @@ def _replaced(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> dict[int, int
     return found
 
 
-def _newest(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> list[Grant | RuleRun]:
-    """Return the last grant or action of each course and bundle, newest first."""
+def _newest(
+    grants: Sequence[Grant], runs: Sequence[RuleRun]
+) -> tuple[list[Grant | RuleRun], dict[Place, str]]:
+    """Return the last grant or action of each course and bundle, newest first.
+
+    The names of bundles of which some courses are told of alone come second, by their place.
+    """
     things: list[Grant | RuleRun] = [*grants, *runs]
     found = {_place(each): each for each in sorted(things, key=_moment)}
-    for bundle in _in_part(grants):
-        found.pop(_place(bundle), None)
-        for course in _courses(bundle):
+    names: dict[Place, str] = {}
+    for bundle in bundle_parts.in_part(grants):
+        name, alone = bundle_parts.split(bundle, grants, found)
+        if name:
+            names[_place(bundle)] = name
+        else:
+            found.pop(_place(bundle), None)
+        for course in alone:
             found.setdefault(_place(course), course)
-    return sorted(found.values(), key=_moment, reverse=True)
-
-
-def _in_part(grants: Sequence[Grant]) -> list[Grant]:
-    """Return the active bundles of which a course has ended: their courses are listed alone."""
-    bundles = [row for row in grants if row.is_active and row.course_ids]
-    return [
-        row
-        for row in bundles
-        if not all(_given(grants, row.integration_id, part) for part in row.parts - {row.target})
-    ]
-
-
-def _courses(bundle: Grant) -> list[Grant]:
-    """Return an unsaved grant for each of the bundle's courses."""
-    names = scope.named(bundle.integration, bundle.course_ids)
-    facts = {"integration": bundle.integration, "decided_at": bundle.decided_at}
-    return [
-        Grant(target=course_target(number), name=name, **facts) for number, name in names.items()
-    ]
+    return sorted(found.values(), key=_moment, reverse=True), names
 
 
 def _moment(thing: Grant | RuleRun) -> datetime:
@@ -240,28 +232,20 @@ def _site(thing: Grant | RuleRun) -> str:
     return thing.site if isinstance(thing, RuleRun) else thing.integration.site
 
 
-def _name(last: Grant | RuleRun, about: Sequence[Grant], *, with_site: bool) -> str:
+def _name(last: Grant | RuleRun, about: Sequence[Grant]) -> str:
     """Return the name of a course or bundle: its grants follow a new name, and actions do not."""
     if isinstance(last, Grant):
-        name = last.name
-    else:
-        same = (row.name for row in about if row.target == last.target)
-        name = next(same, last.destination_name)
-    if not with_site:
-        return name
-    return say("{course} on {site}", course=name, site=last.integration or _site(last))
+        return last.name
+    same = (row.name for row in about if row.target == last.target)
+    return next(same, last.destination_name)
 
 
-def _place(thing: Grant | RuleRun) -> tuple[int | None, str]:
+def _on_site(name: str, thing: Grant | RuleRun) -> str:
+    return say("{course} on {site}", course=name, site=thing.integration or _site(thing))
+
+
+def _place(thing: Grant | RuleRun) -> Place:
     return thing.integration_id, thing.target
-
-
-def _given(grants: Iterable[Grant], integration: int | None, part: str) -> list[Grant]:
-    """Return the grants that give this course or bundle now, one for each source."""
-    found = (
-        ledger.holder(rows, integration or 0, part) for rows in ledger.by_source(grants).values()
-    )
-    return [row for row in found if row is not None]
 
 
 def is_waived(run: RuleRun) -> bool:
@@ -279,22 +263,3 @@ def taken_back(grants: Sequence[Grant]) -> dict[int, EventLog]:
         asked, lambda row, event: (event.received_at > row.decided_at) == row.is_active
     )
     return {pk: endings[-1] for pk, endings in found.items()}
-
-
-def bundles_in_part(grants: Iterable[Grant]) -> set[int]:
-    """Return the IDs of those of these grants that give a bundle of which a course has ended.
-
-    Takes one query, or none if there is no bundle.
-    """
-    whose = {row.customer_id for row in grants if row.is_active and row.course_ids}
-    if not whose:
-        return set()
-    of_customer: dict[int, list[Grant]] = defaultdict(list)
-    for row in Grant.objects.filter(customer__in=whose).order_by("pk"):
-        of_customer[row.customer_id].append(row)
-    return {row.pk for mine in of_customer.values() for row in _in_part(mine)}
-
-
-def named_in_part(grant: Grant, in_part: Collection[int]) -> str:
-    """Return the name of what a grant gives; `in_part` is what `bundles_in_part` returned."""
-    return say("{bundle}, in part", bundle=grant.name) if grant.pk in in_part else grant.name

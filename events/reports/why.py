@@ -78,7 +78,7 @@ def of_customer(customer: Customer) -> list[tuple[Standing, Sentence]]:
     undecided = [each.undecided for each in found]
     waiting = wait_reasons.reasons([run for run in undecided if run is not None])
     done_to = batches.acts_on([run for each in found for run in each.runs if run.spec.ends_access])
-    given_back = ended_access.to_give_back(found, done_to)
+    given_back = ended_access.to_give_back(found)
     rules = ending_rules([*filter(None, map(_missed_ending, found))])
     told = [(each, _sentence(each, waiting, done_to, given_back, rules)) for each in found]
     has = [(each.integration, each.target) for each, sentence in told if sentence.code in HAS]

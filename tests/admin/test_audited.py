@@ -340,6 +340,13 @@ def _another_course(here: Place) -> None:
     here.post("another-course", course=gone, rule=here.rule.pk, destination=other.pk)
 
 
+def _many_days(here: Place) -> None:
+    ends = {"action": "expire_course_enrollment", "status": "waiting", "code": "delayed"}
+    here.status(**ends, next_attempt_at=timezone.now() + timedelta(days=2))
+    Rule.objects.update(delay_days=5)
+    here.post("many-days", chosen=here.run.pk)
+
+
 def _many_anyway(here: Place) -> None:
     here.status(status="skipped")
     here.post("many-anyway", chosen=here.run.pk)
@@ -455,6 +462,7 @@ POSTED: dict[str, str | tuple[Act, Way]] = {
         Act.RUN_DISMISSED,
         lambda here: here.post("many-dismiss", chosen=here.run.pk),
     ),
+    "many-days": (Act.LAST_DAY_CHANGED, _many_days),
     "many-deal": (
         Act.EVENT_DISMISSED,
         lambda here: here.post("many-deal", chosen=_undone(here).pk),
@@ -615,6 +623,7 @@ DONE_IN_BULK: dict[tuple[str, str], str | tuple[Act, Way]] = {
     ("rulerun", "retry_chosen"): LOOKS,
     ("rulerun", "dismiss_chosen"): (Act.RUN_DISMISSED, _OF_RUN("dismiss_chosen")),
     ("rulerun", "do_chosen_anyway"): LOOKS,
+    ("rulerun", "end_on_rules_day"): LOOKS,
 }
 
 

@@ -10,7 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
-from events.models import EventLog, Grant
+from events.execution import retry_by_hand
+from events.models import EventLog, Grant, RuleRun
 from events.reports import refunded
 from integrations.models import AuditEntry, Customer, Destination
 from tests.support.pages import markup, said, signed_in, words
@@ -168,6 +169,25 @@ def test_a_bundle_of_which_a_part_has_ended_is_one_decision(manager, world, cour
     world.rule("product_purchased", "create_bundle_enrollment", everything, product=SOLD)
     world.rule("subscription_canceled", "expire_course_enrollment", courses[0], product=SOLD)
     buy_and_cancel(world)
+    page = manager.get(page_of_clara())
+    assert words(page).count("Dana has Everything Pass without Ink since") == 1
+    for course in ("Oil", "Wash"):
+        assert f"Dana has {course}" not in words(page)
+    assert len(alone(markup(page))) == 1
+    press(manager, link(manager, "End access"), reason="Over")
+    world.settle()
+    assert has(world, courses) == [False] * 3
+    assert not Grant.objects.active().exists()
+
+
+def test_courses_of_a_bundle_that_are_told_apart_are_one_decision(manager, world, courses):
+    everything = world.bundle(*courses, name="Everything Pass")
+    world.rule("product_purchased", "create_bundle_enrollment", everything, product=SOLD)
+    ends = ("subscription_canceled", "expire_course_enrollment")
+    world.rule(*ends, courses[0], product=SOLD)
+    world.rule(*ends, courses[1], product=SOLD, delay_days=3)
+    buy_and_cancel(world)
+    assert retry_by_hand.dismiss(RuleRun.objects.delayed(), by="Max") == 1
     page = markup(manager.get(page_of_clara()))
     # Each of these would have ended the whole bundle.
     assert alone(page) == []

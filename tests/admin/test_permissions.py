@@ -85,6 +85,7 @@ MAY_OPEN: dict[str, set[str]] = {
     "many-anyway": HELPS,
     "many-rerun": HELPS,
     "many-dismiss": HELPS,
+    "many-days": HELPS,
     "many-deal": HELPS,
     "undo-batch": HELPS,
     "batch": EVERYBODY,
@@ -161,6 +162,7 @@ MAY_DO_IN_BULK: dict[tuple[str, str], set[str]] = {
     ("rulerun", "retry_chosen"): HELPS,
     ("rulerun", "dismiss_chosen"): HELPS,
     ("rulerun", "do_chosen_anyway"): HELPS,
+    ("rulerun", "end_on_rules_day"): HELPS,
 }
 # Lists and rows: who sees, who adds, who deletes.
 LISTS: dict[Any, tuple[set[str], set[str], set[str]]] = {

@@ -99,13 +99,14 @@ def test_a_later_refund_ends_what_an_undo_gave_back(manager, world, ink):
     assert has(world, ink) == [True, False]
 
 
-def test_what_a_rule_ended_by_itself_is_not_undone(manager, world, ink):
+def test_what_a_rule_ended_by_itself_is_no_batch_and_is_given_back_alone(manager, world, ink):
     world.rule("product_refunded", ENDS, ink, product=SOLD)
     sell(world, "zoe", 5)
     sell(world, "zoe", 5, "20_product")
     zoe = Customer.objects.get(email="zoe@example.com")
     page = manager.get(reverse("admin:integrations_customer_change", args=[zoe.pk]))
-    assert "Give it back</a>" not in markup(page)
+    assert not Batch.objects.exists()
+    assert len(re.findall("Give it back</a>", markup(page))) == 1
 
 
 def test_what_a_rule_ended_beside_its_own_purchase_is_left_to_a_person(manager, world, ink):

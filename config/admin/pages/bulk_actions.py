@@ -19,22 +19,24 @@ from config.admin.parts.buttons import BACK, links_to, way_back
 from config.admin.parts.changelist import takes_all
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids, row_in
-from events.execution import rerun, retry_by_hand, reviewing, undo_preview
+from events.execution import former_days, rerun, retry_by_hand, reviewing, undo_preview
 from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
 from events.reports import batch_preview, batches
 from events.reports.batch_preview import MAX_LINES, BatchPreview, Line
 from integrations.models import Customer
-from integrations.sentences import Said, facts, say
+from integrations.sentences import Said, facts, joined, say, say_count
 
 Row = TypeVar("Row", RuleRun, EventLog)
 RETRY, ANYWAY, RERUN, DISMISS, DEAL = "retry", "anyway", "rerun", "dismiss", "deal"
+DAYS = "days"
 # Functions, because a batch stores its title for readers of each language.
 TITLES: dict[str, Callable[[], Said]] = {
     RETRY: lambda: say("Retry"),
     ANYWAY: lambda: say("Do it anyway"),
     RERUN: lambda: say("Run the rules again"),
     DISMISS: lambda: say("Dismiss"),
+    DAYS: lambda: say("End on the rule's day"),
     DEAL: lambda: say("Mark as dealt with"),
 }
 PERMISSIONS = {
@@ -42,6 +44,7 @@ PERMISSIONS = {
     ANYWAY: "events.retry_rulerun",
     RERUN: "events.rerun_eventlog",
     DISMISS: "events.dismiss_rulerun",
+    DAYS: "events.retry_rulerun",
     DEAL: "events.dismiss_eventlog",
 }
 UNDOES = "events.by_hand_grant"
@@ -59,6 +62,8 @@ def preview_runs(request: HttpRequest, runs: QuerySet[RuleRun], what: str = RETR
     chosen = list(with_facts[: MAX_LINES + 1])
     if what == DISMISS:
         return _look(request, what, batch_preview.of_dismissal(chosen), chosen)
+    if what == DAYS:
+        return _look(request, what, batch_preview.of_days(chosen), chosen)
     return _look(request, what, batch_preview.of_retry(chosen, anyway=what == ANYWAY), chosen)
 
 
@@ -176,12 +181,27 @@ def _doing(what: str) -> Page:
         if what == RERUN:
             came = rerun.rerun(events, batch=batch)
             return start_and_show(request, batch, came.left, came.sentence(), back)
+        if what == DAYS:
+            return _apply_days(request, runs, batch, back)
         queued, left = retry_by_hand.retry(runs, anyway=what == ANYWAY, batch=batch)
         return start_and_show(
             request, batch, left, retry_by_hand.retried_sentence(queued, left), back
         )
 
     return Page(f"many/{what}/", f"many-{what}", do, PERMISSIONS[what])
+
+
+def _apply_days(
+    request: HttpRequest, runs: QuerySet[RuleRun], batch: Batch, back: str
+) -> HttpResponse:
+    """Let these endings come on the days of their rules, and show those that come at once."""
+    moved = former_days.apply(runs, batch=batch, by=request.user.get_username())
+    if not batch.run_ids:
+        return _marked(request, DAYS, moved, back)
+    ends = say_count(len(batch.run_ids), "1 access ends now", "{number} end now")
+    later = say_count(moved, "1 has another day", "{number} have another day") if moved else ""
+    text = joined([joined([ends, later], by=", "), "."], by="")
+    return start_and_show(request, batch, {}, text, back)
 
 
 def _marked(request: HttpRequest, what: str, number: int, back: str) -> HttpResponse:

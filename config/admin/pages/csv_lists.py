@@ -28,7 +28,7 @@ from config.staff import people, preferences
 from events.access import moves
 from events.execution import wait_reasons
 from events.models import EventLog, Grant, RuleRun
-from events.reports import amounts, customer_search, standing
+from events.reports import amounts, bundle_parts, customer_search
 from events.reports.coverage import Coverage, State, coverage
 from integrations import audit
 from integrations.audit import Act, Subject
@@ -102,9 +102,9 @@ def _customers(customers: list[Customer]) -> Lines:
     held: dict[int, list[str]] = defaultdict(list)
     rows = Grant.objects.active().filter(customer__in=customers).order_by("pk")
     grants = list(rows.select_related("integration"))
-    in_part = standing.bundles_in_part(grants)
+    in_part = bundle_parts.bundles_in_part(grants)
     for grant in grants:
-        held[grant.customer_id].append(standing.named_in_part(grant, in_part))
+        held[grant.customer_id].append(bundle_parts.named_in_part(grant, in_part))
     moved = moves.all_moved_to([each.pk for each in customers if each.pk not in held])
     for each in customers:
         has, to = "; ".join(dict.fromkeys(held[each.pk])), moved.get(each.pk)

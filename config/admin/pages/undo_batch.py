@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.admin.pages import bulk_actions
-from config.admin.pages.rules import refunded
+from config.admin.pages.rules import given_parts, refunded
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render
@@ -63,6 +63,8 @@ def _what_follows(request: HttpRequest, undos: Sequence[Undo]) -> dict[str, Any]
     )
     may_see = request.user.has_perm("rules.view_rule")
     told = [stays, *_kept(request, undos), *_stay_on(undos, may_see=may_see)]
+    if keeps := given_parts.still_given(found.still_given):
+        told.insert(0, keeps)
     return {
         "number": number,
         "label": say_count(number, "Undo it for 1 purchase", "Undo it for {number} purchases"),

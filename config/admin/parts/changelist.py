@@ -8,7 +8,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
 from django.core.paginator import Paginator
-from django.db.models import IntegerField, Model, QuerySet, Subquery
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
@@ -59,13 +59,6 @@ class CappedPaginator(Paginator):
         """The number of rows as a person reads it."""
         more = "+" if self.count == self._most else ""
         return format_number(self.count - bool(more)) + more
-
-
-class NumberOf(Subquery):
-    """The number of rows that a query finds. Unlike an aggregate, it obeys the query's limit."""
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS these)"
-    output_field = IntegerField()
 
 
 class RowList(ChangeList):

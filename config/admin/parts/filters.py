@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.parts.changelist import NumberOf
 from config.admin.parts.params import row_id
+from events.reports.counting import NumberOf
 from events.reports.days import start_of
 from integrations.models import Integration
 from integrations.sentences import format_day, say

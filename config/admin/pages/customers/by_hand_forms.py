@@ -84,7 +84,7 @@ class ByHandForm(ReasonForm):
 
 
 class GiveBackForm(ByHandForm):
-    """What a person ended is given back; `run` is the action that ended it."""
+    """What a person or a rule ended is given back; `run` is the action that ended it."""
 
     title, name = _("Give it back"), "give-back"
 

@@ -1,6 +1,7 @@
 """Customers: type whatever you know, and read in one line whether the person can get in."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.customers import by_hand, person_data
@@ -26,7 +29,14 @@ from events.access.ledger import Judgment
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
 from events.models.event_status import read_again
-from events.reports import api_calls, batches, customer_access, customer_search, glance
+from events.reports import (
+    api_calls,
+    batches,
+    customer_access,
+    customer_search,
+    glance,
+    keeping_decisions,
+)
 from events.reports.standing import standings
 from integrations import app_registry, audit, mistyped_email
 from integrations.audit import Act
@@ -188,7 +198,7 @@ def _events_of(customer: Customer, number: int) -> Page[EventLog]:
 
 
 def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
-    """Return the events with their actions, and what each action waits for and called.
+    """Return the events with their actions, and what each action waits for.
 
     With an event that moved access here comes the customer from whom.
     """
@@ -205,11 +215,9 @@ def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
     told, calls = wait_reasons.reasons(runs), api_calls.without_bodies(runs)
     event_result.note(shown)
     failed = api_calls.failed_attempts(runs, calls)
-    facts = {
-        run.pk: (run, told[run.pk], failed.get(run.pk, []), calls.get(run.pk, [])) for run in runs
-    }
-    lines, sources = batch_links.of_events(request, done), moves.moved_from(runs)
-    with_others = {pk: batch_links.among(each, lines.get(pk, [])) for pk, each in of_event.items()}
+    facts = {run.pk: (run, told[run.pk], failed.get(run.pk, [])) for run in runs}
+    lines, sources = _lines(request, of_event, done), moves.moved_from(runs)
+    with_others = {pk: batch_links.among(each, lines[pk]) for pk, each in of_event.items()}
     steps = []
     for event in shown:
         before, after = with_others[event.pk].before, with_others[event.pk].after
@@ -224,6 +232,21 @@ def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
         "tried": [(run.pk, api_calls.retry_sentence(run, failed.get(run.pk, ()))) for run in runs],
         "under_way": wait_reasons.under_way(runs),
     }
+
+
+def _lines(
+    request: HttpRequest, events: Collection[int], done: batches.Done
+) -> dict[int, list[tuple[datetime, SafeString]]]:
+    """Return {event: what persons did about it, with the time, the oldest first}."""
+    of_batches, decided = batch_links.of_events(request, done), keeping_decisions.of_events(events)
+    found = {}
+    for event in events:
+        shown = [
+            (at, format_html("{} {}", badges.when(at), badges.legible(text, 1000)))
+            for at, text in decided.get(event, ())
+        ]
+        found[event] = sorted([*of_batches.get(event, []), *shown], key=lambda line: line[0])
+    return found
 
 
 def _acting_and_idle(runs: Sequence[RuleRun]) -> tuple[list[RuleRun], list[RuleRun]]:

@@ -18,10 +18,11 @@ from config.admin.pages.integrations.app_pages import APP_PAGES, offers
 from config.admin.pages.integrations.integration_buttons import BUTTONS
 from config.admin.parts import badges
 from config.admin.parts.buttons import page_of
-from config.admin.parts.changelist import ListAdmin, NumberOf
+from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
 from events.reports import active_access, backlog
+from events.reports.counting import NumberOf
 from events.retention import delete_integration
 from integrations import app_registry, catalog_refresh, credentials
 from integrations.app_registry import APPS

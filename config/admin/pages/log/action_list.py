@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.changelist import RowList
 from config.admin.parts.filters import CountedFilter
-from events.execution import wait_reasons
+from events.execution import former_days, wait_reasons
 from events.models import RuleRun
 from events.models.runs import DELAYED
 from integrations.sentences import say
@@ -39,12 +39,15 @@ class StatusFilter(CountedFilter):
         return [
             *((each.value, str(each.label)) for each in Status),
             (DELAYED, say("Ends later")),
+            (former_days.FORMER_DAYS, say("Ends later, on the day of a changed rule")),
             (STRANDED, say("Access may be lost")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[RuleRun]) -> QuerySet[RuleRun]:
         if self.value() == STRANDED:
             return queryset.filter(pk__in=RuleRun.objects.stranded().values("pk"))
+        if self.value() == former_days.FORMER_DAYS:
+            return queryset.filter(pk__in=former_days.waiting().values("pk"))
         if self.value() == DELAYED:
             return queryset.filter(code=DELAYED)
         return queryset.filter(status=self.value()) if self.value() else queryset

@@ -57,7 +57,9 @@ class ActionAdmin(ReadOnly):
     search_help_text = _("E-mail or order number")
     empty = _("No actions yet. An action appears when an event matches a rule.")
     nothing_fits = _("No actions match.")
-    actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway")
+    actions = ("retry_chosen", "dismiss_chosen", "do_chosen_anyway", "end_on_rules_day")
+    # A message links to the endings of a rule.
+    also_asked = ("rule__id__exact",)
     buttons = BUTTONS
     # The links lead to what must be changed before a retry can help.
     links_first = True
@@ -219,6 +221,11 @@ class ActionAdmin(ReadOnly):
             )
         self._dismiss(request, chosen)
         return None
+
+    @admin.action(description=_("End on the rule's day"), permissions=["retry"])
+    def end_on_rules_day(self, request: HttpRequest, chosen: QuerySet[RuleRun]) -> HttpResponse:
+        in_order = chosen.order_by("received_at", "pk")
+        return bulk_actions.preview_runs(request, in_order, bulk_actions.DAYS)
 
     def _dismiss(self, request: HttpRequest, runs: Any) -> None:
         number = retry_by_hand.dismiss(runs, by=request.user.get_username())

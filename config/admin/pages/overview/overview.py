@@ -21,7 +21,13 @@ from config.admin.pages.overview import (
     overview_waiting,
 )
 from config.admin.pages.overview.events_note import events_note
-from config.admin.pages.rules import left_behind_notices, left_over, missing_courses, turned_off
+from config.admin.pages.rules import (
+    former_days_notices,
+    left_behind_notices,
+    left_over,
+    missing_courses,
+    turned_off,
+)
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.pages.staff import others_changes
 from config.admin.parts import checklist
@@ -110,6 +116,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         behind=left_behind_notices.by_rule(request, behind, refunds),
         # While somebody is left to decide about, that line leads there as well.
         may_be_kept=not refunds and allowed(request, PERMISSION) and refunded.may_be_kept(),
+        former_days=former_days_notices.of_all(request),
         **_rules(request, says_left, not_there, turned),
         **given_nothing,
         deleted_rules=deleted,
@@ -259,6 +266,7 @@ def _facts(
 ) -> overview_headline.Facts:
     """Return the facts of the headline, without those that are found for the page anyway."""
     unread = history.unread()
+    failed, held = dashboard.failed_and_held()
     on = [site for site in sites if site.enabled]
     closed = [site for site in on if site.connection == Integration.Connection.REFUSED]
     refused = [site for site in closed if app_registry.of(site).has_catalog]
@@ -276,8 +284,8 @@ def _facts(
         problems=tuple(dict.fromkeys(str(each.kind.title) for each in problems)),
         history=history.sentence(unread) if unread else "",
         stranded=0 if unread else dashboard.stranded(),
-        failed=dashboard.failed(),
-        held=dashboard.held(),
+        failed=failed,
+        held=held,
         not_understood=dashboard.not_understood(),
         expiring=sum(
             bool(credentials.expiry_warning(site, timezone.localdate())) for site in sites

@@ -31,11 +31,12 @@ from config.admin.pages.rules import (
 from config.admin.parts import badges, batch_links, event_result
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
-from config.admin.parts.changelist import ListAdmin, NumberOf
+from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
 from events.reports import backfill, product_use, rules_now, subscriptions
+from events.reports.counting import NumberOf
 from events.reports.last_run import with_last_run
 from integrations.audit import Act
 from integrations.models import Product

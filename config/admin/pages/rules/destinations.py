@@ -14,10 +14,11 @@ from config.admin.pages.integrations import integration_messages
 from config.admin.pages.rules import another_course
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
-from config.admin.parts.changelist import NumberOf, ReadOnly
+from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.filters import IntegrationFilter
 from events.execution import gone_destinations
 from events.reports import active_access, counting
+from events.reports.counting import NumberOf
 from integrations import app_registry
 from integrations.models import Destination, Integration
 from integrations.ordering import by_name

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.admin.pages.rules import earlier_offer, given_by_rule
+from config.admin.pages.rules import earlier_offer, former_days_notices, given_by_rule
 from config.admin.parts.buttons import page_of, way_back
 from events.reports.left_behind import left_behind
 from integrations.audit import Act
@@ -66,12 +66,14 @@ def left_by_edits(rules: Iterable[Rule], *, back: str = "") -> list[tuple[Rule, 
 def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[tuple[int, str]]:
     """Return (level, message) for what is left to do after this edit, the buyers who have it first.
 
-    Returns nothing if the person goes back to the product's page, which says the same anyway.
+    Of the buyers it says nothing to a person who goes back to the product's page, which does.
     """
     changed = set(form.changed_data)
-    if rule.product is not None and way_back(request) == page_of(rule.product):
-        return []
     told: list[tuple[int, str]] = []
+    if "delay_days" in changed and (waiting := former_days_notices.sentence(request, [rule])):
+        told.append((messages.WARNING, waiting))
+    if rule.product is not None and way_back(request) == page_of(rule.product):
+        return told
     if changed & {*changing.DEFINING_FIELDS}:
         before = form.initial.get("destination") if "destination" in changed else None
         if text := sentence(rule, before):

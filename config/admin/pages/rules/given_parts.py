@@ -73,6 +73,17 @@ def taken_back(customers: int) -> Said | str:
     )
 
 
+def still_given(customers: int) -> Said | None:
+    """Return of how many buyers something stays open by something else; None for none."""
+    if not customers:
+        return None
+    return say_count(
+        customers,
+        "1 buyer keeps some of it, because something else gives it.",
+        "{number} buyers keep some of it, because something else gives it.",
+    )
+
+
 def _why(ending: EventLog | None) -> Said | str:
     return revocations.sentence(ending) if ending else ""
 
@@ -137,4 +148,5 @@ def _what_follows(found: LeftBehind) -> dict[str, Said]:
         "Their access to {courses} ends, unless another purchase gives it.",
         courses=listed([*map(brief, moved.courses)], COURSES_NAMED),
     )
-    return told | {"ends": joined([ends, taken_back(moved.taken_back)])}
+    keeps = still_given(moved.still_given)
+    return told | {"ends": joined([ends, keeps, taken_back(moved.taken_back)])}

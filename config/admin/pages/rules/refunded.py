@@ -106,7 +106,8 @@ def show(request: HttpRequest) -> HttpResponse:
         chosen = [each for each in every if each.event.pk in numbers]
         return _settle(request, chosen, back)
     found = _of_products(products, every)
-    links, off = _missing_rules(found)
+    missing, off = _missing_rules(found)
+    links = [(page, label) for page, label, _ in missing]
     return render(
         request,
         "admin/refunded.html",
@@ -208,19 +209,27 @@ def _for_the_next(
 
     Only what the person may do.
     """
+    found = list(found)
     links, off = _missing_rules(found)
-    for page, label in links if allowed(request, "rules.add_rule") else ():
-        yield say("No rule ends it at the next refund."), page, label
+    of_one = len({each.event.product_id for each in found}) == 1
+    for page, label, product in links if allowed(request, "rules.add_rule") else ():
+        text = say("No rule ends it at the next refund.")
+        if not of_one:  # the others may have a rule
+            name = brief(product.name)
+            text = say("No rule ends it at the next refund of {product}.", product=name)
+        yield text, page, label
     for rule in off if allowed(request, "rules.change_rule") else ():
         yield say("The rule that ends it is off."), page_of(rule), rule.in_words()
 
 
-def _missing_rules(found: Iterable[Refunded]) -> tuple[list[tuple[str, Said]], list[Rule]]:
+def _missing_rules(
+    found: Iterable[Refunded],
+) -> tuple[list[tuple[str, Said, Product]], list[Rule]]:
     """Return what these refunds lacked, for each product and course.
 
-    These are (address, label) of New rule, filled in, or the rule itself if it is off. What a rule
-    gave again lacks none, nor does what no rule gives any more or what is gone from Thinkific.
-    Takes three queries at most.
+    These are (address, label, product) of New rule, filled in, or the rule itself if it is off.
+    What a rule gave again lacks none, nor does what no rule gives any more or what is gone from
+    Thinkific. Takes three queries at most.
     """
     endings = {
         _ending(each, run): (run, each.event.product)
@@ -229,7 +238,7 @@ def _missing_rules(found: Iterable[Refunded]) -> tuple[list[tuple[str, Said]], l
         for run in each.runs
     }
     rules, given = ending_rules.ending_rules(endings), ending_rules.given_now(endings)
-    links: list[tuple[str, Said]] = []
+    links: list[tuple[str, Said, Product]] = []
     off: dict[int, Rule] = {}
     for ending, (run, product) in endings.items():
         rule, course = rules.get(ending), given.get(ending)
@@ -238,7 +247,7 @@ def _missing_rules(found: Iterable[Refunded]) -> tuple[list[tuple[str, Said]], l
         if rule is not None:
             off[rule.pk] = rule
         else:
-            links.append(_new_rule(run, product, course))
+            links.append((*_new_rule(run, product, course), product))
     return links, [*off.values()]
 
 

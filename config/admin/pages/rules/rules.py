@@ -19,6 +19,7 @@ from config.admin.pages.rules import (
     backfill,
     earlier_offer,
     edited_rule,
+    former_days_notices,
     given_by_rule,
     rule_deleting,
     rule_parts,
@@ -138,6 +139,7 @@ class RuleAdmin(Audited, ListAdmin):
         before = batch_links.of_rules(request, [rule])
         context |= {"beside": edited_rule.beside(rule), "ran_before": before}
         context |= {"earlier": earlier_offer.sentence(request, [rule], request.get_full_path())}
+        context |= {"former_days": former_days_notices.sentence(request, [rule])}
         if self.has_change_permission(request, rule):
             given: Any = request.POST if request.method == "POST" else request.GET
             given = given if "trigger" in given else answers_of(rule)

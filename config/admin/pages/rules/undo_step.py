@@ -11,7 +11,13 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import earlier_offer, given_by_rule, undo_again, undo_offers
+from config.admin.pages.rules import (
+    earlier_offer,
+    former_days_notices,
+    given_by_rule,
+    undo_again,
+    undo_offers,
+)
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
 from config.admin.parts.differences import Difference, differences
@@ -123,6 +129,8 @@ def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
             rule_history.give_back(rule)
     if meanwhile := earlier_offer.sentence(request, restored.rules, back):
         messages.warning(request, meanwhile)
+    if waiting := former_days_notices.sentence(request, restored.rules):
+        messages.warning(request, waiting)
     return HttpResponseRedirect(back)
 
 

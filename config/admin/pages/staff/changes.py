@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.menu import allowed
 from config.admin.pages.rules import (
     earlier_offer,
+    former_days_notices,
     given_by_rule,
     undo_again,
     undo_offers,
@@ -157,7 +158,10 @@ class ChangesAdmin(ReadOnly):
         undone = bool(changes_undo.undone_entries([entry]))
         told = {
             "undone": undone,
-            "links": _forms(request, entry, undone=undone),
+            "links": [
+                *_forms(request, entry, undone=undone),
+                *former_days_notices.links_of_change(request, entry),
+            ],
             "differences": differences(entry),
             "name": changes_cells.shown_name(entry),
             "kind": kind_of(entry),
@@ -219,6 +223,8 @@ class ChangesAdmin(ReadOnly):
             self.message_user(request, given, messages.WARNING)
         if earlier := earlier_offer.sentence(request, [rule], back):
             self.message_user(request, earlier, messages.WARNING)
+        if waiting := former_days_notices.sentence(request, [rule]):
+            self.message_user(request, waiting, messages.WARNING)
         return HttpResponseRedirect(back)
 
     def _rename_back(self, request: HttpRequest, entry: AuditEntry) -> HttpResponse | None:

@@ -1,0 +1,78 @@
+"""What pages say of endings that wait for a day that their rule does not have any more."""
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from config.admin.menu import allowed
+from config.admin.parts.badges import legible
+from events.execution import former_days
+from events.execution.former_days import FORMER_DAYS, FormerDays
+from integrations.audit import Act
+from integrations.models import AuditEntry
+from integrations.sentences import Said, format_day, say, say_count
+from rules.models import Rule
+from rules.short_sentences import in_short
+
+PERMISSION = "events.retry_rulerun"
+RULE_SHOWN = 300
+
+
+def sentence(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
+    """Return how many buyers' access ends by former days of these rules, with links to them.
+
+    None if there are none, or for a person who may not change that.
+    """
+    numbers = [rule.pk for rule in rules if rule.spec.ends_access]
+    if not numbers or not allowed(request, PERMISSION):
+        return None
+    found = former_days.by_rule(numbers)
+    links = ((_in_words(each), _address(each.rule), say("See and change")) for each in found)
+    shape = '{} <a class="button primary small" href="{}">{}</a>'
+    return format_html_join(" ", shape, links) or None
+
+
+def of_all(request: HttpRequest) -> Sequence[SafeString]:
+    """Return the same for every rule, each with its rule; without links for other persons."""
+    may = allowed(request, PERMISSION)
+    return [_line(each, may=may) for each in former_days.by_rule()]
+
+
+def links_of_change(request: HttpRequest, entry: AuditEntry) -> list[tuple[str, str, str]]:
+    """Return the link to the endings that still wait by the days that this change replaced.
+
+    There is none for another change, or if none waits any more.
+    """
+    changes_days = entry.act == Act.RULE_CHANGED and "delay_days" in (entry.after or {})
+    if not changes_days or not allowed(request, PERMISSION):
+        return []
+    label = say("See the endings by former days")
+    return [(_address(each.rule), "", label) for each in former_days.by_rule([int(entry.number)])]
+
+
+def _line(found: FormerDays, *, may: bool) -> SafeString:
+    rule = legible(in_short(found.rule.sentence()), RULE_SHOWN)
+    text = say("“{rule}”: {text}", rule=rule, text=_in_words(found))
+    if not may:
+        return format_html("{}", text)
+    page, label = _address(found.rule), say("See and change")
+    return format_html('{} <a class="button small" href="{}">{}</a>', text, page, label)
+
+
+def _in_words(found: FormerDays) -> Said:
+    return say_count(
+        found.buyers,
+        "1 buyer's access ends on {day} by the days that the rule had before.",
+        "The access of {number} buyers ends by the days that the rule had before, the first on "
+        "{day}.",
+        day=format_day(found.first),
+    )
+
+
+def _address(rule: Rule) -> str:
+    asked = {"status__exact": FORMER_DAYS, "rule__id__exact": rule.pk}
+    return f"{reverse('admin:events_rulerun_changelist')}?{urlencode(asked)}"
