@@ -1,6 +1,6 @@
 """Find customers by what a person types: an e-mail, a part of one, or names, in any script."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.models import BinaryField, BooleanField, Exists, Func, OuterRef, Q, QuerySet, Value
@@ -62,13 +62,14 @@ def begins(word: str) -> Q:
     return Q(term__gte=first, term__lt=first + b"\xff")
 
 
-def begins_as_word(meant: Iterable[str]) -> Q:
-    """Return the condition for terms whose first word is one of these folded words.
+def are_words(meant: Sequence[str], *, begin: int) -> Q:
+    """Return the condition for terms that are one of these folded words.
 
-    It may also let through a term in which a digit follows the word.
+    The first `begin` words may also be followed by a sign or a digit, as in an e-mail address; that
+    is dear, so it is not asked of all.
     """
-    found = Q()
-    for word in meant:
+    found = Q(term__in=[word.encode() for word in meant])
+    for word in meant[:begin]:
         # "A" is beyond the signs and digits that may follow a word, and before all small letters.
         found |= Q(term__gte=word.encode(), term__lt=f"{word}A".encode())
     return found

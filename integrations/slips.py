@@ -10,8 +10,9 @@ from string import ascii_lowercase
 from integrations.search_terms import fold
 
 # In shorter words, a slip makes another common word; longer ones would make too many.
-SHORTEST, LONGEST = 4, 16
-_HEAD = re.compile(r"[^\W_]+")
+SHORTEST, LONGEST = 4, 12
+_WORD = re.compile(r"[^\W_]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def one_slip(word: str) -> Iterator[str]:
@@ -52,8 +53,8 @@ def names_like(typed: str, names: dict[int, str], most: int) -> list[int]:
 
 
 def head(term: str) -> str:
-    """Return the first word of a term: "john" of "john.smith@example.com"."""
-    found = _HEAD.match(term)
+    """Return the letters with which a term begins: "john" of "john7.smith@example.com"."""
+    found = _LETTERS.match(term)
     return found[0] if found else ""
 
 
@@ -64,4 +65,4 @@ def _slips(word: str, meant: set[str], there: list[str]) -> int | None:
 
 
 def _words(text: str) -> list[str]:
-    return _HEAD.findall(fold(text))
+    return _WORD.findall(fold(text))

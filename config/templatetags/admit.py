@@ -10,7 +10,7 @@ from django.contrib.admin.views.main import ORDER_VAR
 from django.contrib.messages.storage.base import Message
 from django.db.models import Model
 from django.template.context import RequestContext
-from django.utils.html import conditional_escape, format_html
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
@@ -99,6 +99,25 @@ def labeled(cells: Any, labels: list[str]) -> list[SafeString]:
     A cell that shows only a dash gets the class "nothing", and cards leave it out.
     """
     return [_with_label(cell, label) for cell, label in zip(cells, labels, strict=False)]
+
+
+@register.simple_block_tag
+def cards(content: str, *headings: str, labelledby: str = "", label: str = "") -> SafeString:
+    """Draw the rows in `content` as a table that becomes cards on phones.
+
+    "" heads the column of buttons. `labelledby` is the ID of the heading that names the table, or
+    `label` is its name: {% cards _("When") _("What") "" labelledby="lately" %}<tr>…{% endcards %}
+    """
+    buttons = format_html('<span class="visually-hidden">{}</span>', say("Buttons"))
+    columns = ((heading or buttons,) for heading in headings)
+    return format_html(
+        '<div class="table-frame"><table class="cards" {}="{}">'
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>",
+        "aria-labelledby" if labelledby else "aria-label",
+        labelledby or label,
+        format_html_join("", '<th scope="col">{}</th>', columns),
+        content,
+    )
 
 
 def _with_label(cell: str, label: str) -> SafeString:

@@ -152,7 +152,7 @@ def give_back(ending: RuleRun, author: Author) -> EventLog:
     history.check()
     with transaction.atomic():
         lock()
-        customer, grants = ending.customer, ended_by_hand.as_left([ending]).get(ending.pk)
+        customer, grants = ending.customer, ended_by_hand.can_be_given_back([ending]).get(ending.pk)
         if customer is None or not grants:
             raise ValueError(CHANGED_SINCE)
         event = _event(ByHand.GIVE_BACK, customer, author)

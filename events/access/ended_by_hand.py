@@ -1,11 +1,17 @@
-"""What persons ended by hand, or rules after a refund or cancellation, and is as it was left.
+"""What persons or rules ended, and how it is given back.
 
-It can be given back. After a refund or cancellation that is a decision to let the buyer keep it.
+A person ends access by hand, by hand after a refund or cancellation, or by running a rule for an
+earlier event. It can be given back as long as nothing was decided about it since:
+
+    grants = can_be_given_back([ending])[ending.pk]  # `ending` is the action that ended it
+    give_back(ending, grants, act)  # `act` is the event of the person who gives it back
+
+After a refund or cancellation that is a decision to let the buyer keep it.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -18,41 +24,42 @@ from rules.triggers import Trigger
 NO_PURCHASE = (EventLog.ByHand.MOVE_HERE, EventLog.ByHand.GIVE_BACK)
 
 
-def as_left(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
-    """Return {action ID: the grants that were ended with it, as they were left}.
+def can_be_given_back(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
+    """Return {action ID: the grants that these actions ended and that are still so}.
 
     The actions are a person's, or those of rules. Those that ended nothing, or whose grants were
     decided on since or were refunded or canceled since, are left out. Grants that were moved to
     another account since do not count, so there may be none. Takes four queries.
     """
     whose = students.same_users((run.integration_id, run.customer_id) for run in endings)
+    ended = list(_unchanged_since_ended(endings))
+    since = revocations.of_grants(ended, lambda grant, event: event.received_at > grant.decided_at)
+    found = {}
+    for run in endings:
+        by_run = [grant for grant in ended if grant.pk not in since and _is_ended_by(grant, run)]
+        if by_run:
+            same = whose[run.integration_id, run.customer_id]
+            found[run.pk] = [grant for grant in by_run if grant.customer_id in same]
+    return found
+
+
+def _unchanged_since_ended(endings: Collection[RuleRun]) -> QuerySet[Grant]:
+    """Return the grants about which nothing was decided since a person ended them.
+
+    They are of the events of these actions, or those that the actions name.
+    """
     about = Q(event__in={run.event_id for run in endings})
     about |= Q(pk__in={run.grant_id for run in endings} - {None})
     # A later ending that a rule carries out sets only the time at which it was decided. After that
     # of a person it is another decision; a refund and its cancellation are one.
-    by_person = Q(because=ledger.BY_HAND) | Q(because__startswith=ledger.BY_HAND_AFTER)
-    found = Grant.objects.filter(
-        (by_person & Q(decided_at=F("ended_at")))
-        | Q(because=F("event__trigger"), opened_at__isnull=False),
-        about,
-        state=Grant.State.ENDED,
+    by_a_person = Q(because=ledger.BY_HAND) | Q(because__startswith=ledger.BY_HAND_AFTER)
+    by_a_rule = Q(because=F("event__trigger"), opened_at__isnull=False)
+    return Grant.objects.filter(
+        by_a_rule | (by_a_person & Q(decided_at=F("ended_at"))), about, state=Grant.State.ENDED
     )
-    left = list(found)
-    since = revocations.of_grants(left, lambda grant, event: event.received_at > grant.decided_at)
-    ended = [grant for grant in left if grant.pk not in since]
-    by_run = {run: [grant for grant in ended if _ended(run, grant)] for run in endings}
-    return {
-        run.pk: [
-            grant
-            for grant in grants
-            if grant.customer_id in whose[run.integration_id, run.customer_id]
-        ]
-        for run, grants in by_run.items()
-        if grants
-    }
 
 
-def _ended(run: RuleRun, grant: Grant) -> bool:
+def _is_ended_by(grant: Grant, run: RuleRun) -> bool:
     """Whether this action ended the grant. After a refund, the grant names the refund's event."""
     if grant.because.startswith(ledger.BY_HAND_AFTER):
         return grant.pk == run.grant_id
@@ -76,7 +83,7 @@ def reopen(grant: Grant, change: Change, who: str, why: str = "") -> None:
     why: it is again as the purchase gave it, and no earlier event ends it.
     """
     given = as_given([grant])
-    endings = _taken_back([grant], given).get(grant.pk)
+    endings = taken_back([grant], given).get(grant.pk)
     ledger.open_it(grant, given[grant.pk] if endings else change)
     if endings:
         grant.opened_at = grant.kept_at = timezone.now()
@@ -102,17 +109,15 @@ def as_given(grants: Collection[Grant]) -> dict[int, Change]:
     return found
 
 
-def taken_back(grants: Collection[Grant]) -> dict[int, list[EventLog]]:
+def taken_back(
+    grants: Collection[Grant], given: Mapping[int, Change] | None = None
+) -> dict[int, list[EventLog]]:
     """Return {grant ID: the refunds and cancellations of its purchase since it was given}.
 
-    To open such a grant again is to let the buyer keep it. Takes two queries.
+    To open such a grant again is to let the buyer keep it. `given` is what `as_given` returns for
+    the grants, if it is known. Takes two queries, or one with `given`.
     """
-    return _taken_back(grants, as_given(grants))
-
-
-def _taken_back(
-    grants: Collection[Grant], given: Mapping[int, Change]
-) -> dict[int, list[EventLog]]:
+    given = as_given(grants) if given is None else given
     known = [grant for grant in grants if grant.pk in given]
     return revocations.of_grants(known, lambda grant, event: event.received_at > given[grant.pk].at)
 

@@ -42,13 +42,13 @@ def find(now: datetime | None = None, codes: Iterable[ProblemCode] = ProblemCode
     are still done, and a problem NOT_CHECKED names its code.
     """
     now = now or timezone.now()
-    found = [problem for code in codes if code in LOOKS for problem in _look(code, now)]
+    found = [problem for code in codes if code in CHECKS for problem in _check(code, now)]
     return sorted(found, key=lambda problem: not problem.kind.stops_sales)
 
 
-def _look(code: ProblemCode, now: datetime) -> list[Problem]:
+def _check(code: ProblemCode, now: datetime) -> list[Problem]:
     try:
-        return list(LOOKS[code](now))
+        return list(CHECKS[code](now))
     except Exception:
         log.exception("look_failed", extra={"code": code.value})
         return [Problem(ProblemCode.NOT_CHECKED, code.value)]
@@ -247,7 +247,7 @@ def _people(rows: QuerySet[RuleRun] | QuerySet[EventLog]) -> int:
     return len(set(newest[:MAX_COUNT]))
 
 
-LOOKS: dict[ProblemCode, Callable[[datetime], Iterator[Problem]]] = {
+CHECKS: dict[ProblemCode, Callable[[datetime], Iterator[Problem]]] = {
     ProblemCode.NO_WORKER: _no_worker,
     ProblemCode.KEY_REFUSED: _keys_refused,
     ProblemCode.SITE_PAUSED: _paused,

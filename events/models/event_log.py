@@ -234,6 +234,11 @@ class EventLog(models.Model):
         return cls.Status.DONE if "done" in found else cls.Status.SKIPPED
 
     @property
+    def has_nothing(self) -> bool:
+        """Whether neither a rule nor a person gave anything for it, or that was undone since."""
+        return self.gave_nothing and self.dealt_with_at is None
+
+    @property
     def is_set_aside(self) -> bool:
         """Whether our own code failed on it, so that nothing of it is known yet."""
         return self.status == self.Status.FAILED and self.trigger is None and not self.by_hand

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext_lazy as _
 
-from events.access import revocations
+from events.access import event_student, revocations
 from events.access.sale import Sale
 from events.execution import rerun
 from events.models import EventLog
@@ -17,8 +17,8 @@ from events.reports import (
     paid_again,
     rules_now,
 )
-from events.reports.earlier_buyers import BackfillCandidate, Preview, customers_of
-from integrations.models import Product
+from events.reports.earlier_buyers import BackfillCandidate, Preview
+from integrations.models import Customer, Product
 from integrations.sentences import Said, format_day, joined, say
 from rules.listing import listed
 from rules.models import Rule
@@ -36,7 +36,7 @@ class _Known:
 
     By event ID: the rules that fit, those of the asked ones that have not run, the IDs of those
     that have nothing to end, the IDs of the asked ones whose course a person let the buyer keep,
-    and why an event cannot be run for. `held` is what the customers have.
+    and why an event cannot be run for, and whom it is about. `held` is what these students have.
     """
 
     fitting: Mapping[int, Sequence[Rule]]
@@ -44,6 +44,7 @@ class _Known:
     ending_nothing: Mapping[int, Collection[int]]
     overruled: Mapping[int, Collection[int]]
     obstacles: Mapping[int, str]
+    students: Mapping[int, Customer]
     held: held_access.Held
 
 
@@ -59,8 +60,7 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
         return Preview([], [], [], more=False)
     events = earlier.events(rules, product, MAX_EVENTS + 1)
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
-    known = _look_up(rules, events)
-    rows = [_candidate(event, known) for event in events]
+    rows = candidates(rules, events)
     can = [row for row in rows if not row.why_not]
     run = _with_rules_without_loss([row for row in can if not row.is_undone])
     undone = _with_rules_without_loss([row for row in can if row.is_undone])
@@ -72,6 +72,12 @@ def preview(*rules: Rule, product: Product | None = None) -> Preview:
         more,
         [row for row in run if row.loses_nothing],
     )
+
+
+def candidates(rules: Iterable[Rule], events: Sequence[EventLog]) -> list[BackfillCandidate]:
+    """Return for each of these events which of the rules would run, or why none will."""
+    known = _look_up(rules, events)
+    return [_candidate(event, known) for event in events]
 
 
 def _with_rules_without_loss(rows: Sequence[BackfillCandidate]) -> list[BackfillCandidate]:
@@ -89,16 +95,23 @@ def _losing_less(row: BackfillCandidate, without_loss: set[int]) -> BackfillCand
 
 
 def _look_up(rules: Iterable[Rule], events: Sequence[EventLog]) -> _Known:
-    fitting = rules_now.fitting(events)
+    fitting, students = rules_now.fitting(events), _students(events)
     return _Known(
         fitting,
         _missing(rules, events, fitting),
         nothing_to_end.ending_nothing(events, fitting),
         _overruled(rules, events, fitting),
         paid_again.obstacles(events) | rerun.obstacles(events),
+        students,
         # Access that will end by itself is not counted: the rules would give it without an end.
-        held_access.held(customers_of(events), without_end=True),
+        held_access.held({each.pk for each in students.values()}, without_end=True),
     )
+
+
+def _students(events: Sequence[EventLog]) -> dict[int, Customer]:
+    """Return {event ID: who gets or loses it}: usually its customer."""
+    payers = {event.pk: event.customer for event in events if event.customer}
+    return payers | event_student.known(events)
 
 
 def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
@@ -107,8 +120,10 @@ def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
     if not fit and not why_not:
         idle = known.ending_nothing.get(event.pk)
         why_not = say(nothing_to_end.NOTHING if idle else rerun.NO_RULE)
-    held = given_already.given(event, fit, known.held)
-    has = [] if why_not else given_already.all_given(event, fit, known.held)
+    student = known.students.get(event.pk)
+    mine = known.held.get(student.pk, {}) if student else {}
+    held = given_already.given(event, fit, mine)
+    has = [] if why_not else given_already.all_given(event, fit, mine)
     if has and all(Sale.of(event).is_same(Sale.of(grant)) for _, grant in has):
         why_not = say("has {courses} already", courses=given_already.names(has))
     note = ""
@@ -126,13 +141,14 @@ def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
         is_known_open=event.pk in known.ending_nothing
         and all(map(nothing_to_end.ends_purchase, fit)),
         overruled_rules=known.overruled.get(event.pk, ()),
+        student=student,
     )
 
 
 def _to_run(event: EventLog, known: _Known) -> tuple[Sequence[Rule], bool]:
     """Return the rules that would run for an event, and whether a person undid what they did."""
     idle = known.ending_nothing.get(event.pk, ())
-    if event.gave_nothing:
+    if event.has_nothing:
         fit = [rule for rule in known.fitting.get(event.pk, ()) if rule.pk not in idle]
         return fit, event.undone_at is not None
     missing = known.missing[event.pk]
@@ -150,7 +166,7 @@ def _missing(
         {
             event: [rule for rule in fitting.get(event.pk, ()) if rule.pk in asked]
             for event in events
-            if not event.gave_nothing
+            if not event.has_nothing
         }
     )
 

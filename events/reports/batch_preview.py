@@ -8,7 +8,7 @@ from django.utils import timezone
 from events.access import ended_by_hand
 from events.access.other_grants import OtherGrants, gives_all
 from events.execution import former_days, rerun, retry_reasons, wait_reasons
-from events.execution.undo_batch import Undo
+from events.execution.undo_preview import Undo
 from events.models import EventLog, RuleRun
 from events.reports import nothing_to_end, review, rules_now
 from integrations.models import Customer
@@ -144,7 +144,7 @@ def of_undo(undos: Sequence[Undo]) -> BatchPreview:
     """Return what undoing a batch would do."""
     shown = undos[:MAX_LINES]
     only = [one.ended[0] for one in shown if len(one.ended) == len(one.runs) and not one.why_not]
-    given_back = ended_by_hand.as_left(only) if len(shown) > 1 else {}
+    given_back = ended_by_hand.can_be_given_back(only) if len(shown) > 1 else {}
     stays = _still_given(shown)
     lines = [
         Line(

@@ -21,6 +21,7 @@ from events.reports import (
     given_already,
     left_behind_customer,
     letter,
+    own_rules,
     payers,
     pending_endings,
     purchase_sentences,
@@ -38,7 +39,7 @@ from rules import actions
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
 # These come after what the customer has: whether the customer can get in is the main answer.
-AFTERWARDS = {Code.ENDS_LATER, Code.GAVE_NOTHING}
+AFTERWARDS = {Code.ENDS_LATER, Code.GAVE_NOTHING, Code.ONLY_GLOBAL}
 # At most this many events of one kind are shown, the newest first.
 MAX_EVENTS_TOLD = 5
 
@@ -71,12 +72,14 @@ def describe(customer: Customer) -> AccessReport:
     nothing = list(_told(EventLog.objects.filter(reviewing.STILL_NOTHING, customer=customer)))
     back = revocations.later_endings(nothing)
     had = given_already.sentences(nothing)
+    partly = own_rules.of_customer(customer)
     lines = [
         *_of_access(told),
         *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
         *purchase_sentences.that_gave_nothing(nothing, back, had),
+        *partly.lines,
         *starmap(purchase_sentences.gives_another, left_behind_customer.of_customer(customer)),
         *_not_understood(customer),
         *_administrators(customer),
@@ -94,6 +97,7 @@ def describe(customer: Customer) -> AccessReport:
         told,
         template,
         owed=[each for each in nothing if not (each.pk in {*back, *had} or _is_undone(each))],
+        in_doubt=partly.in_doubt,
         besides=dict.fromkeys([*(run.event for run in besides), *filter(_is_undone, nothing)]),
     )
     lines += map(why.besides, passed_on)

@@ -146,10 +146,16 @@ def _meant(word: str) -> list[str]:
     likely = list(dict.fromkeys(slips.one_slip(word)))
     if not likely:
         return []
-    terms = SearchTerm.objects.filter(search.begins_as_word(likely)).order_by("term")
-    rows = terms.values_list("term", flat=True)[:COMPARED]
-    known = {slips.head(bytes(term).decode()) for term in rows}
-    return [each for each in likely if each in known][:TRIED]
+    # In no order: SQLite would compare all terms with all of these words, which takes seconds.
+    whole = SearchTerm.objects.filter(search.are_words(likely, begin=2 * len(word))).order_by()
+    # A name with which an address begins has no term of its own.
+    alike = SearchTerm.objects.filter(search.begins(word[:2])).order_by("term")
+    for terms in (whole, alike):
+        rows = terms.values_list("term", flat=True)[:COMPARED]
+        known = {slips.head(bytes(term).decode()) for term in rows}
+        if found := [each for each in likely if each in known]:
+            return found[:TRIED]
+    return []
 
 
 def _close(email: str, terms: QuerySet[Any], owner: str, address: str) -> list[int]:

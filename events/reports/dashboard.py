@@ -1,8 +1,10 @@
 """The numbers of the Overview. Each is read from an index; none counts a whole table."""
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
@@ -37,7 +39,7 @@ class UnfulfilledProduct:
 
     `rule` gives something for a purchase of it now, and `rule_off` would if it were turned on; the
     product's own rules go before global ones. `since` says why `rule` did not run for these
-    purchases.
+    purchases. If `needs_rule`, a rule of its own is to be made, whatever `rule_off` gives.
     """
 
     product: Product | None
@@ -48,6 +50,7 @@ class UnfulfilledProduct:
     rule: Rule | None
     rule_off: Rule | None
     since: str = ""
+    needs_rule: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,40 +100,74 @@ def needing_somebody() -> list[RuleRun]:
     return sorted(rows, key=lambda run: run.received_at, reverse=True)[:MOST_RUNS]
 
 
-def unfulfilled_products(purchases: QuerySet[EventLog]) -> list[UnfulfilledProduct]:
+def unfulfilled_products(
+    purchases: QuerySet[EventLog], with_own_rules: Collection[int] = ()
+) -> list[UnfulfilledProduct]:
     """Group these purchases, which gave nothing, by product, the most buyers first.
 
-    Returns at most MOST_PRODUCTS. See `promise.unfulfilled` for the purchases.
+    `with_own_rules` are the IDs of accounts whose products have rules of their own: a global rule
+    that is off is not what a product there lacks. Returns at most MOST_PRODUCTS. For the purchases
+    see `promise.unfulfilled`.
     """
+    # The products with the rest, which saves a query.
     rows = (
         purchases.order_by()
-        .values("product")
+        .values("product", "product__name", "product__marketplace")
         .annotate(
             buyers=Count(F("customer"), distinct=True),
             purchases=Count("pk"),
             last=Max("received_at"),
             newest=Max("pk"),
         )
-        .values_list("product", "buyers", "purchases", "last", "newest")
         .order_by("-buyers", "-last")[:MOST_PRODUCTS]
     )
     found = list(rows)
-    products = Product.objects.in_bulk([row[0] for row in found if row[0]])
+    products = {
+        each["product"]: Product(
+            pk=each["product"],
+            name=each["product__name"],
+            marketplace_id=each["product__marketplace"],
+        )
+        for each in found
+        if each["product"]
+    }
     fitting = _fitting(products)
-    with_rule = [newest for number, *_, newest in found if number in fitting and fitting[number][0]]
+    with_rule = [each["newest"] for each in found if fitting.get(each["product"], (None,))[0]]
     events = EventLog.objects.only("received_at", "verdicts").in_bulk(with_rule)
+    return [
+        _unfulfilled(
+            each,
+            products.get(each["product"]),
+            *fitting.get(each["product"], (None, None)),
+            events.get(each["newest"]),
+            with_own_rules,
+        )
+        for each in found
+    ]
 
-    def unfulfilled(
-        number: int | None, buyers: int, purchases: int, last: datetime, newest: int
-    ) -> UnfulfilledProduct:
-        product = products.get(number) if number else None
-        rule, rule_off = fitting[product.pk] if product else (None, None)
-        event, since = events.get(newest), ""
-        if event and rule:
-            since = rules_now.since(event, rule, several=purchases > 1)
-        return UnfulfilledProduct(product, buyers, purchases, last, newest, rule, rule_off, since)
 
-    return [unfulfilled(*row) for row in found]
+def _unfulfilled(
+    row: Mapping[str, Any],
+    product: Product | None,
+    rule: Rule | None,
+    rule_off: Rule | None,
+    event: EventLog | None,
+    with_own_rules: Collection[int],
+) -> UnfulfilledProduct:
+    only_off = rule_off is not None and (
+        rule_off.product_id is not None or rule_off.marketplace_id not in with_own_rules
+    )
+    return UnfulfilledProduct(
+        product,
+        row["buyers"],
+        row["purchases"],
+        row["last"],
+        row["newest"],
+        rule,
+        rule_off,
+        rules_now.since(event, rule, several=row["purchases"] > 1) if event and rule else "",
+        needs_rule=product is not None and rule is None and not only_off,
+    )
 
 
 def without_rule(places: Places) -> list[ProductWithoutRule]:

@@ -5,8 +5,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Exists, IntegerField, Max, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    CharField,
+    Exists,
+    IntegerField,
+    Max,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+from django.db.models.functions import Cast, Coalesce
 
 from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import ACCOUNT, WHAT
@@ -58,24 +67,29 @@ def gave_nothing(rules: Iterable[Rule], product: Product | None = None) -> Query
 
     Events that a person has dealt with are left out. `product` narrows global rules.
     """
-    return _of(rules, product).filter(gave_nothing=True)
+    return _of(rules, product).filter(gave_nothing=True, dealt_with_at=None)
 
 
 def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[EventLog]:
-    """Return events for which some rule did something, and one of these rules has not run.
+    """Return events that gave something, and for which one of these rules has not run.
+
+    A rule gave it, or a person by hand, for a purchase that gave nothing.
 
     An event is left out if another rule, perhaps one deleted since, did the same, unless a person
     took that back. Only rules that are on count, and of those that end access only those for
     refunds and cancellations whose purchase has access open; if they are more than MAX_RULES,
-    nothing is found. The order is as in `gave_nothing`, and events that a person has dealt with are
-    left out.
+    nothing is found. The order is as in `gave_nothing`. What a person has dealt with without giving
+    anything is left out.
     """
     offered = [rule for rule in rules if is_offered(rule)]
     if not offered or len(offered) > MAX_RULES:
         return EventLog.objects.none()
     # Later events were decided by the rules as they are now, so every rule that fits has run.
+    given_by_hand = Q(dealt_with_at__isnull=False) & open_access.of_purchase()
     events = _of(offered, product).filter(
-        gave_nothing=False, customer__isnull=False, received_at__lt=_last_changed(offered)
+        Q(gave_nothing=False) | given_by_hand,
+        customer__isnull=False,
+        received_at__lt=_last_changed(offered),
     )
     events = events.exclude(status=EventLog.Status.REPEAT)
     left = Q(pk__in=())
@@ -84,6 +98,40 @@ def not_run(rules: Iterable[Rule], product: Product | None = None) -> QuerySet[E
         lacks = Q(Exists(fitting.filter(~Exists(_ran(gives=gives)))))
         left |= lacks if gives else Q(lacks, _leaves_open())
     return events.filter(left)
+
+
+def rules_with_lacking_buyers(rules: Iterable[Rule], most: int) -> list[Rule]:
+    """Return those of these rules of products that have not run for some purchase before them.
+
+    At most `most`. The purchase gave something; whether its buyer is owed anything is not looked
+    at. Takes one query, which reads nothing for a rule that is older than the sales.
+    """
+    asked = [rule for rule in rules if rule.gives_on_purchase and rule.enabled and rule.product_id]
+    changes = AuditEntry.objects.filter(
+        kind=Rule._meta.model_name, number=Cast(OuterRef("pk"), CharField())
+    )
+    last = changes.order_by().values("number").annotate(last=Max("at")).values("last")
+    changed = Rule.objects.alias(changed=Coalesce(Subquery(last), "created_at"))
+    ran = RuleRun.objects.filter(
+        Q(rule=OuterRef(OuterRef("pk")))
+        | Q(
+            integration=OuterRef(OuterRef("integration")),
+            action=OuterRef(OuterRef("action")),
+            destination_id=OuterRef(OuterRef("destination__external_id")),
+        ),
+        event=OuterRef("pk"),
+    )
+    bought = EventLog.objects.filter(
+        ~Exists(ran),
+        product=OuterRef("product"),
+        trigger=Trigger.PRODUCT_PURCHASED,
+        received_at__lt=OuterRef("changed"),
+        gave_nothing=False,
+        customer__isnull=False,
+    ).exclude(status=EventLog.Status.REPEAT)
+    found = changed.filter(Exists(bought), pk__in=[rule.pk for rule in asked])
+    numbers = set(found.values_list("pk", flat=True)[:most]) if asked else set()
+    return [rule for rule in asked if rule.pk in numbers]
 
 
 def is_offered(rule: Rule) -> bool:
@@ -133,7 +181,7 @@ def _of(rules: Iterable[Rule], product: Product | None) -> QuerySet[EventLog]:
         else:
             wanted |= Q(account=account, what__in=triggers, product__in=numbers)
     events = EventLog.objects.alias(account=ACCOUNT, what=WHAT)
-    return events.filter(wanted, dealt_with_at=None).order_by("-received_at", "-pk")
+    return events.filter(wanted).order_by("-received_at", "-pk")
 
 
 def _last_changed(rules: Collection[Rule]) -> datetime:

@@ -21,7 +21,8 @@ class BackfillCandidate:
     from before Admit may have given it, too. `held_rules` are the IDs of those `rules` that give
     what the buyer has already, and `rules_without_loss` of those by which the buyer loses nothing,
     because something else gives it. `overruled_rules` are the IDs of those asked rules whose course
-    a person let the buyer keep.
+    a person let the buyer keep. `student` is who gets or loses it: not the event's customer if a
+    person moved the purchase to another e-mail.
     """
 
     event: EventLog
@@ -33,6 +34,18 @@ class BackfillCandidate:
     overruled_rules: Collection[int] = ()
     held_rules: Collection[int] = ()
     rules_without_loss: Collection[int] = ()
+    student: Customer | None = None
+
+    @property
+    def other_address(self) -> Customer | None:
+        """The event's customer, if it is not the student."""
+        return None if self.event.customer == self.student else self.event.customer
+
+    @property
+    def was_moved(self) -> bool:
+        """Whether it is the purchase of another address, from which a person moved it."""
+        bought = self.event.trigger == Trigger.PRODUCT_PURCHASED
+        return bought and self.other_address is not None
 
     @property
     def changing(self) -> list[Rule]:
@@ -67,7 +80,7 @@ class BackfillCandidate:
     @property
     def lacks_access(self) -> bool:
         """Whether the event gave something, and the buyer lacks what the rules give."""
-        return not self.event.gave_nothing and not self.has_all
+        return not self.event.has_nothing and not self.has_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +100,7 @@ class Preview:
 
     @property
     def customers(self) -> int:
-        return len(customers_of(each.event for each in self.run))
+        return len(_students(self.run))
 
     @property
     def changing(self) -> list[BackfillCandidate]:
@@ -96,7 +109,7 @@ class Preview:
 
     @property
     def customers_changing(self) -> int:
-        return len(customers_of(each.event for each in self.changing))
+        return len(_students(self.changing))
 
     @property
     def has_already(self) -> list[BackfillCandidate]:
@@ -105,22 +118,22 @@ class Preview:
 
     @property
     def customers_unchanged(self) -> int:
-        return len(customers_of(each.event for each in self.unchanged))
+        return len(_students(self.unchanged))
 
     @property
     def customers_undone(self) -> int:
-        return len(customers_of(each.event for each in self.undone))
+        return len(_students(self.undone))
 
     @property
     def only_unfulfilled(self) -> int | None:
         """The ID of the only event that gave nothing; None if there are several, or none."""
-        nothing = [each.event.pk for each in self.run if each.event.gave_nothing]
+        nothing = [each.event.pk for each in self.run if each.event.has_nothing]
         return nothing[0] if len(nothing) == 1 and not self.more else None
 
     @property
     def customers_given_nothing(self) -> int:
         """The number of customers in `run` who had an event that gave nothing."""
-        return len(customers_of(each.event for each in self.run if each.event.gave_nothing))
+        return len(_students(each for each in self.run if each.event.has_nothing))
 
     @property
     def lacking_access(self) -> "Preview":
@@ -143,12 +156,12 @@ class Preview:
     @property
     def kept(self) -> list[Customer]:
         """The customers who are left out because a person let them keep what they have."""
-        found = dict.fromkeys(row.event.customer for row in self.left_out if row.overruled_rules)
+        found = dict.fromkeys(row.student for row in self.left_out if row.overruled_rules)
         return [customer for customer in found if customer is not None]
 
     def customers_of(self, rule: Rule) -> int:
         """Return for how many customers this rule would change something."""
-        return len(customers_of(each.event for each in self.run if rule in each.changing))
+        return len(_students(each for each in self.run if rule in each.changing))
 
     def by_rule(self, rules: Iterable[Rule]) -> dict[int, "Preview"]:
         """Return the part of it that is about each of these rules, by rule ID."""
@@ -170,3 +183,7 @@ class Preview:
 def customers_of(events: Iterable[EventLog]) -> set[int]:
     """Return the IDs of these events' customers."""
     return {event.customer_id for event in events if event.customer_id}
+
+
+def _students(rows: Iterable[BackfillCandidate]) -> set[int]:
+    return {row.student.pk for row in rows if row.student}

@@ -22,7 +22,7 @@ def to_give_back(found: Iterable[Standing]) -> Mapping[int, RuleRun]:
     A person ended it, or a rule did after a refund or cancellation.
     """
     endings = [run for each in found for run in each.runs if run.spec.ends_access]
-    ended = ended_by_hand.as_left(endings)
+    ended = ended_by_hand.can_be_given_back(endings)
     return {row.pk: run for run in endings for row in ended.get(run.pk, ())}
 
 

@@ -33,7 +33,7 @@ def sentences(events: Sequence[EventLog]) -> dict[int, Said]:
     # Most buyers have nothing, and then they cannot have all that the rules give.
     fitting = rules_now.fitting([event for event in events if held.get(event.customer_id or 0)])
     found = {
-        event.pk: all_given(event, fitting[event.pk], held)
+        event.pk: all_given(event, fitting[event.pk], held[event.customer_id or 0])
         for event in events
         if event.pk in fitting
     }
@@ -49,12 +49,11 @@ def sentence(found: Sequence[Given]) -> Said:
     return say("Already has {courses} through {sources}.", courses=names(found), sources=sources)
 
 
-def given(event: EventLog, rules: Iterable[Rule], held: held_access.Held) -> list[Given]:
+def given(event: EventLog, rules: Iterable[Rule], mine: held_access.OfOne) -> list[Given]:
     """Return those of these rules that give what the buyer has, each with the grant that gives it.
 
-    A bundle gives the courses in it.
+    `mine` is what the buyer has. A bundle gives the courses in it.
     """
-    mine = held.get(event.customer_id or 0, {})
     found = []
     for rule in rules:
         grant = mine.get((rule.integration_id, rule.target))
@@ -65,9 +64,9 @@ def given(event: EventLog, rules: Iterable[Rule], held: held_access.Held) -> lis
     return found
 
 
-def all_given(event: EventLog, rules: Sequence[Rule], held: held_access.Held) -> list[Given]:
+def all_given(event: EventLog, rules: Sequence[Rule], mine: held_access.OfOne) -> list[Given]:
     """Return the same if the buyer has all that these rules give, else an empty list."""
-    found = given(event, rules, held)
+    found = given(event, rules, mine)
     return found if len(found) == sum(not rule.spec.passes_on for rule in rules) else []
 
 

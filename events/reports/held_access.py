@@ -9,8 +9,10 @@ from django.db.models.functions import Now
 from events.access import ledger
 from events.models import Grant
 
-# {customer ID: {(integration ID, course or bundle): the grant that gives it}}
-Held = dict[int, dict[tuple[int, str], Grant]]
+# {(integration ID, course or bundle): the grant that gives it}
+OfOne = dict[tuple[int, str], Grant]
+# By customer ID.
+Held = dict[int, OfOne]
 
 
 def held(customers: Collection[int], *, without_end: bool = False) -> Held:

@@ -1,11 +1,15 @@
 """Who paid for whom, if the payer is not the student."""
 
+from collections.abc import Collection, Sequence
+
 from events.access.event_student import STUDENT_EMAIL
+from events.access.sale import Sale
 from events.models import EventLog, RuleRun
 from events.reports.sentence import BAD, QUIET, Code, Sentence, happening, of_order, outcome, upper
 from events.reports.standing import MAX_ROWS
 from integrations.models import Customer
-from integrations.sentences import Said, say
+from integrations.sentences import Said, format_day, say
+from integrations.who import shown_who
 from rules.triggers import Trigger
 
 # At most this many orders of one kind are shown, the newest.
@@ -26,20 +30,39 @@ def _of_others(customer: Customer) -> list[Sentence]:
         (run.event.order_id, run.customer): run
         for run in runs.select_related("event", "customer").order_by("received_at", "pk")
     }
+    newest = list(found.values())[-MAX_TOLD:]
+    moves = _moves({run.customer_id for run in newest if run.customer_id})
     return [
         Sentence(
             QUIET,
-            _about(run, run.customer),
+            _about(run, run.customer, moves),
             Code.OF_ANOTHER,
             customer=run.customer.pk,
         )
-        for run in list(found.values())[-MAX_TOLD:]
+        for run in newest
         if run.customer
     ]
 
 
-def _about(run: RuleRun, student: Customer) -> Said:
-    email = student.readable_email
+def _moves(students: Collection[int]) -> list[RuleRun]:
+    """Return the actions by which persons moved access to these students, the newest last."""
+    here = RuleRun.objects.filter(
+        customer__in=students, event__by_hand=EventLog.ByHand.MOVE_HERE, grant__isnull=False
+    )
+    return list(here.select_related("event", "grant").order_by("pk")) if students else []
+
+
+def _about(run: RuleRun, student: Customer, moves: Sequence[RuleRun]) -> Said:
+    email, sale = student.readable_email, Sale.of(run.event)
+    for move in reversed(moves):
+        if move.customer_id == student.pk and move.grant and sale.is_same(Sale.of(move.grant)):
+            return say(
+                "{person} moved what was bought{order} to {email} on {day}.",
+                person=shown_who(move.event.author) or say("Somebody"),
+                order=of_order(run.event),
+                email=email,
+                day=format_day(move.received_at),
+            )
     if run.event.trigger == Trigger.PRODUCT_PURCHASED:
         return say("Bought for {email}{order}.", email=email, order=of_order(run.event))
     return say("{event} is about {email}.", event=upper(happening(run)), email=email)

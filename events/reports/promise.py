@@ -5,20 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Value, When
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from events.access import ended_by_hand as by_persons
 from events.access import ledger
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import UNFINISHED
-from events.reports import backfill, batches, given_already, review, standing
-from integrations.models import Customer, Destination, Integration, ThinkificUser
+from events.reports import backfill, batches, given_already, review, standing, unsettled, week
+from integrations.models import Customer, Integration, ThinkificUser
 from rules import actions
-from rules.fired import runs_for
-from rules.models import Rule
-from rules.triggers import TAKES_BACK, Trigger
+from rules.triggers import Trigger
 
 # How far back purchases that gave nothing are counted.
 LATELY = timedelta(days=30)
@@ -50,11 +47,13 @@ Rows = list[tuple[int | None, int | None]]
 class Promise:
     """How many buyers of this week are in or on their way, and how many paid and are not in.
 
-    `purchases` counts the purchases of those who are not in: a list of them has one line for each.
-    `ended` counts other buyers of this week: a person ended their access, after no refund.
+    `buyers` are in, of `all_buyers`: those who were not refunded or canceled since. `purchases`
+    counts the purchases of those who are not in: a list of them has one line for each. `ended`
+    counts other buyers of this week: a person ended their access, after no refund.
     """
 
     buyers: int = 0
+    all_buyers: int = 0
     more_bought: bool = False  # there are purchases beyond the newest MAX_COUNT, not counted
     on_the_way: int = 0
     not_in: int = 0
@@ -71,18 +70,30 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     """
     since, more = _since()
     giving = _giving(since)
-    is_in = _IS_IN & ~Q(pk__in=behind) if behind else _IS_IN
-    # One query for both numbers. Who lost one course and has another is in.
-    found = Grant.objects.filter(is_in | _BY_HAND, runs__event__in=giving).aggregate(
-        every=Count("customer", distinct=True), seen=Count("customer", distinct=True, filter=is_in)
+    grants = Grant.objects.filter(runs__event__in=giving)
+    back = week.taken_back(grants.filter(_IS_IN), since)
+    has = _IS_IN & ~Q(pk__in=back) if back else _IS_IN
+    is_in = has & ~Q(pk__in=behind) if behind else has
+    # One query for all numbers. Who lost one course and has another is in.
+    found = grants.filter(has | _BY_HAND).aggregate(
+        every=Count("customer", distinct=True),
+        has=Count("customer", distinct=True, filter=has),
+        seen=Count("customer", distinct=True, filter=is_in),
     )
-    buyers = found["seen"]
-    ended = _ended_by_hand(giving) if found["every"] > buyers else []
+    ended = _ended_by_hand(giving) if found["every"] > found["seen"] else []
     on_the_way, not_in = _not_in(gave_nothing, MAX_COUNT + 1)
-    purchases = len({event for event, _ in not_in})
-    undone = batches.recent_undo_sentence(_undone(timezone.now() - WEEK))
+    undone = _undone(timezone.now() - WEEK)
+    others = {who for _, who in [*on_the_way, *ended] if who}
+    others |= {event.customer_id for event in undone if event.customer_id}
     return Promise(
-        buyers, more, _buyers(on_the_way), _buyers(not_in), purchases, _buyers(ended), undone
+        buyers=found["seen"],
+        all_buyers=found["has"] + week.besides(grants.filter(has), others),
+        more_bought=more,
+        on_the_way=week.besides(grants.filter(is_in), {who for _, who in on_the_way if who}),
+        not_in=_buyers(not_in),
+        purchases=len({event for event, _ in not_in}),
+        ended=_buyers(ended),
+        undone=batches.recent_undo_sentence(undone),
     )
 
 
@@ -161,7 +172,7 @@ def unfulfilled() -> QuerySet[EventLog]:
     """
     purchases = review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY)
     newest = purchases.order_by("-received_at", "-pk")[: backfill.MAX_EVENTS]
-    likely = _may_be_settled().filter(pk__in=newest.values("pk"))
+    likely = unsettled.may_be_settled().filter(pk__in=newest.values("pk"))
     events = list(likely.only(*_SETTLED_BY))
     return purchases.exclude(pk__in=given_already.settled(events)) if events else purchases
 
@@ -175,49 +186,6 @@ def owed(customer: Customer) -> list[EventLog]:
     events = list(newest[: backfill.MAX_EVENTS])
     done = given_already.settled(events)
     return [event for event in events if event.pk not in done]
-
-
-def _may_be_settled() -> QuerySet[EventLog]:
-    """Return the events that were refunded since, or whose customer has what a rule gives now.
-
-    This is a quick filter before `given_already.settled`, which compares the orders and looks at
-    all rules, but has to load them and what the customers have. It returns a few events too many.
-    """
-    same = {"customer": OuterRef("customer")}
-    later = EventLog.objects.filter(**same, received_at__gte=OuterRef("received_at"))
-    # As in `revocations`: an event about one product ends nothing of another product.
-    about = Q(product=Coalesce(OuterRef("product"), "product")) | Q(product=None)
-    ended = Exists(later.filter(about).of_triggers(*TAKES_BACK))
-    seen = Grant.objects.active().filter(seen_at__isnull=False)
-    # What is in a bundle is not compared here.
-    may_give = Q(_given_now()) | Q(target__startswith=f"{Destination.Kind.BUNDLE}:")
-    return EventLog.objects.filter(ended | Exists(seen.filter(may_give, **same)))
-
-
-def _given_now() -> Exists:
-    """Return a condition: a rule would give, for the outer event, what the outer grant gives."""
-    # Expressions, so that SQLite finds the product's rules first. An account or a site may have
-    # thousands, and with plain columns SQLite would walk through all of them.
-    rules = Rule.objects.alias(
-        account=Coalesce("marketplace", 0),
-        site=Coalesce("integration", 0),
-        leads_to=Concat(
-            "destination__kind",
-            Value(":"),
-            Cast("destination__external_id", CharField()),
-        ),
-    )
-    product = OuterRef(OuterRef("product"))
-    return Exists(
-        rules.filter(
-            Q(product=None) | Q(product=product),
-            runs_for(OuterRef(OuterRef("trigger"))),
-            enabled=True,
-            account=OuterRef(OuterRef("marketplace")),
-            site=OuterRef("integration"),
-            leads_to=OuterRef("target"),
-        )
-    )
 
 
 def _undone(since: datetime) -> list[EventLog]:

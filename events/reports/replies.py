@@ -25,21 +25,23 @@ def reply(
     template: letter.Template,
     *,
     owed: Collection[EventLog],
+    in_doubt: Collection[EventLog] = (),
     besides: Collection[EventLog] = (),
 ) -> str:
     """A letter that can be sent as it is, all of it in the language of the template.
 
-    `owed` are purchases that gave nothing. `besides` are events with actions that give no access,
-    and purchases that a person undid.
+    `owed` are purchases that gave nothing, and `in_doubt` those that may not have given all.
+    `besides` are events with actions that give no access, and purchases that a person undid.
     """
     with letter.written_in(template.language):
-        return letter.fill(template.text, _values(customer, told, owed, besides))
+        return letter.fill(template.text, _values(customer, told, owed, in_doubt, besides))
 
 
 def _values(
     customer: Customer,
     told: Collection[tuple[Standing, Sentence]],
     owed: Collection[EventLog],
+    in_doubt: Collection[EventLog],
     besides: Collection[EventLog],
 ) -> dict[str, str]:
     """Return the values of the template's fields."""
@@ -51,7 +53,7 @@ def _values(
         *_ended(told),
         *reply_moves.moved_away(customer, told),
     ]
-    parts += map(_owed, bought)
+    parts += [*map(_owed, bought), *map(_in_doubt, list(in_doubt)[:MAX_EVENTS_TOLD])]
     taken_away = _taken_away(told)
     if not parts:
         bought = list(besides)[:MAX_EVENTS_TOLD]
@@ -78,6 +80,14 @@ def _owed(event: EventLog) -> Said:
     return say(
         "We received your payment for {product}{order}. We are sorting out your access and will "
         "e-mail you soon.",
+        **_bought(event),
+    )
+
+
+def _in_doubt(event: EventLog) -> Said:
+    return say(
+        "We are checking whether you have everything that belongs to your purchase of "
+        "{product}{order}, and will write again.",
         **_bought(event),
     )
 

@@ -55,6 +55,7 @@ class PreviewEffect(StrEnum):
     ENDED = "ended"
     STILL_GIVEN = "kept"  # its purchase ended, and another one gives the same
     LET_KEEP = "let_keep"  # a person let the buyer keep it since
+    DEALT_WITH = "dealt_with"  # a person marked the purchase as dealt with, and gave nothing for it
     NOTHING = "nothing"
     SENT = "sent"
 
@@ -66,6 +67,7 @@ WORDS: dict[PreviewEffect, Text] = {
     PreviewEffect.ENDED: _("It would have ended the access of {people}."),
     PreviewEffect.STILL_GIVEN: _("Would have kept access through another purchase: {people}."),
     PreviewEffect.LET_KEEP: _("Kept on purpose, so not counted: {people}."),
+    PreviewEffect.DEALT_WITH: _("Marked as dealt with, so not counted: {people}."),
     PreviewEffect.NOTHING: _("Nothing would have changed for {people}."),
     PreviewEffect.SENT: _("It would have sent what SamCart said about {people}."),
 }
@@ -165,7 +167,8 @@ def _events(rule: Rule) -> list[EventLog]:
         events = events.filter(trigger__in=triggers)
     else:
         events = events.filter(product=rule.product_id).of_triggers(*triggers)
-    newest = events.order_by("-received_at", "-pk").only("marketplace", *revocations.READ)
+    newest = events.order_by("-received_at", "-pk")
+    newest = newest.only("marketplace", "gave_nothing", "dealt_with_at", *revocations.READ)
     return list(newest[: MAX_EVENTS + 1])
 
 
@@ -227,6 +230,12 @@ def _effect(rule: Rule, event: EventLog, grants: _Grants) -> tuple[PreviewEffect
     change = _change(rule, event)
     new = _row(rule, event, student)
     if rule.spec.gives_access:
+        if (
+            event.gave_nothing
+            and event.dealt_with_at
+            and not any(row.is_active for row in purchase)
+        ):
+            return PreviewEffect.DEALT_WITH, student
         judgment, row = ledger.give(change, purchase, new)
         if row is new:
             grants.add(new)

@@ -42,6 +42,8 @@ class Code(StrEnum):
     NOT_GIVEN = "not_given"
     NOT_CONNECTED = "not_connected"  # given on a site that is not connected any more
     GAVE_NOTHING = "gave_nothing"  # paid for, and no rule gives anything for it
+    ONLY_GLOBAL = "only_global"  # paid for, and only global rules gave something for it
+    GETS_MORE_NOW = "gets_more_now"  # rules of the product give more than this purchase got
     RULE_EXISTS = "rule_exists"  # paid for, and a rule gives something now
     HAD_ALREADY = "had_already"  # paid for, and another purchase gives it
     RULE_CHANGED = "rule_changed"  # has what a rule gave that gives something else now

@@ -1,6 +1,8 @@
 """The state of each course and bundle for a student, read from the grants and their actions.
 
-What a person changed in Thinkific itself is not seen here.
+`standings(customer)[0]` has, for example, `name`, `is_open`, `given` and `pending`.
+A bundle of which a course has ended is told without it, or by its courses. What a person changed
+in Thinkific itself is not seen here.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -128,55 +130,52 @@ class Standing:
         return None
 
 
-def is_waived(run: RuleRun) -> bool:
-    """Whether the action ended access whose grant a person waived."""
-    return bool(run.spec.ends_access and run.grant and run.grant.state == Grant.State.WAIVED)
-
-
 def standings(customer: Customer) -> list[Standing]:
     """Return each course and bundle that the customer got, lost or waits for, newest first."""
     every, runs = _grants(customer), _runs(customer)
     replaced = _replaced(every, runs)
     grants = [row for row in every if row.pk not in replaced]
-    things: list[Grant | RuleRun] = [*grants, *runs]
-    newest = {(each.integration_id, each.target): each for each in sorted(things, key=_moment)}
-    rests: dict[tuple[int | None, str], str] = {}
-    for bundle in bundle_parts.in_part(grants):
-        whole = (bundle.integration_id, bundle.target)
-        rests[whole], apart = bundle_parts.split(bundle, grants, newest)
-        if not rests[whole]:
-            newest.pop(whole, None)
-        for course in apart:
-            newest.setdefault((course.integration_id, course.target), course)
-    several = len({_site(each) for each in newest.values()}) > 1
+    newest = _newest(grants, runs)
+    several = len({_site(each) for each in newest}) > 1
     asked = Grant.objects.filter(pk__in=[row.pk for row in grants])
     lost, unpaid = set(asked.lost().values_list("pk", flat=True)), taken_back(grants)
     found = []
-    for last in sorted(newest.values(), key=_moment, reverse=True):
-        place = (last.integration_id, last.target)
-        about = [row for row in grants if row.integration_id == place[0] and place[1] in row.parts]
-        name = rests.get(place) or _name_of(last, about)
-        if several:
-            name = say("{course} on {site}", course=name, site=last.integration or _site(last))
+    for last in newest:
+        site, target = last.integration_id, last.target
+        about = [row for row in grants if row.integration_id == site and target in row.parts]
         mine = {row.pk for row in about}
-        touching = [
-            run for run in runs if (run.integration_id, run.target) == place or run.grant_id in mine
-        ]
-        first = [row for row in every if replaced.get(row.pk) in mine]
-        facts = (place[0], _site(last), place[1], tuple(about), tuple(touching), lost, unpaid)
-        found.append(Standing(customer, name, *facts, max(first, key=_by_number, default=None)))
+        before = [row for row in every if replaced.get(row.pk) in mine]
+        standing = Standing(
+            customer,
+            name=_name(last, about, with_site=several),
+            integration=site,
+            site=_site(last),
+            target=target,
+            grants=tuple(about),
+            runs=tuple(run for run in runs if run.grant_id in mine or _place(run) == _place(last)),
+            lost=lost,
+            unpaid=unpaid,
+            instead_of=max(before, key=lambda row: row.pk, default=None),
+        )
+        found.append(standing)
     return found
 
 
-def _name_of(last: Grant | RuleRun, about: Sequence[Grant]) -> str:
-    """Return the name of a course or bundle: its grants follow a new name, and actions do not."""
-    if isinstance(last, Grant):
-        return last.name
-    return next((row.name for row in about if row.target == last.target), last.destination_name)
+def _grants(customer: Customer) -> list[Grant]:
+    """Return the customer's grants, and those of the same Thinkific user's other addresses."""
+    rows = Grant.objects.select_related("integration", "customer", "event")
+    own = list(rows.filter(customer=customer).order_by("-decided_at", "-pk")[:MAX_ROWS])
+    sites = ThinkificUser.objects.filter(customer=customer).values_list("integration", flat=True)
+    seen = rows.active().filter(seen_at__isnull=False)
+    for (site, who), same in students.same_users((each, customer.pk) for each in sites).items():
+        own += seen.filter(integration=site, customer__in=same - {who})[:MAX_ROWS]
+    return own
 
 
-def _by_number(row: Grant) -> int:
-    return row.pk
+def _runs(customer: Customer) -> list[RuleRun]:
+    runs = RuleRun.objects.filter(customer=customer).exclude(target="")
+    runs = runs.select_related("event", "event__product", "integration")
+    return list(runs.order_by("-received_at", "-pk")[:MAX_ROWS])[::-1]
 
 
 def _replaced(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> dict[int, int]:
@@ -201,6 +200,17 @@ def _replaced(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> dict[int, int
     return found
 
 
+def _newest(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> list[Grant | RuleRun]:
+    """Return the last grant or action of each course and bundle, newest first."""
+    things: list[Grant | RuleRun] = [*grants, *runs]
+    found = {_place(each): each for each in sorted(things, key=_moment)}
+    for bundle in bundle_parts.in_part(grants):
+        found.pop(_place(bundle), None)
+        for part in bundle_parts.told_of(bundle, grants, found.keys()):
+            found.setdefault(_place(part), part)
+    return sorted(found.values(), key=_moment, reverse=True)
+
+
 def _moment(thing: Grant | RuleRun) -> datetime:
     return thing.decided_at if isinstance(thing, Grant) else thing.received_at
 
@@ -209,21 +219,25 @@ def _site(thing: Grant | RuleRun) -> str:
     return thing.site if isinstance(thing, RuleRun) else thing.integration.site
 
 
-def _grants(customer: Customer) -> list[Grant]:
-    """Return the customer's grants, and those of the same Thinkific user's other addresses."""
-    rows = Grant.objects.select_related("integration", "customer", "event")
-    own = list(rows.filter(customer=customer).order_by("-decided_at", "-pk")[:MAX_ROWS])
-    sites = ThinkificUser.objects.filter(customer=customer).values_list("integration", flat=True)
-    seen = rows.active().filter(seen_at__isnull=False)
-    for (site, who), same in students.same_users((each, customer.pk) for each in sites).items():
-        own += seen.filter(integration=site, customer__in=same - {who})[:MAX_ROWS]
-    return own
+def _name(last: Grant | RuleRun, about: Sequence[Grant], *, with_site: bool) -> str:
+    """Return the name of a course or bundle: its grants follow a new name, and actions do not."""
+    if isinstance(last, Grant):
+        name = last.name
+    else:
+        same = (row.name for row in about if row.target == last.target)
+        name = next(same, last.destination_name)
+    if not with_site:
+        return name
+    return say("{course} on {site}", course=name, site=last.integration or _site(last))
 
 
-def _runs(customer: Customer) -> list[RuleRun]:
-    runs = RuleRun.objects.filter(customer=customer).exclude(target="")
-    runs = runs.select_related("event", "event__product", "integration")
-    return list(runs.order_by("-received_at", "-pk")[:MAX_ROWS])[::-1]
+def _place(thing: Grant | RuleRun) -> tuple[int | None, str]:
+    return thing.integration_id, thing.target
+
+
+def is_waived(run: RuleRun) -> bool:
+    """Whether the action ended access whose grant a person waived."""
+    return bool(run.spec.ends_access and run.grant and run.grant.state == Grant.State.WAIVED)
 
 
 def taken_back(grants: Sequence[Grant]) -> dict[int, EventLog]:

@@ -264,6 +264,41 @@ def test_undo_turns_a_rule_on_again_and_is_recorded_itself(manager, rule):
     assert latest.note == f"Undo of change {entry.pk}"
 
 
+def take_back(answer: Any) -> str:
+    """The link with which the page takes back the undo that it tells of."""
+    (found,) = re.findall(r'href="([^"]+)">Take back this undo', markup(answer))
+    return html.unescape(found)
+
+
+def test_an_undo_is_taken_back_from_the_message_that_tells_of_it(manager, rule):
+    link = take_back(press(manager, switch_off(rule), "undo"))
+    page = manager.get(link)
+    assert "Undo 1 changed rule?" in words(page)
+    rule.refresh_from_db()
+    assert rule.enabled  # the page asks first
+    again = manager.post(link, follow=True)
+    rule.refresh_from_db()
+    assert not rule.enabled
+    assert "Undone: 1 rule is as before." in said(again)[0]
+    manager.post(take_back(again))
+    rule.refresh_from_db()
+    assert rule.enabled
+
+
+def test_a_rule_that_an_undo_brought_back_is_deleted_again_after_the_page_that_asks(manager, rule):
+    link = take_back(press(manager, delete(manager, rule), "undo"))
+    assert Rule.objects.filter(pk=rule.pk).exists()
+    assert manager.get(link).status_code == 200
+    manager.post(link, {"post": "yes"})
+    assert not Rule.objects.filter(pk=rule.pk).exists()
+
+
+def test_who_may_not_take_an_undo_back_is_not_led_there(manager, rule):
+    entry = delete(manager, rule)
+    Permission.objects.get(codename="delete_rule").group_set.clear()
+    assert "Take back this undo" not in markup(press(manager, entry, "undo"))
+
+
 def test_undo_leads_back_to_the_page_where_it_was_pressed_and_says_what_is_true_again(
     manager, rule
 ):

@@ -17,7 +17,7 @@ from config.admin.parts import badges
 from config.staff import roles
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
-from events.execution import undo_batch
+from events.execution import undo_batch, undo_preview
 from events.models import Batch, Grant, RuleRun
 from events.reports import refunded
 from integrations.models import AuditEntry, Customer, Destination
@@ -214,7 +214,7 @@ def test_the_undo_takes_no_query_for_each_refunded_buyer(manager, world, ink):
 
     refund(world, "ann", "bob", "cleo")
     end_all(manager, world)
-    ended = undo_batch.preview(Batch.objects.get())
+    ended = undo_preview.preview(Batch.objects.get())
     runs = [run for one in ended for run in one.ended]
     assert (len(runs), queries()) == (3, 2)
 

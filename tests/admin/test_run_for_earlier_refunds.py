@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
-from events.execution import undo_batch
+from events.execution import undo_preview
 from events.models import Batch, EventLog, Grant
 from events.reports import backfill, refunded
 from integrations.models import Customer, Destination
@@ -117,7 +117,7 @@ def test_what_a_rule_ended_beside_its_own_purchase_is_left_to_a_person(manager, 
     run(manager, world, ink, ends_all=True)
     reasons = {
         one.event.customer.email: one.why_not
-        for one in undo_batch.preview(Batch.objects.latest("pk"))
+        for one in undo_preview.preview(Batch.objects.latest("pk"))
         if one.event.customer
     }
     assert reasons == {
@@ -141,7 +141,7 @@ def test_the_customers_page_gives_back_what_a_person_had_a_rule_end(manager, wor
     assert refunded.refunded_with_access() == []
     (kept,) = refunded.refunded_with_access(kept=True)
     assert kept.grants[0].kept_note == "She may stay"
-    assert [one.why_not for one in undo_batch.preview(Batch.objects.get()) if one.why_not] == [
+    assert [one.why_not for one in undo_preview.preview(Batch.objects.get()) if one.why_not] == [
         "the access was given again since"
     ]
 

@@ -7,7 +7,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
-from events.execution import moving, undo_batch
+from events.execution import moving, undo_batch, undo_preview
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.reports import batch_preview, batches, customer_access, refunded
 from events.reports.left_behind import left_behind, with_still_given
@@ -151,13 +151,13 @@ def test_undoing_a_move_says_what_stays_open_by_the_bundle_that_comes_back(world
     rule.action, rule.destination = GIVES, ink
     rule.save()
     batch = move(world, rule)
-    found = batch_preview.of_undo(undo_batch.preview(batch))
+    found = batch_preview.of_undo(undo_preview.preview(batch))
     (line,) = found.lines
     assert line.what == "Give All of it; stays open by something else: Ink"
     assert found.still_given == 1
     page = signed_in(roles.MANAGER).get(reverse("admin:undo-batch"), {"number": batch.pk})
     assert "1 buyer keeps some of it, because something else gives it." in words(page)
-    looked = [one.number for one in undo_batch.preview(batch)]
+    looked = [one.number for one in undo_preview.preview(batch)]
     undone = Batch.objects.create(title="Undo", started_by="Mia")
     undo_batch.undo(batch, looked, undone)
     undone.save()

@@ -184,7 +184,7 @@ def test_what_was_undone_is_offered_again_quietly(manager, world, ran):
     world.settle()
     overview = words(manager.get(reverse("admin:index")))
     assert re.search(
-        "1 of this week's buyers has access\\. person \\d+ undid access for 1 buyer", overview
+        "1 of 2 of this week's buyers has access\\. person \\d+ undid access for 1 buyer", overview
     )
 
 
@@ -236,6 +236,20 @@ def test_the_page_of_a_batch_says_that_it_was_undone_and_offers_no_second_undo(m
     assert "Undo th" not in words(page)
     assert "There is nothing to do for any of these." in words(undo(world, manager))
     assert Batch.objects.count() == 2
+
+
+def test_the_results_of_an_undo_say_what_to_do_if_it_was_a_mistake(manager, world, ran):
+    page = undo(world, manager)
+    new = Batch.objects.latest("pk")
+    text = words(page_of_batch(manager, new))
+    assert "An undo for several buyers cannot be undone itself. To give it to them again" in text
+    earlier = f"{reverse('admin:earlier')}?rule={ran.pk}"
+    assert f'href="{earlier}"' in page_of_batch(manager, new).content.decode()
+    assert manager.get(earlier).status_code == 200
+    manager.post(earlier, {"rule": ran.pk, "undone": "1"})
+    world.settle()
+    assert world.access("b0@example.com", ran.destination)
+    assert page.status_code == 200
 
 
 def test_what_a_batch_did_is_marked_as_undone_in_changes_for_each_buyer(manager, world, ran):

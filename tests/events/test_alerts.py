@@ -223,7 +223,7 @@ def fails(now: Any) -> Any:
 def not_checked(shop: Shop) -> Any:
     """The look for old backups fails, and has for three minutes."""
     patch = pytest.MonkeyPatch()
-    patch.setitem(finding.LOOKS, ProblemCode.BACKUP_OLD, fails)
+    patch.setitem(finding.CHECKS, ProblemCode.BACKUP_OLD, fails)
     look()
     Alert.objects.update(began_at=timezone.now() - 4 * MINUTE)
     return patch.undo
@@ -256,7 +256,7 @@ CAUSES = {
 
 def test_every_cause_is_looked_for_and_has_words_and_a_test():
     assert set(ProblemCode) == set(KINDS) == set(sentences.SENTENCES) == set(CAUSES)
-    assert set(ProblemCode) == {*finding.LOOKS, ProblemCode.NOT_CHECKED}
+    assert set(ProblemCode) == {*finding.CHECKS, ProblemCode.NOT_CHECKED}
 
 
 @pytest.mark.parametrize("code", list(CAUSES))
@@ -388,7 +388,7 @@ def test_a_look_that_fails_stops_no_other_and_ends_no_alert(shop, owner, inbox, 
     over()
     Alert.objects.update(seen_at=timezone.now() - 6 * MINUTE)
     with monkeypatch.context() as patch:
-        patch.setitem(finding.LOOKS, ProblemCode.BACKUP_OLD, fails)
+        patch.setitem(finding.CHECKS, ProblemCode.BACKUP_OLD, fails)
         needs_a_person(shop)
         look()
     assert inbox.subjects() == ["Admit: No recent backup", "Admit: Actions need a person"]

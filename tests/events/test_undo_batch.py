@@ -11,7 +11,7 @@ from django_q.models import OrmQ
 
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
-from events.execution import moving, undo_batch
+from events.execution import moving, undo_batch, undo_preview
 from events.execution.rerun import rerun
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.queue import wake
@@ -48,12 +48,12 @@ def enrolled_late(world: World, course: Destination, number: int = 2) -> tuple[R
 
 
 def reasons(batch: Batch) -> list[str]:
-    return [one.why_not for one in undo_batch.preview(batch)]
+    return [one.why_not for one in undo_preview.preview(batch)]
 
 
 def undo(batch: Batch) -> dict[str, int]:
     """Somebody looks, and presses the button."""
-    looked = [one.number for one in undo_batch.preview(batch)]
+    looked = [one.number for one in undo_preview.preview(batch)]
     return undo_batch.undo(batch, looked, Batch(title="Undo", started_by="Mia")).left
 
 
@@ -67,7 +67,7 @@ def test_buyers_that_a_rule_was_run_for_lose_what_it_gave_and_are_offered_again(
     assert not world.access("b1@example.com", ink)
     assert set(Grant.objects.values_list("state", flat=True)) == {"waived"}
     assert (promise.not_in(), len(backfill.preview(rule).undone)) == ([], 2)
-    assert undo_batch.preview(batch)[0].why_not == "the access has ended since"
+    assert undo_preview.preview(batch)[0].why_not == "the access has ended since"
 
 
 def test_undoing_what_held_a_course_as_well_leaves_it_open_by_the_first_purchase(world, ink):
@@ -219,14 +219,14 @@ def test_who_has_changed_since_is_left_out(world, ink, meanwhile, why):
     world.settle()
     meanwhile(world, customer__email="b0@example.com", order__id=1180)
     world.settle()
-    assert [one.why_not for one in undo_batch.preview(batch)] == [why, ""]
+    assert [one.why_not for one in undo_preview.preview(batch)] == [why, ""]
     assert undo(batch) == {why: 1}
 
 
 def test_who_was_refunded_since_does_not_get_back_what_was_ended(world, moved):
     _, event, batch = moved
     world.sell("20_product", order__id=event.order_id)
-    (one,) = undo_batch.preview(batch)
+    (one,) = undo_preview.preview(batch)
     assert one.why_not.startswith(f"order {event.order_id} was refunded on ")
 
 
@@ -237,7 +237,7 @@ def test_what_the_purchase_had_before_stays(world, ink):
     same = {"customer__email": "b0@example.com", "order__id": 1180, "product__id": 1048001}
     event = world.sell("31_", **same)
     assert event.runs.get().rule == rule
-    (one,) = undo_batch.preview(batch)
+    (one,) = undo_preview.preview(batch)
     assert one.why_not == "something else of the same purchase gives it too"
 
 
@@ -286,7 +286,7 @@ def test_what_is_bought_of_another_deleted_product_does_not_take_a_refund_back(w
     world.sell("20_product", order__id=event.order_id)
     world.sell("10_product", order__id=77, product__id=77)
     Product.objects.all().delete()
-    (one,) = undo_batch.preview(batch)
+    (one,) = undo_preview.preview(batch)
     assert one.why_not.startswith(f"order {event.order_id} was refunded on ")
 
 
@@ -315,7 +315,7 @@ def renewed(world: World, ink: Destination, faces: Destination) -> tuple[EventLo
 def test_what_was_given_and_ended_for_one_purchase_is_undone_together(world, ink, faces, renewed):
     event, batch = renewed
     assert (world.access(DANA, ink), world.access(DANA, faces)) == (False, True)
-    (one,) = undo_batch.preview(batch)
+    (one,) = undo_preview.preview(batch)
     named = [[run.destination_name for run in runs] for runs in (one.gave, one.ended)]
     assert (one.event, named) == (event, [["Drawing Faces"], ["Ink and Wash"]])
     assert undo(batch) == {}
@@ -341,7 +341,7 @@ def test_two_events_of_a_purchase_that_give_the_same_course_are_undone_together(
     batch = Batch.objects.create(title="Again", started_by="Mia")
     rerun([event, charged], batch=batch)
     world.settle()
-    assert (len(batch.new_ids), len(undo_batch.preview(batch))) == (2, 1)
+    assert (len(batch.new_ids), len(undo_preview.preview(batch))) == (2, 1)
     assert undo(batch) == {}
     world.settle()
     assert not world.access(DANA, ink)
@@ -378,7 +378,7 @@ def test_the_page_says_that_it_was_undone_though_the_first_purchase_was_refunded
     world.settle()
     assert world.access(DANA, ink)
     new = Batch.objects.create(title="Undo", started_by="Mia")
-    undo_batch.undo(batch, [each.number for each in undo_batch.preview(batch)], new)
+    undo_batch.undo(batch, [each.number for each in undo_preview.preview(batch)], new)
     world.settle()
     assert not world.access(DANA, ink)
     (line, *_) = customer_access.describe(Customer.objects.get()).lines
@@ -479,7 +479,7 @@ def test_an_ending_that_waits_is_dropped_and_can_wait_again(world, ink):
     assert (run.status, run.code) == ("skipped", "replaced")
     assert run.message == "Nothing was ended: Mia has decided otherwise since."
     assert world.access(DANA, ink)
-    assert undo_batch.preview(batch) == []
+    assert undo_preview.preview(batch) == []
     assert rerun([refund]).queued == 1
     assert RuleRun.objects.delayed().count() == 1
 
@@ -509,7 +509,7 @@ def test_what_was_undone_before_a_request_died_is_in_a_batch_and_is_carried_out(
 ):
     _, batch = enrolled_late(world, ink, 2)
     world.settle()
-    last = undo_batch.preview(batch)[1].event
+    last = undo_preview.preview(batch)[1].event
     OrmQ.objects.all().delete()
     record = audit.record
 

@@ -118,6 +118,7 @@ def said(answer: Any) -> list[str]:
     found = re.findall(r'<ul class="messagelist">(.*?)</ul>', markup(answer))
     lines = re.findall(r"<li[^>]*>(.*?)</li>", "".join(found), re.DOTALL)
     lines = [re.sub(r"(<span data-follow=.*)<a .*?</a></span>", r"\1", line) for line in lines]
+    lines = [re.sub(r"<span data-then>.*?</span>", "", line) for line in lines]
     return [html.unescape(re.sub(r"<[^>]+>", "", line)).strip() for line in lines]
 
 

@@ -14,12 +14,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from config.admin.menu import allowed
-from config.admin.parts import badges, batch_message
+from config.admin.parts import badges, batch_links, batch_message
 from config.admin.parts.buttons import BACK, links_to, way_back
 from config.admin.parts.changelist import takes_all
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids, row_in
-from events.execution import former_days, rerun, retry_by_hand, reviewing, undo_batch
+from events.execution import former_days, rerun, retry_by_hand, reviewing, undo_preview
 from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
 from events.reports import batch_preview, batches
@@ -262,6 +262,7 @@ def show(request: HttpRequest) -> HttpResponse:
         left_out=batch.left_out.items(),
         failed=",".join(str(run.pk) for run in found.failed),
         undone=batch.undone_by.order_by("pk"),
+        instead=batch_links.instead_of_undo(request, batch),
         can_undo=allowed(request, UNDOES) and _can_be_undone(batch),
         back=way_back(request),
         action=_action(request.GET),
@@ -289,7 +290,7 @@ def _rule_of(batch: Batch) -> str:
 
 
 def _can_be_undone(batch: Batch) -> bool:
-    return bool(batch.new_ids) and not all(each.why_not for each in undo_batch.preview(batch))
+    return bool(batch.new_ids) and not all(each.why_not for each in undo_preview.preview(batch))
 
 
 PAGES = [

@@ -16,9 +16,9 @@ from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
-from events.execution import undo_batch
+from events.execution import undo_batch, undo_preview
 from events.execution.rerun import Rerun
-from events.execution.undo_batch import Undo
+from events.execution.undo_preview import Undo
 from events.models import Batch
 from events.reports import batch_preview as looks
 from integrations.sentences import Said, joined, say, say_count
@@ -43,7 +43,7 @@ def show(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _undo(request, batch, back)
     # What is left out comes last: if there is much, the next preview begins with the others.
-    undos = sorted(undo_batch.preview(batch), key=lambda one: bool(one.why_not))
+    undos = sorted(undo_preview.preview(batch), key=lambda one: bool(one.why_not))
     return render(
         request,
         "admin/many/look.html",

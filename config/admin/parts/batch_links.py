@@ -18,10 +18,12 @@ from events.reports.batches import Done
 from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.models import AuditEntry
-from integrations.sentences import format_day, say, say_count
+from integrations.sentences import Said, format_day, say, say_count
 from rules.models import Rule
 
 SEES = "events.view_rulerun"
+# At most this many rules are named for running them again.
+MAX_RULES = 20
 
 
 def number_of(entry: AuditEntry) -> int | None:
@@ -110,3 +112,31 @@ def of_events(request: HttpRequest, done: Done) -> dict[int, list[tuple[datetime
                 line = entry.at, format_html("{} {}. {}", *facts)
                 found.setdefault(event, []).append(line)
     return found
+
+
+def instead_of_undo(request: HttpRequest, batch: Batch) -> tuple[Said, str, Said] | None:
+    """Return what to do if this batch undid another by mistake: a sentence, a page and its label.
+
+    None if it undid none.
+    """
+    undone = batch.undoes
+    if undone is None:
+        return None
+    # What the actions gave was undone, so they name no rule any more.
+    entries = AuditEntry.objects.filter(act=Act.BUYERS_ENROLLED, kind=Rule._meta.model_name)
+    ran = entries.filter(**{f"after__{BATCH}": undone.pk}).values_list("number", flat=True)
+    known = Rule.objects.filter(pk__in=[int(number) for number in ran])
+    rules = list(known.order_by("pk").values_list("pk", flat=True)[:MAX_RULES])
+    if rules and allowed(request, "events.rerun_eventlog"):
+        text = say(
+            "An undo for several buyers cannot be undone itself. To give it to them again, run the "
+            "rule: its page has a button for those for whom it was undone."
+        )
+        page = f"{reverse('admin:earlier')}?{urlencode({'rule': rules}, doseq=True)}"
+        return text, page, say("Run the rule for them again")
+    text = say(
+        "An undo for several buyers cannot be undone itself. Open each of them, and end or give "
+        "the access there."
+    )
+    page = f"{reverse('admin:batch')}?{urlencode({'number': undone.pk})}"
+    return text, page, say("See what was undone")

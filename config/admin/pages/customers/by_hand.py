@@ -207,7 +207,7 @@ def links_to_give_back(
     there: dict[tuple[int | None, str, int], int] = {
         (each.integration_id, each.kind, each.external_id): each.pk for each in known
     }
-    by_persons = ended_by_hand.as_left([run for run in runs if not run.event.trigger])
+    by_persons = ended_by_hand.can_be_given_back([run for run in runs if not run.event.trigger])
     back = {BACK: request.get_full_path()}
     return {
         run.pk: _link(

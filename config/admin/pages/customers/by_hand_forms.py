@@ -97,7 +97,11 @@ class GiveBackForm(ByHandForm):
         self.ending = row_in(
             endings.select_related("integration"), (data or asked or {}).get("run")
         )
-        left = ended_by_hand.as_left([self.ending]).get(self.ending.pk) if self.ending else None
+        left = (
+            ended_by_hand.can_be_given_back([self.ending]).get(self.ending.pk)
+            if self.ending
+            else None
+        )
         if self.ending is None or not left:
             self.none = by_hand.CHANGED_SINCE
             return

@@ -43,6 +43,7 @@ from events.reports import (
     dashboard,
     days,
     left_behind_summary,
+    own_rules,
     promise,
     refunded,
     trigger_coverage,
@@ -67,7 +68,6 @@ ELSEWHERE = (
     ProblemCode.NOT_CHECKED,
 )
 
-
 # At most this many integrations that need nobody are listed.
 MOST_IN_ORDER = 10
 # The permissions to tick what Admit cannot see.
@@ -85,7 +85,8 @@ def show(request: HttpRequest) -> TemplateResponse:
     behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()
     nothing, not_there = promise.unfulfilled(), broken_rules.still_giving()
     promised = promise.promise(nothing, behind=behind.grants)
-    missing = {account: trigger_coverage.missing(account) for account in accounts}
+    given_nothing = _nothing_given(nothing, rules)
+    missing = {account: trigger_coverage.missing(account, rules) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
     facts = replace(
         _facts(sites, problems, turned),
@@ -96,6 +97,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         behind=left_behind_notices.in_one_sentence(behind, refunds),
         left_over=left_giving,
         missing_courses=len(not_there),
+        only_global=len(given_nothing["only_global"]),
     )
     return render(
         request,
@@ -112,7 +114,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         may_be_kept=not refunds and allowed(request, PERMISSION) and refunded.may_be_kept(),
         former_days=former_days_notices.of_all(request),
         **_rules(request, says_left, not_there, turned),
-        **_nothing_given(nothing, rules),
+        **given_nothing,
         **_never_sent(missing),
     )
 
@@ -174,12 +176,15 @@ def _period(request: HttpRequest) -> days.Period:
 
 
 def _nothing_given(purchases: QuerySet[EventLog], rules: Places) -> dict[str, Any]:
-    found = dashboard.unfulfilled_products(purchases)
-    without = [each for each in found if each.product and not each.rule and not each.rule_off]
+    found = dashboard.unfulfilled_products(purchases, own_rules.accounts(rules))
+    without = [each for each in found if each.needs_rule]
     listed = {each.product for each in found}
     return {
         "nothing_given": found,
         "many_without_rule": len(without) > 1,
+        "only_global": [
+            each for each in own_rules.sold_without(rules) if each.product not in listed
+        ],
         "without_rule": [
             each for each in dashboard.without_rule(rules) if each.product not in listed
         ],
@@ -217,7 +222,7 @@ def _figures(
         "events_note": events_note(came, not_in=facts.not_in),
         "done": counting.format_count(period.days[-1].done),
         "number_done": period.days[-1].done,
-        "share": _share(period),
+        "share": period.share,
         "failed": counting.format_count(facts.failed),
         "held": counting.format_count(facts.held),
         "waiting": counting.format_count(in_line.waiting),
@@ -236,18 +241,13 @@ def _headline(
         see=f"{log}?result={log_filters.NOT_IN}",
         see_ended=f"{log}?result={log_filters.ENDED}",
         buyers=promised.buyers,
+        all_buyers=promised.all_buyers,
         on_the_way=promised.on_the_way,
         more_bought=promised.more_bought,
         purchases=promised.purchases,
         ended=promised.ended,
         undone=promised.undone,
     )
-
-
-def _share(period: days.Period) -> int | None:
-    """Return the percentage of actions that succeeded, rounded down: one failure rules out 100."""
-    over = period.done + period.failed
-    return 100 * period.done // over if over else None
 
 
 def _facts(
@@ -282,6 +282,7 @@ def _facts(
         turned_off=turned.products,
         refunds_off=turned.refunds,
         cancellations_off=turned.cancellations,
+        giving_off=turned.everywhere,
     )
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from config.admin.pages.overview import headline_promise
 from config.admin.parts.badges import AMBER, GREEN, RED
 from events.reports.counting import format_count
-from events.reports.promise import MAX_COUNT
-from integrations.sentences import Said, format_number, joined, say, say_count, separated
+from integrations.sentences import say, say_count, separated
 
 # The id of the section of integrations that need a person.
 IN_NEED = "sites-in-need"
@@ -36,6 +36,8 @@ class Facts:
     turned_off: int = 0  # products that give nothing because their rules are off
     refunds_off: int = 0  # rules that are off and would end access on a refund
     cancellations_off: int = 0  # the same, on a cancellation
+    giving_off: int = 0  # global rules that gave access and were turned off lately
+    only_global: int = 0  # products that are sold and have no rule of their own, as others have
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
     expiring: int = 0  # access tokens
@@ -56,6 +58,7 @@ class Facts:
             or self.turned_off
             or self.refunds_off
             or self.cancellations_off
+            or self.giving_off
         )
 
 
@@ -73,6 +76,7 @@ def headline(
     see: str,
     see_ended: str = "",
     buyers: int = 0,
+    all_buyers: int = 0,
     on_the_way: int = 0,
     more_bought: bool = False,
     purchases: int = 0,
@@ -81,97 +85,30 @@ def headline(
 ) -> Headline:
     """Return how the promise is kept, then what needs a person, the gravest first.
 
-    `buyers` counts the buyers of this week who have access, or with `more_bought` those of the
-    newest MAX_COUNT purchases. `see` is the address of the list of buyers who paid and have no
-    access, which has a line for each of their `purchases`. `see_ended` is the address of the acts
-    by which persons `ended` the access of so many others. That, and what was `undone` on purpose,
-    is no alarm. The headline is calm only if nothing needs a person.
+    `buyers` counts the buyers of this week who have access, of `all_buyers` who were not refunded
+    or canceled since; with `more_bought` those of the newest MAX_COUNT purchases. `see` is the
+    address of the list of buyers who paid and have no access, which has a line for each of their
+    `purchases`. `see_ended` is the address of the acts by which persons `ended` the access of so
+    many others. That, and what was `undone` on purpose, is no alarm. The headline is calm only if
+    nothing needs a person.
     """
     grave = list(_grave(facts))
     alarms = [(text, f"#{section}") for text, section in [*grave, *_others(facts)]]
     promise: list[tuple[str, str]] = []
     if facts.not_in:
-        promise = [(_not_in(facts.not_in, purchases), ""), (say("See them."), see)]
+        promise = [
+            (headline_promise.not_in(facts.not_in, purchases), ""),
+            (say("See them."), see),
+        ]
     else:
-        every = not (on_the_way or facts.behind or ended or undone)
-        all_in = _all_in(buyers, on_the_way, more_bought=more_bought, every=every)
-        told = (all_in, ""), (_ended(ended), see_ended), (undone, "")
+        of = max(all_buyers, buyers)
+        have = headline_promise.have_access(buyers, of, on_the_way, more_bought=more_bought)
+        told = (have, ""), (headline_promise.ended(ended), see_ended), (undone, "")
         promise = [(text, where) for text, where in told if text]
     if not alarms and not facts.not_in:
         return Headline(GREEN, (*promise, (say("Nothing needs your attention."), "")))
     kind = RED if grave else AMBER
     return Headline(kind, (*promise, *alarms))
-
-
-def _not_in(buyers: int, purchases: int) -> Said:
-    """Return how many buyers paid and have no access, for how many purchases if that differs."""
-    if purchases > buyers:
-        return say_count(
-            buyers,
-            "1 buyer has no access for {purchases} paid purchases.",
-            "{number} buyers have no access for {purchases} paid purchases.",
-            number=format_count(buyers),
-            purchases=format_count(purchases),
-        )
-    return say_count(
-        buyers,
-        "1 buyer paid and has no access.",
-        "{number} buyers paid and have no access.",
-        number=format_count(buyers),
-    )
-
-
-def _ended(buyers: int) -> Said | str:
-    """Return that persons ended the access of so many buyers of this week; "" for none."""
-    if not buyers:
-        return ""
-    return say_count(
-        buyers,
-        "A person ended access for 1 of this week's buyers.",
-        "Access was ended by hand for {number} of this week's buyers.",
-        number=format_count(buyers),
-    )
-
-
-def _all_in(buyers: int, on_the_way: int, *, more_bought: bool, every: bool) -> Said | str:
-    """Return "All 43 of this week's buyers have access." or "41 … have access, 2 … on their way."
-
-    "" if there are none of either.
-    """
-    found = [_in(buyers, every=every, more_bought=more_bought)] if buyers else []
-    if on_the_way:
-        found.append(
-            say_count(
-                on_the_way,
-                "1 buyer is on the way",
-                "{number} buyers are on their way",
-                number=format_count(on_the_way),
-            )
-        )
-    return say("{clauses}.", clauses=joined(found, by=", ")) if found else ""
-
-
-def _in(buyers: int, *, every: bool, more_bought: bool) -> Said:
-    """Return how many have access, and that these are all if so."""
-    count = format_number(buyers)  # each of them was counted
-    of = {"number": count, "most": MAX_COUNT}
-    if more_bought and every:
-        return say("All {number} buyers of the newest {most} purchases have access", **of)
-    if more_bought:
-        return say("{number} buyers of the newest {most} purchases have access", **of)
-    if every:
-        return say_count(
-            buyers,
-            "This week's only buyer has access",
-            "All {number} of this week's buyers have access",
-            number=count,
-        )
-    return say_count(
-        buyers,
-        "1 of this week's buyers has access",
-        "{number} of this week's buyers have access",
-        number=count,
-    )
 
 
 def _grave(facts: Facts) -> Iterator[Alarm]:
@@ -259,6 +196,13 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
 
 
 def _rules(facts: Facts) -> Iterator[Alarm]:
+    if n := facts.only_global:
+        text = say_count(
+            n,
+            "1 product is sold without a rule of its own.",
+            "{number} products are sold without a rule of their own.",
+        )
+        yield text, "without-rule"
     if n := facts.missing_courses:
         text = say_count(
             n,
@@ -287,6 +231,14 @@ def _rules(facts: Facts) -> Iterator[Alarm]:
             n,
             "1 rule that ends access on a cancellation is off.",
             "{number} rules that end access on a cancellation are off.",
+            number=format_count(n),
+        )
+        yield text, "attention"
+    if n := facts.giving_off:
+        text = say_count(
+            n,
+            "1 global rule that gives access was turned off.",
+            "{number} global rules that give access were turned off.",
             number=format_count(n),
         )
         yield text, "attention"

@@ -1,25 +1,34 @@
 """Coverage: what each product gives, ends and gives back, and setting up many products at once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page as PageOfRows
 from django.core.paginator import Paginator
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.datastructures import MultiValueDict
-from django.utils.html import escape, format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html
 
+from config.admin.pages.products.coverage_adding import Added, add
 from config.admin.pages.products.coverage_conflicts import conflict_page
 from config.admin.pages.products.coverage_filter import Filter
 from config.admin.pages.products.coverage_form import Choices, CoverageForm
-from config.admin.pages.products.coverage_said import effects, existing, said_added, said_off
-from config.admin.pages.rules import backfill, left_behind_notices, left_over, undo_offers
+from config.admin.pages.products.coverage_said import (
+    effects,
+    existing,
+    options,
+    said_added,
+    said_off,
+)
+from config.admin.pages.rules import (
+    backfill,
+    earlier_offer,
+    left_behind_notices,
+    left_over,
+    undo_offers,
+)
 from config.admin.pages.rules.rules import RuleAdmin
 from config.admin.pages.rules.turned_off import TurnedOffRules
 from config.admin.parts import edit_conflicts, params
@@ -28,7 +37,6 @@ from config.admin.parts.page import Page, render
 from events.reports import left_behind_summary, subscriptions
 from events.reports.coverage import Coverage, Judged, judge_all, with_rules
 from integrations.sentences import joined, say, say_count
-from rules import changing
 from rules.models import Rule
 
 # Each row sends up to seven fields, and Django takes a thousand.
@@ -84,6 +92,7 @@ def _page(
     behind = (
         [] if asked.only else left_behind_notices.by_rule(request, left_behind_summary.summarize())
     )
+    _note_lacking(request, forms)
     return render(
         request,
         "admin/coverage.html",
@@ -92,7 +101,7 @@ def _page(
         any=bool(rows),
         forms=forms,
         shown=shown,
-        options=_options(choices.names) if may_add else "",
+        options=options(choices.names) if may_add else "",
         accounts={row.marketplace.pk for row in rows},
         nothing=sum(row.gives_nothing_to_buyers for row in noted),
         without_pairs=sum(bool(row.holes) for row in noted),
@@ -109,6 +118,13 @@ def _page(
         back=way_back(request) or request.get_full_path(),
         suggests=may_add and any(form.suggested for form in forms),
     )
+
+
+def _note_lacking(request: HttpRequest, forms: list[CoverageForm]) -> None:
+    rules = list(chain(*(form.row.given for form in forms)))
+    found = earlier_offer.lacking_by_product(rules, back=request.get_full_path())
+    for form in forms:
+        form.lacking = found.get(form.row.number or 0)
 
 
 def _save(request: HttpRequest) -> HttpResponse:
@@ -135,7 +151,7 @@ def _save(request: HttpRequest) -> HttpResponse:
         return page
     if CHANGE not in request.POST and (mend or not any(form.errors for form in forms)):
         unseen = None if LOOKED in request.POST else int(mend)
-        added = _add(wanted, mend=mend, unseen=unseen)
+        added = add(wanted, mend=mend, unseen=unseen)
         if added and added.only_looked:
             sent = {name: values for name, values in request.POST.lists() if name != CSRF}
             request.session[KEPT] = sent
@@ -185,7 +201,7 @@ def _look(request: HttpRequest) -> HttpResponse:
     given = MultiValueDict(kept)
     forms, _ = _read(given)
     mend = "missing" in given
-    added = _add(_wanted(forms, given), mend=mend, unseen=0)
+    added = add(_wanted(forms, given), mend=mend, unseen=0)
     if not added or not added.made:
         del request.session[KEPT]
         text = say("What was entered cannot be added any more: rules have changed meanwhile.")
@@ -223,48 +239,7 @@ def _wanted(forms: list[CoverageForm], given: MultiValueDict[str, str]) -> list[
     return [form for form in forms if missing in {None, form.row.key}]
 
 
-@dataclass
-class _Added:
-    """The rules that were added for each row, and those that existed already.
-
-    `off` are existing ones that end access or give it back, but are turned off.
-
-    `only_looked`: they were rolled back, so that a person can look at them first.
-    """
-
-    made: list[tuple[CoverageForm, list[Rule]]] = field(default_factory=list)
-    left: list[tuple[CoverageForm, list[Rule]]] = field(default_factory=list)
-    off: list[tuple[CoverageForm, list[Rule]]] = field(default_factory=list)
-    only_looked: bool = False
-
-
-def _add(forms: list[CoverageForm], *, mend: bool, unseen: int | None) -> _Added | None:
-    """Add all of it. Returns None if a rule cannot be added; then its row has the error.
-
-    Rules for more than `unseen` products are rolled back; None rolls nothing back.
-    """
-    added = _Added()
-    try:
-        with changing.all_or_none():
-            for form in forms:
-                added.left.append((form, [] if mend else form.existing()))
-                if off := list(chain(*form.turned_off.values())) if mend else form.existing_off():
-                    added.off.append((form, off))
-                rules = form.row.recommended() if mend else form.rules()
-                for rule in rules:
-                    rule.full_clean()
-                if rules:
-                    added.made.append((form, rules))
-            changing.add_all([rule for _, rules in added.made for rule in rules])
-            added.only_looked = unseen is not None and len(added.made) > unseen
-            transaction.set_rollback(added.only_looked)
-    except ValidationError as error:
-        form.errors += error.messages
-        return None
-    return added
-
-
-def _say(request: HttpRequest, added: _Added) -> None:
+def _say(request: HttpRequest, added: Added) -> None:
     """Say which rules were added for each product, and which existed already."""
     for form, rules in added.left:
         for sentence in existing(form, rules):
@@ -287,14 +262,6 @@ def _say(request: HttpRequest, added: _Added) -> None:
         )
         messages.success(request, text)
     backfill.offer(request, [r for _, rules in made for r in rules], reverse("admin:coverage"))
-
-
-def _options(names: Sequence[str]) -> SafeString:
-    """Return the options behind the fields. Not in the template, because there may be thousands."""
-    # Escaped together, which takes a tenth of the time. No name has a line break.
-    options = escape("\n".join(names)).replace("\n", '"></option><option value="')
-    options = f'<option value="{options}"></option>' if names else ""
-    return mark_safe(options)  # noqa: S308 - escaped
 
 
 PAGES = [Page("coverage/", "coverage", show, "rules.view_rule")]

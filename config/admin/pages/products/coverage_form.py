@@ -85,7 +85,8 @@ class CoverageForm:
     """A row, with what is suggested and what was entered.
 
     `entered` are names of courses or bundles, `ticked` the triggers on which access is ended or
-    given back: as the page first shows them, or as they were sent.
+    given back: as the page first shows them, or as they were sent. `lacking` says how many earlier
+    buyers lack what the product's rules give now, with the address of their page.
     """
 
     row: Coverage
@@ -94,6 +95,7 @@ class CoverageForm:
     ticked: list[Trigger] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     chosen: list[Destination] = field(default_factory=list)
+    lacking: tuple[str, str] | None = None
 
     @classmethod
     def fresh(cls, row: Coverage, choices: Choices, *, paid_once: bool = False) -> "CoverageForm":

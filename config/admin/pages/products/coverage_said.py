@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
 from config.admin.pages.products.coverage_form import CoverageForm
 from config.admin.parts import badges
 from integrations.sentences import Said, joined, say, say_count, separated
@@ -66,3 +69,11 @@ def existing(form: CoverageForm, rules: Iterable[Rule]) -> Iterator[Said]:
             yield say("{name} has a rule for {course} already.", **names)
         else:
             yield say("{name} has a rule for {course} already, and it is turned off.", **names)
+
+
+def options(names: Sequence[str]) -> SafeString:
+    """Return the options behind the fields. Not in the template, because there may be thousands."""
+    # Escaped together, which takes a tenth of the time. No name has a line break.
+    options = escape("\n".join(names)).replace("\n", '"></option><option value="')
+    options = f'<option value="{options}"></option>' if names else ""
+    return mark_safe(options)  # noqa: S308 - escaped

@@ -15,7 +15,7 @@ from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK
 from events.access.sale import Sale
-from events.reports import backfill
+from events.reports import backfill, earlier
 from events.reports.earlier_buyers import Preview
 from events.reports.refunded import refunded_with_access
 from integrations.models import Product
@@ -159,6 +159,23 @@ def _of_rule(rule: Rule, found: Preview, left_open: Set[LeftOpen], back: str) ->
         "page": _page([rule], found, left_open, back) if told else "",
         "label": label,
     }
+
+
+def lacking_by_product(rules: Sequence[Rule], *, back: str) -> dict[int, tuple[str, str]]:
+    """Return {product ID: how many earlier buyers lack what its rules give, and their page}.
+
+    Buyers whose purchase gave nothing are left out: pages tell of them as buyers without access.
+    """
+    late = earlier.rules_with_lacking_buyers(rules, earlier.MAX_RULES)
+    found = backfill.preview(*late).by_rule(late)
+    told: dict[int, tuple[str, str]] = {}
+    for product in dict.fromkeys(rule.product_id for rule in late if rule.product_id):
+        mine = [rule for rule in late if rule.product_id == product]
+        rows = [row for rule in mine for row in found[rule.pk].lacking_access.run]
+        together = Preview(rows, [], [], more=any(found[rule.pk].more for rule in mine))
+        if text := lacking(together):
+            told[product] = text, address(mine, back=back)
+    return told
 
 
 def in_words(rules: Collection[Rule], found: Preview) -> Said | str:

@@ -11,8 +11,10 @@ from django.urls import reverse
 from config.admin.pages.rules import change_links
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
+from events.reports import off_everywhere
+from events.reports.off_everywhere import OffEverywhere
 from integrations.models import Product
-from integrations.sentences import Said, Text, say, say_count
+from integrations.sentences import Said, Text, format_time, say, say_count
 from rules import pairing, turned_off
 from rules.facts import Places, RuleFacts
 from rules.listing import listed
@@ -58,7 +60,8 @@ class TurnedOffNotice:
     """What is `told` of rules that are off.
 
     `products` give nothing, `refunds` and `cancellations` count the rules that would end access on
-    these, and `more` the products that are not told.
+    these, `everywhere` the global ones that gave access and were turned off lately, and `more` the
+    products that are not told.
     """
 
     told: Sequence[TurnedOffRules] = ()
@@ -66,17 +69,20 @@ class TurnedOffNotice:
     refunds: int = 0
     cancellations: int = 0
     more: int = 0
+    everywhere: int = 0
 
 
 def summarize(request: HttpRequest, places: Places) -> TurnedOffNotice:
     """Return the products that give nothing because their rules are off, then those whose refunded
-    or canceled buyers keep their access because of that.
+    or canceled buyers keep their access because of that, then global rules that gave access.
 
-    Takes two queries, or none if there is no such product.
+    Takes two queries, or none if there is no such product; for global rules that gave access a
+    handful.
     """
     giving = turned_off.by_product(places)
     ending = turned_off.ending(places)
-    if not giving and not ending:
+    everywhere = off_everywhere.found(places)
+    if not giving and not ending and not everywhere:
         return TurnedOffNotice()
     gives = [[rule.pk for rule in giving[product]] for product in sorted(giving)]
     ends = _by_product(ending)
@@ -84,10 +90,12 @@ def summarize(request: HttpRequest, places: Places) -> TurnedOffNotice:
     rules = Rule.objects.with_names().in_bulk(number for numbers in shown for number in numbers)
     known = [[rules[number] for number in numbers if number in rules] for numbers in shown]
     groups = [found for found in known if found]
+    texts = [_text(each) for each in groups] + [_missed(each) for each in everywhere]
+    groups += [[each.rule] for each in everywhere]
     changes = change_links.of_turned_off(request, groups)
     told = [
-        TurnedOffRules(each, _text(each), links)
-        for each, links in zip(groups, changes, strict=True)
+        TurnedOffRules(each, text, links)
+        for each, text, links in zip(groups, texts, changes, strict=True)
     ]
     counts = Counter(rule.trigger for rule in ending)
     return TurnedOffNotice(
@@ -96,6 +104,7 @@ def summarize(request: HttpRequest, places: Places) -> TurnedOffNotice:
         counts[Trigger.PRODUCT_REFUNDED],
         counts[Trigger.SUBSCRIPTION_CANCELED],
         sum(max(0, len(each) - MAX_PRODUCTS) for each in (gives, ends)),
+        len(everywhere),
     )
 
 
@@ -170,6 +179,19 @@ def _text(rules: Sequence[Rule]) -> Said:
         "access.",
         courses=courses,
         product=brief(product.name),
+    )
+
+
+def _missed(off: OffEverywhere) -> Said:
+    return say_count(
+        off.buyers,
+        "The global rule that gives {course} is off since {moment}: 1 buyer since then does not "
+        "have it.",
+        "The global rule that gives {course} is off since {moment}: {number}{more} buyers since "
+        "then do not have it.",
+        course=brief(off.rule.destination),
+        moment=format_time(off.since),
+        more="+" if off.more else "",
     )
 
 

@@ -15,6 +15,7 @@ from config.admin.pages.rules import (
     earlier_offer,
     former_days_notices,
     given_by_rule,
+    undo_again,
     undo_offers,
 )
 from config.admin.parts.badges import brief
@@ -119,7 +120,8 @@ def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
     except ValueError as error:
         messages.warning(request, say("Not undone. {why}", why=error))
         return HttpResponseRedirect(back)
-    messages.success(request, _restored(restored, entry.act))
+    text = _restored(restored, entry.act)
+    messages.success(request, undo_again.told(request, text, steps.of_step(entry), back))
     if entry.act == Act.RULE_CHANGED:
         _say_who_keeps(request, restored.rules, back)
     else:

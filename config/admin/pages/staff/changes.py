@@ -19,6 +19,7 @@ from config.admin.pages.rules import (
     earlier_offer,
     former_days_notices,
     given_by_rule,
+    undo_again,
     undo_offers,
     undo_step,
 )
@@ -204,13 +205,13 @@ class ChangesAdmin(ReadOnly):
             text = say("Not undone. {why}", why=error)
             self.message_user(request, text, messages.WARNING)
             return None
-        self.message_user(request, _undone(entry, rule))
+        back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
+        self.message_user(request, undo_again.told(request, _undone(entry, rule), [entry], back))
         if entry.act == Act.RULE_DELETED:
             rule_history.give_back(rule)
             if found := undo_offers.same_step_offer(entry):
                 link = format_html('<a href="{}">{}</a>', undo_offers.address(entry), found[1])
                 self.message_user(request, format_html("{} {}", found[0], link), messages.WARNING)
-        back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
         if given := given_by_rule.sentence(int(entry.number), back=back):
             self.message_user(request, given, messages.WARNING)
         if earlier := earlier_offer.sentence(request, [rule], back):
@@ -227,8 +228,9 @@ class ChangesAdmin(ReadOnly):
             self.message_user(request, text, messages.WARNING)
             return None
         name = badges.brief(product.name)
-        self.message_user(request, say("Undone. The product is called {name} again.", name=name))
         back = way_back(request) or reverse("admin:integrations_auditentry_changelist")
+        text = say("Undone. The product is called {name} again.", name=name)
+        self.message_user(request, undo_again.told(request, text, [entry], back))
         return HttpResponseRedirect(back)
 
 

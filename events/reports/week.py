@@ -1,0 +1,35 @@
+"""Who of this week's buyers counts: those who were not refunded or canceled since."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from events.models import EventLog, Grant
+from events.reports import standing
+from rules.triggers import TAKES_BACK
+
+# At most this many grants are compared with refunds and cancellations, the newest.
+MAX_COMPARED = 1000
+
+
+def taken_back(given: QuerySet[Grant], since: datetime) -> Collection[int]:
+    """Return the IDs of those of these grants whose purchase was refunded or canceled since.
+
+    They are open, because no rule ended them or a person lets the buyer keep them.
+    """
+    ends = EventLog.objects.filter(received_at__gte=since, trigger__in=TAKES_BACK)
+    ends = ends.exclude(status=EventLog.Status.REPEAT)
+    orders = ends.exclude(order_id="").values("order_id")
+    subscriptions = ends.exclude(subscription_id="").values("subscription_id")
+    named = Q(order_id__in=orders) | Q(subscription_id__in=subscriptions)
+    rows = given.filter(named, source=Grant.Source.PURCHASE).order_by("-pk").distinct()
+    return standing.taken_back(list(rows[:MAX_COMPARED]))
+
+
+def besides(given: QuerySet[Grant], others: Collection[int]) -> int:
+    """Return how many of these other customers have none of the grants."""
+    if not others:
+        return 0
+    have = given.filter(customer__in=others).values_list("customer", flat=True)
+    return len({*others} - {*have})

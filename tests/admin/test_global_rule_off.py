@@ -1,0 +1,120 @@
+"""A global rule that gave access and is off: what the Overview says of it, and offers."""
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+
+from config.staff import roles
+from events.access import by_hand
+from events.reports import off_everywhere
+from integrations.models import Customer, Destination
+from rules import changing
+from rules.models import Rule
+from tests.support.pages import signed_in, words
+from tests.support.world import World
+
+pytestmark = pytest.mark.first_database
+
+GIVES = "create_course_enrollment"
+OFF = "The global rule that gives Bonus is off since "
+MISSED = ": 1 buyer since then does not have it."
+ALARM = "1 global rule that gives access was turned off."
+
+
+@pytest.fixture
+def rule(world: World) -> Rule:
+    """Every product gives a bonus, and one product has a rule of its own."""
+    made = world.rule("product_purchased", GIVES, world.course("Bonus"))
+    world.rule("product_purchased", GIVES, world.course("First"), product="77")
+    return made
+
+
+def turn_off(rule: Rule) -> None:
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
+
+
+def buy(world: World, order: int, who: str = "dana", product: int = 77) -> None:
+    email = f"{who}@example.com"
+    world.sell("10_product", order__id=order, customer__email=email, product__id=product)
+    world.settle()
+
+
+def overview(role: str = roles.MANAGER) -> str:
+    return words(signed_in(role).get(reverse("admin:index")))
+
+
+def test_the_overview_says_since_when_it_is_off_and_how_many_buyers_missed_it(world, rule):
+    buy(world, 1, "mia")
+    turn_off(rule)
+    assert OFF not in overview()
+    buy(world, 2)
+    shown = overview()
+    assert OFF in shown
+    assert MISSED in shown
+    assert ALARM in shown
+    html = signed_in(roles.MANAGER).get(reverse("admin:index")).content.decode()
+    assert f'name="_selected_action" value="{rule.pk}"' in html
+    assert f"{reverse('admin:rules_rule_changelist')}?scope__exact=global" in html
+
+
+def test_who_has_the_course_otherwise_or_was_refunded_did_not_miss_it(world, rule):
+    buy(world, 1, "mia")
+    turn_off(rule)
+    buy(world, 2, "mia")
+    buy(world, 3, "lou")
+    lou = Customer.objects.get(email="lou@example.com")
+    by_hand.give(lou, Destination.objects.get(name="Bonus"), by_hand.Author("Sam", "A gift"))
+    buy(world, 4, "kim")
+    email = {"customer__email": "kim@example.com"}
+    world.sell("20_product", order__id=4, product__id=77, **email)
+    world.settle()
+    assert OFF not in overview()
+    buy(world, 5)
+    assert MISSED in overview()
+
+
+def test_after_a_month_it_was_evidently_meant(world, rule, monkeypatch):
+    turn_off(rule)
+    buy(world, 2)
+    assert OFF in overview()
+    monkeypatch.setattr(off_everywhere, "LATELY", timedelta(0))
+    assert OFF not in overview()
+
+
+def test_a_rule_that_is_deleted_or_on_again_is_not_told_of(world, rule):
+    turn_off(rule)
+    buy(world, 2)
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
+    assert OFF not in overview()
+
+
+def buttons(world: World) -> list[str]:
+    """The buttons for the product without a rule, in their order."""
+    html = signed_in(roles.MANAGER).get(reverse("admin:index")).content.decode()
+    row = html.partition("Paid, nothing given")[2].partition("</table>")[0]
+    found = {row.find(text): text for text in ("New rule<", "See the rule (off)<")}
+    return [found[place] for place in sorted(found) if place >= 0]
+
+
+def test_a_product_without_a_rule_is_offered_a_new_one_before_the_global_rule_that_is_off(
+    world, rule
+):
+    turn_off(rule)
+    buy(world, 2, product=78)
+    assert buttons(world) == ["New rule<", "See the rule (off)<"]
+
+
+def test_where_no_product_has_a_rule_of_its_own_only_the_rule_that_is_off_is_offered(world, rule):
+    turn_off(rule)
+    changing.delete(Rule.objects.filter(product__isnull=False))
+    buy(world, 2, product=78)
+    assert buttons(world) == ["See the rule (off)<"]
+
+
+def test_a_rule_of_the_product_that_is_off_is_offered_alone(world, rule):
+    own = world.rule("product_purchased", GIVES, world.course("Own"), product="78")
+    turn_off(rule)
+    turn_off(own)
+    buy(world, 2, product=78)
+    assert buttons(world) == ["See the rule (off)<"]

@@ -1,0 +1,197 @@
+"""A product that is sold without a rule of its own is told of, though global rules serve it."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from config.staff import roles
+from events.models import Batch, EventLog
+from events.reports import customer_access
+from integrations.models import Customer, Destination
+from rules import changing
+from rules.models import Rule
+from tests.support.pages import press, signed_in, words
+from tests.support.world import World
+
+DANA = "dana@example.com"
+GIVES = "create_course_enrollment"
+SOLD = "was sold once in 30 days and has no rule of its own"
+PAID = "Paid for Example Course One (order 1183), which gave only what global rules give: Bonus."
+MORE = "Its rules give Drawing Faces now, too: this purchase has not got it."
+CHECKING = "We are checking whether you have everything that belongs to your purchase of"
+
+
+@pytest.fixture
+def bonus(world: World) -> Destination:
+    """Every product gives a bonus, and one product has a rule of its own."""
+    course = world.course("Bonus")
+    world.rule("product_purchased", GIVES, course)
+    world.rule("product_refunded", "expire_course_enrollment", course)
+    world.rule("product_purchased", GIVES, world.course("First"), product="77")
+    return course
+
+
+@pytest.fixture
+def sold(world: World, bonus: Destination) -> EventLog:
+    """Dana buys a new product, which has no rule of its own."""
+    event = world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    return event
+
+
+def overview(role: str = roles.MANAGER) -> str:
+    return words(signed_in(role).get(reverse("admin:index")))
+
+
+def page(role: str = roles.MANAGER) -> str:
+    return words(signed_in(role).get(address()))
+
+
+def address() -> str:
+    customer = Customer.objects.get(email=DANA)
+    return reverse("admin:integrations_customer_change", args=[customer.pk])
+
+
+def letter() -> str:
+    return customer_access.describe(Customer.objects.get(email=DANA)).reply
+
+
+def own_rule(world: World, name: str = "Drawing Faces") -> Rule:
+    return world.rule("product_purchased", GIVES, world.course(name), product="1048001")
+
+
+def test_the_overview_tells_of_it_and_what_global_rules_give(sold):
+    shown = overview()
+    assert f"Example Course One {SOLD}. Its buyers get only what global rules give: Bonus." in shown
+    assert "1 product is sold without a rule of its own." in shown
+    assert "Nothing needs your attention." not in shown
+
+
+def test_its_buttons_fill_in_a_new_rule_or_one_that_gives_the_same(sold, bonus):
+    html = signed_in(roles.MANAGER).get(reverse("admin:index")).content.decode()
+    new = f"{reverse('admin:new-rule')}?product={sold.product_id}&amp;trigger=product_purchased"
+    assert f'href="{new}"' in html
+    assert f'href="{new}&amp;action={GIVES}&amp;destination={bonus.pk}"' in html
+    assert "Ask a manager to add the rule." in overview(roles.SUPPORT)
+
+
+def test_a_rule_of_its_own_that_gives_the_same_answers_it(world, sold, bonus):
+    world.rule("product_purchased", GIVES, bonus, product="1048001")
+    assert SOLD not in overview()
+    assert "global rules" not in page()
+    assert "We are checking" not in letter()
+
+
+def test_where_no_product_has_a_rule_of_its_own_nothing_is_told(world, sold):
+    changing.delete(Rule.objects.filter(product__isnull=False))
+    assert SOLD not in overview()
+    assert PAID not in page()
+
+
+def test_what_is_not_sold_is_not_told(world, sold):
+    EventLog.objects.update(received_at="2020-01-01T00:00:00Z")
+    assert SOLD not in overview()
+
+
+@pytest.mark.parametrize("role", [roles.MANAGER, roles.SUPPORT])
+def test_her_page_says_that_the_product_has_no_rule_of_its_own(sold, role):
+    shown = page(role)
+    assert f"{PAID} The product has no rule of its own." in shown
+    assert ("Ask a manager to add the rule." in shown) == (role == roles.SUPPORT)
+    assert shown.index("has Bonus since") < shown.index(PAID)
+
+
+def test_her_letter_does_not_say_that_all_is_well(sold):
+    assert f"{CHECKING} Example Course One (order 1183), and will write again." in letter()
+
+
+def test_after_a_refund_neither_is_said(world, sold):
+    world.sell("20_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    assert PAID not in page()
+    assert CHECKING not in letter()
+
+
+def test_after_the_rule_is_added_her_page_says_what_she_has_not_got_until_it_ran(world, sold):
+    own_rule(world)
+    shown = page()
+    assert f"Paid for Example Course One (order 1183). {MORE}" in shown
+    assert PAID not in shown
+    assert CHECKING not in letter()
+    assert "Enroll this buyer now" in shown
+    press(signed_in(roles.MANAGER), sold, "rerun")
+    world.settle()
+    assert MORE not in page()
+    assert world.access(DANA, Destination.objects.get(name="Drawing Faces"))
+
+
+def test_a_later_course_is_no_alarm_of_the_overview(world, sold):
+    own_rule(world)
+    shown = overview()
+    assert "Drawing Faces" not in shown
+    assert "This week's only buyer has access." in shown
+    assert "rule of its own" not in shown
+
+
+LACKS = "1 earlier buyer does not have Drawing Faces."
+
+
+def coverage(role: str = roles.MANAGER) -> str:
+    return words(signed_in(role).get(reverse("admin:coverage")))
+
+
+def test_coverage_leads_to_those_who_lack_what_its_rules_give_now(world, sold):
+    assert LACKS not in coverage()
+    rule = own_rule(world)
+    html = signed_in(roles.MANAGER).get(reverse("admin:coverage")).content.decode()
+    assert LACKS in coverage()
+    assert f"{reverse('admin:earlier')}?rule={rule.pk}" in html
+    press(signed_in(roles.MANAGER), sold, "rerun")
+    world.settle()
+    assert LACKS not in coverage()
+
+
+def test_coverage_tells_of_a_rule_that_was_off_meanwhile(world, sold):
+    rule = own_rule(world)
+    Rule.objects.filter(pk=rule.pk).update(created_at="2020-01-01T00:00:00Z")
+    assert LACKS not in coverage()
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
+    assert LACKS in coverage()
+
+
+def test_neither_page_offers_what_a_person_undid(world, sold):
+    rule = own_rule(world)
+    admin = signed_in(roles.MANAGER)
+    admin.post(reverse("admin:earlier"), {"rule": rule.pk})
+    world.settle()
+    batch = Batch.objects.get()
+    chosen = ",".join(map(str, batch.run_ids))
+    admin.post(f"{reverse('admin:undo-batch')}?number={batch.pk}", {"chosen": chosen})
+    world.settle()
+    assert not world.access(DANA, Destination.objects.get(name="Drawing Faces"))
+    assert MORE not in page()
+    assert LACKS not in coverage()
+
+
+def test_who_was_refunded_is_not_said_to_lack_a_later_course(world, sold):
+    own_rule(world)
+    world.sell("20_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    assert MORE not in page()
+
+
+def test_the_overview_takes_as_many_queries_for_a_longer_history(world, sold):
+    def queries() -> int:
+        client = signed_in(roles.MANAGER)
+        client.get(reverse("admin:index"))
+        with CaptureQueriesContext(connection) as asked:
+            client.get(reverse("admin:index"))
+        return len(asked)
+
+    few = queries()
+    for number in range(5):
+        world.sell("10_product", customer__email=f"p{number}@example.com", order__id=2000 + number)
+    world.settle()
+    assert queries() == few <= 72
