@@ -1,8 +1,7 @@
-"""What persons ended, or rules after a refund or cancellation, and how it is given back.
+"""What persons or rules ended, and how it is given back.
 
 A person ends access by hand, by hand after a refund or cancellation, or by running a rule for an
-earlier event; a rule ends it by itself. It can be given back as long as nothing was decided about
-it since:
+earlier event. It can be given back as long as nothing was decided about it since:
 
     grants = can_be_given_back([ending])[ending.pk]  # `ending` is the action that ended it
     give_back(ending, grants, act)  # `act` is the event of the person who gives it back
@@ -29,8 +28,8 @@ def can_be_given_back(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
     """Return {action ID: the grants that these actions ended and that are still so}.
 
     The actions are a person's, or those of rules. Those that ended nothing, or whose grants were
-    decided on, refunded or canceled since, are left out. Grants that were moved to another account
-    since do not count, so there may be none. Takes four queries.
+    decided on since or were refunded or canceled since, are left out. Grants that were moved to
+    another account since do not count, so there may be none. Takes four queries.
     """
     whose = students.same_users((run.integration_id, run.customer_id) for run in endings)
     ended = list(_unchanged_since_ended(endings))
@@ -45,7 +44,7 @@ def can_be_given_back(endings: Collection[RuleRun]) -> dict[int, list[Grant]]:
 
 
 def _unchanged_since_ended(endings: Collection[RuleRun]) -> QuerySet[Grant]:
-    """Return the grants about which nothing was decided since they were ended.
+    """Return the grants about which nothing was decided since a person ended them.
 
     They are of the events of these actions, or those that the actions name.
     """
@@ -53,12 +52,10 @@ def _unchanged_since_ended(endings: Collection[RuleRun]) -> QuerySet[Grant]:
     about |= Q(pk__in={run.grant_id for run in endings} - {None})
     # A later ending that a rule carries out sets only the time at which it was decided. After that
     # of a person it is another decision; a refund and its cancellation are one.
-    by_person = Q(because=ledger.BY_HAND) | Q(because__startswith=ledger.BY_HAND_AFTER)
+    by_a_person = Q(because=ledger.BY_HAND) | Q(because__startswith=ledger.BY_HAND_AFTER)
+    by_a_rule = Q(because=F("event__trigger"), opened_at__isnull=False)
     return Grant.objects.filter(
-        (by_person & Q(decided_at=F("ended_at")))
-        | Q(because=F("event__trigger"), opened_at__isnull=False),
-        about,
-        state=Grant.State.ENDED,
+        by_a_rule | (by_a_person & Q(decided_at=F("ended_at"))), about, state=Grant.State.ENDED
     )
 
 

@@ -14,20 +14,21 @@ from rules.listing import listed
 COURSES_NAMED = 2
 
 
-def split(
-    bundle: Grant, grants: Sequence[Grant], apart: Collection[object]
-) -> tuple[str, list[Grant]]:
-    """Return the name for the courses that are told of together, and those to be told of alone.
+def told_of(
+    bundle: Grant, grants: Sequence[Grant], apart: Collection[tuple[int | None, str]]
+) -> list[Grant]:
+    """Return, as unsaved grants, what is told of in place of the bundle.
 
-    The name is "" if there are not several courses that only this grant of the bundle opens.
-    `apart` are the places, by integration and target, that have a grant or an action of their own.
+    That is each of its courses. Several that only this grant of the bundle opens are one, named as
+    the bundle without the others. `apart` are the places, by integration and target, that have a
+    grant or an action of their own.
     """
     courses = _courses(bundle)
     rest = [each for each in courses if _is_as_the_bundle(each, bundle, grants, apart)]
     if len(rest) < 2:
-        return "", courses
+        return courses
     alone = [each for each in courses if each not in rest]
-    return _named_without(bundle, alone), alone
+    return [_without(bundle, alone), *alone]
 
 
 def in_part(grants: Sequence[Grant]) -> list[Grant]:
@@ -68,7 +69,7 @@ def given(grants: Iterable[Grant], integration: int | None, part: str) -> list[G
 
 
 def _is_as_the_bundle(
-    course: Grant, bundle: Grant, grants: Iterable[Grant], apart: Collection[object]
+    course: Grant, bundle: Grant, grants: Iterable[Grant], apart: Collection[tuple[int | None, str]]
 ) -> bool:
     """Whether the course is open by this grant of its bundle alone, and nothing else is about it.
 
@@ -78,12 +79,13 @@ def _is_as_the_bundle(
     return place not in apart and given(grants, *place) == [bundle]
 
 
-def _named_without(bundle: Grant, courses: Sequence[Grant]) -> str:
-    """Return the name of a bundle of which these courses are told apart."""
-    if len(courses) > COURSES_NAMED:
-        return say("{bundle}, in part", bundle=bundle.name)
-    names = listed([course.name for course in courses])
-    return say("{bundle} without {courses}", bundle=bundle.name, courses=names)
+def _without(bundle: Grant, courses: Sequence[Grant]) -> Grant:
+    name = say("{bundle}, in part", bundle=bundle.name)
+    if len(courses) <= COURSES_NAMED:
+        names = listed([course.name for course in courses])
+        name = say("{bundle} without {courses}", bundle=bundle.name, courses=names)
+    facts = {"integration": bundle.integration, "decided_at": bundle.decided_at}
+    return Grant(target=bundle.target, name=name, **facts)
 
 
 def _courses(bundle: Grant) -> list[Grant]:

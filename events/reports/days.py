@@ -50,6 +50,12 @@ class Period:
     def failed(self) -> int:
         return sum(day.failed for day in self.days)
 
+    @property
+    def share(self) -> int | None:
+        """The percentage of actions that succeeded, rounded down: one failure rules out 100."""
+        over = self.done + self.failed
+        return 100 * self.done // over if over else None
+
 
 def until_now(number: int) -> Period:
     """Return the last `number` days in the server's time zone, including today."""

@@ -1,8 +1,8 @@
 """The state of each course and bundle for a student, read from the grants and their actions.
 
 `standings(customer)[0]` has, for example, `name`, `is_open`, `given` and `pending`.
-Of a bundle of which courses have ended, `bundle_parts` says what is told alone. What a person
-changed in Thinkific itself is not seen here.
+A bundle of which a course has ended is told without it, or by its courses. What a person changed
+in Thinkific itself is not seen here.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,8 +19,6 @@ from integrations.sentences import say
 from rules.actions.endings import STILL_GIVEN
 
 Status, Source = RuleRun.Status, Grant.Source
-# An integration's ID and a target.
-Place = tuple[int | None, str]
 UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
 # The codes of actions that ended access, or found it ended.
 CLOSED = {"ended", "had_ended"}
@@ -137,7 +135,7 @@ def standings(customer: Customer) -> list[Standing]:
     every, runs = _grants(customer), _runs(customer)
     replaced = _replaced(every, runs)
     grants = [row for row in every if row.pk not in replaced]
-    newest, names = _newest(grants, runs)
+    newest = _newest(grants, runs)
     several = len({_site(each) for each in newest}) > 1
     asked = Grant.objects.filter(pk__in=[row.pk for row in grants])
     lost, unpaid = set(asked.lost().values_list("pk", flat=True)), taken_back(grants)
@@ -145,12 +143,11 @@ def standings(customer: Customer) -> list[Standing]:
     for last in newest:
         site, target = last.integration_id, last.target
         about = [row for row in grants if row.integration_id == site and target in row.parts]
-        name = names.get(_place(last)) or _name(last, about)
         mine = {row.pk for row in about}
         before = [row for row in every if replaced.get(row.pk) in mine]
         standing = Standing(
             customer,
-            name=_on_site(name, last) if several else name,
+            name=_name(last, about, with_site=several),
             integration=site,
             site=_site(last),
             target=target,
@@ -203,25 +200,15 @@ def _replaced(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> dict[int, int
     return found
 
 
-def _newest(
-    grants: Sequence[Grant], runs: Sequence[RuleRun]
-) -> tuple[list[Grant | RuleRun], dict[Place, str]]:
-    """Return the last grant or action of each course and bundle, newest first.
-
-    The names of bundles of which some courses are told of alone come second, by their place.
-    """
+def _newest(grants: Sequence[Grant], runs: Sequence[RuleRun]) -> list[Grant | RuleRun]:
+    """Return the last grant or action of each course and bundle, newest first."""
     things: list[Grant | RuleRun] = [*grants, *runs]
     found = {_place(each): each for each in sorted(things, key=_moment)}
-    names: dict[Place, str] = {}
     for bundle in bundle_parts.in_part(grants):
-        name, alone = bundle_parts.split(bundle, grants, found)
-        if name:
-            names[_place(bundle)] = name
-        else:
-            found.pop(_place(bundle), None)
-        for course in alone:
-            found.setdefault(_place(course), course)
-    return sorted(found.values(), key=_moment, reverse=True), names
+        found.pop(_place(bundle), None)
+        for part in bundle_parts.told_of(bundle, grants, found.keys()):
+            found.setdefault(_place(part), part)
+    return sorted(found.values(), key=_moment, reverse=True)
 
 
 def _moment(thing: Grant | RuleRun) -> datetime:
@@ -232,19 +219,19 @@ def _site(thing: Grant | RuleRun) -> str:
     return thing.site if isinstance(thing, RuleRun) else thing.integration.site
 
 
-def _name(last: Grant | RuleRun, about: Sequence[Grant]) -> str:
+def _name(last: Grant | RuleRun, about: Sequence[Grant], *, with_site: bool) -> str:
     """Return the name of a course or bundle: its grants follow a new name, and actions do not."""
     if isinstance(last, Grant):
-        return last.name
-    same = (row.name for row in about if row.target == last.target)
-    return next(same, last.destination_name)
+        name = last.name
+    else:
+        same = (row.name for row in about if row.target == last.target)
+        name = next(same, last.destination_name)
+    if not with_site:
+        return name
+    return say("{course} on {site}", course=name, site=last.integration or _site(last))
 
 
-def _on_site(name: str, thing: Grant | RuleRun) -> str:
-    return say("{course} on {site}", course=name, site=thing.integration or _site(thing))
-
-
-def _place(thing: Grant | RuleRun) -> Place:
+def _place(thing: Grant | RuleRun) -> tuple[int | None, str]:
     return thing.integration_id, thing.target
 
 

@@ -69,7 +69,6 @@ ELSEWHERE = (
     ProblemCode.NOT_CHECKED,
 )
 
-
 # At most this many integrations that need nobody are listed.
 MOST_IN_ORDER = 10
 # The permissions to tick what Admit cannot see.
@@ -227,7 +226,7 @@ def _figures(
         "events_note": events_note(came, not_in=facts.not_in),
         "done": counting.format_count(period.days[-1].done),
         "number_done": period.days[-1].done,
-        "share": _share(period),
+        "share": period.share,
         "failed": counting.format_count(facts.failed),
         "held": counting.format_count(facts.held),
         "waiting": counting.format_count(in_line.waiting),
@@ -253,12 +252,6 @@ def _headline(
         ended=promised.ended,
         undone=promised.undone,
     )
-
-
-def _share(period: days.Period) -> int | None:
-    """Return the percentage of actions that succeeded, rounded down: one failure rules out 100."""
-    over = period.done + period.failed
-    return 100 * period.done // over if over else None
 
 
 def _facts(
