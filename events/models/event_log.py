@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from events.models.received import Delivery
+from events.models.rule_texts import RuleTexts
 from integrations import search_terms
 from integrations.models import Customer, Marketplace, Product
 from integrations.sentences import SentenceField, joined, read, say
@@ -17,20 +18,6 @@ from rules.engine import Reason
 from rules.fired import fired_by
 from rules.models import Rule
 from rules.triggers import Trigger
-
-
-class RuleTexts(models.Model):
-    """The rules as sentences at one time: {rule ID: sentence}. Events of that time share it.
-
-    Sentences are in their stored form; `integrations.sentences.read` reads one.
-    """
-
-    digest = models.CharField(max_length=64, unique=True)
-    sentences = models.JSONField()
-
-    def __str__(self) -> str:
-        return f"{len(self.sentences)} rules"
-
 
 # The account and the trigger as expressions, for use where other conditions find fewer rows. With
 # the plain columns SQLite would walk through all events of an account, or of a trigger.

@@ -122,15 +122,7 @@ def unfulfilled_products(
         .order_by("-buyers", "-last")[:MOST_PRODUCTS]
     )
     found = list(rows)
-    products = {
-        each["product"]: Product(
-            pk=each["product"],
-            name=each["product__name"],
-            marketplace_id=each["product__marketplace"],
-        )
-        for each in found
-        if each["product"]
-    }
+    products = {each["product"]: _product(each) for each in found if each["product"]}
     fitting = _fitting(products)
     with_rule = [each["newest"] for each in found if fitting.get(each["product"], (None,))[0]]
     events = EventLog.objects.only("received_at", "verdicts").in_bulk(with_rule)
@@ -144,6 +136,11 @@ def unfulfilled_products(
         )
         for each in found
     ]
+
+
+def _product(row: Mapping[str, Any]) -> Product:
+    number, name = row["product"], row["product__name"]
+    return Product(pk=number, name=name, marketplace_id=row["product__marketplace"])
 
 
 def _unfulfilled(

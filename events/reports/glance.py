@@ -17,15 +17,8 @@ from events.access import moves
 from events.execution import gone_destinations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
-from events.reports import (
-    backfill,
-    bundle_parts,
-    given_already,
-    pending_endings,
-    promise,
-    standing,
-)
-from events.reports.standing import Standing
+from events.reports import backfill, bundle_parts, given_already, pending_endings, promise
+from events.reports.standing import Standing, taken_back
 from integrations.models import Customer
 from integrations.sentences import Said, format_day, joined, say, say_count
 from integrations.targets import Target
@@ -105,7 +98,7 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
     parts = {(who, site, part) for (who, site, _), rows in open_.items() for part in rows[0].parts}
     bought = [grant for grant in grants if grant.source == Grant.Source.PURCHASE]
     missing = [grant for grant in bought if _place(grant) not in parts]
-    unpaid = standing.taken_back(missing)
+    unpaid = taken_back(missing)
     owed = [grant for grant in missing if grant.pk not in unpaid]
     soon = _on_the_way(owed)
     not_in = {grant.customer_id for grant in owed if grant.pk not in soon} | _gave_nothing(numbers)

@@ -6,7 +6,7 @@ Canceled buyers are listed only if a person let them keep it: when SamCart sends
 does not say whether the paid time is over.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -113,25 +113,31 @@ def refunded_with_access(
     grants = [grant for grant in open_ if _is_left(grant, by_sale.of(grant), kept=kept)]
     others = OtherGrants(grants)
     alone = {grant.pk for grant in grants if not others.give(grant)}
-    gave, again = _gave(alone)
-    events: dict[int, EventLog] = {}
-    of_event: dict[int, list[RuleRun]] = {}
-    for event, run in _with_purchases(gave):
-        events.setdefault(event.pk, event)
-        of_event.setdefault(event.pk, []).append(run)
     ended = revocations.of_grants(
         [grant for grant in grants if grant.pk in alone],
         lambda grant, event: event.received_at >= grant.decided_at,
         by=by,
     )
-    left = []
+    left = _by_purchase(alone, {pk: endings[-1] for pk, endings in ended.items()})
+    return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
+
+
+def _by_purchase(
+    grants: Collection[int], refunds: Mapping[int | None, EventLog]
+) -> Iterator[Refunded]:
+    """Yield the purchases that gave these grants (IDs); `refunds` has the last of each grant."""
+    gave, again = _gave(grants)
+    events: dict[int, EventLog] = {}
+    of_event: dict[int, list[RuleRun]] = {}
+    for event, run in _with_purchases(gave):
+        events.setdefault(event.pk, event)
+        of_event.setdefault(event.pk, []).append(run)
     for pk, runs in of_event.items():
-        back = [ended[run.grant_id][-1] for run in runs if run.grant_id in ended]
+        back = [refunds[run.grant_id] for run in runs if run.grant_id in refunds]
         # What the refund gave in place of the purchase is not left by it.
         if back and (last := max(back, key=_moment)) != events[pk]:
             by_rules = [again[run.grant_id] for run in runs if run.grant_id in again]
-            left.append(Refunded(events[pk], last, runs, by_rules))
-    return sorted(left, key=lambda each: (each.refund.received_at, each.event.pk), reverse=True)
+            yield Refunded(events[pk], last, runs, by_rules)
 
 
 def canceled_and_kept() -> list[Refunded]:

@@ -4,30 +4,22 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages.log import log_filters
 from config.admin.pages.overview import (
     overview_chart,
-    overview_deleted,
     overview_headline,
+    overview_rules,
     overview_sites,
     overview_waiting,
 )
 from config.admin.pages.overview.events_note import events_note
-from config.admin.pages.rules import (
-    former_days_notices,
-    left_behind_notices,
-    left_over,
-    missing_courses,
-    turned_off,
-)
+from config.admin.pages.rules import left_behind_notices
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.pages.staff import others_changes
 from config.admin.parts import checklist
@@ -37,14 +29,13 @@ from events.access import history
 from events.alerts import finding, sentences
 from events.alerts.problems import Problem, ProblemCode
 from events.execution import wait_reasons
-from events.models import EventLog, RuleRun, Worker
+from events.models import RuleRun, Worker
 from events.reports import (
     backlog,
     counting,
     dashboard,
     days,
     left_behind_summary,
-    own_rules,
     promise,
     refunded,
     trigger_coverage,
@@ -53,9 +44,7 @@ from integrations import app_registry, credentials
 from integrations.models import Integration, Marketplace
 from integrations.ordering import by_name
 from integrations.sentences import say
-from rules import broken_rules
 from rules import facts as facts_of_rules
-from rules.facts import Places
 
 # Problems that alerts report and no other part of this page shows.
 ELSEWHERE = (
@@ -80,27 +69,21 @@ def show(request: HttpRequest) -> TemplateResponse:
     accounts = list(Marketplace.objects.order_by(by_name()))
     rules = facts_of_rules.by_place()
     path = checklist.path(checklist.tasks(sites, accounts, rules))
-    turned = turned_off.summarize(request, rules)
-    deleted = overview_deleted.summarize(request, rules)
-    left_giving, says_left = left_over.that_give(request, rules)
     in_line = backlog.waiting_counts(sites)
     behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()
-    nothing, not_there = promise.unfulfilled(), broken_rules.still_giving()
-    promised = promise.promise(nothing, behind=behind.grants)
-    given_nothing = _nothing_given(nothing, rules)
+    unfulfilled = promise.unfulfilled()
+    promised = promise.promise(unfulfilled, behind=behind.grants)
+    about_rules = overview_rules.summarize(request, rules, unfulfilled)
     missing = {account: trigger_coverage.missing(account, rules) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
     facts = replace(
-        _facts(sites, problems, turned),
+        _facts(sites, problems),
         not_in=promised.not_in,
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
         to_set_up=path.total - len(path.done) if path else 0,
         behind=left_behind_notices.in_one_sentence(behind, refunds),
-        left_over=left_giving,
-        missing_courses=len(not_there),
-        only_global=len(given_nothing["only_global"]),
-        deleted=deleted.alarms,
+        **about_rules.facts,
     )
     return render(
         request,
@@ -115,23 +98,9 @@ def show(request: HttpRequest) -> TemplateResponse:
         behind=left_behind_notices.by_rule(request, behind, refunds),
         # While somebody is left to decide about, that line leads there as well.
         may_be_kept=not refunds and allowed(request, PERMISSION) and refunded.may_be_kept(),
-        former_days=former_days_notices.of_all(request),
-        **_rules(request, says_left, not_there, turned),
-        **given_nothing,
-        deleted_rules=deleted,
+        **about_rules.shown,
         **_never_sent(missing),
     )
-
-
-def _rules(
-    request: HttpRequest,
-    left_over: SafeString | None,
-    not_there: list[broken_rules.BrokenRules],
-    turned: turned_off.TurnedOffNotice,
-) -> dict[str, Any]:
-    """Return what is told of rules that are leftover, turned off, or give what is not there."""
-    told = missing_courses.told(request, not_there)
-    return {"left_over": left_over, "missing_courses": told, "turned_off": turned}
 
 
 def _setting_up(
@@ -177,22 +146,6 @@ def _period(request: HttpRequest) -> days.Period:
     """Return the period that the address asks for; any unknown one means the usual one."""
     asked = request.GET.get("days", "")
     return days.until_now(int(asked) if asked in map(str, days.RANGES) else days.USUAL)
-
-
-def _nothing_given(purchases: QuerySet[EventLog], rules: Places) -> dict[str, Any]:
-    found = dashboard.unfulfilled_products(purchases, own_rules.accounts(rules))
-    without = [each for each in found if each.needs_rule]
-    listed = {each.product for each in found}
-    return {
-        "nothing_given": found,
-        "many_without_rule": len(without) > 1,
-        "only_global": [
-            each for each in own_rules.sold_without(rules) if each.product not in listed
-        ],
-        "without_rule": [
-            each for each in dashboard.without_rule(rules) if each.product not in listed
-        ],
-    }
 
 
 def _integrations(sites: list[Integration]) -> dict[str, Any]:
@@ -254,9 +207,7 @@ def _headline(
     )
 
 
-def _facts(
-    sites: list[Integration], problems: list[Problem], turned: turned_off.TurnedOffNotice
-) -> overview_headline.Facts:
+def _facts(sites: list[Integration], problems: list[Problem]) -> overview_headline.Facts:
     """Return the facts of the headline, without those that are found for the page anyway."""
     unread = history.unread()
     failed, held = dashboard.failed_and_held()
@@ -283,10 +234,6 @@ def _facts(
         expiring=sum(
             bool(credentials.expiry_warning(site, timezone.localdate())) for site in sites
         ),
-        turned_off=turned.products,
-        refunds_off=turned.refunds,
-        cancellations_off=turned.cancellations,
-        giving_off=turned.everywhere,
     )
 
 

@@ -210,6 +210,18 @@ def _rules(facts: Facts) -> Iterator[Alarm]:
             "Rules give {number} courses that Thinkific no longer has.",
         )
         yield text, "attention"
+    yield from _off(facts)
+    yield from ((text, "attention") for text in facts.deleted)
+    if n := facts.left_over:
+        text = say_count(
+            n,
+            "1 leftover rule is about access that is no longer given.",
+            "{number} leftover rules are about access that is no longer given.",
+        )
+        yield text, "attention"
+
+
+def _off(facts: Facts) -> Iterator[Alarm]:
     if n := facts.turned_off:
         text = say_count(
             n,
@@ -240,13 +252,5 @@ def _rules(facts: Facts) -> Iterator[Alarm]:
             "1 global rule that gives access was turned off.",
             "{number} global rules that give access were turned off.",
             number=format_count(n),
-        )
-        yield text, "attention"
-    yield from ((text, "attention") for text in facts.deleted)
-    if n := facts.left_over:
-        text = say_count(
-            n,
-            "1 leftover rule is about access that is no longer given.",
-            "{number} leftover rules are about access that is no longer given.",
         )
         yield text, "attention"

@@ -83,7 +83,6 @@ def _page(
 ) -> HttpResponse:
     may_add = request.user.has_perm("rules.add_rule")
     # If the filter names products, the notes are about these only.
-    noted = asked.of(rows) if asked.only else rows
     behind = (
         [] if asked.only else left_behind_notices.by_rule(request, left_behind_summary.summarize())
     )
@@ -98,11 +97,8 @@ def _page(
         shown=shown,
         options=choices.options() if may_add else "",
         accounts={row.marketplace.pk for row in rows},
-        nothing=sum(row.gives_nothing_to_buyers for row in noted),
-        without_pairs=sum(bool(row.holes) for row in noted),
-        turned_off=sum(bool(row.off) for row in noted),
         behind=behind,
-        left_over=sum(bool(row.left_over) for row in noted),
+        **_counts(asked.of(rows) if asked.only else rows),
         undoable=undo_offers.latest_deletion(request),
         may_settle=request.user.has_perms(left_over.MAY),
         to_mend=sum(bool(form.row.holes) for form in forms),
@@ -114,6 +110,16 @@ def _page(
         suggests=may_add and any(form.suggested for form in forms),
         to_review=any(each.suggested or each.is_touched or each.row.holes for each in forms),
     )
+
+
+def _counts(rows: list[Judged]) -> dict[str, int]:
+    """Return in how many of these rows something is missing, off or left over."""
+    return {
+        "nothing": sum(row.gives_nothing_to_buyers for row in rows),
+        "without_pairs": sum(bool(row.holes) for row in rows),
+        "turned_off": sum(bool(row.off) for row in rows),
+        "left_over": sum(bool(row.left_over) for row in rows),
+    }
 
 
 def _note_lacking(request: HttpRequest, forms: list[CoverageForm]) -> None:

@@ -180,7 +180,6 @@ class ProductAdmin(Audited, ListAdmin):
         open_ = [each for each in holes if each not in to_change]
         given = pairing.given(product, every)
         off = [rule for each in open_ for rule in pairing.turned_off(given, each, every)]
-        giving = [*filter(pairing.is_to_give, rules + everywhere)]
         pairs = pairing.by_trigger(_companions(rules, every))
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
@@ -201,7 +200,7 @@ class ProductAdmin(Audited, ListAdmin):
             "left_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
             "pairs": pairs,
             "needed": [trigger for trigger, _ in pairs if trigger in open_],
-            **_of_earlier_buyers(giving, product),
+            **_of_earlier_buyers([*filter(pairing.is_to_give, rules + everywhere)], product),
             "ran_before": batch_links.of_rules(request, rules),
             "events": newest,
         }

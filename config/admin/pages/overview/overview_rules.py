@@ -1,0 +1,64 @@
+"""What the Overview says of rules: off, deleted, leftover, or without what buyers paid for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from config.admin.pages.overview import overview_deleted
+from config.admin.pages.rules import former_days_notices, left_over, missing_courses, turned_off
+from events.models import EventLog
+from events.reports import dashboard, own_rules
+from rules import broken_rules
+from rules.facts import Places
+
+
+@dataclass(frozen=True, slots=True)
+class AboutRules:
+    """What is `shown` by the template, and the `facts` for the headline, both by name."""
+
+    shown: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def summarize(request: HttpRequest, rules: Places, unfulfilled: QuerySet[EventLog]) -> AboutRules:
+    """Return what is told of the rules; `unfulfilled` are the purchases that gave nothing."""
+    off = turned_off.summarize(request, rules)
+    deleted = overview_deleted.summarize(request, rules)
+    leftover, says_leftover = left_over.that_give(request, rules)
+    gone = broken_rules.still_giving()
+    products = _by_product(unfulfilled, rules)
+    return AboutRules(
+        shown={
+            "turned_off": off,
+            "deleted_rules": deleted,
+            "left_over": says_leftover,
+            "missing_courses": missing_courses.told(request, gone),
+            "former_days": former_days_notices.of_all(request),
+            **products,
+        },
+        facts={
+            "turned_off": off.products,
+            "refunds_off": off.refunds,
+            "cancellations_off": off.cancellations,
+            "giving_off": off.everywhere,
+            "deleted": deleted.alarms,
+            "left_over": leftover,
+            "missing_courses": len(gone),
+            "only_global": len(products["only_global"]),
+        },
+    )
+
+
+def _by_product(unfulfilled: QuerySet[EventLog], rules: Places) -> dict[str, Any]:
+    """Return which products gave their buyers nothing, or only what global rules give."""
+    found = dashboard.unfulfilled_products(unfulfilled, own_rules.accounts(rules))
+    listed = {each.product for each in found}
+    only_global, without = own_rules.sold_without(rules), dashboard.without_rule(rules)
+    return {
+        "nothing_given": found,
+        "many_without_rule": sum(each.needs_rule for each in found) > 1,
+        "only_global": [each for each in only_global if each.product not in listed],
+        "without_rule": [each for each in without if each.product not in listed],
+    }
