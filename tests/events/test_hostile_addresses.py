@@ -37,7 +37,7 @@ BULK = {
     "integrations_integration": "refresh_ticked",
     "rules_rule": "turn_on turn_off delete_selected",
     "events_eventlog": "retry_chosen rerun_chosen deal_with_chosen",
-    "events_rulerun": "retry_chosen do_chosen_anyway dismiss_chosen",
+    "events_rulerun": "retry_chosen do_chosen_anyway end_on_rules_day dismiss_chosen",
 }
 PAGES = {
     "admin:simulate": "event product trigger email account",
