@@ -28,6 +28,8 @@ from rules.triggers import Trigger
 MAX_FOUND = 60
 MAX_UNDER_WAY = 3
 COURSES_NAMED = 3
+# For at most this many products a rule that ends access on a refund is offered.
+MAX_RULES_OFFERED = 3
 # The choice of no purchase.
 GIFT = "gift"
 
@@ -88,9 +90,10 @@ class GiveForm(ByHandForm):
         paid = ((pk, _paid(each, ending[each.pk])) for pk, each in self.purchases.items())
         field.choices = [*paid, (GIFT, gift)]
         field.widget.attrs["required"] = True
-        self.never_ended = list(
+        never_ended = list(
             dict.fromkeys(each.product for each in self.purchases.values() if not ending[each.pk])
         )
+        self.never_ended = never_ended[:MAX_RULES_OFFERED]
 
     def _came_from(self, asked: Any, owed: Sequence[EventLog]) -> str | None:
         """Return the choice to begin with; None if the person has to choose.
