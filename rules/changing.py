@@ -1,6 +1,7 @@
 """Change rules. Every change, from a page or a file, leaves an audit entry."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -86,6 +87,30 @@ def last_switches(rules: Iterable[int]) -> dict[int, AuditEntry]:
     )
     newest = entries.order_by().values("number").annotate(newest=Max("pk")).values("newest")
     return {int(entry.number): entry for entry in AuditEntry.objects.filter(pk__in=newest)}
+
+
+def off_times(rules: Collection[int]) -> dict[int, list[tuple[datetime, datetime | None]]]:
+    """Return {rule ID: the times (from, to) at which it was off, as far as the audit says}.
+
+    `to` is None if it is off now. Takes one query, or none without rules.
+    """
+    if not rules:
+        return {}
+    entries = AuditEntry.objects.filter(
+        act=Act.RULE_CHANGED,
+        kind=Rule._meta.model_name,
+        number__in=map(str, rules),
+        after__has_key="enabled",
+    )
+    found: dict[int, list[tuple[datetime, datetime | None]]] = defaultdict(list)
+    for entry in entries.order_by("pk"):
+        times, on = found[int(entry.number)], (entry.after or {})["enabled"]
+        is_off = bool(times) and times[-1][1] is None
+        if on and is_off:
+            times[-1] = (times[-1][0], entry.at)
+        elif not on and not is_off:
+            times.append((entry.at, None))
+    return found
 
 
 def point_to(rules: Iterable[Rule], destination: Destination, *, on: bool) -> None:

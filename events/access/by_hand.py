@@ -61,9 +61,10 @@ def give(
 ) -> EventLog:
     """Give access to a course or bundle; `until` is its last day.
 
-    With a `purchase`, an event that gave nothing, this is what it gives: it ends with it, and the
-    event is dealt with. Else it is a gift, beside whatever else gives it. What was given in the
-    same way before gets another last day. Raises ValueError with a sentence if it cannot be given.
+    With a `purchase`, this is what that gives, as if by a rule: it ends with it, and an event that
+    gave nothing is dealt with. Else it is a gift, beside whatever else gives it. What was given in
+    the same way before gets another last day. Raises ValueError with a sentence if it cannot be
+    given.
     """
     if destination.gone_at is not None:
         raise ValueError(joined([destination.missing, say("Choose another.")]))
@@ -73,6 +74,8 @@ def give(
         lock()
         grant = hand_grants.find_or_new(customer, destination, spec, purchase)
         known = grant.is_active
+        if known and purchase is not None and not hand_grants.given_for([purchase], grant):
+            raise ValueError(say("This purchase gives {course} already.", course=destination.name))
         event = _event(ByHand.GIVE_DAY if known else ByHand.GIVE, customer, author)
         replaced = list(_endings(grant)) if known else []
         runs = [_run(event, Effect.GIVES, grant, grant)]
@@ -175,7 +178,7 @@ def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:
     given = Destination.objects.of_target(ending.integration_id, ending.target).first()
     if given is None:
         raise ValueError(say("This customer does not have this access any more."))
-    return give(ending.customer, given, author, until)
+    return give(ending.customer, given, author, until, hand_grants.purchase_of(ending.grant))
 
 
 def move(customer: Customer, email: str, author: Author) -> Customer:

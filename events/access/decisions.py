@@ -98,7 +98,16 @@ class Decisions:
             return
         judgment, row = self.change(event, run)
         if not judgment.is_carried_out:
-            run.skip(judgment.value, sentences.nothing_to_do(judgment, run, row))
+            ended = judgment == Judgment.ENDED_BEFORE
+            other = self._other_holder(run, change, rows) if ended else None
+            run.skip(judgment.value, sentences.nothing_to_do(judgment, run, row, other))
+
+    def _other_holder(self, run: RuleRun, change: Change, rows: list[Grant]) -> Grant | None:
+        """Return the student's grant from another source that gives what the run was to end."""
+        if run.customer is None:
+            return None
+        others = self._book.all_of(run.customer, change, without=rows)
+        return ledger.holder(others, change.integration, change.target)
 
     def change(self, event: EventLog, run: RuleRun) -> tuple[Judgment, Grant]:
         """Let a run change the ledger. Return the judgment and the run's grant."""

@@ -1,12 +1,15 @@
 """The grant that a person gives: what a purchase should have given, or a gift."""
 
+from collections.abc import Collection
 from typing import Any
 
-from events.access.book import Book
-from events.access.sale import Sale
+from events.access.book import Book, log_of
+from events.access.sale import BySale, Sale, near
 from events.models import EventLog, Grant
 from integrations.models import Customer, Destination
 from rules.actions import ActionSpec
+
+GIVES = (EventLog.ByHand.GIVE, EventLog.ByHand.GIVE_DAY)
 
 
 def find_or_new(
@@ -39,6 +42,29 @@ def find_or_new(
 
 
 def deal_with(purchase: EventLog, act: EventLog) -> None:
-    """Note that this act of a person gave what the purchase should have given."""
-    same = EventLog.objects.filter(pk=purchase.pk)
+    """If the purchase gave nothing, note that this act of a person gave what it should have."""
+    same = EventLog.objects.filter(pk=purchase.pk, gave_nothing=True)
     same.update(dealt_with_at=act.received_at, dealt_with_by=act.author)
+
+
+def purchase_of(grant: Grant | None) -> EventLog | None:
+    """Return an event of the purchase that this grant belongs to; None for a gift."""
+    if grant is None or grant.source != Grant.Source.PURCHASE:
+        return None
+    return next(iter(log_of(Sale.of(grant))), None)
+
+
+def given_for(purchases: Collection[EventLog], *which: Grant) -> set[int]:
+    """Return the IDs of those purchases for which a person gave something that is open now.
+
+    With grants, only these count. Takes one query, or none without purchases.
+    """
+    if not purchases:
+        return set()
+    given = Grant.objects.active().filter(
+        near(purchases), source=Grant.Source.PURCHASE, runs__event__by_hand__in=GIVES
+    )
+    if which:
+        given = given.filter(pk__in=[grant.pk for grant in which])
+    grants = BySale(given.distinct())
+    return {event.pk for event in purchases if grants.of(event)}

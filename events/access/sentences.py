@@ -12,8 +12,11 @@ from rules.listing import listed
 from rules.triggers import Trigger
 
 
-def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant) -> Said:
-    """Say why a run that the ledger skipped at once changes nothing in Thinkific."""
+def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant, other: Grant | None = None) -> Said:
+    """Say why a run that the ledger skipped at once changes nothing in Thinkific.
+
+    `other` is a grant from another source that gives what the run was to end.
+    """
     match judgment:
         case Judgment.BARRED:
             return say("Nothing was given: {cause} had ended this purchase.", cause=cause(row))
@@ -30,6 +33,14 @@ def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant) -> Said:
         case Judgment.ENDED_BY_HAND:
             day = format_day(row.decided_at)
             return say("Nothing was given: a person ended this access on {day}.", day=day)
+        case Judgment.ENDED_BEFORE if other is not None:
+            return say(
+                "What this purchase gave of {course} had ended already, with {cause}. It stays "
+                "open through {holder}.",
+                course=row.name,
+                cause=cause(row),
+                holder=holds(other),
+            )
         case Judgment.ENDED_BEFORE:
             return say(
                 "The access to {course} had ended already, with {cause}.",

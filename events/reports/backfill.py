@@ -20,6 +20,7 @@ from events.reports import (
 from events.reports.earlier_buyers import BackfillCandidate, Preview
 from integrations.models import Customer, Product
 from integrations.sentences import Said, format_day, joined, say
+from rules import changing
 from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import TAKES_BACK
@@ -37,6 +38,7 @@ class _Known:
     By event ID: the rules that fit, those of the asked ones that have not run, the IDs of those
     that have nothing to end, the IDs of the asked ones whose course a person let the buyer keep,
     and why an event cannot be run for, and whom it is about. `held` is what these students have.
+    `missed` has the IDs of those asked global rules that give access and were off then.
     """
 
     fitting: Mapping[int, Sequence[Rule]]
@@ -46,6 +48,7 @@ class _Known:
     obstacles: Mapping[int, str]
     students: Mapping[int, Customer]
     held: held_access.Held
+    missed: Mapping[int, Collection[int]]
 
 
 def preview(*rules: Rule, product: Product | None = None) -> Preview:
@@ -105,6 +108,7 @@ def _look_up(rules: Iterable[Rule], events: Sequence[EventLog]) -> _Known:
         students,
         # Access that will end by itself is not counted: the rules would give it without an end.
         held_access.held({each.pk for each in students.values()}, without_end=True),
+        _missed(rules, events),
     )
 
 
@@ -112,6 +116,23 @@ def _students(events: Sequence[EventLog]) -> dict[int, Customer]:
     """Return {event ID: who gets or loses it}: usually its customer."""
     payers = {event.pk: event.customer for event in events if event.customer}
     return payers | event_student.known(events)
+
+
+def _missed(rules: Iterable[Rule], events: Iterable[EventLog]) -> dict[int, set[int]]:
+    """Return, by event ID, which of these global rules that give access were off when it came."""
+    asked = [rule.pk for rule in rules if rule.gives_on_purchase and not rule.product_id]
+    off = changing.off_times(asked)
+    return {
+        event.pk: {
+            rule
+            for rule, times in off.items()
+            if any(
+                since <= event.received_at and (until is None or event.received_at < until)
+                for since, until in times
+            )
+        }
+        for event in (events if off else ())
+    }
 
 
 def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
@@ -141,6 +162,7 @@ def _candidate(event: EventLog, known: _Known) -> BackfillCandidate:
         is_known_open=event.pk in known.ending_nothing
         and all(map(nothing_to_end.ends_purchase, fit)),
         overruled_rules=known.overruled.get(event.pk, ()),
+        missed_rules=known.missed.get(event.pk, ()),
         student=student,
     )
 

@@ -21,7 +21,8 @@ class BackfillCandidate:
     from before Admit may have given it, too. `held_rules` are the IDs of those `rules` that give
     what the buyer has already, and `rules_without_loss` of those by which the buyer loses nothing,
     because something else gives it. `overruled_rules` are the IDs of those asked rules whose course
-    a person let the buyer keep. `student` is who gets or loses it: not the event's customer if a
+    a person let the buyer keep, and `missed_rules` of those global `rules` that give access and
+    were off when the event came. `student` is who gets or loses it: not the event's customer if a
     person moved the purchase to another e-mail.
     """
 
@@ -34,6 +35,7 @@ class BackfillCandidate:
     overruled_rules: Collection[int] = ()
     held_rules: Collection[int] = ()
     rules_without_loss: Collection[int] = ()
+    missed_rules: Collection[int] = ()
     student: Customer | None = None
 
     @property
@@ -52,6 +54,11 @@ class BackfillCandidate:
         """Those of `rules` by which something changes for the buyer."""
         same = {*self.held_rules, *self.rules_without_loss}
         return [rule for rule in self.rules if rule.pk not in same]
+
+    @property
+    def was_missed(self) -> bool:
+        """Whether a global rule did not run for it because it was off then."""
+        return any(rule.pk in self.missed_rules for rule in self.rules)
 
     @property
     def loses_nothing(self) -> bool:
@@ -106,6 +113,25 @@ class Preview:
     def changing(self) -> list[BackfillCandidate]:
         """Those of `run` by which something changes for the buyer."""
         return [row for row in self.run if not row.has_all]
+
+    @property
+    def missed(self) -> list[BackfillCandidate]:
+        """Those of `changing` for which a global rule was off."""
+        return [row for row in self.changing if row.was_missed]
+
+    @property
+    def not_missed(self) -> list[BackfillCandidate]:
+        """The others of `changing`."""
+        return [row for row in self.changing if not row.was_missed]
+
+    @property
+    def customers_missed(self) -> int:
+        return len(_students(self.missed))
+
+    @property
+    def customers_not_missed(self) -> int:
+        """The number of customers to change something for of whom no purchase was missed."""
+        return len(_students(self.not_missed) - _students(self.missed))
 
     @property
     def customers_changing(self) -> int:

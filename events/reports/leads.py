@@ -11,9 +11,10 @@ from events.models import RuleRun
 
 @dataclass(frozen=True, slots=True)
 class AddRule:
-    """The product of a purchase that no rule gives anything for."""
+    """The product of a purchase for which it lacks a rule."""
 
     product: int
+    purchase: int
 
 
 @dataclass(frozen=True, slots=True)

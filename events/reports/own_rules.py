@@ -11,10 +11,9 @@ from urllib.parse import urlencode
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from events.access import event_student, revocations
-from events.access.sale import near
-from events.models import EventLog, Grant, RuleRun
-from events.reports import backfill, earlier, open_access
+from events.access import hand_grants, revocations
+from events.models import EventLog, RuleRun
+from events.reports import backfill, earlier, open_access, paid_purchases
 from events.reports.leads import AddRule, RunRules
 from events.reports.promise import LATELY
 from events.reports.purchase_sentences import facts_of
@@ -30,8 +29,6 @@ from rules.triggers import Trigger
 MAX_PRODUCTS = 10
 # At most this many products without a rule of their own are looked at, the newest.
 MAX_LOOKED_AT = 500
-# At most this many purchases of a customer are looked at, the newest.
-MAX_PURCHASES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +128,10 @@ class OfCustomer:
 def of_customer(customer: Customer) -> OfCustomer:
     """Say which purchases got only what global rules give, and which got less than rules give now.
 
-    Purchases that were refunded or canceled since are left out, and what a person undid.
+    Purchases that were refunded or canceled since are left out, and what a person undid. So are, of
+    those that got only what global rules give, those for which a person gave something by hand.
     """
-    events = _purchases(customer)
+    events = paid_purchases.of_student(customer, _gave_something(), Q(product__isnull=False))
     if not events:
         return OfCustomer()
     own: dict[int | None, list[Rule]] = defaultdict(list)
@@ -148,22 +146,6 @@ def of_customer(customer: Customer) -> OfCustomer:
     return OfCustomer(
         [*(_only(event, names) for event, names in only), *more], [e for e, _ in only]
     )
-
-
-def _purchases(customer: Customer) -> list[EventLog]:
-    """Return the newest purchases that gave this student something, also what was moved here."""
-    if customer.pk is None:
-        return []
-    sales = list(Grant.objects.filter(customer=customer, source=Grant.Source.PURCHASE)[:100])
-    bought = EventLog.objects.filter(Q(customer=customer) | near(sales), product__isnull=False)
-    bought = bought.filter(_gave_something()).of_triggers(Trigger.PRODUCT_PURCHASED)
-    newest = bought.exclude(status=EventLog.Status.REPEAT).order_by("-received_at", "-pk")
-    known = newest.select_related("customer", "product", "delivery").defer(
-        "delivery__sealed_body", "delivery__query"
-    )
-    events = list(known[:MAX_PURCHASES])
-    students = event_student.known(events)
-    return [each for each in events if students.get(each.pk, each.customer) == customer]
 
 
 def _gave_something() -> Q:
@@ -183,8 +165,9 @@ def _only_global(events: Sequence[EventLog]) -> list[tuple[EventLog, str]]:
         for event in asked
         if runs[event.pk] and all(run.rule and not run.rule.product_id for run in runs[event.pk])
     ]
-    back = revocations.later_endings([event for event, _ in found])
-    return [(event, names) for event, names in found if event.pk not in back]
+    only = [event for event, _ in found]
+    left_out = {*revocations.later_endings(only), *hand_grants.given_for(only)}
+    return [(event, names) for event, names in found if event.pk not in left_out]
 
 
 def _with_own_rules(accounts: set[int | None]) -> set[int]:
@@ -209,7 +192,7 @@ def _only(event: EventLog, courses: str) -> Sentence:
         **facts_of(event),
     )
     assert event.product_id is not None
-    return Sentence(WAIT, text, Code.ONLY_GLOBAL, leads=(AddRule(event.product_id),))
+    return Sentence(WAIT, text, Code.ONLY_GLOBAL, leads=(AddRule(event.product_id, event.pk),))
 
 
 def _lacking(

@@ -97,7 +97,7 @@ def _gave_nothing(
         )
         return Sentence(WAIT, text, Code.GAVE_NOTHING, event=event.pk)
     text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
-    leads = (AddRule(event.product_id),) if event.product_id else ()
+    leads = (AddRule(event.product_id, event.pk),) if event.product_id else ()
     return Sentence(WAIT, text, Code.GAVE_NOTHING, leads=leads)
 
 

@@ -285,7 +285,7 @@ def test_who_may_not_add_a_rule_reads_whom_to_ask_and_what_helps_until_then(supp
     place.world.settle()
     page = support.get(reverse("admin:integrations_customer_change", args=[sold.customer.pk]))
     assert "no rule gives anything for it. Ask a manager to add the rule." in words(page)
-    give = f"{reverse('admin:give-access')}?customer={sold.customer.pk}"
+    give = f"{reverse('admin:give-access')}?customer={sold.customer.pk}&amp;purchase={sold.pk}"
     assert f'you can <a href="{give}">give access</a> by hand.' in page.content.decode()
 
 

@@ -221,7 +221,9 @@ def links_to_give_back(
         if run.pk in by_persons
         else _link(
             GiveForm,
-            {"customer": run.customer_id, "destination": there[targets[run.pk]]} | back,
+            {"customer": run.customer_id, "destination": there[targets[run.pk]]}
+            | {"purchase": run.event_id}
+            | back,
             say("Give access"),
         )
         for run in runs

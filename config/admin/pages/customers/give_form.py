@@ -15,7 +15,7 @@ from events.access import by_hand, going_on, sentences
 from events.access.by_hand import Author
 from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
-from events.reports import promise, purchase_sentences
+from events.reports import paid_purchases, promise, purchase_sentences
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration, Product
 from integrations.ordering import by_name
@@ -28,6 +28,10 @@ from rules.triggers import Trigger
 MAX_FOUND = 60
 MAX_UNDER_WAY = 3
 COURSES_NAMED = 3
+# For at most this many products a rule that ends access on a refund is offered.
+MAX_RULES_OFFERED = 3
+# The choice of no purchase.
+GIFT = "gift"
 
 
 def _offered() -> QuerySet[Destination]:
@@ -39,7 +43,7 @@ def _offered() -> QuerySet[Destination]:
 
 
 class GiveForm(ByHandForm):
-    """A course or bundle for a purchase that gave nothing, or as a gift."""
+    """A course or bundle for a purchase that is still paid for, or as a gift."""
 
     template = "admin/by_hand/give.html"
     title, name = _("Give access"), "give-access"
@@ -66,23 +70,43 @@ class GiveForm(ByHandForm):
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
         super().__init__(data, customer=customer, asked=asked)
         self.notes = [_under_way(run) for run in _unfinished(customer)]
-        self.owed = {str(each.pk): each for each in promise.owed(customer)}
-        if not self.owed:
+        owed, paid = promise.owed(customer), paid_purchases.still_paid(customer)
+        newest = sorted({*owed, *paid}, key=lambda each: (each.received_at, each.pk), reverse=True)
+        self.purchases = {str(each.pk): each for each in newest}
+        if not self.purchases:
             del self.fields["purchase"]
             return
-        field = self.fields["purchase"]
-        assert isinstance(field, forms.ChoiceField)
-        gift = say("None, it is a gift: it ends only on its last day, or when a person ends it.")
-        ending = _ending_on_refund(self.owed.values())
-        paid = ((pk, _paid(each, ending[each.pk])) for pk, each in self.owed.items())
-        field.choices = [*paid, ("", gift)]
-        self.never_ended = list(
-            dict.fromkeys(each.product for each in self.owed.values() if not ending[each.pk])
-        )
-        field.initial = next(iter(self.owed))
+        self._offer_purchases()
+        self.fields["purchase"].initial = self._came_from(asked, owed)
         self.lead = say(
             "The customer gets this course or bundle in addition to what the purchases give."
         )
+
+    def _offer_purchases(self) -> None:
+        field = self.fields["purchase"]
+        assert isinstance(field, forms.ChoiceField)
+        gift = say("None, it is a gift: it ends only on its last day, or when a person ends it.")
+        ending = _ending_on_refund(self.purchases.values())
+        paid = ((pk, _paid(each, ending[each.pk])) for pk, each in self.purchases.items())
+        field.choices = [*paid, (GIFT, gift)]
+        field.widget.attrs["required"] = True
+        never_ended = list(
+            dict.fromkeys(each.product for each in self.purchases.values() if not ending[each.pk])
+        )
+        self.never_ended = never_ended[:MAX_RULES_OFFERED]
+
+    def _came_from(self, asked: Any, owed: Sequence[EventLog]) -> str | None:
+        """Return the choice to begin with; None if the person has to choose.
+
+        That is the purchase that the person came from, or a gift if it is not paid for any more.
+        Else it is the newest that gave nothing, or the only one.
+        """
+        named = (asked or {}).get("purchase")
+        if named is not None:
+            self.initial.pop("purchase", None)
+            return named if named in self.purchases else GIFT
+        likely = [str(each.pk) for each in owed] or [*self.purchases]
+        return likely[0] if owed or len(likely) == 1 else None
 
     def do(self, author: Author) -> str:
         found: Destination = self.cleaned_data["destination"]
@@ -91,7 +115,7 @@ class GiveForm(ByHandForm):
             found,
             author,
             self.cleaned_data["until"],
-            self.owed.get(self.cleaned_data.get("purchase", "")),
+            self.purchases.get(self.cleaned_data.get("purchase", "")),
         )
         return sentences.given_by_hand(event)
 
@@ -99,7 +123,7 @@ class GiveForm(ByHandForm):
         word = params.word(asked.get("q"), 100)
         chosen = row_in(_offered(), asked.get("destination"))
         found = list(_offered().filter(name__icontains=word)[: MAX_FOUND + 1])
-        products = [each.product for each in self.owed.values() if each.product]
+        products = [each.product for each in self.purchases.values() if each.product]
         likely = suggested(_offered(), products, word)
         first = [chosen, *likely] if chosen else likely
         return {

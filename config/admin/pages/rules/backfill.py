@@ -47,6 +47,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
     Buyers for whom a person undid what was given are enrolled only by the button UNDONE. Of those
     who canceled, the person chooses who loses it: they may have paid for a time that is not over.
+    Where a global rule was off, the person chooses who gets it.
     """
     asked = request.POST if request.method == "POST" else request.GET
     numbers = row_ids(asked.getlist("rule"))[:MOST_RULES]
@@ -76,12 +77,20 @@ def show(request: HttpRequest) -> HttpResponse:
         most=backfill.MAX_EVENTS,
         back=way_back(request),
         origin=_origin(request, product or rules[0].product),
-        **(_ticks(request) if ends and any(map(of_cancellation, rules)) else {}),
+        **(_ticks(request) if _is_to_choose(rules, preview, ends=ends) else {}),
     )
 
 
+def _is_to_choose(rules: Sequence[Rule], preview: Preview, *, ends: bool) -> bool:
+    """Return whether a person chooses for whom the rules run.
+
+    Where a global rule was off, those who bought then are chosen at first.
+    """
+    return bool(preview.missed) or (ends and any(map(of_cancellation, rules)))
+
+
 def _ticks(request: HttpRequest) -> dict[str, Any]:
-    """Return what the page needs so that a person can choose: nobody is chosen at first."""
+    """Return what the page needs so that a person can choose; EVERY chooses all at once."""
     others = request.GET.copy()
     others.pop(EVERY, None)
     here = f"{request.path}?{others.urlencode()}"

@@ -184,7 +184,7 @@ def in_words(rules: Collection[Rule], found: Preview) -> Said | str:
     if not found.customers:
         return ""
     if all(rule.gives_on_purchase for rule in rules):
-        return lacking(found) or _given_nothing(found, who)
+        return _missed(found) or lacking(found) or _given_nothing(found, who)
     if all(rule.spec.ends_access for rule in rules):
         return _who_has_it({rule.trigger for rule in rules}, found, who)
     return say_count(
@@ -193,6 +193,31 @@ def in_words(rules: Collection[Rule], found: Preview) -> Said | str:
         "It did not run for {number}{more} earlier customers.",
         **who,
     )
+
+
+def _missed(found: Preview) -> Said | str:
+    """Return how many bought while a global rule was off, then how many others lack its course.
+
+    "" if nobody bought then.
+    """
+    if not found.missed:
+        return ""
+    who = {"courses": listed([*map(brief, found.courses)], COURSES_NAMED)}
+    text = say_count(
+        found.customers_missed,
+        "1 buyer did not get {courses} because the rule was off.",
+        "{number} buyers did not get {courses} because the rule was off.",
+        **who,
+    )
+    if not found.customers_not_missed:
+        return text
+    others = say_count(
+        found.customers_not_missed,
+        "1 other earlier buyer does not have it either.",
+        "{number}{more} other earlier buyers do not have it either.",
+        more="+" if found.more else "",
+    )
+    return joined([text, others])
 
 
 def _given_nothing(found: Preview, who: dict[str, Any]) -> Said | str:

@@ -12,6 +12,7 @@ from config.admin.pages.staff.change_line import ChangeLine
 from config.admin.parts import badges
 from config.admin.parts.buttons import page_of as page_of_row
 from config.admin.parts.differences import NOTHING, differences, is_of_row
+from events.reports import batches
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer
 from integrations.sentences import Said, facts, parts, say, say_count
@@ -35,13 +36,22 @@ def did(line: ChangeLine) -> str:
             "Ran rules for 1 earlier buyer",
             "Ran rules for {number} earlier buyers",
         )
+    if len({each.act for each in same}) > 1:
+        customers = {each.pk: line.customer_of(each) for each in same}
+        buyers = {customer.pk if customer else -pk for pk, customer in customers.items()}
+        return say_count(len(buyers), "Ended access of 1 buyer", "Ended access of {number} buyers")
     text = capfirst(line.newest.sentence)
     return say("{did}, {number} times", did=text, number=len(same)) if len(same) > 1 else text
 
 
 def _own(line: ChangeLine) -> list[AuditEntry]:
-    """Return the entries with the act of the newest one: a batch does several acts."""
-    return [each for each in line.entries if each.act == line.newest.act]
+    """Return the entries with the act of the newest one, or that end access as that does.
+
+    A batch does several acts.
+    """
+    act = line.newest.act
+    alike = batches.ENDED if act in batches.ENDED else (act,)
+    return [each for each in line.entries if each.act in alike]
 
 
 def _number_of_buyers(line: ChangeLine) -> int:
@@ -59,9 +69,7 @@ def about(line: ChangeLine) -> SafeString | str:
         return _named_with_customer(line.newest, line.customer_of(line.newest))
     own = _own(line)
     name = _names(line, own)
-    others = [
-        each for each in line.entries if each.act != line.newest.act and line.customer_of(each)
-    ]
+    others = [each for each in line.entries if each not in own and line.customer_of(each)]
     if not others or any(map(line.customer_of, own)):
         return name
     return format_html('{} <span class="soft line">{}</span>', name, _names(line, others))
