@@ -7,11 +7,12 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.access import by_hand
-from events.reports import off_everywhere
+from events.models import EventLog
+from events.reports import customer_access, off_everywhere
 from integrations.models import Customer, Destination
 from rules import changing
 from rules.models import Rule
-from tests.support.pages import signed_in, words
+from tests.support.pages import press, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -118,3 +119,39 @@ def test_a_rule_of_the_product_that_is_off_is_offered_alone(world, rule):
     turn_off(own)
     buy(world, 2, product=78)
     assert buttons(world) == ["See the rule (off)<"]
+
+
+MORE = "The global rule that gives Bonus was off then, and is on now: this purchase has not got it."
+
+
+def test_after_it_is_on_again_the_pages_of_those_who_bought_meanwhile_say_what_they_lack(
+    world, rule
+):
+    buy(world, 1, "mia")
+    turn_off(rule)
+    buy(world, 2)
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
+
+    def page(name: str) -> str:
+        customer = Customer.objects.get(email=f"{name}@example.com")
+        address = reverse("admin:integrations_customer_change", args=[customer.pk])
+        return words(signed_in(roles.MANAGER).get(address))
+
+    assert MORE not in page("mia")
+    shown = page("dana")
+    assert f"(order 2). {MORE}" in shown
+    assert "Enroll this buyer now" in shown
+    dana = Customer.objects.get(email="dana@example.com")
+    assert "We are checking whether you have everything" in customer_access.describe(dana).reply
+    press(signed_in(roles.MANAGER), EventLog.objects.get(order_id="2"), "rerun")
+    world.settle()
+    assert MORE not in page("dana")
+
+
+def test_who_bought_before_a_new_global_rule_is_not_said_to_lack_its_course(world, rule):
+    buy(world, 1)
+    made = world.rule("product_purchased", GIVES, world.course("Second bonus"))
+    turn_off(made)
+    changing.switch(Rule.objects.filter(pk=made.pk), on=True)
+    dana = Customer.objects.get(email="dana@example.com")
+    assert "We are checking" not in customer_access.describe(dana).reply

@@ -118,11 +118,12 @@ def test_after_the_rule_is_added_her_page_says_what_she_has_not_got_until_it_ran
     shown = page()
     assert f"Paid for Example Course One (order 1183). {MORE}" in shown
     assert PAID not in shown
-    assert CHECKING not in letter()
+    assert CHECKING in letter()
     assert "Enroll this buyer now" in shown
     press(signed_in(roles.MANAGER), sold, "rerun")
     world.settle()
     assert MORE not in page()
+    assert CHECKING not in letter()
     assert world.access(DANA, Destination.objects.get(name="Drawing Faces"))
 
 
@@ -146,10 +147,12 @@ def test_coverage_leads_to_those_who_lack_what_its_rules_give_now(world, sold):
     rule = own_rule(world)
     html = signed_in(roles.MANAGER).get(reverse("admin:coverage")).content.decode()
     assert LACKS in coverage()
+    assert "0 got nothing" in coverage()
     assert f"{reverse('admin:earlier')}?rule={rule.pk}" in html
     press(signed_in(roles.MANAGER), sold, "rerun")
     world.settle()
     assert LACKS not in coverage()
+    assert "got nothing" not in coverage()
 
 
 def test_coverage_tells_of_a_rule_that_was_off_meanwhile(world, sold):
@@ -195,3 +198,67 @@ def test_the_overview_takes_as_many_queries_for_a_longer_history(world, sold):
         world.sell("10_product", customer__email=f"p{number}@example.com", order__id=2000 + number)
     world.settle()
     assert queries() == few <= 72
+
+
+ONLY_OFF = "The product's own rule that gives Drawing Faces is off."
+
+
+@pytest.fixture
+def off(world: World, bonus: Destination) -> Rule:
+    """Dana buys a product whose own rule is off."""
+    rule = own_rule(world)
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    return rule
+
+
+def test_a_rule_of_its_own_that_is_off_is_told_of_like_a_missing_one(off):
+    shown = overview()
+    told = "Example Course One was sold once in 30 days without a rule of its own that is on."
+    assert f"{told} The buyer got only what global rules give: Bonus." in shown
+    assert "1 product is sold while its own rule is off." in shown
+    assert "is sold without a rule of its own." not in shown
+    html = signed_in(roles.MANAGER).get(reverse("admin:index")).content.decode()
+    row = html.partition('id="without-rule"')[2].partition("</section>")[0]
+    see = reverse("admin:rules_rule_change", args=[off.pk])
+    assert 0 < row.index(f'href="{see}"') < row.index("New rule<")
+    assert "Ask a manager to turn it on." in overview(roles.SUPPORT)
+
+
+def test_where_the_only_rule_of_a_product_is_off_it_is_told_as_well(off):
+    changing.delete(Rule.objects.filter(product__isnull=False).exclude(pk=off.pk))
+    assert "without a rule of its own that is on." in overview()
+
+
+@pytest.mark.parametrize("role", [roles.MANAGER, roles.SUPPORT])
+def test_her_page_says_which_rule_is_off_and_whom_to_ask(off, role):
+    shown = page(role)
+    assert f"{PAID} {ONLY_OFF}" in shown
+    assert ("Ask a manager to turn it on." in shown) == (role == roles.SUPPORT)
+    assert "See the rule" in shown
+    assert CHECKING in letter()
+
+
+def test_after_it_is_turned_on_her_letter_does_not_say_that_all_is_well_until_it_ran(world, off):
+    changing.switch(Rule.objects.filter(pk=off.pk), on=True)
+    assert MORE in page()
+    assert ONLY_OFF not in page()
+    assert CHECKING in letter()
+    press(signed_in(roles.MANAGER), EventLog.objects.get(order_id="1183"), "rerun")
+    world.settle()
+    assert MORE not in page()
+    assert CHECKING not in letter()
+
+
+def test_only_sales_that_got_no_more_than_global_rules_give_are_counted(world, bonus):
+    rule = own_rule(world)
+    for number in range(2):
+        world.sell("10_product", customer__email=f"p{number}@example.com", order__id=number + 1)
+    world.settle()
+    changing.delete(Rule.objects.filter(pk=rule.pk))
+    assert "Example Course One" not in overview().partition("Sold, and without a rule")[2]
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    told = "Example Course One has no rule of its own. 1 of its 3 sales in 30 days got only what"
+    assert f"{told} global rules give: Bonus." in overview()

@@ -46,7 +46,8 @@ def summarize(request: HttpRequest, rules: Places, unfulfilled: QuerySet[EventLo
             "deleted": deleted.alarms,
             "left_over": leftover,
             "missing_courses": len(gone),
-            "only_global": len(products["only_global"]),
+            "only_global": sum(each.off is None for each in products["only_global"]),
+            "own_off": sum(each.off is not None for each in products["only_global"]),
         },
     )
 
