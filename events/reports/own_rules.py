@@ -67,6 +67,19 @@ def accounts(places: Places) -> set[int]:
     }
 
 
+def accounts_among(accounts: Collection[int | None]) -> set[int]:
+    """Return those of these accounts in which products have such rules. Takes one query."""
+    own = Rule.objects.filter(
+        marketplace__in={*accounts} - {None},
+        product__isnull=False,
+        trigger=Trigger.PRODUCT_PURCHASED,
+        action__in=actions.giving_access(),
+    ).exclude(destination__gone_at__isnull=False)
+    return (
+        set(own.order_by().values_list("marketplace", flat=True).distinct()) if accounts else set()
+    )
+
+
 def sold_without(places: Places) -> list[SoldWithoutOwnRule]:
     """Return the products that are sold and give only what global rules give, most sales first.
 

@@ -13,7 +13,7 @@ from django.db.models import Q
 from events.access import event_student, revocations
 from events.access.sale import near
 from events.models import EventLog, Grant, RuleRun
-from events.reports import backfill, earlier, open_access
+from events.reports import backfill, earlier, open_access, own_rules
 from events.reports.leads import AddRule, RunRules, TurnOnRule
 from events.reports.purchase_sentences import facts_of
 from events.reports.sentence import QUIET, WAIT, Code, Sentence
@@ -103,7 +103,7 @@ def _gave_something() -> Q:
 
 def _only_global(events: Sequence[EventLog]) -> list[tuple[EventLog, str]]:
     """Return those of these purchases to which only global rules gave something, and what."""
-    accounts = _with_own_rules({event.marketplace_id for event in events})
+    accounts = own_rules.accounts_among({event.marketplace_id for event in events})
     asked = [event for event in events if event.marketplace_id in accounts]
     runs: dict[int, list[RuleRun]] = defaultdict(list)
     gave = RuleRun.objects.filter(event__in=asked, action__in=actions.giving_access())
@@ -116,19 +116,6 @@ def _only_global(events: Sequence[EventLog]) -> list[tuple[EventLog, str]]:
     ]
     back = revocations.later_endings([event for event, _ in found])
     return [(event, names) for event, names in found if event.pk not in back]
-
-
-def _with_own_rules(accounts: set[int | None]) -> set[int]:
-    """Return those of these accounts in which products have rules of their own, on or off."""
-    own = Rule.objects.filter(
-        marketplace__in=accounts - {None},
-        product__isnull=False,
-        trigger=Trigger.PRODUCT_PURCHASED,
-        action__in=actions.giving_access(),
-    )
-    return (
-        set(own.order_by().values_list("marketplace", flat=True).distinct()) if accounts else set()
-    )
 
 
 def _only(event: EventLog, courses: str, off: Sequence[Rule]) -> Sentence:
