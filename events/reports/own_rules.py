@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 from django.db.models import Count, Exists, OuterRef, Q
 from django.utils import timezone
 
-from events.models import EventLog, RuleRun
-from events.reports.promise import LATELY
+from events.models import EventLog, Grant, RuleRun
+from events.reports.left_behind_summary import LeftBehindSummary
+from events.reports.promise import LATELY, MAX_LISTED, WEEK
 from integrations.models import Product
 from rules import actions, pairing
 from rules.facts import Places, RuleFacts
@@ -116,6 +117,40 @@ def sold_without(places: Places) -> list[SoldWithoutOwnRule]:
         )
         for product, sales, all_sales in found
     ]
+
+
+def grants_not_enough(
+    sold: Collection[SoldWithoutOwnRule], behind: LeftBehindSummary, places: Places
+) -> set[int]:
+    """Return the IDs of the grants of the last week by which nobody has what was bought.
+
+    These are what global rules gave for purchases of the `sold` products that got only that, and
+    what is left `behind`. Where global rules give access, what a deleted rule gave counts though
+    it is left behind, unless another rule of the product gives something now: the buyer has what
+    was bought. Takes at most two queries, none if there are no such grants.
+    """
+    replaced = {number for number, rules in places.own.items() if any(map(_serves, rules))}
+    deleted = [pk for each in behind.told if each.rule is None for pk in each.grants]
+    global_too = [
+        account
+        for account, rules in places.everywhere.items()
+        if any(rule.gives_on_purchase for rule in rules)
+    ]
+    enough: set[int] = set()
+    if deleted and global_too:
+        whole = Grant.objects.filter(pk__in=deleted, product__marketplace__in=global_too)
+        enough = set(whole.exclude(product__in=replaced).values_list("pk", flat=True))
+    return {*behind.grants} - enough | _partly_given([each.product.pk for each in sold])
+
+
+def _partly_given(products: Collection[int]) -> set[int]:
+    """Return the IDs of what global rules gave for the last week's purchases that got only that."""
+    bought = EventLog.objects.filter(
+        got_only_global(), product__in=products, received_at__gte=timezone.now() - WEEK
+    ).of_triggers(Trigger.PRODUCT_PURCHASED)
+    given = Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event__in=bought.order_by())
+    newest = given.order_by("-pk").values_list("pk", flat=True).distinct()
+    return set(newest[:MAX_LISTED]) if products else set()
 
 
 def _serves(rule: RuleFacts) -> bool:

@@ -260,5 +260,32 @@ def test_only_sales_that_got_no_more_than_global_rules_give_are_counted(world, b
     assert "Example Course One" not in overview().partition("Sold, and without a rule")[2]
     world.sell("10_product", customer__email=DANA, order__id=1183)
     world.settle()
+    # Two have what they paid for, by the deleted rule; Dana got only the bonus.
+    assert "2 of 3 of this week's buyers have access." in overview()
     told = "Example Course One has no rule of its own. 1 of its 3 sales in 30 days got only what"
     assert f"{told} global rules give: Bonus." in overview()
+
+
+def test_who_has_all_by_a_rule_deleted_since_has_access_without_the_bonus_that_was_off(world):
+    bonus = world.rule("product_purchased", GIVES, world.course("Bonus"))
+    rule = own_rule(world)
+    changing.switch(Rule.objects.filter(pk=bonus.pk), on=False)
+    for number in range(2):
+        world.sell("10_product", customer__email=f"p{number}@example.com", order__id=number + 1)
+    world.settle()
+    changing.delete(Rule.objects.filter(pk=rule.pk))
+    assert "Both of this week's buyers have access." in overview()
+    changing.switch(Rule.objects.filter(pk=bonus.pk), on=True)
+    assert "Both of this week's buyers have access." in overview()
+    own_rule(world, "Right Course")
+    assert "Both of this week's buyers have access." not in overview()
+
+
+def test_who_got_only_what_global_rules_give_does_not_have_what_was_bought(world, sold):
+    world.sell("10_product", customer__email="mia@example.com", order__id=7, product__id=77)
+    world.settle()
+    assert "1 of 2 of this week's buyers has access." in overview()
+    own_rule(world)
+    press(signed_in(roles.MANAGER), sold, "rerun")
+    world.settle()
+    assert "Both of this week's buyers have access." in overview()
