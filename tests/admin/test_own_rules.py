@@ -8,7 +8,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.models import Batch, EventLog
 from events.reports import customer_access
-from integrations.models import Customer, Destination
+from integrations.models import AuditEntry, Customer, Destination
 from rules import changing
 from rules.models import Rule
 from tests.support.pages import press, signed_in, words
@@ -289,3 +289,46 @@ def test_who_got_only_what_global_rules_give_does_not_have_what_was_bought(world
     press(signed_in(roles.MANAGER), sold, "rerun")
     world.settle()
     assert "Both of this week's buyers have access." in overview()
+
+
+def test_a_global_rule_gives_nothing_instead_of_what_a_deleted_rule_of_the_product_gave(world):
+    bonus = world.rule("product_purchased", GIVES, world.course("Bonus"))
+    rule = own_rule(world)
+    changing.switch(Rule.objects.filter(pk=bonus.pk), on=False)
+    sold = world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    changing.delete(Rule.objects.filter(pk=rule.pk))
+    changing.switch(Rule.objects.filter(pk=bonus.pk), on=True)
+    change = reverse("admin:integrations_auditentry_change", args=[deletion(rule).pk])
+    manager = signed_in(roles.MANAGER)
+    home = manager.get(reverse("admin:index"))
+    told = "1 buyer got Drawing Faces through a deleted rule, and keeps it. See the change by "
+    assert told in words(home)
+    assert change in home.content.decode()
+    buyers = manager.get(reverse("admin:given-by-rule"), {"product": sold.product_id})
+    assert "Move 1 buyer" not in words(buyers)
+    assert "Move buyers" not in words(buyers)
+    assert "End it for 1 buyer" in words(buyers)
+    assert "The rule was deleted. If that was the mistake, undo it in Changes." in words(buyers)
+    assert change in buyers.content.decode()
+    assert "gives Bonus now" not in page()
+    assert "Move this buyer instead" not in page()
+    assert "undo it in Changes" not in words(
+        signed_in(roles.SUPPORT).get(reverse("admin:given-by-rule"), {"product": sold.product_id})
+    )
+
+
+def deletion(rule: Rule) -> AuditEntry:
+    return AuditEntry.objects.get(act="rule_deleted", number=str(rule.pk))
+
+
+def test_a_global_rule_takes_the_place_of_a_deleted_global_one(world):
+    rule = world.rule("product_purchased", GIVES, world.course("Old bonus"))
+    sold = world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    changing.delete(Rule.objects.filter(pk=rule.pk))
+    world.rule("product_purchased", GIVES, world.course("New bonus"))
+    shown = signed_in(roles.MANAGER).get(
+        reverse("admin:given-by-rule"), {"product": sold.product_id}
+    )
+    assert "Move 1 buyer to New bonus" in words(shown)
