@@ -170,9 +170,12 @@ def _sales(accounts: Collection[int], served: Collection[int]) -> list[tuple[Pro
         product__in=without, received_at__gte=timezone.now() - LATELY
     ).exclude(status=EventLog.Status.REPEAT)
     sold = events.of_triggers(Trigger.PRODUCT_PURCHASED).order_by()
-    rows = sold.values_list("product", "product__name", "product__marketplace")
-    rows = rows.annotate(sales=Count("pk", filter=got_only_global()), all_sales=Count("pk"))
-    found = rows.filter(sales__gt=0).order_by("-sales", "-product")[:MAX_PRODUCTS]
+    names = ("product", "product__name", "product__marketplace")
+    counted = sold.values(*names).annotate(
+        sales=Count("pk", filter=got_only_global()), all_sales=Count("pk")
+    )
+    rows = counted.filter(sales__gt=0).order_by("-sales", "-product")
+    found = rows.values_list(*names, "sales", "all_sales")[:MAX_PRODUCTS]
     return [
         (Product(pk=pk, name=name, marketplace_id=account), sales, all_sales)
         for pk, name, account, sales, all_sales in found
