@@ -21,7 +21,7 @@ from events.reports import (
     given_already,
     left_behind_customer,
     letter,
-    own_rules,
+    own_rules_customer,
     payers,
     pending_endings,
     purchase_sentences,
@@ -72,7 +72,7 @@ def describe(customer: Customer) -> AccessReport:
     nothing = list(_told(EventLog.objects.filter(reviewing.STILL_NOTHING, customer=customer)))
     back = revocations.later_endings(nothing)
     had = given_already.sentences(nothing)
-    partly = own_rules.of_customer(customer)
+    partly = own_rules_customer.of_customer(customer)
     lines = [
         *_of_access(told),
         *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),

@@ -1,7 +1,7 @@
 """What the sentences about a student's access lead on to: links, forms and buttons of a page.
 
-A page draws each by its type, if the person may use it. Customers, events, rules, actions, products
-and destinations are numbers of rows; a holding is a key of `holdings`.
+A page draws each by its type, if the person may use it. Customers, events, rules, actions,
+products, destinations and entries are numbers of rows; a holding is a key of `holdings`.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,20 @@ class TurnOnRule:
     """A rule that is off, and would have done it."""
 
     rule: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeeRule:
+    """A rule that is off and is not what is missing."""
+
+    rule: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeeChange:
+    """The audit's entry of the change that caused it."""
+
+    entry: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +106,8 @@ class EndTogether:
 Lead = (
     AddRule
     | TurnOnRule
+    | SeeRule
+    | SeeChange
     | SeeCourse
     | MoveBuyer
     | RunRules

@@ -1,13 +1,13 @@
 """Who still has what a rule gave before it was changed, pointed to another course or deleted."""
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from events.access import revocations
 from events.access.other_grants import OtherGrants, gives_all
 from events.execution import gone_destinations, rerun, rule_history
 from events.models import EventLog, Grant, RuleRun
-from events.reports import rules_now
+from events.reports import in_place, rules_now
 from events.reports.batch_preview import Line
 from events.reports.open_access import (
     given_by_a_rule_now,
@@ -165,7 +165,16 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
             of_event.setdefault(run.event_id, {})[run.grant.pk] = run.grant
     events = {run.event_id: run.event for run in gave if run.event_id in of_event}
     ran = {(run.event_id, run.form) for run in giving_runs().filter(event__in=events)}
-    gives = {pk: gives_instead(each, rule, fitting.get(pk, ()), ran) for pk, each in events.items()}
+    may_give: Mapping[int, Sequence[Rule]] = fitting
+    if rule is None and events:
+        everywhere = in_place.deleted_everywhere()
+        may_give = {
+            pk: in_place.of_deleted(of_event[pk].values(), fitting.get(pk, ()), everywhere)
+            for pk in events
+        }
+    gives = {
+        pk: gives_instead(each, rule, may_give.get(pk, ()), ran) for pk, each in events.items()
+    }
     obstacles = rerun.obstacles(list(events.values())) if events else {}
     endings = revocations.later_endings(events.values())
     rows = [

@@ -6,7 +6,7 @@ from events.access import revocations
 from events.access.sale import Sale
 from events.execution import rule_history
 from events.models import Grant, RuleRun
-from events.reports import rules_now
+from events.reports import in_place, rules_now
 from events.reports.left_behind import gives_instead
 from events.reports.open_access import gives_the_same, giving_runs
 from integrations.models import Customer
@@ -38,10 +38,15 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     ran = {(run.event_id, run.form) for run in of_events}
     has = {(Sale.of(run.event), run.integration_id, run.target) for run in gave}
     back, fitting = revocations.later_endings(events), rules_now.fitting(events)
+    deleted = [run for run in elsewhere if run.rule is None]
+    everywhere = in_place.deleted_everywhere() if deleted else set()
     told: set[int | None] = set()
     found = []
     for run in elsewhere:
-        instead = gives_instead(run.event, run.rule, fitting.get(run.event_id, ()), ran)
+        fit = fitting.get(run.event_id, [])
+        if run.rule is None and run.grant:
+            fit = in_place.of_deleted([run.grant], fit, everywhere)
+        instead = gives_instead(run.event, run.rule, fit, ran)
         sale = Sale.of(run.event)
         instead = [each for each in instead if (sale, each.integration_id, each.target) not in has]
         if run.event_id in back:

@@ -3,25 +3,19 @@
 Only in accounts that have products with such rules: elsewhere the global rules are all there is.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.utils import timezone
 
-from events.access import hand_grants, revocations
-from events.models import EventLog, RuleRun
-from events.reports import backfill, earlier, open_access, paid_purchases
-from events.reports.leads import AddRule, RunRules
-from events.reports.promise import LATELY
-from events.reports.purchase_sentences import facts_of
-from events.reports.sentence import QUIET, WAIT, Code, Sentence
-from integrations.models import Customer, Product
-from integrations.sentences import say
+from events.models import EventLog, Grant, RuleRun
+from events.reports.left_behind_summary import LeftBehindSummary
+from events.reports.promise import LATELY, MAX_LISTED, WEEK
+from integrations.models import Product
 from rules import actions, pairing
-from rules.facts import Places
+from rules.facts import Places, RuleFacts
 from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
@@ -33,15 +27,18 @@ MAX_LOOKED_AT = 500
 
 @dataclass(frozen=True, slots=True)
 class SoldWithoutOwnRule:
-    """A product with its `sales` within LATELY, and the global rules that give its buyers access.
+    """A product, and the global rules that give its buyers access.
 
-    `same` has the choices on the page of a new rule by which the product gives the same by a rule
-    of its own; "" if that takes rules of two kinds.
+    `sales` counts what was sold within LATELY and got only that, of `all_sales`. `off` is a rule of
+    the product that would give more if it were on. `same` has the choices on the page of a new rule
+    by which the product gives the same by a rule of its own; "" if that takes rules of two kinds.
     """
 
     product: Product
     sales: int
     rules: Sequence[Rule]
+    all_sales: int
+    off: Rule | None = None
 
     @property
     def courses(self) -> str:
@@ -60,19 +57,35 @@ class SoldWithoutOwnRule:
 
 
 def accounts(places: Places) -> set[int]:
-    """Return the IDs of the accounts in which products have rules of their own that give access."""
+    """Return the IDs of the accounts in which products have rules of their own, on or off.
+
+    Only rules that give access count.
+    """
     return {
         rules[0].marketplace_id
         for rules in places.own.values()
-        if any(map(pairing.gives_now, rules))
+        if any(rule.gives_on_purchase and not rule.is_gone for rule in rules)
     }
+
+
+def accounts_among(accounts: Collection[int | None]) -> set[int]:
+    """Return those of these accounts in which products have such rules. Takes one query."""
+    own = Rule.objects.filter(
+        marketplace__in={*accounts} - {None},
+        product__isnull=False,
+        trigger=Trigger.PRODUCT_PURCHASED,
+        action__in=actions.giving_access(),
+    ).exclude(destination__gone_at__isnull=False)
+    return (
+        set(own.order_by().values_list("marketplace", flat=True).distinct()) if accounts else set()
+    )
 
 
 def sold_without(places: Places) -> list[SoldWithoutOwnRule]:
     """Return the products that are sold and give only what global rules give, most sales first.
 
-    At most MAX_PRODUCTS. Products with a rule of their own that is off are left out. Takes no query
-    where no account has both kinds of rules, else at most two.
+    At most MAX_PRODUCTS. A rule of the product that is off gives nothing. Takes no query where no
+    account has both kinds of rules, else at most two.
     """
     with_own = accounts(places)
     everywhere = {
@@ -82,13 +95,16 @@ def sold_without(places: Places) -> list[SoldWithoutOwnRule]:
     }
     if not everywhere:
         return []
-    served = {
-        number
+    served = {number for number, rules in places.own.items() if any(map(_serves, rules))}
+    off = {
+        number: rule.pk
         for number, rules in places.own.items()
-        if any(rule.gives_on_purchase or pairing.passes_on_now(rule) for rule in rules)
+        for rule in reversed(rules)
+        if rule.gives_on_purchase and not rule.enabled
     }
     found = _sales(everywhere, served)
-    asked = [pk for product, _ in found for pk in everywhere[product.marketplace_id]]
+    asked = [pk for product, *_ in found for pk in everywhere[product.marketplace_id]]
+    asked += [off[product.pk] for product, *_ in found if product.pk in off]
     rules = Rule.objects.filter(pk__in=asked).select_related("destination")
     known = rules.in_bulk() if asked else {}
     return [
@@ -96,129 +112,81 @@ def sold_without(places: Places) -> list[SoldWithoutOwnRule]:
             product,
             sales,
             [known[rule] for rule in everywhere[product.marketplace_id] if rule in known],
+            all_sales,
+            known.get(off.get(product.pk, 0)),
         )
-        for product, sales in found
+        for product, sales, all_sales in found
     ]
 
 
-def _sales(accounts: Collection[int], served: Collection[int]) -> list[tuple[Product, int]]:
-    """Return the accounts' products that are sold and not `served`, and their sales."""
+def grants_not_enough(
+    sold: Collection[SoldWithoutOwnRule], behind: LeftBehindSummary, places: Places
+) -> set[int]:
+    """Return the IDs of the grants of the last week by which nobody has what was bought.
+
+    These are what global rules gave for purchases of the `sold` products that got only that, and
+    what is left `behind`. Where global rules give access, what a deleted rule gave counts though
+    it is left behind, unless another rule of the product gives something now: the buyer has what
+    was bought. Takes at most two queries, none if there are no such grants.
+    """
+    replaced = {number for number, rules in places.own.items() if any(map(_serves, rules))}
+    deleted = [pk for each in behind.told if each.rule is None for pk in each.grants]
+    global_too = [
+        account
+        for account, rules in places.everywhere.items()
+        if any(rule.gives_on_purchase for rule in rules)
+    ]
+    enough: set[int] = set()
+    if deleted and global_too:
+        whole = Grant.objects.filter(pk__in=deleted, product__marketplace__in=global_too)
+        enough = set(whole.exclude(product__in=replaced).values_list("pk", flat=True))
+    return {*behind.grants} - enough | _partly_given([each.product.pk for each in sold])
+
+
+def _partly_given(products: Collection[int]) -> set[int]:
+    """Return the IDs of what global rules gave for the last week's purchases that got only that."""
+    bought = EventLog.objects.filter(
+        got_only_global(), product__in=products, received_at__gte=timezone.now() - WEEK
+    ).of_triggers(Trigger.PRODUCT_PURCHASED)
+    given = Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event__in=bought.order_by())
+    newest = given.order_by("-pk").values_list("pk", flat=True).distinct()
+    return set(newest[:MAX_LISTED]) if products else set()
+
+
+def _serves(rule: RuleFacts) -> bool:
+    """Whether this rule of a product is on; if its course is gone, that is told elsewhere."""
+    return pairing.is_to_give(rule) or pairing.passes_on_now(rule)
+
+
+def _sales(accounts: Collection[int], served: Collection[int]) -> list[tuple[Product, int, int]]:
+    """Return the accounts' products that are not `served`, and their sales.
+
+    That is how many got only what global rules give, and how many there are. Products without the
+    former are left out.
+    """
     products = Product.objects.filter(kind=Product.Kind.PRODUCT, marketplace__in=accounts)
     without = products.exclude(pk__in=served).order_by("-pk").values("pk")[:MAX_LOOKED_AT]
     events = EventLog.objects.filter(
         product__in=without, received_at__gte=timezone.now() - LATELY
     ).exclude(status=EventLog.Status.REPEAT)
     sold = events.of_triggers(Trigger.PRODUCT_PURCHASED).order_by()
-    rows = sold.values_list("product", "product__name", "product__marketplace")
-    found = rows.annotate(sales=Count("pk")).order_by("-sales", "-product")[:MAX_PRODUCTS]
+    names = ("product", "product__name", "product__marketplace")
+    counted = sold.values(*names).annotate(
+        sales=Count("pk", filter=got_only_global()), all_sales=Count("pk")
+    )
+    rows = counted.filter(sales__gt=0).order_by("-sales", "-product")
+    found = rows.values_list(*names, "sales", "all_sales")[:MAX_PRODUCTS]
     return [
-        (Product(pk=pk, name=name, marketplace_id=account), sales)
-        for pk, name, account, sales in found
+        (Product(pk=pk, name=name, marketplace_id=account), sales, all_sales)
+        for pk, name, account, sales, all_sales in found
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class OfCustomer:
-    """What a customer's page says of such purchases; `in_doubt` are those for the letter."""
+def got_only_global() -> Q:
+    """Return a condition on events: global rules gave access for it, and nothing else did.
 
-    lines: Sequence[Sentence] = ()
-    in_doubt: Sequence[EventLog] = ()
-
-
-def of_customer(customer: Customer) -> OfCustomer:
-    """Say which purchases got only what global rules give, and which got less than rules give now.
-
-    Purchases that were refunded or canceled since are left out, and what a person undid. So are, of
-    those that got only what global rules give, those for which a person gave something by hand.
+    What a deleted rule gave counts as something else.
     """
-    events = paid_purchases.of_student(customer, _gave_something(), Q(product__isnull=False))
-    if not events:
-        return OfCustomer()
-    own: dict[int | None, list[Rule]] = defaultdict(list)
-    rules = Rule.objects.filter(
-        product__in={event.product_id for event in events}, trigger=Trigger.PRODUCT_PURCHASED
-    )
-    for rule in rules.select_related("destination", "integration").order_by("pk"):
-        if rule.gives_on_purchase or rule.spec.passes_on:
-            own[rule.product_id].append(rule)
-    only = _only_global([event for event in events if event.product_id not in own])
-    more = _lacking([event for event in events if event.product_id in own], own)
-    return OfCustomer(
-        [*(_only(event, names) for event, names in only), *more], [e for e, _ in only]
-    )
-
-
-def _gave_something() -> Q:
-    return Q(gave_nothing=False) | Q(dealt_with_at__isnull=False) & open_access.of_purchase()
-
-
-def _only_global(events: Sequence[EventLog]) -> list[tuple[EventLog, str]]:
-    """Return those of these purchases to which only global rules gave something, and what."""
-    accounts = _with_own_rules({event.marketplace_id for event in events})
-    asked = [event for event in events if event.marketplace_id in accounts]
-    runs: dict[int, list[RuleRun]] = defaultdict(list)
-    gave = RuleRun.objects.filter(event__in=asked, action__in=actions.giving_access())
-    for run in gave.select_related("rule").order_by("pk") if asked else ():
-        runs[run.event_id].append(run)
-    found = [
-        (event, listed([*dict.fromkeys(run.destination_name for run in runs[event.pk])]))
-        for event in asked
-        if runs[event.pk] and all(run.rule and not run.rule.product_id for run in runs[event.pk])
-    ]
-    only = [event for event, _ in found]
-    left_out = {*revocations.later_endings(only), *hand_grants.given_for(only)}
-    return [(event, names) for event, names in found if event.pk not in left_out]
-
-
-def _with_own_rules(accounts: set[int | None]) -> set[int]:
-    """Return those of these accounts in which products have rules of their own."""
-    own = Rule.objects.filter(
-        marketplace__in=accounts - {None},
-        product__isnull=False,
-        trigger=Trigger.PRODUCT_PURCHASED,
-        action__in=actions.giving_access(),
-        enabled=True,
-    )
-    return (
-        set(own.order_by().values_list("marketplace", flat=True).distinct()) if accounts else set()
-    )
-
-
-def _only(event: EventLog, courses: str) -> Sentence:
-    text = say(
-        "Paid for {product}{order}, which gave only what global rules give: {courses}. The product "
-        "has no rule of its own.",
-        courses=courses,
-        **facts_of(event),
-    )
-    assert event.product_id is not None
-    return Sentence(WAIT, text, Code.ONLY_GLOBAL, leads=(AddRule(event.product_id, event.pk),))
-
-
-def _lacking(
-    events: Sequence[EventLog], own: Mapping[int | None, Sequence[Rule]]
-) -> list[Sentence]:
-    """Return a sentence for each purchase that got less than its product's rules give now."""
-    giving = {
-        event: [rule for rule in own[event.product_id] if earlier.is_offered(rule)]
-        for event in events
-    }
-    fresh = {pk for pk, missing in earlier.missing(giving).items() if missing.fresh}
-    asked = [event for event in events if event.pk in fresh]
-    rules = dict.fromkeys(rule for event in asked for rule in giving[event])
-    rows = backfill.candidates([*rules], asked) if asked else []
-    return [
-        Sentence(
-            QUIET,
-            say(
-                "Paid for {product}{order}. Its rules give {courses} now, too: this purchase has "
-                "not got it.",
-                courses=listed([*dict.fromkeys(str(rule.destination) for rule in row.changing)]),
-                **facts_of(row.event),
-            ),
-            Code.GETS_MORE_NOW,
-            leads=(RunRules(row.event.pk),),
-        )
-        for row in rows
-        if row.lacks_access and not row.why_not and not row.is_undone
-    ]
+    gave = RuleRun.objects.filter(event=OuterRef("pk"), action__in=actions.giving_access())
+    everywhere = Q(rule__isnull=False, rule__product=None)
+    return Q(Exists(gave.filter(everywhere))) & ~Q(Exists(gave.exclude(everywhere)))

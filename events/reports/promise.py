@@ -66,7 +66,8 @@ class Promise:
 def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -> Promise:
     """Return how the promise is kept. `gave_nothing` are the purchases of `unfulfilled`.
 
-    `behind` are the IDs of grants that no rule gives any more; nobody counts as in by these.
+    `behind` are the IDs of grants that are not what was bought, such as what no rule gives any
+    more; nobody counts as in by these.
     """
     since, more = _since()
     giving = _giving(since)

@@ -6,8 +6,8 @@ from events.access import revocations
 from events.execution import rule_history
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
-from events.reports import batches, rules_now
-from events.reports.leads import AddRule, EndAccess, MoveBuyer, RunRules
+from events.reports import batches, missing_rule, rules_now
+from events.reports.leads import EndAccess, MoveBuyer, RunRules
 from events.reports.sentence import QUIET, WAIT, Code, Sentence, cause, of_order
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, joined, say
@@ -89,16 +89,7 @@ def _gave_nothing(
             )
             return Sentence(WAIT, joined([text, by_hand]), Code.RULE_EXISTS, event=event.pk)
         return Sentence(WAIT, text, Code.RULE_EXISTS, leads=(RunRules(event.pk),))
-    if event.fits_what_is_off:
-        text = say(
-            "Paid for {product}{order}, but no rule gives anything for it: the rule that matches "
-            "is turned off. Turn it on, then run the event's rules again.",
-            **facts,
-        )
-        return Sentence(WAIT, text, Code.GAVE_NOTHING, event=event.pk)
-    text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
-    leads = (AddRule(event.product_id, event.pk),) if event.product_id else ()
-    return Sentence(WAIT, text, Code.GAVE_NOTHING, leads=leads)
+    return missing_rule.sentence(event, facts)
 
 
 def _taken_back(event: EventLog, back: EventLog, *, ended: bool) -> Sentence:

@@ -8,7 +8,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.models import Batch, EventLog
 from events.reports import customer_access
-from integrations.models import Customer, Destination
+from integrations.models import AuditEntry, Customer, Destination
 from rules import changing
 from rules.models import Rule
 from tests.support.pages import press, signed_in, words
@@ -118,11 +118,12 @@ def test_after_the_rule_is_added_her_page_says_what_she_has_not_got_until_it_ran
     shown = page()
     assert f"Paid for Example Course One (order 1183). {MORE}" in shown
     assert PAID not in shown
-    assert CHECKING not in letter()
+    assert CHECKING in letter()
     assert "Enroll this buyer now" in shown
     press(signed_in(roles.MANAGER), sold, "rerun")
     world.settle()
     assert MORE not in page()
+    assert CHECKING not in letter()
     assert world.access(DANA, Destination.objects.get(name="Drawing Faces"))
 
 
@@ -146,10 +147,12 @@ def test_coverage_leads_to_those_who_lack_what_its_rules_give_now(world, sold):
     rule = own_rule(world)
     html = signed_in(roles.MANAGER).get(reverse("admin:coverage")).content.decode()
     assert LACKS in coverage()
+    assert "0 got nothing" in coverage()
     assert f"{reverse('admin:earlier')}?rule={rule.pk}" in html
     press(signed_in(roles.MANAGER), sold, "rerun")
     world.settle()
     assert LACKS not in coverage()
+    assert "got nothing" not in coverage()
 
 
 def test_coverage_tells_of_a_rule_that_was_off_meanwhile(world, sold):
@@ -195,3 +198,137 @@ def test_the_overview_takes_as_many_queries_for_a_longer_history(world, sold):
         world.sell("10_product", customer__email=f"p{number}@example.com", order__id=2000 + number)
     world.settle()
     assert queries() == few <= 72
+
+
+ONLY_OFF = "The product's own rule that gives Drawing Faces is off."
+
+
+@pytest.fixture
+def off(world: World, bonus: Destination) -> Rule:
+    """Dana buys a product whose own rule is off."""
+    rule = own_rule(world)
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    return rule
+
+
+def test_a_rule_of_its_own_that_is_off_is_told_of_like_a_missing_one(off):
+    shown = overview()
+    told = "Example Course One was sold once in 30 days without a rule of its own that is on."
+    assert f"{told} The buyer got only what global rules give: Bonus." in shown
+    assert "1 product is sold while its own rule is off." in shown
+    assert "is sold without a rule of its own." not in shown
+    html = signed_in(roles.MANAGER).get(reverse("admin:index")).content.decode()
+    row = html.partition('id="without-rule"')[2].partition("</section>")[0]
+    see = reverse("admin:rules_rule_change", args=[off.pk])
+    assert 0 < row.index(f'href="{see}"') < row.index("New rule<")
+    assert "Ask a manager to turn it on." in overview(roles.SUPPORT)
+
+
+def test_where_the_only_rule_of_a_product_is_off_it_is_told_as_well(off):
+    changing.delete(Rule.objects.filter(product__isnull=False).exclude(pk=off.pk))
+    assert "without a rule of its own that is on." in overview()
+
+
+@pytest.mark.parametrize("role", [roles.MANAGER, roles.SUPPORT])
+def test_her_page_says_which_rule_is_off_and_whom_to_ask(off, role):
+    shown = page(role)
+    assert f"{PAID} {ONLY_OFF}" in shown
+    assert ("Ask a manager to turn it on." in shown) == (role == roles.SUPPORT)
+    assert "See the rule" in shown
+    assert CHECKING in letter()
+
+
+def test_after_it_is_turned_on_her_letter_does_not_say_that_all_is_well_until_it_ran(world, off):
+    changing.switch(Rule.objects.filter(pk=off.pk), on=True)
+    assert MORE in page()
+    assert ONLY_OFF not in page()
+    assert CHECKING in letter()
+    press(signed_in(roles.MANAGER), EventLog.objects.get(order_id="1183"), "rerun")
+    world.settle()
+    assert MORE not in page()
+    assert CHECKING not in letter()
+
+
+def test_only_sales_that_got_no_more_than_global_rules_give_are_counted(world, bonus):
+    rule = own_rule(world)
+    for number in range(2):
+        world.sell("10_product", customer__email=f"p{number}@example.com", order__id=number + 1)
+    world.settle()
+    changing.delete(Rule.objects.filter(pk=rule.pk))
+    assert "Example Course One" not in overview().partition("Sold, and without a rule")[2]
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    # Two have what they paid for, by the deleted rule; Dana got only the bonus.
+    assert "2 of 3 of this week's buyers have access." in overview()
+    told = "Example Course One has no rule of its own. 1 of its 3 sales in 30 days got only what"
+    assert f"{told} global rules give: Bonus." in overview()
+
+
+def test_who_has_all_by_a_rule_deleted_since_has_access_without_the_bonus_that_was_off(world):
+    bonus = world.rule("product_purchased", GIVES, world.course("Bonus"))
+    rule = own_rule(world)
+    changing.switch(Rule.objects.filter(pk=bonus.pk), on=False)
+    for number in range(2):
+        world.sell("10_product", customer__email=f"p{number}@example.com", order__id=number + 1)
+    world.settle()
+    changing.delete(Rule.objects.filter(pk=rule.pk))
+    assert "Both of this week's buyers have access." in overview()
+    changing.switch(Rule.objects.filter(pk=bonus.pk), on=True)
+    assert "Both of this week's buyers have access." in overview()
+    own_rule(world, "Right Course")
+    assert "Both of this week's buyers have access." not in overview()
+
+
+def test_who_got_only_what_global_rules_give_does_not_have_what_was_bought(world, sold):
+    world.sell("10_product", customer__email="mia@example.com", order__id=7, product__id=77)
+    world.settle()
+    assert "1 of 2 of this week's buyers has access." in overview()
+    own_rule(world)
+    press(signed_in(roles.MANAGER), sold, "rerun")
+    world.settle()
+    assert "Both of this week's buyers have access." in overview()
+
+
+def test_a_global_rule_gives_nothing_instead_of_what_a_deleted_rule_of_the_product_gave(world):
+    bonus = world.rule("product_purchased", GIVES, world.course("Bonus"))
+    rule = own_rule(world)
+    changing.switch(Rule.objects.filter(pk=bonus.pk), on=False)
+    sold = world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    changing.delete(Rule.objects.filter(pk=rule.pk))
+    changing.switch(Rule.objects.filter(pk=bonus.pk), on=True)
+    change = reverse("admin:integrations_auditentry_change", args=[deletion(rule).pk])
+    manager = signed_in(roles.MANAGER)
+    home = manager.get(reverse("admin:index"))
+    told = "1 buyer got Drawing Faces through a deleted rule, and keeps it. See the change by "
+    assert told in words(home)
+    assert change in home.content.decode()
+    buyers = manager.get(reverse("admin:given-by-rule"), {"product": sold.product_id})
+    assert "Move 1 buyer" not in words(buyers)
+    assert "Move buyers" not in words(buyers)
+    assert "End it for 1 buyer" in words(buyers)
+    assert "The rule was deleted. If that was the mistake, undo it in Changes." in words(buyers)
+    assert change in buyers.content.decode()
+    assert "gives Bonus now" not in page()
+    assert "Move this buyer instead" not in page()
+    assert "undo it in Changes" not in words(
+        signed_in(roles.SUPPORT).get(reverse("admin:given-by-rule"), {"product": sold.product_id})
+    )
+
+
+def deletion(rule: Rule) -> AuditEntry:
+    return AuditEntry.objects.get(act="rule_deleted", number=str(rule.pk))
+
+
+def test_a_global_rule_takes_the_place_of_a_deleted_global_one(world):
+    rule = world.rule("product_purchased", GIVES, world.course("Old bonus"))
+    sold = world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    changing.delete(Rule.objects.filter(pk=rule.pk))
+    world.rule("product_purchased", GIVES, world.course("New bonus"))
+    shown = signed_in(roles.MANAGER).get(
+        reverse("admin:given-by-rule"), {"product": sold.product_id}
+    )
+    assert "Move 1 buyer to New bonus" in words(shown)

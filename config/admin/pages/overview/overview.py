@@ -36,6 +36,7 @@ from events.reports import (
     dashboard,
     days,
     left_behind_summary,
+    own_rules,
     promise,
     refunded,
     trigger_coverage,
@@ -72,8 +73,10 @@ def show(request: HttpRequest) -> TemplateResponse:
     in_line = backlog.waiting_counts(sites)
     behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()
     unfulfilled = promise.unfulfilled()
-    promised = promise.promise(unfulfilled, behind=behind.grants)
-    about_rules = overview_rules.summarize(request, rules, unfulfilled)
+    only_global = own_rules.sold_without(rules)
+    not_enough = own_rules.grants_not_enough(only_global, behind, rules)
+    promised = promise.promise(unfulfilled, behind=not_enough)
+    about_rules = overview_rules.summarize(request, rules, unfulfilled, only_global)
     missing = {account: trigger_coverage.missing(account, rules) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
     facts = replace(

@@ -37,6 +37,7 @@ class Facts:
     cancellations_off: int = 0  # the same, on a cancellation
     giving_off: int = 0  # global rules that gave access and were turned off lately
     only_global: int = 0  # products that are sold and have no rule of their own, as others have
+    own_off: int = 0  # products that are sold, and whose own rules are off
     deleted: Sequence[str] = ()  # sentences that rules for refunds were deleted
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
@@ -201,6 +202,13 @@ def _rules(facts: Facts) -> Iterator[Alarm]:
             n,
             "1 product is sold without a rule of its own.",
             "{number} products are sold without a rule of their own.",
+        )
+        yield text, "without-rule"
+    if n := facts.own_off:
+        text = say_count(
+            n,
+            "1 product is sold while its own rule is off.",
+            "{number} products are sold while their own rules are off.",
         )
         yield text, "without-rule"
     if n := facts.missing_courses:

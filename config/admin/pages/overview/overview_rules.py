@@ -1,5 +1,6 @@
 """What the Overview says of rules: off, deleted, leftover, or without what buyers paid for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from config.admin.pages.overview import overview_deleted
 from config.admin.pages.rules import former_days_notices, left_over, missing_courses, turned_off
 from events.models import EventLog
 from events.reports import dashboard, own_rules
+from events.reports.own_rules import SoldWithoutOwnRule
 from rules import broken_rules
 from rules.facts import Places
 
@@ -22,13 +24,22 @@ class AboutRules:
     facts: dict[str, Any]
 
 
-def summarize(request: HttpRequest, rules: Places, unfulfilled: QuerySet[EventLog]) -> AboutRules:
-    """Return what is told of the rules; `unfulfilled` are the purchases that gave nothing."""
+def summarize(
+    request: HttpRequest,
+    rules: Places,
+    unfulfilled: QuerySet[EventLog],
+    only_global: Sequence[SoldWithoutOwnRule],
+) -> AboutRules:
+    """Return what is told of the rules.
+
+    `unfulfilled` are the purchases that gave nothing, and `only_global` the products that give only
+    what global rules give.
+    """
     off = turned_off.summarize(request, rules)
     deleted = overview_deleted.summarize(request, rules)
     leftover, says_leftover = left_over.that_give(request, rules)
     gone = broken_rules.still_giving()
-    products = _by_product(unfulfilled, rules)
+    products = _by_product(unfulfilled, rules, only_global)
     return AboutRules(
         shown={
             "turned_off": off,
@@ -46,16 +57,19 @@ def summarize(request: HttpRequest, rules: Places, unfulfilled: QuerySet[EventLo
             "deleted": deleted.alarms,
             "left_over": leftover,
             "missing_courses": len(gone),
-            "only_global": len(products["only_global"]),
+            "only_global": sum(each.off is None for each in products["only_global"]),
+            "own_off": sum(each.off is not None for each in products["only_global"]),
         },
     )
 
 
-def _by_product(unfulfilled: QuerySet[EventLog], rules: Places) -> dict[str, Any]:
+def _by_product(
+    unfulfilled: QuerySet[EventLog], rules: Places, only_global: Sequence[SoldWithoutOwnRule]
+) -> dict[str, Any]:
     """Return which products gave their buyers nothing, or only what global rules give."""
     found = dashboard.unfulfilled_products(unfulfilled, own_rules.accounts(rules))
     listed = {each.product for each in found}
-    only_global, without = own_rules.sold_without(rules), dashboard.without_rule(rules)
+    without = dashboard.without_rule(rules)
     return {
         "nothing_given": found,
         "many_without_rule": sum(each.needs_rule for each in found) > 1,

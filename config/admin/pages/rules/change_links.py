@@ -1,6 +1,6 @@
 """Links to a change in Changes, where it can be undone: the change may have been the mistake."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from django.http import HttpRequest
@@ -13,13 +13,15 @@ from config.admin.parts.buttons import BACK
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_time, say
 from integrations.who import shown_who
-from rules import changing, leftover_causes
+from rules import changing, deleted_giving, leftover_causes
 from rules.models import Rule
 
 # The permission to see Changes.
 SEES = "integrations.view_auditentry"
 # At most this many changes are linked for the rules of one product.
 CHANGES_SHOWN = 2
+# Deletions of rules are looked up for at most this many products.
+MAX_PRODUCTS = 200
 
 
 def to(request: HttpRequest, entry: int, who: str, at: datetime) -> Sequence[tuple[str, Said]]:
@@ -62,6 +64,20 @@ def of_turned_off(
         return [[] for _ in groups]
     entries = changing.last_switches(rule.pk for rules in groups for rule in rules)
     return [_of(request, (entries.get(rule.pk) for rule in rules)) for rules in groups]
+
+
+def of_deleted(
+    request: HttpRequest, products: Sequence[int], courses: Collection[str]
+) -> list[tuple[str, Said]]:
+    """Return links to the changes that deleted rules of these products that gave these courses.
+
+    Takes up to two queries, or none for a person who may not see Changes.
+    """
+    if not products or not allowed(request, SEES):
+        return []
+    found = deleted_giving.of_products(products[:MAX_PRODUCTS])
+    entries = [entry for deleted in found.values() for entry in deleted]
+    return _of(request, (each for each in entries if deleted_giving.course_of(each) in courses))
 
 
 def _of(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> list[tuple[str, Said]]:

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages.bulk_actions import LINES_SHOWN
-from config.admin.pages.rules import keeping
+from config.admin.pages.rules import change_links, keeping
 from config.admin.parts.badges import brief
 from events.access import revocations
 from events.models import EventLog, RuleRun
@@ -48,8 +48,17 @@ def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) ->
         "again": keeping.mention_again(len(kept)),
         "rule": found.rule,
         "at_once": MAX_RUNS,
+        "deletions": _deletions(request, found),
         "another": _another_course(found) if allowed(request, ADDS) else "",
     }
+
+
+def _deletions(request: HttpRequest, found: LeftBehind) -> Sequence[tuple[str, Said]]:
+    """Return links to the changes that deleted the rules; none for a rule that is there."""
+    if found.rule is not None:
+        return ()
+    products = dict.fromkeys(row.event.product_id for row in found.rows if row.event.product_id)
+    return change_links.of_deleted(request, [*products], found.courses)
 
 
 def _of_refunded(found: LeftBehind) -> dict[str, Any]:
