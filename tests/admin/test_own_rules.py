@@ -1,5 +1,7 @@
 """A product that is sold without a rule of its own is told of, though global rules serve it."""
 
+import re
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -8,7 +10,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.models import Batch, EventLog
 from events.reports import customer_access
-from integrations.models import Customer, Destination
+from integrations.models import AuditEntry, Customer, Destination
 from rules import changing
 from rules.models import Rule
 from tests.support.pages import press, signed_in, words
@@ -195,3 +197,45 @@ def test_the_overview_takes_as_many_queries_for_a_longer_history(world, sold):
         world.sell("10_product", customer__email=f"p{number}@example.com", order__id=2000 + number)
     world.settle()
     assert queries() == few <= 72
+
+
+@pytest.mark.parametrize("how", ["deleted", "off"])
+def test_the_overview_leads_to_the_change_after_which_its_buyers_got_nothing(world, how):
+    """Max's rule gave it; then it is gone, and Dana's purchase gives nothing."""
+    world.rule("product_purchased", GIVES, world.course("First"), product="77")
+    other = world.rule(
+        "product_refunded", "expire_course_enrollment", world.course("First"), product="77"
+    )
+    rules = Rule.objects.filter(pk=own_rule(world).pk)
+    if how == "off":
+        changing.switch(rules, on=False)
+    else:
+        changing.delete(rules)
+    entry = AuditEntry.objects.latest("pk")
+    changing.switch(Rule.objects.filter(pk=other.pk), on=False)
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    assert links() == [entry.pk]
+    assert links(roles.SUPPORT) == []
+
+
+def test_it_leads_to_the_deletion_also_where_global_rules_still_give(world, bonus):
+    rules = Rule.objects.filter(pk=own_rule(world).pk)
+    changing.delete(rules)
+    entry = AuditEntry.objects.latest("pk")
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    assert SOLD in overview()
+    assert links() == [entry.pk]
+
+
+def test_it_leads_to_no_change_of_a_global_rule_where_the_product_lacks_its_own(world, bonus):
+    changing.switch(Rule.objects.filter(product=None, destination=bonus), on=False)
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    assert links() == []
+
+
+def links(role: str = roles.MANAGER) -> list[int]:
+    """The numbers of the changes to which the parts about products without a rule lead."""
+    html = signed_in(role).get(reverse("admin:index")).content.decode()
+    parts = re.findall(r'aria-labelledby="(?:nothing|without-rule)".*?</section>', html, re.DOTALL)
+    page = reverse("admin:integrations_auditentry_changelist")
+    return [int(each) for part in parts for each in re.findall(rf"{page}(\d+)/change/", part)]

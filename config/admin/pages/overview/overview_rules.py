@@ -1,15 +1,24 @@
 """What the Overview says of rules: off, deleted, leftover, or without what buyers paid for."""
 
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
 from config.admin.pages.overview import overview_deleted
-from config.admin.pages.rules import former_days_notices, left_over, missing_courses, turned_off
+from config.admin.pages.rules import (
+    change_links,
+    former_days_notices,
+    left_over,
+    missing_courses,
+    turned_off,
+)
 from events.models import EventLog
 from events.reports import dashboard, own_rules
+from events.reports.promise import LATELY
 from rules import broken_rules
 from rules.facts import Places
 
@@ -28,7 +37,7 @@ def summarize(request: HttpRequest, rules: Places, unfulfilled: QuerySet[EventLo
     deleted = overview_deleted.summarize(request, rules)
     leftover, says_leftover = left_over.that_give(request, rules)
     gone = broken_rules.still_giving()
-    products = _by_product(unfulfilled, rules)
+    products = _by_product(request, unfulfilled, rules)
     return AboutRules(
         shown={
             "turned_off": off,
@@ -51,14 +60,32 @@ def summarize(request: HttpRequest, rules: Places, unfulfilled: QuerySet[EventLo
     )
 
 
-def _by_product(unfulfilled: QuerySet[EventLog], rules: Places) -> dict[str, Any]:
-    """Return which products gave their buyers nothing, or only what global rules give."""
-    found = dashboard.unfulfilled_products(unfulfilled, own_rules.accounts(rules))
+def _by_product(
+    request: HttpRequest, unfulfilled: QuerySet[EventLog], rules: Places
+) -> dict[str, Any]:
+    """Return which products gave their buyers nothing, or only what global rules give.
+
+    With each come links to the change that may have caused it.
+    """
+    with_own = own_rules.accounts(rules)
+    found = dashboard.unfulfilled_products(unfulfilled, with_own)
     listed = {each.product for each in found}
     only_global, without = own_rules.sold_without(rules), dashboard.without_rule(rules)
+    told = [each for each in [*only_global, *without] if each.product not in listed]
+    lacking = [each.product for each in found if each.product and each.rule is None]
+    lacking += [each.product for each in told]
+    lately = timezone.now() - LATELY
+    links = change_links.of_ungiven(request, lacking, rules, lately, with_own)
     return {
-        "nothing_given": found,
+        "nothing_given": [
+            (each, links.get(each.product.pk, ()) if each.product else ()) for each in found
+        ],
         "many_without_rule": sum(each.needs_rule for each in found) > 1,
-        "only_global": [each for each in only_global if each.product not in listed],
-        "without_rule": [each for each in without if each.product not in listed],
+        "only_global": _told(only_global, listed, links),
+        "without_rule": _told(without, listed, links),
     }
+
+
+def _told(found: Sequence[Any], listed: Container[Any], links: Mapping[int, Any]) -> list[Any]:
+    """Return those that are not listed elsewhere, each with its links."""
+    return [(each, links.get(each.product.pk, ())) for each in found if each.product not in listed]

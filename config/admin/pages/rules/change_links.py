@@ -1,6 +1,6 @@
 """Links to a change in Changes, where it can be undone: the change may have been the mistake."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from django.http import HttpRequest
@@ -10,10 +10,11 @@ from django.utils.http import urlencode
 from config.admin.menu import allowed
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK
-from integrations.models import AuditEntry
+from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_time, say
 from integrations.who import shown_who
-from rules import changing, leftover_causes
+from rules import changing, giving_causes, leftover_causes
+from rules.facts import Places
 from rules.models import Rule
 
 # The permission to see Changes.
@@ -62,6 +63,24 @@ def of_turned_off(
         return [[] for _ in groups]
     entries = changing.last_switches(rule.pk for rules in groups for rule in rules)
     return [_of(request, (entries.get(rule.pk) for rule in rules)) for rules in groups]
+
+
+def of_ungiven(
+    request: HttpRequest,
+    products: Iterable[Product],
+    places: Places,
+    since: datetime,
+    with_own: Collection[int],
+) -> dict[int, list[tuple[str, Said]]]:
+    """Return, by product ID, links to the change after which a rule gave nothing for it.
+
+    `since` and `with_own` are as in `giving_causes`. Takes one query, or none without products or
+    for a person who may not see Changes.
+    """
+    if not allowed(request, SEES):
+        return {}
+    causes = giving_causes.of_products(products, places, since, with_own)
+    return {product: _of(request, [entry]) for product, entry in causes.items()}
 
 
 def _of(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> list[tuple[str, Said]]:
