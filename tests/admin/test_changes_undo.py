@@ -301,3 +301,36 @@ def test_a_row_of_the_list_is_the_newest_entry_of_its_line(manager, switched):
     (row,) = lines(manager, act="rule_changed")
     assert row == row.line.newest == switched[-1]
     assert list(row.line.entries) == switched[::-1]
+
+
+def test_changes_says_who_bought_since_a_rule_was_turned_off(manager, world, rule):
+    own = world.rule("product_purchased", rule.action, world.course("Oil"), product="1048001")
+    with acting(lambda: BEN):
+        changing.switch(Rule.objects.filter(pk=own.pk), on=False)
+    entry = AuditEntry.objects.latest("pk")
+    page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    assert "since then" not in words(manager.get(LIST))
+    world.sell("10_product", customer__email="dana@example.com", product__id=99)
+    world.sell("10_product", customer__email="eve@example.com", order__id=2)
+    world.settle()
+    for where in (LIST, page):
+        assert "1 buyer since then does not have Oil. See the rule" in words(manager.get(where))
+
+
+def test_changes_says_who_got_the_new_course_and_offers_to_undo_beside_moving(manager, world, rule):
+    world.sell("10_product", customer__email="dana@example.com")
+    world.settle()
+    with acting(lambda: BEN):
+        changing.point_to([rule], world.course("Wash"), on=False)
+    entry = AuditEntry.objects.latest("pk")
+    world.sell("10_product", customer__email="eve@example.com", order__id=2)
+    world.settle()
+    page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    for where in (LIST, page):
+        shown = words(manager.get(where))
+        assert "1 buyer since then got Wash. See who" in shown
+        assert "See and move them" in shown
+    moves = manager.get(f"{reverse('admin:given-by-rule')}?rule={rule.pk}")
+    assert f'href="{page}?back=' in moves.content.decode()
+    press(manager, entry, "undo")
+    assert "since then got" not in words(manager.get(LIST))

@@ -14,6 +14,7 @@ from config.admin.pages.rules import (
     former_days_notices,
     left_over,
     missing_courses,
+    since_change,
     turned_off,
 )
 from events.models import EventLog
@@ -44,7 +45,10 @@ def summarize(request: HttpRequest, rules: Places, unfulfilled: QuerySet[EventLo
             "deleted_rules": deleted,
             "left_over": says_leftover,
             "missing_courses": missing_courses.told(request, gone),
-            "former_days": former_days_notices.of_all(request),
+            "former_days": [
+                *former_days_notices.of_all(request),
+                *since_change.of_new_days(request),
+            ],
             **products,
         },
         facts={

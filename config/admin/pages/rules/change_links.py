@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
+from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -10,6 +11,7 @@ from django.utils.http import urlencode
 from config.admin.menu import allowed
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK
+from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_time, say
 from integrations.who import shown_who
@@ -63,6 +65,22 @@ def of_turned_off(
         return [[] for _ in groups]
     entries = changing.last_switches(rule.pk for rules in groups for rule in rules)
     return [_of(request, (entries.get(rule.pk) for rule in rules)) for rules in groups]
+
+
+def of_rule(request: HttpRequest, number: int) -> list[tuple[str, Said]]:
+    """Return the link to the last change of what this rule gives and to whom, or to its deletion.
+
+    Takes one query, or none for a person who may not see Changes.
+    """
+    if not allowed(request, SEES):
+        return []
+    entries = AuditEntry.objects.filter(
+        Q(act=Act.RULE_DELETED)
+        | Q(act=Act.RULE_CHANGED, before__has_any_keys=changing.DEFINING_FIELDS),
+        kind=Rule._meta.model_name,
+        number=str(number),
+    )
+    return _of(request, [entries.order_by("-pk").first()])
 
 
 def of_ungiven(
