@@ -13,7 +13,7 @@ from events.reports import customer_access
 from integrations.models import AuditEntry, Customer, Destination
 from rules import changing
 from rules.models import Rule
-from tests.support.pages import press, signed_in, words
+from tests.support.pages import person, press, signed_in, words
 from tests.support.world import World
 
 DANA = "dana@example.com"
@@ -239,3 +239,28 @@ def links(role: str = roles.MANAGER) -> list[int]:
     parts = re.findall(r'aria-labelledby="(?:nothing|without-rule)".*?</section>', html, re.DOTALL)
     page = reverse("admin:integrations_auditentry_changelist")
     return [int(each) for part in parts for each in re.findall(rf"{page}(\d+)/change/", part)]
+
+
+def test_support_reads_whom_to_ask_by_name_in_one_query(sold):
+    support = signed_in(roles.SUPPORT)
+    named = [(roles.MANAGER, "Max"), (roles.SUPPORT, "Sam"), (roles.MANAGER, "Nora")]
+    for role, name in named:
+        person(role, first_name=name)
+    person(roles.MANAGER, first_name="Olga", is_active=False)
+    person(roles.MANAGER)
+    with CaptureQueriesContext(connection) as queries:
+        shown = words(support.get(address()))
+    assert "has no rule of its own. Ask Max or Nora to add the rule. Until then" in shown
+    assert len(reads_names(queries)) == 1
+    with CaptureQueriesContext(connection) as queries:
+        assert "Ask Max" not in page(roles.MANAGER)
+    assert not reads_names(queries)
+    person(roles.MANAGER, first_name="Kim", last_name="Lee")
+    person(first_name="Zoe", is_superuser=True)
+    assert "Ask Max, Nora or Kim Lee to add" in words(support.get(address()))
+
+
+def reads_names(queries: CaptureQueriesContext) -> list[str]:
+    """The queries that read who may do what others ask for."""
+    every = [each["sql"] for each in queries]
+    return [sql for sql in every if '"first_name"' in sql and '"auth_permission"."codename"' in sql]
