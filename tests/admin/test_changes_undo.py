@@ -19,6 +19,8 @@ from config.staff import roles
 from events.models import EventLog
 from integrations.audit import Act, Actor, acting, record
 from integrations.models import AuditEntry, Product
+from integrations.sentences import format_time
+from integrations.who import shown_who
 from rules import changing, pairing, undoing
 from rules.models import Rule
 from tests.support import factories, queued
@@ -334,3 +336,35 @@ def test_changes_says_who_got_the_new_course_and_offers_to_undo_beside_moving(ma
     assert f'href="{page}?back=' in moves.content.decode()
     press(manager, entry, "undo")
     assert "since then got" not in words(manager.get(LIST))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("off", "Undid a change of a rule by ben@example.com"),
+        ("delete", "Undid the deletion of a rule by ben@example.com"),
+    ],
+)
+def test_an_undo_says_whose_change_it_undid_and_the_change_by_whom_and_when(
+    manager, rule, change, told
+):
+    with acting(lambda: BEN):
+        if change == "off":
+            changing.switch(Rule.objects.all(), on=False)
+        else:
+            changing.delete(Rule.objects.all())
+    entry = AuditEntry.objects.latest("pk")
+    press(manager, entry, "undo")
+    undo = AuditEntry.objects.latest("pk")
+    shown = words(manager.get(LIST, {"kind": "rule"}))
+    assert told in shown
+    by = f"Undone by {shown_who(undo.who)} on {format_time(undo.at)}"
+    assert shown.count(by) == 1
+    pages = {
+        each.pk: words(manager.get(reverse("admin:integrations_auditentry_change", args=[each.pk])))
+        for each in (entry, undo)
+    }
+    assert told in pages[undo.pk]
+    assert by in pages[entry.pk]
+    changing.switch(Rule.objects.all(), on=False)
+    assert by in words(manager.get(LIST, {"kind": "rule"}))
