@@ -15,7 +15,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_time, say
 from integrations.who import shown_who
-from rules import changing, giving_causes, leftover_causes
+from rules import actions, changing, giving_causes, leftover_causes
 from rules.facts import Places
 from rules.models import Rule
 
@@ -81,6 +81,38 @@ def of_rule(request: HttpRequest, number: int) -> list[tuple[str, Said]]:
         number=str(number),
     )
     return _of(request, [entries.order_by("-pk").first()])
+
+
+def of_given(
+    request: HttpRequest, given: Collection[tuple[int, int]], since: datetime
+) -> dict[tuple[int, int], list[tuple[str, Said]]]:
+    """Return links to what another person changed since then in the rules that give this.
+
+    `given` are (product ID, destination ID), as are the keys. Takes two queries, or none without
+    such pairs or for a person who may not see Changes.
+    """
+    if not given or not allowed(request, SEES):
+        return {}
+    rules = Rule.objects.filter(
+        Q(product__in={product for product, _ in given}) | Q(product=None),
+        destination__in={course for _, course in given},
+        action__in=actions.giving_access(),
+    )
+    about = {str(pk): rest for pk, *rest in rules.values_list("pk", "product", "destination")}
+    entries = AuditEntry.objects.filter(
+        at__gte=since,
+        act=Act.RULE_CHANGED,
+        kind=Rule._meta.model_name,
+        number__in=[*about],
+        before__has_any_keys=changing.DEFINING_FIELDS,
+    ).exclude(who=request.user.get_username())
+    found: dict[tuple[int, int], list[tuple[str, Said]]] = {}
+    for entry in entries.order_by("-pk") if about else ():
+        of_product, of_course = about[entry.number]
+        for product, course in given:
+            if of_product in {product, None} and of_course == course:
+                found.setdefault((product, course), _of(request, [entry]))
+    return found
 
 
 def of_ungiven(
