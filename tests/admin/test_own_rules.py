@@ -6,11 +6,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from config.staff import roles
 from events.models import Batch, EventLog
 from events.reports import customer_access
 from integrations.models import AuditEntry, Customer, Destination
+from integrations.sentences import YEAR, format_day
 from rules import changing
 from rules.models import Rule
 from tests.support.pages import person, press, signed_in, words
@@ -264,3 +266,8 @@ def reads_names(queries: CaptureQueriesContext) -> list[str]:
     """The queries that read who may do what others ask for."""
     every = [each["sql"] for each in queries]
     return [sql for sql in every if '"first_name"' in sql and '"auth_permission"."codename"' in sql]
+
+
+def test_her_page_is_printed_with_the_day_as_pages_write_it(sold):
+    today = format_day(timezone.localdate(), YEAR)
+    assert f"Printed from Admit on {today}. Days without a year" in page()

@@ -81,7 +81,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         not_in=promised.not_in,
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
-        to_set_up=path.total - len(path.done) if path else 0,
+        to_set_up=path.total - len(path.done) if path and _may_set_up(request) else 0,
         behind=left_behind_notices.in_one_sentence(behind, refunds),
         **about_rules.facts,
     )
@@ -115,6 +115,11 @@ def _setting_up(
         or not path.now.permission
         or request.user.has_perm(path.now.permission),
     }
+
+
+def _may_set_up(request: HttpRequest) -> bool:
+    """Return whether steps that are left to set up are something for this person."""
+    return any(map(request.user.has_perm, (checklist.SITES, checklist.RULES)))
 
 
 def _never_sent(
