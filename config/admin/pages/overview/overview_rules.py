@@ -75,9 +75,9 @@ def _by_product(
     found = dashboard.unfulfilled_products(unfulfilled, with_own)
     listed = {each.product for each in found}
     only_global, without = own_rules.sold_without(rules), dashboard.without_rule(rules)
-    told = [each for each in [*only_global, *without] if each.product not in listed]
     lacking = [each.product for each in found if each.product and each.rule is None]
-    lacking += [each.product for each in told]
+    lacking += [each.product for each in only_global if each.product not in listed]
+    lacking += [each.product for each in without if each.product not in listed]
     lately = timezone.now() - LATELY
     links = change_links.of_ungiven(request, lacking, rules, lately, with_own)
     return {
