@@ -19,7 +19,7 @@ def what_stops(rule: Rule) -> list[str]:
     others = _beside(rule)
     if rule.gives_on_purchase:
         if not rule.product:
-            said.append(say("What only global rules gave is not given any more."))
+            said.append(_only_where_given(rule))
         elif not (pairing.given(rule.product, others) or pairing.given(None, others)):
             name = rule.product.name
             said.append(say("No other rule gives anything to a buyer of {product}.", product=name))
@@ -27,6 +27,15 @@ def what_stops(rule: Rule) -> list[str]:
         same = [each for each in others if _answers_like(rule, giving[0], each)]
         said.append(_left_open(rule, giving, same))
     return said
+
+
+def _only_where_given(rule: Rule) -> str:
+    """Say which buyers a global rule no longer serves, and that nobody loses anything."""
+    return say(
+        "New buyers get {course} only where a rule of their product gives it, too. Those who have "
+        "it keep it.",
+        course=rule.destination or "",
+    )
 
 
 def _beside(rule: Rule) -> list[Rule]:

@@ -77,19 +77,27 @@ def undo(entry: AuditEntry) -> Rule:
 
 def undone_changes(entries: Iterable[AuditEntry]) -> set[int]:
     """Return the pks of the given changes that were undone, unless that undo was undone, too."""
+    return {*undoings(entries)}
+
+
+def undoings(entries: Iterable[AuditEntry]) -> dict[int, AuditEntry]:
+    """Return the entry that undid each of the given changes, by pk of the change.
+
+    An undo that was undone itself is left out. Takes one query, none without changes.
+    """
     subjects = {each.pk: (each.kind, each.number) for each in entries if each.act in UNDOABLE_ACTS}
     if not subjects:
-        return set()
+        return {}
     kinds, numbers = zip(*subjects.values(), strict=True)
     later = AuditEntry.objects.filter(
         kind__in=set(kinds), number__in=set(numbers), pk__gt=min(subjects)
     )
-    found: set[int] = set()
-    undoings = later.filter(undoes__isnull=False).order_by("-pk")
-    for number, change in undoings.values_list("pk", "undoes"):
-        if number not in found and change is not None:
-            found.add(change)
-    return found & subjects.keys()
+    found: dict[int, AuditEntry] = {}
+    undone = later.filter(undoes__isnull=False).order_by("-pk").only("undoes", "who", "at")
+    for entry in undone:
+        if entry.pk not in found and entry.undoes is not None:
+            found.setdefault(entry.undoes, entry)
+    return {pk: entry for pk, entry in found.items() if pk in subjects}
 
 
 def _undo(entry: AuditEntry) -> Rule:

@@ -16,12 +16,14 @@ from django.utils.text import capfirst
 
 from config.admin.parts import badges, batch_message, buttons, changed, event_result
 from config.admin.parts.buttons import Buttons
+from config.staff import whom_to_ask as askable
 from events.models import RuleRun
 from events.reports import backlog
 from integrations import mistyped_email
-from integrations.sentences import say
+from integrations.sentences import Said, say
 from integrations.who import shown_who
 from rules import models, short_sentences
+from rules.listing import listed
 
 register = template.Library()
 
@@ -180,6 +182,13 @@ def follow_up(context: RequestContext, message: Message) -> batch_message.BatchM
     """Return the batch that this message follows, with how far it is; None if it follows none."""
     back, page_waits = context["request"].get_full_path(), bool(context.get("under_way"))
     return batch_message.read(message, back=back, page_waits=page_waits)
+
+
+@register.simple_tag(takes_context=True)
+def whom_to_ask(context: RequestContext, permission: str) -> Said | str:
+    """Return "Max or Nora", who may do what the person may not; "" if nobody has a name."""
+    found = askable.names(context["request"], permission)
+    return listed([badges.brief(name) for name in found], any_of=True) if found else ""
 
 
 @register.filter

@@ -1,6 +1,6 @@
 """Endings whose day no longer is the one that their rule has: find them, and apply the rule's."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from django.db.models import (
     Q,
     Value,
 )
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -33,8 +34,8 @@ FORMER_DAYS = "former_days"
 
 
 @dataclass(frozen=True, slots=True)
-class FormerDays:
-    """How many buyers' access ends by days that the rule had before, and when the first does."""
+class WaitingEndings:
+    """For how many buyers a rule's endings wait for a day to come, and when the first comes."""
 
     rule: Rule
     buyers: int
@@ -43,19 +44,40 @@ class FormerDays:
 
 def waiting() -> RuleRunQuerySet:
     """Return the endings whose day is to come and differs from what their rule says now."""
-    days = Cast("rule__delay_days", IntegerField()) * Value(A_DAY)
-    by_rule = F("received_at") + ExpressionWrapper(days, output_field=DurationField())
+    return _open().exclude(next_attempt_at=_day_by_rule())
+
+
+def _open() -> RuleRunQuerySet:
+    """Return the endings of rules that are to come and end something."""
     open_ = Q(grant=None) | Q(grant__state=Grant.State.ACTIVE)
-    later = RuleRun.objects.of_a_later_day().filter(open_, rule__isnull=False)
-    return later.exclude(next_attempt_at=by_rule)
+    return RuleRun.objects.of_a_later_day().filter(open_, rule__isnull=False)
 
 
-def by_rule(rules: Collection[int] | None = None) -> list[FormerDays]:
+def _day_by_rule() -> CombinedExpression:
+    days = Cast("rule__delay_days", IntegerField()) * Value(A_DAY)
+    return F("received_at") + ExpressionWrapper(days, output_field=DurationField())
+
+
+def by_rule(rules: Collection[int] | None = None) -> list[WaitingEndings]:
     """Return what `waiting` finds for each of these rules, or for every rule.
 
     Takes one query, and another if there are some.
     """
-    runs = waiting() if rules is None else waiting().filter(rule__in=rules)
+    return _by_rule(waiting() if rules is None else waiting().filter(rule__in=rules))
+
+
+def by_new_days(since: Mapping[int, datetime]) -> list[WaitingEndings]:
+    """Return the endings that wait by the days that each of these rules got at that moment.
+
+    `since` maps the IDs of rules. Takes the same queries as `by_rule`, none without rules.
+    """
+    of_them = Q()
+    for rule, moment in since.items():
+        of_them |= Q(rule=rule, received_at__gt=moment)
+    return _by_rule(_open().filter(of_them, next_attempt_at=_day_by_rule())) if since else []
+
+
+def _by_rule(runs: RuleRunQuerySet) -> list[WaitingEndings]:
     counts = list(
         runs.order_by()
         .values_list("rule")
@@ -64,7 +86,7 @@ def by_rule(rules: Collection[int] | None = None) -> list[FormerDays]:
     )
     known = Rule.objects.with_names().in_bulk([rule for rule, *_ in counts]) if counts else {}
     return [
-        FormerDays(known[rule], buyers, first)
+        WaitingEndings(known[rule], buyers, first)
         for rule, buyers, first in counts
         if rule in known and buyers
     ]

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from events.access import ended_by_hand
 from events.access.other_grants import OtherGrants, gives_all
@@ -72,7 +73,7 @@ def of_retry(runs: Sequence[RuleRun], *, anyway: bool) -> BatchPreview:
 
 
 def _again(run: RuleRun, taken_back: str) -> str:
-    return joined([f"{run.spec.label}, {run.destination_name}", taken_back], by="; ")
+    return joined([_does(run), taken_back], by="; ")
 
 
 def of_dismissal(runs: Sequence[RuleRun]) -> BatchPreview:
@@ -86,7 +87,7 @@ def of_dismissal(runs: Sequence[RuleRun]) -> BatchPreview:
         Line(
             run.event,
             run.customer,
-            f"{run.spec.label}, {run.destination_name}",
+            _does(run),
             ""
             if run.pk in can
             else say("only what failed, waits for you or ends later can be dismissed"),
@@ -230,8 +231,8 @@ def of_rerun(events: Sequence[EventLog]) -> BatchPreview:
 
 
 def _once_more(run: RuleRun) -> str:
-    """Return text like "Create Course Enrollment, Course Two", and when it would go otherwise."""
-    action = f"{run.spec.label}, {run.destination_name}"
+    """Return text like "Enroll in Course Two", and when it would go otherwise."""
+    action = _does(run)
     if not run.waits_to_retry or run.next_attempt_at is None:
         return action
     return say(
@@ -252,6 +253,12 @@ def _why_nothing(
     return kept or rerun.why_nothing(runs, cannot)
 
 
+def _does(run: RuleRun) -> str:
+    """ "Enroll in Course Two" """
+    return capfirst(say(run.spec.in_short, name=run.destination_name))
+
+
 def _in_short(rule: Rule) -> str:
-    """ "Create Course Enrollment, Course Two" """
-    return f"{rule.spec.label}, {rule.destination.name if rule.destination else rule.integration}"
+    """ "Enroll in Course Two" """
+    name = rule.destination.name if rule.destination else rule.integration
+    return capfirst(say(rule.spec.in_short, name=name))

@@ -1,6 +1,6 @@
 """Global rules that gave access and were turned off lately, and the buyers who missed them."""
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -53,11 +53,17 @@ def found(places: Places) -> list[OffEverywhere]:
     newest = sorted(since, key=lambda pk: since[pk], reverse=True)[:MAX_RULES]
     rules = Rule.objects.with_names().in_bulk(newest) if newest else {}
     asked = [rules[pk] for pk in newest if pk in rules]
-    return _missed(asked, since) if asked else []
+    return missed(asked, since)
 
 
-def _missed(rules: list[Rule], since: dict[int, datetime]) -> list[OffEverywhere]:
-    events = _purchases({rule.marketplace_id for rule in rules}, min(since.values()))
+def missed(rules: Sequence[Rule], since: Mapping[int, datetime]) -> list[OffEverywhere]:
+    """Return for each of these rules that gave access who bought since then and does not have it.
+
+    `since` maps their IDs. Rules that no buyer missed are left out. Takes no query without rules.
+    """
+    if not rules:
+        return []
+    events = _purchases(rules, min(since[rule.pk] for rule in rules))
     events, more = events[:MAX_EVENTS], len(events) > MAX_EVENTS
     ended = revocations.later_endings(events)
     paid = [event for event in events if event.pk not in ended]
@@ -67,7 +73,8 @@ def _missed(rules: list[Rule], since: dict[int, datetime]) -> list[OffEverywhere
         missed = {
             event.customer_id
             for event in paid
-            if event.marketplace_id == rule.marketplace_id
+            if (rule.product_id or event.product_id) == event.product_id
+            and event.marketplace_id == rule.marketplace_id
             and event.received_at > since[rule.pk]
             and (rule.integration_id, rule.target) not in held.get(event.customer_id or 0, {})
         }
@@ -76,13 +83,15 @@ def _missed(rules: list[Rule], since: dict[int, datetime]) -> list[OffEverywhere
     return told
 
 
-def _purchases(accounts: Collection[int], since: datetime) -> list[EventLog]:
-    """Return the newest purchases since then, at most MAX_EVENTS + 1."""
+def _purchases(rules: Sequence[Rule], since: datetime) -> list[EventLog]:
+    """Return the newest purchases since then that these rules were for, at most MAX_EVENTS + 1."""
+    place = Q(product__in={rule.product_id for rule in rules if rule.product_id})
+    place |= Q(marketplace__in={rule.marketplace_id for rule in rules if not rule.product_id})
     bought = EventLog.objects.filter(
+        place,
         Q(dealt_with_at=None) | Q(gave_nothing=False),
         trigger=Trigger.PRODUCT_PURCHASED,
         received_at__gt=since,
-        marketplace__in=accounts,
         customer__isnull=False,
         undone_at=None,
     ).exclude(status=EventLog.Status.REPEAT)

@@ -9,7 +9,7 @@ from events.reports.sentence import HAS, Code, Sentence, of_order, upper
 from events.reports.standing import Standing
 from integrations import app_registry
 from integrations.models import Customer, Integration, Product
-from integrations.sentences import LONG, Said, format_day, joined, say
+from integrations.sentences import LONG, Said, format_day, joined, say, with_long_days
 from rules.listing import listed
 
 MAX_EVENTS_TOLD = 5
@@ -72,7 +72,7 @@ def _values(
         "email": customer.readable_email,
         "course": listed([*dict.fromkeys(names)]) if names else say("your course"),
         "school": _school(told),
-        "what happened": joined(parts, "\n\n"),
+        "what happened": with_long_days(joined(parts, "\n\n")),
     }
 
 

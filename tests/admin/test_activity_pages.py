@@ -284,7 +284,7 @@ def test_who_may_not_add_a_rule_reads_whom_to_ask_and_what_helps_until_then(supp
     sold = place.sell("1048004", 8)
     place.world.settle()
     page = support.get(reverse("admin:integrations_customer_change", args=[sold.customer.pk]))
-    assert "no rule gives anything for it. Ask a manager to add the rule." in words(page)
+    assert "no rule gives anything for it. Ask Noor or Mia to add the rule." in words(page)
     give = f"{reverse('admin:give-access')}?customer={sold.customer.pk}&amp;purchase={sold.pk}"
     assert f'you can <a href="{give}">give access</a> by hand.' in page.content.decode()
 

@@ -20,6 +20,7 @@ from tests.support.world import World
 
 GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
 OVERVIEW = reverse("admin:index")
+CHANGES = reverse("admin:integrations_auditentry_changelist")
 LINK = re.compile(r'href="(/admin/events/rulerun/\?status__exact=former_days[^"]*)"')
 
 
@@ -136,3 +137,37 @@ def test_a_viewer_is_told_without_a_link(manager, world, rule):
     page = signed_in(roles.VIEWER).get(OVERVIEW)
     assert "1 buyer's access ends on" in words(page)
     assert not LINK.search(page.content.decode())
+
+
+def test_changes_and_the_overview_say_at_once_whose_access_waits_by_new_days(manager, world, rule):
+    other = signed_in(roles.MANAGER)
+    save_days(other, rule, 14)
+    entry = AuditEntry.objects.filter(act=Act.RULE_CHANGED).latest("pk")
+    assert "changed days" not in words(manager.get(CHANGES))
+    cancel(world)
+    page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    for where in (CHANGES, page, OVERVIEW):
+        shown = manager.get(where)
+        assert "1 buyer's access ends on" in words(shown), where
+        assert "by the changed days. " in words(shown), where
+    assert (
+        f'href="{page}?back=%2Fadmin%2F">See the change by '
+        in manager.get(OVERVIEW).content.decode()
+    )
+    assert "changed days" not in words(other.get(OVERVIEW))
+    press(manager, entry, "undo")
+    assert "changed days" not in words(manager.get(OVERVIEW))
+
+
+def test_the_list_of_these_endings_leads_back_to_changes_as_it_was_filtered(manager, world, rule):
+    save_days(manager, rule, 14)
+    cancel(world)
+    save_days(manager, rule, 0)
+    entry = AuditEntry.objects.filter(act=Act.RULE_CHANGED).latest("pk")
+    page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    page += "?_changelist_filters=kind%3Drule"
+    found = LINK.search(manager.get(page).content.decode())
+    assert found
+    listed = manager.get(found[1].replace("&amp;", "&"))
+    assert "1 action" in words(listed)
+    assert f'<p class="way"><a href="{page}">Back</a></p>' in listed.content.decode()

@@ -521,6 +521,8 @@ def test_a_rule_that_was_added_is_deleted_by_undo(manager, rule):
     asks = press(manager, entry, "undo")
     assert Rule.objects.exists()
     assert "From the next event on, this stops:" in words(asks)
+    only = f"New buyers get {rule.destination} only where a rule of their product gives it, too."
+    assert f"{only} Those who have it keep it." in words(asks)
     manager.post(asks.request["PATH_INFO"] + "?" + asks.request["QUERY_STRING"], {"post": "yes"})
     assert not Rule.objects.exists()
     assert AuditEntry.objects.latest("pk").undoes == entry.pk

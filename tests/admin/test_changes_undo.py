@@ -19,6 +19,8 @@ from config.staff import roles
 from events.models import EventLog
 from integrations.audit import Act, Actor, acting, record
 from integrations.models import AuditEntry, Product
+from integrations.sentences import format_time
+from integrations.who import shown_who
 from rules import changing, pairing, undoing
 from rules.models import Rule
 from tests.support import factories, queued
@@ -301,3 +303,68 @@ def test_a_row_of_the_list_is_the_newest_entry_of_its_line(manager, switched):
     (row,) = lines(manager, act="rule_changed")
     assert row == row.line.newest == switched[-1]
     assert list(row.line.entries) == switched[::-1]
+
+
+def test_changes_says_who_bought_since_a_rule_was_turned_off(manager, world, rule):
+    own = world.rule("product_purchased", rule.action, world.course("Oil"), product="1048001")
+    with acting(lambda: BEN):
+        changing.switch(Rule.objects.filter(pk=own.pk), on=False)
+    entry = AuditEntry.objects.latest("pk")
+    page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    assert "since then" not in words(manager.get(LIST))
+    world.sell("10_product", customer__email="dana@example.com", product__id=99)
+    world.sell("10_product", customer__email="eve@example.com", order__id=2)
+    world.settle()
+    for where in (LIST, page):
+        assert "1 buyer since then does not have Oil. See the rule" in words(manager.get(where))
+
+
+def test_changes_says_who_got_the_new_course_and_offers_to_undo_beside_moving(manager, world, rule):
+    world.sell("10_product", customer__email="dana@example.com")
+    world.settle()
+    with acting(lambda: BEN):
+        changing.point_to([rule], world.course("Wash"), on=False)
+    entry = AuditEntry.objects.latest("pk")
+    world.sell("10_product", customer__email="eve@example.com", order__id=2)
+    world.settle()
+    page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+    for where in (LIST, page):
+        shown = words(manager.get(where))
+        assert "1 buyer since then got Wash. See who" in shown
+        assert "See and move them" in shown
+    moves = manager.get(f"{reverse('admin:given-by-rule')}?rule={rule.pk}")
+    assert f'href="{page}?back=' in moves.content.decode()
+    press(manager, entry, "undo")
+    assert "since then got" not in words(manager.get(LIST))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("off", "Undid a change of a rule by ben@example.com"),
+        ("delete", "Undid the deletion of a rule by ben@example.com"),
+    ],
+)
+def test_an_undo_says_whose_change_it_undid_and_the_change_by_whom_and_when(
+    manager, rule, change, told
+):
+    with acting(lambda: BEN):
+        if change == "off":
+            changing.switch(Rule.objects.all(), on=False)
+        else:
+            changing.delete(Rule.objects.all())
+    entry = AuditEntry.objects.latest("pk")
+    press(manager, entry, "undo")
+    undo = AuditEntry.objects.latest("pk")
+    shown = words(manager.get(LIST, {"kind": "rule"}))
+    assert told in shown
+    by = f"Undone by {shown_who(undo.who)} on {format_time(undo.at)}"
+    assert shown.count(by) == 1
+    pages = {
+        each.pk: words(manager.get(reverse("admin:integrations_auditentry_change", args=[each.pk])))
+        for each in (entry, undo)
+    }
+    assert told in pages[undo.pk]
+    assert by in pages[entry.pk]
+    changing.switch(Rule.objects.all(), on=False)
+    assert by in words(manager.get(LIST, {"kind": "rule"}))

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from config.staff import roles
 from events.access import by_hand, holdings
@@ -124,6 +125,13 @@ def test_the_letter_names_the_refund_however_a_person_ended_it(manager, world, i
     end(manager, world)
     reply = customer_access.describe(flo()).reply
     assert "Your access to Ink ended with the refund of order 1180 on" in reply
+
+
+def test_the_letter_writes_every_day_in_full(manager, world, ink):
+    end_by_list(manager, world)
+    day = format_day(timezone.localdate(), LONG)
+    reply = customer_access.describe(flo()).reply
+    assert f"ended with the refund of order 1180 on {day}." in reply
 
 
 def test_the_customers_page_offers_to_let_the_buyer_keep_it_with_a_reason(manager, world, ink):

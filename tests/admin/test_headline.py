@@ -511,6 +511,24 @@ def test_the_overview_promises_no_end_beside_a_rejected_key(db, client: Client, 
     assert f"Thinkific rejects the key of {course.integration}." in shown
 
 
+def test_the_only_rejected_key_is_entered_one_click_from_the_headline(db, client, admin_user):
+    course = factories.DestinationFactory.create()
+    run(course)
+    Integration.objects.update(connection="refused", connection_message="Rejected.")
+    client.force_login(admin_user)
+    page = reverse("admin:integrations_integration_change", args=[course.integration_id])
+
+    def headline_of(who: Client) -> str:
+        shown = who.get("/admin/").content.decode()
+        return shown.partition('class="headline"')[2].partition("</p>")[0]
+
+    assert f'href="{page}#id_secret">Thinkific rejects the key of' in headline_of(client)
+    assert 'id="id_secret"' in client.get(page).content.decode()
+    assert 'href="#sites-in-need"' in headline_of(signed_in(roles.SUPPORT))
+    factories.IntegrationFactory.create(connection="refused", connection_message="Rejected.")
+    assert 'href="#sites-in-need"' in headline_of(client)
+
+
 def test_what_is_only_held_is_not_said_to_be_nothing(db, client: Client, admin_user):
     run(factories.DestinationFactory.create(), status="held")
     client.force_login(admin_user)

@@ -63,7 +63,7 @@ def test_rules_are_run_again_for_many_after_a_look_and_the_page_tells_what_came_
     text = words(look)
     assert "Run the rules again for 2" in text
     assert re.search(
-        r"What will be done .*b0@example.com .*order 1180 .*Create Course Enrollment, Course Two"
+        r"What will be done .*b0@example.com .*order 1180 .*Enroll in Course Two"
         r".* Left out .*b2@example.com .*order 1182 .*Order 1182 was refunded",
         text,
     )
@@ -186,7 +186,7 @@ def test_who_waits_for_the_next_attempt_is_tried_now_beside_those_whose_rules_ru
     text = words(look)
     assert "Run the rules again for 2" in text
     assert "Left out" not in text
-    assert "Try now: Create Course Enrollment, Course Two (it waits, next try" in text
+    assert "Try now: Enroll in Course Two (it waits, next try" in text
     assert said(go(support, look)) == ["2 actions queued."]
     world.settle()
     assert world.access("waits@example.com", course)

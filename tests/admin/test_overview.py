@@ -87,6 +87,8 @@ def test_how_to_make_a_course_private_is_said_in_place_and_only_to_those_who_can
         text = words(signed_in(role).get(overview))
         assert "A Manager or an Owner does this." in text
         assert "press Refresh" not in text
+        assert "left to set up" not in text
+    assert "1 step left to set up." in words(signed_in(roles.MANAGER).get(overview))
 
 
 def test_a_course_inside_a_bundle_that_is_sold_must_be_private_too(sold):

@@ -1,17 +1,21 @@
 """A product that is sold without a rule of its own is told of, though global rules serve it."""
 
+import re
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from config.staff import roles
 from events.models import Batch, EventLog
 from events.reports import customer_access
 from integrations.models import AuditEntry, Customer, Destination
+from integrations.sentences import YEAR, format_day
 from rules import changing
 from rules.models import Rule
-from tests.support.pages import press, signed_in, words
+from tests.support.pages import person, press, signed_in, words
 from tests.support.world import World
 
 DANA = "dana@example.com"
@@ -332,3 +336,75 @@ def test_a_global_rule_takes_the_place_of_a_deleted_global_one(world):
         reverse("admin:given-by-rule"), {"product": sold.product_id}
     )
     assert "Move 1 buyer to New bonus" in words(shown)
+
+
+@pytest.mark.parametrize("how", ["deleted", "off"])
+def test_the_overview_leads_to_the_change_after_which_its_buyers_got_nothing(world, how):
+    """Max's rule gave it; then it is gone, and Dana's purchase gives nothing."""
+    world.rule("product_purchased", GIVES, world.course("First"), product="77")
+    other = world.rule(
+        "product_refunded", "expire_course_enrollment", world.course("First"), product="77"
+    )
+    rules = Rule.objects.filter(pk=own_rule(world).pk)
+    if how == "off":
+        changing.switch(rules, on=False)
+    else:
+        changing.delete(rules)
+    entry = AuditEntry.objects.latest("pk")
+    changing.switch(Rule.objects.filter(pk=other.pk), on=False)
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    assert links() == [entry.pk]
+    assert links(roles.SUPPORT) == []
+
+
+def test_it_leads_to_the_deletion_also_where_global_rules_still_give(world, bonus):
+    rules = Rule.objects.filter(pk=own_rule(world).pk)
+    changing.delete(rules)
+    entry = AuditEntry.objects.latest("pk")
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    assert SOLD in overview()
+    assert links() == [entry.pk]
+
+
+def test_it_leads_to_no_change_of_a_global_rule_where_the_product_lacks_its_own(world, bonus):
+    changing.switch(Rule.objects.filter(product=None, destination=bonus), on=False)
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    assert links() == []
+
+
+def links(role: str = roles.MANAGER) -> list[int]:
+    """The numbers of the changes to which the parts about products without a rule lead."""
+    html = signed_in(role).get(reverse("admin:index")).content.decode()
+    parts = re.findall(r'aria-labelledby="(?:nothing|without-rule)".*?</section>', html, re.DOTALL)
+    page = reverse("admin:integrations_auditentry_changelist")
+    return [int(each) for part in parts for each in re.findall(rf"{page}(\d+)/change/", part)]
+
+
+def test_support_reads_whom_to_ask_by_name_in_one_query(sold):
+    support = signed_in(roles.SUPPORT)
+    named = [(roles.MANAGER, "Max"), (roles.SUPPORT, "Sam"), (roles.MANAGER, "Nora")]
+    for role, name in named:
+        person(role, first_name=name)
+    person(roles.MANAGER, first_name="Olga", is_active=False)
+    person(roles.MANAGER)
+    with CaptureQueriesContext(connection) as queries:
+        shown = words(support.get(address()))
+    assert "has no rule of its own. Ask Max or Nora to add the rule. Until then" in shown
+    assert len(reads_names(queries)) == 1
+    with CaptureQueriesContext(connection) as queries:
+        assert "Ask Max" not in page(roles.MANAGER)
+    assert not reads_names(queries)
+    person(roles.MANAGER, first_name="Kim", last_name="Lee")
+    person(first_name="Zoe", is_superuser=True)
+    assert "Ask Max, Nora or Kim Lee to add" in words(support.get(address()))
+
+
+def reads_names(queries: CaptureQueriesContext) -> list[str]:
+    """The queries that read who may do what others ask for."""
+    every = [each["sql"] for each in queries]
+    return [sql for sql in every if '"first_name"' in sql and '"auth_permission"."codename"' in sql]
+
+
+def test_her_page_is_printed_with_the_day_as_pages_write_it(sold):
+    today = format_day(timezone.localdate(), YEAR)
+    assert f"Printed from Admit on {today}. Days without a year" in page()

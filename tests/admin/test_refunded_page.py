@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from config.admin.pages.rules import refunded as refunded_page
 from config.staff import roles
 from events.access import by_hand
 from events.execution.email_correction import give_email
@@ -19,9 +20,10 @@ from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.reports import left_behind_summary, refunded
 from events.reports.customer_access import describe
 from events.reports.last_run import with_last_run
-from integrations.audit import Act
+from integrations.audit import Act, Actor, acting
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import format_day
+from rules import changing
 from rules.models import Rule
 from tests.support.pages import markup, said, signed_in, words
 from tests.support.samcart import changed
@@ -172,6 +174,24 @@ def test_no_rule_is_offered_for_what_the_product_no_longer_gives(manager, world,
     every = [each.event.pk for each in refunded.refunded_with_access()]
     done = manager.post(reverse(PAGE), {"chosen": every}, follow=True)
     assert "New rule" not in " ".join(said(done))
+
+
+def test_beside_a_rule_for_what_a_changed_rule_gave_stands_the_change(
+    manager, world, ink, monkeypatch
+):
+    rule = Rule.objects.get()
+    with acting(lambda: Actor("max@example.com")):
+        changing.point_to([rule], world.course("Wash"), on=True)
+    entry = AuditEntry.objects.latest("pk")
+    sell(world, 0)
+    sell(world, 0, "20_product")
+    link = f'href="{reverse("admin:integrations_auditentry_change", args=[entry.pk])}?back='
+    shown = manager.get(reverse(PAGE)).content.decode()
+    offers = shown.partition("For the next refund")[2]
+    assert link in offers.partition("ends Wash")[0]
+    assert "See the change by max@example.com on" in offers
+    monkeypatch.setattr(refunded_page, "LATELY", timedelta(0))
+    assert "See the change by" not in words(manager.get(reverse(PAGE)))
 
 
 def test_the_rule_that_would_end_it_and_is_off_is_turned_on_from_the_page(manager, still_in, world):

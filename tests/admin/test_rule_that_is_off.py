@@ -59,9 +59,10 @@ def header(page: Any) -> str:
 
 
 def test_support_is_told_who_turns_on_the_rule_that_is_off(off, manager):
-    for page in (page_of(refund()), page_of(flo()), reverse("admin:index")):
-        assert "Ask a manager to turn it on." in words(signed_in(roles.SUPPORT).get(page))
-        assert "Ask a manager" not in words(manager.get(page))
+    told = {page_of(refund()): "a manager", reverse("admin:index"): "a manager"}
+    for page, whom in (told | {page_of(flo()): "Max"}).items():
+        assert f"Ask {whom} to turn it on." in words(signed_in(roles.SUPPORT).get(page))
+        assert f"Ask {whom}" not in words(manager.get(page))
 
 
 def test_the_page_of_a_refund_turns_on_the_rule_that_is_off(manager, off):

@@ -271,3 +271,12 @@ def test_on_a_phone_without_script_lines_are_typed_looked_at_and_saved(place, ad
         assert page.url.startswith(f"{address}/admin/coverage/?only=")
         expect(page.get_by_text("Only these 3 products")).to_be_visible()
         expect(page.get_by_role("row").filter(has_text="Clay")).to_be_visible()
+
+
+@pytest.mark.browser
+def test_a_short_page_is_no_higher_than_the_window_because_of_the_menu(place, address, browser):
+    with browsing.window(browser, browsing.Look((1440, 900))) as context:
+        page = context.new_page()
+        browsing.let_in(page, address, place.people["Owner"])
+        page.goto(f"{address}{reverse('admin:account')}")
+        assert page.evaluate("document.documentElement.scrollHeight") == 900

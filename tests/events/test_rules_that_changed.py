@@ -52,7 +52,7 @@ def test_a_rule_that_leads_elsewhere_since_runs_once_more(world, rule, ink, face
     event = bought(world)
     lead(rule, faces)
     (line,) = batch_preview.of_rerun([event]).done
-    assert line.what == "Create Course Enrollment, Drawing Faces"
+    assert line.what == "Enroll in Drawing Faces"
     assert rerun([event]).queued == 1
     assert rerun([event]).left == {"its action continues by itself": 1}
     world.settle()
@@ -85,7 +85,7 @@ def test_what_failed_gives_what_its_rule_gives_now(world, rule, ink, faces):
     RuleRun.objects.update(status="failed", code="refused")
     lead(rule, faces)
     (line,) = batch_preview.of_rerun([event]).done
-    assert line.what == "Create Course Enrollment, Drawing Faces"
+    assert line.what == "Enroll in Drawing Faces"
     assert rerun([event]).queued == 1
     world.settle()
     assert (world.access(DANA, faces), world.access(DANA, ink)) == (True, False)

@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges
-from config.admin.parts.buttons import Buttons, go_back, row_name
+from config.admin.parts.buttons import BACK, Buttons, go_back, row_name, way_back
 from config.admin.parts.params import page_number, row_ids, word
 from integrations.sentences import Text, format_number, say
 
@@ -77,6 +77,12 @@ class RowList(ChangeList):
 
     def url_for_result(self, result: Model) -> str:
         return f"{self._before}{quote(result.pk)}{self._after}"
+
+    def get_filters_params(self, params: Any = None) -> Any:
+        """Leave out the way back, which is kept in the links of the list and filters nothing."""
+        found = super().get_filters_params(params)
+        found.pop(BACK, None)
+        return found
 
 
 class ListAdmin(Buttons):
@@ -193,7 +199,8 @@ class ListAdmin(Buttons):
         here = request.get_full_path()
         answer = super().response_action(request, queryset, *args, **kwargs)
         is_done = answer is not None and answer.headers.get("Location") == here
-        return go_back(request, here) if is_done else answer
+        # The way back in the address of the list is where the person goes when all is done.
+        return go_back(request, here) if is_done and BACK in request.POST else answer
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -210,7 +217,8 @@ class ListAdmin(Buttons):
             )
             self.message_user(request, text, messages.WARNING)
         title = self.list_title or capfirst(self.opts.verbose_name_plural)
-        return super().changelist_view(request, {"title": title} | (extra_context or {}))
+        frame = {"title": title, "back": way_back(request)}
+        return super().changelist_view(request, frame | (extra_context or {}))
 
     def title_of(self, thing: Any) -> str:
         """Return the title of a row's page."""

@@ -84,7 +84,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         not_in=promised.not_in,
         waiting_for_off=in_line.off,
         never_sent=sum(each.is_gap for found in missing.values() for each in found),
-        to_set_up=path.total - len(path.done) if path else 0,
+        to_set_up=path.total - len(path.done) if path and _may_set_up(request) else 0,
         behind=left_behind_notices.in_one_sentence(behind, refunds),
         **about_rules.facts,
     )
@@ -92,7 +92,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         request,
         "admin/index.html",
         title=say("Overview"),
-        **_beginning(request, facts, promised, path),
+        **_beginning(request, facts, promised, path, _enter_key(request, sites)),
         **_setting_up(request, path, sites),
         problems=[(each, sentences.sentence(each)) for each in problems],
         **_figures(facts, _period(request), in_line),
@@ -120,6 +120,11 @@ def _setting_up(
     }
 
 
+def _may_set_up(request: HttpRequest) -> bool:
+    """Return whether steps that are left to set up are something for this person."""
+    return any(map(request.user.has_perm, (checklist.SITES, checklist.RULES)))
+
+
 def _never_sent(
     missing: dict[Marketplace, list[trigger_coverage.MissingTrigger]],
 ) -> dict[str, Any]:
@@ -133,6 +138,7 @@ def _beginning(
     facts: overview_headline.Facts,
     promised: promise.Promise,
     path: checklist.Path | None,
+    enter_key: str,
 ) -> dict[str, Any]:
     """Return whether there is more to see than what to set up, the headline, and who did what."""
     # The step at this page is done once SamCart has sent something.
@@ -140,7 +146,7 @@ def _beginning(
     received = path is None or any(task.url == samcart for task in path.done)
     has_begun = received or RuleRun.objects.exists()
     only_path = facts == overview_headline.Facts(to_set_up=facts.to_set_up)
-    headline = _headline(facts, promised) if has_begun or not only_path else None
+    headline = _headline(facts, promised, enter_key) if has_begun or not only_path else None
     since = others_changes.since_last_visit(request)
     return {"facts": facts, "has_begun": has_begun, "headline": headline, "since_last_visit": since}
 
@@ -192,14 +198,26 @@ def _figures(
     }
 
 
+def _enter_key(request: HttpRequest, sites: Iterable[Integration]) -> str:
+    """Return the address where the only school with a wrong key gets another.
+
+    "" if there are several, or for a person who may not enter it.
+    """
+    wrong = [site for site in _refused(sites) if not site.denied]
+    if len(wrong) != 1 or not allowed(request, "integrations.change_integration"):
+        return ""
+    return f"{reverse('admin:integrations_integration_change', args=[wrong[0].pk])}#id_secret"
+
+
 def _headline(
-    facts: overview_headline.Facts, promised: promise.Promise
+    facts: overview_headline.Facts, promised: promise.Promise, enter_key: str
 ) -> overview_headline.Headline:
     log = reverse("admin:events_eventlog_changelist")
     return overview_headline.headline(
         facts,
         see=f"{log}?result={log_filters.NOT_IN}",
         see_ended=f"{log}?result={log_filters.ENDED}",
+        enter_key=enter_key,
         buyers=promised.buyers,
         all_buyers=promised.all_buyers,
         on_the_way=promised.on_the_way,
@@ -216,7 +234,7 @@ def _facts(sites: list[Integration], problems: list[Problem]) -> overview_headli
     failed, held = dashboard.failed_and_held()
     on = [site for site in sites if site.enabled]
     closed = [site for site in on if site.connection == Integration.Connection.REFUSED]
-    refused = [site for site in closed if app_registry.of(site).has_catalog]
+    refused = _refused(sites)
     not_let_in = [site for site in refused if site.not_let_in]
     denied = [site for site in refused if site.denied]
     return overview_headline.Facts(
@@ -238,6 +256,13 @@ def _facts(sites: list[Integration], problems: list[Problem]) -> overview_headli
             bool(credentials.expiry_warning(site, timezone.localdate())) for site in sites
         ),
     )
+
+
+def _refused(sites: Iterable[Integration]) -> list[Integration]:
+    """Return the schools that are on and do not let Admit in."""
+    refused = Integration.Connection.REFUSED
+    on = [site for site in sites if site.enabled and site.connection == refused]
+    return [site for site in on if app_registry.of(site).has_catalog]
 
 
 def _names(sites: Iterable[Integration]) -> tuple[str, ...]:

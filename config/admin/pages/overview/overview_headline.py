@@ -9,7 +9,8 @@ from events.reports.counting import format_count
 from integrations.sentences import say, say_count, separated
 
 IN_NEED = "sites-in-need"  # the id of the section of integrations that need a person
-Alarm = tuple[str, str]  # the sentence, and the section of the page that tells more
+# The sentence, and the section of the page that tells more, or the address where it is mended.
+Alarm = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def headline(
     *,
     see: str,
     see_ended: str = "",
+    enter_key: str = "",
     buyers: int = 0,
     all_buyers: int = 0,
     on_the_way: int = 0,
@@ -91,11 +93,13 @@ def headline(
     or canceled since; with `more_bought` those of the newest MAX_COUNT purchases. `see` is the
     address of the list of buyers who paid and have no access, which has a line for each of their
     `purchases`. `see_ended` is the address of the acts by which persons `ended` the access of so
-    many others. That, and what was `undone` on purpose, is no alarm. The headline is calm only if
+    many others. That, and what was `undone` on purpose, is no alarm. `enter_key` is the address
+    where the only wrong key is entered, "" if there are several. The headline is calm only if
     nothing needs a person.
     """
-    grave = list(_grave(facts))
-    alarms = [(text, f"#{section}") for text, section in [*grave, *_others(facts)]]
+    grave = list(_grave(facts, enter_key))
+    found = [*grave, *_others(facts)]
+    alarms = [(text, where if "/" in where else f"#{where}") for text, where in found]
     promise: list[tuple[str, str]] = []
     if facts.not_in:
         promise = [
@@ -112,14 +116,16 @@ def headline(
     return Headline(RED if grave else AMBER, (*promise, *alarms))
 
 
-def _grave(facts: Facts) -> Iterator[Alarm]:
+def _grave(facts: Facts, enter_key: str) -> Iterator[Alarm]:
     """Yield the alarms about what stops sales."""
+    about_key = enter_key or IN_NEED
     if facts.silent:
         yield say("Nothing is being carried out: no worker is running."), "silent"
     if names := separated(facts.rejected):
-        yield say("Thinkific rejects the key of {names}.", names=names), IN_NEED
+        yield say("Thinkific rejects the key of {names}.", names=names), about_key
     if names := separated(facts.not_let_in):
-        yield say("{names} never connected: the address or the key is wrong.", names=names), IN_NEED
+        text = say("{names} never connected: the address or the key is wrong.", names=names)
+        yield text, about_key
     if names := separated(facts.denied):
         text = say("The plan of {names} has no API access, or the key no permission.", names=names)
         yield text, IN_NEED

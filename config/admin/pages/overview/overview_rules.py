@@ -1,17 +1,26 @@
 """What the Overview says of rules: off, deleted, leftover, or without what buyers paid for."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
 from config.admin.pages.overview import overview_deleted
-from config.admin.pages.rules import former_days_notices, left_over, missing_courses, turned_off
+from config.admin.pages.rules import (
+    change_links,
+    former_days_notices,
+    left_over,
+    missing_courses,
+    since_change,
+    turned_off,
+)
 from events.models import EventLog
 from events.reports import dashboard, own_rules
 from events.reports.own_rules import SoldWithoutOwnRule
+from events.reports.promise import LATELY
 from rules import broken_rules
 from rules.facts import Places
 
@@ -39,14 +48,17 @@ def summarize(
     deleted = overview_deleted.summarize(request, rules)
     leftover, says_leftover = left_over.that_give(request, rules)
     gone = broken_rules.still_giving()
-    products = _by_product(unfulfilled, rules, only_global)
+    products = _by_product(request, unfulfilled, rules, only_global)
     return AboutRules(
         shown={
             "turned_off": off,
             "deleted_rules": deleted,
             "left_over": says_leftover,
             "missing_courses": missing_courses.told(request, gone),
-            "former_days": former_days_notices.of_all(request),
+            "former_days": [
+                *former_days_notices.of_all(request),
+                *since_change.of_new_days(request),
+            ],
             **products,
         },
         facts={
@@ -57,22 +69,41 @@ def summarize(
             "deleted": deleted.alarms,
             "left_over": leftover,
             "missing_courses": len(gone),
-            "only_global": sum(each.off is None for each in products["only_global"]),
-            "own_off": sum(each.off is not None for each in products["only_global"]),
+            "only_global": sum(each.off is None for each, _ in products["only_global"]),
+            "own_off": sum(each.off is not None for each, _ in products["only_global"]),
         },
     )
 
 
 def _by_product(
-    unfulfilled: QuerySet[EventLog], rules: Places, only_global: Sequence[SoldWithoutOwnRule]
+    request: HttpRequest,
+    unfulfilled: QuerySet[EventLog],
+    rules: Places,
+    only_global: Sequence[SoldWithoutOwnRule],
 ) -> dict[str, Any]:
-    """Return which products gave their buyers nothing, or only what global rules give."""
-    found = dashboard.unfulfilled_products(unfulfilled, own_rules.accounts(rules))
+    """Return which products gave their buyers nothing, or only what global rules give.
+
+    With each come links to the change that may have caused it.
+    """
+    with_own = own_rules.accounts(rules)
+    found = dashboard.unfulfilled_products(unfulfilled, with_own)
     listed = {each.product for each in found}
     without = dashboard.without_rule(rules)
+    lacking = [each.product for each in found if each.product and each.rule is None]
+    lacking += [each.product for each in only_global if each.product not in listed]
+    lacking += [each.product for each in without if each.product not in listed]
+    lately = timezone.now() - LATELY
+    links = change_links.of_ungiven(request, lacking, rules, lately, with_own)
     return {
-        "nothing_given": found,
+        "nothing_given": [
+            (each, links.get(each.product.pk, ()) if each.product else ()) for each in found
+        ],
         "many_without_rule": sum(each.needs_rule for each in found) > 1,
-        "only_global": [each for each in only_global if each.product not in listed],
-        "without_rule": [each for each in without if each.product not in listed],
+        "only_global": _told(only_global, listed, links),
+        "without_rule": _told(without, listed, links),
     }
+
+
+def _told(found: Sequence[Any], listed: Container[Any], links: Mapping[int, Any]) -> list[Any]:
+    """Return those that are not listed elsewhere, each with its links."""
+    return [(each, links.get(each.product.pk, ())) for each in found if each.product not in listed]

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
+from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -10,10 +11,12 @@ from django.utils.http import urlencode
 from config.admin.menu import allowed
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK
-from integrations.models import AuditEntry
+from integrations.audit import Act
+from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_time, say
 from integrations.who import shown_who
-from rules import changing, deleted_giving, leftover_causes
+from rules import actions, changing, deleted_giving, giving_causes, leftover_causes
+from rules.facts import Places
 from rules.models import Rule
 
 # The permission to see Changes.
@@ -78,6 +81,72 @@ def of_deleted(
     found = deleted_giving.of_products(products[:MAX_PRODUCTS])
     entries = [entry for deleted in found.values() for entry in deleted]
     return _of(request, (each for each in entries if deleted_giving.course_of(each) in courses))
+
+
+def of_rule(request: HttpRequest, number: int) -> list[tuple[str, Said]]:
+    """Return the link to the last change of what this rule gives and to whom, or to its deletion.
+
+    Takes one query, or none for a person who may not see Changes.
+    """
+    if not allowed(request, SEES):
+        return []
+    entries = AuditEntry.objects.filter(
+        Q(act=Act.RULE_DELETED)
+        | Q(act=Act.RULE_CHANGED, before__has_any_keys=changing.DEFINING_FIELDS),
+        kind=Rule._meta.model_name,
+        number=str(number),
+    )
+    return _of(request, [entries.order_by("-pk").first()])
+
+
+def of_given(
+    request: HttpRequest, given: Collection[tuple[int, int]], since: datetime
+) -> dict[tuple[int, int], list[tuple[str, Said]]]:
+    """Return links to what another person changed since then in the rules that give this.
+
+    `given` are (product ID, destination ID), as are the keys. Takes two queries, or none without
+    such pairs or for a person who may not see Changes.
+    """
+    if not given or not allowed(request, SEES):
+        return {}
+    rules = Rule.objects.filter(
+        Q(product__in={product for product, _ in given}) | Q(product=None),
+        destination__in={course for _, course in given},
+        action__in=actions.giving_access(),
+    )
+    about = {str(pk): rest for pk, *rest in rules.values_list("pk", "product", "destination")}
+    entries = AuditEntry.objects.filter(
+        at__gte=since,
+        act=Act.RULE_CHANGED,
+        kind=Rule._meta.model_name,
+        number__in=[*about],
+        before__has_any_keys=changing.DEFINING_FIELDS,
+    ).exclude(who=request.user.get_username())
+    found: dict[tuple[int, int], list[tuple[str, Said]]] = {}
+    for entry in entries.order_by("-pk") if about else ():
+        of_product, of_course = about[entry.number]
+        for product, course in given:
+            if of_product in {product, None} and of_course == course:
+                found.setdefault((product, course), _of(request, [entry]))
+    return found
+
+
+def of_ungiven(
+    request: HttpRequest,
+    products: Iterable[Product],
+    places: Places,
+    since: datetime,
+    with_own: Collection[int],
+) -> dict[int, list[tuple[str, Said]]]:
+    """Return, by product ID, links to the change after which a rule gave nothing for it.
+
+    `since` and `with_own` are as in `giving_causes`. Takes one query, or none without products or
+    for a person who may not see Changes.
+    """
+    if not allowed(request, SEES):
+        return {}
+    causes = giving_causes.of_products(products, places, since, with_own)
+    return {product: _of(request, [entry]) for product, entry in causes.items()}
 
 
 def _of(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> list[tuple[str, Said]]:

@@ -10,8 +10,9 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.parts.badges import legible
+from config.admin.parts.buttons import BACK, way_back
 from events.execution import former_days
-from events.execution.former_days import FORMER_DAYS, FormerDays
+from events.execution.former_days import FORMER_DAYS, WaitingEndings
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, say, say_count
@@ -30,16 +31,16 @@ def sentence(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
     numbers = [rule.pk for rule in rules if rule.spec.ends_access]
     if not numbers or not allowed(request, PERMISSION):
         return None
-    found = former_days.by_rule(numbers)
-    links = ((_in_words(each), _address(each.rule), say("See and change")) for each in found)
+    found, back = former_days.by_rule(numbers), _here(request)
+    links = ((_in_words(each), _address(each.rule, back), say("See and change")) for each in found)
     shape = '{} <a class="button primary small" href="{}">{}</a>'
     return format_html_join(" ", shape, links) or None
 
 
 def of_all(request: HttpRequest) -> Sequence[SafeString]:
     """Return the same for every rule, each with its rule; without links for other persons."""
-    may = allowed(request, PERMISSION)
-    return [_line(each, may=may) for each in former_days.by_rule()]
+    back = _here(request) if allowed(request, PERMISSION) else None
+    return [_line(each, back) for each in former_days.by_rule()]
 
 
 def links_of_change(request: HttpRequest, entry: AuditEntry) -> list[tuple[str, str, str]]:
@@ -50,20 +51,26 @@ def links_of_change(request: HttpRequest, entry: AuditEntry) -> list[tuple[str, 
     changes_days = entry.act == Act.RULE_CHANGED and "delay_days" in (entry.after or {})
     if not changes_days or not allowed(request, PERMISSION):
         return []
-    label = say("See the endings by former days")
-    return [(_address(each.rule), "", label) for each in former_days.by_rule([int(entry.number)])]
+    label, back = say("See the endings by former days"), _here(request)
+    found = former_days.by_rule([int(entry.number)])
+    return [(_address(each.rule, back), "", label) for each in found]
 
 
-def _line(found: FormerDays, *, may: bool) -> SafeString:
+def _here(request: HttpRequest) -> str:
+    """Return the page that the links lead back to; "" if that of a form is not known."""
+    return request.get_full_path() if request.method == "GET" else way_back(request)
+
+
+def _line(found: WaitingEndings, back: str | None) -> SafeString:
     rule = legible(in_short(found.rule.sentence()), RULE_SHOWN)
     text = say("“{rule}”: {text}", rule=rule, text=_in_words(found))
-    if not may:
+    if back is None:
         return format_html("{}", text)
-    page, label = _address(found.rule), say("See and change")
+    page, label = _address(found.rule, back), say("See and change")
     return format_html('{} <a class="button small" href="{}">{}</a>', text, page, label)
 
 
-def _in_words(found: FormerDays) -> Said:
+def _in_words(found: WaitingEndings) -> Said:
     return say_count(
         found.buyers,
         "1 buyer's access ends on {day} by the days that the rule had before.",
@@ -73,6 +80,7 @@ def _in_words(found: FormerDays) -> Said:
     )
 
 
-def _address(rule: Rule) -> str:
+def _address(rule: Rule, back: str) -> str:
     asked = {"status__exact": FORMER_DAYS, "rule__id__exact": rule.pk}
+    asked |= {BACK: back} if back else {}
     return f"{reverse('admin:events_rulerun_changelist')}?{urlencode(asked)}"

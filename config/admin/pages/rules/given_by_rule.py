@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
-from config.admin.pages.rules import given_parts, keeping
+from config.admin.pages.rules import change_links, given_parts, keeping
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.page import Page, render
@@ -195,6 +195,7 @@ def show(request: HttpRequest) -> HttpResponse:
         request,
         "admin/many/given.html",
         **given_parts.context(request, found, kept),
+        changes=change_links.of_rule(request, number) if found.rows and not products else (),
         other_products=row_id(request.GET.get(OTHERS)) or 0,
         form_action=here,
         back=back,

@@ -10,11 +10,12 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
-from config.admin.pages.rules import keeping, turned_off
+from config.admin.pages.rules import change_links, keeping, turned_off
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
@@ -26,6 +27,7 @@ from events.execution.rerun import Rerun
 from events.models import Grant, RuleRun
 from events.reports import ending_rules, refunded
 from events.reports.ending_rules import Ending
+from events.reports.promise import LATELY
 from events.reports.refunded import Refunded
 from integrations.audit import Act
 from integrations.models import Customer, Destination, Product
@@ -38,6 +40,8 @@ COURSES_NAMED = 3
 PEOPLE_NAMED = 10
 # The name of the button that undoes the keeping of all.
 ALL = "all_again"
+# The address of New rule, filled in, its label, and what the rule is about.
+MissingRule = tuple[str, Said, Product, Destination]
 # In the address: everybody is chosen.
 EVERY = "every"
 
@@ -107,7 +111,6 @@ def show(request: HttpRequest) -> HttpResponse:
         return _settle(request, chosen, back)
     found = _of_products(products, every)
     missing, off = _missing_rules(found)
-    links = [(page, label) for page, label, _ in missing]
     return render(
         request,
         "admin/refunded.html",
@@ -118,7 +121,7 @@ def show(request: HttpRequest) -> HttpResponse:
         here=_here(request),
         choose_all=_here(request, every=True) if len(found) > 1 else "",
         all_chosen=EVERY in request.GET,
-        missing=links if allowed(request, "rules.add_rule") else [],
+        missing=_with_changes(request, missing) if allowed(request, "rules.add_rule") else [],
         turned_off=turned_off.of_rules(request, off),
         **_kept(kept),
         back=back,
@@ -212,7 +215,7 @@ def _for_the_next(
     found = list(found)
     links, off = _missing_rules(found)
     of_one = len({each.event.product_id for each in found}) == 1
-    for page, label, product in links if allowed(request, "rules.add_rule") else ():
+    for page, label, product, _ in links if allowed(request, "rules.add_rule") else ():
         text = say("No rule ends it at the next refund.")
         if not of_one:  # the others may have a rule
             name = brief(product.name)
@@ -224,10 +227,10 @@ def _for_the_next(
 
 def _missing_rules(
     found: Iterable[Refunded],
-) -> tuple[list[tuple[str, Said, Product]], list[Rule]]:
+) -> tuple[list[MissingRule], list[Rule]]:
     """Return what these refunds lacked, for each product and course.
 
-    These are (address, label, product) of New rule, filled in, or the rule itself if it is off.
+    These are a MissingRule, with New rule filled in, or the rule itself if it is off.
     What a rule gave again lacks none, nor does what no rule gives any more or what is gone from
     Thinkific. Takes three queries at most.
     """
@@ -238,7 +241,7 @@ def _missing_rules(
         for run in each.runs
     }
     rules, given = ending_rules.ending_rules(endings), ending_rules.given_now(endings)
-    links: list[tuple[str, Said, Product]] = []
+    links: list[MissingRule] = []
     off: dict[int, Rule] = {}
     for ending, (run, product) in endings.items():
         rule, course = rules.get(ending), given.get(ending)
@@ -247,8 +250,23 @@ def _missing_rules(
         if rule is not None:
             off[rule.pk] = rule
         else:
-            links.append((*_new_rule(run, product, course), product))
+            links.append((*_new_rule(run, product, course), product, course))
     return links, [*off.values()]
+
+
+def _with_changes(
+    request: HttpRequest, missing: Sequence[MissingRule]
+) -> list[tuple[str, Said, Sequence[tuple[str, Said]]]]:
+    """Add links to what others changed lately in the rule that gives it: that may be the mistake.
+
+    The rule that is missing would then make it permanent.
+    """
+    given = {(product.pk, course.pk) for *_, product, course in missing}
+    changes = change_links.of_given(request, given, timezone.now() - LATELY)
+    return [
+        (page, label, changes.get((product.pk, course.pk), ()))
+        for page, label, product, course in missing
+    ]
 
 
 def _ending(each: Refunded, run: RuleRun) -> Ending:

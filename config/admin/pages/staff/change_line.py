@@ -39,7 +39,8 @@ class ChangeLine:
 
     `customers` are those whom the entries are about, by the entry's pk. `results` is a link to what
     came of its batch, "" if the entries are not of one batch, or if this person may not see it.
-    `buyers` are sentences with links to the buyers whom changes of rules left behind.
+    `buyers` are sentences with links to the buyers whom changes of rules left behind. The newest
+    entry undid the entry `undid`, and was undone by `undone_by`, if any.
     """
 
     entries: Sequence[AuditEntry]
@@ -47,6 +48,8 @@ class ChangeLine:
     undo: Undo
     results: str
     buyers: Sequence[SafeString] = ()
+    undid: AuditEntry | None = None
+    undone_by: AuditEntry | None = None
 
     @property
     def newest(self) -> AuditEntry:

@@ -107,7 +107,7 @@ class ChangesAdmin(ReadOnly):
         text = changes_cells.did(line)
         if not line.undo.is_done:
             return text
-        return format_html("{} {}", text, badges.badge(say("Undone"), badges.GREY))
+        return format_html("{} {}", text, changes_cells.undone(line.undone_by))
 
     @admin.display(description=_("About"))
     def subject(self, row: AuditEntry) -> SafeString | str:
@@ -149,7 +149,8 @@ class ChangesAdmin(ReadOnly):
     # A page of its own
 
     def title_of(self, thing: AuditEntry) -> str:
-        return capfirst(thing.sentence)
+        undid = changes_undo.undone_by_these([thing]).get(thing.pk)
+        return changes_cells.undid(undid) or capfirst(thing.sentence)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -157,7 +158,7 @@ class ChangesAdmin(ReadOnly):
         entry: AuditEntry = context["original"]
         undone = bool(changes_undo.undone_entries([entry]))
         told = {
-            "undone": undone,
+            "undone": undone and changes_cells.undone(undoing.undoings([entry]).get(entry.pk)),
             "links": [
                 *_forms(request, entry, undone=undone),
                 *former_days_notices.links_of_change(request, entry),

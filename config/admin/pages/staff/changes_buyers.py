@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import earlier_offer, given_by_rule
+from config.admin.pages.rules import earlier_offer, given_by_rule, since_change
 from events.reports import left_behind_summary
 from events.reports.left_behind import left_behind
 from integrations.audit import Act
@@ -64,6 +64,8 @@ def _told(request: HttpRequest, changes: Sequence[AuditEntry]) -> dict[str, list
         _add_left_behind(found, rules, deleted, request.get_full_path())
     if allowed(request, RUNS):
         _add_earlier(found, request, [rule for rule in rules.values() if rule.enabled])
+    for number, lines in since_change.of_changes(request, changes, rules).items():
+        found.setdefault(number, []).extend(lines)
     return found
 
 

@@ -15,7 +15,7 @@ from config.admin.parts.differences import NOTHING, differences, is_of_row
 from events.reports import batches
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer
-from integrations.sentences import Said, facts, parts, say, say_count
+from integrations.sentences import Said, facts, format_time, parts, say, say_count
 from integrations.who import shown_who
 from rules.listing import listed
 from rules.short_sentences import in_short
@@ -40,8 +40,36 @@ def did(line: ChangeLine) -> str:
         customers = {each.pk: line.customer_of(each) for each in same}
         buyers = {customer.pk if customer else -pk for pk, customer in customers.items()}
         return say_count(len(buyers), "Ended access of 1 buyer", "Ended access of {number} buyers")
-    text = capfirst(line.newest.sentence)
+    text = undid(line.undid) or capfirst(line.newest.sentence)
     return say("{did}, {number} times", did=text, number=len(same)) if len(same) > 1 else text
+
+
+def undid(undone: AuditEntry | None) -> Said | str:
+    """Return whose change an entry undid, "" for an entry that undid none that is known."""
+    if undone is None:
+        return ""
+    person = badges.brief(shown_who(undone.who))
+    match undone.act:
+        case Act.RULE_ADDED:
+            return say("Undid the adding of a rule by {person}", person=person)
+        case Act.RULE_CHANGED:
+            return say("Undid a change of a rule by {person}", person=person)
+        case Act.RULE_DELETED:
+            return say("Undid the deletion of a rule by {person}", person=person)
+        case Act.PRODUCT_CHANGED:
+            return say("Undid a change of a product by {person}", person=person)
+        case Act.PRODUCT_DELETED:
+            return say("Undid the deletion of a product by {person}", person=person)
+    return ""
+
+
+def undone(by: AuditEntry | None) -> SafeString:
+    """Return the badge of what was undone, with who did it and when if that is known."""
+    text = say("Undone")
+    if by is not None:
+        person = badges.brief(shown_who(by.who))
+        text = say("Undone by {person} on {moment}", person=person, moment=format_time(by.at))
+    return badges.badge(text, badges.GREY)
 
 
 def _own(line: ChangeLine) -> list[AuditEntry]:

@@ -40,13 +40,27 @@ def lines(
     entries = [*chain.from_iterable(groups)]
     batches = batch_links.existing_batches(request, entries)
     buyers = changes_buyers.of_lines(request, groups)
+    undid = undone_by_these(group[0] for group in groups)
+    undoings = undoing.undoings(entries)
     found = []
     for group, undo in zip(groups, _undos(request, groups, batches), strict=True):
         batch = _batch_of(group, batches)
         results = batch_links.link(request, batch.pk) if batch else ""
-        told = buyers.get(group[0].pk, ())
-        found.append(ChangeLine(group, customers, undo, results, told))
+        newest = group[0].pk
+        told = buyers.get(newest, ())
+        both = undid.get(newest), undoings.get(newest)
+        found.append(ChangeLine(group, customers, undo, results, told, *both))
     return found
+
+
+def undone_by_these(entries: Iterable[AuditEntry]) -> dict[int, AuditEntry]:
+    """Return the entries that these undid, by the pk of the one that did it.
+
+    Takes one query, none if these undid nothing.
+    """
+    undone = {each.pk: each.undoes for each in entries if each.undoes}
+    known = AuditEntry.objects.in_bulk(undone.values()) if undone else {}
+    return {pk: known[number] for pk, number in undone.items() if number in known}
 
 
 def _undos(

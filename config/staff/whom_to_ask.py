@@ -1,0 +1,41 @@
+"""Whom a person can ask to do what the person may not do."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from django.contrib.auth.models import User
+from django.db.models import Q
+from django.http import HttpRequest
+
+# What pages ask others for: permissions by their codenames, which no other app has.
+ASKED_FOR = ("add_rule", "change_rule", "change_integration")
+MAX_NAMED = 3
+_NAMES = "_whom_to_ask"
+
+
+def names(request: HttpRequest, permission: str) -> Sequence[str]:
+    """Return the names of up to MAX_NAMED active people who may do that, owners last.
+
+    `permission` is one of ASKED_FOR. People without a full name are left out. Takes one query for
+    a request, whatever is asked.
+    """
+    found = getattr(request, _NAMES, None)
+    if found is None:
+        found = _read()
+        setattr(request, _NAMES, found)
+    return found[permission][:MAX_NAMED]
+
+
+def _read() -> dict[str, list[str]]:
+    held = "groups__permissions__codename"
+    people = User.objects.filter(Q(is_superuser=True) | Q(**{f"{held}__in": ASKED_FOR}))
+    rows = people.filter(is_active=True, is_staff=True).order_by("is_superuser", "pk")
+    found: dict[str, list[str]] = defaultdict(list)
+    for first, last, owner, permission in rows.values_list(
+        "first_name", "last_name", "is_superuser", held
+    ):
+        name = f"{first} {last}".strip()
+        for each in ASKED_FOR:
+            if name and (owner or each == permission) and name not in found[each]:
+                found[each].append(name)
+    return found
