@@ -44,12 +44,16 @@ def of_customer(customer: Customer) -> OfCustomer:
         return OfCustomer()
     rules = _rules(events)
     served = {rule.product_id for rule in rules if rule.enabled and rule.product_id}
-    only = _only_global([event for event in events if event.product_id not in served])
+    bonus = _only_global(events)
+    only = [(event, names) for event, names in bonus if event.product_id not in served]
     off = [rule for rule in rules if rule.gives_on_purchase and not rule.enabled]
     more = _lacking({event: _due(event, rules) for event in events})
     lines = [_only(each, names, _own(each, off)) for each, names in only]
-    doubted = [*(event for event, _ in only), *more]
-    return OfCustomer([*lines, *more.values()], [*dict.fromkeys(doubted)])
+    # A course that was added for new buyers is no reason to doubt what an earlier one has.
+    got_bonus = {event.pk for event, _ in bonus}
+    missed = [each for each in more if each.pk in got_bonus or _was_off(each, rules)]
+    doubted = dict.fromkeys([*(event for event, _ in only), *missed])
+    return OfCustomer([*lines, *more.values()], [*doubted])
 
 
 def _rules(events: Sequence[EventLog]) -> list[Rule]:
@@ -73,9 +77,14 @@ def _due(event: EventLog, rules: Sequence[Rule]) -> list[Rule]:
 
     New global rules are for new buyers, so of these only those that were off when it was bought.
     """
-    then_off = [rule for rule in rules if not rule.product_id and event.is_for(rule)]
-    then_off = [rule for rule in then_off if [rule.pk, Reason.OFF] in event.verdicts]
+    everywhere = [rule for rule in rules if not rule.product_id and event.is_for(rule)]
+    then_off = [rule for rule in everywhere if _was_off(event, [rule])]
     return [each for each in [*_own(event, rules), *then_off] if earlier.is_offered(each)]
+
+
+def _was_off(event: EventLog, rules: Iterable[Rule]) -> bool:
+    """Whether one of these rules was off when this was bought, and would have matched."""
+    return any([rule.pk, Reason.OFF] in event.verdicts for rule in rules)
 
 
 def _gave_something() -> Q:

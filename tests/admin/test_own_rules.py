@@ -131,6 +131,15 @@ def test_after_the_rule_is_added_her_page_says_what_she_has_not_got_until_it_ran
     assert world.access(DANA, Destination.objects.get(name="Drawing Faces"))
 
 
+def test_a_course_that_was_added_for_new_buyers_puts_no_doubt_into_an_earlier_ones_letter(world):
+    own_rule(world)
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    world.rule("product_purchased", GIVES, world.course("Added"), product="7")
+    assert "Its rules give Added now, too" in page()
+    assert CHECKING not in letter()
+
+
 def test_a_later_course_is_no_alarm_of_the_overview(world, sold):
     own_rule(world)
     shown = overview()
