@@ -104,21 +104,6 @@ def format_day(day: date, pattern: str = "") -> Said:
     return _made({"at": day.isoformat(), "as": pattern})
 
 
-def with_long_days(said: Said) -> Said:
-    """Return the sentence with each day written in full, as in a letter: "23 November 2026"."""
-    return _made(_long(said.source))
-
-
-def _long(source: Source) -> Source:
-    if isinstance(source, dict):
-        if source.get("as") in {"", DAY, YEAR}:
-            return source | {"as": LONG}
-        return {name: _long(part) for name, part in source.items()}
-    if isinstance(source, list):
-        return [_long(part) for part in source]
-    return source
-
-
 def format_number(number: float) -> str:
     """Write a number as the active language does: "1,204"."""
     return str(number_format(number, use_l10n=True, force_grouping=True))

@@ -10,30 +10,43 @@ from rules.facts import Places, RuleFacts
 from rules.models import Rule
 from rules.triggers import Trigger
 
-# At most this many deletions are looked at, newest first.
-MAX_ENTRIES = 200
+# At most this many changes are looked at, newest first.
+MAX_ENTRIES = 500
 
 
-def since(moment: datetime, places: Places) -> list[AuditEntry]:
-    """Return the newest deletion since `moment` for each product and course, newest first.
-
-    A rule that is off counts as there: it is reported as such. Takes one query.
-    """
+def changes_since(moment: datetime) -> list[AuditEntry]:
+    """Return the changes and deletions of rules since then, the newest first. Takes one query."""
     entries = AuditEntry.objects.filter(
         at__gte=moment,
-        act=Act.RULE_DELETED,
+        act__in=[Act.RULE_CHANGED, Act.RULE_DELETED],
         kind=Rule._meta.model_name,
-        before__trigger=Trigger.PRODUCT_REFUNDED,
-        before__action__in=actions.ending_access(),
     )
+    return list(entries.order_by("-pk")[:MAX_ENTRIES])
+
+
+def among(changes: Iterable[AuditEntry], places: Places) -> list[AuditEntry]:
+    """Return the newest such deletion of these changes for each product and course, newest first.
+
+    A rule that is off counts as there: it is reported as such.
+    """
     found: dict[tuple[int | None, int | None], AuditEntry] = {}
-    for entry in entries.order_by("-pk")[:MAX_ENTRIES]:
+    for entry in filter(_ended, changes):
         about = (number(entry, "product"), number(entry, "destination"))
         if about not in found and any(
             _leaves_open(entry, each) for each in _concerned(entry, places)
         ):
             found[about] = entry
     return [*found.values()]
+
+
+def _ended(entry: AuditEntry) -> bool:
+    """Return whether this deleted a rule that ended access on a refund."""
+    before = entry.before or {}
+    return (
+        entry.act == Act.RULE_DELETED
+        and before["trigger"] == Trigger.PRODUCT_REFUNDED
+        and before["action"] in actions.ending_access()
+    )
 
 
 def number(entry: AuditEntry, name: str) -> int | None:

@@ -1,49 +1,30 @@
 """Which change lately took what rules gave from the buyers of a product."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
-
-from django.db.models import Q
 
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from rules import actions, deleted_endings
 from rules.facts import Places, RuleFacts
-from rules.models import Rule
 from rules.triggers import Trigger
-
-# At most this many changes are looked at, newest first.
-MAX_ENTRIES = 200
 
 
 def of_products(
-    products: Iterable[Product], places: Places, since: datetime, with_own: Collection[int]
+    products: Iterable[Product],
+    places: Places,
+    changes: Iterable[AuditEntry],
+    with_own: Collection[int],
 ) -> dict[int, AuditEntry]:
-    """Return, by product ID, the newest change since then after which a rule gave nothing for it.
+    """Return, by product ID, the newest of these changes after which a rule gave nothing for it.
 
     The rule was deleted, turned off or made another one, and is the product's own. It may be a
-    global one except in the accounts `with_own` rules for each product (IDs). Takes one query, none
-    without products.
+    global one except in the accounts `with_own` rules for each product (IDs). `changes` come newest
+    first.
     """
     asked = {product.pk: product.marketplace_id for product in products}
-    if not asked:
-        return {}
-    rules = {rule.pk: rule for rule in places}
-    numbers = [
-        str(pk)
-        for pk, rule in rules.items()
-        if rule.product_id in asked or (rule.product_id is None and not rule.enabled)
-    ]
-    entries = AuditEntry.objects.filter(
-        Q(number__in=numbers)
-        | Q(before__product__number__in=[*asked])
-        | Q(act=Act.RULE_DELETED, before__product=None),
-        at__gte=since,
-        act__in=[Act.RULE_CHANGED, Act.RULE_DELETED],
-        kind=Rule._meta.model_name,
-    )
+    rules = {rule.pk: rule for rule in places} if asked else {}
     found: dict[int, AuditEntry] = {}
-    for entry in entries.order_by("-pk")[:MAX_ENTRIES]:
+    for entry in changes if asked else ():
         rule = rules.get(int(entry.number))
         if _took(entry, rule):
             for product, account in asked.items():
@@ -55,6 +36,8 @@ def of_products(
 
 def _took(entry: AuditEntry, rule: RuleFacts | None) -> bool:
     """Return whether the rule gave something on a purchase before this change, and not since."""
+    if rule is None and entry.act != Act.RULE_DELETED:
+        return False  # what it was is not known any more
     before = entry.before or {}
     trigger = before.get("trigger", rule and rule.trigger)
     action = before.get("action", rule and rule.action)

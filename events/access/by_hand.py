@@ -74,8 +74,6 @@ def give(
         lock()
         grant = hand_grants.find_or_new(customer, destination, spec, purchase)
         known = grant.is_active
-        if known and purchase is not None and not hand_grants.given_for([purchase], grant):
-            raise ValueError(say("This purchase gives {course} already.", course=destination.name))
         event = _event(ByHand.GIVE_DAY if known else ByHand.GIVE, customer, author)
         replaced = list(_endings(grant)) if known else []
         runs = [_run(event, Effect.GIVES, grant, grant)]

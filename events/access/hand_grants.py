@@ -7,6 +7,7 @@ from events.access.book import Book, log_of
 from events.access.sale import BySale, Sale, near
 from events.models import EventLog, Grant
 from integrations.models import Customer, Destination
+from integrations.sentences import say
 from rules.actions import ActionSpec
 
 GIVES = (EventLog.ByHand.GIVE, EventLog.ByHand.GIVE_DAY)
@@ -17,7 +18,8 @@ def find_or_new(
 ) -> Grant:
     """Return the purchase's grant of this destination, or without a purchase the one by hand.
 
-    A new one is not saved. One by hand that has ended is not opened again.
+    A new one is not saved. One by hand that has ended is not opened again. Raises ValueError with a
+    sentence if a rule gives it for the purchase.
     """
     what: dict[str, Any] = {
         "integration": destination.integration,
@@ -29,7 +31,10 @@ def find_or_new(
         return Grant.objects.active().filter(**what).first() or Grant(**what, **copied)
     about = Book([Sale.of(purchase)]).of(purchase)
     same = (row for row in about if (row.integration, row.target) == (*what.values(),))
-    return next(same, None) or Grant(
+    known = next(same, None)
+    if known and known.is_active and not given_for([purchase], known):
+        raise ValueError(say("This purchase gives {course} already.", course=destination.name))
+    return known or Grant(
         **what,
         **copied,
         customer=customer,

@@ -33,20 +33,8 @@ def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant, other: Grant | N
         case Judgment.ENDED_BY_HAND:
             day = format_day(row.decided_at)
             return say("Nothing was given: a person ended this access on {day}.", day=day)
-        case Judgment.ENDED_BEFORE if other is not None:
-            return say(
-                "What this purchase gave of {course} had ended already, with {cause}. It stays "
-                "open through {holder}.",
-                course=row.name,
-                cause=cause(row),
-                holder=holds(other),
-            )
         case Judgment.ENDED_BEFORE:
-            return say(
-                "The access to {course} had ended already, with {cause}.",
-                course=row.name,
-                cause=cause(row),
-            )
+            return _ended_before(row, other)
         case Judgment.UNKNOWN_PURCHASE:
             later = say(
                 "If it arrives later, it gives no access to {course}.", course=run.destination_name
@@ -57,6 +45,18 @@ def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant, other: Grant | N
                 "This purchase gave no access to {course}, so nothing had to end.",
                 course=run.destination_name,
             )
+
+
+def _ended_before(row: Grant, other: Grant | None) -> Said:
+    facts = {"course": row.name, "cause": cause(row)}
+    if other is None:
+        return say("The access to {course} had ended already, with {cause}.", **facts)
+    return say(
+        "What this purchase gave of {course} had ended already, with {cause}. It stays open "
+        "through {holder}.",
+        holder=holds(other),
+        **facts,
+    )
 
 
 def let_keep(rows: Sequence[Grant]) -> Said:

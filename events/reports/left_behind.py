@@ -165,13 +165,7 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
             of_event.setdefault(run.event_id, {})[run.grant.pk] = run.grant
     events = {run.event_id: run.event for run in gave if run.event_id in of_event}
     ran = {(run.event_id, run.form) for run in giving_runs().filter(event__in=events)}
-    may_give: Mapping[int, Sequence[Rule]] = fitting
-    if rule is None and events:
-        everywhere = in_place.deleted_everywhere()
-        may_give = {
-            pk: in_place.of_deleted(of_event[pk].values(), fitting.get(pk, ()), everywhere)
-            for pk in events
-        }
+    may_give = _in_place(of_event, fitting) if rule is None and events else fitting
     gives = {
         pk: gives_instead(each, rule, may_give.get(pk, ()), ran) for pk, each in events.items()
     }
@@ -189,6 +183,17 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     ]
     has = [run for run in reversed(still.values()) if run.grant and run.grant.seen_at]
     return LeftBehind(rule, rows, more, has)
+
+
+def _in_place(
+    of_event: Mapping[int, Mapping[int, Grant]], fitting: Mapping[int, Sequence[Rule]]
+) -> Mapping[int, Sequence[Rule]]:
+    """Return, by event ID, the fitting rules that may give something in place of deleted rules."""
+    everywhere = in_place.deleted_everywhere()
+    return {
+        pk: in_place.of_deleted(grants.values(), fitting.get(pk, ()), everywhere)
+        for pk, grants in of_event.items()
+    }
 
 
 def with_still_given(found: LeftBehind) -> LeftBehind:

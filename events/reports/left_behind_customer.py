@@ -34,23 +34,21 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     if not elsewhere:
         return []
     events = list({run.event_id: run.event for run in elsewhere}.values())
-    of_events = RuleRun.objects.filter(event__in=events)
-    ran = {(run.event_id, run.form) for run in of_events}
+    ran = {(run.event_id, run.form) for run in RuleRun.objects.filter(event__in=events)}
     has = {(Sale.of(run.event), run.integration_id, run.target) for run in gave}
     back, fitting = revocations.later_endings(events), rules_now.fitting(events)
-    deleted = [run for run in elsewhere if run.rule is None]
-    everywhere = in_place.deleted_everywhere() if deleted else set()
+    of_deleted = any(run.rule is None for run in elsewhere)
+    everywhere = in_place.deleted_everywhere() if of_deleted else set()
     told: set[int | None] = set()
     found = []
     for run in elsewhere:
+        if run.event_id in back:
+            continue
         fit = fitting.get(run.event_id, [])
         if run.rule is None and run.grant:
             fit = in_place.of_deleted([run.grant], fit, everywhere)
-        instead = gives_instead(run.event, run.rule, fit, ran)
-        sale = Sale.of(run.event)
+        instead, sale = gives_instead(run.event, run.rule, fit, ran), Sale.of(run.event)
         instead = [each for each in instead if (sale, each.integration_id, each.target) not in has]
-        if run.event_id in back:
-            continue
         if instead or (run.grant_id not in told and _is_behind(run, fitting)):
             told.add(run.grant_id)
             found.append((run, instead))

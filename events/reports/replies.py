@@ -5,11 +5,12 @@ from collections.abc import Collection, Iterable
 from events.access import revocations
 from events.models import EventLog
 from events.reports import ended_access, letter, pending_endings, reply_moves
+from events.reports.long_days import with_long_days
 from events.reports.sentence import HAS, Code, Sentence, of_order, upper
 from events.reports.standing import Standing
 from integrations import app_registry
 from integrations.models import Customer, Integration, Product
-from integrations.sentences import LONG, Said, format_day, joined, say, with_long_days
+from integrations.sentences import LONG, Said, format_day, joined, say
 from rules.listing import listed
 
 MAX_EVENTS_TOLD = 5

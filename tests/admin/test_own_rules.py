@@ -135,7 +135,7 @@ def test_a_course_that_was_added_for_new_buyers_puts_no_doubt_into_an_earlier_on
     own_rule(world)
     world.sell("10_product", customer__email=DANA, order__id=1183)
     world.settle()
-    world.rule("product_purchased", GIVES, world.course("Added"), product="7")
+    world.rule("product_purchased", GIVES, world.course("Added"), product="1048001")
     assert "Its rules give Added now, too" in page()
     assert CHECKING not in letter()
 

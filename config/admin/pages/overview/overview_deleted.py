@@ -5,12 +5,10 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 
 from config.admin.pages.rules import change_links
 from config.admin.pages.rules.undo_offers import ADDS, EDITS
 from config.admin.parts.badges import brief
-from events.reports.promise import LATELY
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, say, say_count
 from rules import deleted_endings
@@ -40,9 +38,9 @@ class DeletedRules:
     alarms: Sequence[Said] = ()
 
 
-def summarize(request: HttpRequest, places: Places) -> DeletedRules:
-    """Return what is told. Takes one query, and one more if there are any."""
-    found = deleted_endings.since(timezone.now() - LATELY, places)
+def summarize(request: HttpRequest, places: Places, recent: Sequence[AuditEntry]) -> DeletedRules:
+    """Return what is told of these changes of rules. Takes one query if there is anything."""
+    found = deleted_endings.among(recent, places)
     if not found:
         return DeletedRules()
     shown = found[:MAX_TOLD]

@@ -94,8 +94,7 @@ def headline(
     address of the list of buyers who paid and have no access, which has a line for each of their
     `purchases`. `see_ended` is the address of the acts by which persons `ended` the access of so
     many others. That, and what was `undone` on purpose, is no alarm. `enter_key` is the address
-    where the only wrong key is entered, "" if there are several. The headline is calm only if
-    nothing needs a person.
+    where the only wrong key is entered. The headline is calm only if nothing needs a person.
     """
     grave = list(_grave(facts, enter_key))
     found = [*grave, *_others(facts)]

@@ -21,7 +21,8 @@ from events.models import EventLog
 from events.reports import dashboard, own_rules
 from events.reports.own_rules import SoldWithoutOwnRule
 from events.reports.promise import LATELY
-from rules import broken_rules
+from integrations.models import AuditEntry
+from rules import broken_rules, deleted_endings
 from rules.facts import Places
 
 
@@ -41,14 +42,14 @@ def summarize(
 ) -> AboutRules:
     """Return what is told of the rules.
 
-    `unfulfilled` are the purchases that gave nothing, and `only_global` the products that give only
-    what global rules give.
+    `unfulfilled` are purchases that gave nothing, `only_global` products served by global rules.
     """
     off = turned_off.summarize(request, rules)
-    deleted = overview_deleted.summarize(request, rules)
+    recent = deleted_endings.changes_since(timezone.now() - LATELY)
+    deleted = overview_deleted.summarize(request, rules, recent)
     leftover, says_leftover = left_over.that_give(request, rules)
     gone = broken_rules.still_giving()
-    products = _by_product(request, unfulfilled, rules, only_global)
+    products = _by_product(request, unfulfilled, rules, only_global, recent)
     return AboutRules(
         shown={
             "turned_off": off,
@@ -57,7 +58,7 @@ def summarize(
             "missing_courses": missing_courses.told(request, gone),
             "former_days": [
                 *former_days_notices.of_all(request),
-                *since_change.of_new_days(request),
+                *since_change.of_new_days(request, recent),
             ],
             **products,
         },
@@ -80,6 +81,7 @@ def _by_product(
     unfulfilled: QuerySet[EventLog],
     rules: Places,
     only_global: Sequence[SoldWithoutOwnRule],
+    recent: Sequence[AuditEntry],
 ) -> dict[str, Any]:
     """Return which products gave their buyers nothing, or only what global rules give.
 
@@ -92,8 +94,7 @@ def _by_product(
     lacking = [each.product for each in found if each.product and each.rule is None]
     lacking += [each.product for each in only_global if each.product not in listed]
     lacking += [each.product for each in without if each.product not in listed]
-    lately = timezone.now() - LATELY
-    links = change_links.of_ungiven(request, lacking, rules, lately, with_own)
+    links = change_links.of_ungiven(request, lacking, rules, recent, with_own)
     return {
         "nothing_given": [
             (each, links.get(each.product.pk, ()) if each.product else ()) for each in found

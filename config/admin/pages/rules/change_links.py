@@ -135,17 +135,17 @@ def of_ungiven(
     request: HttpRequest,
     products: Iterable[Product],
     places: Places,
-    since: datetime,
+    recent: Iterable[AuditEntry],
     with_own: Collection[int],
 ) -> dict[int, list[tuple[str, Said]]]:
     """Return, by product ID, links to the change after which a rule gave nothing for it.
 
-    `since` and `with_own` are as in `giving_causes`. Takes one query, or none without products or
-    for a person who may not see Changes.
+    `recent` changes and `with_own` are as in `giving_causes`. There are none for a person who may
+    not see Changes.
     """
     if not allowed(request, SEES):
         return {}
-    causes = giving_causes.of_products(products, places, since, with_own)
+    causes = giving_causes.of_products(products, places, recent, with_own)
     return {product: _of(request, [entry]) for product, entry in causes.items()}
 
 
