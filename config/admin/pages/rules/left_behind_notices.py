@@ -43,8 +43,8 @@ class Notice:
     `page`, with a link called `label`, shows them; posting `grants` to it, with the button `keep`,
     lets them keep what they have. All of these are empty for a person who may not do that. There is
     no button either if there may be more buyers, because the page may show others first, or if
-    nothing is left to keep. `changes` has a link to the last change of the rule, or links to the
-    deletions, which can be undone there.
+    nothing is left to keep. `changes` has a link to the last change of the rule, which can be
+    undone there.
     """
 
     text: Said | str
@@ -94,11 +94,6 @@ def _told(found: LeftBehindByRule) -> Said:
 
 
 def _change(request: HttpRequest, found: LeftBehindByRule) -> Sequence[tuple[str, Said]]:
-    """Return (address, label) of the rule's last change, for a person who may see Changes.
-
-    Of deleted rules return those of the deletions.
-    """
-    if found.rule is None:
-        return change_links.of_deleted(request, found.products, found.courses)
+    """Return (address, label) of the rule's last change, for a person who may see Changes."""
     changed = found.changed
     return change_links.to(request, changed.entry, changed.who, changed.at) if changed else ()
