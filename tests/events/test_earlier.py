@@ -531,7 +531,7 @@ def shown_results(answer: Any) -> list[str]:
 def counted(client: Client, product: Product) -> tuple[bool, str, str]:
     """What the Overview's first line and its table, and the product's page, say of buyers."""
     overview = client.get(reverse("admin:index"))
-    (row,) = [each.buyers for each in overview.context["nothing_given"]] or [0]
+    (row,) = [each.buyers for each, _ in overview.context["nothing_given"]] or [0]
     said_first = re.search(r"(\d+) buyers? paid and (?:has|have) no access\.", words(overview))
     page = words(client.get(reverse("admin:integrations_product_change", args=[product.pk])))
     said_there = re.search(r"(\d+\+?) buyers? paid and got nothing for it", page)

@@ -54,7 +54,7 @@ def test_the_overview_asks_no_more_of_a_long_history_and_walks_through_none_of_i
     with CaptureQueriesContext(connection) as old, explained() as plans:
         shown = owner.get(reverse("admin:index"))
     # The second one alone: the first has the course by another order.
-    (row,) = shown.context["nothing_given"]
+    ((row, _),) = shown.context["nothing_given"]
     long_ago = EventLog.objects.filter(status="no_rule", customer__email__startswith="old")
     lately = long_ago.filter(received_at__gte=timezone.now() - promise.LATELY)
     assert row.buyers == 1 + lately.values("customer").distinct().count() > 1

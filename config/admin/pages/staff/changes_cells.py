@@ -65,11 +65,13 @@ def undid(undone: AuditEntry | None) -> Said | str:
 
 def undone(by: AuditEntry | None) -> SafeString:
     """Return the badge of what was undone, with who did it and when if that is known."""
-    text = say("Undone")
-    if by is not None:
-        person = badges.brief(shown_who(by.who))
-        text = say("Undone by {person} on {moment}", person=person, moment=format_time(by.at))
-    return badges.badge(text, badges.GREY)
+    badge = badges.badge(say("Undone"), badges.GREY)
+    if by is None:
+        return badge
+    person, moment = badges.brief(shown_who(by.who)), format_time(by.at)
+    # Not in the badge, which is one line however long the name is.
+    text = say("by {person} on {moment}", person=person, moment=moment)
+    return format_html('{} <span class="soft">{}</span>', badge, badges.breakable(text))
 
 
 def _own(line: ChangeLine) -> list[AuditEntry]:
