@@ -1,27 +1,13 @@
 """Deleted rules that ended on a refund what buyers still get, and nothing ends now."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import actions, pairing
 from rules.facts import Places, RuleFacts
-from rules.models import Rule
+from rules.rule_changes import number_before
 from rules.triggers import Trigger
-
-# At most this many changes are looked at, newest first.
-MAX_ENTRIES = 500
-
-
-def changes_since(moment: datetime) -> list[AuditEntry]:
-    """Return the changes and deletions of rules since then, the newest first. Takes one query."""
-    entries = AuditEntry.objects.filter(
-        at__gte=moment,
-        act__in=[Act.RULE_CHANGED, Act.RULE_DELETED],
-        kind=Rule._meta.model_name,
-    )
-    return list(entries.order_by("-pk")[:MAX_ENTRIES])
 
 
 def among(changes: Iterable[AuditEntry], places: Places) -> list[AuditEntry]:
@@ -31,7 +17,7 @@ def among(changes: Iterable[AuditEntry], places: Places) -> list[AuditEntry]:
     """
     found: dict[tuple[int | None, int | None], AuditEntry] = {}
     for entry in filter(_ended, changes):
-        about = (number(entry, "product"), number(entry, "destination"))
+        about = (number_before(entry, "product"), number_before(entry, "destination"))
         if about not in found and any(
             _leaves_open(entry, each) for each in _concerned(entry, places)
         ):
@@ -44,20 +30,14 @@ def _ended(entry: AuditEntry) -> bool:
     before = entry.before or {}
     return (
         entry.act == Act.RULE_DELETED
-        and before["trigger"] == Trigger.PRODUCT_REFUNDED
-        and before["action"] in actions.ending_access()
+        and before.get("trigger") == Trigger.PRODUCT_REFUNDED
+        and before.get("action") in actions.ending_access()
     )
-
-
-def number(entry: AuditEntry, name: str) -> int | None:
-    """Return the ID of what the deleted rule was about, by the name of its field."""
-    kept = (entry.before or {}).get(name)
-    return kept.get("number") if isinstance(kept, dict) else None
 
 
 def _concerned(entry: AuditEntry, places: Places) -> Iterator[list[RuleFacts]]:
     """Yield the rules of each place that the deleted rule was for."""
-    product, account = number(entry, "product"), number(entry, "marketplace")
+    product, account = number_before(entry, "product"), number_before(entry, "marketplace")
     if product is not None:
         if product in places.own:
             yield places.concerning(product)
@@ -70,6 +50,6 @@ def _concerned(entry: AuditEntry, places: Places) -> Iterator[list[RuleFacts]]:
 
 def _leaves_open(entry: AuditEntry, rules: Iterable[RuleFacts]) -> bool:
     """Return whether a rule gives the course now, and none, on or off, ends it on a refund."""
-    course, rules = number(entry, "destination"), list(rules)
+    course, rules = number_before(entry, "destination"), list(rules)
     giving = [each for each in rules if pairing.gives_now(each) and each.destination_id == course]
     return bool(giving) and not pairing.is_there(giving[0], Trigger.PRODUCT_REFUNDED, rules)

@@ -9,6 +9,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import actions
 from rules.models import Rule
+from rules.rule_changes import number_before
 from rules.triggers import Trigger
 
 # At most this many deletions are looked at, newest first.
@@ -30,14 +31,9 @@ def of_products(
     found: dict[int, list[AuditEntry]] = {}
     for entry in deleted:
         if int(entry.number) not in there:
-            product = ((entry.before or {}).get("product") or {})["number"]
-            found.setdefault(product, []).append(entry)
+            product = number_before(entry, "product")
+            found.setdefault(product or 0, []).append(entry)
     return found
-
-
-def course_of(entry: AuditEntry) -> str:
-    """Return the name of the course or bundle that the deleted rule gave."""
-    return str(((entry.before or {}).get("destination") or {}).get("name", ""))
 
 
 def everywhere() -> set[int]:

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable
 
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
-from rules import actions, deleted_endings
+from rules import actions
 from rules.facts import Places, RuleFacts
+from rules.rule_changes import number_before
 from rules.triggers import Trigger
 
 
@@ -50,8 +51,8 @@ def _took(entry: AuditEntry, rule: RuleFacts | None) -> bool:
 def _was_for(entry: AuditEntry, rule: RuleFacts | None) -> tuple[int | None, int | None]:
     """Return the IDs of the product, None for every one, and of the account of the former rule."""
     before = entry.before or {}
-    product = deleted_endings.number(entry, "product")
+    product = number_before(entry, "product")
     if "product" not in before and rule is not None:
         product = rule.product_id
-    account = rule.marketplace_id if rule else deleted_endings.number(entry, "marketplace")
+    account = rule.marketplace_id if rule else number_before(entry, "marketplace")
     return product, account

@@ -12,7 +12,7 @@ from events.reports.sentence import WAIT, Code, Sentence
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, joined, say
 from integrations.who import shown_who
-from rules import deleted_giving
+from rules import deleted_giving, rule_changes
 from rules.engine import Reason
 from rules.listing import listed
 from rules.models import Rule
@@ -79,6 +79,6 @@ def _was_deleted(entry: AuditEntry) -> Said:
     return say(
         "{person} deleted its rule that gave {course} on {day}.",
         person=shown_who(entry.who) or say("Somebody"),
-        course=deleted_giving.course_of(entry),
+        course=rule_changes.course_before(entry),
         day=format_day(entry.at),
     )

@@ -11,7 +11,7 @@ from config.admin.pages.rules.undo_offers import ADDS, EDITS
 from config.admin.parts.badges import brief
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, say, say_count
-from rules import deleted_endings
+from rules import deleted_endings, rule_changes
 from rules.facts import Places
 
 # How many are told. Changes has the others.
@@ -45,7 +45,7 @@ def summarize(request: HttpRequest, places: Places, recent: Sequence[AuditEntry]
         return DeletedRules()
     shown = found[:MAX_TOLD]
     products = Product.objects.in_bulk(
-        [number for each in shown if (number := deleted_endings.number(each, "product"))]
+        [number for each in shown if (number := rule_changes.number_before(each, "product"))]
     )
     may_undo = request.user.has_perms([EDITS, ADDS])
     alarm = say_count(
@@ -55,7 +55,7 @@ def summarize(request: HttpRequest, places: Places, recent: Sequence[AuditEntry]
     )
     told = [
         DeletedRule(
-            _text(entry, products.get(deleted_endings.number(entry, "product") or 0)),
+            _text(entry, products.get(rule_changes.number_before(entry, "product") or 0)),
             change_links.to(request, entry.pk, entry.who, entry.at),
             reverse("admin:integrations_auditentry_do_undo", args=[entry.pk]) if may_undo else "",
         )
@@ -65,7 +65,7 @@ def summarize(request: HttpRequest, places: Places, recent: Sequence[AuditEntry]
 
 
 def _text(entry: AuditEntry, product: Product | None) -> Said:
-    course = brief(((entry.before or {}).get("destination") or {}).get("name", ""))
+    course = brief(rule_changes.course_before(entry))
     if product is None:
         return say(
             "The global rule that ended {course} on a refund was deleted: refunded buyers keep "

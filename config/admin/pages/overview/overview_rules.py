@@ -22,7 +22,7 @@ from events.reports import dashboard, own_rules
 from events.reports.own_rules import SoldWithoutOwnRule
 from events.reports.promise import LATELY
 from integrations.models import AuditEntry
-from rules import broken_rules, deleted_endings
+from rules import broken_rules, rule_changes
 from rules.facts import Places
 
 
@@ -45,7 +45,7 @@ def summarize(
     `unfulfilled` are purchases that gave nothing, `only_global` products served by global rules.
     """
     off = turned_off.summarize(request, rules)
-    recent = deleted_endings.changes_since(timezone.now() - LATELY)
+    recent = rule_changes.since(timezone.now() - LATELY)
     deleted = overview_deleted.summarize(request, rules, recent)
     leftover, says_leftover = left_over.that_give(request, rules)
     gone = broken_rules.still_giving()

@@ -15,7 +15,14 @@ from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_time, say
 from integrations.who import shown_who
-from rules import actions, changing, deleted_giving, giving_causes, leftover_causes
+from rules import (
+    actions,
+    changing,
+    deleted_giving,
+    giving_causes,
+    leftover_causes,
+    rule_changes,
+)
 from rules.facts import Places
 from rules.models import Rule
 
@@ -89,7 +96,7 @@ def of_deleted(
         return []
     found = deleted_giving.of_products(products[:MAX_PRODUCTS])
     entries = [entry for deleted in found.values() for entry in deleted]
-    return _of(request, (each for each in entries if deleted_giving.course_of(each) in courses))
+    return _of(request, (each for each in entries if rule_changes.course_before(each) in courses))
 
 
 def of_rule(request: HttpRequest, number: int) -> list[tuple[str, Said]]:

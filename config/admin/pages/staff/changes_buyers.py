@@ -16,6 +16,7 @@ from integrations.models import AuditEntry
 from integrations.sentences import say
 from rules import actions, steps
 from rules.models import Rule
+from rules.rule_changes import number_before
 
 # For how many rules of one line the buyers are told; the pages of the others tell of theirs.
 MOST_OF_A_LINE = 3
@@ -85,7 +86,9 @@ def _add_left_behind(
             label = say("See and move them") if each.moves else say("See who")
             line = _line(given_by_rule.in_words(each), page, label)
             found.setdefault(str(each.rule.pk), []).append(line)
-    gave = [each for each in deleted if _gave(each) and _product(each) in of_deleted]
+    gave = [
+        each for each in deleted if _gave(each) and number_before(each, "product") in of_deleted
+    ]
     for entry in gave[:MOST_DELETED]:
         behind = left_behind(int(entry.number))
         if behind.rows:
@@ -108,12 +111,6 @@ def _add_earlier(
 
 def _gave(entry: AuditEntry) -> bool:
     return (entry.before or {}).get("action") in actions.giving_access()
-
-
-def _product(entry: AuditEntry) -> object:
-    """Return the ID of the product of a deleted rule."""
-    kept = (entry.before or {}).get("product")
-    return kept.get("number") if isinstance(kept, dict) else None
 
 
 def _line(text: str, page: str, label: str) -> SafeString:
