@@ -264,6 +264,15 @@ def way_back(request: HttpRequest) -> str:
     return back if is_ours(request, back) and back.startswith("/") else ""
 
 
+def here(request: HttpRequest) -> str:
+    """Return the address of the page as the way back to it, without its own to another site."""
+    if way_back(request) or BACK not in request.GET:
+        return request.get_full_path()
+    asked = request.GET.copy()
+    del asked[BACK]
+    return f"{request.path}?{asked.urlencode()}"
+
+
 def is_ours(request: HttpRequest, address: str) -> bool:
     """Return whether the address leads to this server, and by https if this request came by it."""
     return url_has_allowed_host_and_scheme(

@@ -10,7 +10,7 @@ from django.utils.http import urlencode
 
 from config.admin.menu import allowed
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.buttons import BACK, here
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_time, say
@@ -44,16 +44,7 @@ def to(request: HttpRequest, entry: int, who: str, at: datetime) -> Sequence[tup
         moment=format_time(at),
     )
     page = reverse("admin:integrations_auditentry_change", args=[entry])
-    return [(f"{page}?{urlencode({BACK: _here(request)})}", label)]
-
-
-def _here(request: HttpRequest) -> str:
-    """Return the address of the page, without a way back from it that leads to another site."""
-    if way_back(request) or BACK not in request.GET:
-        return request.get_full_path()
-    asked = request.GET.copy()
-    del asked[BACK]
-    return f"{request.path}?{asked.urlencode()}"
+    return [(f"{page}?{urlencode({BACK: here(request)})}", label)]
 
 
 def of_leftovers(

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.parts.badges import legible
-from config.admin.parts.buttons import BACK, way_back
+from config.admin.parts.buttons import BACK, here, way_back
 from events.execution import former_days
 from events.execution.former_days import FORMER_DAYS, WaitingEndings
 from integrations.audit import Act
@@ -31,7 +31,7 @@ def sentence(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
     numbers = [rule.pk for rule in rules if rule.spec.ends_access]
     if not numbers or not allowed(request, PERMISSION):
         return None
-    found, back = former_days.by_rule(numbers), _here(request)
+    found, back = former_days.by_rule(numbers), _origin(request)
     links = ((_in_words(each), _address(each.rule, back), say("See and change")) for each in found)
     shape = '{} <a class="button primary small" href="{}">{}</a>'
     return format_html_join(" ", shape, links) or None
@@ -39,7 +39,7 @@ def sentence(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
 
 def of_all(request: HttpRequest) -> Sequence[SafeString]:
     """Return the same for every rule, each with its rule; without links for other persons."""
-    back = _here(request) if allowed(request, PERMISSION) else None
+    back = _origin(request) if allowed(request, PERMISSION) else None
     return [_line(each, back) for each in former_days.by_rule()]
 
 
@@ -51,14 +51,14 @@ def links_of_change(request: HttpRequest, entry: AuditEntry) -> list[tuple[str, 
     changes_days = entry.act == Act.RULE_CHANGED and "delay_days" in (entry.after or {})
     if not changes_days or not allowed(request, PERMISSION):
         return []
-    label, back = say("See the endings by former days"), _here(request)
+    label, back = say("See the endings by former days"), _origin(request)
     found = former_days.by_rule([int(entry.number)])
     return [(_address(each.rule, back), "", label) for each in found]
 
 
-def _here(request: HttpRequest) -> str:
+def _origin(request: HttpRequest) -> str:
     """Return the page that the links lead back to; "" if that of a form is not known."""
-    return request.get_full_path() if request.method == "GET" else way_back(request)
+    return here(request) if request.method == "GET" else way_back(request)
 
 
 def _line(found: WaitingEndings, back: str | None) -> SafeString:

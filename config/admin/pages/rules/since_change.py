@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from config.admin.menu import allowed
 from config.admin.pages.rules import change_links, given_by_rule
 from config.admin.parts.badges import brief, legible
-from config.admin.parts.buttons import BACK, page_of
+from config.admin.parts.buttons import BACK, here, page_of
 from events.execution import former_days
 from events.execution.former_days import WaitingEndings
 from events.models.runs import DELAYED
@@ -50,9 +50,9 @@ def of_changes(
             if name in (entry.after or {}) and _still(rule, name):
                 found[rule.pk] = entry.at
     told: dict[str, list[SafeString]] = defaultdict(list)
-    here = request.get_full_path()
+    back = here(request)
     for each in former_days.by_new_days(days):
-        page = _endings(each.rule, here) if allowed(request, SEES_ACTIONS) else ""
+        page = _endings(each.rule, back) if allowed(request, SEES_ACTIONS) else ""
         told[str(each.rule.pk)].append(_line(_waits(each), page, say("See who")))
     for missed in off_everywhere.missed([rules[pk] for pk in off], off):
         page = page_of(missed.rule) if allowed(request, SEES_RULES) else ""
@@ -60,7 +60,7 @@ def of_changes(
     got = since_change.got_by([rules[pk] for pk in course], course)
     for pk, buyers in got.items():
         may = allowed(request, given_by_rule.PERMISSION)
-        page = given_by_rule.address(pk, back=here) if may else ""
+        page = given_by_rule.address(pk, back=back) if may else ""
         told[str(pk)].append(_line(_got(rules[pk], buyers), page, say("See who")))
     return told
 
@@ -87,7 +87,7 @@ def _on_overview(request: HttpRequest, found: WaitingEndings, entry: AuditEntry)
     rule = legible(in_short(found.rule.sentence()), RULE_SHOWN)
     links = [*change_links.to(request, entry.pk, entry.who, entry.at)]
     if allowed(request, SEES_ACTIONS):
-        links.append((_endings(found.rule, request.get_full_path()), say("See who")))
+        links.append((_endings(found.rule, here(request)), say("See who")))
     text = say("“{rule}”: {text}", rule=rule, text=_waits(found))
     shown = format_html_join("", ' <a class="button small" href="{}">{}</a>', links)
     return format_html("{}{}", text, shown)
