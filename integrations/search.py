@@ -65,8 +65,8 @@ def begins(word: str) -> Q:
 def are_words(meant: Sequence[str], *, begin: int) -> Q:
     """Return the condition for terms that are one of these folded words.
 
-    The first `begin` words may also be followed by a sign or a digit, as in an e-mail address; that
-    is dear, so it is not asked of all.
+    The first `begin` words may also be followed by a sign or a digit, as in an e-mail address. That
+    is too slow to ask for all of them.
     """
     found = Q(term__in=[word.encode() for word in meant])
     for word in meant[:begin]:

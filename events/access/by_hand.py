@@ -81,9 +81,8 @@ def give(
             runs.append(_run(event, Effect.ENDS, grant, grant))
             pending.wait_until(runs[-1], until)
         if known and _days(replaced) == _days(runs[1:]):
-            raise ValueError(
-                say("This customer was given {course} by hand before.", course=destination.name)
-            )
+            given = say("This customer was given {course} by hand before.", course=destination.name)
+            raise ValueError(given)
         _open(grant, event)
         RuleRun.objects.bulk_create(runs)
         if purchase is not None:

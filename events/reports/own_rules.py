@@ -122,7 +122,7 @@ def sold_without(places: Places) -> list[SoldWithoutOwnRule]:
 def grants_not_enough(
     sold: Collection[SoldWithoutOwnRule], behind: LeftBehindSummary, places: Places
 ) -> set[int]:
-    """Return the IDs of the grants of the last week by which nobody has what was bought.
+    """Return the IDs of the last week's grants that are not what was bought.
 
     These are what global rules gave for purchases of the `sold` products that got only that, and
     what is left `behind`. Where global rules give access, what a deleted rule gave counts though

@@ -116,7 +116,7 @@ class Draft:
         action = ACTIONS.get(given.get("action", ""))
         usual_site = self._usual_site(action)
         self.usual_site = usual_site.pk if usual_site else None
-        # What was only proposed, for other products maybe, is proposed anew.
+        # What was only proposed, maybe for other products, is proposed again.
         is_chosen = any(given.get(name) for name in ("destination", "number"))
         stands = is_chosen or given.get("integration") != given.get(PROPOSED)
         self.integration = (asked if stands else None) or usual_site
