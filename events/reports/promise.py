@@ -72,22 +72,23 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     since, more = _since()
     giving = _giving(since)
     grants = Grant.objects.filter(runs__event__in=giving)
-    back = week.taken_back(grants.filter(_IS_IN), since)
+    back = week.taken_back(since)
     has = _IS_IN & ~Q(pk__in=back) if back else _IS_IN
     is_in = has & ~Q(pk__in=behind) if behind else has
     # One query for all numbers. Who lost one course and has another is in.
+    kinds = {"has": has, "seen": is_in} if behind else {"has": has}
     found = grants.filter(has | _BY_HAND).aggregate(
         every=Count("customer", distinct=True),
-        has=Count("customer", distinct=True, filter=has),
-        seen=Count("customer", distinct=True, filter=is_in),
+        **{name: Count("customer", distinct=True, filter=each) for name, each in kinds.items()},
     )
-    ended = _ended_by_hand(giving) if found["every"] > found["seen"] else []
+    seen = found.get("seen", found["has"])
+    ended = _ended_by_hand(giving) if found["every"] > seen else []
     on_the_way, not_in = _not_in(gave_nothing, MAX_COUNT + 1)
     undone = _undone(timezone.now() - WEEK)
     others = {who for _, who in [*on_the_way, *ended] if who}
     others |= {event.customer_id for event in undone if event.customer_id}
     return Promise(
-        buyers=found["seen"],
+        buyers=seen,
         all_buyers=found["has"] + week.besides(grants.filter(has), others),
         more_bought=more,
         on_the_way=week.besides(grants.filter(is_in), {who for _, who in on_the_way if who}),
