@@ -72,7 +72,7 @@ def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -
     since, more = _since()
     giving = _giving(since)
     grants = Grant.objects.filter(runs__event__in=giving)
-    back = week.taken_back(since)
+    back = week.taken_back(grants.filter(_IS_IN), since)
     has = _IS_IN & ~Q(pk__in=back) if back else _IS_IN
     is_in = has & ~Q(pk__in=behind) if behind else has
     # One query for all numbers. Who lost one course and has another is in.

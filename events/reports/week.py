@@ -13,8 +13,8 @@ from rules.triggers import TAKES_BACK
 MAX_COMPARED = 1000
 
 
-def taken_back(since: datetime) -> Collection[int]:
-    """Return the IDs of the grants in Thinkific whose purchase was refunded or canceled since.
+def taken_back(given: QuerySet[Grant], since: datetime) -> Collection[int]:
+    """Return the IDs of those of these grants whose purchase was refunded or canceled since.
 
     They are open, because no rule ended them or a person lets the buyer keep them.
     """
@@ -26,9 +26,8 @@ def taken_back(since: datetime) -> Collection[int]:
         bought.exclude(**{name: ""}).filter(**{f"{name}__in": ends.values(name)}).values("pk")
         for name in ("order_id", "subscription_id")
     ]
-    open_ = Grant.objects.active().filter(seen_at__isnull=False)
-    found = open_.filter(pk__in=named[0].union(named[1], all=True))
-    return standing.taken_back(list(found.order_by("-pk")[:MAX_COMPARED]))
+    rows = given.filter(pk__in=named[0].union(named[1], all=True)).order_by("-pk").distinct()
+    return standing.taken_back(list(rows[:MAX_COMPARED]))
 
 
 def besides(given: QuerySet[Grant], others: Collection[int]) -> int:
