@@ -7,8 +7,13 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import HttpRequest
 
-# What pages ask others for: permissions by their codenames, which no other app has.
-ASKED_FOR = ("add_rule", "change_rule", "change_integration")
+# What pages ask others for. No other app has permissions of these codenames.
+ASKED_FOR = (
+    "rules.add_rule",
+    "rules.change_rule",
+    "integrations.change_integration",
+    "events.by_hand_grant",
+)
 MAX_NAMED = 3
 _NAMES = "_whom_to_ask"
 
@@ -28,7 +33,8 @@ def names(request: HttpRequest, permission: str) -> Sequence[str]:
 
 def _read() -> dict[str, list[str]]:
     held = "groups__permissions__codename"
-    people = User.objects.filter(Q(is_superuser=True) | Q(**{f"{held}__in": ASKED_FOR}))
+    asked = {each.partition(".")[2]: each for each in ASKED_FOR}
+    people = User.objects.filter(Q(is_superuser=True) | Q(**{f"{held}__in": asked}))
     rows = people.filter(is_active=True, is_staff=True).order_by("is_superuser", "pk")
     found: dict[str, list[str]] = defaultdict(list)
     for first, last, owner, permission in rows.values_list(
@@ -36,6 +42,6 @@ def _read() -> dict[str, list[str]]:
     ):
         name = f"{first} {last}".strip()
         for each in ASKED_FOR:
-            if name and (owner or each == permission) and name not in found[each]:
+            if name and (owner or each == asked.get(permission)) and name not in found[each]:
                 found[each].append(name)
     return found

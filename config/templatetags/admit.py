@@ -185,10 +185,12 @@ def follow_up(context: RequestContext, message: Message) -> batch_message.BatchM
 
 
 @register.simple_tag(takes_context=True)
-def whom_to_ask(context: RequestContext, permission: str) -> Said | str:
-    """Return "Max or Nora", who may do what the person may not; "" without names."""
+def whom_to_ask(context: RequestContext, permission: str) -> Said:
+    """Return "Max or Nora", who may do what the person may not, or "a manager" without names."""
     found = askable.names(context["request"], permission)
-    return listed([badges.brief(name) for name in found], any_of=True) if found else ""
+    if not found:
+        return say("a manager")
+    return listed([badges.brief(name) for name in found], any_of=True)
 
 
 @register.filter

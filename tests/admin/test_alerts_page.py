@@ -15,7 +15,7 @@ from events.models import AlertChannel, AlertMessage, AlertRound, Worker
 from integrations import secrets
 from integrations.notify_url import signature
 from tests.support import factories, queued, receiver
-from tests.support.pages import errors, markup, plain, said, signed_in
+from tests.support.pages import errors, markup, person, plain, said, signed_in
 
 pytestmark = [pytest.mark.first_database, pytest.mark.django_db]
 CODES = [code.value for code in ProblemCode]
@@ -80,6 +80,9 @@ def test_who_was_refunded_and_is_still_in_is_listed_where_the_alert_leads(boss, 
     viewer = signed_in(roles.VIEWER, email="eve@example.com")
     assert "See who" not in look(viewer)
     assert "Ask a manager to do that." in look(viewer)
+    person(roles.MANAGER, first_name="Noor")
+    person(roles.SUPPORT, first_name="Sam")
+    assert "Ask Noor or Sam to do that." in look(viewer)
 
 
 def test_an_owner_is_told_by_mail_and_others_when_they_want(boss):

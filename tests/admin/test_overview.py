@@ -21,7 +21,7 @@ from rules import pairing
 from rules.facts import by_place
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import markup, said, signed_in, words
+from tests.support.pages import markup, person, said, signed_in, words
 from tests.support.queued import event, run
 
 pytestmark = pytest.mark.first_database
@@ -542,6 +542,9 @@ def test_who_may_not_put_an_integration_right_reads_whom_to_ask(sold, facts: dic
     for page in pages:
         assert f"Ask a manager to {tells}" in words(signed_in(roles.SUPPORT).get(page))
         assert "Ask a manager" not in words(signed_in(roles.MANAGER).get(page))
+    person(roles.MANAGER, first_name="Max")
+    for page in pages:
+        assert f"Ask Max to {tells}" in words(signed_in(roles.SUPPORT).get(page))
 
 
 def test_nobody_is_asked_about_a_site_that_is_down_for_a_while(sold):

@@ -217,6 +217,7 @@ def _shown(request: HttpRequest, problem: Problem) -> dict[str, Any]:
         "where": problem.address,
         "button": problem.kind.button if may_fix else "",
         "may_fix": may_fix,
+        "permission": problem.kind.permission,
         "silent": problem.subject if problem.code is ProblemCode.SILENCE else "",
     }
 
