@@ -76,10 +76,7 @@ def give(
         known = grant.is_active
         event = _event(ByHand.GIVE_DAY if known else ByHand.GIVE, customer, author)
         replaced = list(_endings(grant)) if known else []
-        runs = [_run(event, Effect.GIVES, grant, grant)]
-        if until is not None:
-            runs.append(_run(event, Effect.ENDS, grant, grant))
-            pending.wait_until(runs[-1], until)
+        runs = _giving(event, grant, until)
         if known and _days(replaced) == _days(runs[1:]):
             given = say("This customer was given {course} by hand before.", course=destination.name)
             raise ValueError(given)
@@ -92,6 +89,15 @@ def give(
         _record(act, grant, replaced, runs[-1], author)
         wake()
     return event
+
+
+def _giving(event: EventLog, grant: Grant, until: date | None) -> list[RuleRun]:
+    """Return the run that gives it and, with a last day, the one that waits to end it."""
+    runs = [_run(event, Effect.GIVES, grant, grant)]
+    if until is not None:
+        runs.append(_run(event, Effect.ENDS, grant, grant))
+        pending.wait_until(runs[-1], until)
+    return runs
 
 
 def _open(grant: Grant, event: EventLog) -> None:
