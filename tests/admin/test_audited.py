@@ -178,10 +178,9 @@ def _refunded(here: Place) -> None:
     here.post("refunded", chosen=event.pk)
 
 
-def _give_access(here: Place) -> None:
-    here.post(
-        "give-access", customer=here.customer.pk, destination=here.course.pk, reason="A gift."
-    )
+def _give_access(here: Place, **more: Any) -> None:
+    gift = {"purchase": "gift", "destination": here.course.pk, "reason": "A gift."}
+    here.post("give-access", customer=here.customer.pk, **gift, **more)
 
 
 def _give_to_anyone(here: Place) -> None:
@@ -216,8 +215,7 @@ def _give_back(here: Place) -> None:
 
 def _change_last_day(here: Place) -> None:
     days = [timezone.localdate() + timedelta(days=number) for number in (5, 9)]
-    gift = {"customer": here.customer.pk, "destination": here.course.pk, "reason": "A gift."}
-    here.post("give-access", **gift, until=days[0])
+    _give_access(here, until=days[0])
     run = RuleRun.objects.delayed().get()
     chosen = {"customer": here.customer.pk, "run": run.pk, "until": days[1], "reason": "Longer."}
     here.post("change-last-day", **chosen)

@@ -57,7 +57,7 @@ def html(answer: Any) -> str:
 
 def fill_in(client: Client, page: str, customer: Customer, **answers: Any) -> Any:
     """Fill in one of the forms, and press its button; the page that follows."""
-    data = {"customer": customer.pk, "reason": "Lost her receipt"} | answers
+    data = {"customer": customer.pk, "purchase": "gift", "reason": "Lost her receipt"} | answers
     return client.post(reverse(f"admin:{page}"), data, follow=True)
 
 
@@ -165,7 +165,10 @@ def test_a_gift_leaves_the_purchase_as_it_is(support, place):
     event = place.world.sell(
         customer__email="wanda@example.com", product__id=4711, order__id=700501
     )
-    fill_in(support, "give-access", event.customer, purchase="", destination=course().pk, until="")
+    answer = fill_in(support, "give-access", event.customer, purchase="", destination=course().pk)
+    assert "Choose a purchase, or that it is a gift." in errors(answer)
+    assert not Grant.objects.filter(customer=event.customer).exists()
+    fill_in(support, "give-access", event.customer, destination=course().pk, until="")
     assert Grant.objects.get(customer=event.customer).source == Grant.Source.HAND
     assert review.gave_nothing().filter(pk=event.pk).exists()
 

@@ -54,9 +54,10 @@ class GiveForm(ByHandForm):
     )
 
     purchase = forms.ChoiceField(
-        label=_("For which purchase"), required=False, widget=forms.RadioSelect
+        label=_("For which purchase"),
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose a purchase, or that it is a gift.")},
     )
-
     destination = forms.ModelChoiceField(
         _offered(),
         label=_("Course or bundle"),
@@ -89,7 +90,6 @@ class GiveForm(ByHandForm):
         ending = _ending_on_refund(self.purchases.values())
         paid = ((pk, _paid(each, ending[each.pk])) for pk, each in self.purchases.items())
         field.choices = [*paid, (GIFT, gift)]
-        field.widget.attrs["required"] = True
         never_ended = list(
             dict.fromkeys(each.product for each in self.purchases.values() if not ending[each.pk])
         )
