@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.access import holdings
-from events.models import EventLog, Grant, RuleRun
+from events.models import EventLog, Grant, History, RuleRun
 from events.reports import left_behind_summary, promise, review
 from integrations.models import AuditEntry, Customer, Destination, Integration, Product
 from rules.models import Rule
@@ -250,6 +250,19 @@ def test_what_was_entered_stays_while_a_course_is_looked_for(place, dana, page, 
     kept = ["2999-01-01", "drawing", *(typed.values() if page == "give-to-anyone" else ())]
     assert [value for value in kept if f'value="{value}"' not in shown] == []
     assert EventLog.objects.count() == before
+
+
+def test_a_gift_that_fails_leads_back_to_no_customer_who_was_not_added(support, dana):
+    """It fails after the customer is added: nothing is decided while the history is read."""
+    History.objects.create(pk=1, events=9)
+    new = {"email": "ann@example.com", "destination": course().pk}
+    failed = fill_in(support, "give-to-anyone", dana, **new)
+    assert "Admit is still reading the history" in words(failed)
+    assert not Customer.objects.filter(email="ann@example.com").exists()
+    links = set(re.findall(r'href="(/admin/integrations/customer/[^"]*)"', html(failed)))
+    assert {link: support.get(unescape(link)).status_code for link in links} == {
+        reverse(CUSTOMERS): 200
+    }
 
 
 def test_what_is_wrong_is_said_first_and_leads_to_its_field(support, dana):

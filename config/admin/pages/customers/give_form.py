@@ -109,9 +109,12 @@ class GiveForm(ByHandForm):
         return likely[0] if owed or len(likely) == 1 else None
 
     def do(self, author: Author) -> str:
+        return self._give(self.customer, author)
+
+    def _give(self, customer: Customer, author: Author) -> str:
         found: Destination = self.cleaned_data["destination"]
         event = by_hand.give(
-            self.customer,
+            customer,
             found,
             author,
             self.cleaned_data["until"],

@@ -46,7 +46,11 @@ class GiveToAnyoneForm(GiveForm):
         as_sent = strip_invisible(self.data["email"])
         known = {"email_as_sent": as_sent, **names}
         with transaction.atomic():
-            self.customer, _ = Customer.objects.get_or_create(
+            customer, _ = Customer.objects.get_or_create(
                 email=self.cleaned_data["email"], defaults=known
             )
-            return super().do(author)
+            done = self._give(customer, author)
+        # Not before the commit: the page of a form that failed must not link to a customer who was
+        # rolled back.
+        self.customer = customer
+        return done

@@ -162,12 +162,15 @@ class People(Watched, ListAdmin):
         people.save(obj, by=form.by, **found)
 
     def response_add(self, request: HttpRequest, obj: User, *_: Any, **__: Any) -> HttpResponse:
-        return self.new_link(request, obj)
+        """Show the new person's link. `add_view` has asked; a code would not be right twice."""
+        return self._shown_link(request, obj)
 
     def new_link(self, request: HttpRequest, person: User) -> HttpResponse:
+        """Make another link, which replaces the earlier one."""
+        return ask(request) or self._shown_link(request, person)
+
+    def _shown_link(self, request: HttpRequest, person: User) -> HttpResponse:
         """Show the link this once on a page; a message would be stored with the session."""
-        if page := ask(request):
-            return page
         try:
             link = people.new_link(person)
         except ValueError as error:
