@@ -10,12 +10,14 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django_otp import DEVICE_ID_SESSION_KEY
 
 from config.models import Authenticator
 from config.staff import confirmation, people, roles
 from integrations import credentials
 from integrations.models import Act, AuditEntry, Customer, Integration, Marketplace
+from integrations.notify_url import signature
 from tests.support import factories
 from tests.support.pages import confirmed, markup, person, words
 from tests.support.second_factor import add, code
@@ -57,6 +59,18 @@ def answered(client: Client, page: Any, address: str, answer: str = PASSWORD) ->
     return client.post(address, hidden(page) | {"confirm_answer": answer}, follow=True)
 
 
+def _whose_code_is_old(owner: User) -> Client:
+    """The browser of an owner who signed in with a second factor a quarter of an hour ago."""
+    add(owner)
+    client = Client()
+    client.post("/admin/login/", {"username": owner.username, "password": PASSWORD})
+    client.post("/admin/login/", {"code": code(owner)})
+    session = client.session
+    session["confirmed"] -= confirmation.SECONDS
+    session.save()
+    return client
+
+
 def test_the_address_is_shown_after_the_password_alone(client, account, settings):
     settings.PUBLIC_URL = "https://admit.example.com"
     secret = credentials.webhook_secret(account)
@@ -79,6 +93,40 @@ def test_an_address_is_replaced_after_the_password_alone(client, account):
     assert account.webhook_secrets.count() == 2
 
 
+def test_replaced_addresses_end_after_the_password_alone(client, account):
+    credentials.add_webhook_secret(account)
+    place = reverse("admin:samcart-end-old-address", args=[account.pk])
+    page = client.post(place)
+    assert ASKS in words(page)
+    assert account.webhook_secrets.filter(expires_at__gt=timezone.now()).exists()
+    answered(client, page, place)
+    assert not account.webhook_secrets.filter(expires_at__gt=timezone.now()).exists()
+
+
+def test_an_account_is_deleted_after_the_password_alone(client, account):
+    place = reverse("admin:samcart-delete", args=[account.pk])
+    assert ASKS not in words(client.get(place))
+    page = client.post(place)
+    assert ASKS in words(page)
+    assert Marketplace.objects.exists()
+    answered(client, page, place)
+    assert not Marketplace.objects.exists()
+
+
+def test_a_receiver_gets_another_signing_secret_after_the_password_alone(client, world):
+    secret = signature.new_secret()
+    crm = world.receiver("https://crm.example.com/hook", secret)
+    place = reverse("admin:integrations_integration_do_new_secret", args=[crm.pk])
+    page = client.post(place)
+    assert ASKS in words(page)
+    crm.refresh_from_db()
+    assert crm.secret() == secret
+    fresh = answered(client, page, place)
+    crm.refresh_from_db()
+    assert crm.secret() != secret
+    assert crm.secret() in fresh.content.decode()
+
+
 def test_an_integration_is_deleted_after_the_password_alone(client):
     integration = factories.connected("acme", name="Art Academy")
     place = reverse("admin:integrations_integration_delete", args=[integration.pk])
@@ -98,6 +146,16 @@ def test_a_person_is_added_after_the_password_and_what_was_typed_is_kept(client)
     assert "link-field" in answered(client, page, place).content.decode()
     made = User.objects.get(username="dana@example.com")
     assert (made.is_superuser, made.get_full_name()) == (True, form["name"])
+
+
+def test_a_person_is_added_after_one_code(mia):
+    client = _whose_code_is_old(mia)
+    place = reverse("admin:auth_user_add")
+    form = {"name": "Dana Sample", "email": "dana@example.com", "role": people.OWNER}
+    page = client.post(place, form)
+    assert "link-field" in answered(client, page, place, code(mia, seconds=30)).content.decode()
+    assert User.objects.filter(username="dana@example.com").exists()
+    assert not AuditEntry.objects.filter(act=Act.CONFIRM_FAILED).exists()
 
 
 @pytest.mark.parametrize("owner", [True, False])
@@ -178,13 +236,7 @@ def test_who_opens_a_page_comes_to_it_after_the_password(client):
 
 
 def test_who_has_a_second_factor_gives_a_code_and_not_the_password(mia, account):
-    add(mia)
-    client = Client()
-    client.post("/admin/login/", {"username": mia.username, "password": PASSWORD})
-    client.post("/admin/login/", {"code": code(mia)})
-    session = client.session
-    session["confirmed"] -= confirmation.SECONDS
-    session.save()
+    client = _whose_code_is_old(mia)
     place = reverse("admin:samcart-new-secret", args=[account.pk])
     page = client.post(place)
     assert "The code that your app shows now, or a recovery code" in words(page)

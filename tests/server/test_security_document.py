@@ -1,5 +1,6 @@
 """docs/security.md names exactly the requirements of OWASP ASVS 5.0 of levels 1 and 2."""
 
+import ast
 import re
 
 from tests.support.live import ROOT
@@ -50,3 +51,29 @@ def test_each_requirement_is_named_and_no_other():
         assert len(first) < 3 or {first, last} <= REQUIREMENTS, f"{first} or {last} is of level 3"
         told |= is_meant
     assert sorted(REQUIREMENTS - told) == []
+
+
+ASKS = {"ask", "ask_owner", "ask_before_file"}
+
+
+def functions_that_ask() -> set[str]:
+    """The functions of pages that ask for the password or code, as "people.new_link"."""
+    pages = (ROOT / "config" / "admin" / "pages").rglob("*.py")
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in pages}
+    return {
+        f"{module}.{function.name}"
+        for module, text in texts.items()
+        if "from config.admin.parts.confirm import" in text
+        for function in ast.walk(ast.parse(text))
+        if isinstance(function, ast.FunctionDef)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ASKS
+    }
+
+
+def test_the_table_of_what_asks_again_is_that_of_the_code():
+    document = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    _, head, after = document.partition("| area | what asks | page")
+    table = (head + after).partition("\n\n")[0]
+    named = re.findall(r"`(\w+\.\w+)`", table)
+    assert sorted(named) == sorted(functions_that_ask())

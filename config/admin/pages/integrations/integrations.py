@@ -216,7 +216,7 @@ class IntegrationAdmin(ListAdmin):
     def new_secret(self, request: HttpRequest, integration: Integration) -> HttpResponse | None:
         if not offers("new_secret")(integration):
             return None
-        return notify_page.new_secret(request, integration)
+        return ask(request) or notify_page.new_secret(request, integration)
 
     # The page of one. Not Django's view: it saves in a transaction, in which nothing may be sent.
 

@@ -101,6 +101,8 @@ def new_secret(request: HttpRequest, account: Marketplace) -> HttpResponse:
 @posted
 def end_old_address(request: HttpRequest, account: Marketplace) -> HttpResponse:
     """End replaced addresses at once, for example because a stranger knows one."""
+    if page := ask(request):
+        return page
     ended = credentials.end_old_addresses(account)
     if ended:
         text = say_count(

@@ -15,6 +15,7 @@ from config import public_url
 from config.admin.parts import edit_conflicts
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
+from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from events.deciding import naming
 from events.retention import delete_account
@@ -127,6 +128,8 @@ def delete(request: HttpRequest, account: int) -> HttpResponse:
             lines=summary.lines(),
             without_end=summary.without_end,
         )
+    if page := ask(request):
+        return page
     if not delete_account.delete(found):
         text = say(
             "{name}: the address, the rules and many of the events are deleted. Press Delete once "
