@@ -10,8 +10,9 @@ ARGS ?=
 VENV = .venv
 PY = $(VENV)/bin/python
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes
-# One process more than there are cores, since many tests wait for a program that they started; more
-# than four cost more in databases than they win. A process that is done takes tests from the others.
+# One process more than there are cores, since many tests wait for a program that they started. With
+# more than four, making their databases takes longer than they save. A process that is done takes tests
+# from the others.
 PYTEST = $(PY) -m pytest --dist worksteal \
 	--numprocesses $$($(PY) -c "import os; print(min((os.cpu_count() or 1) + 1, 4))") $(ARGS)
 # Checks and tests never look at the .env and the database of this installation.
@@ -56,8 +57,8 @@ check: $(VENV)/.installed-dev $(VENV)/check.env ## Format, lint, types, import c
 	@echo "== Checks"
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
-	@# Beside mypy, which takes one processor for longer than all of them. To collect the tests also
-	@# compiles them, which else each of their processes would do.
+	@# These run beside mypy, which keeps one processor busy longer than all of them. Collecting the tests
+	@# also compiles them, so that their processes need not each do it.
 	@{ $(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' && \
 		$(CHECK_ENV) $(PY) manage.py makemigrations --check --dry-run && \
 		$(CHECK_ENV) $(PY) manage.py check && \

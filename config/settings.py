@@ -168,7 +168,7 @@ BACKUP_KEEP = env.pair("BACKUP_KEEP", default="7,4")
 BACKUP_RECIPIENT = env.recipients("BACKUP_RECIPIENT")
 # /readyz reports a disk that Admit writes to when less than this is free on it.
 READY_FREE_MB = env.whole("READY_FREE_MB", default=100, at_least=0)
-# Reserved on the disks that Admit writes to, and freed when one is full; 0 is none.
+# Reserved on the disks that Admit writes to, and freed when one is full; 0 reserves nothing.
 BALLAST_MB = env.whole("BALLAST_MB", default=64, at_least=0)
 # Callers with this token may read /metrics; without one there is no such page.
 METRICS_TOKEN = env.token("METRICS_TOKEN")
@@ -218,7 +218,7 @@ THINKIFIC_CALLS_PER_MINUTE = env.whole("THINKIFIC_CALLS_PER_MINUTE", default=110
 THINKIFIC_TEXT_FIELD_TYPES = env.words("THINKIFIC_TEXT_FIELD_TYPES", default="text")
 # When on, a Notify URL may use http:// and point to a private network or this machine.
 ALLOW_PRIVATE_NOTIFY_URLS = env.flag("ALLOW_PRIVATE_NOTIFY_URLS", default=False)
-# If more accesses than this are to end at one site in an hour, the rest wait for a person; 0: off.
+# If access is to end more often than this at one site in an hour, the rest waits for a person; 0: off.
 ENDINGS_AN_HOUR = env.whole("ENDINGS_AN_HOUR", default=100, at_least=0)
 DELINQUENT_IS_CANCELED = env.flag("DELINQUENT_IS_CANCELED", default=True)
 RETRY_DELAYS = env.seconds(

@@ -1,6 +1,7 @@
 """A missing or malformed setting stops the start with a sentence that names it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config.environment import Reader
 
 ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 KEY = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk="
 
 # setting: values that must be refused
@@ -87,6 +89,27 @@ def environment(**changes: str) -> dict[str, str]:
         "SECRET_KEY": "x" * 40,
         "FIELD_ENCRYPTION_KEYS": KEY,
     } | changes
+
+
+SETTINGS_AS_TEXT = """
+import config.settings as settings
+for name in dir(settings):
+    if name.isupper():
+        print(name, "=", repr(getattr(settings, name)))
+"""
+
+
+def settings_with(**changes: str) -> list[str]:
+    """All settings with these variables, one a line."""
+    read = subprocess.run(
+        [sys.executable, "-c", SETTINGS_AS_TEXT],
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return read.stdout.splitlines()
 
 
 def check(*, without: str = "", **changes: str) -> subprocess.CompletedProcess[str]:
@@ -215,3 +238,20 @@ def test_a_database_comes_with_the_options_that_it_needs(monkeypatch, tmp_path):
     postgres = Reader().database("A", default=tmp_path / "other.sqlite3", lock_seconds=10)
     assert postgres["ENGINE"] == "config.postgresql"
     assert (postgres["CONN_MAX_AGE"], postgres["CONN_HEALTH_CHECKS"]) == (60, True)
+
+
+@pytest.mark.parametrize("public", [{}, {"PUBLIC_URL": "https://admit.example.com"}])
+def test_each_commented_line_of_the_example_shows_the_default(public):
+    shown = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+    if public:
+        # It follows PUBLIC_URL; the example shows it for the default one.
+        shown = {name: value for name, value in shown.items() if name != "DEFAULT_FROM_EMAIL"}
+    assert settings_with(**shown | public) == settings_with(**public)
+
+
+def test_the_example_names_each_setting_once():
+    settings = (ROOT / "config" / "settings.py").read_text(encoding="utf-8")
+    read = set(re.findall(r'\benv\.\w+\(\s*"(\w+)"', settings))
+    named = re.findall(r"^(?:# )?([A-Z_]+)=", EXAMPLE, re.MULTILINE)
+    # The demo and an update set these two for their own programs.
+    assert sorted(named) == sorted(read - {"ADMIT_DEMO", "ADMIT_RECEIVE_ONLY"})
