@@ -1,6 +1,7 @@
 """The documents name only files that exist, and their links work."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -54,11 +55,22 @@ def modules_with(pattern: str) -> set[str]:
     }
 
 
+def test_the_table_of_the_design_has_each_folder_of_events_in_the_order_of_the_imports():
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    table = design.partition("| folder of `events/` |")[2].partition("\n\n")[0]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (layers,) = (each["layers"] for each in contracts if each.get("containers") == ["events"])
+    # The commands, and the tables that all folders share.
+    folders = [folder for folder in layers if folder not in {"management", "models"}]
+    assert re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE) == folders[::-1]
+
+
 def test_every_module_with_sql_of_its_own_is_named_in_the_design():
     design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     (told,) = re.findall(r"^- \*\*SQL of our own\.\*\*.*?^(?=- )", design, re.MULTILINE | re.DOTALL)
     named = PATH.findall(told)
-    written = modules_with(r"\.cursor\b|\.raw\(|\.execute\(")
+    written = modules_with(r"\.cursor\b|\.raw\(|\.execute\(|\bRawSQL\(")
     assert {each for each in written if not each.startswith(tuple(named))} == set()
     assert {each for each in named if not any(one.startswith(each) for one in written)} == set()
 
