@@ -218,7 +218,7 @@ THINKIFIC_CALLS_PER_MINUTE = env.whole("THINKIFIC_CALLS_PER_MINUTE", default=110
 THINKIFIC_TEXT_FIELD_TYPES = env.words("THINKIFIC_TEXT_FIELD_TYPES", default="text")
 # When on, a Notify URL may use http:// and point to a private network or this machine.
 ALLOW_PRIVATE_NOTIFY_URLS = env.flag("ALLOW_PRIVATE_NOTIFY_URLS", default=False)
-# If access is to end more often than this at one site in an hour, the rest waits for a person; 0: off.
+# If access is to end more often at one site in an hour, the rest waits for a person; 0: off.
 ENDINGS_AN_HOUR = env.whole("ENDINGS_AN_HOUR", default=100, at_least=0)
 DELINQUENT_IS_CANCELED = env.flag("DELINQUENT_IS_CANCELED", default=True)
 RETRY_DELAYS = env.seconds(

@@ -25,10 +25,12 @@ def apply(
 ) -> ApplyReport:
     """Apply a configuration file (UTF-8 YAML). If it has any fault, nothing is applied.
 
-    First reads the sites over HTTP without storing anything, then checks everything, then writes
-    what differs in one transaction, which `dry_run` rolls back. `environ` supplies the values of
-    `${NAME}`. `prune` deletes rules, mappings and hand-entered courses that the file does not
-    name. `progress` is called with the name of each site before it is read. Raises Faulty.
+    First reads sites over HTTP where that is needed, then checks everything, then writes what
+    differs in one transaction, which `dry_run` rolls back. What reading a connected site stores
+    stays in any case: its calls and, if it does not answer as it should, its state or a pause.
+    `environ` supplies the values of `${NAME}`. `prune` deletes rules, mappings and hand-entered
+    courses that the file does not name. `progress` is called with the name of each site before it
+    is read. Raises Faulty.
     """
     faults = Faults()
     configuration = reading.read(raw, environ, faults)

@@ -216,6 +216,19 @@ def test_a_dry_run_tells_the_same_changes_and_makes_none(school, apply):
     assert done.endswith("Done: 7 changes.\n")
 
 
+def test_a_dry_run_that_reads_a_site_records_the_calls_and_says_so(school, apply, capfd):
+    apply()
+    school.add_course("Ink", course_id=502)
+    ApiCall.objects.all().delete()
+    before = Rule.objects.count(), Destination.objects.count()
+    assert "1 change to make" in apply(changed(destination="502"), "--dry-run")
+    assert (Rule.objects.count(), Destination.objects.count()) == before
+    assert ApiCall.objects.exists()
+    with pytest.raises(SystemExit):
+        call_command("apply_config", "--help")
+    assert "their calls are recorded" in " ".join(capfd.readouterr().out.split())
+
+
 def test_a_switch_in_the_file_turns_a_rule_on_and_off(school, apply):
     apply()
     printed = apply(changed(enabled="true"))

@@ -22,7 +22,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", metavar="FILE", help="YAML, as export_config writes it")
         parser.add_argument(
-            "--dry-run", action="store_true", help="only print what would be changed"
+            "--dry-run",
+            action="store_true",
+            help="print what would be changed, and change none of it; sites may be read, and their "
+            "calls are recorded",
         )
         parser.add_argument(
             "--prune",
