@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
 
 from config import __version__
+from config.staff import people
 from tests.support.live import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -92,6 +96,28 @@ def test_admit_in_compose_may_write_its_volume_alone_and_has_no_privileges():
     assert admit["environment"]["TRUSTED_PROXIES"] == subnet
     # `up` knows the words.
     assert set(admit["command"]) >= {"up", "--migrate"}
+
+
+@pytest.mark.django_db
+def test_the_first_account_of_the_guide_signs_in_by_e_mail_as_an_owner(monkeypatch):
+    guide = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (arguments,) = re.findall(r"exec admit python manage\.py createsuperuser (.+)", guide)
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "correct horse battery staple")
+    call_command("createsuperuser", *arguments.split(), "--no-input", verbosity=0)
+    client = Client()
+    typed = {"username": "You@example.com", "password": "correct horse battery staple"}
+    assert client.post("/admin/login/", typed).status_code == 302
+    assert client.get("/admin/auth/user/").status_code == 200
+    assert people.role_of(User.objects.get()) == people.OWNER
+
+
+def test_each_setting_of_the_guide_for_containers_is_read_by_something():
+    guide = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    part = guide.partition("## Containers")[2].partition("\n## ")[0]
+    settings = (ROOT / "config" / "settings.py").read_text(encoding="utf-8")
+    named = set(re.findall(r"^([A-Z_]+)=", part, re.MULTILINE))
+    of_compose = {name for name in named if f'"{name}"' not in settings}
+    assert of_compose == set(re.findall(r"\$\{([A-Z_]+):", (ROOT / "compose.yaml").read_text()))
 
 
 def test_caddy_in_compose_differs_in_name_and_patience_alone():

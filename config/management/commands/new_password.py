@@ -52,7 +52,10 @@ class Command(BaseCommand):
     def _person(self, email: str) -> User:
         owners = list(User.objects.filter(is_superuser=True, is_active=True).order_by("pk"))
         if not owners:
-            raise CommandError("No owner can sign in. Make one: manage.py createsuperuser.")
+            raise CommandError(
+                "No owner can sign in. Make one, with your e-mail address as the user name: "
+                "manage.py createsuperuser."
+            )
         names = ", ".join(owner.get_username() for owner in owners)
         if email:
             found = User.objects.filter(username=people.user_name(email)).first()
