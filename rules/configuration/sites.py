@@ -2,8 +2,8 @@
 
 A site is called only if that can matter: the site or its key is new, or the file names a course,
 bundle or signup field that is not stored. The address of a Notify URL is checked if it is new.
-Nothing of the configuration is stored here. Reading a site with its stored key records the calls, as
-any reading does, and may pause the site or note that it cannot be reached.
+Nothing of the configuration is stored here. Reading a site with its stored key records the calls,
+as any reading does, and may pause the site or note that it cannot be reached.
 """
 
 import time

@@ -8,7 +8,9 @@ import pytest
 
 from tests.support.live import ROOT
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+TOP = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")]
+DOCUMENTS = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 PATH = re.compile(
     r"(?<![\w/.])((?:config|events|integrations|rules|tests|templates|docs)/[\w./-]+)"
 )
@@ -44,6 +46,24 @@ def test_the_readme_is_short_enough_to_be_read():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= MAX_WORDS
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_target_of_make_that_is_named_exists(document):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+
+
+def test_the_security_policy_leaves_no_gap_to_fill_in():
+    policy = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    assert "<!--" not in policy
+    assert re.findall(r"\[[^\]]+\](?!\()", policy) == []
+
+
+def test_the_project_names_its_readme_and_no_address_that_it_does_not_have():
+    assert PROJECT["project"]["readme"] == "README.md"
+    assert "urls" not in PROJECT["project"]
+
+
 def modules_with(pattern: str) -> set[str]:
     """The modules of the program, as "events/queue/wake.py", whose text matches the pattern."""
     return {
@@ -58,8 +78,7 @@ def modules_with(pattern: str) -> set[str]:
 def test_the_table_of_the_design_has_each_folder_of_events_in_the_order_of_the_imports():
     design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     table = design.partition("| folder of `events/` |")[2].partition("\n\n")[0]
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    contracts = project["tool"]["importlinter"]["contracts"]
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
     (layers,) = (each["layers"] for each in contracts if each.get("containers") == ["events"])
     # The commands, and the tables that all folders share.
     folders = [folder for folder in layers if folder not in {"management", "models"}]
