@@ -74,6 +74,14 @@ def of_rules(request: HttpRequest, rules: Collection[Rule]) -> SafeString | None
 
 
 @dataclass(frozen=True, slots=True)
+class DatedLine:
+    """A line of what was done to an event, with its time, which `text` also shows."""
+
+    at: datetime
+    text: SafeString
+
+
+@dataclass(frozen=True, slots=True)
 class Among:
     """What was done to an event as one of several, among its actions in the order of time.
 
@@ -84,24 +92,24 @@ class Among:
     after: Sequence[SafeString]
 
 
-def among(runs: Iterable[RuleRun], lines: Iterable[tuple[datetime, SafeString]]) -> Among:
-    """Put the lines of an event, each with its time, among its actions. Both are oldest first."""
+def among(runs: Iterable[RuleRun], lines: Iterable[DatedLine]) -> Among:
+    """Put the lines of an event among its actions. Both are oldest first."""
     left, before = list(lines), {}
     for run in runs:
         at = run.finished_at or run.started_at  # without either, it is still to come
-        earlier = [line for line in left if at is None or line[0] <= at]
-        before[run.pk] = [text for _, text in earlier]
+        earlier = [line for line in left if at is None or line.at <= at]
+        before[run.pk] = [line.text for line in earlier]
         left = left[len(earlier) :]
-    return Among(before, [text for _, text in left])
+    return Among(before, [line.text for line in left])
 
 
-def of_events(request: HttpRequest, done: Done) -> dict[int, list[tuple[datetime, SafeString]]]:
-    """Return {event: what was done to it as one of several, with the time, the oldest first}.
+def of_events(request: HttpRequest, done: Done) -> dict[int, list[DatedLine]]:
+    """Return {event: what was done to it as one of several, the oldest first}.
 
     `done` comes from `batches.batch_acts`.
     """
     known = existing_batches(request, (entry for acts in done.values() for entry in acts))
-    found: dict[int, list[tuple[datetime, SafeString]]] = {}
+    found: dict[int, list[DatedLine]] = {}
     for event, acts in done.items():
         for entry in reversed(acts):
             batch = known.get(number_of(entry) or 0)
@@ -109,7 +117,7 @@ def of_events(request: HttpRequest, done: Done) -> dict[int, list[tuple[datetime
                 # The title may be a sentence, such as that of a rule.
                 title = badges.brief(batch.title).removesuffix(".")
                 facts = badges.when(entry.at), title, link(request, batch.pk)
-                line = entry.at, format_html("{} {}. {}", *facts)
+                line = DatedLine(entry.at, format_html("{} {}. {}", *facts))
                 found.setdefault(event, []).append(line)
     return found
 

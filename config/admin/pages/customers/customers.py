@@ -1,41 +1,30 @@
 """Customers: type whatever you know, and read in one line whether the person can get in."""
 
-from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Page
-from django.db.models import Model, Prefetch, Q, QuerySet
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.pages.customers import by_hand, person_data
-from config.admin.parts import badges, batch_links, event_result
+from config.admin.pages.customers import by_hand, person_data, timeline
+from config.admin.parts import badges
 from config.admin.parts.buttons import EMAIL, Button, links_to_customers, page_of
-from config.admin.parts.changelist import CappedPaginator, ReadOnly
+from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.confirm import ask_before_file
 from config.admin.parts.page import render
 from config.admin.parts.params import page_number
-from events.access import moves
-from events.access.ledger import Judgment
-from events.execution import wait_reasons
-from events.models import EventLog, RuleRun
-from events.models.event_status import read_again
+from events.models import EventLog
 from events.reports import (
-    api_calls,
-    batches,
     customer_access,
     customer_search,
     glance,
-    keeping_decisions,
 )
 from events.reports.standing import standings
 from integrations import app_registry, audit, mistyped_email
@@ -46,9 +35,7 @@ from integrations.targets import Target, course_target
 from integrations.thinkific import student_check
 from integrations.thinkific.explain import FAULTS, explain
 
-PER_PAGE = 50
 NEWEST = 25
-MOST_OF_OTHERS = 200
 
 
 @admin.register(Customer)
@@ -101,12 +88,12 @@ class CustomerAdmin(ReadOnly):
         if not self.has_view_permission(request):
             raise PermissionDenied
         customer: Customer = self.existing(request, object_id)
-        shown = _events_of(customer, page_number(request.GET.get("p")))
+        shown = timeline.events_of(customer, page_number(request.GET.get("p")))
         thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
             "integration"
         )
         # Read before the answer: what ends in between is still followed, which corrects the page.
-        timeline = _timeline(request, shown)
+        steps = timeline.timeline(request, shown)
         answer = customer_access.describe(customer)
         doubt = "" if answer.is_settled else mistyped_email.doubt(customer.readable_email)
         links = self.page_links(request, customer)
@@ -124,7 +111,7 @@ class CustomerAdmin(ReadOnly):
             language=dict(settings.LANGUAGES)[answer.language],
             totals=glance.totals(customer, answer.targets),
             thinkific_users=thinkific_users,
-            **timeline,
+            **steps,
             now=timezone.now(),
             zone=timezone.get_current_timezone_name(),
             pages=shown,
@@ -184,93 +171,9 @@ def _samcart_id(customer: Customer, events: Iterable[EventLog]) -> str:
     return next((each.samcart_customer_id for each in own_first if each.samcart_customer_id), "")
 
 
-def _events_of(customer: Customer, number: int) -> Page[EventLog]:
-    """Return one page of the customer's events, newest first, with their actions."""
-    runs = RuleRun.objects.select_related("integration", "grant", "customer").order_by("pk")
-    events = (
-        _about(customer)
-        .select_related("product")
-        .defer("verdicts", "custom_fields")
-        .prefetch_related(Prefetch("runs", runs))
-        .order_by("-received_at", "-pk")
-    )
-    return CappedPaginator.at_page(events, PER_PAGE, number).get_page(number)
-
-
-def _timeline(request: HttpRequest, shown: Page[EventLog]) -> dict[str, Any]:
-    """Return the events with their actions, and what each action waits for.
-
-    With an event that moved access here comes the customer from whom.
-    """
-    of_event = {event.pk: list(event.runs.all()) for event in shown}
-    read_again((event, of_event[event.pk]) for event in shown)
-    done = batches.batch_acts(of_event)
-    # What an undo gave back stands with the event at which it was undone.
-    back = batches.given_back(done)
-    elsewhere = {run.pk for given in back.values() for run in given}
-    for pk, own in of_event.items():
-        here = [*(run for run in own if run.pk not in elsewhere), *back.get(pk, ())]
-        of_event[pk] = sorted(here, key=lambda run: run.pk)
-    runs = [run for each in of_event.values() for run in each]
-    told, calls = wait_reasons.reasons(runs), api_calls.without_bodies(runs)
-    event_result.note(shown)
-    failed = api_calls.failed_attempts(runs, calls)
-    facts = {run.pk: (run, told[run.pk], failed.get(run.pk, [])) for run in runs}
-    lines, sources = _lines(request, of_event, done), moves.moved_from(runs)
-    with_others = {pk: batch_links.among(each, lines[pk]) for pk, each in of_event.items()}
-    steps = []
-    for event in shown:
-        before, after = with_others[event.pk].before, with_others[event.pk].after
-        rows = [
-            [(before[run.pk], *facts[run.pk]) for run in part]
-            for part in _acting_and_idle(of_event[event.pk])
-        ]
-        steps.append((event, *rows, after, sources.get(event.pk)))
-    return {
-        "steps": steps,
-        "runs": runs,
-        "tried": [(run.pk, api_calls.retry_sentence(run, failed.get(run.pk, ()))) for run in runs],
-        "under_way": wait_reasons.under_way(runs),
-    }
-
-
-def _lines(
-    request: HttpRequest, events: Collection[int], done: batches.Done
-) -> dict[int, list[tuple[datetime, SafeString]]]:
-    """Return {event: what persons did about it, with the time, the oldest first}."""
-    of_batches, decided = batch_links.of_events(request, done), keeping_decisions.of_events(events)
-    found = {}
-    for event in events:
-        shown = [
-            (at, format_html("{} {}", badges.when(at), badges.legible(text, 1000)))
-            for at, text in decided.get(event, ())
-        ]
-        found[event] = sorted([*of_batches.get(event, []), *shown], key=lambda line: line[0])
-    return found
-
-
-def _acting_and_idle(runs: Sequence[RuleRun]) -> tuple[list[RuleRun], list[RuleRun]]:
-    """Return the actions to show, and several that had nothing to end, which the page folds.
-
-    Rules for every product also run for refunds of products that give something else.
-    """
-    idle = [run for run in runs if run.code == Judgment.GAVE_NOTHING]
-    if len(idle) < 2:
-        return [*runs], []
-    return [run for run in runs if run not in idle], idle
-
-
 def _at_a_glance(customers: list[Customer]) -> list[tuple[Customer, glance.Glance]]:
     found = glance.glances(customers)
     return [(each, found[each.pk]) for each in customers]
-
-
-def _about(customer: Customer) -> QuerySet[EventLog]:
-    """Return the customer's events, and those of others that changed this customer's access."""
-    own = Q(customer=customer)
-    runs = RuleRun.objects.filter(customer=customer).exclude(event__customer=customer)
-    others = list(runs.order_by().values_list("event", flat=True)[:MOST_OF_OTHERS])
-    return EventLog.objects.filter(own | Q(pk__in=others) if others else own)
 
 
 def _differences(
