@@ -6,11 +6,9 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
 
-from django.db.models import Count, Q
-from django.utils import timezone
+from django.db.models import Q
 
-from events.models import EventLog
-from events.reports import promise, subscriptions, without_access
+from events.reports import recent_sales, subscriptions, without_access
 from integrations.models import Marketplace, Product
 from integrations.ordering import sorted_as
 from rules import facts, leftovers, pairing
@@ -18,9 +16,6 @@ from rules.facts import RuleFacts
 from rules.fired import included_in
 from rules.models import Rule
 from rules.triggers import TAKES_BACK, Trigger
-
-# For more products than this, the rules and sales of all products are read.
-MAX_PRODUCTS = 500
 
 
 class State(StrEnum):
@@ -173,30 +168,30 @@ def judge_all() -> list[Judged]:
     everywhere = places.everywhere
     left = leftovers.by_place(places)
     nothing = without_access.given_nothing()
-    owed, nothing_given = _by_product(nothing | without_access.owed()), _by_product(nothing)
+    owed = Counter(product for product, _ in nothing | without_access.owed())
+    nothing_given = Counter(product for product, _ in nothing)
     accounts = Marketplace.objects.in_bulk()
     found = []
     for account, rules in everywhere.items():
         if account in left.everywhere or pairing.given(None, rules):
             holes = pairing.holes(None, rules, subscription=True)
-            row = Judged(accounts[account], None, "", *_judge(rules, holes))
-            found.append(_with_left_over(row, left.everywhere.get(account, ())))
+            verdict, extra = _judge(rules, holes), left.everywhere.get(account, ())
+            found.append(_row(accounts[account], None, "", verdict, extra))
     judged = places.judged(_judge_subscription)
     without_own = {account: _judge(everywhere.get(account, ())) for account in accounts}
     for number, name, account in products:
-        what = judged.get(number) or without_own[account]
-        without = owed.get(number, 0), nothing_given.get(number, 0)
-        row = Judged(accounts[account], number, name, *what, *without)
-        found.append(_with_left_over(row, left.own.get(number, ())))
-    sales = _sales([row for row in found if row.gives_nothing])
+        verdict, extra = judged.get(number) or without_own[account], left.own.get(number, ())
+        buyers = owed[number], nothing_given[number]
+        found.append(_row(accounts[account], number, name, verdict, extra, *buyers))
+    sales = recent_sales.by_product(_products(row for row in found if row.gives_nothing))
     found = [replace(row, sales=sales[row.number]) if row.gives_nothing else row for row in found]
     return sorted(_for_what_is_sold(found, places), key=_place)
 
 
 def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
     """Return these rows with the rules about them and their sales, by a handful of queries."""
-    sales, numbers = _sales(rows), _products(rows)
-    few = len(numbers) <= MAX_PRODUCTS
+    numbers = _products(rows)
+    sales, few = recent_sales.by_product(numbers), len(numbers) <= recent_sales.MAX_NAMED
     products = Product.objects.in_bulk(numbers if few else None)
     of_these = Q(product__in=numbers) if few else Q(product__isnull=False)
     shared = Q(product=None, marketplace__in={row.marketplace.pk for row in rows})
@@ -224,22 +219,48 @@ def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
     return [filled(row) for row in rows if row.number is None or row.number in products]
 
 
-def _judge(
-    rules: Sequence[RuleFacts], holes: Sequence[Trigger] = ()
-) -> tuple[bool, bool, tuple[Trigger, ...]]:
-    """Return whether these rules give a buyer nothing, whether they pass that on, and the holes."""
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What rules give a buyer; the fields are those of `Judged`."""
+
+    gives_nothing: bool
+    is_passed_on: bool
+    holes: tuple[Trigger, ...]
+
+
+def _row(
+    account: Marketplace,
+    number: int | None,
+    name: str,
+    verdict: _Verdict,
+    left_over: Iterable[RuleFacts],
+    without_access: int = 0,
+    paid_for_nothing: int = 0,
+) -> Judged:
+    """Return the row with the IDs of the rules that are `left_over`."""
+    return Judged(
+        account,
+        number,
+        name,
+        gives_nothing=verdict.gives_nothing,
+        is_passed_on=verdict.is_passed_on,
+        holes=verdict.holes,
+        left_over=frozenset(rule.pk for rule in left_over),
+        without_access=without_access,
+        paid_for_nothing=paid_for_nothing,
+    )
+
+
+def _judge(rules: Sequence[RuleFacts], holes: Sequence[Trigger] = ()) -> _Verdict:
     # Only what gives something can have holes.
-    gives = bool(holes) or any(map(pairing.gives_now, rules))
-    return not gives, not gives and any(map(pairing.passes_on_now, rules)), tuple(holes)
+    nothing = not holes and not any(map(pairing.gives_now, rules))
+    passed_on = nothing and any(map(pairing.passes_on_now, rules))
+    return _Verdict(gives_nothing=nothing, is_passed_on=passed_on, holes=tuple(holes))
 
 
-def _judge_subscription(rules: Sequence[RuleFacts]) -> tuple[bool, bool, tuple[Trigger, ...]]:
+def _judge_subscription(rules: Sequence[RuleFacts]) -> _Verdict:
     """Judge a product by the rules that may run for it, as if it were sold by subscription."""
     return _judge(rules, pairing.holes_in(rules, subscription=True))
-
-
-def _with_left_over(row: Judged, left: Sequence[RuleFacts]) -> Judged:
-    return replace(row, left_over=frozenset(rule.pk for rule in left)) if left else row
 
 
 def _for_what_is_sold(rows: Iterable[Judged], places: facts.Places) -> Iterator[Judged]:
@@ -274,27 +295,6 @@ def _place(row: Judged) -> tuple[bool, bool, str, int]:
     return not row.needs_a_person, True, sorted_as(row.name), row.number
 
 
-def _sales(rows: Sequence[Judged]) -> Counter[int | None]:
-    """Return {product ID: recent sales} for these rows."""
-    numbers = _products(rows)
-    if not numbers:
-        return Counter()
-    lately = timezone.now() - promise.LATELY
-    events = EventLog.objects.filter(received_at__gte=lately).exclude(status=EventLog.Status.REPEAT)
-    if len(numbers) <= MAX_PRODUCTS:
-        events = events.filter(product__in=numbers).of_triggers(Trigger.PRODUCT_PURCHASED)
-    else:
-        events = events.filter(trigger=Trigger.PRODUCT_PURCHASED)
-    found = Counter(dict(events.order_by().values_list("product").annotate(Count("pk"))))
-    del found[None]  # sales of deleted products; elsewhere None stands for every product
-    return found
-
-
 def _products(rows: Iterable[Judged]) -> list[int]:
     """Return the product IDs of these rows."""
     return [row.number for row in rows if row.number is not None]
-
-
-def _by_product(buyers: Iterable[tuple[int | None, int | None]]) -> Counter[int | None]:
-    """Return {product ID: how many buyers}."""
-    return Counter(product for product, _ in buyers)

@@ -13,6 +13,7 @@ from config.admin.pages.rules import left_over
 from config.admin.parts.buttons import page_of
 from config.staff import roles
 from events.reports import coverage as reports
+from events.reports import recent_sales
 from integrations.models import Destination, Product
 from rules import changing, leftovers, pairing
 from rules.models import Rule
@@ -379,7 +380,7 @@ def test_global_rules_that_are_left_over_are_named_where_those_of_products_are(
 def test_sales_of_deleted_products_are_not_those_of_every_product(
     world, wrong_everywhere, monkeypatch
 ):
-    monkeypatch.setattr(reports, "MAX_PRODUCTS", 0)
+    monkeypatch.setattr(recent_sales, "MAX_NAMED", 0)
     world.sell("10_product")
     wrong_everywhere.delete()
     Product.objects.all().delete()
