@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -17,7 +17,14 @@ from events.access import moves
 from events.execution import gone_destinations
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
-from events.reports import backfill, bundle_parts, given_already, pending_endings, promise
+from events.reports import (
+    backfill,
+    bundle_parts,
+    given_already,
+    moved_orders,
+    pending_endings,
+    promise,
+)
 from events.reports.standing import Standing, taken_back
 from integrations.models import Customer
 from integrations.sentences import Said, format_day, joined, say, say_count
@@ -25,8 +32,6 @@ from integrations.targets import Target
 from rules.listing import listed
 from rules.triggers import Trigger
 
-# How many orders that were moved are named.
-ORDERS_NAMED = 3
 # A course or bundle of a customer: by customer, integration and target.
 CustomerTarget = tuple[int, int, str]
 
@@ -95,33 +100,55 @@ def glances(customers: Sequence[Customer]) -> dict[int, Glance]:
     )
     open_ = _open(grants, numbers)
     ends = _ends(open_, numbers)
+    waiting = _waiting(grants, open_, numbers)
+    last = _last_purchases(numbers)
+    without = [each for each in numbers if each not in last]
+    moved = moved_orders.of_customers(without) if without else {}
+    targets, partly = _targets(open_), bundle_parts.bundles_in_part(grants)
+    found = {
+        each: Glance(
+            targets=[target for _, _, target in targets[each]],
+            names=[
+                bundle_parts.named_in_part(open_[place][-1], partly)
+                for place in targets[each][::-1]
+            ],
+            ends=[ends[place] for place in targets[each] if place in ends],
+            not_in=each in waiting.not_in,
+            on_the_way=each in waiting.on_the_way,
+            last=last.get(each),
+            moved=moved_orders.sentence(moved.get(each, {})),
+            moved_products=moved_orders.product_names(moved.get(each, {})),
+        )
+        for each in numbers
+    }
+    to = moves.all_moved_to([each for each, glance in found.items() if glance.is_nothing])
+    return found | {each: replace(found[each], moved_to=other) for each, other in to.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """The IDs of the customers who lack something they paid for, and of those about to get it all.
+
+    The first are `not_in`, the others `on_the_way`.
+    """
+
+    not_in: Collection[int | None]
+    on_the_way: Collection[int | None]
+
+
+def _waiting(
+    grants: Iterable[Grant], open_: Mapping[CustomerTarget, list[Grant]], customers: Collection[int]
+) -> _Waiting:
+    """Return who waits; `grants` are the customers' active grants, `open_` what is open of them."""
     parts = {(who, site, part) for (who, site, _), rows in open_.items() for part in rows[0].parts}
     bought = [grant for grant in grants if grant.source == Grant.Source.PURCHASE]
     missing = [grant for grant in bought if _place(grant) not in parts]
     unpaid = taken_back(missing)
     owed = [grant for grant in missing if grant.pk not in unpaid]
     soon = _on_the_way(owed)
-    not_in = {grant.customer_id for grant in owed if grant.pk not in soon} | _gave_nothing(numbers)
-    on_the_way = {grant.customer_id for grant in owed} - not_in
-    last = _last_purchases(numbers)
-    without = [each for each in numbers if each not in last]
-    moved = _moved_orders(without) if without else {}
-    targets, partly = _targets(open_), bundle_parts.bundles_in_part(grants)
-    found = {
-        each: Glance(
-            [target for _, _, target in targets[each]],
-            [bundle_parts.named_in_part(open_[place][-1], partly) for place in targets[each][::-1]],
-            [ends[place] for place in targets[each] if place in ends],
-            each in not_in,
-            each in on_the_way,
-            last.get(each),
-            _moved(moved.get(each, {})),
-            _products(moved.get(each, {})),
-        )
-        for each in numbers
-    }
-    to = moves.all_moved_to([each for each, glance in found.items() if glance.is_nothing])
-    return found | {each: replace(found[each], moved_to=other) for each, other in to.items()}
+    late = {grant.customer_id for grant in owed if grant.pk not in soon}
+    not_in = late | _gave_nothing(customers)
+    return _Waiting(not_in, {grant.customer_id for grant in owed} - not_in)
 
 
 def _targets(open_: Iterable[CustomerTarget]) -> Mapping[int, list[CustomerTarget]]:
@@ -212,47 +239,6 @@ def _last_purchases(customers: Collection[int]) -> dict[int, EventLog]:
     return {who: known[event] for who, event in found.items() if event in known}
 
 
-def _moved_orders(customers: Collection[int]) -> dict[int, dict[str, set[str]]]:
-    """Return the orders that persons moved to these customers, and that are there.
-
-    By customer: {number of the order: names of its products}. An order that its own buyer has back
-    is left out.
-    """
-    own = _purchases().filter(customer=OuterRef("customer"), order_id=OuterRef("grant__order_id"))
-    runs = RuleRun.objects.filter(
-        ~Exists(own),
-        customer__in=customers,
-        event__by_hand=EventLog.ByHand.MOVE_HERE,
-        grant__customer=F("customer"),
-    ).exclude(grant__order_id="")
-    # A product that is gone has only the name that its grants keep.
-    name = Coalesce("grant__product__name", "grant__product_name")
-    here = runs.order_by("pk").values_list("customer", "grant__order_id", name)
-    found: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for who, order, product in here:
-        found[who][order].add(product)
-    return found
-
-
-def _products(orders: Mapping[str, Collection[str]]) -> str:
-    """Return the names of the products of these orders, the first ones if there are many."""
-    names = {name for products in orders.values() for name in products if name}
-    return listed(sorted(names), ORDERS_NAMED) if names else ""
-
-
-def _moved(orders: Collection[str]) -> str:
-    """Return text like "1 order moved here (1183)"; "" for none."""
-    if not orders:
-        return ""
-    named = [*list(orders)[:ORDERS_NAMED], *(["…"] if len(orders) > ORDERS_NAMED else [])]
-    return say_count(
-        len(orders),
-        "1 order moved here ({orders})",
-        "{number} orders moved here ({orders})",
-        orders=joined(named, ", "),
-    )
-
-
 def _purchases() -> QuerySet[EventLog]:
     """Return all purchases, without repeats."""
     events = EventLog.objects.of_triggers(Trigger.PRODUCT_PURCHASED)
@@ -277,7 +263,7 @@ def totals(customer: Customer, targets: Iterable[str]) -> Said:
     )
     orders, has = bought["orders"] + bought["others"], counted(targets)
     days = settings.KEEP_EVENTS_DAYS
-    moved = _moved(_moved_orders([customer.pk]).get(customer.pk, {}))
+    moved = moved_orders.sentence(moved_orders.of_customers([customer.pk]).get(customer.pk, {}))
     is_kept = not days or customer.created_at > timezone.now() - timedelta(days=days)
     return joined(
         [
