@@ -105,7 +105,10 @@ def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
             bad = profiles.blamed(error, labels).fields & group.keys() or _only(group)
             notes += [profiles.not_taken(error, key, labels) for key in sorted(bad)]
             rest = {key: value for key, value in group.items() if key not in bad}
-            groups += [rest] if bad and rest else [{key: value} for key, value in rest.items()]
+            if not bad:  # any of them may be the one that was refused
+                groups += [{key: value} for key, value in rest.items()]
+            elif rest:
+                groups.append(rest)
             continue
         if not (yield from _took(account, group, answer)):
             notes.append(profiles.not_shown(labels[key] for key in group))
