@@ -3,10 +3,9 @@
 Like the inbox, a person's act is decided under the deciding lock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -18,6 +17,7 @@ from events.access import (
     book,
     ended_by_hand,
     grant_runs,
+    hand_audit,
     hand_grants,
     history,
     holdings,
@@ -30,7 +30,7 @@ from events.models.runs import RuleRunQuerySet
 from events.queue.wake import wake
 from integrations import audit
 from integrations.audit import Act
-from integrations.audit_values import NOW, RUN
+from integrations.audit_values import RUN
 from integrations.models import Customer, Destination
 from integrations.samcart.normalize import examine_email, strip_invisible
 from integrations.sentences import joined, say
@@ -85,8 +85,10 @@ def give(
         if purchase is not None:
             hand_grants.deal_with(purchase, event)
         pending.replace(replaced, author.name)
-        act = Act.LAST_DAY_CHANGED if known else Act.ACCESS_GIVEN
-        _record(act, grant, replaced, runs[-1], author)
+        if known:
+            hand_audit.record_last_day(grant, replaced, runs[-1], author.reason)
+        else:
+            hand_audit.record_giving(Act.ACCESS_GIVEN, grant, runs[-1], author.reason)
         wake()
     return event
 
@@ -144,8 +146,10 @@ def end(customer: Customer, key: str, author: Author, on: date | None = None) ->
             pending.wait_until(run, on)
         run.save()
         pending.replace(replaced, author.name)
-        act = Act.LAST_DAY_CHANGED if changes_day else Act.ACCESS_ENDED
-        _record(act, first, replaced, run, author)
+        if changes_day:
+            hand_audit.record_last_day(first, replaced, run, author.reason)
+        else:
+            hand_audit.record_ending(first, replaced, run, author.reason)
         wake()
     return event
 
@@ -164,7 +168,7 @@ def give_back(ending: RuleRun, author: Author) -> EventLog:
         event = _event(ByHand.GIVE_BACK, customer, author)
         ended_by_hand.give_back(ending, grants, event)
         giving = RuleRun.objects.bulk_create(_run(event, Effect.GIVES, one, one) for one in grants)
-        _record(Act.ACCESS_GIVEN_BACK, grants[0], [], giving[0], author)
+        hand_audit.record_giving(Act.ACCESS_GIVEN_BACK, grants[0], giving[0], author.reason)
         wake()
     return event
 
@@ -239,30 +243,6 @@ def other_address(customer: Customer, email: str) -> str:
 
 def _days(endings: Iterable[RuleRun]) -> set[datetime | None]:
     return {run.next_attempt_at for run in endings}
-
-
-def _record(act: Act, about: Grant, old: Sequence[RuleRun], new: RuleRun, author: Author) -> None:
-    """Write an audit entry about this access and its last day.
-
-    `old` are the waiting endings that this decision replaces, `new` is the run that it made.
-    """
-    course = say("{course} on {site}", course=about.name, site=about.integration)
-    named = {"access": [course]}
-    day = {"ends": new.next_attempt_at} if new.is_pending else {}
-    before: dict[str, Any] | None = named
-    after: dict[str, Any] | None = named | day
-    if act in {Act.ACCESS_GIVEN, Act.ACCESS_GIVEN_BACK}:
-        before, after = None, named | day | {RUN: new.pk}
-    elif act == Act.LAST_DAY_CHANGED:
-        before = named | {"ends": old[0].next_attempt_at if old else None}
-        after = named | {"ends": None} | day
-    elif not day and old:  # it had another last day
-        before, after = named | {"ends": old[0].next_attempt_at}, named | {"ends": NOW}
-    elif not day:
-        after = None
-    if act == Act.ACCESS_ENDED:
-        before = (before or {}) | {RUN: new.pk}
-    audit.record(act, new.customer, before=before, after=after, note=author.reason)
 
 
 def _event(
