@@ -153,46 +153,80 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
     `gave` must be sorted, newest first. Access that a person lets the buyer keep is left out.
     """
     more, gave = len(gave) > MAX_RUNS, gave[:MAX_RUNS]
-    grants = {run.grant_id: run.grant for run in gave if run.grant is not None}
-    every = list(giving_runs().filter(grant__in=grants).select_related("event"))
+    every = list(
+        giving_runs().filter(grant__in={run.grant_id for run in gave}).select_related("event")
+    )
     fitting = rules_now.fitting(list({run.event_id: run.event for run in every}.values()))
     due = grants_due(every, fitting)
     still = {run.grant_id: run for run in reversed(gave) if run.grant_id in due}
-    of_event: dict[int, dict[int, Grant]] = {}
-    for run in gave:
-        if run.grant is not None and run.grant.kept_at is None and run.grant_id not in due:
-            due.add(run.grant_id)  # a grant is listed once, with the newest event that gave it
-            of_event.setdefault(run.event_id, {})[run.grant.pk] = run.grant
-    events = {run.event_id: run.event for run in gave if run.event_id in of_event}
-    ran = {(run.event_id, run.form) for run in giving_runs().filter(event__in=events)}
-    may_give = _in_place(of_event, fitting) if rule is None and events else fitting
-    gives = {
-        pk: gives_instead(each, rule, may_give.get(pk, ()), ran) for pk, each in events.items()
-    }
-    obstacles = rerun.obstacles(list(events.values())) if events else {}
-    endings = revocations.later_endings(events.values())
-    rows = [
-        LeftBehindPurchase(
-            each,
-            list(of_event[pk].values()),
-            gives[pk],
-            _why_not(rule, obstacles.get(pk, "") if gives[pk] else ""),
-            endings.get(pk),
-        )
-        for pk, each in events.items()
-    ]
     has = [run for run in reversed(still.values()) if run.grant and run.grant.seen_at]
-    return LeftBehind(rule, rows, more, has)
+    behind = _behind(gave, due)
+    return LeftBehind(rule, _rows(rule, behind, _instead(rule, behind, fitting)), more, has)
+
+
+@dataclass(slots=True)
+class _Behind:
+    """An event and the grants, by their IDs, that its rules gave and none gives any more."""
+
+    event: EventLog
+    grants: dict[int, Grant]
+
+
+def _behind(gave: Iterable[RuleRun], due: Container[int | None]) -> dict[int, _Behind]:
+    """Return, by event ID, the grants that are not `due` by a rule and that nobody keeps.
+
+    `gave` are sorted, newest first. A grant is listed once, with the newest event that gave it.
+    """
+    found: dict[int, _Behind] = {}
+    listed_already: set[int] = set()
+    for run in gave:
+        grant = run.grant
+        if grant is None or grant.kept_at is not None or grant.pk in listed_already:
+            continue
+        if grant.pk not in due:
+            listed_already.add(grant.pk)
+            found.setdefault(run.event_id, _Behind(run.event, {})).grants[grant.pk] = grant
+    return found
+
+
+def _instead(
+    rule: Rule | None, behind: Mapping[int, _Behind], fitting: Mapping[int, Sequence[Rule]]
+) -> dict[int, list[Rule]]:
+    """Return, by event ID, the rules that give the purchase something in place of these grants."""
+    ran = {(run.event_id, run.form) for run in giving_runs().filter(event__in=behind)}
+    may_give = _in_place(behind, fitting) if rule is None and behind else fitting
+    return {
+        pk: gives_instead(each.event, rule, may_give.get(pk, ()), ran)
+        for pk, each in behind.items()
+    }
+
+
+def _rows(
+    rule: Rule | None, behind: Mapping[int, _Behind], instead: Mapping[int, Sequence[Rule]]
+) -> list[LeftBehindPurchase]:
+    events = [each.event for each in behind.values()]
+    obstacles = rerun.obstacles(events) if events else {}
+    endings = revocations.later_endings(events)
+    return [
+        LeftBehindPurchase(
+            event=each.event,
+            grants=list(each.grants.values()),
+            gives=instead[pk],
+            why_not=_why_not(rule, obstacles.get(pk, "") if instead[pk] else ""),
+            ending=endings.get(pk),
+        )
+        for pk, each in behind.items()
+    ]
 
 
 def _in_place(
-    of_event: Mapping[int, Mapping[int, Grant]], fitting: Mapping[int, Sequence[Rule]]
+    behind: Mapping[int, _Behind], fitting: Mapping[int, Sequence[Rule]]
 ) -> Mapping[int, Sequence[Rule]]:
     """Return, by event ID, the fitting rules that may give something in place of deleted rules."""
     everywhere = in_place.deleted_everywhere()
     return {
-        pk: in_place.of_deleted(grants.values(), fitting.get(pk, ()), everywhere)
-        for pk, grants in of_event.items()
+        pk: in_place.of_deleted(each.grants.values(), fitting.get(pk, ()), everywhere)
+        for pk, each in behind.items()
     }
 
 
