@@ -17,6 +17,8 @@ from rules.models import Rule
 
 # The fields that decide who gets what from a rule.
 DEFINING_FIELDS = ("action", "destination", "integration", "product", "trigger")
+# The same, with whether anybody gets it now.
+EFFECTIVE_FIELDS = (*DEFINING_FIELDS, "enabled")
 CHANGED_MEANWHILE = _(
     "Somebody else changed these rules at the same moment. Look again, then save again."
 )

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from rules import actions
+from rules.changing import EFFECTIVE_FIELDS
 from rules.facts import Places, RuleFacts
 from rules.rule_changes import number_before
 from rules.triggers import Trigger
@@ -44,8 +45,7 @@ def _took(entry: AuditEntry, rule: RuleFacts | None) -> bool:
     action = before.get("action", rule and rule.action)
     gave = trigger == Trigger.PRODUCT_PURCHASED and action in actions.giving_access()
     was_on = before.get("enabled", rule is None or rule.enabled)
-    what = {"action", "destination", "enabled", "product", "trigger"}
-    return gave and was_on and (rule is None or not what.isdisjoint(before))
+    return gave and was_on and (rule is None or not before.keys().isdisjoint(EFFECTIVE_FIELDS))
 
 
 def _was_for(entry: AuditEntry, rule: RuleFacts | None) -> tuple[int | None, int | None]:

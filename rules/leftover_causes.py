@@ -6,6 +6,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import actions, pairing
 from rules.models import Rule
+from rules.rule_changes import number_before
 
 # (product ID, destination ID): what rules of a product, or global rules (None), are about.
 About = tuple[int | None, int | None]
@@ -32,11 +33,11 @@ def of_rules(rules: Iterable[Rule]) -> dict[About, AuditEntry]:
         before = entry.before or {}
         if entry.act == Act.RULE_DELETED:
             gave = _gave(before["trigger"], before["action"])
-            product = (before["product"] or {}).get("number")
+            product = number_before(entry, "product")
         else:
             gave = int(entry.number) in places
             product = places.get(int(entry.number))
-        about = (product, before["destination"]["number"])
+        about = (product, number_before(entry, "destination"))
         if gave and about in wanted:
             found.setdefault(about, entry)
     return found

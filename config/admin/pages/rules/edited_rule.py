@@ -78,7 +78,7 @@ def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[t
         before = form.initial.get("destination") if "destination" in changed else None
         if text := sentence(rule, before):
             told.append((messages.WARNING, text))
-    if changed & {*changing.DEFINING_FIELDS, "enabled"}:
+    if changed & {*changing.EFFECTIVE_FIELDS}:
         page = way_back(request) or reverse("admin:rules_rule_changelist")
         if earlier := earlier_offer.sentence(request, [rule], page):
             told.append((messages.WARNING, earlier))
