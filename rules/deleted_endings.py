@@ -1,4 +1,4 @@
-"""Deleted rules that ended on a refund what buyers still get, and nothing ends now."""
+"""Deleted rules that ended access on a refund that buyers still get and no rule ends now."""
 
 from collections.abc import Iterable, Iterator
 

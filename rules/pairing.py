@@ -163,9 +163,10 @@ def only_off(
 
 
 def turned_off(giving: Iterable[Paired], trigger: Trigger, rules: Sequence[Known]) -> list[Known]:
-    """Return the rules that are off and would do on this trigger what is recommended.
+    """Return the rules that only need turning on for what is recommended on this trigger.
 
-    That is for what `giving` gives; what a rule that is on does is left out.
+    That is what should happen then to the courses that `giving` gives. A rule is left out if
+    another one that is on does the same.
     """
     off = [r for r in rules if not r.enabled and r.trigger == trigger and _answers(r)]
     targets = {rule.destination_id for rule in giving} if off else set()

@@ -26,9 +26,10 @@ def in_short(sentence: str) -> str:
 
 
 def labels_said(part: str) -> list[str]:
-    """Return the English labels of the actions that the reader finds in short by this text.
+    """Return the English labels of the actions whose short form contains this text.
 
-    History stores them with a rule's sentence: "Create Course Enrollment" for "enroll".
+    People read and search for the short form, such as "enroll", while history stores the label with
+    a rule's sentence, such as "Create Course Enrollment".
     """
     like = part.casefold()
     found = [

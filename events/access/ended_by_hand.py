@@ -50,8 +50,9 @@ def _unchanged_since_ended(endings: Collection[RuleRun]) -> QuerySet[Grant]:
     """
     about = Q(event__in={run.event_id for run in endings})
     about |= Q(pk__in={run.grant_id for run in endings} - {None})
-    # A later ending that a rule carries out sets only the time at which it was decided. After that
-    # of a person it is another decision; a refund and its cancellation are one.
+    # A later ending that a rule carries out sets only the time at which it was decided. If a person
+    # ended it, any later decision counts as another one; a refund followed by a cancellation counts
+    # as one.
     by_a_person = Q(because=ledger.BY_HAND) | Q(because__startswith=ledger.BY_HAND_AFTER)
     by_a_rule = Q(because=F("event__trigger"), opened_at__isnull=False)
     return Grant.objects.filter(

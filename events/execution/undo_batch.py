@@ -90,7 +90,8 @@ def _give_back(grant: Grant) -> RuleRun:
     # Access that was moved here was given by the purchase, which is another event. The action of
     # the purchase names the rule again, so that the buyer counts as one of that rule.
     first = next((run for run in giving if run.event.trigger), last)
-    # An action that still names its rule stays that rule's only one for the event.
+    # If that action still names its rule, no other action of the event may name it with the same
+    # target: the constraint `run_once_per_event_and_rule` allows one.
     rule = rule_history.rule_of(first) if first.rule_id is None else None
     if first != last and rule:
         RuleRun.objects.filter(pk=first.pk).update(rule=rule)

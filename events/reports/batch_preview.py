@@ -25,7 +25,7 @@ MAX_LINES = 1000
 class Line:
     """An event and what is done for it, or why nothing is.
 
-    If it is only that a person gives back what one action ended, `ending` is that action's ID.
+    If a person only gives back what one action ended, `ending` is that action's ID.
     """
 
     event: EventLog

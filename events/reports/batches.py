@@ -252,7 +252,7 @@ def last_undo(event: int, done: Done, name: str = "") -> AuditEntry | None:
 
 
 def last_ending(run: RuleRun, done: Done) -> AuditEntry | None:
-    """Return the newest entry by which a person ended with this action, as one of several."""
+    """Return the newest act by which a person ended access in a batch, for this action's event."""
     return next((each for each in done.get(run.event_id, ()) if each.act in ENDINGS), None)
 
 

@@ -17,11 +17,11 @@ COURSES_NAMED = 2
 def told_of(
     bundle: Grant, grants: Sequence[Grant], apart: Collection[tuple[int | None, str]]
 ) -> list[Grant]:
-    """Return, as unsaved grants, what is told of in place of the bundle.
+    """Return, as unsaved grants, what pages list in place of the bundle.
 
-    That is each of its courses. Several that only this grant of the bundle opens are one, named as
-    the bundle without the others. `apart` are the places, by integration and target, that have a
-    grant or an action of their own.
+    That is each of its courses. Courses that only this grant of the bundle opens are listed as one,
+    named as the bundle without the others. `apart` are the places, by integration and target, that
+    have a grant or an action of their own.
     """
     courses = _courses(bundle)
     rest = [each for each in courses if _is_as_the_bundle(each, bundle, grants, apart)]

@@ -115,10 +115,10 @@ def _targets(told: Sequence[tuple[Standing, Sentence]]) -> tuple[str, ...]:
 
 
 def _of_access(told: Sequence[tuple[Standing, Sentence]]) -> list[Sentence]:
-    """Return what was told of courses and bundles, without those that no purchase gave.
+    """Return the sentences about courses and bundles, without those that no purchase gave.
 
-    Rules for every product run for refunds of products that give something else. If there is
-    nothing but that, one is told.
+    Rules for every product also run for refunds of products that give something else. If all
+    sentences are about such rules, the first one stays.
     """
     given = [sentence for each, sentence in told if not each.gave_nothing]
     return given or [sentence for _, sentence in told[:1]]

@@ -25,7 +25,7 @@ MOST_RUNS = 10
 
 @dataclass(frozen=True, slots=True)
 class EventCounts:
-    """How many events came in some time, and how many of each kind; see `counting.count`."""
+    """How many events came in a period, and how many of each kind; see `counting.count`."""
 
     events: int = 0
     no_rule: int = 0
@@ -35,11 +35,12 @@ class EventCounts:
 
 @dataclass(frozen=True, slots=True)
 class UnfulfilledProduct:
-    """A product that was paid for and gave nothing; `newest` is its last event, which came `last`.
+    """A product that was paid for and gave nothing; `newest` is its last event, received at `last`.
 
     `rule` gives something for a purchase of it now, and `rule_off` would if it were turned on; the
     product's own rules go before global ones. `since` says why `rule` did not run for these
-    purchases. If `needs_rule`, a rule of its own is to be made, whatever `rule_off` gives.
+    purchases. With `needs_rule` the product should get a rule of its own, whatever `rule_off`
+    gives.
     """
 
     product: Product | None
@@ -55,7 +56,7 @@ class UnfulfilledProduct:
 
 @dataclass(frozen=True, slots=True)
 class ProductWithoutRule:
-    """A product that no rule gives anything for; persons let in so many of its `buyers`."""
+    """A product for which no rule gives anything, and how many `buyers` got access by hand."""
 
     product: Product
     buyers: int
@@ -82,7 +83,7 @@ def failed_and_held() -> tuple[int, ...]:
 
 
 def stranded() -> int:
-    """Count students who paid and whose access, as far as Admit knows, no action is going to give.
+    """Count students who paid and whose access no action will give, as far as Admit knows.
 
     Call it only when all of the history has been read: later events may change the answer.
     """
@@ -168,10 +169,11 @@ def _unfulfilled(
 
 
 def without_rule(places: Places) -> list[ProductWithoutRule]:
-    """Return the products that persons gave access for lately and that no rule gives anything for.
+    """Return the products for which no rule gives anything, and people gave access by hand lately.
 
-    At most MOST_PRODUCTS, the most buyers first. Products whose own rules are off are left out: the
-    Overview tells of those rules. Takes one query, and one more if there are such products.
+    At most MOST_PRODUCTS, those with the most buyers first. Products whose own rules are off are
+    left out, because the Overview reports those rules. Takes one query, and one more if there are
+    such products.
     """
     acts = given_by_hand(timezone.now() - LATELY)
     rows = (

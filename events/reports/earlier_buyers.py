@@ -130,7 +130,7 @@ class Preview:
 
     @property
     def customers_not_missed(self) -> int:
-        """The number of customers to change something for of whom no purchase was missed."""
+        """The number of customers for whom something changes and no purchase was missed."""
         return len(_students(self.not_missed) - _students(self.missed))
 
     @property
@@ -168,7 +168,7 @@ class Preview:
 
     @property
     def to_end(self) -> "Preview":
-        """The part that pages tell of unasked, of rules that end access."""
+        """The part about rules that end access, which pages show without being asked."""
         return replace(self, run=[row for row in self.run if not row.is_of_unknown_purchase])
 
     @property

@@ -112,9 +112,9 @@ def _to_give(about: Standing, row: Grant) -> GiveAccess | None:
 
 
 def day_or_cause(about: Standing, pattern: str = "") -> tuple[bool, Said] | None:
-    """Return whether nothing but a person ended it, and the day of that, else what ended it.
+    """Return whether only a person ended it, and the day of that or else the cause.
 
-    The day is written by this `pattern` of `format_day`. None if it is not over.
+    The day has the form of `pattern`, as in `format_day`. None if the access is not over.
     """
     row = about.ended
     if row is None:
@@ -128,7 +128,7 @@ def day_or_cause(about: Standing, pattern: str = "") -> tuple[bool, Said] | None
 
 
 def by_cause(over: Iterable[tuple[str, Standing]]) -> dict[tuple[bool, Said], list[str]]:
-    """Return the names by what ended them: whether only a person did, and its day or the cause."""
+    """Group the names of what has ended by the result of `day_or_cause`."""
     causes: dict[tuple[bool, Said], list[str]] = {}
     for name, each in over:
         if how := day_or_cause(each, LONG):

@@ -18,8 +18,9 @@ Held = dict[int, OfOne]
 def held(customers: Collection[int], *, without_end: bool = False) -> Held:
     """Return what these customers have in Thinkific: the oldest grant of each course or bundle.
 
-    Who has a bundle has its courses. Grants that have ended by themselves are left out; with
-    `without_end`, also those that will. Takes one query, and another one if anybody has a bundle.
+    A customer with a bundle also has its courses. Grants that have ended by themselves are left
+    out; with `without_end`, also those that will. Takes one query, and another one if anybody has a
+    bundle.
     """
     found: Held = defaultdict(dict)
     lasts = Q(until=None) if without_end else Q(until=None) | Q(until__gt=Now())

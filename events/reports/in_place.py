@@ -21,10 +21,10 @@ def deleted_everywhere() -> Places:
 
 
 def of_deleted(grants: Iterable[Grant], fitting: Sequence[Rule], everywhere: Places) -> list[Rule]:
-    """Return which of these `fitting` rules may take the place of the one that gave these grants.
+    """Return which of these `fitting` rules may replace the one that gave these grants.
 
-    A global rule does not take the place of a product's rule: it gives its course besides. It may
-    take that of a global one. `everywhere` is what `deleted_everywhere` returns.
+    A global rule does not replace a rule of the product, because it gives its course in addition.
+    It may replace another global rule. `everywhere` is what `deleted_everywhere` returns.
     """
     if any((grant.integration_id, grant.target) in everywhere for grant in grants):
         return [*fitting]

@@ -1,4 +1,4 @@
-"""What persons decided about access that nothing paid for any more, told with the events."""
+"""What people decided about access that no purchase pays for any more, shown with its events."""
 
 from collections import defaultdict
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""What the sentences about a student's access lead on to: links, forms and buttons of a page.
+"""What a sentence about a student's access offers next: a link, a form or a button.
 
 A page draws each by its type, if the person may use it. Customers, events, rules, actions,
 products, destinations and entries are numbers of rows; a holding is a key of `holdings`.

@@ -1,4 +1,7 @@
-"""Buyers who have what no rule gives any more, of all rules at once. Pages show them unasked."""
+"""Buyers who have what no rule gives any more, for all rules at once.
+
+Pages show them without being asked.
+"""
 
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
@@ -209,8 +212,8 @@ def _marks(values: Sequence[str]) -> str:
 def _with_buyers(places: Sequence[ProductTarget]) -> list[_Given]:
     """Return what buyers have at these places, at most MAX_RUNS + 1.
 
-    What a rule still gives for the event that gave it, such as a recovered payment, is left out,
-    and what no rule ever gave, but a person.
+    Left out are what a rule still gives for the event that gave it, such as a recovered payment,
+    and what only a person gave.
     """
     sql = _GRANTS.format(places=", ".join(["(%s, %s, %s)"] * len(places)))
     with connection.cursor() as cursor:

@@ -69,7 +69,7 @@ class Mention:
 
 @dataclass(slots=True)
 class Closed:
-    """How many bodies could not be looked into, because no key opens them."""
+    """The number of bodies that could not be searched, because no key opens them."""
 
     number: int = 0
 

@@ -38,8 +38,8 @@ class OffEverywhere:
 def found(places: Places) -> list[OffEverywhere]:
     """Return the rules that were turned off within LATELY, the last one first.
 
-    After that time it was evidently meant. A rule that no buyer missed is left out. Takes no query
-    if no global rule that gives access is off.
+    A rule that has been off for longer is assumed to be off on purpose. A rule that no buyer missed
+    is left out. Takes no query if no global rule that gives access is off.
     """
     off = [
         rule.pk

@@ -14,8 +14,8 @@ from rules.triggers import Trigger
 class Use:
     """A product's history in numbers; no count is above counting.MAX_COUNT.
 
-    `sales` are among the `events`. `everybody` counts the customers who ever had access, `buyers`
-    those of them who have it now.
+    `sales` are part of the `events`. `everybody` counts the customers who ever had access, `buyers`
+    those who have it now.
     """
 
     events: int

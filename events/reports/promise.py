@@ -1,4 +1,4 @@
-"""The promise: everybody who paid is in. How many bought lately, and who is not in."""
+"""The promise that everybody who paid has access: how many bought lately, and who has none."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -64,10 +64,10 @@ class Promise:
 
 
 def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -> Promise:
-    """Return how the promise is kept. `gave_nothing` are the purchases of `unfulfilled`.
+    """Return how well the promise is kept. `gave_nothing` are the purchases of `unfulfilled`.
 
     `behind` are the IDs of grants that are not what was bought, such as what no rule gives any
-    more; nobody counts as in by these.
+    more; they count as no access.
     """
     since, more = _since()
     giving = _giving(since)
@@ -126,8 +126,8 @@ def ended_by_hand() -> list[int]:
 def _ended_by_hand(giving: QuerySet[EventLog, Any]) -> Rows:
     """Return (event ID, customer ID) of the acts that ended what these events gave.
 
-    Those who have something else of it are left out. So are purchases that were refunded or
-    canceled: to end that is what was to be done.
+    Customers who still have something else of it are left out. So are purchases that were refunded
+    or canceled, because their access was meant to end.
     """
     grants = Grant.objects.filter(runs__event__in=giving)
     newest = grants.filter(_BY_HAND).order_by("-ended_at", "-pk").distinct()
@@ -226,7 +226,7 @@ def _not_in(gave_nothing: QuerySet[EventLog], most: int) -> tuple[Rows, Rows]:
 
 
 def is_on_the_way() -> Q:
-    """Return a condition on grants: an action of a moment ago gives it, and its site lets it in."""
+    """Return a condition on grants: a recent action will give it, and its site is open."""
     goes_on = RuleRun.objects.filter(grant=OuterRef("pk"), status__in=UNFINISHED)
     refused = Q(integration__connection=Integration.Connection.REFUSED)
     closed = refused | Q(integration__enabled=False)

@@ -124,7 +124,7 @@ def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:
 
 
 def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
-    """Say that a rule was changed or deleted since, which may be right for earlier buyers."""
+    """Say that the rule was changed or deleted since, which may be intended for earlier buyers."""
     facts: dict[str, object] = {
         "old": run.destination_name,
         "order": of_order(run.event),

@@ -1,4 +1,4 @@
-"""Asks for the password or a code once more, then goes on with the request."""
+"""Ask for the password or a code once more, then go on with the request."""
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -22,7 +22,8 @@ def ask(request: HttpRequest) -> HttpResponse | None:
     """Return None if the view may go on, else the page that asks.
 
     A view only has to begin with `if page := ask(request): return page`. The page posts to the same
-    address with what was posted there, and the view runs again.
+    address with what was posted there, and the view runs again. Ask once in a request: a code is
+    not right a second time.
     """
     if confirmation.is_fresh(request) and _METHOD not in request.POST:
         return None
@@ -49,7 +50,7 @@ def ask_before_file(request: HttpRequest, *, back: str) -> HttpResponse | None:
 
 
 def ask_owner(request: HttpRequest) -> HttpResponse | None:
-    """Return the same for a page of owners, but only before it saves."""
+    """Return the same for an owner who saves a page; None for anybody else and before saving."""
     return ask(request) if request.method == "POST" and allowed(request, SUPERUSER) else None
 
 

@@ -265,7 +265,7 @@ class IntegrationAdmin(ListAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """A page that counts what stops. Its button deletes, in several steps if there is much."""
+        """Show what stops with the integration; the button deletes it, if needed in steps."""
         integration: Integration = self.existing(request, unquote(object_id))
         if not self.has_delete_permission(request, integration):
             raise PermissionDenied

@@ -35,7 +35,7 @@ LONGEST_ADDRESS = 2000  # what may be pasted; check_url enforces the real limit
 
 
 class NotifyForm(forms.ModelForm):
-    """A name and an address. The secret is none of its fields: Admit makes it."""
+    """A name and an address. The secret is not one of its fields, because Admit makes it."""
 
     url = forms.CharField(
         label=_("Address"),

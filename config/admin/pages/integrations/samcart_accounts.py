@@ -116,7 +116,7 @@ def set_own_rules(request: HttpRequest, account: Marketplace) -> HttpResponse:
 
 
 def delete(request: HttpRequest, account: int) -> HttpResponse:
-    """A page that counts what goes; its button deletes."""
+    """Show what would be deleted with the account; the button deletes it."""
     found = get_object_or_404(Marketplace, pk=account)
     if request.method != "POST":
         summary = delete_account.summarize(found)

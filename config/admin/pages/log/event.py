@@ -93,9 +93,10 @@ def context(request: HttpRequest, event: EventLog) -> dict[str, Any]:
 
 
 def _explained(event: EventLog, *, ended: bool) -> dict[str, Any]:
-    """Return what rules there are for it `since`, and the explanation from when it came.
+    """Return which rules fit it now (`since`), and how it was explained when it came.
 
-    That is outdated once a rule fits, or a person `ended` what the rules were to end.
+    The explanation is left out if a rule fits now, or if a person `ended` what the rules were to
+    end.
     """
     since = _since(event)
     outdated = since if event.status == NO_RULE else ended

@@ -6,7 +6,7 @@ from integrations.sentences import Said, format_number, joined, say, say_count
 
 
 def not_in(buyers: int, purchases: int) -> Said:
-    """Return how many buyers paid and have no access, for how many purchases if that differs."""
+    """Say how many buyers paid and have no access, and for how many purchases if that differs."""
     if purchases > buyers:
         return say_count(
             buyers,
@@ -24,7 +24,7 @@ def not_in(buyers: int, purchases: int) -> Said:
 
 
 def ended(buyers: int) -> Said | str:
-    """Return that persons ended the access of so many buyers of this week; "" for none."""
+    """Say for how many of this week's buyers people ended access; "" for none."""
     if not buyers:
         return ""
     return say_count(

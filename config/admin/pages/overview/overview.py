@@ -180,7 +180,7 @@ def _chart(period: days.Period) -> dict[str, Any]:
 def _figures(
     facts: overview_headline.Facts, period: days.Period, in_line: backlog.WaitingCounts
 ) -> dict[str, Any]:
-    """Return the four numbers beside the title, each with a note, what is left, and the chart."""
+    """Return the four numbers beside the title with their notes, what waits, and the chart."""
     came = dashboard.events_in_a_day()
     return {
         "events": counting.format_count(came.events),
@@ -199,9 +199,9 @@ def _figures(
 
 
 def _enter_key(request: HttpRequest, sites: Iterable[Integration]) -> str:
-    """Return the address where the only school with a wrong key gets another.
+    """Return the address at which to enter a new key, if exactly one school has a wrong one.
 
-    "" if there are several, or for a person who may not enter it.
+    "" otherwise, or for a person who may not enter it.
     """
     wrong = [site for site in _refused(sites) if not site.denied]
     if len(wrong) != 1 or not allowed(request, "integrations.change_integration"):
