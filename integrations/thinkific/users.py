@@ -14,7 +14,7 @@ from integrations.thinkific.calls import Get, Post, Put, Row, Steps
 
 # The most calls for one student's signup fields, whatever is refused.
 MAX_FILLS = 10
-# These statuses concern the student or the key, not the fields that were sent.
+# These statuses concern the student or the key: the answer would be the same for any other field.
 ABOUT_STUDENT = {401, 404}
 
 
@@ -99,7 +99,6 @@ def fill(attempt: Attempt, fields: Mapping[int, str]) -> Steps[list[str]]:
             answer = yield Put(f"/users/{account.user_id}", sent)
         except Refused as error:
             if error.status in ABOUT_STUDENT:
-                # The answer would be the same for all other fields.
                 unsent = [labels[key] for each in (group, *groups) for key in each]
                 return [*notes, profiles.not_sent(error, unsent)]
             bad = profiles.blamed(error, labels).fields & group.keys() or _only(group)
