@@ -75,6 +75,18 @@ class Places:
         return [number for number in self.own if found[number]]
 
     @cached_property
+    def accounts_with_own(self) -> frozenset[int]:
+        """The IDs of the accounts in which products have rules of their own, on or off.
+
+        Only rules that give access on a purchase count.
+        """
+        return frozenset(
+            rules[0].marketplace_id
+            for rules in self.own.values()
+            if any(rule.gives_on_purchase and not rule.is_gone for rule in rules)
+        )
+
+    @cached_property
     def _alike(self) -> list[list[int]]:
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for number in self.own:
