@@ -49,7 +49,7 @@ def wait(
         end_on(run, event.received_at + timedelta(days=run.rule.delay_days))
         run.grant = next((row for row in open_rows if row.pk), None)
         return True
-    if not right and settings.ENDINGS_AN_HOUR and _lately(run) >= settings.ENDINGS_AN_HOUR:
+    if not right and settings.ENDINGS_AN_HOUR and _around(run) >= settings.ENDINGS_AN_HOUR:
         run.status, run.code, run.next_attempt_at = Status.HELD, BRAKED, None
         run.message = say_count(
             settings.ENDINGS_AN_HOUR,
@@ -127,13 +127,17 @@ def _names(sale: Sale) -> Q:
     return order | Q(event__subscription_id=subscription) if subscription else order
 
 
-def _lately(run: RuleRun) -> int:
-    """Count the site's other endings of the last hour, without those that wait or were skipped."""
-    lately = RuleRun.objects.filter(
+def _around(run: RuleRun) -> int:
+    """Count the site's other endings that came within an hour of this one.
+
+    Those that wait or were skipped are left out. The times of receipt decide, so that the same
+    endings are held whether they are read at once or after an outage.
+    """
+    around = RuleRun.objects.filter(
         integration=run.integration,
         action__in=actions.ending_access(),
-        received_at__gte=timezone.now() - AN_HOUR,
+        received_at__range=(run.received_at - AN_HOUR, run.received_at + AN_HOUR),
         customer__isnull=False,  # without a customer it ended nothing
     )
     waits = Q(status__in=[Status.SKIPPED, Status.HELD]) | Q(code=DELAYED)
-    return lately.exclude(waits | Q(pk=run.pk)).count()
+    return around.exclude(waits | Q(pk=run.pk)).count()
