@@ -116,10 +116,17 @@ def off_times(rules: Collection[int]) -> dict[int, list[tuple[datetime, datetime
 def point_to(rules: Iterable[Rule], destination: Destination, *, on: bool) -> None:
     """Point these rules to another course or bundle; with `on`, also turn them on.
 
-    Changes all rules or none. Raises ValidationError if one would be invalid or a duplicate.
+    Changes all rules or none. Raises ValidationError if one would be invalid or a duplicate, or
+    leads elsewhere or is gone since it was read.
     """
+    locked = Rule.objects.select_for_update(of=("self",)).with_names()
     with all_or_none():
         for rule in rules:
+            as_read = locked.filter(destination=rule.destination_id)
+            try:
+                rule.refresh_from_db(from_queryset=as_read)
+            except Rule.DoesNotExist:
+                raise ValidationError(CHANGED_MEANWHILE) from None
             before = audit.values(rule)
             rule.destination, rule.enabled = destination, rule.enabled or on
             rule.full_clean()
