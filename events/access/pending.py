@@ -103,9 +103,12 @@ def replace(runs: Iterable[RuleRun], author: str) -> None:
 
 
 def look_again(event: EventLog) -> None:
-    """If the event pays for its purchase again, have delayed endings of it decided now."""
+    """Have delayed endings of a purchase decided now, because the event pays for it again.
+
+    They must have been written.
+    """
     sale = Sale.of(event)
-    if event.trigger not in RENEWS or event.withdrawn or not sale.is_named:
+    if event.withdrawn or not sale.is_named:
         return
     before = RuleRun.objects.delayed().filter(_names(sale), received_at__lt=event.received_at)
     same = [run.pk for run in before.select_related("event") if sale.is_same(Sale.of(run.event))]

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.db.models.functions import Now
 
 from events.access import decisions
@@ -111,6 +112,19 @@ def test_it_falls_away_whether_a_rule_gives_for_what_was_paid_or_not(shop, paid)
     shop.settle()
     assert queued.again(run).code == "paid_again"
     assert _enrolled(shop)
+
+
+@pytest.mark.parametrize("paid", ["31_subscription", "34a_subscription", "35_subscription"])
+def test_it_falls_away_at_once_also_if_what_was_paid_is_read_together_with_the_end(shop, paid):
+    shop.sell("12_product")
+    shop.settle()
+    shop.post(changed("30_subscription"))
+    # SQLite's clock has milliseconds, and both posts may fall into one.
+    Delivery.objects.update(received_at=F("received_at") - timedelta(seconds=1))
+    shop.post(changed(paid))
+    shop.read()
+    assert delayed.decide_due() == 1
+    assert RuleRun.objects.get(action=END).code == "paid_again"
 
 
 def test_the_payment_for_another_subscription_changes_nothing(shop):
