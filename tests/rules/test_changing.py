@@ -26,6 +26,7 @@ def test_a_rule_that_was_turned_off_meanwhile_stays_off_when_it_gets_another_cou
     changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
     _point(rule)
     stored = Rule.objects.get()
+    assert stored.destination is not None
     assert (stored.destination.name, stored.enabled) == ("Oil", False)
     assert set(AuditEntry.objects.latest("pk").after) == {"destination"}
 
