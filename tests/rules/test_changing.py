@@ -1,5 +1,7 @@
 """Rules that are changed keep what somebody else changed meanwhile."""
 
+from typing import Any
+
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -41,3 +43,49 @@ def test_a_rule_that_was_deleted_or_led_elsewhere_meanwhile_is_left_alone(rule):
     with pytest.raises(ValidationError, match="Somebody else changed these rules"):
         _point(rule)
     assert not Rule.objects.exists()
+
+
+# When a rule was on and off, as far as the audit says
+
+
+def _turn(rule: Rule, *, on: bool) -> None:
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=on)
+
+
+def _added(**facts: Any) -> Rule:
+    rule: Rule = factories.RuleFactory.build(
+        marketplace=factories.MarketplaceFactory.create(),
+        destination=(course := factories.DestinationFactory.create()),
+        integration=course.integration,
+        **facts,
+    )
+    changing.add(rule)
+    return rule
+
+
+def test_a_rule_that_was_added_off_was_off_since_then(db):
+    rule = _added(enabled=False)
+    added = AuditEntry.objects.get(number=str(rule.pk))
+    assert changing.off_times([rule.pk]) == {rule.pk: [(added.at, None)]}
+    _turn(rule, on=True)
+    turned = AuditEntry.objects.latest("pk")
+    assert changing.off_times([rule.pk]) == {rule.pk: [(added.at, turned.at)]}
+    _turn(rule, on=False)
+    assert len(changing.off_times([rule.pk])[rule.pk]) == 2
+
+
+def test_a_rule_that_was_added_on_was_never_off(db):
+    rule = _added()
+    assert changing.off_times([rule.pk]) == {}
+    rule.refresh_from_db()
+    assert changing.on_since(rule) == AuditEntry.objects.get(number=str(rule.pk)).at
+    assert changing.last_switches([rule.pk]) == {}
+
+
+def test_only_a_switch_is_undone_by_turning_a_rule_on(db):
+    rule = _added(enabled=False)
+    assert changing.last_switches([rule.pk]) == {}
+    _turn(rule, on=True)
+    assert AuditEntry.objects.latest("pk").undoes is None
+    rule.refresh_from_db()
+    assert changing.on_since(rule) == AuditEntry.objects.latest("pk").at
