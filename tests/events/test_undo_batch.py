@@ -139,6 +139,7 @@ def test_who_was_moved_is_moved_back_and_can_be_moved_once_more(world, ink, face
     )
 
 
+@pytest.mark.each_database
 def test_who_was_moved_back_has_it_by_its_rule_where_other_rules_ran_for_the_purchase_too(
     world, ink, faces
 ):
