@@ -6,6 +6,7 @@ from dataclasses import asdict
 from django.db.models.functions import Now
 
 from events.access import pending
+from events.access.left_open import leaves_open
 from events.deciding import anonymous, passing_on, repeats
 from events.deciding.intake import Intake
 from events.deciding.planning import WITHDRAWN, plan_all
@@ -178,7 +179,7 @@ def _plan_runs(
         runs = [run for run in runs if run.customer is not None]
     event.gave_nothing = all(run.spec.passes_on for run in runs)
     is_refund = event.trigger == Trigger.PRODUCT_REFUNDED
-    event.left_open = is_refund and intake.decisions.leaves_open(event, runs)
+    event.left_open = is_refund and leaves_open(event, runs, intake.decisions.grants_of(event))
     whys = {verdict.why for verdict in verdicts}
     status = event.status_of([run.status for run in runs])
     if not runs and Reason.OTHER_LINE in whys:
