@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from integrations import audit, rate_limit, secrets
 from integrations.audit import Act
+from integrations.audit_values import Values
 from integrations.models import CallBudget, Integration, Marketplace, WebhookSecret
 from integrations.sentences import YEAR, Said, format_day, joined, say
 
@@ -20,6 +21,8 @@ SHORTEST_SECRET = 24
 KEY_LENGTH = 32
 # How long before a token expires people are warned.
 WARNING = timedelta(days=14)
+# The fields of an integration that no form writes.
+_NOT_ENTERED = [field.attname for field in Integration._meta.concrete_fields if not field.editable]
 
 
 def check_webhook_secret(secret: str) -> None:
@@ -88,15 +91,22 @@ def webhook_address(marketplace: Marketplace) -> str:
 
 
 def save(integration: Integration, secret: str = "") -> None:
-    """Save the integration, with a new key or signing secret if one is given.
+    """Save what a person entered of the integration, with a new key or signing secret if given.
 
-    A new secret, site or address ends any pause, since the old one caused it. Waiting actions then
-    go on at once.
+    What a person does not enter, such as the stored key, stays as it is in the database, however
+    long ago the row was read. A new secret, site or address ends any pause, since the old one
+    caused it. Waiting actions then go on at once. Raises Integration.DoesNotExist for a row that
+    was deleted meanwhile.
     """
     with transaction.atomic():
-        before = audit.stored(integration)
-        stored = Integration.objects.filter(pk=integration.pk)
-        moved = stored.exclude(site=integration.site, url=integration.url).exists()
+        before: Values = {}
+        moved = False
+        if integration.pk:
+            stored = Integration.objects.select_for_update().get(pk=integration.pk)
+            before = audit.values(stored)
+            moved = (stored.site, stored.url) != (integration.site, integration.url)
+            for name in _NOT_ENTERED:
+                setattr(integration, name, getattr(stored, name))
         if secret:
             integration.set_secret(secret)
         elif moved:
@@ -111,6 +121,28 @@ def save(integration: Integration, secret: str = "") -> None:
             rate_limit.start_over(integration.pk)
         act = Act.KEY_REPLACED if secret else Act.INTEGRATION_CHANGED
         audit.record_change(act if before else Act.INTEGRATION_ADDED, integration, before)
+
+
+def switch(integration: Integration, **values: bool) -> None:
+    """Set these switches of a stored integration, and nothing else, in the row and the database.
+
+    Raises Integration.DoesNotExist if it was deleted meanwhile.
+    """
+    with transaction.atomic():
+        lock(integration)
+        before = audit.values(integration)
+        for name, value in values.items():
+            setattr(integration, name, value)
+        integration.save(update_fields=values)
+        audit.record_change(Act.INTEGRATION_CHANGED, integration, before)
+
+
+def lock(integration: Integration) -> None:
+    """Lock the stored row until the transaction ends, and read it again.
+
+    Raises Integration.DoesNotExist if it was deleted meanwhile.
+    """
+    integration.refresh_from_db(from_queryset=Integration.objects.select_for_update())
 
 
 def expires(secret: str) -> bool:

@@ -67,13 +67,17 @@ def switch(rules: QuerySet[Rule], *, on: bool) -> int:
     return len(chosen)
 
 
+def _switches(rules: Iterable[int]) -> QuerySet[AuditEntry]:
+    """Return all entries that say whether one of these rules is on, also those of adding it."""
+    return AuditEntry.objects.filter(
+        kind=Rule._meta.model_name, number__in=map(str, rules), after__has_key="enabled"
+    )
+
+
 def on_since(rule: Rule) -> datetime | None:
     """Return when this enabled rule was last turned on, or None if the audit does not say."""
-    entries = AuditEntry.objects.filter(kind=rule._meta.model_name, number=str(rule.pk))
-    for entry in entries.order_by("-pk"):
-        if "enabled" in (entry.after or {}):
-            return entry.at if entry.after["enabled"] else None
-    return None
+    last = _switches([rule.pk]).order_by("-pk").first()
+    return last.at if last and last.after and last.after["enabled"] else None
 
 
 def last_switches(rules: Iterable[int]) -> dict[int, AuditEntry]:
@@ -81,12 +85,7 @@ def last_switches(rules: Iterable[int]) -> dict[int, AuditEntry]:
 
     A rule is left out if the audit has none. Takes one query.
     """
-    entries = AuditEntry.objects.filter(
-        act=Act.RULE_CHANGED,
-        kind=Rule._meta.model_name,
-        number__in=map(str, rules),
-        after__has_key="enabled",
-    )
+    entries = _switches(rules).filter(act=Act.RULE_CHANGED)
     newest = entries.order_by().values("number").annotate(newest=Max("pk")).values("newest")
     return {int(entry.number): entry for entry in AuditEntry.objects.filter(pk__in=newest)}
 
@@ -94,34 +93,34 @@ def last_switches(rules: Iterable[int]) -> dict[int, AuditEntry]:
 def off_times(rules: Collection[int]) -> dict[int, list[tuple[datetime, datetime | None]]]:
     """Return {rule ID: the times (from, to) at which it was off, as far as the audit says}.
 
-    `to` is None if it is off now. Takes one query, or none without rules.
+    `to` is None if it is off now. A rule that was never off is left out. Takes one query, or none
+    without rules.
     """
-    if not rules:
-        return {}
-    entries = AuditEntry.objects.filter(
-        act=Act.RULE_CHANGED,
-        kind=Rule._meta.model_name,
-        number__in=map(str, rules),
-        after__has_key="enabled",
-    )
     found: dict[int, list[tuple[datetime, datetime | None]]] = defaultdict(list)
-    for entry in entries.order_by("pk"):
-        times, on = found[int(entry.number)], (entry.after or {})["enabled"]
-        is_off = bool(times) and times[-1][1] is None
+    for entry in _switches(rules).order_by("pk") if rules else ():
+        number, on = int(entry.number), (entry.after or {})["enabled"]
+        is_off = number in found and found[number][-1][1] is None
         if on and is_off:
-            times[-1] = (times[-1][0], entry.at)
+            found[number][-1] = (found[number][-1][0], entry.at)
         elif not on and not is_off:
-            times.append((entry.at, None))
+            found[number].append((entry.at, None))
     return found
 
 
 def point_to(rules: Iterable[Rule], destination: Destination, *, on: bool) -> None:
     """Point these rules to another course or bundle; with `on`, also turn them on.
 
-    Changes all rules or none. Raises ValidationError if one would be invalid or a duplicate.
+    Changes all rules or none. Raises ValidationError if one would be invalid or a duplicate, or
+    leads elsewhere or is gone since it was read.
     """
+    locked = Rule.objects.select_for_update(of=("self",)).with_names()
     with all_or_none():
         for rule in rules:
+            as_read = locked.filter(destination=rule.destination_id)
+            try:
+                rule.refresh_from_db(from_queryset=as_read)
+            except Rule.DoesNotExist:
+                raise ValidationError(CHANGED_MEANWHILE) from None
             before = audit.values(rule)
             rule.destination, rule.enabled = destination, rule.enabled or on
             rule.full_clean()

@@ -1,7 +1,7 @@
 """Load what `pairing` needs of all rules. Tuples, because model objects cost ten times as much."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -75,6 +75,18 @@ class Places:
         return [number for number in self.own if found[number]]
 
     @cached_property
+    def accounts_with_own(self) -> frozenset[int]:
+        """The IDs of the accounts in which products have rules of their own, on or off.
+
+        Only rules that give access on a purchase count.
+        """
+        return frozenset(
+            rules[0].marketplace_id
+            for rules in self.own.values()
+            if any(rule.gives_on_purchase and not rule.is_gone for rule in rules)
+        )
+
+    @cached_property
     def _alike(self) -> list[list[int]]:
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for number in self.own:
@@ -93,12 +105,18 @@ def _pattern(rules: Iterable[RuleFacts]) -> Hashable:
     )
 
 
-def by_place() -> Places:
-    """Return all rules, on or off, with one query."""
+def by_place(products: Collection[int] | None = None) -> Places:
+    """Return all rules, on or off, with one query.
+
+    If product IDs are given, these are the rules of those products and the global ones.
+    """
     own: dict[int, list[RuleFacts]] = defaultdict(list)
     everywhere: dict[int, list[RuleFacts]] = defaultdict(list)
     flags = (F("enabled"), F("ends_all"), Q(destination__gone_at__isnull=False))
-    rows = Rule.objects.order_by("pk").values_list(
+    rules = Rule.objects.order_by("pk")
+    if products is not None:
+        rules = rules.filter(Q(product__in=products) | Q(product=None))
+    rows = rules.values_list(
         *RuleFacts._fields[: -len(flags)], *(ExpressionWrapper(each, AS_STORED) for each in flags)
     )
     for facts in map(RuleFacts._make, rows):

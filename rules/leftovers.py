@@ -1,7 +1,7 @@
 """Leftover rules: they end, or give back, what no other rule gives to the same buyers."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
@@ -54,6 +54,11 @@ def of_place(own: Sequence[Known], others: Iterable[Rule | RuleFacts]) -> list[K
     found = [rule for rule in suspects if rule.destination_id not in named]
     together = Counter(rule.destination_id for rule in found)
     return [rule for rule in found if rule.spec.ends_access or together[rule.destination_id] > 1]
+
+
+def among(products: Collection[int]) -> list[int]:
+    """Return those of these product IDs that have leftover rules. Takes one query, or none."""
+    return facts.by_place(products).products(_among) if products else []
 
 
 def by_place(places: Places) -> Places:

@@ -46,13 +46,10 @@ class Trigger(models.TextChoices):
         return WORDINGS[self]
 
 
-# The triggers that take a purchase back, those that show that its subscription goes on, and all by
-# which a purchase that was taken back may be paid for again.
-TAKES_BACK = (
-    Trigger.PRODUCT_REFUNDED,
-    Trigger.SUBSCRIPTION_CANCELED,
-    Trigger.SUBSCRIPTION_DELINQUENT,
-)
+# The triggers that end a subscription, all that take a purchase back, those that show that its
+# subscription goes on, and all by which a purchase that was taken back may be paid for again.
+CANCELS = (Trigger.SUBSCRIPTION_CANCELED, Trigger.SUBSCRIPTION_DELINQUENT)
+TAKES_BACK = (Trigger.PRODUCT_REFUNDED, *CANCELS)
 RENEWS = (
     Trigger.SUBSCRIPTION_CHARGED,
     Trigger.SUBSCRIPTION_RECOVERED,

@@ -21,6 +21,8 @@ from integrations.models import AuditEntry
 from integrations.sentences import Text, say
 
 OWNER = roles.OWNER
+# The fields that the page of a person writes.
+ENTERED = ("first_name", "last_name", "username", "email", "is_staff", "is_superuser")
 # Each role with its meaning, the one with the least rights first.
 MEANINGS: dict[str, Text] = {
     roles.VIEWER: roles.MEANINGS[roles.VIEWER],
@@ -101,7 +103,10 @@ def save(person: User, *, name: str, email: str, role: str, by: User) -> None:
         before = stored(person)
         if person.pk is None:
             person.set_unusable_password()
-        person.save()
+            person.save()
+        else:
+            # A password or an end of the sign-in of the meantime stays.
+            person.save(update_fields=ENTERED)
         # Roles that an owner added stay.
         person.groups.remove(*Group.objects.filter(name__in=roles.ROLES))
         if role != OWNER:

@@ -13,6 +13,7 @@ ASKED_FOR = (
     "rules.change_rule",
     "integrations.change_integration",
     "events.by_hand_grant",
+    "events.rerun_eventlog",
 )
 MAX_NAMED = 3
 _NAMES = "_whom_to_ask"

@@ -5,12 +5,14 @@ from itertools import chain
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from events.access import ledger, students
 from events.access.ledger import Change
 from events.access.sale import Sale, near
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, Destination
+from integrations.targets import course_target
 from rules.triggers import Trigger
 
 # The columns that a decision may change.
@@ -119,10 +121,8 @@ class Book:
 
 
 def logged(*which: Q, **facts: Any) -> QuerySet[EventLog]:
-    """Return these events in receipt order, without repeats or events of withdrawn addresses."""
-    trusted = Q(delivery=None) | Q(delivery__withdrawn=False)
-    events = EventLog.objects.filter(trusted, *which, **facts)
-    events = events.exclude(status=EventLog.Status.REPEAT)
+    """Return those of these events that are trusted, in receipt order."""
+    events = EventLog.objects.filter(*which, **facts).trusted()
     return events.select_related("customer").order_by("received_at", "pk")
 
 
@@ -142,3 +142,16 @@ def courses_of(run: RuleRun) -> list[int]:
         external_id=run.destination_id,
     )
     return sorted(set(chain.from_iterable(rows.values_list("course_ids", flat=True))))
+
+
+def change_of(event: EventLog, run: RuleRun, *, by_hand: bool = False) -> Change:
+    """Return what the run changes; `by_hand` if a person wants it now, whatever was decided."""
+    assert run.integration_id is not None
+    return Change(
+        run.integration_id,
+        run.target,
+        frozenset([run.target, *(course_target(n) for n in courses_of(run))]),
+        ledger.BY_HAND if by_hand else str(event.trigger),
+        timezone.now() if by_hand else event.received_at,
+        event,
+    )

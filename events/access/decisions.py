@@ -9,16 +9,22 @@ from dataclasses import replace
 from datetime import datetime
 from enum import IntEnum
 
-from django.utils import timezone
-
-from events.access import ambiguity, event_student, holdings, ledger, lock, pending, sentences
-from events.access.book import Book, courses_of, log_of
+from events.access import (
+    ambiguity,
+    event_student,
+    holdings,
+    ledger,
+    lock,
+    pending,
+    revocations,
+    sentences,
+)
+from events.access.book import Book, change_of, courses_of, log_of
 from events.access.ledger import Change, Judgment
 from events.access.sale import Sale
 from events.models import EventLog, Grant, History, RuleRun
 from integrations.models import Customer, Integration, Marketplace
-from integrations.targets import course_target
-from rules.triggers import Trigger
+from rules.triggers import CANCELS, Trigger
 
 Status = RuleRun.Status
 AMBIGUOUS = "ambiguous"
@@ -93,7 +99,10 @@ class Decisions:
         if not right and (unclear := self.unclear(event, run)):
             run.status, run.code, run.message = Status.HELD, AMBIGUOUS, unclear
             return
-        change, rows = self._change(event, run), self.grants_of(event)
+        if paid := self._last_payment(event, run):
+            run.skip(Judgment.PAID_IN_FULL, sentences.paid_in_full(paid))
+            return
+        change, rows = change_of(event, run), self.grants_of(event)
         if settled < Settled.DUE and pending.wait(event, run, change, rows, right=right):
             return
         judgment, row = self.change(event, run)
@@ -101,6 +110,12 @@ class Decisions:
             ended = judgment == Judgment.ENDED_BEFORE
             other = self._other_holder(run, change, rows) if ended else None
             run.skip(judgment.value, sentences.nothing_to_do(judgment, run, row, other))
+
+    def _last_payment(self, event: EventLog, run: RuleRun) -> EventLog | None:
+        """Return the last payment of the subscription that the run would end; None if none came."""
+        if event.trigger not in CANCELS or not run.spec.ends_access:
+            return None
+        return next(filter(revocations.is_last_payment, self._log(Sale.of(event))), None)
 
     def _other_holder(self, run: RuleRun, change: Change, rows: list[Grant]) -> Grant | None:
         """Return the student's grant from another source that gives what the run was to end."""
@@ -112,7 +127,7 @@ class Decisions:
     def change(self, event: EventLog, run: RuleRun) -> tuple[Judgment, Grant]:
         """Let a run change the ledger. Return the judgment and the run's grant."""
         rows = self.grants_of(event)
-        change = self._change(event, run)
+        change = change_of(event, run)
         decide = self._give if run.spec.gives_access else self._end
         judgment, run.grant = decide(event, run, change, rows)
         return judgment, run.grant
@@ -120,7 +135,7 @@ class Decisions:
     def force(self, event: EventLog, run: RuleRun) -> None:
         """Do what the run says whatever was decided, because a person wants it."""
         rows = self.grants_of(event)
-        change = self._change(event, run, by_hand=True)
+        change = change_of(event, run, by_hand=True)
         own = self._book.know([run.grant]) if run.grant else filter(change.is_of, rows)
         row = next(iter(own), None) or self._row(event, run, rows)
         if run.spec.gives_access:
@@ -200,41 +215,11 @@ class Decisions:
             return Judgment.BEFORE_ADMIT
         return Judgment.UNKNOWN_PURCHASE
 
-    def leaves_open(self, event: EventLog, runs: Iterable[RuleRun]) -> bool:
-        """Whether its purchase may have access open that none of the event's `runs` is to end.
-
-        True also if a run opened it again, and if nothing is known of what the purchase gave, which
-        may be decided later.
-        """
-        if not Sale.of(event).is_named:
-            return False
-        ends = [self._change(event, run) for run in runs if run.spec.ends_access]
-        rows = [row for row in self.grants_of(event) if row.opened_at]
-        return not rows or any(
-            row.is_active
-            and (
-                _gave_again(event, row)
-                or not any(each.is_of(row) or each.includes(row) for each in ends)
-            )
-            for row in rows
-        )
-
     def unclear(self, event: EventLog, run: RuleRun) -> str:
         """Say why a person must choose the purchase that an ending is about; "" if it is clear."""
         if not run.spec.ends_access:
             return ""
         return ambiguity.reason(event, self.grants_of(event), self._log)
-
-    def _change(self, event: EventLog, run: RuleRun, *, by_hand: bool = False) -> Change:
-        assert run.integration_id is not None
-        return Change(
-            run.integration_id,
-            run.target,
-            frozenset([run.target, *(course_target(n) for n in courses_of(run))]),
-            ledger.BY_HAND if by_hand else str(event.trigger),
-            timezone.now() if by_hand else event.received_at,
-            event,
-        )
 
     def _row(self, event: EventLog, run: RuleRun, rows: list[Grant]) -> Grant:
         """Return an unsaved grant for what the run gives or ends.
@@ -292,8 +277,3 @@ def _known_since(account: int | None) -> datetime:
     accounts = Marketplace.objects.filter(pk__in=[account])
     began = History.objects.values_list("began_at", flat=True)
     return max([*accounts.values_list("created_at", flat=True), *began])
-
-
-def _gave_again(event: EventLog, row: Grant) -> bool:
-    """Whether a rule for this refund or cancellation opened the grant."""
-    return row.because == event.trigger and row.event == event

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import RuleRunQuerySet
@@ -12,6 +13,9 @@ from integrations.sentences import Text, say
 from integrations.targets import Target
 from rules import actions
 from rules.actions import ActionSpec, Effect
+
+# Retention removes old runs, but no active grant.
+NOT_KEPT = _("what gave it is no longer kept")
 
 
 def spec_for(integration: Integration, kind: str, effect: Effect) -> ActionSpec:

@@ -35,6 +35,8 @@ class Judgment(StrEnum):
     LET_KEEP = "let_keep"
     ENDED_BY_HAND = "ended_by_hand"
     ENDED_BEFORE = "ended_before"
+    # A cancellation, but the last payment of the limited subscription was made.
+    PAID_IN_FULL = "paid_in_full"
     GAVE_NOTHING = "gave_nothing"
     UNKNOWN_PURCHASE = "unknown_purchase"
 

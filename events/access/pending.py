@@ -49,7 +49,7 @@ def wait(
         end_on(run, event.received_at + timedelta(days=run.rule.delay_days))
         run.grant = next((row for row in open_rows if row.pk), None)
         return True
-    if not right and settings.ENDINGS_AN_HOUR and _lately(run) >= settings.ENDINGS_AN_HOUR:
+    if not right and settings.ENDINGS_AN_HOUR and _around(run) >= settings.ENDINGS_AN_HOUR:
         run.status, run.code, run.next_attempt_at = Status.HELD, BRAKED, None
         run.message = say_count(
             settings.ENDINGS_AN_HOUR,
@@ -103,9 +103,12 @@ def replace(runs: Iterable[RuleRun], author: str) -> None:
 
 
 def look_again(event: EventLog) -> None:
-    """If the event pays for its purchase again, have delayed endings of it decided now."""
+    """Have delayed endings of a purchase decided now, because the event pays for it again.
+
+    They must have been written.
+    """
     sale = Sale.of(event)
-    if event.trigger not in RENEWS or event.withdrawn or not sale.is_named:
+    if event.withdrawn or not sale.is_named:
         return
     before = RuleRun.objects.delayed().filter(_names(sale), received_at__lt=event.received_at)
     same = [run.pk for run in before.select_related("event") if sale.is_same(Sale.of(run.event))]
@@ -127,13 +130,17 @@ def _names(sale: Sale) -> Q:
     return order | Q(event__subscription_id=subscription) if subscription else order
 
 
-def _lately(run: RuleRun) -> int:
-    """Count the site's other endings of the last hour, without those that wait or were skipped."""
-    lately = RuleRun.objects.filter(
+def _around(run: RuleRun) -> int:
+    """Count the site's other endings that came within an hour of this one.
+
+    Those that wait or were skipped are left out. The times of receipt decide, so that the same
+    endings are held whether they are read at once or after an outage.
+    """
+    around = RuleRun.objects.filter(
         integration=run.integration,
         action__in=actions.ending_access(),
-        received_at__gte=timezone.now() - AN_HOUR,
+        received_at__range=(run.received_at - AN_HOUR, run.received_at + AN_HOUR),
         customer__isnull=False,  # without a customer it ended nothing
     )
     waits = Q(status__in=[Status.SKIPPED, Status.HELD]) | Q(code=DELAYED)
-    return lately.exclude(waits | Q(pk=run.pk)).count()
+    return around.exclude(waits | Q(pk=run.pk)).count()

@@ -1,14 +1,17 @@
-"""What was paid for and then taken back: refunded or canceled, and not paid for again since."""
+"""What was paid for and then taken back: refunded or canceled, and not paid for again since.
+
+A subscription of which every payment was made is paid for: canceling it takes nothing back.
+"""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from django.utils.translation import gettext_lazy as _
 
 from events.access.sale import BySale, Sale, near
 from events.models import EventLog, Grant
 from integrations.sentences import DAY, Said, Text, format_day, say
-from rules.triggers import PAYS_AGAIN, TAKES_BACK, Trigger
+from rules.triggers import CANCELS, PAYS_AGAIN, TAKES_BACK, Trigger
 
 # The texts for an event with an order, and for one without.
 _SENTENCES: dict[str, tuple[Text, Text]] = {
@@ -25,6 +28,7 @@ _SENTENCES: dict[str, tuple[Text, Text]] = {
         _("it was canceled for failed payments on {day}"),
     ),
 }
+_SETTLES = (*PAYS_AGAIN, Trigger.SUBSCRIPTION_COMPLETED)
 # The fields of an event that `later_endings` reads.
 READ = (
     "customer",
@@ -55,7 +59,7 @@ def later_endings(
     if customers:
         since = min(each.received_at for each in asked)
         later = EventLog.objects.filter(customer__in=customers, received_at__gte=since)
-        later = later.of_triggers(*by, *PAYS_AGAIN).order_by("received_at", "pk")
+        later = later.trusted().of_triggers(*by, *_SETTLES).order_by("received_at", "pk")
         for event in later.only(*READ):
             of_customer[event.customer_id].append(event)
     found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}
@@ -78,18 +82,38 @@ def of_grants(
     if not of_purchase:
         return {}
     by_sale = BySale(of_purchase)
-    events = EventLog.objects.filter(near(of_purchase)).exclude(status=EventLog.Status.REPEAT)
-    events = events.of_triggers(*by, *PAYS_AGAIN).order_by("received_at", "pk")
+    events = EventLog.objects.filter(near(of_purchase)).trusted().of_triggers(*by, *_SETTLES)
+    events = events.order_by("received_at", "pk").defer("verdicts", "custom_fields", "reason")
+    completed = {grant.pk for each in events if is_last_payment(each) for grant in by_sale.of(each)}
     found: dict[int, list[EventLog]] = {}
-    for event in events.defer("verdicts", "custom_fields", "reason"):
+    for event in events:
         for grant in by_sale.of(event):
-            if not counts(grant, event):
+            if not counts(grant, event) or (grant.pk in completed and event.trigger in CANCELS):
                 continue
             if event.trigger in by:
                 found.setdefault(grant.pk, []).append(event)
             elif grant.pk in found and is_paid_again(grant, found[grant.pk][-1], event):
                 del found[grant.pk]
     return found
+
+
+def last_payments(events: Iterable[EventLog]) -> dict[int, EventLog]:
+    """Return {pk: the last payment} for cancellations of subscriptions that were paid in full.
+
+    Takes one query, or none without cancellations.
+    """
+    asked = [event for event in events if event.trigger in CANCELS and Sale.of(event).is_named]
+    if not asked:
+        return {}
+    completed = EventLog.objects.filter(near(asked)).trusted()
+    completed = completed.of_triggers(Trigger.SUBSCRIPTION_COMPLETED)
+    by_sale = BySale(completed.order_by("received_at", "pk").only("marketplace", *READ))
+    return {event.pk: paid[0] for event in asked if (paid := by_sale.of(event))}
+
+
+def is_last_payment(event: EventLog) -> bool:
+    """Whether it says that every payment of a limited subscription was made."""
+    return event.trigger == Trigger.SUBSCRIPTION_COMPLETED
 
 
 def kept_since(events: Iterable[EventLog]) -> dict[int, list[Grant]]:
@@ -118,38 +142,36 @@ def sentence(event: EventLog) -> Said:
     return say(text, order=event.order_id, day=format_day(event.received_at, DAY))
 
 
-def _ended(event: EventLog, others: list[EventLog]) -> EventLog | None:
+def _ended(event: EventLog, others: Sequence[EventLog]) -> EventLog | None:
     ending = None
+    completed = [other for other in others if is_last_payment(other)]
     for other in others:
         if (other.received_at, other.pk) <= (event.received_at, event.pk):
             continue
         if other.trigger in TAKES_BACK and _about_the_same(event, other):
-            ending = other
-        elif ending is not None and _pays_again(event, ending, other):
-            ending = None
+            paid = other.trigger in CANCELS and any(_pays(event, other, one) for one in completed)
+            ending = ending if paid else other
+        elif ending is not None and _pays(event, ending, other):
+            ending = None if is_paid_again(event, ending, other) else ending
     return ending
 
 
-def _pays_again(event: EventLog, ending: EventLog, other: EventLog) -> bool:
-    """Whether `other` pays again for what the `ending` took back.
+def _pays(event: EventLog, ending: EventLog, other: EventLog) -> bool:
+    """Whether `other` is a payment of the purchase that the `ending` took back.
 
     A renewal may have another order ID, and the purchase may not have named its subscription.
     """
     subscription = ending.subscription_id
     renewed = bool(subscription) and subscription == other.subscription_id
-    same = renewed or _about_the_same(event, other)
-    return same and is_paid_again(event, ending, other)
+    return renewed or _about_the_same(event, other)
 
 
 def is_paid_again(purchase: EventLog | Grant, ending: EventLog, later: EventLog) -> bool:
     """Whether `later`, an event about this purchase, takes the `ending` back.
 
     An order that is sent again after its refund is no other sale. A renewal, which may have the
-    same ID or another one, is one. A payment of its subscription takes a refund back, but no
-    cancellation.
+    same ID or another one, is one.
     """
-    if later.trigger == Trigger.SUBSCRIPTION_CHARGED:
-        return ending.trigger == Trigger.PRODUCT_REFUNDED
     if later.trigger != Trigger.PRODUCT_PURCHASED or not purchase.order_id:
         return later.trigger in PAYS_AGAIN
     ordered_since = later.ordered_at is not None and later.ordered_at > ending.received_at

@@ -47,6 +47,15 @@ def nothing_to_do(judgment: Judgment, run: RuleRun, row: Grant, other: Grant | N
             )
 
 
+def paid_in_full(last_payment: EventLog) -> Said:
+    """Say why the cancellation of a limited subscription ends nothing."""
+    return say(
+        "Nothing was ended: the last payment was made on {day}, so the subscription is paid in "
+        "full.",
+        day=format_day(last_payment.received_at),
+    )
+
+
 def _ended_before(row: Grant, other: Grant | None) -> Said:
     facts = {"course": row.name, "cause": cause(row)}
     if other is None:

@@ -6,15 +6,17 @@ from dataclasses import asdict
 from django.db.models.functions import Now
 
 from events.access import pending
+from events.access.left_open import leaves_open
 from events.deciding import anonymous, passing_on, repeats
 from events.deciding.intake import Intake
 from events.deciding.planning import WITHDRAWN, plan_all
 from events.deciding.reading import LineItem, Reading, RuleBook
 from events.models import Canary, Delivery, EventLog, RuleRun
+from events.models.runs import DELAYED
 from integrations.samcart.parser import SaleEvent
 from integrations.sentences import Said, joined, say
 from rules.engine import Reason
-from rules.triggers import Trigger
+from rules.triggers import RENEWS, Trigger
 
 log = logging.getLogger(__name__)
 Status = EventLog.Status
@@ -168,13 +170,16 @@ def _plan_runs(
     """Return the event's runs, not saved. Sets the verdicts, status and reason of the event."""
     verdicts = passing_on.passing_on_once(line.verdicts, passed_on)
     event.verdicts = [[verdict.rule.pk, verdict.why.value] for verdict in verdicts]
-    pending.look_again(event)
+    if event.trigger in RENEWS:
+        if any(run.code == DELAYED for run in intake.new_runs):
+            intake.write()  # the event may pay for what one of them is to end
+        pending.look_again(event)
     runs = plan_all(event, [each.rule for each in verdicts if each.runs], line, intake.decisions)
     if line.is_erased:
         runs = [run for run in runs if run.customer is not None]
     event.gave_nothing = all(run.spec.passes_on for run in runs)
     is_refund = event.trigger == Trigger.PRODUCT_REFUNDED
-    event.left_open = is_refund and intake.decisions.leaves_open(event, runs)
+    event.left_open = is_refund and leaves_open(event, runs, intake.decisions.grants_of(event))
     whys = {verdict.why for verdict in verdicts}
     status = event.status_of([run.status for run in runs])
     if not runs and Reason.OTHER_LINE in whys:

@@ -49,13 +49,19 @@ def _decide(pk: int) -> None:
         for run in RuleRun.objects.delayed().due().filter(pk=pk).select_for_update(of=("self",)):
             run.code, run.message = "not_started", ""
             run.next_attempt_at = timezone.now()
-            if again := pending.paid_again(run.event):
-                message = say("Nothing was ended: {again} came before its day.", again=again)
-                run.skip(PAID_AGAIN, message)
-            else:
+            if not skip_if_paid_again(run):
                 decisions.decide_alone(run, Settled.DUE)
             run.save()
             refresh_event(run.event_id)
+
+
+def skip_if_paid_again(run: RuleRun) -> bool:
+    """Skip the ending if its purchase was paid for again. Return whether; the run is not saved."""
+    if again := pending.paid_again(run.event):
+        message = say("Nothing was ended: {again} came before its day.", again=again)
+        run.skip(PAID_AGAIN, message)
+        return True
+    return False
 
 
 def _set_aside(pk: int, kind: str) -> None:

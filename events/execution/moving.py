@@ -46,12 +46,15 @@ def move(
     unread: Counter[str] = Counter()
 
     def one(purchase: _Purchase) -> str:
+        event: EventLog | None
         event, grants, found, rules = purchase
-        event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
+        event = EventLog.objects.select_for_update(of=("self",)).filter(pk=event.pk).first()
+        if event is None:
+            return say("it has just changed")
         made = rerun.add(event, *found, only=rules) if found else []
         old = list(Grant.objects.active().filter(pk__in=grants).select_related("integration"))
-        why_not = _why_not(made, old)
         ended_by = (endings or {}).get(event.pk)
+        why_not = _why_not(made, old, ended_by)
         ending = [] if why_not else [_end(grant, why, ended_by) for grant in old]
         RuleRun.objects.bulk_create(ending)
         if ended_by is None:
@@ -138,20 +141,23 @@ def _note(
     # the refund.
     names: dict[tuple[Act, EventLog], list[str]] = defaultdict(list)
     for run in ending:
-        gave = grant_runs.giving([run.grant_id]).select_related("event")[0].event
+        gave = grant_runs.giving([run.grant_id]).select_related("event").first()
+        is_gift = gave is not None and gave.event.is_gift
         refunded = run.event.trigger == Trigger.PRODUCT_REFUNDED
         act = Act.REFUNDED_ENDED if refunded else Act.BUYERS_ENDED
-        names[Act.GIVEN_ENDED if gave.is_gift else act, run.event].append(run.destination_name)
+        names[Act.GIVEN_ENDED if is_gift else act, run.event].append(run.destination_name)
     for (act, about), access in names.items():
         audit.record(act, about, before={"access": access}, after={BATCH: batch.pk})
 
 
-def _why_not(made: Collection[RuleRun], old: Collection[Grant]) -> str:
+def _why_not(made: Collection[RuleRun], old: Collection[Grant], ended_by: EventLog | None) -> str:
     """Say why the old access stays: nothing is taken before its replacement is on its way."""
     if not old:
         return say("it has just changed")
     if any(run.status != Status.WAITING for run in made):
         return say("what it would get instead was not given: see the event")
+    if ended_by is None and len(set(grant_runs.giving(old).values_list("grant"))) < len(old):
+        return say(grant_runs.NOT_KEPT)
     return ""
 
 
@@ -171,7 +177,8 @@ def waive(grant: Grant, sentence: Text) -> RuleRun:
     """Waive a grant. Return the run, not saved, that ends it in Thinkific.
 
     A waived grant may be opened again by the rules, as its purchase has not ended. `sentence` is as
-    for `grant_runs.run_for`. Call it under the deciding lock.
+    for `grant_runs.run_for`. A run that gave the grant must be kept. Call it under the deciding
+    lock.
     """
     grant.state = Grant.State.WAIVED
     grant.save(update_fields=["state"])

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.access import going_on, history, lock, revocations, sentences
 from events.access.decisions import Decisions
+from events.access.left_open import leaves_open
 from events.access.sale import Sale
 from events.deciding import entered_order, passing_on, rule_texts
 from events.deciding.planning import plan_all
@@ -286,7 +287,8 @@ def add(
     event.rule_texts = rule_texts.stored(texts)
     event.reason = event.reason if event.email_given_at else ""  # keep who gave which address
     event.gave_nothing = event.gave_nothing and all(run.spec.passes_on for run in new)
-    if event.trigger == Trigger.PRODUCT_REFUNDED and decisions.leaves_open(event, new):
+    is_refund = event.trigger == Trigger.PRODUCT_REFUNDED
+    if is_refund and leaves_open(event, new, decisions.grants_of(event)):
         event.left_open = True  # a rule gave it again
     changed = ["verdicts", "rule_texts", "reason", "gave_nothing", "left_open", "email_as_sent"]
     event.save(update_fields=changed)

@@ -72,7 +72,8 @@ def _led_there(rules: Collection[int], run: RuleRun) -> list[int]:
         act=Act.RULE_CHANGED,
         kind=Rule._meta.model_name,
         number__in=map(str, rules),
-        before__destination__number__in=place.values("pk"),
+        # A list, because PostgreSQL compares no value within JSON with a column of numbers.
+        before__destination__number__in=list(place.values_list("pk", flat=True)),
     )
     return sorted({int(entry) for entry in entries.values_list("number", flat=True)})
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from events.access import ledger, pending, revocations
+from events.access import grant_runs, ledger, pending, revocations
 from events.access.ledger import Judgment
 from events.execution import delayed
 from events.models import Batch, EventLog, Grant, RuleRun
@@ -176,6 +176,8 @@ def _changed(
         return say("it ended something else too: give both back by hand")
     if any(each.pk > run.pk for each in others):
         return say("it was given and ended again since")
+    if not any(each.spec.gives_access for each in acts[grant.pk]):
+        return say(grant_runs.NOT_KEPT)
     return ""
 
 

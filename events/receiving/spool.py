@@ -35,6 +35,8 @@ FACTS = ("address_trigger", "query", "content_type", "content_encoding", "body_d
 
 # Files that this process has no key for, and has logged once.
 _not_ours: set[str] = set()
+# Files that the disk did not give or remove, logged once. They are tried again each time.
+_stuck: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ def drain(*, seconds: float) -> int:
 
     Begins none after `seconds`, and does not wait for a database that hangs. Raises django.db.Error
     if the database does not take them; they stay then. A file that our keys do not open stays, too.
-    One that makes no sense is set aside, and the rest goes on.
+    One that makes no sense is set aside, and one that the disk does not give is tried again next
+    time; the rest goes on.
     """
     landed = 0
     until = time.monotonic() + seconds
@@ -112,6 +115,18 @@ def drain(*, seconds: float) -> int:
 
 
 def _bring_in(file: Path) -> int:
+    """Store one delivery and remove its file. Return how many were stored."""
+    try:
+        return _land(file)
+    except OSError as error:
+        if file.name not in _stuck:
+            kind = type(error).__name__
+            log.error("spooled_delivery_stuck", extra={"file": file.name, "error": kind})
+            _stuck.add(file.name)
+        return 0
+
+
+def _land(file: Path) -> int:
     try:
         spooled = read(file)
     except FileNotFoundError:

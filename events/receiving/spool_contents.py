@@ -28,17 +28,17 @@ def oldest() -> datetime | None:
 
     Raises OSError if the folder cannot be read.
     """
-    waiting = spool_folder.waiting()
-    if not waiting:
-        return None
-    stamp = waiting[0].name.partition("-")[0]
-    return datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+    for file in spool_folder.waiting():
+        stamp = file.name.partition("-")[0]
+        with contextlib.suppress(ValueError):  # a person may have named it
+            return datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+    return None
 
 
 def counts() -> dict[str, int | None]:
-    """Count this machine's files that wait, were set aside, or cannot be opened by our keys.
+    """Count this machine's files that wait, were set aside, or cannot be read with our keys.
 
-    The numbers are None if the folder or a file cannot be read.
+    The numbers are None if the folder cannot be read.
     """
     try:
         aside = [name for name in spool_folder.names() if name.endswith(SET_ASIDE)]
@@ -72,6 +72,6 @@ def _opens(file: Path) -> bool:
         secrets.reveal_bytes(file.read_bytes())
     except FileNotFoundError:
         return True  # brought in at this moment
-    except (secrets.SecretUnreadable, PermissionError):
+    except (secrets.SecretUnreadable, OSError):
         return False
     return True

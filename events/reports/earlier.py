@@ -24,7 +24,7 @@ from events.reports import open_access
 from integrations.models import AuditEntry, Product
 from rules.fired import firing, runs_for
 from rules.models import Rule
-from rules.triggers import TAKES_BACK, Trigger
+from rules.triggers import CANCELS, TAKES_BACK, Trigger
 
 # Runs whose access a person took back. They do not count, because it may be given again.
 TAKEN_BACK = Q(rule=None, grant__state=Grant.State.WAIVED)
@@ -229,7 +229,7 @@ def _leaves_open() -> Q:
 
     A refund says so itself. Cancellations are not marked, as most of them leave it open for a time.
     """
-    canceled = Q(what__in=[each for each in TAKES_BACK if each != Trigger.PRODUCT_REFUNDED])
+    canceled = Q(what__in=CANCELS)
     return Q(left_open=True) | canceled & open_access.of_purchase()
 
 

@@ -56,16 +56,17 @@ class SoldWithoutOwnRule:
         return urlencode(chosen)
 
 
-def accounts(places: Places) -> set[int]:
-    """Return the IDs of the accounts in which products have rules of their own, on or off.
+def accounts_with_both(places: Places) -> dict[int, list[int]]:
+    """Return {account ID: the IDs of its global rules that give access now}.
 
-    Only rules that give access count.
+    Only for accounts in which products have rules of their own, too.
     """
-    return {
-        rules[0].marketplace_id
-        for rules in places.own.values()
-        if any(rule.gives_on_purchase and not rule.is_gone for rule in rules)
+    giving = {
+        account: [rule.pk for rule in rules if pairing.gives_now(rule)]
+        for account, rules in places.everywhere.items()
+        if account in places.accounts_with_own
     }
+    return {account: rules for account, rules in giving.items() if rules}
 
 
 def accounts_among(accounts: Collection[int | None]) -> set[int]:
@@ -87,12 +88,7 @@ def sold_without(places: Places) -> list[SoldWithoutOwnRule]:
     At most MAX_PRODUCTS. A rule of the product that is off gives nothing. Takes no query where no
     account has both kinds of rules, else at most two.
     """
-    with_own = accounts(places)
-    everywhere = {
-        account: [rule.pk for rule in rules if pairing.gives_now(rule)]
-        for account, rules in places.everywhere.items()
-        if account in with_own and any(map(pairing.gives_now, rules))
-    }
+    everywhere = accounts_with_both(places)
     if not everywhere:
         return []
     served = {number for number, rules in places.own.items() if any(map(_serves, rules))}

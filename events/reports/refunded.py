@@ -20,12 +20,11 @@ from events.models import EventLog, Grant, RuleRun
 from events.reports import open_access
 from integrations.sentences import Said
 from rules.listing import listed
-from rules.triggers import TAKES_BACK, Trigger
+from rules.triggers import CANCELS, TAKES_BACK, Trigger
 
 # How many refunds that left access open are looked at, the newest first; of what is kept after
 # cancellations, as many.
 MAX_REFUNDS = 500
-CANCELS = tuple(trigger for trigger in TAKES_BACK if trigger != Trigger.PRODUCT_REFUNDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +106,8 @@ def refunded_with_access(
     open_ = list(_grants().filter(near(found))) if found else []
     if not open_:
         return []
-    refunds = EventLog.objects.filter(near(found)).of_triggers(*by)
-    refunds = refunds.exclude(status=EventLog.Status.REPEAT).prefetch_related("runs")
-    by_sale = BySale(refunds)
+    refunds = EventLog.objects.filter(near(found)).trusted().of_triggers(*by)
+    by_sale = BySale(refunds.prefetch_related("runs"))
     grants = [grant for grant in open_ if _is_left(grant, by_sale.of(grant), kept=kept)]
     others = OtherGrants(grants)
     alone = {grant.pk for grant in grants if not others.give(grant)}
@@ -146,8 +144,8 @@ def canceled_and_kept() -> list[Refunded]:
     The newest cancellation comes first. Purchases that were refunded later are left out.
     """
     kept = list(_grants().filter(kept_at__isnull=False).order_by("-kept_at")[:MAX_REFUNDS])
-    canceled = EventLog.objects.filter(near(kept)).of_triggers(*CANCELS)
-    among = list(canceled.exclude(status=EventLog.Status.REPEAT)) if kept else []
+    canceled = EventLog.objects.filter(near(kept)).trusted().of_triggers(*CANCELS)
+    among = list(canceled) if kept else []
     found = refunded_with_access(kept=True, among=among, by=TAKES_BACK)
     return [each for each in found if each.is_canceled]
 
@@ -198,8 +196,8 @@ def _with_purchases(runs: Sequence[RuleRun]) -> Iterator[tuple[EventLog, RuleRun
     given = [run.grant for run in runs if run.event.is_gift and run.grant]
     bought: BySale[EventLog] = BySale()
     if given:
-        purchases = EventLog.objects.filter(near(given)).of_triggers(Trigger.PRODUCT_PURCHASED)
-        purchases = purchases.exclude(status=EventLog.Status.REPEAT)
+        purchases = EventLog.objects.filter(near(given)).trusted()
+        purchases = purchases.of_triggers(Trigger.PRODUCT_PURCHASED)
         bought = BySale(purchases.select_related("product", "customer", "delivery"))
     for run in runs:
         if not run.event.is_gift:

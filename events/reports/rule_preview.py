@@ -119,8 +119,9 @@ def previews(rules: Iterable[Rule]) -> list[RulePreview]:
     """
     found = [(rule, _events(rule)) for rule in rules]
     given = [each for rule, events in found if rule.spec.gives_access for each in events]
-    back = revocations.later_endings(given) if given else {}
-    of_rules = [_people(rule, events[:MAX_EVENTS], back) for rule, events in found]
+    ended = [each for rule, events in found if rule.spec.ends_access for each in events]
+    passed = revocations.later_endings(given) | revocations.last_payments(ended)
+    of_rules = [_people(rule, events[:MAX_EVENTS], passed) for rule, events in found]
     first = {n for people in of_rules for each in people.values() for n in each[:PEOPLE_NAMED]}
     customers = Customer.objects.in_bulk(first)
     names = {pk: each.name or each.readable_email for pk, each in customers.items()}
@@ -131,17 +132,18 @@ def previews(rules: Iterable[Rule]) -> list[RulePreview]:
 
 
 def _people(
-    rule: Rule, events: Sequence[EventLog], back: Container[int]
+    rule: Rule, events: Sequence[EventLog], passed: Container[int]
 ) -> dict[PreviewEffect, list[int]]:
-    """Return the customers by effect; `back` are the events that were refunded or canceled since.
+    """Return the customers by effect.
 
-    Only a rule that gives access passes over those. A customer of several events has the effect
-    that comes first in PreviewEffect.
+    The rule passes over the events in `passed`: purchases that were refunded or canceled since, and
+    cancellations of what was paid in full. A customer of several events has the effect that comes
+    first in PreviewEffect.
     """
     grants = _Grants(_grants(rule, events) if rule.target else [])
     effects = [
-        (PreviewEffect.TAKEN_BACK, event.customer_id)
-        if rule.spec.gives_access and event.pk in back
+        (_passed_over(rule), event.customer_id)
+        if event.pk in passed
         else _effect(rule, event, grants)
         for event in reversed(events)
     ]
@@ -155,6 +157,10 @@ def _people(
         found[effect] = [customer for customer in each if customer not in told]
         told |= each.keys()
     return found
+
+
+def _passed_over(rule: Rule) -> PreviewEffect:
+    return PreviewEffect.NOTHING if rule.spec.ends_access else PreviewEffect.TAKEN_BACK
 
 
 def _events(rule: Rule) -> list[EventLog]:

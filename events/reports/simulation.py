@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from events.access import revocations, sentences
-from events.access.decisions import Decisions
+from events.access.decisions import Decisions, Settled
 from events.access.event_student import BadStudentEmail
 from events.access.sale import Sale
 from events.deciding import passing_on
+from events.execution import delayed
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
+from events.models.runs import DELAYED
 from integrations import rate_limit
 from integrations.models import (
     Customer,
@@ -190,11 +192,19 @@ def _found(email: str, entered: str) -> Customer:
 
 
 def _by_the_ledger(rule: Rule, event: EventLog, student: Customer) -> list[str]:
-    """Say why it would not be carried out, if the ledger forbids it. Writes nothing."""
-    run = RuleRun(event=event, received_at=event.received_at, **RuleRun.copy_of(rule))
+    """Say why it would not be carried out now: the ledger forbids it, or its day is to come.
+
+    Writes nothing.
+    """
+    run = RuleRun(event=event, rule=rule, received_at=event.received_at, **RuleRun.copy_of(rule))
     decisions = Decisions([Sale.of(event)])
     run.customer = student
     decisions.decide(event, run)
+    if run.code == DELAYED:
+        if run.is_put_off:
+            return [joined([say("It would wait."), run.message])]
+        if not delayed.skip_if_paid_again(run):
+            decisions.decide(event, run, Settled.DUE)
     if run.status == RuleRun.Status.WAITING:
         return []
     is_held = run.status == RuleRun.Status.HELD

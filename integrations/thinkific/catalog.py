@@ -1,4 +1,4 @@
-"""Read and store what a site offers: courses, bundles with their courses, and signup fields."""
+"""Store what a site offers: courses, bundles with their courses, and signup fields."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +15,11 @@ from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.sentences import Said, joined, say, say_count
 from integrations.thinkific import explain, renaming
-from integrations.thinkific.calls import Get, Steps, rows
+from integrations.thinkific.catalog_reading import Catalog, fetch
 from integrations.thinkific.session import Session
 from integrations.thinkific.site_check import accept_key
 
 Kind = Destination.Kind
-KINDS = {"course": Kind.COURSE, "bundle": Kind.BUNDLE}
 SIGNUP_FIELD = "signup field"
 NOUNS = (Kind.COURSE.value, Kind.BUNDLE.value, SIGNUP_FIELD)
 # How many renamed courses and bundles a sentence names.
@@ -32,14 +31,6 @@ NONE_LISTED = _(
 # The columns that identify a course or bundle, and those that entering it by hand sets.
 _KEY = ("integration", "kind", "external_id")
 _ENTERED = ("name", "by_hand", "unlisted_at", "gone_at")
-
-
-@dataclass(frozen=True, slots=True)
-class Catalog:
-    """What was read from a site: destinations {(kind, ID): values} and fields {ID: values}."""
-
-    destinations: dict[tuple[str, int], dict[str, Any]]
-    fields: dict[int, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,38 +100,6 @@ _RENAMED: dict[str, Callable[[int], Said]] = {
     Kind.COURSE.value: lambda n: say_count(n, "1 course renamed", "{number} courses renamed"),
     Kind.BUNDLE.value: lambda n: say_count(n, "1 bundle renamed", "{number} bundles renamed"),
 }
-
-
-def fetch() -> Steps[Catalog]:
-    """Read the whole catalog into memory. Raises OutsideError.
-
-    Thinkific has no list of bundles. Its list of products names courses and bundles;
-    `productable_id` is the ID of the course or bundle, not of the product (source: Thinkific's API
-    document).
-    """
-    destinations: dict[tuple[str, int], dict[str, Any]] = {}
-    for row in (yield from rows("/products")):
-        kind = KINDS.get(str(row.get("productable_type", "")).casefold())
-        number = row.get("productable_id")
-        if kind is None or not isinstance(number, int):
-            continue
-        destinations[kind.value, number] = {
-            "name": str(row.get("name") or f"{kind.label} {number}")[:255],
-            "published": row.get("status") != "draft",
-            "private": row.get("private") if isinstance(row.get("private"), bool) else None,
-            "course_ids": (yield from _course_ids(number)) if kind is Kind.BUNDLE else [],
-        }
-    listed = yield from rows("/custom_profile_field_definitions")
-    fields = {
-        row["id"]: {
-            "label": str(row.get("label") or row["id"])[:255],
-            "field_type": str(row.get("field_type") or "")[:100],
-            "required": bool(row.get("required")),
-        }
-        for row in listed
-        if isinstance(row.get("id"), int)
-    }
-    return Catalog(destinations, fields)
 
 
 def store(integration: Integration, found: Catalog) -> Changes:
@@ -237,12 +196,6 @@ def _note_unreachable(integration: Integration, message: str) -> None:
     same.exclude(connection=Integration.Connection.REFUSED).update(
         connection=Integration.Connection.UNREACHABLE, connection_message=message
     )
-
-
-def _course_ids(bundle: int) -> Steps[list[int]]:
-    body = (yield Get(f"/bundles/{bundle}")).body
-    ids = body.get("course_ids") if isinstance(body, dict) else None
-    return [number for number in ids or [] if isinstance(number, int)]
 
 
 def _renamed(integration: Integration, found: Catalog) -> list[tuple[str, str, str]]:

@@ -20,8 +20,8 @@ from integrations.models import CallBudget, Integration, ProfileField
 from integrations.notify_url import address_check, signature
 from integrations.secrets import SecretUnreadable
 from integrations.steps import drive
-from integrations.thinkific import catalog
-from integrations.thinkific.catalog import Catalog
+from integrations.thinkific import catalog, catalog_reading
+from integrations.thinkific.catalog_reading import Catalog
 from integrations.thinkific.client import Client
 from integrations.thinkific.explain import FAULTS, explain
 from rules.configuration.entries import Configuration, IntegrationEntry, MappingEntry, RuleEntry
@@ -204,7 +204,7 @@ def _try_key(site: str, secret: str, row: Integration | None) -> Catalog:
         version=settings.VERSION,
     )
     try:
-        return drive(catalog.fetch(), client.send)
+        return drive(catalog_reading.fetch(), client.send)
     except LimitReached as error:
         if row:
             rate_limit.block(row.pk, CallBudget.Blocked.LIMIT, error.seconds)

@@ -10,7 +10,7 @@ from events.reports import off_everywhere
 from integrations.models import AuditEntry, Destination
 from rules import changing
 from rules.facts import by_place
-from rules.models import Rule
+from rules.models import Rule, Scope
 from tests.support.pages import markup, press, said, signed_in, words
 from tests.support.world import World
 
@@ -40,6 +40,19 @@ def buy(world: World, order: int, who: str) -> None:
     email = f"{who}@example.com"
     world.sell("10_product", order__id=order, customer__email=email, product__id=77)
     world.settle()
+
+
+def new_rule(world: World, destination: Destination, **facts: bool) -> Rule:
+    """A global rule that gives this, as a configuration file adds it; not saved."""
+    return Rule(
+        marketplace=world.marketplace,
+        scope=Scope.GLOBAL,
+        trigger="product_purchased",
+        integration=destination.integration,
+        action=GIVES,
+        destination=destination,
+        **facts,
+    )
 
 
 def page(rule: Rule, **asked: str) -> str:
@@ -88,6 +101,19 @@ def test_only_the_chosen_are_enrolled(world, rule):
     world.settle()
     assert who_has(world, rule) == {"dana"}
     assert "2 earlier buyers do not have Bonus." in words(client.get(CHANGES))
+
+
+def test_those_who_bought_after_a_rule_was_added_off_missed_it_too(world, rule):
+    bonus = Destination.objects.get(name="Bonus")
+    Rule.objects.filter(pk=rule.pk).delete()
+    changing.add_all([new_rule(world, bonus, enabled=False)])
+    added = Rule.objects.get(destination=bonus)
+    buy(world, 4, "eve")
+    turn(added, on=True)
+    shown = page(added)
+    assert shown.index("Bought while the rule was off") < shown.index("eve@example.com")
+    assert shown.index("eve@example.com") < shown.index("Bought at another time")
+    assert boxes(shown) == [True, False, False, False]
 
 
 def test_a_rule_that_nobody_missed_is_run_for_all_as_before(world, rule):

@@ -64,6 +64,8 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "behind": ("2 buyers have a course of Ink.", "2 buyers have a course of Ink", False),
     "giving_off": (2, "2 global rules that give access were turned off", False),
     "only_global": (2, "2 products are sold without a rule of their own", False),
+    "not_given_yet": (2, "2 buyers have not got what their products' own rules give", False),
+    "without_rule": (2, "2 products have no rules: their next buyers get nothing", False),
     "own_off": (2, "2 products are sold while their own rules are off", False),
     "turned_off": (2, "2 products give nothing: their rules are off", False),
     "refunds_off": (2, "2 rules that end access on a refund are off", False),
@@ -111,12 +113,17 @@ def test_each_part_leads_to_the_section_that_tells_more(
     )
     factories.RuleFactory.create(trigger="product_refunded", destination=course)
     shop = factories.MarketplaceFactory.create()
-    sold, other = factories.ProductFactory.create_batch(2, marketplace=shop)
+    sold, other, later = factories.ProductFactory.create_batch(3, marketplace=shop)
     everywhere, _ = (
         factories.RuleFactory.create(marketplace=shop, product=product, destination=course)
         for product in (None, other)
     )
     run(course, of=event(factories.CustomerFactory.create(), product=sold), rule=everywhere)
+    before = event(factories.CustomerFactory.create(), product=later)
+    EventLog.objects.filter(pk=before.pk).update(marketplace=shop)
+    run(course, of=before, rule=everywhere)
+    more = factories.DestinationFactory.create(integration=course.integration)
+    factories.RuleFactory.create(marketplace=shop, product=later, destination=more)
     client.force_login(admin_user)
     shown = client.get("/admin/").content.decode()
     facts = Facts(**{name: value for name, (value, *_) in NEEDS.items()})

@@ -18,16 +18,17 @@ from events.alerts.problems import ProblemCode
 from events.execution import wait_reasons
 from events.models import Worker
 from integrations import catalog_refresh, credentials, rate_limit
-from integrations.models import ApiCall, CallBudget, Integration, ThinkificUser
+from integrations.models import ApiCall, AuditEntry, CallBudget, Integration, ThinkificUser
 from integrations.thinkific import key_check
 from integrations.thinkific.sandbox import Fault
 from integrations.thinkific.site_check import reject_key
 from rules.models import Rule
-from tests.support import browsing, factories, queued, scenery
+from tests.support import browsing, factories, meanwhile, queued, scenery
 from tests.support.pages import errors, markup, plain, press, said, save_site, signed_in, words
 
 pytestmark = pytest.mark.first_database
 
+NEW_KEY = "n" * 31 + "9"
 TOKEN = "tok_" + "x1" * 40
 LIST = "admin:integrations_integration_changelist"
 
@@ -580,6 +581,62 @@ def test_turning_off_and_on_says_what_that_means(boss, world):
     assert on == f"Art Academy: saved. It is on. {GOES_ON} {found}"
     # And saving once more is no news.
     assert said(save_site(boss, world.integration)) == [f"Art Academy: saved. {found}"]
+
+
+@pytest.mark.parametrize(
+    ("button", "was_on", "field", "comes_to"),
+    [
+        ("turn_off", True, "enabled", False),
+        ("turn_on", False, "enabled", True),
+        ("note_welcome_emails", True, "welcome_emails_on", True),
+        ("need_not_be_private", True, "private_not_wanted", True),
+    ],
+)
+def test_no_button_puts_back_a_key_or_name_that_was_replaced_meanwhile(
+    boss, world, button: str, was_on: bool, field: str, comes_to: bool
+):
+    Integration.objects.update(enabled=was_on)
+
+    def replace() -> None:
+        theirs = Integration.objects.get()
+        theirs.name, theirs.student_field = "Art School", "Student"
+        credentials.save(theirs, NEW_KEY)
+
+    with meanwhile.after_reading("integrations_integration", replace):
+        press(boss, world.integration, button)
+    stored = Integration.objects.get()
+    assert (stored.name, stored.student_field) == ("Art School", "Student")
+    assert (stored.secret(), stored.secret_ending) == (NEW_KEY, NEW_KEY[-4:])
+    assert stored.secret_version == world.integration.secret_version + 1
+    assert getattr(stored, field) is comes_to
+    last = AuditEntry.objects.latest("pk")
+    assert (last.act, last.after) == ("integration_changed", {field: comes_to})
+
+
+def test_saving_what_was_opened_before_puts_back_no_key_and_no_state_of_the_connection(world):
+    mine, theirs = Integration.objects.get(), Integration.objects.get()
+    credentials.save(theirs, NEW_KEY)
+    Integration.objects.update(connection="refused", connection_message="No.")
+    mine.student_field = "Student"
+    credentials.save(mine)
+    stored = Integration.objects.get()
+    assert (stored.secret(), stored.secret_version) == (NEW_KEY, theirs.secret_version)
+    assert (stored.connection, stored.connection_message) == ("refused", "No.")
+    assert AuditEntry.objects.latest("pk").after == {"student_field": "Student"}
+    assert mine.secret() == NEW_KEY
+
+
+def test_two_keys_that_are_saved_at_once_count_as_two(world):
+    mine, theirs = Integration.objects.get(), Integration.objects.get()
+    credentials.save(theirs, NEW_KEY)
+    credentials.save(mine, factories.KEY)
+    assert Integration.objects.get().secret_version == world.integration.secret_version + 2
+
+
+def test_an_integration_that_was_deleted_meanwhile_is_not_made_again(boss, world):
+    with meanwhile.after_reading("integrations_integration", Integration.objects.all().delete):
+        assert press(boss, world.integration, "turn_off").status_code == 404
+    assert not Integration.objects.exists()
 
 
 def test_turning_on_with_a_rejected_key_promises_nothing(boss, world, sandbox):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from integrations.app_registry import APPS
 from integrations.models import ApiCall, CallBudget, Integration
 from integrations.notify_url import signature
 from rules.models import Rule
-from tests.support import factories
+from tests.support import factories, meanwhile
 from tests.support.pages import ACTIONS, errors, markup, press, said, signed_in, words
 from tests.support.receiver import Receiver, answers, gone, redirects
 from tests.support.world import World
@@ -217,6 +218,16 @@ def test_a_school_has_no_buttons_of_a_receiver(manager, world, button: str):
 
 
 # The secret
+
+
+def test_a_new_secret_leaves_what_was_saved_meanwhile(manager, crm):
+    stored = Integration.objects.filter(pk=crm.pk)
+    rename = partial(stored.update, name="Our CRM", enabled=False)
+    with meanwhile.after_reading("integrations_integration", rename):
+        press(manager, crm, "new_secret")
+    now = stored.get()
+    assert (now.name, now.enabled) == ("Our CRM", False)
+    assert now.secret_version == crm.secret_version + 1
 
 
 def test_a_new_secret_is_shown_once_and_signs_from_then_on(manager, world, crm, receiver):

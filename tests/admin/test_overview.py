@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.admin.pages.overview import overview_chart
-from config.admin.parts import checklist
+from config.admin.parts import checklist, checklist_pairs
 from config.admin.parts.buttons import address
+from config.admin.parts.checklist_task import Task
 from config.staff import roles
 from events.models import RuleRun, Worker
 from events.reports import counting, days
@@ -36,7 +37,7 @@ def sold(db) -> Destination:
     return course
 
 
-def private() -> checklist.Task:
+def private() -> Task:
     return checklist.private(list(Integration.objects.all()))
 
 
@@ -122,7 +123,7 @@ def test_the_step_of_private_courses_ends_by_itself_or_because_a_person_does_wit
 
 def pairs() -> tuple[bool, str]:
     """Whether the line is ticked, and its words."""
-    task = checklist.pairs(by_place())
+    task = checklist_pairs.pairs(by_place())
     return task.done, task.text
 
 
@@ -142,7 +143,7 @@ def test_a_rule_that_is_off_ends_nothing(sold):
     Rule.objects.filter(pk=rule.pk).update(enabled=False)
     done, text = pairs()
     assert not done
-    assert f"(not yet for {product}: Product Refunded)" in text
+    assert f"(off for {product}: Product Refunded)" in text
     Rule.objects.filter(action="create_course_enrollment").update(enabled=False)
     assert not pairs()[0]
 
@@ -241,7 +242,7 @@ def test_what_a_global_rule_gives_must_be_ended_too_and_the_rule_for_it_is_one_c
 ):
     course = factories.DestinationFactory.create()
     giving = factories.RuleFactory.create(destination=course)
-    task = checklist.pairs(by_place())
+    task = checklist_pairs.pairs(by_place())
     assert not task.done
     assert "not yet for what global rules give: Product Refunded" in task.text
     client.force_login(admin_user)
@@ -298,8 +299,8 @@ def test_the_path_goes_one_step_at_a_time_and_what_admit_cannot_see_is_ticked_th
     school = factories.IntegrationFactory.create(connection="connected", welcome_emails_on=False)
     home = reverse("admin:index")
 
-    def now() -> checklist.Task:
-        task: checklist.Task = client.get(home).context["path"].now
+    def now() -> Task:
+        task: Task = client.get(home).context["path"].now
         return task
 
     assert "Welcome Emails" in now().text
@@ -347,7 +348,7 @@ def test_samcarts_own_rules_are_ticked_on_the_path_and_it_ends_by_itself(
 ):
     client.force_login(admin_user)
     account = factories.MarketplaceFactory.create()
-    done = checklist.Task("Done", True, "/", "See")
+    done = Task("Done", True, "/", "See")
     own = checklist._own_rules([account], "/admin/samcart/")
     monkeypatch.setattr(checklist, "tasks", lambda *_: [done, own])
     home = reverse("admin:index")

@@ -140,7 +140,10 @@ def test_a_course_that_was_added_for_new_buyers_puts_no_doubt_into_an_earlier_on
     assert CHECKING not in letter()
 
 
-def test_a_later_course_is_no_alarm_of_the_overview(world, sold):
+def test_a_second_course_of_a_product_is_no_alarm_of_the_overview(world, bonus):
+    own_rule(world, "First Lessons")
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
     own_rule(world)
     shown = overview()
     assert "Drawing Faces" not in shown
@@ -206,11 +209,24 @@ def test_the_overview_takes_as_many_queries_for_a_longer_history(world, sold):
             client.get(reverse("admin:index"))
         return len(asked)
 
+    def sell(first: int) -> None:
+        for number in range(first, first + 5):
+            who = f"p{number}@example.com"
+            world.sell("10_product", customer__email=who, order__id=2000 + number)
+        world.settle()
+
     few = queries()
-    for number in range(5):
-        world.sell("10_product", customer__email=f"p{number}@example.com", order__id=2000 + number)
-    world.settle()
+    sell(0)
     assert queries() == few <= 72
+    rule = own_rule(world)
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
+    assert "6 buyers have not got what their products' own rules give now." in overview()
+    few = queries()
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
+    sell(5)
+    changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
+    assert queries() == few
 
 
 ONLY_OFF = "The product's own rule that gives Drawing Faces is off."
@@ -262,6 +278,41 @@ def test_after_it_is_turned_on_her_letter_does_not_say_that_all_is_well_until_it
     world.settle()
     assert MORE not in page()
     assert CHECKING not in letter()
+
+
+BEFORE = "1 buyer of Example Course One got only what global rules give."
+NOT_GIVEN = "1 buyer has not got what the product's own rule gives now."
+
+
+def test_who_bought_while_the_rule_of_the_product_was_off_does_not_have_what_it_gives(world, off):
+    world.sell("10_product", customer__email="mia@example.com", order__id=7, product__id=77)
+    world.settle()
+    changing.switch(Rule.objects.filter(pk=off.pk), on=True)
+    shown = overview()
+    assert "1 of 2 of this week's buyers has access." in shown
+    assert NOT_GIVEN in shown
+    assert f"{BEFORE} Rules of the product give Drawing Faces now." in shown
+    manager = signed_in(roles.MANAGER)
+    html = manager.get(reverse("admin:index")).content.decode()
+    part = html.partition('id="before-rule"')[2].partition("</section>")[0]
+    (page,) = re.findall(r'href="([^"]+)"', part)
+    assert DANA in words(manager.get(page.replace("&amp;", "&")))
+    assert "Ask a manager to enroll them." in overview(roles.VIEWER)
+    press(manager, EventLog.objects.get(order_id="1183"), "rerun")
+    world.settle()
+    shown = overview()
+    assert "Both of this week's buyers have access." in shown
+    assert NOT_GIVEN not in shown
+    assert BEFORE not in shown
+
+
+def test_who_bought_before_the_rule_of_the_product_and_was_refunded_lacks_nothing(world, sold):
+    own_rule(world)
+    assert NOT_GIVEN in overview()
+    world.sell("20_product", order__id=1183)
+    world.settle()
+    assert NOT_GIVEN not in overview()
+    assert BEFORE not in overview()
 
 
 def test_only_sales_that_got_no_more_than_global_rules_give_are_counted(world, bonus):

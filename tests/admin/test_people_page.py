@@ -202,6 +202,19 @@ def test_a_name_and_an_e_mail_are_changed_and_one_signs_in_with_the_new_one(boss
     assert person.username == person.email == "sam@new.example.com"
 
 
+def test_saving_a_person_keeps_a_password_and_an_end_of_the_sign_in_of_meanwhile(boss, owner):
+    person = new("sam", "Viewer", owner)
+    about, theirs = User.objects.get(pk=person.pk), User.objects.get(pk=person.pk)
+    theirs.set_password("a-new-password-of-sam")
+    theirs.save()
+    people.switch_off(theirs, by=owner)
+    people.save(about, name="Sam Dyk", email="sam@example.com", role="Support", by=owner)
+    stored = User.objects.get(pk=person.pk)
+    assert stored.get_full_name() == "Sam Dyk"
+    assert stored.check_password("a-new-password-of-sam")
+    assert not stored.is_active
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

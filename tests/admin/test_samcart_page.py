@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,10 +18,10 @@ from events.models import Delivery, EventLog, Grant, RuleRun
 from events.reports import counting, review, trigger_coverage
 from events.retention import delete_account
 from integrations import credentials
-from integrations.models import Marketplace, Product, WebhookSecret
+from integrations.models import AuditEntry, Marketplace, Product, WebhookSecret
 from rules.models import NamedType, Rule
 from rules.triggers import Category, Trigger
-from tests.support import factories, queued
+from tests.support import factories, meanwhile, queued
 from tests.support import shop as shops
 from tests.support.pages import markup, plain, said, signed_in, words
 from tests.support.queued import event
@@ -363,6 +364,15 @@ def test_an_account_is_renamed_and_keeps_its_address(boss, shop):
     answer = boss.post(place("-rename", shop.marketplace.pk), {"name": "Art shop"}, follow=True)
     assert said(answer) == ["Main shop is called Art shop now. Its address stays the same."]
     assert shop.post({"type": "Order"}).status_code == 200
+
+
+def test_renaming_an_account_changes_nothing_else_that_was_noted_meanwhile(boss, shop):
+    note = partial(Marketplace.objects.update, own_rules_off=True)
+    with meanwhile.after_reading("integrations_marketplace", note):
+        boss.post(place("-rename", shop.marketplace.pk), {"name": "Art shop"})
+    stored = Marketplace.objects.get()
+    assert (stored.name, stored.own_rules_off) == ("Art shop", True)
+    assert AuditEntry.objects.latest("pk").after == {"name": "Art shop"}
 
 
 def test_deleting_an_account_counts_first_and_leaves_the_others_alone(boss, shop, monkeypatch):

@@ -50,7 +50,11 @@ def dana(db):
         ([("product_refunded", {"order": "1"}), ("subscription_charged", {"order": "1"})], False),
         (
             [("subscription_canceled", {"order": "1"}), ("subscription_charged", {"order": "1"})],
-            True,
+            False,
+        ),
+        (
+            [("subscription_completed", {"order": "1"}), ("subscription_canceled", {"order": "1"})],
+            False,
         ),
         ([("subscription_canceled", {"order": "1"}), ("subscription_recovered", {})], False),
         ([("subscription_canceled", {"order": "1"}), ("subscription_restarted", {})], False),

@@ -3,17 +3,19 @@
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.db.models.functions import Now
 
 from events.access import decisions
 from events.execution import delayed, retry_by_hand, wait_reasons
-from events.models import EventLog, Grant, RuleRun
+from events.models import Delivery, EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
 from integrations import credentials
 from integrations.models import Integration
 from rules.actions import Action
 from rules.models import Rule
 from tests.support import queued
+from tests.support.samcart import changed
 from tests.support.shop import START
 from tests.support.world import World
 
@@ -110,6 +112,19 @@ def test_it_falls_away_whether_a_rule_gives_for_what_was_paid_or_not(shop, paid)
     shop.settle()
     assert queued.again(run).code == "paid_again"
     assert _enrolled(shop)
+
+
+@pytest.mark.parametrize("paid", ["31_subscription", "34a_subscription", "35_subscription"])
+def test_it_falls_away_at_once_also_if_what_was_paid_is_read_together_with_the_end(shop, paid):
+    shop.sell("12_product")
+    shop.settle()
+    shop.post(changed("30_subscription"))
+    # SQLite's clock has milliseconds, and both posts may fall into one.
+    Delivery.objects.update(received_at=F("received_at") - timedelta(seconds=1))
+    shop.post(changed(paid))
+    shop.read()
+    assert delayed.decide_due() == 1
+    assert RuleRun.objects.get(action=END).code == "paid_again"
 
 
 def test_the_payment_for_another_subscription_changes_nothing(shop):
@@ -223,6 +238,16 @@ def _refund(world: World, *numbers: int) -> None:
     world.settle()
 
 
+def _post_unknown_refunds(world: World, *, hours_ago: list[float]) -> None:
+    """Post refunds of sales that Admit never saw, received so long ago, without reading them."""
+    for hours in hours_ago:
+        number = 900 + Delivery.objects.count()
+        body = changed("20_product", customer__email=f"b{number}@example.com", order__id=number)
+        assert world.post(body).status_code == 200
+        newest = Delivery.objects.order_by("-pk")[:1].values("pk")
+        Delivery.objects.filter(pk__in=newest).update(received_at=Now() - timedelta(hours=hours))
+
+
 def _open(world: World) -> int:
     return sum(row.active for row in world.school.enrollments)
 
@@ -236,6 +261,26 @@ def test_more_endings_than_allowed_in_an_hour_wait_for_a_person(refunds):
     assert retry_by_hand.retry(held) == (2, {})
     refunds.settle()
     assert _open(refunds) == 0
+
+
+def test_endings_that_came_at_once_are_braked_however_late_they_are_read(refunds):
+    _post_unknown_refunds(refunds, hours_ago=[2] * 6)
+    refunds.read()
+    assert RuleRun.objects.filter(status="held", code="braked").count() == 4
+
+
+def test_endings_that_came_in_different_hours_are_not_braked_when_they_are_read_together(refunds):
+    _post_unknown_refunds(refunds, hours_ago=[9, 7, 5, 3, 1])
+    refunds.read()
+    assert not RuleRun.objects.filter(status="held").exists()
+
+
+def test_an_ending_that_is_read_after_later_ones_counts_with_them(refunds):
+    _post_unknown_refunds(refunds, hours_ago=[2, 2])
+    refunds.read()
+    _post_unknown_refunds(refunds, hours_ago=[2.5])
+    refunds.read()
+    assert RuleRun.objects.filter(status="held", code="braked").count() == 1
 
 
 def test_a_braked_ending_ends_when_it_is_released_whatever_its_rule_says_by_then(refunds):

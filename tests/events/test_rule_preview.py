@@ -163,6 +163,19 @@ def test_a_rule_that_ends_access_names_who_would_have_lost_it_and_who_keeps_it(s
     ]
 
 
+def test_a_cancellation_of_what_was_paid_in_full_would_have_ended_nothing(shop, course):
+    for who, order in (("Dana", "1"), ("Joel", "2")):
+        grant(shop, buy(shop, who, order), course)
+    happen(shop, "Joel", "subscription_completed", "2", days=0.7)
+    for who, order in (("Dana", "1"), ("Joel", "2")):
+        happen(shop, who, "subscription_canceled", order, days=0.5)
+    canceled = rule(shop, course, "subscription_canceled", "expire_course_enrollment")
+    assert preview(canceled).sentences() == [
+        "It would have ended the access of Dana.",
+        "Nothing would have changed for Joel.",
+    ]
+
+
 def test_one_that_ends_it_whatever_gave_it_keeps_nothing(shop, course):
     for order in ("2", "3"):
         grant(shop, buy(shop, "Joel", order), course)

@@ -1,6 +1,7 @@
 """The spool: without a database, events go to disk and later to their place in order."""
 
 import contextlib
+import errno
 import json
 import os
 import sqlite3
@@ -451,6 +452,65 @@ def test_one_that_breaks_our_code_or_may_not_be_read_stops_none_of_the_others(
     assert len(files(folder)) == 2  # one set aside, and one where it was
     assert "spooled_delivery_not_ours" in caplog.text
     assert "spooled_delivery_refused" in caplog.text
+
+
+def test_what_is_no_file_or_what_the_disk_does_not_give_stops_none_of_the_others(
+    shop, folder, monkeypatch, caplog
+):
+    for body in (b"one", b"two", b"three"):
+        spooled(shop, body)
+    first = folder / files(folder)[0]
+    (folder / "00000000T000000.000000Z-made-by-hand.known").mkdir()
+    real_read = Path.read_bytes
+
+    def read_bytes(file: Path) -> bytes:
+        if file == first:
+            raise OSError(errno.EIO, "Input/output error")
+        return real_read(file)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_bytes", read_bytes)
+        assert spool.drain(seconds=5) == 2
+        assert spool.drain(seconds=5) == 0
+        assert spool_contents.counts() == {"waiting": 0, "set_aside": 0, "not_ours": 2}
+    assert len(files(folder)) == 2
+    assert caplog.text.count("spooled_delivery_stuck") == 2  # each is told once
+    assert "spool_out_of_reach" not in caplog.text
+    # The disk may give it later.
+    assert spool.drain(seconds=5) == 1
+    assert {bytes(each.body) for each in Delivery.objects.all()} == {b"one", b"two", b"three"}
+
+
+def test_a_file_that_cannot_be_removed_is_stored_once_and_stops_none_of_the_others(
+    shop, folder, monkeypatch, caplog
+):
+    for body in (b"one", b"two"):
+        spooled(shop, body)
+    first = folder / files(folder)[0]
+    real_unlink = Path.unlink
+
+    def unlink(file: Path, missing_ok: bool = False) -> None:
+        if file == first:
+            raise OSError(errno.EIO, "Input/output error")
+        real_unlink(file, missing_ok=missing_ok)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", unlink)
+        spool.drain(seconds=5)
+        spool.drain(seconds=5)
+    assert Delivery.objects.count() == 2
+    assert files(folder) == [first.name]
+    assert caplog.text.count("spooled_delivery_stuck") == 1
+
+
+def test_a_name_that_tells_no_time_is_no_oldest_delivery(shop, folder):
+    spooled(shop)
+    (folder / "0-by-hand.known").mkdir()
+    oldest = spool_contents.oldest()
+    assert oldest is not None
+    assert timezone.now() - oldest < timedelta(minutes=1)
+    (folder / files(folder)[1]).unlink()
+    assert spool_contents.oldest() is None
 
 
 def test_a_folder_that_can_take_nothing_is_said_at_the_start(folder, caplog):

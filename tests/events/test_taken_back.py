@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from events.access import revocations
 from events.access.sale import Sale
-from events.models import Grant
-from events.reports import standing
+from events.models import Delivery, Grant
+from events.reports import paid_again, standing
 from integrations.models import Customer, Integration, Marketplace
 from tests.support.queued import START, event
 
@@ -69,6 +69,31 @@ def test_an_order_is_never_taken_for_a_subscription_of_that_number(names):
     assert set(standing.taken_back([grant])) == {grant.pk}
 
 
+def test_canceling_what_was_paid_in_full_takes_nothing_back():
+    grant = bought(1, order_id="7", subscription_id="s7")
+    purchase = event(grant.customer, order="7", subscription_id="s7")
+    for at, what in enumerate(("completed", "canceled", "delinquent"), start=1):
+        facts = {"trigger": f"subscription_{what}", "order": "7", "subscription_id": "s7"}
+        last = event(grant.customer, at=at, **facts)
+    assert standing.taken_back([grant]) == {}
+    assert revocations.later_endings([purchase]) == {}
+    assert paid_again.obstacles([last])[last.pk].startswith("paid in full on")
+    event(grant.customer, at=9, trigger="product_refunded", order="7", subscription_id="s7")
+    assert set(standing.taken_back([grant])) == {grant.pk}
+    assert set(revocations.later_endings([purchase])) == {purchase.pk}
+
+
+def test_what_came_by_a_withdrawn_address_takes_nothing_back():
+    grant = bought(1, order_id="7")
+    purchase = event(grant.customer, order="7")
+    refund = event(grant.customer, at=1, trigger="product_refunded", order="7")
+    assert standing.taken_back([grant])
+    assert revocations.later_endings([purchase])
+    Delivery.objects.filter(events=refund).update(withdrawn=True)
+    assert standing.taken_back([grant]) == {}
+    assert revocations.later_endings([purchase]) == {}
+
+
 SENT_AGAIN = {"ordered_at": START - timedelta(days=2)}
 SOLD_AGAIN = {"ordered_at": START + timedelta(days=1)}
 
@@ -79,7 +104,9 @@ SOLD_AGAIN = {"ordered_at": START + timedelta(days=1)}
         ("product_refunded", "product_purchased", SENT_AGAIN, True),
         ("product_refunded", "product_purchased", SOLD_AGAIN, False),
         ("product_refunded", "subscription_charged", {}, False),
-        ("subscription_canceled", "subscription_charged", {}, True),
+        ("subscription_canceled", "subscription_charged", {}, False),
+        ("subscription_canceled", "subscription_completed", {}, False),
+        ("product_refunded", "subscription_completed", {}, True),
         ("subscription_canceled", "subscription_restarted", {}, False),
     ],
 )

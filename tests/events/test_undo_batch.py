@@ -139,6 +139,7 @@ def test_who_was_moved_is_moved_back_and_can_be_moved_once_more(world, ink, face
     )
 
 
+@pytest.mark.each_database
 def test_who_was_moved_back_has_it_by_its_rule_where_other_rules_ran_for_the_purchase_too(
     world, ink, faces
 ):
@@ -549,3 +550,52 @@ def test_what_was_ended_and_given_again_is_had_since_it_was_given_again(world, i
     assert given
     lines = customer_access.describe(Customer.objects.get()).lines
     assert lines[0].text.startswith(f"Dana has Ink and Wash since {format_time(given)} through")
+
+
+# What retention has removed meanwhile: active grants stay, and the actions that gave them go
+
+
+GONE = "what gave it is no longer kept"
+
+
+@pytest.fixture
+def unkept(world: World, ink: Destination) -> tuple[EventLog, EventLog, Batch]:
+    """Dana bought Ink long ago, has it still, and was refunded while no rule ended it."""
+    world.rule("product_purchased", GIVES, ink)
+    bought = world.sell(customer__email=DANA)
+    world.settle()
+    refund = world.sell("20_product", customer__email=DANA)
+    RuleRun.objects.filter(grant=Grant.objects.get()).delete()
+    return bought, refund, Batch.objects.create(title="End what was refunded", started_by="Mia")
+
+
+def test_a_refunded_access_whose_actions_are_no_longer_kept_ends_and_is_not_given_back(
+    world, ink, unkept
+):
+    bought, refund, batch = unkept
+    purchases = [(bought, [Grant.objects.get().pk], ())]
+    left = moving.move(purchases, batch, why=moving.REFUNDED, endings={bought.pk: refund})
+    assert left == {}
+    world.settle()
+    assert not world.access(DANA, ink)
+    assert AuditEntry.objects.latest("pk").act == Act.REFUNDED_ENDED
+    assert reasons(batch) == [GONE]
+    assert undo(batch) == {GONE: 1}
+    world.settle()
+    assert not world.access(DANA, ink)
+
+
+def test_a_buyer_whose_actions_are_no_longer_kept_is_not_moved(world, ink, unkept):
+    bought, _, batch = unkept
+    purchases = [(bought, [Grant.objects.get().pk], ())]
+    assert moving.move(purchases, batch) == {GONE: 1}
+    assert Grant.objects.get().is_active
+    assert world.access(DANA, ink)
+
+
+def test_a_purchase_that_is_no_longer_kept_is_left_out(world, ink, unkept):
+    bought, _, batch = unkept
+    purchases = [(bought, [Grant.objects.get().pk], ())]
+    Grant.objects.update(event=None)
+    EventLog.objects.filter(pk=bought.pk).delete()
+    assert moving.move(purchases, batch) == {"it has just changed": 1}

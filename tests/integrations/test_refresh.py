@@ -78,6 +78,37 @@ def test_a_bundle_that_is_no_longer_listed_is_called_a_bundle(world):
     assert "1 bundle used by 1 rule is not listed by Thinkific." in refresh()[0]
 
 
+def test_a_bundle_that_is_listed_and_not_there_counts_as_not_listed_and_the_rest_is_read(
+    world, sandbox
+):
+    course = world.course("Course Two")
+    gone, stays = world.bundle(course, name="Gone"), world.bundle(course, name="Stays")
+    world.school.add_course("Course Four")
+    fault = Fault("status", status=404, path=f"/bundles/{gone.external_id}$")
+    sandbox.faults.add(fault)
+    assert refresh() == (
+        "Art Academy: refreshed. 2 courses, 1 bundle, 0 signup fields (1 new course, "
+        "1 bundle no longer listed).\n",
+        "",
+        "",
+    )
+    assert sandbox.faults.fired == [fault]
+    gone.refresh_from_db()
+    assert (gone.listed, gone.course_ids) == (False, [])
+    stays.refresh_from_db()
+    assert (stays.listed, stays.course_ids) == (True, [course.external_id])
+    assert "1 new bundle" in refresh()[0]
+
+
+def test_any_other_refusal_of_a_bundle_leaves_the_catalog_as_it_was(world, sandbox):
+    bundle = world.bundle(world.course())
+    sandbox.faults.add(Fault("status", status=422, path=f"/bundles/{bundle.external_id}$"))
+    assert "Thinkific refused the request." in refresh()[1]
+    bundle.refresh_from_db()
+    assert bundle.listed
+    assert bundle.course_ids
+
+
 def test_a_course_that_no_rule_uses_is_only_counted_when_it_leaves_the_list(world):
     course = world.course()
     world.school.remove_course(world.school.courses[course.external_id])

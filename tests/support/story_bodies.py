@@ -17,6 +17,7 @@ SAMPLES = {
     "turns delinquent": "33_subscription",
     "recovers": "34a_subscription",
     "is restarted": "35_subscription",
+    "makes its last payment": "36_subscription_completed",
 }
 
 # In this field the buyer enters another student's e-mail.

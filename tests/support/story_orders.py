@@ -133,5 +133,5 @@ SENTENCES: dict[str, OfOrder] = {
     rf"{WHO} (?P<kind>buys|subscribes to) (?P<products>.+) in order (?P<number>\d+)": Orders.buys,
     rf"(?:(?P<product>.+) of )?{ORDER} (?P<kind>is refunded|is partly refunded)": Orders.refunds,
     rf"the subscription of {ORDER} (?P<kind>is canceled|is charged|fails a charge|turns delinquent"
-    r"|recovers|is restarted)(?: in order (?P<own>\d+))?": Orders.changes,
+    r"|recovers|is restarted|makes its last payment)(?: in order (?P<own>\d+))?": Orders.changes,
 }

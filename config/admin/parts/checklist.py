@@ -2,51 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from urllib.parse import urlencode
 
 from django.db.models import Q
 from django.urls import reverse
 
+from config.admin.parts import checklist_pairs
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import address
+from config.admin.parts.checklist_task import RULES, SITES, Task
 from events.models import Delivery
-from events.reports import dashboard, subscriptions
+from events.reports import dashboard
 from integrations import app_registry
-from integrations.models import Destination, Integration, Marketplace, Product
-from integrations.ordering import by_name
-from integrations.sentences import joined, say, separated
+from integrations.models import Destination, Integration, Marketplace
+from integrations.sentences import say, separated
 from integrations.thinkific.explain import REJECTED_NOW, trouble
-from rules import actions, facts, pairing
-from rules.facts import RuleFacts
-from rules.models import Rule, Scope
-from rules.triggers import Trigger
-
-SITES, RULES = "integrations.change_integration", "rules.add_rule"
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A line of the checklist. `url` is the address where it is done.
-
-    `how` says more while it is the next one, with `button` below. What Admit cannot see is ticked
-    by a person: `ticked` is the label of that, and `tick` the address it is posted to. If Admit
-    must read the site again to see it, that is posted to `refresh`. What a shop can do without is
-    declined by posting to `decline`. `steps` is a template with the steps, which are shown below
-    `button` in place. Both need the `permission`, if there is one.
-    """
-
-    text: str
-    done: bool
-    url: str
-    button: str
-    how: str = ""
-    ticked: str = ""
-    tick: str = ""
-    refresh: str = ""
-    decline: str = ""
-    permission: str = ""
-    steps: str = ""
+from rules import actions, facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +67,7 @@ def tasks(
             permission=RULES,
         ),
         private(schools),
-        pairs(places),
+        checklist_pairs.pairs(places),
         _test_order(),
         _own_rules(accounts, f"{samcart}#own-rules"),
     ]
@@ -234,66 +204,3 @@ def _sold() -> Q:
     for site, courses in bundles.values_list("integration", "course_ids"):
         wanted |= Q(integration=site, external_id__in=courses)
     return wanted & Q(kind=Destination.Kind.COURSE)
-
-
-def pairs(places: facts.Places) -> Task:
-    """Return the task to add rules that end and restore access. Names the first that is missing.
-
-    It uses `pairing.holes`, as does the hint on the product's page to which it leads.
-    """
-    # Includes rules that are off: one for a Subscription trigger shows how the product is sold.
-    for account, shared in places.everywhere.items():
-        if found := _global_hole(account, shared):
-            return Task(found[0], False, found[1], say("Add them"), permission=RULES)
-    # Only look up how it is sold if that would make a difference.
-    open_ = places.products(partial(pairing.holes_in, subscription=True))
-    unsure = list(Product.objects.filter(pk__in=open_).order_by(by_name(), "pk")) if open_ else []
-    sold = subscriptions.how_each_is_sold([product.pk for product in unsure])
-    for product in unsure:
-        known = places.concerning(product.pk)
-        if missing := pairing.holes(product, known, **sold.of(product.pk)):
-            return _missing_rules(product, missing)
-    giving = any(map(pairing.is_to_give, places))
-    return Task(
-        say("Add rules that end access and give it back"),
-        giving,
-        reverse("admin:integrations_product_changelist"),
-        say("See the products"),
-    )
-
-
-def _missing_rules(product: Product, missing: list[Trigger]) -> Task:
-    text = say(
-        "Add rules that end access and give it back (not yet for {product}: {triggers})",
-        product=brief(product),
-        triggers=joined((trigger.label for trigger in missing), by=", "),
-    )
-    page = reverse("admin:integrations_product_change", args=[product.pk])
-    return Task(text, False, page, say("Add them"), permission=RULES)
-
-
-def _global_hole(account: int, known: list[RuleFacts]) -> tuple[str, str] | None:
-    """Return what to say of the first rule that global rules lack, if any, and where to add it."""
-    # Only look up whether any is sold by subscription if that would make a difference.
-    most = pairing.holes(None, known, subscription=True)
-    holes = most and pairing.holes(None, known, subscription=subscriptions.any_sold())
-    if not holes:
-        return None
-    text = say(
-        "Add rules that end access and give it back (not yet for what global rules give: "
-        "{trigger})",
-        trigger=holes[0].label,
-    )
-    rules = Rule.objects.filter(product=None, marketplace=account).select_related("destination")
-    for rule in pairing.companions(filter(pairing.is_to_give, rules.order_by("pk"))):
-        if rule.trigger == holes[0]:
-            answers = {
-                "scope": Scope.GLOBAL.value,
-                "account": rule.marketplace_id,
-                "integration": rule.integration_id,
-                "action": rule.action,
-                "trigger": rule.trigger,
-                "destination": rule.destination_id,
-            }
-            return text, f"{reverse('admin:new-rule')}?{urlencode(answers)}"
-    return text, f"{reverse('admin:rules_rule_changelist')}?scope__exact=global&state=off"

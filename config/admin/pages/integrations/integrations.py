@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, OuterRef, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -177,29 +177,25 @@ class IntegrationAdmin(ListAdmin):
         if integration.enabled:
             return
         waiting = backlog.waiting(integration)
-        integration.enabled = True
-        credentials.save(integration)
+        _switch(integration, enabled=True)
         integration_messages.say_turned_on(request, integration, waiting)
 
     def turn_off(self, request: HttpRequest, integration: Integration) -> None:
         """Turn it off: until it is on again nothing is sent, and its actions wait."""
         if not integration.enabled:
             return
-        integration.enabled = False
-        credentials.save(integration)
+        _switch(integration, enabled=False)
         integration_messages.say_turned_off(request, integration, backlog.waiting(integration))
 
     def note_welcome_emails(self, request: HttpRequest, integration: Integration) -> None:
         """Note that they are on in Thinkific, which Admit cannot see."""
-        integration.welcome_emails_on = True
-        credentials.save(integration)
+        _switch(integration, welcome_emails_on=True)
         text = say("Noted: the Welcome Emails of {name} are on in Thinkific.", name=integration)
         self.message_user(request, text)
 
     def need_not_be_private(self, request: HttpRequest, integration: Integration) -> None:
         """Note that its courses need not be Private: customers may cancel them inside Thinkific."""
-        integration.private_not_wanted = True
-        credentials.save(integration)
+        _switch(integration, private_not_wanted=True)
         text = say(
             "Noted: the courses of {name} need not be Private. You can change that under "
             "Integrations.",
@@ -295,3 +291,10 @@ class IntegrationAdmin(ListAdmin):
         )
         self.message_user(request, text)
         return HttpResponseRedirect(reverse("admin:integrations_integration_changelist"))
+
+
+def _switch(integration: Integration, **values: bool) -> None:
+    try:
+        credentials.switch(integration, **values)
+    except Integration.DoesNotExist:
+        raise Http404 from None  # deleted meanwhile

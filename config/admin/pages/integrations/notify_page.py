@@ -158,7 +158,10 @@ def _with_secret(request: HttpRequest, integration: Integration, text: Text) -> 
     Showing it in a message or on a later page would mean storing it for that.
     """
     secret = signature.new_secret()
-    credentials.save(integration, secret)
+    with transaction.atomic():
+        if integration.pk:
+            credentials.lock(integration)
+        credentials.save(integration, secret)
     return render(
         request,
         "admin/integrations/integration/secret.html",

@@ -80,20 +80,19 @@ def add(request: HttpRequest) -> HttpResponse:
 
 @posted
 def rename(request: HttpRequest, account: Marketplace) -> HttpResponse:
-    name, before = account.name, audit.values(account)
-    form = NameForm(request.POST, instance=account)
-    if form.is_valid():
-        with transaction.atomic():
-            Marketplace.objects.select_for_update().filter(pk=account.pk).first()
-            now = audit.stored(account)
-            if page := edit_conflicts.conflict_page(request, account, now, audit.values(account)):
-                return page
-            form.save()
-            audit.record_change(Act.ACCOUNT_CHANGED, account, before)
-        text = say("{old} is called {new} now. Its address stays the same.", old=name, new=account)
-        messages.success(request, text)
-    else:
-        _say_errors(request, form)
+    with transaction.atomic():
+        account = get_object_or_404(Marketplace.objects.select_for_update(), pk=account.pk)
+        old, before = account.name, audit.values(account)
+        form = NameForm(request.POST, instance=account)
+        if not form.is_valid():
+            _say_errors(request, form)
+            return to_account(account)
+        if page := edit_conflicts.conflict_page(request, account, before, audit.values(account)):
+            return page
+        form.save()
+        audit.record_change(Act.ACCOUNT_CHANGED, account, before)
+    text = say("{old} is called {new} now. Its address stays the same.", old=old, new=account)
+    messages.success(request, text)
     return to_account(account)
 
 

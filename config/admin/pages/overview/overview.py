@@ -22,7 +22,7 @@ from config.admin.pages.overview.events_note import events_note
 from config.admin.pages.rules import left_behind_notices
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.pages.staff import others_changes
-from config.admin.parts import checklist
+from config.admin.parts import checklist, checklist_task
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.access import history
@@ -37,6 +37,7 @@ from events.reports import (
     days,
     left_behind_summary,
     own_rules,
+    own_rules_since,
     promise,
     refunded,
     trigger_coverage,
@@ -73,10 +74,11 @@ def show(request: HttpRequest) -> TemplateResponse:
     in_line = backlog.waiting_counts(sites)
     behind, refunds = left_behind_summary.summarize(), refunded.refunded_with_access()
     unfulfilled = promise.unfulfilled()
-    only_global = own_rules.sold_without(rules)
-    not_enough = own_rules.grants_not_enough(only_global, behind, rules)
+    sales = overview_rules.read_sales(rules)
+    not_enough = own_rules.grants_not_enough(sales.only_global, behind, rules)
+    not_enough |= own_rules_since.grants(sales.not_given_yet)
     promised = promise.promise(unfulfilled, behind=not_enough)
-    about_rules = overview_rules.summarize(request, rules, unfulfilled, only_global)
+    about_rules = overview_rules.summarize(request, rules, unfulfilled, sales)
     missing = {account: trigger_coverage.missing(account, rules) for account in accounts}
     problems = finding.lasting(codes=ELSEWHERE)
     facts = replace(
@@ -122,7 +124,7 @@ def _setting_up(
 
 def _may_set_up(request: HttpRequest) -> bool:
     """Return whether steps that are left to set up are something for this person."""
-    return any(map(request.user.has_perm, (checklist.SITES, checklist.RULES)))
+    return any(map(request.user.has_perm, (checklist_task.SITES, checklist_task.RULES)))
 
 
 def _never_sent(

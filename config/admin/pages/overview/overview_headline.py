@@ -39,6 +39,8 @@ class Facts:
     giving_off: int = 0  # global rules that gave access and were turned off lately
     only_global: int = 0  # products that are sold and have no rule of their own, as others have
     own_off: int = 0  # products that are sold, and whose own rules are off
+    without_rule: int = 0  # products whose last buyers were helped by hand: no rule gives anything
+    not_given_yet: int = 0  # buyers who lack what the product's own rule gives now
     deleted: Sequence[str] = ()  # sentences that rules for refunds were deleted
     waiting_for_off: int = 0  # actions of integrations that are turned off
     never_sent: int = 0  # triggers that rules wait for
@@ -202,20 +204,7 @@ def _waiting(facts: Facts) -> Iterator[Alarm]:
 
 
 def _rules(facts: Facts) -> Iterator[Alarm]:
-    if n := facts.only_global:
-        text = say_count(
-            n,
-            "1 product is sold without a rule of its own.",
-            "{number} products are sold without a rule of their own.",
-        )
-        yield text, "without-rule"
-    if n := facts.own_off:
-        text = say_count(
-            n,
-            "1 product is sold while its own rule is off.",
-            "{number} products are sold while their own rules are off.",
-        )
-        yield text, "without-rule"
+    yield from _without_own(facts)
     if n := facts.missing_courses:
         text = say_count(
             n,
@@ -232,6 +221,38 @@ def _rules(facts: Facts) -> Iterator[Alarm]:
             "{number} leftover rules are about access that is no longer given.",
         )
         yield text, "attention"
+
+
+def _without_own(facts: Facts) -> Iterator[Alarm]:
+    if n := facts.not_given_yet:
+        text = say_count(
+            n,
+            "1 buyer has not got what the product's own rule gives now.",
+            "{number} buyers have not got what their products' own rules give now.",
+            number=format_count(n),
+        )
+        yield text, "before-rule"
+    if n := facts.without_rule:
+        text = say_count(
+            n,
+            "1 product has no rule: its next buyer gets nothing.",
+            "{number} products have no rules: their next buyers get nothing.",
+        )
+        yield text, "without-rule"
+    if n := facts.only_global:
+        text = say_count(
+            n,
+            "1 product is sold without a rule of its own.",
+            "{number} products are sold without a rule of their own.",
+        )
+        yield text, "without-rule"
+    if n := facts.own_off:
+        text = say_count(
+            n,
+            "1 product is sold while its own rule is off.",
+            "{number} products are sold while their own rules are off.",
+        )
+        yield text, "without-rule"
 
 
 def _off(facts: Facts) -> Iterator[Alarm]:

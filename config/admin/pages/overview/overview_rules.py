@@ -11,6 +11,7 @@ from django.utils import timezone
 from config.admin.pages.overview import overview_deleted
 from config.admin.pages.rules import (
     change_links,
+    earlier_offer,
     former_days_notices,
     left_over,
     missing_courses,
@@ -18,9 +19,11 @@ from config.admin.pages.rules import (
     turned_off,
 )
 from events.models import EventLog
-from events.reports import dashboard, own_rules
+from events.reports import dashboard, own_rules, own_rules_since
 from events.reports.own_rules import SoldWithoutOwnRule
+from events.reports.own_rules_since import NotGivenYet
 from events.reports.promise import LATELY
+from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import broken_rules, rule_changes
 from rules.facts import Places
@@ -34,22 +37,38 @@ class AboutRules:
     facts: dict[str, Any]
 
 
-def summarize(
-    request: HttpRequest,
-    rules: Places,
-    unfulfilled: QuerySet[EventLog],
-    only_global: Sequence[SoldWithoutOwnRule],
-) -> AboutRules:
-    """Return what is told of the rules.
+@dataclass(frozen=True, slots=True)
+class Sales:
+    """What was sold lately and got only what global rules give, and the `recent` changes of rules.
 
-    `unfulfilled` are purchases that gave nothing, `only_global` products served by global rules.
+    The products in `only_global` have no rule of their own that is on. Those in `not_given_yet`
+    have had one since.
     """
-    off = turned_off.summarize(request, rules)
+
+    recent: Sequence[AuditEntry]
+    only_global: Sequence[SoldWithoutOwnRule]
+    not_given_yet: Sequence[NotGivenYet]
+
+
+def read_sales(rules: Places) -> Sales:
+    """Read what the Overview needs to know of such sales, before it counts who has access."""
     recent = rule_changes.since(timezone.now() - LATELY)
+    changed = {int(each.number) for each in recent if each.act == Act.RULE_CHANGED}
+    return Sales(
+        recent, own_rules.sold_without(rules), own_rules_since.not_given_yet(rules, changed)
+    )
+
+
+def summarize(
+    request: HttpRequest, rules: Places, unfulfilled: QuerySet[EventLog], sales: Sales
+) -> AboutRules:
+    """Return what is told of the rules. `unfulfilled` are purchases that gave nothing."""
+    recent = sales.recent
+    off = turned_off.summarize(request, rules)
     deleted = overview_deleted.summarize(request, rules, recent)
     leftover, says_leftover = left_over.that_give(request, rules)
     gone = broken_rules.still_giving()
-    products = _by_product(request, unfulfilled, rules, only_global, recent)
+    products = _by_product(request, unfulfilled, rules, sales)
     return AboutRules(
         shown={
             "turned_off": off,
@@ -59,6 +78,10 @@ def summarize(
             "former_days": [
                 *former_days_notices.of_all(request),
                 *since_change.of_new_days(request, recent),
+            ],
+            "not_given_yet": [
+                (each, earlier_offer.address(each.rules, each.product, back=request.path))
+                for each in sales.not_given_yet
             ],
             **products,
         },
@@ -70,6 +93,8 @@ def summarize(
             "deleted": deleted.alarms,
             "left_over": leftover,
             "missing_courses": len(gone),
+            "not_given_yet": sum(each.buyers for each in sales.not_given_yet),
+            "without_rule": len(products["without_rule"]),
             "only_global": sum(each.off is None for each, _ in products["only_global"]),
             "own_off": sum(each.off is not None for each, _ in products["only_global"]),
         },
@@ -80,27 +105,26 @@ def _by_product(
     request: HttpRequest,
     unfulfilled: QuerySet[EventLog],
     rules: Places,
-    only_global: Sequence[SoldWithoutOwnRule],
-    recent: Sequence[AuditEntry],
+    sales: Sales,
 ) -> dict[str, Any]:
     """Return which products gave their buyers nothing, or only what global rules give.
 
     With each come links to the change that may have caused it.
     """
-    with_own = own_rules.accounts(rules)
+    with_own = rules.accounts_with_own
     found = dashboard.unfulfilled_products(unfulfilled, with_own)
     listed = {each.product for each in found}
     without = dashboard.without_rule(rules)
     lacking = [each.product for each in found if each.product and each.rule is None]
-    lacking += [each.product for each in only_global if each.product not in listed]
+    lacking += [each.product for each in sales.only_global if each.product not in listed]
     lacking += [each.product for each in without if each.product not in listed]
-    links = change_links.of_ungiven(request, lacking, rules, recent, with_own)
+    links = change_links.of_ungiven(request, lacking, rules, sales.recent, with_own)
     return {
         "nothing_given": [
             (each, links.get(each.product.pk, ()) if each.product else ()) for each in found
         ],
         "many_without_rule": sum(each.needs_rule for each in found) > 1,
-        "only_global": _told(only_global, listed, links),
+        "only_global": _told(sales.only_global, listed, links),
         "without_rule": _told(without, listed, links),
     }
 

@@ -22,7 +22,7 @@ from config.admin.parts.params import row_ids
 from integrations.models import Product
 from integrations.ordering import by_name
 from integrations.sentences import Said, joined, say, say_count
-from rules import changing, facts, leftover_products, leftovers
+from rules import changing, facts, leftovers
 from rules.facts import Places
 from rules.leftovers import Leftover
 from rules.listing import listed
@@ -40,7 +40,7 @@ def of_rules(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
     rules = list(rules)
     products = {rule.product_id for rule in rules if rule.product_id}
     accounts = {rule.marketplace_id for rule in rules if not rule.product_id}
-    return sentence(request, groups(leftover_products.among(products), accounts))
+    return sentence(request, groups(leftovers.among(products), accounts))
 
 
 def sentence(

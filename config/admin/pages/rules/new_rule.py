@@ -19,6 +19,7 @@ from config.admin.pages.rules import earlier_offer, given_by_rule, left_over, ru
 from config.admin.pages.rules.rule_draft import MAX_RULES, Draft
 from config.admin.parts import checklist
 from config.admin.parts.buttons import go_back
+from config.admin.parts.checklist_task import Task
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from integrations import app_registry, catalog_refresh
@@ -172,7 +173,7 @@ def added(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _next_step() -> checklist.Task | None:
+def _next_step() -> Task | None:
     """Return what is to be set up next, None if nothing is."""
     sites = list(Integration.objects.order_by(by_name()))
     accounts = list(Marketplace.objects.order_by(by_name()))
