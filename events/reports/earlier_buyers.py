@@ -171,6 +171,18 @@ class Preview:
         """The part that pages tell of unasked, of rules that end access."""
         return replace(self, run=[row for row in self.run if not row.is_of_unknown_purchase])
 
+    def without(self, moved: Collection[tuple[int, int]]) -> "Preview":
+        """Return the part without these (event ID, rule ID).
+
+        Their buyers have what a deleted rule gave, and are moved rather than enrolled: enrolling
+        them would leave them that, too.
+        """
+        rows = [
+            (row, [rule for rule in row.rules if (row.event.pk, rule.pk) not in moved])
+            for row in self.run
+        ]
+        return replace(self, run=[replace(row, rules=rules) for row, rules in rows if rules])
+
     @property
     def courses(self) -> list[str]:
         """The names of the courses and bundles that the rules would give or end, each once."""

@@ -153,12 +153,13 @@ def added(request: HttpRequest) -> HttpResponse:
     """Show what comes next after adding rules: earlier buyers, a simulation, or the next rule."""
     numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
     made = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
-    told = earlier_offer.of_rules(request, made, back=request.get_full_path())
+    products = {rule.product_id for rule in made if rule.product_id and rule.gives_on_purchase}
+    left_by_deleted, moved = given_by_rule.told_of_deleted(request, products)
+    told = earlier_offer.of_rules(request, made, back=request.get_full_path(), moved=moved)
     may_run = allowed(request, "events.rerun_eventlog")
     by_product: dict[int | None, list[dict[str, Any]]] = {}
     for each in told:
         by_product.setdefault(each["rule"].product_id, []).append(each)
-    products = {rule.product_id for rule in made if rule.product_id and rule.gives_on_purchase}
     return render(
         request,
         "admin/new_rule/added.html",
@@ -166,7 +167,7 @@ def added(request: HttpRequest) -> HttpResponse:
         products=[_together(number, of_it) for number, of_it in by_product.items()],
         # The button of this rule is the primary one: buyers come before the setup.
         first=next((each["rule"].pk for each in told if may_run and each["told"]), None),
-        left_by_deleted=given_by_rule.of_deleted_rules(request, products),
+        left_by_deleted=left_by_deleted,
         left_over=left_over.of_rules(request, made),
         next_step=_next_step(),
     )
