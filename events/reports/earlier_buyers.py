@@ -106,6 +106,11 @@ class Preview:
     unchanged: list[BackfillCandidate] = field(default_factory=list)
 
     @property
+    def number(self) -> int:
+        """The number of events for which rules could run, also those that a person undid."""
+        return len(self.run) + len(self.unchanged) + len(self.undone)
+
+    @property
     def customers(self) -> int:
         return len(_students(self.run))
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from config.admin.parts.buttons import page_of
 from config.staff import roles
 from events.models import EventLog
+from events.reports import backfill
 from integrations.models import AuditEntry, Destination
 from rules import pairing
 from rules.models import Rule
@@ -239,3 +240,23 @@ def test_after_a_rule_was_deleted_its_products_page_says_each_thing_once_and_und
 def test_a_page_that_offers_no_undo_still_says_that_the_rule_was_deleted(manager, world, rule):
     page = delete(manager, rule, reverse("admin:index"))
     assert "deleted successfully" in said(page)[0]
+
+
+# After enrolling
+
+
+@pytest.mark.parametrize("all_of_them", [True, False])
+def test_the_way_back_after_enrolling_everybody_leads_past_the_list_that_is_empty_now(
+    manager, world, rule, monkeypatch, all_of_them
+):
+    Rule.objects.update(enabled=False)
+    buy(world, 1, 2)
+    Rule.objects.update(enabled=True)
+    if not all_of_them:
+        monkeypatch.setattr(backfill, "MAX_EVENTS", 1)
+    home = reverse("admin:index")
+    sent = {"rule": rule.pk, "back": home}
+    done = markup(manager.post(reverse("admin:earlier"), sent, follow=True))
+    (way,) = re.findall(r'<p class="way"><a href="([^"]+)">Back', done)
+    assert (way == home) is all_of_them
+    assert (reverse("admin:earlier") in way) is not all_of_them

@@ -57,7 +57,7 @@ def show(request: HttpRequest) -> HttpResponse:
     product = row_in(Product.objects.all(), asked.get("product"))
     preview = backfill.preview(*rules, product=product)
     if request.method == "POST":
-        return _run(request, rules, product, _chosen(request, preview))
+        return _run(request, rules, product, preview)
     gives = all(rule.gives_on_purchase for rule in rules)
     ends = all(rule.spec.ends_access for rule in rules)
     return render(
@@ -111,12 +111,16 @@ def _run(
     request: HttpRequest,
     rules: Sequence[Rule],
     product: Product | None,
-    chosen: Sequence[BackfillCandidate],
+    preview: Preview,
 ) -> HttpResponse:
+    chosen = _chosen(request, preview)
     back = address(rules, product, back=way_back(request))
     if not chosen and CHOOSE in request.POST:
         messages.warning(request, say("Nobody was chosen, so nothing was changed."))
         return HttpResponseRedirect(back)
+    if not preview.more and len(chosen) == preview.number:
+        # The list is empty now, so the way back leads past it.
+        back = _origin(request, product or rules[0].product)[0]
     batch = bulk_actions.new_batch(request, _title_of_batch(rules))
     only = {each.event.pk: each.rules for each in chosen}
     came = rerun([each.event for each in chosen], batch=batch, only=only)
