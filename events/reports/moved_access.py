@@ -1,6 +1,6 @@
 """The sentence that says who moved access to another e-mail, and what has become of it there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from events.access import moves
@@ -15,6 +15,8 @@ from integrations.who import shown_who
 from rules.listing import listed
 
 Told = list[tuple[Standing, Sentence]]
+# (integration ID, "course:501").
+Place = tuple[int | None, str]
 
 
 def sentence(facts: Mapping[str, str], away: EventLog) -> Sentence:
@@ -40,21 +42,26 @@ def with_what_became_of_it(told: Told) -> Told:
     there = {
         pk: standings(customer) for pk, customer in Customer.objects.in_bulk(to - {None}).items()
     }
+    # What was moved itself and is open there is in the place of nothing.
+    moved = {(each.integration, each.target) for each, one in told if one.code == Code.MOVED}
     return [
-        (each, _with(sentence, each, there[sentence.customer]))
+        (each, _with(sentence, each, there[sentence.customer], moved))
         if sentence.code == Code.MOVED and sentence.customer in there
         else (each, sentence)
         for each, sentence in told
     ]
 
 
-def _with(moved: Sentence, each: Standing, there: Sequence[Standing]) -> Sentence:
+def _with(
+    moved: Sentence, each: Standing, there: Sequence[Standing], besides: Collection[Place]
+) -> Sentence:
     place = (each.integration, each.target)
     same = next((one for one in there if (one.integration, one.target) == place), None)
     if same is None or same.given or same.is_open:
         return moved
     if waived := [row for row in same.grants if row.state == Grant.State.WAIVED]:
-        return _replaced(moved, waived, there)
+        others = [one for one in there if (one.integration, one.target) not in besides]
+        return _replaced(moved, waived, others)
     how = ended_access.day_or_cause(same)
     if how is None:
         return moved
@@ -70,7 +77,7 @@ def _with(moved: Sentence, each: Standing, there: Sequence[Standing]) -> Sentenc
 def _replaced(moved: Sentence, waived: Sequence[Grant], there: Sequence[Standing]) -> Sentence:
     """Return the sentence for access that was ended there when its rule had changed.
 
-    `waived` are its grants. Their purchases may give something else there.
+    `waived` are its grants. Their purchases may give something else `there` that was not moved.
     """
     sales = [Sale.of(row) for row in waived]
     names = tuple(

@@ -33,6 +33,7 @@ from events.reports.sentence import (
     of_order,
     outcome,
 )
+from events.reports.short_lived import was_mistake
 from events.reports.standing import CLOSED, Standing, is_waived, standings
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
@@ -270,7 +271,11 @@ def _replaced(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sen
     at = act.at if act else run.finished_at or run.received_at
     facts |= {"person": shown_who(act.who) if act else say("a person"), "day": format_day(at)}
     text = _how_it_was_replaced(run, facts, is_undone=undo is not None)
-    taken_away = TakenAway(at, run.event.product, undo is not None)
+    # Access that was moved to another address was bought with an event of its own.
+    bought = run.grant.event if run.grant and run.grant.event else run.event
+    product = run.event.product or bought.product
+    mistake = undo is None and was_mistake(run, product.pk if product else None, at)
+    taken_away = TakenAway(at, product, undo is not None, bought.pk, mistake)
     return Sentence(QUIET, text, Code.REPLACED, run=run.pk, taken_away=taken_away)
 
 

@@ -336,3 +336,18 @@ def test_an_action_for_another_address_says_for_whom_it_was(world, support, repl
     told = plain(page_of(support, wrong()))
     assert f"Enroll in Drawing Faces Done for {RIGHT}" in told
     assert "Enroll in Course Two Done for" not in told
+
+
+def test_what_was_moved_itself_is_not_said_to_be_in_the_place_of_another_course(world, support):
+    theory = world.course("Color Theory")
+    rule = world.rule("product_purchased", "create_course_enrollment", world.course(), "1048001")
+    world.rule("product_purchased", "create_course_enrollment", theory, product="1048001")
+    buy(world)
+    by_hand.move(wrong(), RIGHT, MIA)
+    world.settle()
+    move_buyers(world, rule, world.course("Drawing Faces"))
+    told = plain(page_of(support, wrong()))
+    assert "That address has Drawing Faces in its place now." in told
+    text = letter(wrong())
+    assert "where you have Drawing Faces in its place." in text
+    assert "Your access to Color Theory is under your other e-mail address now." in text
