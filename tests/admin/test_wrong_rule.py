@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from config.admin.parts.buttons import page_of
 from config.staff import roles
-from events.models import EventLog
+from events.models import Batch, EventLog
 from events.reports import backfill
 from integrations.models import AuditEntry, Destination
 from rules import pairing
@@ -240,6 +240,55 @@ def test_after_a_rule_was_deleted_its_products_page_says_each_thing_once_and_und
 def test_a_page_that_offers_no_undo_still_says_that_the_rule_was_deleted(manager, world, rule):
     page = delete(manager, rule, reverse("admin:index"))
     assert "deleted successfully" in said(page)[0]
+
+
+# A move that was undone
+
+
+def undo_move(client: Client, world: World) -> None:
+    page = f"{reverse('admin:undo-batch')}?number={Batch.objects.get().pk}"
+    client.post(page, {"chosen": ",".join(map(str, client.get(page).context["chosen"]))})
+    world.settle()
+
+
+def test_after_a_move_was_undone_the_customers_page_says_it_once_and_offers_to_move_first(
+    manager, world, rule
+):
+    (event,) = buy(world, 1)
+    save(manager, rule, "Faces")
+    manager.post(given(rule), {"chosen": event.pk})
+    world.settle()
+    undo_move(manager, world)
+    assert event.customer
+    page = manager.get(page_of(event.customer))
+    text = words(page)
+    told = "The rule that gave Ink (order 1) gives Faces now."
+    assert text.count(told) == 1
+    shown = markup(page)
+    assert re.search(r'<a class="button small" href="[^"]+">Move this buyer</a>', shown)
+    assert re.findall(r'class="button ([^"]*)">Enroll this buyer now', shown) == ["quiet small"]
+    assert shown.index("Move this buyer") < shown.index("Enroll this buyer now")
+
+
+@pytest.mark.parametrize("how", ["changed", "deleted"])
+def test_the_results_of_the_undo_of_a_move_lead_to_moving_them_again(manager, world, rule, how):
+    (event,) = buy(world, 1)
+    page = given(rule)
+    if how == "changed":
+        save(manager, rule, "Faces")
+    else:
+        page = f"{reverse('admin:given-by-rule')}?product={rule.product_id}"
+        rule.delete()
+        faces = Destination.objects.get(name="Faces")
+        world.rule("product_purchased", GIVES, faces, product="77")
+    manager.post(page, {"chosen": event.pk})
+    world.settle()
+    undo_move(manager, world)
+    undo = manager.get(f"{reverse('admin:batch')}?number={Batch.objects.latest('pk').pk}")
+    assert "To undo this, move them again. See and move them" in words(undo)
+    assert "cannot be undone itself" not in words(undo)
+    (link,) = re.findall(r'href="([^"]+)">See and move them', markup(undo))
+    assert "Move 1 buyer to Faces" in buttons(manager.get(html.unescape(link)))
 
 
 # After enrolling
