@@ -189,6 +189,36 @@ def test_after_an_undo_the_page_does_not_take_the_rule_or_the_undo_for_the_mista
     assert "Was the rule wrong?" not in words(owner.get(given(rule)))
 
 
+@pytest.mark.parametrize("enrolled", [False, True])
+def test_the_rules_of_one_product_have_one_link_to_its_earlier_buyers(
+    manager, world, rule, enrolled
+):
+    Rule.objects.update(enabled=enrolled)
+    buy(world, 1)
+    Rule.objects.update(enabled=True)
+    names = ("Wash", "Oil") if enrolled else ("Wash",)
+    new = [rule] if not enrolled else []
+    new += [
+        world.rule("product_purchased", GIVES, world.course(name), product="77") for name in names
+    ]
+    asked = urlencode([("rule", each.pk) for each in new])
+    page = manager.get(f"{reverse('admin:new-rule-added')}?{asked}")
+    text = words(page)
+    told = (
+        "1 earlier buyer does not have all of this: Wash and Oil."
+        if enrolled
+        else "1 buyer paid before and got nothing for it."
+    )
+    assert text.count(told) == 1
+    (link,) = re.findall(r'href="([^"]+)">See and enroll them', markup(page))
+    both = manager.get(html.unescape(link))
+    assert "Earlier buyers, for 2 rules" in words(both)
+    sent = {"rule": [each.pk for each in new], "back": reverse("admin:index")}
+    manager.post(reverse("admin:earlier"), sent)
+    world.settle()
+    assert all(world.access("b1@example.com", each.destination) for each in new if each.destination)
+
+
 # Only refunded buyers are left
 
 

@@ -164,10 +164,26 @@ def _of_rule(rule: Rule, found: Preview, left_open: Set[LeftOpen], back: str) ->
     told = earlier_words.in_words([rule], found)
     return {
         "rule": rule,
+        "found": found,
         "told": told,
         "kept": refunded.kept_on_purpose(found.kept),
         "page": _page([rule], found, left_open, back) if told else "",
         "label": label,
+    }
+
+
+def together(told: Sequence[dict[str, Any]], *, back: str) -> dict[str, Any]:
+    """Return what a page says of the earlier buyers of several rules that give access.
+
+    `told` is what `of_rules` says of each of them. The page lists what each buyer gets by all.
+    """
+    rules = [each["rule"] for each in told]
+    rows = [row for each in told for row in each["found"].run]
+    found = Preview(rows, [], [], more=any(each["found"].more for each in told))
+    return {
+        "told": earlier_words.in_words(rules, found),
+        "page": address(rules, back=back),
+        "label": say("See and enroll them"),
     }
 
 
