@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from events.access import moves
 from events.access.sale import Sale
-from events.models import EventLog, Grant
+from events.models import EventLog, Grant, RuleRun
 from events.reports import ended_access
 from events.reports.sentence import QUIET, Code, Sentence
 from events.reports.standing import Standing, standings
 from integrations.models import Customer
 from integrations.sentences import format_day, joined, say
 from integrations.who import shown_who
+from rules.actions.endings import STILL_GIVEN
 from rules.listing import listed
 
 Told = list[tuple[Standing, Sentence]]
@@ -31,6 +32,28 @@ def sentence(facts: Mapping[str, str], away: EventLog) -> Sentence:
     to = moves.moved_to(away)
     text = joined([text, away.reason])
     return Sentence(QUIET, text, Code.MOVED, event=away.pk, customer=to.pk if to else None)
+
+
+def what_kept_it_open(ending: RuleRun, facts: Mapping[str, str]) -> Sentence | None:
+    """Return the sentence for what this action left open and a person moved away since.
+
+    Another purchase gave it, too, and that was moved. None if it is not so.
+    """
+    if ending.code != STILL_GIVEN:
+        return None
+    away = EventLog.objects.filter(
+        by_hand=EventLog.ByHand.MOVE_AWAY,
+        customer=ending.customer_id,
+        received_at__gte=ending.received_at,
+    )
+    last = away.order_by("-received_at", "-pk").first()
+    return sentence(facts, last) if last else None
+
+
+def ended_elsewhere(grant: Grant, customer: Customer) -> bool:
+    """Return whether this ended at another address, before a person moved it to this customer."""
+    bought = grant.event and grant.event.customer_id
+    return grant.seen_at is None and bought != customer.pk
 
 
 def with_what_became_of_it(told: Told) -> Told:

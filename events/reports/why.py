@@ -161,7 +161,8 @@ def _has(
             return still
     code, text = Code.HAS, joined([say("{name} has {course} {since}.", **facts), _corrected(about)])
     over, first = about.ended, having[0].opened_at
-    if over is not None and over.opened_at and over.ended_at and first and over.ended_at > first:
+    mine = over is not None and not moved_access.ended_elsewhere(over, about.customer)
+    if mine and over and over.opened_at and over.ended_at and first and over.ended_at > first:
         code = Code.STILL_GIVEN
         text = say_count(
             len(having),
@@ -245,6 +246,8 @@ def _was_done(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sen
         cause = happening(run)
         text = say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
         return Sentence(QUIET, text, Code.ENDED, run=run.pk)
+    if moved := moved_access.what_kept_it_open(run, facts):
+        return moved
     if run.spec.ends_access:
         text = joined([say("{name} has no access to {course}.", **facts), outcome(run)])
         return Sentence(QUIET, text, Code.NOT_GIVEN, run=run.pk)
