@@ -226,7 +226,7 @@ def _includes(taken: TakenAway, told: Iterable[tuple[Standing, Sentence]]) -> tu
 
 
 def _how_taken(
-    courses: Said, day: Said, product: Product | None, now: tuple[str, ...] | None
+    courses: str, day: str, product: Product | None, now: tuple[str, ...] | None
 ) -> Said:
     """Say how a person took these courses away; `now` is what is right, None for no mistake."""
     facts = {"courses": courses, "day": day, "product": product}
