@@ -182,6 +182,8 @@ def test_after_an_undo_the_page_does_not_take_the_rule_or_the_undo_for_the_mista
     assert "undo it there" not in text
     assert "Was the rule wrong?" not in text
     assert "Delete the rule" not in text
+    overview = words(owner.get(reverse("admin:index")))
+    assert "1 buyer got Faces through this rule, and keeps it. See and move them" in overview
     world.settle()
     chosen = owner.get(given(rule)).context["chosen"]
     owner.post(given(rule), {"chosen": ",".join(map(str, chosen))})
