@@ -106,6 +106,11 @@ class Preview:
     unchanged: list[BackfillCandidate] = field(default_factory=list)
 
     @property
+    def number(self) -> int:
+        """The number of events for which rules could run, also those that a person undid."""
+        return len(self.run) + len(self.unchanged) + len(self.undone)
+
+    @property
     def customers(self) -> int:
         return len(_students(self.run))
 
@@ -170,6 +175,18 @@ class Preview:
     def to_end(self) -> "Preview":
         """The part about rules that end access, which pages show without being asked."""
         return replace(self, run=[row for row in self.run if not row.is_of_unknown_purchase])
+
+    def without(self, moved: Collection[tuple[int, int]]) -> "Preview":
+        """Return the part without these (event ID, rule ID).
+
+        Their buyers have what a deleted rule gave, and are moved rather than enrolled: enrolling
+        them would leave them that, too.
+        """
+        rows = [
+            (row, [rule for rule in row.rules if (row.event.pk, rule.pk) not in moved])
+            for row in self.run
+        ]
+        return replace(self, run=[replace(row, rules=rules) for row, rules in rows if rules])
 
     @property
     def courses(self) -> list[str]:

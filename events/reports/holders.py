@@ -26,7 +26,7 @@ def since(about: Standing, holders: Sequence[Grant]) -> Said:
         how = [before or say("from before Admit")]
     if not known:
         return listed(how)
-    return say("since {moment} {how}", moment=format_time(known[0]), how=listed(how))
+    return say("since {moment} {how}", moment=format_time(min(known)), how=listed(how))
 
 
 def _given_at(about: Standing, row: Grant) -> datetime:

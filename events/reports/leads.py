@@ -54,9 +54,10 @@ class MoveBuyer:
 
 @dataclass(frozen=True, slots=True)
 class RunRules:
-    """An event whose rules are to be run now."""
+    """An event whose rules are to be run now; with `is_second`, another lead is better."""
 
     event: int
+    is_second: bool = False
 
 
 @dataclass(frozen=True, slots=True)

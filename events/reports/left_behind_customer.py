@@ -17,9 +17,9 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     """Return what changed or deleted rules gave this customer, each with the rules to run instead.
 
     Rules to run instead give a course or bundle that this very purchase does not give yet, though
-    another purchase may. There are none for what a deleted rule gave and no rule gives now.
-    Purchases that were refunded or canceled since, and what a person lets the buyer keep, are left
-    out.
+    another purchase may. There are none for what a deleted rule gave and no rule gives now. What
+    several actions of a purchase gave is returned once. Purchases that were refunded or canceled
+    since, and what a person lets the buyer keep, are left out.
     """
     runs = giving_runs().filter(customer=customer, grant__state=Grant.State.ACTIVE)
     runs = runs.select_related("event__product", "rule__destination", "grant")
@@ -40,7 +40,7 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     of_deleted = any(run.rule is None for run in elsewhere)
     everywhere = in_place.deleted_everywhere() if of_deleted else set()
     told: set[int | None] = set()
-    found = []
+    found: dict[object, tuple[RuleRun, list[Rule]]] = {}
     for run in elsewhere:
         if run.event_id in back:
             continue
@@ -51,8 +51,11 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
         instead = [each for each in instead if (sale, each.integration_id, each.target) not in has]
         if instead or (run.grant_id not in told and _is_behind(run, fitting)):
             told.add(run.grant_id)
-            found.append((run, instead))
-    return found
+            # After a move was undone, two actions gave the same. One that names its rule says more.
+            same = (run.grant_id, sale, *(each.pk for each in instead))
+            if same not in found or found[same][0].rule is None:
+                found[same] = (run, instead)
+    return [*found.values()]
 
 
 def _is_behind(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:

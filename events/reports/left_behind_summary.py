@@ -107,8 +107,8 @@ class LeftBehindByRule:
     `courses` are the names of what they have, `products` the IDs of what they bought, `grants` the
     IDs of what they have by it; `taken_back` is how many were refunded or canceled since. With
     `is_gone` Thinkific has none of these courses any more, with `moves` the rule is on and gives
-    some of these buyers another one now, with `more` there may be others. `changed` is the rule's
-    last change, None if it is not known.
+    another one now to some who were not refunded or canceled, with `more` there may be others.
+    `changed` is the rule's last change, None if it is not known or was an undo.
     """
 
     rule: Rule | None
@@ -189,6 +189,7 @@ def _with_last_change() -> QuerySet[Rule]:
         changed_in=Subquery(entries.values("pk")[:1]),
         changed_by=Subquery(entries.values("who")[:1]),
         changed_at=Subquery(entries.values("at")[:1]),
+        changed_back=Subquery(entries.values("undoes")[:1]),
     )
 
 
@@ -264,10 +265,10 @@ def _told(
         rule is not None
         and rule.enabled
         and rule.spec.gives_access
-        and any(bought[each.event].is_for(rule) for each in found),
+        and any(bought[each.event].is_for(rule) for each in found if each.event not in ended),
         more,
         LastChange(rule.changed_in, rule.changed_by, rule.changed_at)
-        if rule and rule.changed_in
+        if rule and rule.changed_in and rule.changed_back is None
         else None,
     )
 

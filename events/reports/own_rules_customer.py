@@ -5,14 +5,14 @@ elsewhere.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Q
 
 from events.access import hand_grants, revocations
 from events.models import EventLog, RuleRun
-from events.reports import backfill, earlier, open_access, own_rules, paid_purchases
+from events.reports import backfill, earlier, open_access, own_rules, paid_purchases, site_names
 from events.reports.leads import AddRule, RunRules, TurnOnRule
 from events.reports.purchase_sentences import facts_of
 from events.reports.sentence import QUIET, WAIT, Code, Sentence
@@ -119,7 +119,7 @@ def _only(event: EventLog, courses: str, off: Sequence[Rule]) -> Sentence:
             "product's own rule that gives {own} is off.",
             "Paid for {product}{order}, which gave only what global rules give: {courses}. The "
             "product's own rules that give {own} are off.",
-            own=_courses(off),
+            own=_courses(off, _on_several_sites(off)),
             **facts,
         )
         return Sentence(WAIT, text, Code.ONLY_GLOBAL, leads=(TurnOnRule(off[0].pk),))
@@ -132,8 +132,16 @@ def _only(event: EventLog, courses: str, off: Sequence[Rule]) -> Sentence:
     return Sentence(WAIT, text, Code.ONLY_GLOBAL, leads=(AddRule(event.product_id, event.pk),))
 
 
-def _courses(rules: Iterable[Rule]) -> str:
-    return listed([*dict.fromkeys(str(rule.destination) for rule in rules)])
+def _courses(rules: Iterable[Rule], several: Collection[str]) -> str:
+    """Return the names of what these rules give, with the site of those that `several` have."""
+    names = (
+        site_names.with_site(
+            str(rule.destination), rule.destination.name, rule.integration, several
+        )
+        for rule in rules
+        if rule.destination
+    )
+    return listed([*dict.fromkeys(names)])
 
 
 def _lacking(due: Mapping[EventLog, Sequence[Rule]]) -> dict[EventLog, Sentence]:
@@ -147,12 +155,19 @@ def _lacking(due: Mapping[EventLog, Sequence[Rule]]) -> dict[EventLog, Sentence]
         for row in rows
         if row.lacks_access and not row.why_not and not row.is_undone
     }
-    return {event: _gets_more(event, rules) for event, rules in changing.items() if rules}
+    several = _on_several_sites(rule for rules in changing.values() for rule in rules)
+    return {event: _gets_more(event, rules, several) for event, rules in changing.items() if rules}
 
 
-def _gets_more(event: EventLog, rules: Sequence[Rule]) -> Sentence:
+def _on_several_sites(rules: Iterable[Rule]) -> set[str]:
+    return site_names.on_several_sites(
+        {each.destination.name for each in rules if each.destination}
+    )
+
+
+def _gets_more(event: EventLog, rules: Sequence[Rule], several: Collection[str]) -> Sentence:
     """Say that these rules give it something now that this purchase has not got."""
-    facts = facts_of(event) | {"courses": _courses(rules)}
+    facts = facts_of(event) | {"courses": _courses(rules, several)}
     if any(rule.product_id for rule in rules):
         text = say(
             "Paid for {product}{order}. Its rules give {courses} now, too: this purchase has not "

@@ -6,7 +6,7 @@ from events.access import revocations
 from events.models import EventLog
 from events.reports import ended_access, letter, pending_endings, reply_moves
 from events.reports.long_days import with_long_days
-from events.reports.sentence import HAS, Code, Sentence, of_order, upper
+from events.reports.sentence import HAS, Code, Sentence, TakenAway, of_order, upper
 from events.reports.standing import Standing
 from integrations import app_registry
 from integrations.models import Customer, Integration, Product
@@ -201,31 +201,48 @@ def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     ]
 
 
-def _taken_away(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
+def _taken_away(told: Collection[tuple[Standing, Sentence]]) -> list[Said]:
     """Say what a person took away, in one sentence for each day and reason.
 
     That is what the rules give no longer, and what had been given to several buyers and was undone.
     """
-    causes: dict[tuple[str, Product | None], list[str]] = {}
+    causes: dict[tuple[str, Product | None, tuple[str, ...] | None], list[str]] = {}
     for each, sentence in told:
         if taken := sentence.taken_away:
-            why = (format_day(taken.at, LONG), None if taken.is_undone else taken.product)
+            now = _includes(taken, told) if taken.by_mistake else None
+            product = None if taken.is_undone else taken.product
+            why = (format_day(taken.at, LONG), product, now)
             causes.setdefault(why, []).append(each.name)
-    return [
-        say(
-            "Your access to {courses} ended on {day}: {product} no longer includes it.",
-            courses=listed(names),
-            day=day,
-            product=product,
+    return [_how_taken(listed(names), *why) for why, names in causes.items()]
+
+
+def _includes(taken: TakenAway, told: Iterable[tuple[Standing, Sentence]]) -> tuple[str, ...]:
+    """Return the names of what the same purchase gives now."""
+    return tuple(
+        each.name
+        for each, sentence in told
+        if sentence.code in HAS and any(row.event_id == taken.event for row in each.given)
+    )
+
+
+def _how_taken(
+    courses: str, day: str, product: Product | None, now: tuple[str, ...] | None
+) -> Said:
+    """Say how a person took these courses away; `now` is what is right, None for no mistake."""
+    facts = {"courses": courses, "day": day, "product": product}
+    if now is not None:
+        text = say(
+            "Your access to {courses} was opened by mistake, and was closed on {day}.", **facts
         )
-        if product
-        else say(
-            "Your access to {courses} ended on {day}: we took back what had given it.",
-            courses=listed(names),
-            day=day,
+        if not (now and product):
+            return text
+        right = say("What {product} includes is open: {now}.", now=listed(now), **facts)
+        return joined([text, right])
+    if product:
+        return say(
+            "Your access to {courses} ended on {day}: {product} no longer includes it.", **facts
         )
-        for (day, product), names in causes.items()
-    ]
+    return say("Your access to {courses} ended on {day}: we took back what had given it.", **facts)
 
 
 def _bought(event: EventLog) -> dict[str, object]:

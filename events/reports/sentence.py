@@ -65,12 +65,15 @@ HAS = {Code.HAS, Code.STILL_GIVEN, Code.LET_KEEP, Code.GIVING_AGAIN}
 class TakenAway:
     """Access that a person ended because its rule had changed, or by undoing what gave it.
 
-    `product` is what was bought, None if that is not known.
+    `product` is what was bought, None if that is not known, and `event` the ID of its purchase.
+    `by_mistake` says that the rule gave it for a few days only.
     """
 
     at: datetime
     product: Product | None
     is_undone: bool
+    event: int | None = None
+    by_mistake: bool = False
 
 
 @dataclass(frozen=True, slots=True)

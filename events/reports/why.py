@@ -33,6 +33,7 @@ from events.reports.sentence import (
     of_order,
     outcome,
 )
+from events.reports.short_lived import was_mistake
 from events.reports.standing import CLOSED, Standing, is_waived, standings
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
@@ -160,7 +161,8 @@ def _has(
             return still
     code, text = Code.HAS, joined([say("{name} has {course} {since}.", **facts), _corrected(about)])
     over, first = about.ended, having[0].opened_at
-    if over is not None and over.opened_at and over.ended_at and first and over.ended_at > first:
+    mine = over is not None and not moved_access.ended_elsewhere(over, about.customer)
+    if mine and over and over.opened_at and over.ended_at and first and over.ended_at > first:
         code = Code.STILL_GIVEN
         text = say_count(
             len(having),
@@ -244,6 +246,8 @@ def _was_done(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sen
         cause = happening(run)
         text = say("{name} has no access to {course}: {cause} ended it.", cause=cause, **facts)
         return Sentence(QUIET, text, Code.ENDED, run=run.pk)
+    if moved := moved_access.what_kept_it_open(run, facts):
+        return moved
     if run.spec.ends_access:
         text = joined([say("{name} has no access to {course}.", **facts), outcome(run)])
         return Sentence(QUIET, text, Code.NOT_GIVEN, run=run.pk)
@@ -270,7 +274,11 @@ def _replaced(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sen
     at = act.at if act else run.finished_at or run.received_at
     facts |= {"person": shown_who(act.who) if act else say("a person"), "day": format_day(at)}
     text = _how_it_was_replaced(run, facts, is_undone=undo is not None)
-    taken_away = TakenAway(at, run.event.product, undo is not None)
+    # Access that was moved to another address was bought with an event of its own.
+    bought = run.grant.event if run.grant and run.grant.event else run.event
+    product = run.event.product or bought.product
+    mistake = undo is None and was_mistake(run, product.pk if product else None, at)
+    taken_away = TakenAway(at, product, undo is not None, bought.pk, mistake)
     return Sentence(QUIET, text, Code.REPLACED, run=run.pk, taken_away=taken_away)
 
 

@@ -823,7 +823,7 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     page = markup(signed_in(roles.SUPPORT).get(customer))
     where = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
     back = quote(customer, safe="")
-    assert f'<a href="{where}&amp;back={back}">Move this buyer instead</a>' in page
+    assert f'<a class="button small" href="{where}&amp;back={back}">Move this buyer</a>' in page
     assert promised(shop) == (BEHIND, [])
     changing.point_to([rule], Destination.objects.get(name="Course Two"), on=False)
     assert promised(shop) == ("This week's only buyer has access.", [])

@@ -2,6 +2,7 @@
 
 import re
 from csv import DictReader
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -16,13 +17,13 @@ from config.staff import roles
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.execution import moving
-from events.models import Batch
+from events.models import Batch, Grant, RuleRun
 from events.reports import customer_access
 from events.reports.left_behind import left_behind
 from integrations import audit
 from integrations.audit import Actor
 from integrations.models import Customer, Destination, Product
-from integrations.sentences import LONG, format_day
+from integrations.sentences import LONG, format_day, format_time
 from rules.models import Rule
 from tests.support.pages import CUSTOMERS, markup, plain, signed_in
 from tests.support.world import World
@@ -336,3 +337,69 @@ def test_an_action_for_another_address_says_for_whom_it_was(world, support, repl
     told = plain(page_of(support, wrong()))
     assert f"Enroll in Drawing Faces Done for {RIGHT}" in told
     assert "Enroll in Course Two Done for" not in told
+
+
+def test_what_was_moved_itself_is_not_said_to_be_in_the_place_of_another_course(world, support):
+    theory = world.course("Color Theory")
+    rule = world.rule("product_purchased", "create_course_enrollment", world.course(), "1048001")
+    world.rule("product_purchased", "create_course_enrollment", theory, product="1048001")
+    buy(world)
+    by_hand.move(wrong(), RIGHT, MIA)
+    world.settle()
+    move_buyers(world, rule, world.course("Drawing Faces"))
+    told = plain(page_of(support, wrong()))
+    assert "That address has Drawing Faces in its place now." in told
+    text = letter(wrong())
+    assert "where you have Drawing Faces in its place." in text
+    assert "Your access to Color Theory is under your other e-mail address now." in text
+
+
+def both_and_water(world: World) -> None:
+    """The wrong address buys a bundle with a course, and the right one the course; both move.
+
+    The bundle is moved to the right address, where the course is refunded, and then back.
+    """
+    water = world.course("Watercolor")
+    both = world.bundle(water, world.course("Oil"), name="Both")
+    gives, ends = "create_course_enrollment", "expire_course_enrollment"
+    world.rule("product_purchased", "create_bundle_enrollment", both, product="70")
+    world.rule("product_purchased", gives, water, product="77")
+    world.rule("product_refunded", ends, water, product="77")
+    for product, order, email in ((70, 5701, WRONG), (77, 5702, RIGHT)):
+        world.sell("10_product", customer__email=email, order__id=order, product__id=product)
+        world.settle()
+
+
+def test_what_a_moved_purchase_kept_open_is_said_to_be_moved_with_it(world, support):
+    both_and_water(world)
+    right = by_hand.move(wrong(), RIGHT, MIA)
+    world.settle()
+    world.sell("20_product", customer__email=RIGHT, order__id=5702, product__id=77)
+    world.settle()
+    by_hand.move(right, WRONG, MIA)
+    world.settle()
+    told = plain(page_of(support, right))
+    day = today()
+    assert f"Dana has no access to Watercolor: mia@example.com moved it on {day}." in told
+    assert "no access to Watercolor. The refund" not in told
+    text = letter(right)
+    assert "Both" in text
+    assert "Watercolor" in text
+    assert "is under your other e-mail address now." in text
+    told = plain(page_of(support, wrong()))
+    assert "Dana has Watercolor since " in told
+    assert "order 5702" not in told.partition("Everything that happened")[0]
+
+
+def test_since_names_when_the_first_of_several_purchases_opened_it(world, support):
+    both_and_water(world)
+    opened = timezone.now() - timedelta(hours=3)
+    water = Destination.objects.get(name="Watercolor")
+    Grant.objects.filter(target=f"course:{water.external_id}").update(opened_at=opened)
+    RuleRun.objects.filter(target=f"course:{water.external_id}").update(finished_at=opened)
+    right = by_hand.move(wrong(), RIGHT, MIA)
+    Grant.objects.filter(target__startswith="bundle").update(opened_at=opened - timedelta(hours=1))
+    world.settle()
+    told = plain(page_of(support, right))
+    since = format_time(opened)
+    assert f"Dana has Watercolor since {since} through order 5701 and order 5702." in told

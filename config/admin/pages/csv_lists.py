@@ -2,7 +2,7 @@
 
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,13 @@ from config.staff import people, preferences
 from events.access import moves
 from events.execution import wait_reasons
 from events.models import EventLog, Grant, RuleRun
-from events.reports import amounts, bundle_parts, customer_search
+from events.reports import amounts, bundle_parts, customer_search, site_names
 from events.reports.coverage import Coverage, State, coverage
 from integrations import audit
 from integrations.audit import Act, Subject
 from integrations.models import Customer
 from integrations.sentences import Text, say
+from rules.models import Rule
 from rules.triggers import Trigger
 
 PERMISSION = "events.csv_eventlog"
@@ -58,12 +59,11 @@ class Sheet:
 def _events(events: list[EventLog]) -> Lines:
     event_result.note(events)
     paid = amounts.of_events(events)
+    ran = [run for event in events for run in event.runs.all()]
+    several = site_names.on_several_sites({run.destination_name for run in ran})
     for event in events:
         customer = event.customer
-        done = [
-            f"{run.get_action_display()}, {run.destination_name}: {run_state(run)}"
-            for run in event.runs.all()
-        ]
+        done = [f"{_what(run, several)}: {run_state(run)}" for run in event.runs.all()]
         yield (
             event.received_at,
             event.what_happened or event.raw_type,
@@ -78,6 +78,13 @@ def _events(events: list[EventLog]) -> Lines:
             paid[event.pk].order_total,
             "; ".join(done),
         )
+
+
+def _what(run: RuleRun, several: Collection[str]) -> str:
+    """Return the action and its course, with its site if `several` have a course of that name."""
+    name = run.destination_name
+    place = site_names.with_site(name, name, run.integration or run.site, several)
+    return f"{run.get_action_display()}, {place}"
 
 
 def _actions(runs: list[RuleRun]) -> Lines:
@@ -103,8 +110,11 @@ def _customers(customers: list[Customer]) -> Lines:
     rows = Grant.objects.active().filter(customer__in=customers).order_by("pk")
     grants = list(rows.select_related("integration"))
     in_part = bundle_parts.bundles_in_part(grants)
+    several = site_names.on_several_sites({grant.name for grant in grants})
     for grant in grants:
-        held[grant.customer_id].append(bundle_parts.named_in_part(grant, in_part))
+        shown = bundle_parts.named_in_part(grant, in_part)
+        named = site_names.with_site(shown, grant.name, grant.integration, several)
+        held[grant.customer_id].append(named)
     moved = moves.all_moved_to([each.pk for each in customers if each.pk not in held])
     for each in customers:
         has, to = "; ".join(dict.fromkeys(held[each.pk])), moved.get(each.pk)
@@ -116,13 +126,16 @@ def _coverage(rows: list[Coverage]) -> Lines:
     def covered(states: list[tuple[Trigger, State]], *wanted: State) -> str:
         return "; ".join(in_words(*each) for each in states if each[1] in wanted)
 
+    every = [rule for row in rows for rule in [*row.given, *row.given_everywhere]]
+    names = {rule.destination.name for rule in every if rule.destination}
+    several = site_names.on_several_sites(names)
     for row in rows:
         states = [*row.ended_by, *row.given_back_by]
         yield (
             str(row.marketplace),
             name_of(row),
             row.product.external_id if row.product else "",
-            "; ".join(str(rule.destination) for rule in [*row.given, *row.given_everywhere]),
+            "; ".join(_place(rule, several) for rule in [*row.given, *row.given_everywhere]),
             covered(row.ended_by, State.COVERED, State.INCLUDED),
             covered(row.given_back_by, State.COVERED),
             covered(states, State.MISSING),
@@ -130,6 +143,11 @@ def _coverage(rows: list[Coverage]) -> Lines:
             row.sales,
             row.without_access,
         )
+
+
+def _place(rule: Rule, several: Collection[str]) -> str:
+    name = rule.destination.name if rule.destination else ""
+    return site_names.with_site(str(rule.destination), name, rule.integration, several)
 
 
 _EVENT = (

@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.parts import badges
+from config.admin.parts import badges, moving_again
 from config.admin.parts.buttons import BACK
 from events.models import Batch, RuleRun
 from events.reports.batches import Done
@@ -142,6 +142,9 @@ def instead_of_undo(request: HttpRequest, batch: Batch) -> tuple[Said, str, Said
         )
         page = f"{reverse('admin:earlier')}?{urlencode({'rule': rules}, doseq=True)}"
         return text, page, say("Run the rule for them again")
+    if page := moving_again.address(request, undone):
+        text = say("To undo this, move them again.")
+        return text, page, say("See and move them")
     text = say(
         "An undo for several buyers cannot be undone itself. Open each of them, and end or give "
         "the access there."

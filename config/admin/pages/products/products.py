@@ -35,7 +35,7 @@ from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
-from events.reports import backfill, product_use, rules_now, subscriptions
+from events.reports import product_use, subscriptions
 from events.reports.counting import NumberOf
 from events.reports.last_run import with_last_run
 from integrations.audit import Act
@@ -197,10 +197,9 @@ class ProductAdmin(Audited, ListAdmin):
             **left_over.context(request, [leftover_groups.Group(product, left)] if left else []),
             "undoable": undo_offers.latest_deletion(request, product),
             "left_by_edits": edited_rule.left_by_edits(rules, back=back) if may_move else [],
-            "left_by_deleted": given_by_rule.of_deleted_rules(request, [product.pk]),
             "pairs": pairs,
             "needed": [trigger for trigger, _ in pairs if trigger in open_],
-            **_of_earlier_buyers([*filter(pairing.is_to_give, rules + everywhere)], product),
+            **_of_buyers(request, product, rules + everywhere),
             "ran_before": batch_links.of_rules(request, rules),
             "events": newest,
         }
@@ -274,19 +273,11 @@ class ProductAdmin(Audited, ListAdmin):
             self.message_user(request, say("Not copied: {rule}", rule=sentence), messages.WARNING)
 
 
-def _of_earlier_buyers(giving: list[Rule], product: Product) -> dict[str, Any]:
-    """Return what the page says of buyers from before these rules, which give the product."""
-    found = backfill.preview(*giving, product=product)
-    why = ""
-    if found.customers_given_nothing:
-        why = rules_now.since(found.run[0].event, giving[0], several=found.only_unfulfilled is None)
-    return {
-        "before": found,
-        "before_page": offer.address(giving, product),
-        "lacking": offer.lacking(found.lacking_access),
-        "undone_before": found.customers_undone,
-        "why_before": why,
-    }
+def _of_buyers(request: HttpRequest, product: Product, rules: list[Rule]) -> dict[str, Any]:
+    """Return what the page says of buyers left by deleted rules, and from before these rules."""
+    left_by_deleted, moved = given_by_rule.told_of_deleted(request, [product.pk])
+    giving = [*filter(pairing.is_to_give, rules)]
+    return {"left_by_deleted": left_by_deleted} | offer.of_product(giving, product, moved)
 
 
 def _companions(rules: list[Rule], known: list[Rule]) -> list[Rule]:

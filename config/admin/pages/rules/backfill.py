@@ -9,11 +9,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from config.admin.pages import bulk_actions
-from config.admin.pages.rules import given_by_rule, left_over
+from config.admin.pages.rules import earlier_words, given_by_rule, left_over
 from config.admin.pages.rules.earlier_offer import (
     MOST_RULES,
     address,
-    in_words,
     of_cancellation,
     refunded_page,
     sentence,
@@ -58,7 +57,7 @@ def show(request: HttpRequest) -> HttpResponse:
     product = row_in(Product.objects.all(), asked.get("product"))
     preview = backfill.preview(*rules, product=product)
     if request.method == "POST":
-        return _run(request, rules, product, _chosen(request, preview))
+        return _run(request, rules, product, preview)
     gives = all(rule.gives_on_purchase for rule in rules)
     ends = all(rule.spec.ends_access for rule in rules)
     return render(
@@ -70,7 +69,7 @@ def show(request: HttpRequest) -> HttpResponse:
         product=product,
         gives=gives,
         ends=ends,
-        told="" if gives else in_words(rules, preview),
+        told="" if gives else earlier_words.in_words(rules, preview),
         choose=refunded_page(request, preview),
         preview=preview,
         may_be_marked=any(review.may_be_marked(each.event) for each in preview.left_out),
@@ -112,12 +111,16 @@ def _run(
     request: HttpRequest,
     rules: Sequence[Rule],
     product: Product | None,
-    chosen: Sequence[BackfillCandidate],
+    preview: Preview,
 ) -> HttpResponse:
+    chosen = _chosen(request, preview)
     back = address(rules, product, back=way_back(request))
     if not chosen and CHOOSE in request.POST:
         messages.warning(request, say("Nobody was chosen, so nothing was changed."))
         return HttpResponseRedirect(back)
+    if not preview.more and len(chosen) == preview.number:
+        # The list is empty now, so the way back leads past it.
+        back = _origin(request, product or rules[0].product)[0]
     batch = bulk_actions.new_batch(request, _title_of_batch(rules))
     only = {each.event.pk: each.rules for each in chosen}
     came = rerun([each.event for each in chosen], batch=batch, only=only)
@@ -166,12 +169,13 @@ def offer(request: HttpRequest, rules: Iterable[Rule], back: str) -> None:
     rules = list(rules)
     giving = [rule for rule in rules if pairing.is_to_give(rule)][:MOST_RULES]
     products = {rule.product_id for rule in giving if rule.product_id}
-    if kept := given_by_rule.of_deleted_rules(request, products):
+    kept, moved = given_by_rule.told_of_deleted(request, products)
+    if kept:
         messages.warning(request, kept)
     if left := left_over.of_rules(request, giving):
         messages.warning(request, left)
     is_own_page = len(rules) == 1 and back == page_of(rules[0])
-    if not is_own_page and (text := sentence(request, rules, back)):
+    if not is_own_page and (text := sentence(request, rules, back, moved)):
         messages.warning(request, text)
 
 

@@ -90,20 +90,22 @@ def of_deleted(
     return _of(request, (each for each in entries if rule_changes.course_before(each) in courses))
 
 
-def of_rule(request: HttpRequest, number: int) -> list[tuple[str, Said]]:
-    """Return the link to the last change of what this rule gives and to whom, or to its deletion.
-
-    Takes one query, or none for a person who may not see Changes.
-    """
-    if not allowed(request, SEES):
-        return []
+def last_change(number: int) -> AuditEntry | None:
+    """Return the last change of what this rule gives and to whom, or its deletion."""
     entries = AuditEntry.objects.filter(
         Q(act=Act.RULE_DELETED)
         | Q(act=Act.RULE_CHANGED, before__has_any_keys=changing.DEFINING_FIELDS),
         kind=Rule._meta.model_name,
         number=str(number),
     )
-    return _of(request, [entries.order_by("-pk").first()])
+    return entries.order_by("-pk").first()
+
+
+def of_entries(
+    request: HttpRequest, entries: Iterable[AuditEntry | None]
+) -> list[tuple[str, Said]]:
+    """Return links to these changes; none for a person who may not see Changes."""
+    return _of(request, entries) if allowed(request, SEES) else []
 
 
 def of_given(

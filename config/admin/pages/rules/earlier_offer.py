@@ -10,18 +10,16 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import refunded
+from config.admin.pages.rules import earlier_words, refunded
 from config.admin.pages.rules.given_by_rule import PERMISSION
-from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK
 from events.access.sale import Sale
-from events.reports import backfill, earlier
+from events.reports import backfill, earlier, rules_now
 from events.reports.earlier_buyers import Preview
 from events.reports.refunded import refunded_with_access
 from integrations.models import Product
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import joined, say
 from rules import pairing
-from rules.listing import listed, of_several
 from rules.models import Rule
 from rules.triggers import TAKES_BACK, Trigger
 
@@ -30,6 +28,9 @@ MOST_RULES = 500
 COURSES_NAMED = 3
 # What a refunded purchase left open: the sale that the refund names, and the site and course.
 LeftOpen = tuple[Sale, int | None, str]
+
+# The events and rules (their IDs) of buyers who are moved to what these rules give.
+Moved = Collection[tuple[int, int]]
 
 
 def address(rules: Sequence[Rule], product: Product | None = None, *, back: str = "") -> str:
@@ -93,23 +94,30 @@ def _listed(found: Preview, left_open: Set[LeftOpen]) -> list[bool]:
     ]
 
 
-def sentence(request: HttpRequest, rules: Iterable[Rule], back: str) -> SafeString | None:
+def sentence(
+    request: HttpRequest, rules: Iterable[Rule], back: str, moved: Moved = frozenset()
+) -> SafeString | None:
     """Return for whom these rules were on too late, with links: what is left to do for them.
 
     These are earlier buyers who lack what the rules give on a purchase, and refunded or canceled
-    buyers who still have what the rules end then. None if there are neither, or if the person may
-    do neither.
+    buyers who still have what the rules end then. Those who are `moved` to what a rule gives are
+    left out. None if there are neither, or if the person may do neither.
     """
     rules = list(rules)
-    told = [_lacking(request, rules, back), _still_in(request, rules, back)]
+    told = [_lacking(request, rules, back, moved), _still_in(request, rules, back)]
     return format_html_join(" ", "{}", ((each,) for each in told if each)) or None
 
 
-def _lacking(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeString | None:
+def _lacking(
+    request: HttpRequest, rules: Sequence[Rule], back: str, moved: Moved
+) -> SafeString | None:
     giving = [rule for rule in rules if pairing.is_to_give(rule)][:MOST_RULES]
     if not giving or not request.user.has_perm("events.rerun_eventlog"):
         return None
-    text, page = in_words(giving, backfill.preview(*giving)), address(giving, back=back)
+    text, page = (
+        earlier_words.in_words(giving, backfill.preview(*giving).without(moved)),
+        address(giving, back=back),
+    )
     if not text:
         return None
     return format_html('{} <a href="{}">{}</a>', text, page, say("See and enroll them"))
@@ -126,21 +134,23 @@ def _still_in(request: HttpRequest, rules: Sequence[Rule], back: str) -> SafeStr
     found = backfill.preview(*ending).to_end
     if not found.customers:
         return None
-    told = joined([in_words(ending, found), refunded.kept_on_purpose(found.kept)])
+    told = joined([earlier_words.in_words(ending, found), refunded.kept_on_purpose(found.kept)])
     page = _page(ending, found, _left_open(request, found), back)
     if urlsplit(page).path == urlsplit(back).path:  # which shows them
         return None
     return format_html('{} <a href="{}">{}</a>', told, page, say("See and end it"))
 
 
-def of_rules(request: HttpRequest, rules: Sequence[Rule], *, back: str) -> list[dict[str, Any]]:
+def of_rules(
+    request: HttpRequest, rules: Sequence[Rule], *, back: str, moved: Moved = frozenset()
+) -> list[dict[str, Any]]:
     """Return what a page says of the earlier customers of each of these rules.
 
     `told` says how many there are, "" for none; `kept` who is left out because a person let them
     keep what the rule ends. If there are some, `page` and `label` are those of the link to their
-    list.
+    list. Those who are `moved` to what a rule gives are left out.
     """
-    found = backfill.preview(*rules)
+    found = backfill.preview(*rules).without(moved)
     parts, left_open = found.by_rule(rules), _left_open(request, found)
     return [_of_rule(rule, parts[rule.pk], left_open, back) for rule in rules]
 
@@ -151,13 +161,29 @@ def _of_rule(rule: Rule, found: Preview, left_open: Set[LeftOpen], back: str) ->
         label = say("See and enroll them")
     elif rule.spec.ends_access:
         label = say("See and end it")
-    told = in_words([rule], found)
+    told = earlier_words.in_words([rule], found)
     return {
         "rule": rule,
+        "found": found,
         "told": told,
         "kept": refunded.kept_on_purpose(found.kept),
         "page": _page([rule], found, left_open, back) if told else "",
         "label": label,
+    }
+
+
+def together(told: Sequence[dict[str, Any]], *, back: str) -> dict[str, Any]:
+    """Return what a page says of the earlier buyers of several rules that give access.
+
+    `told` is what `of_rules` says of each of them. The page lists what each buyer gets by all.
+    """
+    rules = [each["rule"] for each in told]
+    rows = [row for each in told for row in each["found"].run]
+    found = Preview(rows, [], [], more=any(each["found"].more for each in told))
+    return {
+        "told": earlier_words.in_words(rules, found),
+        "page": address(rules, back=back),
+        "label": say("See and enroll them"),
     }
 
 
@@ -173,125 +199,24 @@ def lacking_by_product(rules: Sequence[Rule], *, back: str) -> dict[int, tuple[s
         mine = [rule for rule in late if rule.product_id == product]
         rows = [row for rule in mine for row in found[rule.pk].lacking_access.run]
         together = Preview(rows, [], [], more=any(found[rule.pk].more for rule in mine))
-        if text := lacking(together):
+        if text := earlier_words.lacking(together):
             told[product] = text, address(mine, back=back)
     return told
 
 
-def in_words(rules: Collection[Rule], found: Preview) -> Said | str:
-    """Return how many earlier customers there are for these rules; "" for none."""
-    who: dict[str, Any] = {"more": "+" if found.more else ""}
-    if not found.customers:
-        return ""
-    if all(rule.gives_on_purchase for rule in rules):
-        return _missed(found) or lacking(found) or _given_nothing(found, who)
-    if all(rule.spec.ends_access for rule in rules):
-        return _who_has_it({rule.trigger for rule in rules}, found, who)
-    return say_count(
-        found.customers,
-        "It did not run for 1 earlier customer.",
-        "It did not run for {number}{more} earlier customers.",
-        **who,
-    )
+def of_product(giving: Sequence[Rule], product: Product, moved: Moved) -> dict[str, Any]:
+    """Return what a product's page says of buyers from before these rules, which give access.
 
-
-def _missed(found: Preview) -> Said | str:
-    """Return how many bought while a global rule was off, then how many others lack its course.
-
-    "" if nobody bought then.
+    Those who are `moved` to what a rule gives are left out.
     """
-    if not found.missed:
-        return ""
-    who = {"courses": listed([*map(brief, found.courses)], COURSES_NAMED)}
-    text = say_count(
-        found.customers_missed,
-        "1 buyer did not get {courses} because the rule was off.",
-        "{number} buyers did not get {courses} because the rule was off.",
-        **who,
-    )
-    if not found.customers_not_missed:
-        return text
-    others = say_count(
-        found.customers_not_missed,
-        "1 other earlier buyer does not have it either.",
-        "{number}{more} other earlier buyers do not have it either.",
-        more="+" if found.more else "",
-    )
-    return joined([text, others])
-
-
-def _given_nothing(found: Preview, who: dict[str, Any]) -> Said | str:
-    if not found.customers_given_nothing:
-        return ""  # they got something, and have what the rules would give
-    return say_count(
-        found.customers_given_nothing,
-        "1 buyer paid before and got nothing for it.",
-        "{number}{more} buyers paid before and got nothing for it.",
-        **who,
-    )
-
-
-def _who_has_it(triggers: set[str], found: Preview, who: dict[str, Any]) -> Said:
-    """Say that so many customers have what these rules end, "may have" if that is not certain."""
-    names = [*map(brief, found.courses)]
-    who |= {"courses": of_several(names, COURSES_NAMED, found.customers)}
-    if not all(row.is_known_open for row in found.run):
-        return say_count(
-            found.customers,
-            "1 earlier customer may still have {courses}.",
-            "{number}{more} earlier customers may still have {courses}.",
-            **who,
-        )
-    if triggers == {Trigger.PRODUCT_REFUNDED}:
-        return say_count(
-            found.customers,
-            "1 refunded buyer still has {courses}.",
-            "{number}{more} refunded buyers still have {courses}.",
-            **who,
-        )
-    if triggers == {Trigger.SUBSCRIPTION_CANCELED}:
-        return say_count(
-            found.customers,
-            "1 canceled buyer still has {courses}.",
-            "{number}{more} canceled buyers still have {courses}.",
-            **who,
-        )
-    if triggers <= set(TAKES_BACK):
-        return say_count(
-            found.customers,
-            "1 buyer was refunded or canceled and still has {courses}.",
-            "{number}{more} buyers were refunded or canceled and still have {courses}.",
-            **who,
-        )
-    return say_count(
-        found.customers,
-        "1 earlier customer still has {courses}.",
-        "{number}{more} earlier customers still have {courses}.",
-        **who,
-    )
-
-
-def lacking(found: Preview) -> Said | str:
-    """Return how many earlier buyers do not have what the rules would give them.
-
-    "" if all their purchases gave nothing: pages have another sentence for those.
-    """
-    if not found.lacking_access.run:
-        return ""
-    who = {
-        "more": "+" if found.more else "",
-        "courses": listed([*map(brief, found.courses)], COURSES_NAMED),
+    found = backfill.preview(*giving, product=product).without(moved)
+    why = ""
+    if found.customers_given_nothing:
+        why = rules_now.since(found.run[0].event, giving[0], several=found.only_unfulfilled is None)
+    return {
+        "before": found,
+        "before_page": address(giving, product),
+        "lacking": earlier_words.lacking(found.lacking_access),
+        "undone_before": found.customers_undone,
+        "why_before": why,
     }
-    if len(found.courses) > 1:
-        return say_count(
-            found.customers_changing,
-            "1 earlier buyer does not have all of this: {courses}.",
-            "{number}{more} earlier buyers do not have all of this: {courses}.",
-            **who,
-        )
-    return say_count(
-        found.customers_changing,
-        "1 earlier buyer does not have {courses}.",
-        "{number}{more} earlier buyers do not have {courses}.",
-        **who,
-    )

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.admin.pages.rules import earlier_offer, former_days_notices, given_by_rule
+from config.admin.pages.rules import earlier_offer, former_days_notices, given_by_rule, given_words
 from config.admin.parts.buttons import page_of, way_back
 from events.reports.left_behind import left_behind
 from integrations.audit import Act
@@ -39,7 +39,7 @@ def beside(rule: Rule) -> SafeString | None:
     if not found:
         return None
     if rule not in found:
-        text = given_by_rule.still_named(found, product)
+        text = given_words.still_named(found, product)
     elif product:
         text = say("No rule of this product gives {course} any more.", course=rule.destination)
     else:
@@ -76,7 +76,7 @@ def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[t
         return told
     if changed & {*changing.DEFINING_FIELDS}:
         before = form.initial.get("destination") if "destination" in changed else None
-        if text := sentence(rule, before):
+        if text := sentence(rule, before, back=way_back(request)):
             told.append((messages.WARNING, text))
     if changed & {*changing.EFFECTIVE_FIELDS}:
         page = way_back(request) or reverse("admin:rules_rule_changelist")
@@ -85,22 +85,24 @@ def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[t
     return told
 
 
-def sentence(rule: Rule, before: int | None) -> SafeString | None:
+def sentence(rule: Rule, before: int | None, *, back: str = "") -> SafeString | None:
     """Return all that is left to do after this edit, in one message; None if nothing is.
 
     `before` is the pk of the course or bundle that the rule led to, None if it still does. A
-    product's page says it for as long as it is true, so the message leads there.
+    product's page says it for as long as it is true, so the message leads there. The page of the
+    buyers, if it is `back`, needs no link to itself.
     """
     left, behind = _left(rule, before), left_behind(rule.pk)
-    buyers = given_by_rule.with_link(behind, given_by_rule.address(rule.pk))
+    is_here = given_by_rule.is_here(back)
+    buyers = None if is_here else given_by_rule.with_link(behind, given_by_rule.address(rule.pk))
     if not left:
         return buyers
-    text = given_by_rule.still_named(left, rule.product)
+    text = given_words.still_named(left, rule.product)
     if not buyers:
         return _with_link(text, rule, say("See them"))
     if rule.product is None:
         return format_html("{} {}", _with_link(text, rule, say("See them")), buyers)
-    text = joined([text, given_by_rule.in_words(behind)])
+    text = joined([text, given_words.in_words(behind)])
     link = format_html(
         '<a class="button primary small" href="{}">{}</a>',
         page_of(rule.product),

@@ -1,8 +1,8 @@
 """Who has access by a rule, or by what it gave before it was changed or deleted; moving them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -12,8 +12,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
-from config.admin.pages.rules import change_links, given_parts, keeping
-from config.admin.parts.badges import brief
+from config.admin.pages.rules import given_parts, given_words, keeping
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
@@ -28,11 +27,9 @@ from events.reports.left_behind import (
     kept_runs,
     left_behind,
 )
-from events.reports.left_behind_summary import LeftBehindByRule
 from integrations.models import Product
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import Said, say, say_count
 from rules import leftovers
-from rules.listing import listed, of_several
 from rules.models import Rule
 
 COURSES_NAMED = 3
@@ -45,9 +42,9 @@ def sentence(rule: int, *, back: str = "") -> SafeString | None:
     """Return how many buyers have what this rule gave and no rule gives now, with a link.
 
     The link leads to the page that moves them, and that page back to `back`. None if there are
-    none. Call it after the change.
+    none, or if `back` is that page. Call it after the change.
     """
-    return with_link(left_behind(rule), address(rule, back=back))
+    return None if is_here(back) else with_link(left_behind(rule), address(rule, back=back))
 
 
 def of_deleted_rules(
@@ -55,28 +52,50 @@ def of_deleted_rules(
 ) -> SafeString | None:
     """Return the sentence about what all deleted rules gave to buyers of these products.
 
-    None if there are none, or for a person who may not move them.
+    None if there are none, if `back` is the page of them, or for a person who may not move them.
     """
-    if not products or not allowed(request, PERMISSION):
-        return None
+    return told_of_deleted(request, products, back=back)[0]
+
+
+def told_of_deleted(
+    request: HttpRequest, products: Collection[int], *, back: str = ""
+) -> tuple[SafeString | None, set[tuple[int, int]]]:
+    """Return the same sentence, and (event ID, rule ID) of those whom its page moves to a rule."""
+    if not products or is_here(back) or not allowed(request, PERMISSION):
+        return None, set()
     found = by_deleted_rules(products)
-    return with_link(found, address_of(products, back=back))
+    moved = {(row.event.pk, rule.pk) for row in found.rows if not row.why_not for rule in row.gives}
+    return with_link(found, address_of(products, back=back)), moved
 
 
 def with_link(found: LeftBehind, page: str) -> SafeString | None:
     """Return the sentence about these buyers, with a link to `page`; None if there are none."""
     if not found.rows:
         return None
-    link = format_html('<a class="button primary small" href="{}">{}</a>', page, label(found))
-    return format_html("{} {}", in_words(found), link)
+    link = format_html(
+        '<a class="button {} small" href="{}">{}</a>',
+        "primary" if _moves(found) else "",
+        page,
+        label(found),
+    )
+    return format_html("{} {}", given_words.in_words(found), link)
 
 
 def label(found: LeftBehind) -> Said:
     """Return the label of the link to the page: it says what can be done there."""
     if found.rule is not None and not found.rule.enabled:
         return say("See who")  # they can be moved once the rule is on
-    moves = any(row.gives for row in found.rows)
-    return say("See and move them") if moves else say("See them and end it")
+    return say("See and move them") if _moves(found) else say("See them and end it")
+
+
+def _moves(found: LeftBehind) -> bool:
+    """Return whether the page can move some of them; refunded buyers cannot be moved."""
+    return any(row.gives and not row.why_not for row in found.rows)
+
+
+def is_here(back: str) -> bool:
+    """Return whether the way back leads to the page below, which needs no link to itself."""
+    return urlsplit(back).path == reverse("admin:given-by-rule")
 
 
 def left_by_deleting(request: HttpRequest, rule: Rule) -> SafeString | None:
@@ -99,56 +118,6 @@ def left_by_deleting(request: HttpRequest, rule: Rule) -> SafeString | None:
     )
     page = address(rule.pk, back=request.get_full_path())
     return format_html('{} <a href="{}">{}</a>', text, page, say("See who"))
-
-
-def in_words(found: LeftBehind | LeftBehindByRule) -> Said:
-    """Return a sentence such as: 2 buyers got Ink or Wash through this rule, and keep it.
-
-    It adds how many of them were refunded or canceled since.
-    """
-    return joined([_who_keeps_it(found), given_parts.taken_back(found.taken_back)])
-
-
-def _who_keeps_it(found: LeftBehind | LeftBehindByRule) -> Said:
-    names = [*map(brief, found.courses)]
-    values: dict[str, object] = {
-        "courses": of_several(names, COURSES_NAMED, found.customers),
-        "more": "+" if found.more else "",
-    }
-    if found.is_gone:
-        return _whose_course_is_gone(found, values)
-    if found.rule is None:
-        return say_count(
-            found.customers,
-            "1 buyer got {courses} through a deleted rule, and keeps it.",
-            "{number}{more} buyers got {courses} through a deleted rule, and keep it.",
-            **values,
-        )
-    return say_count(
-        found.customers,
-        "1 buyer got {courses} through this rule, and keeps it.",
-        "{number}{more} buyers got {courses} through this rule, and keep it.",
-        **values,
-    )
-
-
-def _whose_course_is_gone(
-    found: LeftBehind | LeftBehindByRule, values: Mapping[str, object]
-) -> Said:
-    if found.rule is None:
-        return say_count(
-            found.customers,
-            "Thinkific no longer has {courses}, which 1 buyer got through a deleted rule.",
-            "Thinkific no longer has {courses}, which {number}{more} buyers got through a deleted "
-            "rule.",
-            **values,
-        )
-    return say_count(
-        found.customers,
-        "Thinkific no longer has {courses}, which 1 buyer got through this rule.",
-        "Thinkific no longer has {courses}, which {number}{more} buyers got through this rule.",
-        **values,
-    )
 
 
 def address(rule: int, *, back: str = "") -> str:
@@ -190,12 +159,12 @@ def show(request: HttpRequest) -> HttpResponse:
             found = by_deleted_rules(keeping.products(request))
         return keeping.keep(request, found, back, here)
     if request.method == "POST":
-        return _move(request, found, back)
+        return _move(request, found, back, here)
     return render(
         request,
         "admin/many/given.html",
         **given_parts.context(request, found, kept),
-        changes=change_links.of_rule(request, number) if found.rows and not products else (),
+        **given_parts.of_change(request, found, number),
         other_products=row_id(request.GET.get(OTHERS)) or 0,
         form_action=here,
         back=back,
@@ -223,7 +192,7 @@ def where_kept(event: int, back: str) -> str:
     return address_of([run.event.product_id], back=back) if run.event.product_id else ""
 
 
-def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
+def _move(request: HttpRequest, found: LeftBehind, back: str, here: str) -> HttpResponse:
     chosen = set(row_ids(request.POST.get("chosen", "").split(","))[:MAX_RUNS])
     ends_only = "only_end" in request.POST
     # Refunded buyers cannot be moved, but their access can be ended.
@@ -244,16 +213,23 @@ def _move(request: HttpRequest, found: LeftBehind, back: str) -> HttpResponse:
     left = moving.move(purchases, batch, why=why, endings=endings)
     text = Rerun(len(batch.run_ids), left).sentence()
     product = found.rule.product if found.rule else None
-    if product is None:
-        return bulk_actions.start_and_show(request, batch, left, text, back)
-    # The product's page says what else is left to do after the rule was changed.
-    from_rule = found.rule is not None and back == page_of(found.rule)
-    answer = bulk_actions.start_and_show(
-        request, batch, left, text, page_of(product) if from_rule else back
-    )
-    if others := _left_over(product, rows):
-        messages.warning(request, others)
+    if product and found.rule and back == page_of(found.rule):
+        # The product's page says what else is left to do after the rule was changed.
+        back = page_of(product)
+    answer = bulk_actions.start_and_show(request, batch, left, text, back)
+    others = _left_over(product, rows) if product else None
+    for told in filter(None, (others, _not_moved(found, chosen, here))):
+        messages.warning(request, told)
     return answer
+
+
+def _not_moved(found: LeftBehind, chosen: Collection[int], page: str) -> SafeString | None:
+    """Return how many refunded buyers stay when these events' buyers are moved, with a link."""
+    rows = [row for row in given_parts.refunded_rows(found) if row.event.pk not in chosen]
+    if not rows:
+        return None
+    text = given_words.of_refunded(LeftBehind(found.rule, rows).customers)
+    return format_html('{} <a href="{}">{}</a>', text, page, say("See and end it"))
 
 
 def _left_over(product: Product, moved: Iterable[LeftBehindPurchase]) -> SafeString | None:
@@ -263,30 +239,8 @@ def _left_over(product: Product, moved: Iterable[LeftBehindPurchase]) -> SafeStr
     left = [each.rule for each in found if (each.rule.integration_id, each.rule.target) in old]
     if not left:
         return None
-    text = still_named(left, product)
+    text = given_words.still_named(left, product)
     return format_html('{} <a href="{}">{}</a>', text, page_of(product), say("See them"))
-
-
-def still_named(left: Sequence[Rule], product: Product | None) -> Said:
-    """Return that other rules of the product still name what one of them gave before.
-
-    They do not follow by themselves. None stands for the global rules.
-    """
-    course = listed([*dict.fromkeys(brief(rule.destination) for rule in left)], COURSES_NAMED)
-    if product is None:
-        return say_count(
-            len(left),
-            "1 other global rule still names {course}.",
-            "{number} other global rules still name {course}.",
-            course=course,
-        )
-    return say_count(
-        len(left),
-        "1 other rule of {product} still names {course}.",
-        "{number} other rules of {product} still name {course}.",
-        product=brief(product.name),
-        course=course,
-    )
 
 
 PAGES = [Page("given-by-rule/", "given-by-rule", show, PERMISSION)]

@@ -9,12 +9,13 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages.bulk_actions import LINES_SHOWN
-from config.admin.pages.rules import change_links, keeping
+from config.admin.pages.rules import change_links, given_words, keeping
 from config.admin.parts.badges import brief
 from events.access import revocations
 from events.models import EventLog, RuleRun
 from events.reports.batch_preview import Line
 from events.reports.left_behind import MAX_RUNS, LeftBehind, LeftBehindPurchase, with_still_given
+from integrations.models import AuditEntry
 from integrations.sentences import Said, joined, say, say_count
 from rules.listing import listed
 from rules.triggers import Trigger
@@ -53,6 +54,34 @@ def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) ->
     }
 
 
+def of_change(request: HttpRequest, found: LeftBehind, number: int) -> dict[str, Any]:
+    """Return what the page says about the last change of the rule with this number, if any.
+
+    `changes` link it if it may have been the mistake: an undo is none. If it is none and nobody
+    has what the rule gave before, `may_be_wrong` says that the rule itself may be the mistake.
+    """
+    entry = change_links.last_change(number) if number else None
+    was_undone = entry is not None and entry.undoes is not None
+    shown = entry if found.rows and not was_undone else None
+    return {
+        "changes": change_links.of_entries(request, [shown]),
+        "may_be_wrong": found.rule is not None and not found.rows and not was_undone,
+        "subject": _subject(found, entry),
+    }
+
+
+def _subject(found: LeftBehind, entry: AuditEntry | None) -> Said | str:
+    """Return which rule the page is about, or the products of deleted rules."""
+    if found.rule is not None:
+        return found.rule.in_words()
+    if entry is not None:
+        return say("Deleted rule: {rule}", rule=entry.name)
+    names = dict.fromkeys(
+        brief(row.event.product.name) for row in found.rows if row.event.product is not None
+    )
+    return say("Bought: {products}", products=listed([*names], COURSES_NAMED)) if names else ""
+
+
 def _deletions(request: HttpRequest, found: LeftBehind) -> Sequence[tuple[str, Said]]:
     """Return links to the changes that deleted the rules; none for a rule that is there."""
     if found.rule is not None:
@@ -63,23 +92,18 @@ def _deletions(request: HttpRequest, found: LeftBehind) -> Sequence[tuple[str, S
 
 def _of_refunded(found: LeftBehind) -> dict[str, Any]:
     """Return what ends the access of refunded buyers, who cannot be moved; empty for none."""
-    rows = [row for row in found.rows if row.why_not and row.ending]
-    customers = {grant.customer_id for row in rows for grant in row.grants}
+    rows = refunded_rows(found)
     label = say_count(
-        len(customers), "End it for 1 refunded buyer", "End it for {number} refunded buyers"
+        LeftBehind(found.rule, rows).customers,
+        "End it for 1 refunded buyer",
+        "End it for {number} refunded buyers",
     )
     return {"end_refunded": label, "refunded": [row.event.pk for row in rows]} if rows else {}
 
 
-def taken_back(customers: int) -> Said | str:
-    """Return that this many buyers were refunded or canceled and still have it; "" for none."""
-    if not customers:
-        return ""
-    return say_count(
-        customers,
-        "The purchase of 1 buyer was refunded or canceled since.",
-        "The purchases of {number} buyers were refunded or canceled since.",
-    )
+def refunded_rows(found: LeftBehind) -> list[LeftBehindPurchase]:
+    """Return the purchases of refunded buyers, who cannot be moved: their access can be ended."""
+    return [row for row in found.rows if row.why_not and row.ending]
 
 
 def still_given(customers: int) -> Said | None:
@@ -123,7 +147,7 @@ def title_of_end(found: LeftBehind) -> Said:
 
 def title(found: LeftBehind) -> Said:
     """Return the title of the page and of the batch that it starts."""
-    if courses := _given(found.rows):
+    if courses := _given(row for row in found.rows if not row.why_not):
         return say("Move buyers to {courses}", courses=courses)
     if found.rule is not None and not found.rows:
         return say("Who has it through this rule")
@@ -136,12 +160,15 @@ def _given(rows: Iterable[LeftBehindPurchase]) -> str:
     return listed([*names], COURSES_NAMED)
 
 
-def _what_follows(found: LeftBehind) -> dict[str, Said]:
-    """Return the labels of the buttons, and what buyers who can be moved lose."""
+def _what_follows(found: LeftBehind) -> dict[str, Any]:
+    """Return the labels of the buttons, and what buyers who can be moved lose.
+
+    `ends_only` says that they can only lose it.
+    """
     rows = [row for row in found.rows if not row.why_not]
     moved = LeftBehind(found.rule, rows)
     only_end = say_count(moved.customers, "End it for 1 buyer", "End it for {number} buyers")
-    told = {"label": only_end}
+    told: dict[str, Any] = {"label": only_end, "ends_only": True}
     if courses := _given(rows):
         move = say_count(
             moved.customers,
@@ -149,7 +176,7 @@ def _what_follows(found: LeftBehind) -> dict[str, Said]:
             "Move {number} buyers to {courses}",
             courses=courses,
         )
-        told = {"label": move}
+        told = {"label": move, "ends_only": False}
         # An edited rule fits its earlier buyers, so only a deleted one offers to end access and
         # give nothing.
         told |= {"only_end": only_end} if found.rule is None else {}
@@ -158,4 +185,4 @@ def _what_follows(found: LeftBehind) -> dict[str, Said]:
         courses=listed([*map(brief, moved.courses)], COURSES_NAMED),
     )
     keeps = still_given(moved.still_given)
-    return told | {"ends": joined([ends, keeps, taken_back(moved.taken_back)])}
+    return told | {"ends": joined([ends, keeps, given_words.taken_back(moved.taken_back)])}

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import change_links, given_by_rule, keeping, refunded
+from config.admin.pages.rules import change_links, given_by_rule, given_words, keeping, refunded
 from config.admin.parts.badges import legible
 from events.reports.counting import format_count
 from events.reports.left_behind_summary import LeftBehindByRule, LeftBehindSummary
@@ -74,7 +74,7 @@ def by_rule(
             given_by_rule.address(each.rule.pk, back=back)
             if each.rule
             else given_by_rule.address_of(each.products, back=back),
-            say("See and move them") if each.moves else say("See who"),
+            given_words.label(each),
             each.grants,
             "" if each.more or each.is_gone else keeping.let_keep(each.customers),
             _change(request, each),
@@ -86,7 +86,7 @@ def by_rule(
 
 def _told(found: LeftBehindByRule) -> Said:
     """Return the sentence about the buyers, with the rule if there still is one."""
-    text = given_by_rule.in_words(found)
+    text = given_words.in_words(found)
     if found.rule is None:
         return text
     rule = legible(in_short(found.rule.sentence()), RULE_SHOWN)

@@ -154,20 +154,26 @@ def added(request: HttpRequest) -> HttpResponse:
     """Show what comes next after adding rules: earlier buyers, a simulation, or the next rule."""
     numbers = row_ids(request.GET.getlist("rule"))[:MOST_RULES]
     made = list(Rule.objects.filter(pk__in=numbers).with_names().order_by("pk"))
-    told = earlier_offer.of_rules(request, made, back=request.get_full_path())
-    may_run = allowed(request, "events.rerun_eventlog")
+    products = {rule.product_id for rule in made if rule.product_id and rule.gives_on_purchase}
+    left_by_deleted, moved = given_by_rule.told_of_deleted(request, products)
+    back = request.get_full_path()
+    told = earlier_offer.of_rules(request, made, back=back, moved=moved)
     by_product: dict[int | None, list[dict[str, Any]]] = {}
     for each in told:
         by_product.setdefault(each["rule"].product_id, []).append(each)
-    products = {rule.product_id for rule in made if rule.product_id and rule.gives_on_purchase}
+    shown = [_together(number, of_it, back) for number, of_it in by_product.items()]
+    may_run = allowed(request, "events.rerun_eventlog")
     return render(
         request,
         "admin/new_rule/added.html",
         title=say_count(len(made), "Rule added", "{number} rules added"),
-        products=[_together(number, of_it) for number, of_it in by_product.items()],
-        # The button of this rule is the primary one: buyers come before the setup.
-        first=next((each["rule"].pk for each in told if may_run and each["told"]), None),
-        left_by_deleted=given_by_rule.of_deleted_rules(request, products),
+        products=shown,
+        # Buyers come before the setup: the first link to some is the primary one.
+        first=next(
+            (offer for _, _, offers, *_ in shown for offer in offers if may_run and offer["told"]),
+            None,
+        ),
+        left_by_deleted=left_by_deleted,
         left_over=left_over.of_rules(request, made),
         next_step=_next_step(),
     )
@@ -181,10 +187,21 @@ def _next_step() -> Task | None:
     return path.now if path else None
 
 
-def _together(product: int | None, told: list[dict[str, Any]]) -> tuple[Any, ...]:
-    """Return a product's number, what is said of each rule, and how many run (0 if any is off)."""
+def _together(product: int | None, told: list[dict[str, Any]], back: str) -> tuple[Any, ...]:
+    """Return a product's number, its rules, what is said of their buyers, and how many rules run.
+
+    The rules that give access have one link together: who takes that of one rule only would leave
+    its buyers without the course of another. If any rule is off, none is counted.
+    """
     runs = len(told) if all(each["rule"].enabled for each in told) else 0
-    return product, told, runs
+    some = [each for each in told if each["told"] or each["kept"]]
+    giving = [each for each in some if each["told"] and each["rule"].gives_on_purchase]
+    offers = [each for each in some if each not in giving]
+    if giving:
+        offers.insert(
+            0, giving[0] if len(giving) == 1 else earlier_offer.together(giving, back=back)
+        )
+    return product, [each["rule"] for each in told], offers, runs
 
 
 @require_POST

@@ -20,11 +20,12 @@ from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.params import row_ids
 from events.reports import active_access
 from integrations.audit import Act
-from integrations.models import Customer
+from integrations.models import Customer, Product
 from integrations.sentences import Said, say, say_count
 from rules import changing, leftovers
 from rules.listing import listed
 from rules.models import Rule
+from rules.rule_changes import number_before
 
 # How many buyers or courses a sentence names.
 NAMES_SHOWN = 3
@@ -66,6 +67,22 @@ def _back(request: HttpRequest, deleted: Iterable[int]) -> str:
     return "" if back.split("?")[0] in gone else back
 
 
+def is_told(request: HttpRequest, page: str) -> bool:
+    """Return whether this page itself says what was deleted just now, with the way to undo it."""
+    found = undo_offers.latest_deletion(request)
+    if found is None:
+        return False
+    product = number_before(found[0], "product")
+    lists = ("admin:rules_rule_changelist", "admin:coverage", "admin:left-over")
+    own = page_of(Product(pk=product)) if product else ""
+    return page.split("?")[0] in {own, *map(reverse, lists)}
+
+
+def _tells_all(page: str, products: Collection[int]) -> bool:
+    """Return whether this page says what rules of these products left: it is that of one."""
+    return page.split("?")[0] in {page_of(Product(pk=each)) for each in products}
+
+
 def delete(request: HttpRequest, chosen: Collection[int]) -> None:
     """Delete these rules, and those that belong to them if the button said so, in one step.
 
@@ -80,13 +97,13 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
     )
     if too:
         messages.success(request, _went_too(len(too), several=len(chosen) > 1))
-    if left := left_over.of_rules(request, rules):
-        messages.warning(request, left)
-    single = len(chosen) == 1
     back = _back(request, [*chosen, *too])
-    given = given_by_rule.sentence(*chosen, back=back) if single else None
-    if given := given or given_by_rule.of_deleted_rules(request, products, back=back):
-        messages.warning(request, given)
+    if not _tells_all(back, products):
+        left = left_over.of_rules(request, rules)
+        given = given_by_rule.sentence(*chosen, back=back) if len(chosen) == 1 else None
+        given = given or given_by_rule.of_deleted_rules(request, products, back=back)
+        for told in filter(None, (left, given)):
+            messages.warning(request, told)
     if added and (others := undo_offers.same_step_offer(added)):
         link = undo_offers.address(added, back=way_back(request))
         messages.warning(request, format_html('{} <a href="{}">{}</a>', others[0], link, others[1]))

@@ -138,7 +138,10 @@ class RuleAdmin(Audited, ListAdmin):
         rule: Rule = context["original"]
         before = batch_links.of_rules(request, [rule])
         context |= {"beside": edited_rule.beside(rule), "ran_before": before}
-        context |= {"earlier": earlier_offer.sentence(request, [rule], request.get_full_path())}
+        deleted_for = [rule.product_id] if rule.product_id and rule.gives_on_purchase else []
+        _, moved = given_by_rule.told_of_deleted(request, deleted_for)
+        here = request.get_full_path()
+        context |= {"earlier": earlier_offer.sentence(request, [rule], here, moved)}
         context |= {"former_days": former_days_notices.sentence(request, [rule])}
         if self.has_change_permission(request, rule):
             given: Any = request.POST if request.method == "POST" else request.GET
@@ -190,8 +193,12 @@ class RuleAdmin(Audited, ListAdmin):
         rule_deleting.delete(request, [obj.pk])
 
     def response_delete(self, request: HttpRequest, name: str, number: int) -> HttpResponse:
+        back = rule_deleting.back_from(request, number)
+        page = back or HttpResponseRedirect(reverse("admin:rules_rule_changelist"))
+        if rule_deleting.is_told(request, page.url):
+            return page
         answer = super().response_delete(request, name, number)
-        return rule_deleting.back_from(request, number) or answer
+        return back or answer
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
         rule_deleting.delete(request, list(queryset.values_list("pk", flat=True)))

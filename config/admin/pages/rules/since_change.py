@@ -17,16 +17,20 @@ from config.admin.parts.buttons import BACK, here, page_of
 from events.execution import former_days
 from events.execution.former_days import WaitingEndings
 from events.models.runs import DELAYED
-from events.reports import off_everywhere, since_change
+from events.reports import off_everywhere, since_change, since_stopped
 from events.reports.off_everywhere import OffEverywhere
+from events.reports.since_stopped import DeletedRule
 from integrations.audit import Act
-from integrations.models import AuditEntry
+from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_day, say, say_count
+from rules import deleted_giving
 from rules.models import Rule
+from rules.rule_changes import number_before
 from rules.short_sentences import in_short
 
 SEES_ACTIONS = "events.view_rulerun"
 SEES_RULES = "rules.view_rule"
+SEES_PRODUCTS = "integrations.view_product"
 RULE_SHOWN = 300
 
 
@@ -35,34 +39,75 @@ def of_changes(
 ) -> dict[str, list[SafeString]]:
     """Return sentences with links, by the number of the rule, as entries have it.
 
-    For days changed after which a rule ends access, a rule turned off, and another course given.
-    What an undo made so needs no sentence. `rules` are those that exist, by ID. Takes the same
-    queries for any number of changes, none of no such kind.
+    For days changed after which a rule ends access, a rule turned off or deleted, and another
+    course given. What an undo made so needs no sentence. `rules` are those that exist, by ID. Takes
+    the same queries for any number of changes, none of no such kind.
     """
-    days: dict[int, datetime] = {}
-    off: dict[int, datetime] = {}
-    course: dict[int, datetime] = {}
-    for entry in changes:
-        rule = rules.get(int(entry.number)) if entry.number.isdecimal() else None
-        if rule is None or entry.act != Act.RULE_CHANGED or entry.undoes:
-            continue
-        for name, found in (("delay_days", days), ("enabled", off), ("destination", course)):
-            if name in (entry.after or {}) and _still(rule, name):
-                found[rule.pk] = entry.at
+    entries = [each for each in changes if each.number.isdecimal() and not each.undoes]
+    days, off, course = _changed(entries, rules)
     told: dict[str, list[SafeString]] = defaultdict(list)
     back = here(request)
     for each in former_days.by_new_days(days):
         page = _endings(each.rule, back) if allowed(request, SEES_ACTIONS) else ""
         told[str(each.rule.pk)].append(_line(_waits(each), page, say("See who")))
-    for missed in off_everywhere.missed([rules[pk] for pk in off], off):
+    gave_off = [rules[pk] for pk in off if rules[pk].gives_on_purchase]
+    for missed in off_everywhere.missed(gave_off, off):
         page = page_of(missed.rule) if allowed(request, SEES_RULES) else ""
         told[str(missed.rule.pk)].append(_line(_lack(missed), page, say("See the rule")))
+    for number, line in _of_stopped(request, entries, [rules[pk] for pk in off], off).items():
+        told[str(number)].append(line)
     got = since_change.got_by([rules[pk] for pk in course], course)
     for pk, buyers in got.items():
         may = allowed(request, given_by_rule.PERMISSION)
         page = given_by_rule.address(pk, back=back) if may else ""
         told[str(pk)].append(_line(_got(rules[pk], buyers), page, say("See who")))
     return told
+
+
+def _changed(
+    entries: Iterable[AuditEntry], rules: Mapping[int, Rule]
+) -> tuple[dict[int, datetime], dict[int, datetime], dict[int, datetime]]:
+    """Return since when each rule has other days, is off, and gives another course, by its ID."""
+    days: dict[int, datetime] = {}
+    off: dict[int, datetime] = {}
+    course: dict[int, datetime] = {}
+    for entry in entries:
+        rule = rules.get(int(entry.number))
+        if rule is None or entry.act != Act.RULE_CHANGED:
+            continue
+        for name, found in (("delay_days", days), ("enabled", off), ("destination", course)):
+            if name in (entry.after or {}) and _still(rule, name):
+                found[rule.pk] = entry.at
+    return days, off, course
+
+
+def _of_stopped(
+    request: HttpRequest,
+    entries: Iterable[AuditEntry],
+    off: Iterable[Rule],
+    since: Mapping[int, datetime],
+) -> dict[int, SafeString]:
+    """Return, by the number of the rule, whom a rule turned off or deleted did not reach.
+
+    Of the rules `off`, these are the ones that end access.
+    """
+    told: dict[int, SafeString] = {}
+    ending = {rule.pk: rule for rule in off if rule.spec.ends_access}
+    for pk, buyers in since_stopped.still_in(ending.values(), since).items():
+        page = page_of(ending[pk]) if allowed(request, SEES_RULES) else ""
+        told[pk] = _line(_still_has(ending[pk], buyers), page, say("See the rule"))
+    deleted = [_deleted(each) for each in entries if deleted_giving.is_one(each)]
+    products = {each.number: each.product for each in deleted}
+    for number, buyers in since_stopped.got_nothing(deleted).items():
+        product = products[number]
+        page = page_of(Product(pk=product)) if product and allowed(request, SEES_PRODUCTS) else ""
+        told[number] = _line(_nothing(buyers), page, say("See the product"))
+    return told
+
+
+def _deleted(entry: AuditEntry) -> DeletedRule:
+    product, account = number_before(entry, "product"), number_before(entry, "marketplace")
+    return DeletedRule(int(entry.number), product, account, entry.at)
 
 
 def of_new_days(request: HttpRequest, recent: Iterable[AuditEntry]) -> list[SafeString]:
@@ -98,7 +143,7 @@ def _still(rule: Rule, name: str) -> bool:
     if name == "delay_days":
         return rule.spec.ends_access and rule.delay_days > 0
     if name == "enabled":
-        return rule.gives_on_purchase and not rule.enabled
+        return (rule.gives_on_purchase or rule.spec.ends_access) and not rule.enabled
     return rule.spec.gives_access and rule.destination_id is not None
 
 
@@ -118,6 +163,23 @@ def _lack(found: OffEverywhere) -> Said:
         "{number}{more} buyers since then do not have {course}.",
         course=brief(found.rule.destination),
         more="+" if found.more else "",
+    )
+
+
+def _still_has(rule: Rule, buyers: int) -> Said:
+    return say_count(
+        buyers,
+        "1 buyer refunded or canceled since then still has {course}.",
+        "{number} buyers refunded or canceled since then still have {course}.",
+        course=brief(rule.destination),
+    )
+
+
+def _nothing(buyers: int) -> Said:
+    return say_count(
+        buyers,
+        "1 buyer since then got nothing.",
+        "{number} buyers since then got nothing.",
     )
 
 

@@ -11,7 +11,7 @@ from config.admin.pages.rules import undo_offers
 from config.admin.parts.buttons import BACK
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import say
+from integrations.sentences import Said, say
 
 
 def told(request: HttpRequest, text: str, undone: Iterable[AuditEntry], back: str) -> str:
@@ -25,16 +25,21 @@ def told(request: HttpRequest, text: str, undone: Iterable[AuditEntry], back: st
     newest = list(entries.order_by("-pk")[:2])
     if not newest or not undo_offers.may_undo(request, newest[0], whole_step=True):
         return text
-    page = _page(newest[0], back, alone=len(newest) == 1)
+    where = page(newest[0], back, alone=len(newest) == 1)
     then = '{} <span data-then><a href="{}">{}</a></span>'
-    return format_html(then, text, page, say("Take back this undo"))
+    return format_html(then, text, where, label())
 
 
-def _page(entry: AuditEntry, back: str, *, alone: bool) -> str:
-    """Return the address of the page that asks before it takes back this entry, or its step."""
+def label() -> Said:
+    """Return the label of the link to the page that takes an undo back."""
+    return say("Take back this undo")
+
+
+def page(entry: AuditEntry, back: str, *, alone: bool) -> str:
+    """Return the address of the page that asks before it undoes this entry, or its step."""
     if entry.act == Act.PRODUCT_CHANGED:
-        page = reverse("admin:integrations_auditentry_change", args=[entry.pk])
-        return f"{page}?{urlencode({BACK: back})}"
+        where = reverse("admin:integrations_auditentry_change", args=[entry.pk])
+        return f"{where}?{urlencode({BACK: back})}"
     if entry.act == Act.RULE_ADDED and alone:
         return undo_offers.address_of_one(entry, back)
     return undo_offers.address(entry, back)

@@ -28,6 +28,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import Said, say, say_count
 from rules import steps, undoing
+from rules.actions import ACTIONS
 from rules.listing import listed
 from rules.models import Rule
 
@@ -61,6 +62,7 @@ def show(request: HttpRequest) -> HttpResponse:
         request,
         "admin/rules/undo_step.html",
         **_labels(entry, len(step.left)),
+        meanwhile=_meanwhile(step.left),
         entry=entry,
         rules=[(each, _changes(each)) for each in step.left[:MAX_SHOWN]],
         others=len(step.left) - MAX_SHOWN,
@@ -69,6 +71,27 @@ def show(request: HttpRequest) -> HttpResponse:
         form_action=undo_offers.address(entry),
         back=back,
     )
+
+
+def _meanwhile(left: Sequence[AuditEntry]) -> list[Said]:
+    """Return what does not happen for what came in while these rules were changed or deleted."""
+    numbers = [int(each.number) for each in left]
+    now = dict(Rule.objects.filter(pk__in=numbers).values_list("pk", "action"))
+    before = {
+        action
+        for each in left
+        if (action := (each.before or {}).get("action") or now.get(int(each.number)))
+    }
+    ends = any(ACTIONS[action].ends_access for action in before if action in ACTIONS)
+    others = any(not ACTIONS[action].ends_access for action in before if action in ACTIONS)
+    return [
+        text
+        for text, is_true in (
+            (say("Nobody is given anything for what came in meanwhile."), others or not ends),
+            (say("Nobody loses anything for what came in meanwhile."), ends),
+        )
+        if is_true
+    ]
 
 
 def _changes(entry: AuditEntry) -> list[Difference]:

@@ -79,7 +79,14 @@ class ChangesAdmin(ReadOnly):
             "undo",
             _("Undo this change"),
             "rules.change_rule",
-            fits=lambda entry: entry.act != Act.RULE_ADDED and _can_undo(entry),
+            fits=lambda entry: not entry.undoes and _has_button(entry),
+        ),
+        Button(
+            "undo",
+            _("Take back this undo"),
+            "rules.change_rule",
+            "quiet",
+            fits=lambda entry: bool(entry.undoes) and _has_button(entry),
         ),
     )
 
@@ -132,10 +139,11 @@ class ChangesAdmin(ReadOnly):
         one = entry.act == Act.RULE_ADDED and undo.is_possible
         if not (undo.left or one) or not undo.is_allowed:
             return []
-        if one:
-            return [(undo_offers.address_of_one(entry, back=here), "", say("Undo"))]
-        label = undo_offers.label(undo.left, whole=undo.is_whole)
-        return [(undo_offers.address(entry, back=here), "", label)]
+        page = undo_again.page(entry, here, alone=one)
+        if entry.undoes:
+            return [(page, "quiet", undo_again.label())]
+        label = say("Undo") if one else undo_offers.label(undo.left, whole=undo.is_whole)
+        return [(page, "", label)]
 
     def page_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Return a link to the form that turns back what was done by hand."""
@@ -264,6 +272,11 @@ def _line(row: AuditEntry) -> ChangeLine:
 def _forms(request: HttpRequest, entry: AuditEntry, *, undone: bool) -> list[tuple[str, str, str]]:
     """Return the links to the forms that turn back what was done by hand, if it still stands."""
     return changes_undo.links_to_forms(request, [] if undone else [entry]).get(entry.pk, [])
+
+
+def _has_button(entry: AuditEntry) -> bool:
+    """Return whether a button undoes this entry. An added rule has a link to a page that asks."""
+    return entry.act != Act.RULE_ADDED and _can_undo(entry)
 
 
 def _can_undo(entry: AuditEntry) -> bool:

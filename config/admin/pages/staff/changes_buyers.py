@@ -8,12 +8,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import earlier_offer, given_by_rule, since_change
+from config.admin.pages.rules import earlier_offer, given_by_rule, given_words, since_change
 from events.reports import left_behind_summary
 from events.reports.left_behind import left_behind
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import say
 from rules import actions, steps
 from rules.models import Rule
 from rules.rule_changes import number_before
@@ -83,8 +82,7 @@ def _add_left_behind(
             of_deleted.update(each.products)
         elif each.rule.pk in rules:
             page = given_by_rule.address(each.rule.pk, back=back)
-            label = say("See and move them") if each.moves else say("See who")
-            line = _line(given_by_rule.in_words(each), page, label)
+            line = _line(given_words.in_words(each), page, given_words.label(each))
             found.setdefault(str(each.rule.pk), []).append(line)
     gave = [
         each for each in deleted if _gave(each) and number_before(each, "product") in of_deleted
@@ -93,7 +91,7 @@ def _add_left_behind(
         behind = left_behind(int(entry.number))
         if behind.rows:
             page = given_by_rule.address(int(entry.number), back=back)
-            line = _line(given_by_rule.in_words(behind), page, given_by_rule.label(behind))
+            line = _line(given_words.in_words(behind), page, given_by_rule.label(behind))
             found.setdefault(entry.number, []).append(line)
 
 
