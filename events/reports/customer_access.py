@@ -63,6 +63,11 @@ class AccessReport:
         """Whether the customer has nothing and waits for nothing."""
         return all(line.kind == QUIET for line in self.lines)
 
+    @property
+    def waits_for_site(self) -> bool:
+        """Whether access waits for an integration, as what is given by hand would, too."""
+        return any(line.waits_for_site for line in self.lines)
+
 
 def describe(customer: Customer) -> AccessReport:
     """Return the sentences about this customer, the most serious first, and the reply."""

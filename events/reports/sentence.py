@@ -90,6 +90,7 @@ class Sentence:
     customer: int | None = None
     leads: tuple[Lead, ...] = ()
     waits_for_key: bool = False
+    waits_for_site: bool = False  # for its key, or because it is off; so does what is given by hand
     ended_there: Standing | None = None  # what was moved to `customer`, if it has ended there
     # The names of what `customer` has in its place; None if nothing took its place.
     instead_there: tuple[str, ...] | None = None
@@ -126,9 +127,12 @@ def of_open_action(
     kind = BAD if run.status == RuleRun.Status.FAILED else WAIT
     text = texts.get(run.status, texts[RuleRun.Status.WAITING])
     said = say(text, name=name, course=course, order=of_order(run.event))
-    text, key = joined([said, waiting, next_attempt(run)]), going_on.waits_for_key(run)
+    text = joined([said, waiting, next_attempt(run)])
+    key, site = going_on.waits_for_key(run), going_on.needs_a_person(run)
     leads = (PressButtons(run),)
-    return Sentence(kind, text, code, run=run.pk, leads=leads, waits_for_key=key)
+    return Sentence(
+        kind, text, code, run=run.pk, leads=leads, waits_for_key=key, waits_for_site=site
+    )
 
 
 def next_attempt(run: RuleRun) -> str:

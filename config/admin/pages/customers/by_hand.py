@@ -161,6 +161,11 @@ def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]
     return found
 
 
+def give_last(found: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Return these links with the one to give access at their end, where it does not help now."""
+    return sorted(found, key=lambda link: link[2] == str(GiveForm.title))
+
+
 def without_move(found: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     """Return these links without the one to the form that moves access to another address."""
     return [link for link in found if link[2] != str(MoveForm.title)]

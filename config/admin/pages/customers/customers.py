@@ -102,9 +102,7 @@ class CustomerAdmin(ReadOnly):
             raise PermissionDenied
         customer: Customer = self.existing(request, object_id)
         shown = _events_of(customer, page_number(request.GET.get("p")))
-        thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
-            "integration"
-        )
+        students = ThinkificUser.objects.filter(customer=customer)
         # Read before the answer: what ends in between is still followed, which corrects the page.
         timeline = _timeline(request, shown)
         answer = customer_access.describe(customer)
@@ -112,6 +110,8 @@ class CustomerAdmin(ReadOnly):
         links = self.page_links(request, customer)
         if doubt and answer.may_move and EMAIL not in request.GET:
             links = by_hand.without_move(links)  # its button stands beside the doubt
+        if answer.waits_for_site:
+            links = by_hand.give_last(links)
         return render(
             request,
             "admin/integrations/customer/customer.html",
@@ -123,7 +123,7 @@ class CustomerAdmin(ReadOnly):
             repaired=mistyped_email.repaired(customer.readable_email),
             language=dict(settings.LANGUAGES)[answer.language],
             totals=glance.totals(customer, answer.targets),
-            thinkific_users=thinkific_users,
+            thinkific_users=students.select_related("integration"),
             **timeline,
             now=timezone.now(),
             zone=timezone.get_current_timezone_name(),
