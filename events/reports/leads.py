@@ -83,6 +83,14 @@ class GiveBack:
 
 
 @dataclass(frozen=True, slots=True)
+class EnterOrder:
+    """A later order of the product, if the customer bought it again and SamCart did not send it."""
+
+    customer: int
+    product: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndAccess:
     """A holding to be ended by hand or, if `may_keep`, to be left to the customer."""
 
@@ -114,6 +122,7 @@ Lead = (
     | PressButtons
     | GiveAccess
     | GiveBack
+    | EnterOrder
     | EndAccess
     | EndTogether
 )

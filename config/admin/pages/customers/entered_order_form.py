@@ -56,11 +56,13 @@ class OrderForm(ReasonForm):
         "reason",
     )
 
-    def __init__(self, data: Any = None, *, customer: Customer | None) -> None:
-        known = {}
+    def __init__(
+        self, data: Any = None, *, customer: Customer | None, product: Product | None = None
+    ) -> None:
+        known: dict[str, Any] = {"product": product}
         if customer is not None:
             names = {"first_name": customer.first_name, "last_name": customer.last_name}
-            known = {"email": customer.readable_email, **names}
+            known |= {"email": customer.readable_email, **names}
         super().__init__(data, initial=known)
         self.customer = customer
 
