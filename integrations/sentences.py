@@ -183,11 +183,12 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 def _filled(text: str, english: str, source: Mapping[str, Any]) -> str:
     """Return the text with its facts, or the English one if a translation does not fit them."""
+    facts: Mapping[str, str]
     facts = {name: _text(fact) for name, fact in source.get("with", {}).items()}
     if not facts:
         return text
     if (get_language() or "").startswith("es"):
-        text = spanish.fitted(text, facts)
+        text, facts = spanish.contracted(spanish.fitted(text, facts), facts)
     try:
         return text.format_map(facts)
     except (KeyError, ValueError, IndexError):

@@ -97,6 +97,11 @@ class Sentence:
     short: str = ""
     taken_away: TakenAway | None = None
 
+    @property
+    def advice(self) -> str:
+        """The advice that `short` leaves out; "" if there is none."""
+        return self.text.removeprefix(self.short).strip() if self.short else ""
+
 
 def happening(run: RuleRun) -> Said:
     """ "the refund of order 1183 on 3 May" """

@@ -164,7 +164,10 @@ def test_the_form_says_whether_a_rule_ends_access_on_a_refund(support, place):
     assert "New rule" not in form(support)
     rule = world.rule("product_refunded", "expire_course_enrollment", course(), product="4711")
     shown = form(manager)
-    assert re.search(r"of .+: a refund ends access to Perspective, by a rule\.", shown)
+    assert re.search(
+        r"of .+: a refund ends access to Perspective, by a rule\. It leaves any other course open",
+        shown,
+    )
     assert "New rule" not in shown
     Rule.objects.filter(pk=rule.pk).update(enabled=False)
     assert "no rule ends access on a refund yet" in form(manager)

@@ -20,7 +20,7 @@ from config.admin.pages.log.log import LogAdmin
 from config.admin.pages.products.coverage_filter import Filter, name_of
 from config.admin.pages.products.trigger_cells import in_words
 from config.admin.parts import csv_file, event_result
-from config.admin.parts.badges import run_state
+from config.admin.parts.badges import run_in_words, run_state
 from config.admin.parts.confirm import ask_before_file
 from config.admin.parts.page import Page
 from config.admin.parts.params import word
@@ -61,8 +61,7 @@ def _events(events: list[EventLog]) -> Lines:
     for event in events:
         customer = event.customer
         done = [
-            f"{run.get_action_display()}, {run.destination_name}: {run_state(run)}"
-            for run in event.runs.all()
+            f"{run_in_words(run)}: {run_state(run)}" for run in event.runs.all()
         ]
         yield (
             event.received_at,
@@ -86,7 +85,7 @@ def _actions(runs: list[RuleRun]) -> Lines:
         yield (
             run.received_at,
             run.finished_at,
-            run.get_action_display(),
+            run_in_words(run),
             run.destination_name,
             str(run.integration or ""),
             run.customer.readable_email if run.customer else run.event.email_as_sent,

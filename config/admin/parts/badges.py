@@ -20,6 +20,7 @@ from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import MINUTE, Text, format_day, say
 from integrations.who import shown_who
+from rules.actions.endings import STILL_GIVEN
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -87,12 +88,16 @@ def run_state(run: RuleRun) -> Text:
         return say("Ends later")
     if status == RuleRun.Status.WAITING and run.attempts > 0:
         return say("Will retry")
+    # It was to end access, and another purchase kept it open: nothing was ended.
+    if status == RuleRun.Status.DONE and run.code == STILL_GIVEN:
+        return say("Kept")
     return status.label
 
 
 def run_badge(run: RuleRun) -> SafeString:
     """Return the state of an action."""
-    return badge(run_state(run), RUN_COLORS[RuleRun.Status(run.status)])
+    kept = run.status == RuleRun.Status.DONE and run.code == STILL_GIVEN
+    return badge(run_state(run), GREY if kept else RUN_COLORS[RuleRun.Status(run.status)])
 
 
 def ended_late(run: RuleRun) -> datetime | None:
@@ -180,6 +185,11 @@ def does(rule: Rule) -> SafeString:
 
 def _place(rule: Rule) -> SafeString:
     return breakable(destination(rule.destination) if rule.destination else brief(rule.integration))
+
+
+def run_in_words(run: RuleRun) -> str:
+    """Return what an action does, as plain text: "Enroll in Course Two"."""
+    return capfirst(str(run.spec.in_short)).format(name=run.destination_name)
 
 
 def run_line(run: RuleRun) -> SafeString:

@@ -24,7 +24,7 @@ from config.admin.parts.badges import breakable, brief
 from config.admin.parts.own_scripts import OwnScripts
 from integrations.models import Customer
 from integrations.samcart.normalize import examine_email
-from integrations.sentences import Text, say, separator
+from integrations.sentences import Said, Text, say, separator
 
 BACK = "back"
 # An e-mail address that was typed to find a customer.
@@ -256,6 +256,11 @@ def address(thing: Model, name: str) -> str:
 def go_back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
     """Redirect to the page that the form names as the way back, if it is one of ours."""
     return HttpResponseRedirect(way_back(request) or otherwise)
+
+
+def see_them(number: int) -> Said:
+    """Return the label of a link to so many things: "See it" or "See them"."""
+    return say("See it") if number == 1 else say("See them")
 
 
 def way_back(request: HttpRequest) -> str:

@@ -88,6 +88,7 @@ def tasks(
             Delivery.objects.exists(),
             samcart,
             say("See the address and where to enter it"),
+            permission="integrations.see_address_marketplace",
         ),
         Task(
             say("Make a rule that enrolls buyers"),
@@ -136,8 +137,8 @@ def _new_key(school: Integration) -> Task:
         text = say("Get API access for {name}", name=brief(school))
         return Task(text, False, page, say("See what to do"), how=trouble(school), permission=SITES)
     text = say("Enter another key of {name}", name=brief(school))
-    how = say(REJECTED_NOW)
-    return Task(text, False, f"{page}#id_secret", say("Enter the key"), how=how, permission=SITES)
+    enter, how = say("Enter the key"), say(REJECTED_NOW)
+    return Task(text, False, f"{page}#id_secret", enter, how=how, permission=SITES)
 
 
 def _welcome_emails(schools: list[Integration], url: str) -> Task:
@@ -163,6 +164,7 @@ def _welcome_emails(schools: list[Integration], url: str) -> Task:
         how=how,
         ticked=ticked,
         tick=address(left[0], "note_welcome_emails") if left else "",
+        permission=SITES,
     )
 
 
@@ -182,6 +184,7 @@ def _own_rules(accounts: list[Marketplace], url: str) -> Task:
         if which
         else say("SamCart's own Thinkific rules are off"),
         tick=reverse("admin:samcart-own-rules", args=[left[0].pk]) if left else "",
+        permission=SITES,
     )
 
 

@@ -30,6 +30,7 @@ from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
 from events.models.event_status import read_again
 from events.reports import (
+    amounts,
     api_calls,
     batches,
     customer_access,
@@ -46,9 +47,9 @@ from integrations.targets import Target, course_target
 from integrations.thinkific import student_check
 from integrations.thinkific.explain import FAULTS, explain
 
-PER_PAGE = 50
-NEWEST = 25
+PER_PAGE, NEWEST = 50, 25
 MOST_OF_OTHERS = 200
+BODIES = "events.view_delivery"
 
 
 @admin.register(Customer)
@@ -110,8 +111,7 @@ class CustomerAdmin(ReadOnly):
         links = self.page_links(request, customer)
         if doubt and answer.may_move and EMAIL not in request.GET:
             links = by_hand.without_move(links)  # its button stands beside the doubt
-        if answer.waits_for_site:
-            links = by_hand.give_last(links)
+        links = by_hand.give_last(links) if answer.waits_for_site else links
         return render(
             request,
             "admin/integrations/customer/customer.html",
@@ -124,6 +124,7 @@ class CustomerAdmin(ReadOnly):
             language=dict(settings.LANGUAGES)[answer.language],
             totals=glance.totals(customer, answer.targets),
             thinkific_users=students.select_related("integration"),
+            paid=amounts.sentences_of(shown) if request.user.has_perm(BODIES) else {},
             **timeline,
             now=timezone.now(),
             zone=timezone.get_current_timezone_name(),
