@@ -34,6 +34,8 @@ IN_ONE_PIECE = re.compile(r"\S{20,}")
 # Where it may break. Not before the last few letters: "example.com" stays together.
 BREAKS = re.compile(r"(?<=[@._/-])(?=[^@._/-]{4})|(?<=[a-z])(?=[A-Z])")
 STILL_LONG = re.compile(r"[^\s<>]{24,}")
+# The part of an e-mail address before or after its "@" breaks only if it is longer than this.
+LONGEST_PART = 23
 # What was over so soon after its event needs no time of its own.
 SOON_AFTER = timedelta(minutes=5)
 GREEN, AMBER, RED, GREY = "good", "wait", "bad", "quiet"
@@ -279,11 +281,20 @@ def brief(text: Any) -> str:
 def breakable(text: Any) -> SafeString:
     """Return a text as HTML, in which a long e-mail, address or code can break across lines.
 
-    It breaks after a punctuation mark or before a capital; a long code of small letters breaks
-    anywhere. A SafeString is left as it is, because it may hold tags.
+    An e-mail breaks before its "@". Others break after a punctuation mark or before a capital; a
+    long code of small letters breaks anywhere. A SafeString is left as it is, because it may hold tags.
     """
     if isinstance(text, SafeString):
         return text
-    html = IN_ONE_PIECE.sub(lambda found: BREAKS.sub("<wbr>", found[0]), escape(str(text)))
+    html = IN_ONE_PIECE.sub(lambda found: _with_breaks(found[0]), escape(str(text)))
     html = STILL_LONG.sub(r'<span class="break-anywhere">\g<0></span>', html)
     return mark_safe(html)  # noqa: S308 - escaped above
+
+
+def _with_breaks(word: str) -> str:
+    if word.count("@") != 1:
+        return BREAKS.sub("<wbr>", word)
+    parts = word.split("@")
+    return "<wbr>@".join(
+        BREAKS.sub("<wbr>", part) if len(part) > LONGEST_PART else part for part in parts
+    )
