@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import EventLog, RuleRun
-from tests.support.pages import ACTIONS, rows, signed_in, words
+from tests.support.pages import ACTIONS, markup, rows, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -77,3 +77,20 @@ def test_help_says_how_long_events_are_kept(manager, settings):
     assert "Admit keeps events for 1095 days" in words(manager.get(reverse("admin:help")))
     settings.KEEP_EVENTS_DAYS = 0
     assert "Admit keeps every event" in words(manager.get(reverse("admin:help")))
+
+
+def test_doing_it_anyway_is_in_the_menu_where_there_was_nothing_to_end(manager, world):
+    world.rule("product_refunded", ENDS, world.course("Ink"))
+    world.sell("10_product", customer__email="eva@example.com", order__id=1183)
+    refund = world.sell("20_product", customer__email="eva@example.com", order__id=1183)
+    world.settle()
+    run = refund.runs.get()
+    assert (run.status, run.code) == ("skipped", "gave_nothing")
+    page = markup(manager.get(reverse("admin:events_rulerun_change", args=[run.pk])))
+    before, _, menu = page.partition(">More</button>")
+    assert "Do it anyway" in menu
+    assert "Do it anyway" not in before
+    RuleRun.objects.update(code="dismissed")
+    page = markup(manager.get(reverse("admin:events_rulerun_change", args=[run.pk])))
+    assert "Do it anyway" in page
+    assert ">More</button>" not in page

@@ -41,6 +41,7 @@ class Button:
     another row does no harm, because the service behind it checks again. `on_page` and `in_row` say
     where it is shown, and `last` puts it behind a page's links. `confirm` returns sentences to read
     before the button can be pressed; rows do not show them.
+    For rows for which a button is hardly ever wanted it is `quiet`: only the page's menu has it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Button:
     in_row: bool = True
     confirm: Callable[[Any], Text] | None = None
     last: bool = False
+    quiet: Callable[[Any], bool] = lambda thing: False
 
 
 class Buttons(OwnScripts):
@@ -96,7 +98,7 @@ class Buttons(OwnScripts):
 
     def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Return a row's buttons, for a form that carries the CSRF token and the way back."""
-        in_row = (button for button in self.buttons if button.in_row)
+        in_row = (each for each in self.buttons if each.in_row and not each.quiet(thing))
         shown, ways = self._shown(request, thing, in_row), self.row_links(request, thing)
         # Most rows of a log have neither, and computing the name takes longer than all the rest.
         name = brief(row_name(thing)) if shown or ways else ""
@@ -145,12 +147,14 @@ class Buttons(OwnScripts):
         number = sum(style == "primary" for _, style, _ in links)
         ways = [format_html('<a href="{}" class="button {}">{}</a>', *link) for link in links]
         every = ways[:number]
-        every += [_form(request, thing, button) for button in shown if not button.last]
+        quiet = [_form(request, thing, button) for button in shown if button.quiet(thing)]
+        loud = [button for button in shown if not button.quiet(thing)]
+        every += [_form(request, thing, button) for button in loud if not button.last]
         every += ways[number:]
-        every += [_form(request, thing, button) for button in shown if button.last]
-        if len(every) <= MOST_BUTTONS:
+        every += [_form(request, thing, button) for button in loud if button.last]
+        if len(every) <= MOST_BUTTONS and not quiet:
             return format_html_join(" ", "{}", ((each,) for each in every))
-        first, others = every[: MOST_BUTTONS - 1], every[MOST_BUTTONS - 1 :]
+        first, others = every[: MOST_BUTTONS - 1], every[MOST_BUTTONS - 1 :] + quiet
         shown_first, behind = (
             format_html_join(" ", "{}", ((each,) for each in some)) for some in (first, others)
         )
