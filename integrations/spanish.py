@@ -10,14 +10,14 @@ _SOUNDS_LIKE_Y = re.compile(r"\W*(?:h?[ií](?![aeouáéóú])|y(?![aeiouáéíó
 # Words and numbers that begin with the sound of o: "ocho", "once mil".
 _SOUNDS_LIKE_O = re.compile(r"\W*(?:h?[oó]|8|11(?!\d))", re.IGNORECASE)
 
-# A preposition right before a fact: "después de {cause}". With the article "el" it becomes one word.
+# A preposition right before a fact: "después de {cause}". With "el" it becomes one word.
 _PREPOSITION = re.compile(r"\b([Dd]e|[Aa]) \{(\w+)\}")
 # A title keeps its own article: "de El arte de la luz".
 _ARTICLE = "el "
 
 
 def contracted(text: str, facts: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
-    """Return the template `text` with "del" and "al" where a fact begins with "el", and its facts."""
+    """Return the template `text` and its facts, with "del" for "de {cause}" and "el reembolso"."""
     changed: dict[str, str] = {}
 
     def contracting(found: re.Match[str]) -> str:

@@ -32,8 +32,8 @@ LOOK_SECONDS = 0.2
 DELAYS = (5, 15, 60, 300)
 BUYERS_FIRST = _("It waits while buyers are being given access.")
 REJECTED = _(
-    "Thinkific rejects the key of {site}, so nothing can be compared. Press Continue as soon as the "
-    "key works again or another one is entered."
+    "Thinkific rejects the key of {site}, so nothing can be compared. Press Continue as soon as "
+    "the key works again or another one is entered."
 )
 AWAY = _("{site} could not be reached. Admit tries again by itself.")
 LIMIT = _("Thinkific's limit of calls is used up. Admit tries again by itself.")

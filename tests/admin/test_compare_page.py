@@ -136,9 +136,7 @@ def test_one_whose_key_is_rejected_is_not_begun_and_the_page_leads_to_the_key(su
     assert not ComparisonRun.objects.exists()
     assert "Ask a manager to look at the integration." in words(answer)
     page = markup(signed_in(roles.MANAGER).get(reverse(PAGE)))
-    assert (
-        f'{reverse("admin:integrations_integration_change", args=[site.pk])}#id_secret"' in page
-    )
+    assert f'{reverse("admin:integrations_integration_change", args=[site.pk])}#id_secret"' in page
 
 
 def test_one_that_is_paused_is_not_said_to_be_compared_now(support, site):

@@ -85,7 +85,9 @@ def test_how_to_make_a_course_private_is_said_in_place_and_only_to_those_who_can
     assert f"{reverse('admin:help')}#cancel" not in page.content.decode()
     for role in (roles.SUPPORT, roles.VIEWER):
         text = words(signed_in(role).get(overview))
-        assert "so that customers cannot cancel inside Thinkific. This is for a manager to do." in text
+        assert (
+            "so that customers cannot cancel inside Thinkific. This is for a manager to do." in text
+        )
         assert "press Refresh" not in text
         assert "left to set up" not in text
     assert "1 step left to set up." in words(signed_in(roles.MANAGER).get(overview))

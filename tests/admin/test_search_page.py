@@ -166,7 +166,6 @@ def test_courses_of_one_name_are_told_apart_by_their_schools(db):
     assert "mistyped address" not in page
 
 
-
 def test_accents_make_no_difference_to_a_customers_name(shop):
     factories.CustomerFactory.create(first_name="Jos\u00e9", last_name="Garc\u00eda")
     for typed in ("garcia", "Garc\u00eda", "jose garcia"):

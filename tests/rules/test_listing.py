@@ -1,7 +1,7 @@
 """Joins names into a list, as each language does."""
 
 import re
-from datetime import date
+from datetime import UTC, datetime
 
 import pytest
 from django.utils import translation
@@ -94,7 +94,7 @@ def test_no_sentence_about_what_happened_has_de_el_in_spanish():
     causes = [each.wording.happening for each in Trigger]
     with translation.override("es"):
         for cause in causes:
-            what = sentences.happening(cause, "1183", date(2026, 5, 3))
+            what = sentences.happening(cause, "1183", datetime(2026, 5, 3, tzinfo=UTC))
             text = say(
                 "{name} has no access to {course}: {person} ended it on {day}, after {cause}.",
                 name="Ana",

@@ -60,9 +60,7 @@ def _events(events: list[EventLog]) -> Lines:
     paid = amounts.of_events(events)
     for event in events:
         customer = event.customer
-        done = [
-            f"{run_in_words(run)}: {run_state(run)}" for run in event.runs.all()
-        ]
+        done = [f"{run_in_words(run)}: {run_state(run)}" for run in event.runs.all()]
         yield (
             event.received_at,
             event.what_happened or event.raw_type,

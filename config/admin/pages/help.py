@@ -20,7 +20,13 @@ QUESTIONS = (
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    return render(request, "admin/help.html", title=say("Help"), questions=QUESTIONS, keep_days=settings.KEEP_EVENTS_DAYS)
+    return render(
+        request,
+        "admin/help.html",
+        title=say("Help"),
+        questions=QUESTIONS,
+        keep_days=settings.KEEP_EVENTS_DAYS,
+    )
 
 
 PAGES = [Page("help/", "help", show, "")]

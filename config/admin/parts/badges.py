@@ -282,7 +282,8 @@ def breakable(text: Any) -> SafeString:
     """Return a text as HTML, in which a long e-mail, address or code can break across lines.
 
     An e-mail breaks before its "@". Others break after a punctuation mark or before a capital; a
-    long code of small letters breaks anywhere. A SafeString is left as it is, because it may hold tags.
+    long code of small letters breaks anywhere. A SafeString is left as it is, because it may hold
+    tags.
     """
     if isinstance(text, SafeString):
         return text

@@ -16,7 +16,7 @@ from config.admin.parts.buttons import see_them
 from config.staff import last_visit
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import MINUTE, format_day, format_number, say, say_count
+from integrations.sentences import MINUTE, format_day, format_number, say_count
 from integrations.who import BY_COMMAND, NOT_SIGNED_IN, SAMCART, shown_who
 from rules.listing import listed
 
