@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from config.admin.pages.rules.rules import RuleAdmin
 from config.staff import roles
 from events.models import EventLog, RuleRun
 from tests.support.pages import ACTIONS, markup, rows, signed_in, words
@@ -94,3 +95,17 @@ def test_doing_it_anyway_is_in_the_menu_where_there_was_nothing_to_end(manager, 
     page = markup(manager.get(reverse("admin:events_rulerun_change", args=[run.pk])))
     assert "Do it anyway" in page
     assert ">More</button>" not in page
+
+
+def test_a_product_whose_rules_go_on_on_the_next_page_says_so(manager, world, monkeypatch):
+    world.sell("10_product")
+    courses = [world.course(name) for name in ("Ink", "Oil", "Wash")]
+    for course in courses:
+        world.rule("product_purchased", GIVES, course, product="1048001")
+    rules = reverse("admin:rules_rule_changelist")
+    page = words(manager.get(rules))
+    assert "· 3 rules" in page
+    assert "on this page" not in page
+    monkeypatch.setattr(RuleAdmin, "list_per_page", 2)
+    assert "· 3 rules · 2 on this page" in words(manager.get(rules))
+    assert "· 3 rules · 1 on this page" in words(manager.get(rules, {"p": 2}))

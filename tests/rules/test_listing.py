@@ -104,3 +104,8 @@ def test_no_sentence_about_what_happened_has_de_el_in_spanish():
                 cause=what,
             )
             assert not re.search(r"\b(de|a) el\b", text), text
+
+
+def test_a_sentence_that_ends_with_a_name_that_was_cut_has_no_full_stop():
+    assert say("Not sent to {name}.", name="Dora Art Sch…") == "Not sent to Dora Art Sch…"
+    assert say("Not sent to {name}.", name="Dora") == "Not sent to Dora."
