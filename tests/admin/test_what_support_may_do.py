@@ -118,3 +118,16 @@ def test_every_step_of_setting_up_that_changes_something_has_a_permission(world)
     without = [task.text for task in every if not task.permission and not task.done]
     assert "Turn on the Welcome Emails in Thinkific (then tick it here)" not in without
     assert without[1:] == ["Place a test order, and check that it reaches Thinkific"]
+
+
+@pytest.mark.parametrize("page", ["integrations_customer", "events_eventlog"])
+def test_a_rule_that_is_off_and_would_have_given_it_is_asked_for_once(
+    support, manager, world, page
+):
+    course = world.course("Ink")
+    world.rule("product_purchased", "create_course_enrollment", course, enabled=False)
+    event = world.sell("10_product", customer__email="eva@example.com")
+    number = event.pk if page == "events_eventlog" else event.customer_id
+    shown = words(support.get(reverse(f"admin:{page}_change", args=[number])))
+    assert shown.count("Ask Max to turn it on.") == 1
+    assert "Turn it on, then" not in shown
