@@ -13,7 +13,10 @@ NOW = {
     "goes on by itself": "continues by itself",
     "goes on as soon as {site} is turned on": "continues as soon as {site} is turned on",
     "goes on as soon as a key of {site} that works is entered": (
-        "continues as soon as a key of {site} that works is entered"
+        "continues as soon as the key of {site} works again or another one is entered"
+    ),
+    "continues as soon as a key of {site} that works is entered": (
+        "continues as soon as the key of {site} works again or another one is entered"
     ),
     "More than 1 access was to end within an hour, so this one waits for a person. Release it if "
     "it is right.": (
@@ -64,8 +67,13 @@ NOW = {
     ),
     "{name} does not accept the key. Edit the integration and give it a new one; then everything "
     "that waits goes on by itself.": (
-        "{name} does not accept the key. Edit the integration and enter a new one; then everything "
-        "that waits continues by itself."
+        "{name} does not accept the key. Enter another one under Integrations. What waits "
+        "continues by itself as soon as Thinkific accepts either of them."
+    ),
+    "{name} does not accept the key. Edit the integration and enter a new one; then everything "
+    "that waits continues by itself.": (
+        "{name} does not accept the key. Enter another one under Integrations. What waits "
+        "continues by itself as soon as Thinkific accepts either of them."
     ),
     "1 delivery of SamCart waits in the spool folder since {moment}, because the database did not "
     "take it. Nothing is lost; see that the database runs and has room.": (
@@ -173,8 +181,13 @@ NOW = {
     ),
     "Waits because the {secret} of {site} does not work. It goes on as soon as one that works is "
     "entered.": (
-        "Waits because the {secret} of {site} does not work. It continues as soon as one that "
-        "works is entered."
+        "Waits because the {secret} of {site} does not work. It continues as soon as that one "
+        "works again or another one is entered."
+    ),
+    "Waits because the {secret} of {site} does not work. It continues as soon as one that works is "
+    "entered.": (
+        "Waits because the {secret} of {site} does not work. It continues as soon as that one "
+        "works again or another one is entered."
     ),
     "Waits because {site} could not be reached. It goes on by itself.": (
         "Waits because {site} could not be reached. It continues by itself."

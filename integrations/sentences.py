@@ -181,15 +181,20 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
+# A sentence that ends with a name that was cut has no full stop of its own.
+CUT, CUT_AND_STOP = "…", "…."
+
+
 def _filled(text: str, english: str, source: Mapping[str, Any]) -> str:
     """Return the text with its facts, or the English one if a translation does not fit them."""
+    facts: Mapping[str, str]
     facts = {name: _text(fact) for name, fact in source.get("with", {}).items()}
     if not facts:
         return text
     if (get_language() or "").startswith("es"):
-        text = spanish.fitted(text, facts)
+        text, facts = spanish.contracted(spanish.fitted(text, facts), facts)
     try:
-        return text.format_map(facts)
+        return text.format_map(facts).replace(CUT_AND_STOP, CUT)
     except (KeyError, ValueError, IndexError):
         return english.format_map(facts)
 

@@ -12,6 +12,8 @@ ASKED_FOR = (
     "rules.add_rule",
     "rules.change_rule",
     "integrations.change_integration",
+    "integrations.add_product",
+    "integrations.see_address_marketplace",
     "events.by_hand_grant",
     "events.rerun_eventlog",
 )

@@ -20,7 +20,9 @@ def goes_on(run: RuleRun) -> Said:
         return say("continues by itself")
     if not site.enabled:
         return say("continues as soon as {site} is turned on", site=site)
-    return say("continues as soon as a key of {site} that works is entered", site=site)
+    return say(
+        "continues as soon as the key of {site} works again or another one is entered", site=site
+    )
 
 
 def waits_for_key(run: RuleRun) -> bool:

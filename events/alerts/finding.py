@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from pathlib import Path
@@ -55,12 +56,19 @@ def _check(code: ProblemCode, now: datetime) -> list[Problem]:
 
 
 def lasting(codes: Iterable[ProblemCode] = ProblemCode) -> list[Problem]:
-    """Return the problems with these codes that have lasted longer than their kind may."""
+    """Return the problems with these codes that have lasted longer than their kind may.
+
+    Each knows since when it lasts, if it was seen before.
+    """
     now = timezone.now()
     alerts = Alert.objects.filter(ended_at=None).values_list("code", "subject", "began_at")
     began = {(code, subject): at for code, subject, at in alerts}
     problems = find(now, codes)
-    return [each for each in problems if each.has_lasted(now, began.get(each.key))]
+    return [
+        replace(each, since=each.since or began.get(each.key))
+        for each in problems
+        if each.has_lasted(now, began.get(each.key))
+    ]
 
 
 def _no_worker(now: datetime) -> Iterator[Problem]:

@@ -60,8 +60,8 @@ def _key_refused(problem: Problem) -> Said:
             name=_name(problem),
         )
     return say(
-        "{name} does not accept the key. Edit the integration and enter a new one; then "
-        "everything that waits continues by itself.",
+        "{name} does not accept the key. Enter another one under Integrations. What waits "
+        "continues by itself as soon as Thinkific accepts either of them.",
         name=_name(problem),
     )
 

@@ -31,6 +31,11 @@ LOOK_SECONDS = 0.2
 # Seconds before each retry after a fault. Then the comparison stops.
 DELAYS = (5, 15, 60, 300)
 BUYERS_FIRST = _("It waits while buyers are being given access.")
+REJECTED = _(
+    "Thinkific rejects the key of {site}, so nothing can be compared. Press Continue as soon as "
+    "the key works again or another one is entered."
+)
+AWAY = _("{site} could not be reached. Admit tries again by itself.")
 LIMIT = _("Thinkific's limit of calls is used up. Admit tries again by itself.")
 
 
@@ -73,7 +78,11 @@ class Lease:
     def put_off(self, error: Exception) -> None:
         """Continue later, or stop if only a person can help."""
         match error:
-            case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY) | KeyRejected():
+            case rate_limit.SiteBlocked(why=CallBudget.Blocked.KEY):
+                self.stop(say(REJECTED, site=self.run.integration))
+            case rate_limit.SiteBlocked(why=CallBudget.Blocked.AWAY):
+                self.wait(say(AWAY, site=self.run.integration), error.seconds)
+            case KeyRejected():
                 self.stop(explain_plainly(error))
             case LimitReached() | rate_limit.SiteBlocked():
                 self.wait(say(LIMIT), error.seconds)
@@ -103,12 +112,16 @@ class Lease:
     def _give_way(self) -> None:
         """Delay a call while buyers' actions are due or running at the site.
 
-        Raises OutOfTime if they last too long, and LeaseLost.
+        Raises OutOfTime if they last too long, SiteBlocked if they wait for the site as well, and
+        LeaseLost.
         """
         if not self._held().update(next_at=Now() + LEASE):
             raise LeaseLost
         give_up = time.monotonic() + GIVE_WAY_SECONDS
         while _buyers_wait(self.run.integration_id):
+            why, seconds = rate_limit.blocked_for(self.run.integration_id)
+            if why and seconds > 0:
+                raise rate_limit.SiteBlocked(why, seconds)
             if time.monotonic() > give_up:
                 raise OutOfTime(say(BUYERS_FIRST))
             time.sleep(LOOK_SECONDS)

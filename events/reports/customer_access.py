@@ -38,8 +38,8 @@ from integrations.who import shown_who
 from rules import actions
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
-# These come after what the customer has: whether the customer can get in is the main answer.
-AFTERWARDS = {Code.ENDS_LATER, Code.GAVE_NOTHING, Code.ONLY_GLOBAL}
+# These come after what the customer has, for they are no reason why something does not open now.
+AFTERWARDS = {Code.ENDS_LATER}
 # At most this many events of one kind are shown, the newest first.
 MAX_EVENTS_TOLD = 5
 
@@ -62,6 +62,11 @@ class AccessReport:
     def is_settled(self) -> bool:
         """Whether the customer has nothing and waits for nothing."""
         return all(line.kind == QUIET for line in self.lines)
+
+    @property
+    def waits_for_site(self) -> bool:
+        """Whether access waits for an integration, as what is given by hand would, too."""
+        return any(line.waits_for_site for line in self.lines)
 
 
 def describe(customer: Customer) -> AccessReport:

@@ -168,6 +168,16 @@ def _close(email: str, terms: QuerySet[Any], owner: str, address: str) -> list[i
         return dict(of_terms.order_by("term").values_list(address, owner)[:COMPARED])
 
     same_name = addresses(f"{fold(name)}@")
-    known = same_name | addresses(fold(name)[:2], end=domain[-6:])
+    known = dict(same_name)
+    for beginning in _beginnings(fold(name)):
+        known |= addresses(beginning, end=domain[-6:])
     close = difflib.get_close_matches(email, known, n=SIMILAR, cutoff=0.8)
-    return [known[each] for each in dict.fromkeys([*same_name, *close])][:SIMILAR]
+    # Only the domain has a slip: others who are called so or alike were not meant.
+    likely = [each for each in close if each in same_name] or [*same_name, *close]
+    return [known[each] for each in dict.fromkeys(likely)][:SIMILAR]
+
+
+def _beginnings(name: str) -> list[str]:
+    """Return the first two letters, also as they are if two of the first three were swapped."""
+    swapped = [name[1::-1], name[0] + name[2]] if len(name) > 2 else []
+    return list(dict.fromkeys([name[:2], *swapped]))

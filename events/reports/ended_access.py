@@ -1,19 +1,19 @@
 """The sentence that says how access has ended, and how it is given again."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from events.access import ended_by_hand, revocations, sentences
 from events.access.ledger import BY_HAND, BY_HAND_AFTER
 from events.models import Grant, RuleRun
 from events.models.runs import DISMISSED
 from events.reports import batches
-from events.reports.leads import GiveAccess, GiveBack
+from events.reports.leads import EnterOrder, GiveAccess, GiveBack, Lead
 from events.reports.sentence import QUIET, WAIT, Code, Sentence, cause
 from events.reports.standing import Standing
 from integrations.models import Destination
 from integrations.sentences import LONG, Said, Text, format_day, joined, say
 from integrations.who import shown_who
+from rules.triggers import TAKES_BACK
 
 
 def to_give_back(found: Iterable[Standing]) -> Mapping[int, RuleRun]:
@@ -49,13 +49,13 @@ def sentence(
         )
         return Sentence(WAIT, joined([text, run.message]), Code.ENDING, run=run.pk)
     text, back = _how_it_ended(about, row, facts, done), given_back.get(row.pk)
-    ended = Sentence(QUIET, text, Code.ENDED, event=row.event_id)
+    leads: list[Lead] = []
     give = _to_give(about, row) if row.because == BY_HAND or back is not None else None
-    if give is None:
-        return ended
-    if back is not None:
-        return replace(ended, leads=(GiveBack(about.customer.pk, back.pk),))
-    return replace(ended, leads=(give,))
+    if give is not None:
+        leads.append(give if back is None else GiveBack(about.customer.pk, back.pk))
+    if row.product_id and _is_taken_back(about, row):
+        leads.append(EnterOrder(about.customer.pk, row.product_id))
+    return Sentence(QUIET, text, Code.ENDED, event=row.event_id, leads=(*leads,))
 
 
 def who_ended(about: Standing, row: Grant, done: batches.Done) -> tuple[Text, Said] | None:
@@ -71,6 +71,11 @@ def who_ended(about: Standing, row: Grant, done: batches.Done) -> tuple[Text, Sa
         if mine and (act := batches.last_ending(run, done)):
             return shown_who(act.who), format_day(act.at)
     return None
+
+
+def _is_taken_back(about: Standing, row: Grant) -> bool:
+    """Return whether the purchase that gave it was refunded or canceled."""
+    return row.because.removeprefix(BY_HAND_AFTER) in TAKES_BACK or row.pk in about.unpaid
 
 
 def _how_it_ended(about: Standing, row: Grant, facts: dict[str, str], done: batches.Done) -> Said:

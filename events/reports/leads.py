@@ -7,14 +7,19 @@ products, destinations and entries are numbers of rows; a holding is a key of `h
 from dataclasses import dataclass
 
 from events.models import RuleRun
+from rules.triggers import Trigger
 
 
 @dataclass(frozen=True, slots=True)
 class AddRule:
-    """The product of a purchase for which it lacks a rule."""
+    """A product that lacks a rule for this trigger.
+
+    Until then access can be given by hand for the `purchase`, if it names one.
+    """
 
     product: int
-    purchase: int
+    purchase: int | None = None
+    trigger: Trigger = Trigger.PRODUCT_PURCHASED
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,14 @@ class GiveBack:
 
 
 @dataclass(frozen=True, slots=True)
+class EnterOrder:
+    """A later order of the product, if the customer bought it again and SamCart did not send it."""
+
+    customer: int
+    product: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndAccess:
     """A holding to be ended by hand or, if `may_keep`, to be left to the customer."""
 
@@ -115,6 +128,7 @@ Lead = (
     | PressButtons
     | GiveAccess
     | GiveBack
+    | EnterOrder
     | EndAccess
     | EndTogether
 )

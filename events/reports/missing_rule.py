@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from events.models import EventLog
 from events.reports import own_rules
-from events.reports.leads import AddRule, Lead, SeeChange, SeeRule
+from events.reports.leads import AddRule, Lead, SeeChange, SeeRule, TurnOnRule
 from events.reports.promise import LATELY
 from events.reports.sentence import WAIT, Code, Sentence
 from integrations.models import AuditEntry
@@ -29,10 +29,11 @@ def sentence(event: EventLog, facts: Mapping[str, object]) -> Sentence:
     if off and not (_needs_own(event, gone) and all(rule.product_id is None for rule in off)):
         text = say(
             "Paid for {product}{order}, but no rule gives anything for it: the rule that matches "
-            "is turned off. Turn it on, then run the event's rules again.",
+            "is turned off. Once it is on, run the event's rules again.",
             **facts,
         )
-        return Sentence(WAIT, text, Code.GAVE_NOTHING, event=event.pk)
+        lead = TurnOnRule(off[0].pk)
+        return Sentence(WAIT, text, Code.GAVE_NOTHING, event=event.pk, leads=(lead,))
     text = say("Paid for {product}{order}, but no rule gives anything for it.", **facts)
     if giving := [rule for rule in off if rule.gives_on_purchase]:
         text = say(

@@ -6,13 +6,13 @@ from dataclasses import replace
 from events.access import holdings, revocations, sentences
 from events.models import EventLog, Grant
 from events.reports import batches, ended_access
-from events.reports.leads import EndAccess, Lead, TurnOnRule
+from events.reports.leads import AddRule, EndAccess, Lead, TurnOnRule
 from events.reports.sentence import GOOD, SIGN_IN, WAIT, Code, Sentence, upper
 from events.reports.standing import Standing, standings
 from integrations.models import Customer
 from integrations.sentences import Said, format_day, joined, say
 from rules.models import Rule
-from rules.triggers import TAKES_BACK
+from rules.triggers import TAKES_BACK, Trigger
 
 
 def sentence(
@@ -43,6 +43,8 @@ def sentence(
     elif not rule.enabled:
         text = joined([text, say("The rule that ends it is off.")])
     leads: list[Lead] = [TurnOnRule(rule.pk)] if rule and not rule.enabled else []
+    if rule is None and left.product_id and left.trigger:
+        leads.append(AddRule(left.product_id, trigger=Trigger(left.trigger)))
     leads.append(replace(end, may_keep=True))
     return Sentence(WAIT, text, Code.NOT_ENDED, event=left.pk, leads=(*leads,))
 

@@ -63,7 +63,7 @@ class PreviewEffect(StrEnum):
 WORDS: dict[PreviewEffect, Text] = {
     PreviewEffect.GIVEN: _("It would have enrolled {people}."),
     PreviewEffect.TAKEN_BACK: _("Refunded or canceled since, so not counted: {people}."),
-    PreviewEffect.HAD_IT: _("Had it already: {people}."),
+    PreviewEffect.HAD_IT: _("These had it already: {people}."),
     PreviewEffect.ENDED: _("It would have ended the access of {people}."),
     PreviewEffect.STILL_GIVEN: _("Would have kept access through another purchase: {people}."),
     PreviewEffect.LET_KEEP: _("Kept on purpose, so not counted: {people}."),

@@ -93,11 +93,17 @@ class Sentence:
     customer: int | None = None
     leads: tuple[Lead, ...] = ()
     waits_for_key: bool = False
+    waits_for_site: bool = False  # for its key, or because it is off; so does what is given by hand
     ended_there: Standing | None = None  # what was moved to `customer`, if it has ended there
     # The names of what `customer` has in its place; None if nothing took its place.
     instead_there: tuple[str, ...] | None = None
     short: str = ""
     taken_away: TakenAway | None = None
+
+    @property
+    def advice(self) -> str:
+        """The advice that `short` leaves out; "" if there is none."""
+        return self.text.removeprefix(self.short).strip() if self.short else ""
 
 
 def happening(run: RuleRun) -> Said:
@@ -129,9 +135,12 @@ def of_open_action(
     kind = BAD if run.status == RuleRun.Status.FAILED else WAIT
     text = texts.get(run.status, texts[RuleRun.Status.WAITING])
     said = say(text, name=name, course=course, order=of_order(run.event))
-    text, key = joined([said, waiting, next_attempt(run)]), going_on.waits_for_key(run)
+    text = joined([said, waiting, next_attempt(run)])
+    key, site = going_on.waits_for_key(run), going_on.needs_a_person(run)
     leads = (PressButtons(run),)
-    return Sentence(kind, text, code, run=run.pk, leads=leads, waits_for_key=key)
+    return Sentence(
+        kind, text, code, run=run.pk, leads=leads, waits_for_key=key, waits_for_site=site
+    )
 
 
 def next_attempt(run: RuleRun) -> str:

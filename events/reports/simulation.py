@@ -166,7 +166,9 @@ def _why_site_waits(site: Integration) -> Said | None:
         )
     if site.connection == Integration.Connection.REFUSED:
         return say(
-            "The key of {site} is rejected: it would wait until another is entered.", site=site
+            "The key of {site} is rejected: it would wait until the key works again or another one "
+            "is entered.",
+            site=site,
         )
     if rate_limit.blocked_for(site.pk)[1] > 0:
         return say("{site} is paused: it would wait until the pause is over.", site=site)

@@ -15,7 +15,7 @@ from config.models import Preference
 from config.staff import roles
 from events.models import EventLog, RuleRun, Worker
 from integrations.audit import Act
-from integrations.models import AuditEntry, Customer, Integration, Product, ThinkificUser
+from integrations.models import ApiCall, AuditEntry, Customer, Integration, Product, ThinkificUser
 from integrations.sentences import format_day
 from rules.models import Rule, Scope
 from tests.support import factories, queued
@@ -453,6 +453,9 @@ def test_actions_show_the_age_of_the_action_and_not_of_its_event(support):
     page = words(support.get(reverse("admin:events_rulerun_changelist"), asked))
     assert "3 min ago" in page
     assert "12 min ago" not in page
+    # So the order of the list is not that of the ages, and the list says which it is.
+    assert "Sorted by when their events came. Below each action stands when it was done." in page
+    assert "New actions appear by themselves, each where its event stands." in page
 
 
 def test_actions_tell_in_words_what_happened(support):
@@ -663,3 +666,22 @@ def test_the_overview_costs_few_queries(support, role):
         client.get(reverse("admin:index"))
     # One of them is for the site that never connected, six are for a refunded buyer.
     assert len(asked) <= 72
+
+
+def test_an_attempt_that_the_whole_site_refused_is_an_attempt_on_every_page(support, place):
+    place.world.school.change_key("another")
+    place.world.sell(customer__email="oz@example.com", order__id=700503)
+    place.world.settle()
+    run = RuleRun.objects.get(pk=ApiCall.objects.latest("pk").run_id or 0)
+    assert (run.status, run.attempts) == ("waiting", 0)
+    pages = {
+        name: words(support.get(reverse(f"admin:{name}_change", args=[number])))
+        for name, number in (
+            ("integrations_customer", run.customer_id),
+            ("events_rulerun", run.pk),
+            ("events_eventlog", run.event_id),
+        )
+    }
+    assert pages["integrations_customer"].count("Failed attempt") == 1
+    assert re.search(r"Attempts 1 attempt\b", pages["events_rulerun"])
+    assert "Not tried yet" not in pages["events_eventlog"]

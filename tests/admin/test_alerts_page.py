@@ -11,9 +11,10 @@ from django.utils import timezone
 from config.staff import roles
 from events.alerts import finding
 from events.alerts.problems import Problem, ProblemCode
-from events.models import AlertChannel, AlertMessage, AlertRound, Worker
+from events.models import Alert, AlertChannel, AlertMessage, AlertRound, Worker
 from integrations import secrets
 from integrations.notify_url import signature
+from integrations.sentences import MINUTE, format_day
 from tests.support import factories, queued, receiver
 from tests.support.pages import errors, markup, person, plain, said, signed_in
 
@@ -185,3 +186,18 @@ def test_a_silence_that_is_over_is_said_to_be(boss):
 def test_nothing_is_changed_by_looking(boss):
     for name in ("alerts-test", "alerts-delete", "alerts-silence"):
         assert boss.get(reverse(f"admin:{name}")).status_code == 405
+
+
+def test_e_mail_is_not_said_to_be_on_where_none_can_be_sent(boss, settings):
+    settings.EMAIL_HOST = ""
+    assert "On, but nothing can be sent" in look(boss)
+    settings.EMAIL_HOST = "mail.example.com"
+    assert "On, but nothing can be sent" not in look(boss)
+
+
+def test_a_rejected_key_says_since_when(boss):
+    site = factories.IntegrationFactory.create(connection="refused")
+    seen = timezone.now() - timedelta(hours=2)
+    Alert.objects.create(code="key_refused", subject=str(site.pk), began_at=seen, seen_at=seen)
+    shown = format_day(timezone.localtime(seen), MINUTE)
+    assert f"A key is rejected {shown} " in look(boss)

@@ -121,12 +121,33 @@ def test_support_learns_that_what_waits_for_a_key_need_not_be_given_by_hand(supp
     assert "Edit the integration" not in shown
     for told in ("Ask a manager", "Ask Noor"):
         assert told not in words(signed_in(roles.MANAGER).get(page_of(oz)))
-    goes_on = f"continues as soon as a key of {site} that works is entered."
+    goes_on = f"continues as soon as the key of {site} works again or another one is entered."
     form = words(support.get(reverse("admin:give-access"), {"customer": oz.pk}))
     assert "(order 700503) of" in form
     assert f"gives {name} already: its action {goes_on} Giving it by hand does not help" in form
     answer = fill_in(support, "give-access", oz, destination=course("Perspective").pk, until="")
     assert said(answer)[0] == f"Perspective will be given to oz@example.com. This {goes_on}"
+
+
+@pytest.mark.parametrize("off", [False, True], ids=["key refused", "turned off"])
+def test_where_access_waits_for_the_site_the_page_does_not_lead_with_giving_it(place, off):
+    manager = signed_in(roles.MANAGER)
+    site = course().integration
+    usual = place.world.sell(customer__email="una@example.com", order__id=700504)
+    place.world.settle()
+    tools = html(manager.get(page_of(usual.customer)))
+    assert tools.index(">Give access</a>") < tools.index(">End access</a>")
+    if off:
+        Integration.objects.filter(pk=site.pk).update(enabled=False)
+    else:
+        place.world.school.change_key("another")
+    event = place.world.sell(customer__email="oz@example.com", order__id=700503)
+    place.world.settle()
+    page = manager.get(page_of(event.customer))
+    assert "Access that is given by hand waits for it, too." in words(page)
+    tools = html(page)
+    assert tools.index(">End access</a>") < tools.index(">Give access</a>")
+    assert tools.index(">More</button>") < tools.index(">Give access</a>")
 
 
 def test_the_form_says_whether_a_rule_ends_access_on_a_refund(support, place):
@@ -143,7 +164,10 @@ def test_the_form_says_whether_a_rule_ends_access_on_a_refund(support, place):
     assert "New rule" not in form(support)
     rule = world.rule("product_refunded", "expire_course_enrollment", course(), product="4711")
     shown = form(manager)
-    assert re.search(r"of .+: a refund ends access to Perspective, by a rule\.", shown)
+    assert re.search(
+        r"of .+: a refund ends access to Perspective, by a rule\. It leaves any other course open",
+        shown,
+    )
     assert "New rule" not in shown
     Rule.objects.filter(pk=rule.pk).update(enabled=False)
     assert "no rule ends access on a refund yet" in form(manager)

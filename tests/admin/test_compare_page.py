@@ -9,7 +9,8 @@ from django.urls import reverse
 from config.staff import roles
 from events.comparison import comparing
 from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
-from integrations.models import Destination, Integration
+from integrations import rate_limit
+from integrations.models import CallBudget, Destination, Integration
 from tests.support import factories, queued
 from tests.support.pages import markup, said, signed_in, words
 
@@ -125,6 +126,24 @@ def test_one_that_is_off_says_so_and_is_turned_on_in_place(support, site):
     page = manager.get(reverse(PAGE))
     assert "Art Academy is turned off. Turn it on, then compare. Turn on Art Academy" in words(page)
     assert reverse(START) not in markup(page)
+
+
+def test_one_whose_key_is_rejected_is_not_begun_and_the_page_leads_to_the_key(support, site):
+    Integration.objects.update(connection="refused", connection_message="Rejected.")
+    rate_limit.block(site.pk, CallBudget.Blocked.KEY, 600)
+    answer = support.post(reverse(START), {"site": site.pk}, follow=True)
+    assert said(answer) == ["Art Academy is not compared: its key is rejected."]
+    assert not ComparisonRun.objects.exists()
+    assert "Ask a manager to look at the integration." in words(answer)
+    page = markup(signed_in(roles.MANAGER).get(reverse(PAGE)))
+    assert f'{reverse("admin:integrations_integration_change", args=[site.pk])}#id_secret"' in page
+
+
+def test_one_that_is_paused_is_not_said_to_be_compared_now(support, site):
+    rate_limit.block(site.pk, CallBudget.Blocked.LIMIT, 600)
+    answer = support.post(reverse(START), {"site": site.pk}, follow=True)
+    assert said(answer) == ["Art Academy is paused. It is compared when the pause is over."]
+    assert ComparisonRun.objects.exists()
 
 
 def test_a_few_schools_are_tabs_and_many_a_list_to_choose_from(support, site):

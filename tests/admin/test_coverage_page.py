@@ -450,6 +450,14 @@ def test_a_part_of_one_courses_name_is_enough_and_one_of_two_is_not(shop, manage
     assert "No course or bundle is called “drawing”." in html.unescape(errors(answer))
 
 
+def test_a_course_that_is_spelled_with_a_slip_is_offered_by_its_name(shop, manager):
+    club = product(shop, 1, "Club")
+    course(shop, "Watercolor for Beginners")
+    answer = save(manager, **{f"give_{club.pk}": ["Watercolr"]})
+    told = "No course or bundle is called “Watercolr”. Did you mean Watercolor for Beginners?"
+    assert told in html.unescape(errors(answer))
+
+
 # Bad input
 
 

@@ -244,7 +244,7 @@ def test_after_moving_the_way_leads_to_the_product_and_the_rules_left_are_told(
     save(manager, rule, "Faces")
     page = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
     moved = manager.post(page, {"chosen": event.pk, "back": page_of(rule)}, follow=True)
-    assert "1 other rule of Example Course One still names Ink. See them" in said(moved)
+    assert "1 other rule of Example Course One still names Ink. See it" in said(moved)
     shown = moved.content.decode()
     assert f'<p class="way"><a href="{page_of(rule.product)}">' in shown
 

@@ -344,7 +344,11 @@ def test_times_are_short_and_tell_all_on_hover(settings):
         ("Watercolor & Co", "Watercolor &amp; Co"),
         ("Counterrevolutionary thoughts", "Counterrevolutionary thoughts"),
         ("dana@example.com", "dana@example.com"),
-        ("dana.whitfield@example.com", "dana.<wbr>whitfield@<wbr>example.com"),
+        ("dana.whitfield@example.com", "dana.whitfield<wbr>@example.com"),
+        (
+            "dana.whitfield.of.boston@example.com",
+            "dana.<wbr>whitfield.of.<wbr>boston<wbr>@example.com",
+        ),
         ("SubscriptionCancelScheduled", "Subscription<wbr>Cancel<wbr>Scheduled"),
         ("<b>@" * 6, "&lt;b&gt;@<wbr>" * 5 + "&lt;b&gt;@"),
         ("x" * 30, f'<span class="break-anywhere">{"x" * 30}</span>'),

@@ -8,10 +8,11 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
+from events.access import by_hand, holdings
 from events.execution import rerun
 from events.models import EventLog, Grant
 from events.reports import customer_access
-from integrations.models import Customer, Destination
+from integrations.models import Customer, Destination, Product
 from tests.support.pages import markup, said, signed_in, words
 from tests.support.world import World
 
@@ -110,3 +111,36 @@ def test_who_may_not_act_by_hand_is_not_offered_it(world, ink):
 def test_a_course_that_is_gone_is_not_offered(support, world, ink):
     Destination.objects.update(gone_at=EventLog.objects.latest("pk").received_at)
     assert "Give it back" not in page(support)
+
+
+def enter_order(html: str) -> str:
+    (address,) = re.findall(r'Bought again\?\s*<a href="([^"]+)">Enter the order</a>', html)
+    return unescape(address)
+
+
+def test_who_bought_again_gets_the_course_through_an_order_that_support_enters(support, world, ink):
+    (address,) = re.findall(r'href="([^"]+)">\s*Give it back</a>', page(support))
+    again = enter_order(page(support))
+    assert enter_order(markup(support.get(unescape(address)))) == again
+    form = markup(support.get(again))
+    product = Product.objects.get(external_id=SOLD)
+    assert re.search(rf'<option value="{product.pk}" selected>', form)
+    fields = {"product": product.pk, "email": FLO, "order_id": "1190", "reason": "Told us"}
+    support.post(again, fields)
+    world.settle()
+    assert world.access(FLO, ink)
+    sale(world, "20_product", refund_transaction_id="re_2")  # the first order once more
+    assert world.access(FLO, ink)
+
+
+def test_no_order_is_asked_for_where_nothing_was_refunded_or_the_person_may_not_enter_one(
+    support, world, ink
+):
+    assert "Bought again?" not in page(signed_in(roles.VIEWER))
+    give_back(support, world)
+    assert "Bought again?" not in page(support)
+    flo = Customer.objects.get(email=FLO)
+    (holding,) = holdings.of_customer(flo)
+    by_hand.end(flo, holding.key, by_hand.Author("mia@school.example", "Wrong"))
+    world.settle()
+    assert not world.access(FLO, ink)

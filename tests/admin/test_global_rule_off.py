@@ -202,7 +202,7 @@ def test_where_no_product_ever_had_a_rule_the_global_one_that_is_off_is_the_reas
     Rule.objects.filter(product__isnull=False).delete()
     turn_off(rule)
     buy(world, 2, product=78)
-    assert "the rule that matches is turned off. Turn it on" in danas_page()
+    assert "the rule that matches is turned off. Once it is on" in danas_page()
 
 
 def test_a_rule_of_the_product_that_is_off_is_the_reason(world, rule):
@@ -210,4 +210,4 @@ def test_a_rule_of_the_product_that_is_off_is_the_reason(world, rule):
     turn_off(rule)
     turn_off(own)
     buy(world, 2, product=78)
-    assert "the rule that matches is turned off. Turn it on" in danas_page()
+    assert "the rule that matches is turned off. Once it is on" in danas_page()

@@ -344,6 +344,8 @@ def test_a_site_that_connected_stays_itself_though_its_key_is_rejected_later(bos
     world.school.key = "f" * 32
     answer = press_refresh(boss, world.integration)
     assert "not refreshed" in said(answer)[0]
+    asks = "While something waits, Admit asks Thinkific again every 10 minutes"
+    assert asks in words(boss.get(page("change", world.integration)))
     page_of_it = boss.get(page("change", world.integration))
     assert marked(page_of_it) == {"secret"}
     assert "Thinkific rejects this key. Enter the one that Thinkific shows" in errors(page_of_it)

@@ -50,7 +50,7 @@ def by(who: str, act: Act = Act.RULE_CHANGED, **facts: Any) -> None:
 
 
 def told(client: Client) -> str:
-    found = re.search(r"Since your last visit on .+? See them", words(client.get(OVERVIEW)))
+    found = re.search(r"Since your last visit on .+? See (?:it|them)", words(client.get(OVERVIEW)))
     return found[0] if found else ""
 
 

@@ -86,7 +86,9 @@ def test_how_to_make_a_course_private_is_said_in_place_and_only_to_those_who_can
     assert f"{reverse('admin:help')}#cancel" not in page.content.decode()
     for role in (roles.SUPPORT, roles.VIEWER):
         text = words(signed_in(role).get(overview))
-        assert "A Manager or an Owner does this." in text
+        assert (
+            "so that customers cannot cancel inside Thinkific. This is for a manager to do." in text
+        )
         assert "press Refresh" not in text
         assert "left to set up" not in text
     assert "1 step left to set up." in words(signed_in(roles.MANAGER).get(overview))
@@ -335,7 +337,7 @@ def test_a_school_whose_key_is_rejected_is_led_to_its_key_and_nowhere_called_pau
     for role in (roles.SUPPORT, roles.VIEWER):
         shown = markup(signed_in(role).get("/admin/"))
         assert f"Enter another key of {school}" in shown
-        assert "A Manager or an Owner does this." in shown
+        assert "This is for a manager to do." in shown
         assert f'href="{now.url}"' not in shown
     queue = words(client.get(reverse("admin:queue")))
     assert "Key rejected" in queue

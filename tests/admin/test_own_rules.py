@@ -103,7 +103,8 @@ def test_her_page_says_that_the_product_has_no_rule_of_its_own(sold, role):
     shown = page(role)
     assert f"{PAID} The product has no rule of its own." in shown
     assert ("Ask a manager to add the rule." in shown) == (role == roles.SUPPORT)
-    assert shown.index("has Bonus since") < shown.index(PAID)
+    # Why something may be missing stands before what she has.
+    assert shown.index(PAID) < shown.index("has Bonus since")
 
 
 def test_her_letter_does_not_say_that_all_is_well(sold):
@@ -466,3 +467,17 @@ def reads_names(queries: CaptureQueriesContext) -> list[str]:
 def test_her_page_is_printed_with_the_day_as_pages_write_it(sold):
     today = format_day(timezone.localdate(), YEAR)
     assert f"Printed from Admit on {today}. Days without a year" in page()
+
+
+def test_why_something_may_be_missing_stands_before_what_she_has(sold):
+    shown = page()
+    assert shown.index("has no rule of its own") < shown.index("the problem is probably signing in")
+
+
+def test_a_mistyped_address_stands_before_all_other_reasons(world, bonus):
+    event = world.sell("10_product", customer__email="dana@hotmial.com", order__id=1184)
+    world.settle()
+    at = reverse("admin:integrations_customer_change", args=[event.customer_id])
+    shown = words(signed_in(roles.MANAGER).get(at))
+    reasons = ("Mistyped? ", "has no rule of its own", "the problem is probably signing in")
+    assert sorted(reasons, key=shown.index) == [*reasons]

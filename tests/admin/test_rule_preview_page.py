@@ -13,7 +13,7 @@ pytestmark = pytest.mark.first_database
 @pytest.mark.parametrize(
     ("trigger", "action", "said"),
     [
-        ("product_purchased", "create_course_enrollment", "Had it already: "),
+        ("product_purchased", "create_course_enrollment", "These had it already: "),
         ("product_refunded", "expire_course_enrollment", "No event matches it."),
     ],
 )

@@ -143,6 +143,29 @@ def test_a_slip_in_a_name_is_put_right(shop, typed, name):
     assert fold(name) in fold(found) if name else not found
 
 
+@pytest.mark.parametrize("typed", ["zeo@example.com", "oze@example.com"])
+def test_letters_that_are_swapped_at_the_beginning_of_an_address_are_put_right(db, typed):
+    zoe = factories.CustomerFactory.create(email="zoe@example.com")
+    assert customer_search.similar(typed)[0] == [zoe]
+
+
+def test_a_slip_in_the_domain_offers_nobody_who_is_called_otherwise(db):
+    tess = factories.CustomerFactory.create(email="tess@example.com")
+    for name in ("tessa", "jess", "bess", "tes"):
+        factories.CustomerFactory.create(email=f"{name}@example.com")
+    assert customer_search.similar("tess@exmple.com")[0] == [tess]
+
+
+def test_courses_of_one_name_are_told_apart_by_their_schools(db):
+    for site in ("Art Academy", "Studio Nord"):
+        school = factories.IntegrationFactory.create(name=site)
+        factories.DestinationFactory.create(name="Watercolor for Beginners", integration=school)
+    page = words(signed_in(roles.SUPPORT).get(reverse(SEARCH), {"q": "watercolour"}))
+    for site in ("Art Academy", "Studio Nord"):
+        assert f"Watercolor for Beginners on {site}" in page
+    assert "mistyped address" not in page
+
+
 def test_accents_make_no_difference_to_a_customers_name(shop):
     factories.CustomerFactory.create(first_name="Jos\u00e9", last_name="Garc\u00eda")
     for typed in ("garcia", "Garc\u00eda", "jose garcia"):

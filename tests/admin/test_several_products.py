@@ -280,3 +280,8 @@ def test_a_short_page_is_no_higher_than_the_window_because_of_the_menu(place, ad
         browsing.let_in(page, address, place.people["Owner"])
         page.goto(f"{address}{reverse('admin:account')}")
         assert page.evaluate("document.documentElement.scrollHeight") == 900
+
+
+def test_the_page_says_where_samcart_shows_the_id_of_a_product(manager):
+    shown = words(manager.get(reverse(PAGE)))
+    assert "In SamCart open a product; its ID is in the page's address." in shown

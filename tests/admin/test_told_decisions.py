@@ -137,7 +137,7 @@ def test_moving_to_a_bundle_says_that_its_courses_stay_open(world, moved):
     (row,) = with_still_given(left_behind(moved.pk)).rows
     assert row.line.what == "Give All of it; stays open by something else: Ink"
     page = signed_in(roles.MANAGER).get(reverse("admin:given-by-rule"), {"rule": moved.pk})
-    assert "1 buyer keeps some of it, because something else gives it." in words(page)
+    assert "1 buyer keeps access, because something else gives it." in words(page)
     batch = move(world, moved)
     assert "1 kept, because something else gives it" in batches.progress(batch).sentence()
 
@@ -156,7 +156,7 @@ def test_undoing_a_move_says_what_stays_open_by_the_bundle_that_comes_back(world
     assert line.what == "Give All of it; stays open by something else: Ink"
     assert found.still_given == 1
     page = signed_in(roles.MANAGER).get(reverse("admin:undo-batch"), {"number": batch.pk})
-    assert "1 buyer keeps some of it, because something else gives it." in words(page)
+    assert "1 buyer keeps access, because something else gives it." in words(page)
     looked = [one.number for one in undo_preview.preview(batch)]
     undone = Batch.objects.create(title="Undo", started_by="Mia")
     undo_batch.undo(batch, looked, undone)

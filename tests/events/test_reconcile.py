@@ -372,6 +372,26 @@ def test_a_limit_that_is_reached_puts_it_off(world, course):
     assert run.finished_at
 
 
+@pytest.mark.parametrize(
+    ("why", "says", "stops"),
+    [
+        (CallBudget.Blocked.KEY, "Thinkific rejects the key of Art Academy, so nothing can", True),
+        (CallBudget.Blocked.AWAY, "Art Academy could not be reached. Admit tries", False),
+        (CallBudget.Blocked.LIMIT, "Thinkific's limit of calls is used up. Admit tries", False),
+    ],
+)
+def test_where_buyers_wait_for_the_site_too_the_real_reason_is_said(
+    world, course, why, says: str, stops: bool
+):
+    world.sell("10_product")
+    rate_limit.block(world.integration.pk, why, 100)
+    comparing.start(world.integration, by="Mia")
+    comparing.go_on()
+    run = ComparisonRun.objects.get()
+    assert run.message.startswith(says)
+    assert run.has_stopped is stops
+
+
 def test_a_rejected_key_stops_it_and_says_so(world, course):
     world.school.change_key("f" * 32)
     run = comparing.start(world.integration, by="test")

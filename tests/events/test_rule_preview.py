@@ -106,7 +106,7 @@ def test_a_rule_that_enrolls_names_those_it_would_have_enrolled(shop, course):
     found = preview(rule(shop, course))
     assert found.sentences() == [
         "It would have enrolled Joel and Dana.",
-        "Had it already: Hana.",
+        "These had it already: Hana.",
     ]
     assert found.events == 4
 
@@ -122,7 +122,7 @@ def test_who_bought_twice_is_named_once_with_what_counts_most(shop, course):
     buy(shop, "Viola", "6", days=2)
     assert preview(rule(shop, course)).sentences() == [
         "It would have enrolled Viola and Gail.",
-        "Had it already: Hana.",
+        "These had it already: Hana.",
     ]
     grant(shop, EventLog.objects.get(order_id="6"), course)
     refund(shop, "Viola", "6", days=1)

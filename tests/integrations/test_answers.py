@@ -174,7 +174,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (key_rejected, "wait", "Waits because the API key of Art Academy does not work."),
     (not_paid, "wait", "yet: it is held (order 1183). SamCart reports this line as Declined"),
     (no_rule, "wait", "(order 1183), but no rule gives anything for it."),
-    (rule_off, "wait", "for it: the rule that matches is turned off. Turn it on, then run"),
+    (rule_off, "wait", "for it: the rule that matches is turned off. Once it is on, run"),
     (ending_waits, "wait", "Dana still has Course One: ending it is waiting"),
     (administrator, "wait", "This e-mail is an administrator of Art Academy"),
     (no_rule_refunded, "quiet", "got nothing; order 1183 was refunded on"),

@@ -1,11 +1,16 @@
 """Joins names into a list, as each language does."""
 
+import re
+from datetime import UTC, datetime
+
 import pytest
 from django.utils import translation
 
+from events.access import sentences
 from integrations import spanish
-from integrations.sentences import separated
+from integrations.sentences import say, separated
 from rules.listing import listed, of_several
+from rules.triggers import Trigger
 
 
 @pytest.mark.parametrize(
@@ -67,3 +72,40 @@ def test_what_several_people_have_is_joined_by_or_and_what_one_has_by_and():
 def test_a_list_without_and_has_semicolons_only_where_a_name_has_a_comma():
     assert separated(["Ink", "Oil"]) == "Ink, Oil"
     assert separated(["Ink, Basics", "Oil"]) == "Ink, Basics; Oil"
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "shown"),
+    [
+        ("después de {cause}", "el reembolso", "después del reembolso"),
+        ("De {cause} a {cause}", "el curso", "Del curso al curso"),
+        ("tras {cause}", "el reembolso", "tras el reembolso"),
+        ("después de {cause}", "la cancelación", "después de la cancelación"),
+        ("después de {cause}", "él", "después de él"),
+        ("acceso a {cause}", "El arte de la luz", "acceso a El arte de la luz"),
+    ],
+)
+def test_prepositions_and_the_article_are_one_word_in_spanish(text, cause, shown):
+    written, facts = spanish.contracted(text, {"cause": cause})
+    assert written.format_map(facts) == shown
+
+
+def test_no_sentence_about_what_happened_has_de_el_in_spanish():
+    causes = [each.wording.happening for each in Trigger]
+    with translation.override("es"):
+        for cause in causes:
+            what = sentences.happening(cause, "1183", datetime(2026, 5, 3, tzinfo=UTC))
+            text = say(
+                "{name} has no access to {course}: {person} ended it on {day}, after {cause}.",
+                name="Ana",
+                course="Tinta",
+                person="Sam",
+                day="3 may",
+                cause=what,
+            )
+            assert not re.search(r"\b(de|a) el\b", text), text
+
+
+def test_a_sentence_that_ends_with_a_name_that_was_cut_has_no_full_stop():
+    assert say("Not sent to {name}.", name="Dora Art Sch…") == "Not sent to Dora Art Sch…"
+    assert say("Not sent to {name}.", name="Dora") == "Not sent to Dora."

@@ -24,7 +24,8 @@ from events.queue import wake
 from events.reports import comparison, promise
 from events.reports.comparison import Kind
 from events.reports.refunded import refunded_with_access
-from integrations.models import Integration
+from integrations import rate_limit
+from integrations.models import CallBudget, Integration
 from integrations.sentences import Text, say
 
 PER_PAGE = 100
@@ -94,7 +95,20 @@ def show(request: HttpRequest) -> HttpResponse:
         refunds=refunded.in_words(refunded_with_access()),
         at_once=REPAIRED_AT_ONCE,
         may_change=request.user.has_perm(CHANGES),
+        refused=_refused(site),
     )
+
+
+def _blocked(site: Integration) -> str:
+    """Return why the site gets no calls now, as a CallBudget.Blocked; "" if it gets them."""
+    why, seconds = rate_limit.blocked_for(site.pk)
+    return why if seconds > 0 else ""
+
+
+def _refused(site: Integration | None) -> list[Integration]:
+    """Return the site, in a list, if it is on and its key is rejected."""
+    refused = Integration.Connection.REFUSED
+    return [site] if site and site.enabled and site.connection == refused else []
 
 
 def _counts(last: ComparisonRun) -> list[tuple[ComparisonFinding.Kind, int]]:
@@ -123,6 +137,8 @@ def start(request: HttpRequest) -> HttpResponse:
     elif not site.enabled:
         text = say("{site} is turned off. Turn it on, then compare.", site=site)
         messages.warning(request, text)
+    elif _blocked(site) == CallBudget.Blocked.KEY:
+        messages.warning(request, say("{site} is not compared: its key is rejected.", site=site))
     else:
         comparing.start(site, by=request.user.get_username())
         with transaction.atomic():
@@ -131,7 +147,11 @@ def start(request: HttpRequest) -> HttpResponse:
             "{site} is being compared. This waits whenever a buyer is being given access.",
             site=site,
         )
-        messages.success(request, text)
+        if _blocked(site):
+            paused = say("{site} is paused. It is compared when the pause is over.", site=site)
+            messages.warning(request, paused)
+        else:
+            messages.success(request, text)
     return HttpResponseRedirect(_address(site))
 
 

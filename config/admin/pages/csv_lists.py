@@ -20,7 +20,7 @@ from config.admin.pages.log.log import LogAdmin
 from config.admin.pages.products.coverage_filter import Filter, name_of
 from config.admin.pages.products.trigger_cells import in_words
 from config.admin.parts import csv_file, event_result
-from config.admin.parts.badges import run_state
+from config.admin.parts.badges import run_in_words, run_state
 from config.admin.parts.confirm import ask_before_file
 from config.admin.parts.page import Page
 from config.admin.parts.params import word
@@ -81,10 +81,10 @@ def _events(events: list[EventLog]) -> Lines:
 
 
 def _what(run: RuleRun, several: Collection[str]) -> str:
-    """Return the action and its course, with its site if `several` have a course of that name."""
+    """Return what the action does, with the site if `several` have a course of that name."""
     name = run.destination_name
     place = site_names.with_site(name, name, run.integration or run.site, several)
-    return f"{run.get_action_display()}, {place}"
+    return run_in_words(run, place)
 
 
 def _actions(runs: list[RuleRun]) -> Lines:
@@ -93,7 +93,7 @@ def _actions(runs: list[RuleRun]) -> Lines:
         yield (
             run.received_at,
             run.finished_at,
-            run.get_action_display(),
+            run_in_words(run),
             run.destination_name,
             str(run.integration or ""),
             run.customer.readable_email if run.customer else run.event.email_as_sent,

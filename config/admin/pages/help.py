@@ -1,5 +1,6 @@
 """Help: the seven questions that people ask of SamCart's Thinkific rules, answered for Admit."""
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
@@ -19,7 +20,13 @@ QUESTIONS = (
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    return render(request, "admin/help.html", title=say("Help"), questions=QUESTIONS)
+    return render(
+        request,
+        "admin/help.html",
+        title=say("Help"),
+        questions=QUESTIONS,
+        keep_days=settings.KEEP_EVENTS_DAYS,
+    )
 
 
 PAGES = [Page("help/", "help", show, "")]

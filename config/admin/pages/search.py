@@ -255,8 +255,17 @@ def _similar(request: HttpRequest, word: str) -> str:
             )
             like = names_like(word, names, SIMILAR)
             rows = model._default_manager.in_bulk(like)
-            found += [(page_of(rows[pk]), badges.brief(names[pk])) for pk in like if pk in rows]
+            shown = [rows[pk] for pk in like if pk in rows]
+            found += [(page_of(each), _name_among(each, shown)) for each in shown]
     return links(found[:MAX_HITS])
+
+
+def _name_among(row: Product | Destination, others: Sequence[Product | Destination]) -> str:
+    """Return the name, with the school if another course of the same name is offered too."""
+    name = badges.brief(row.name)
+    if isinstance(row, Destination) and sum(each.name == row.name for each in others) > 1:
+        return say("{course} on {site}", course=name, site=row.integration)
+    return name
 
 
 def _of_name(customer: Customer) -> str:

@@ -20,6 +20,7 @@ from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import MINUTE, Text, format_day, say
 from integrations.who import shown_who
+from rules.actions.endings import STILL_GIVEN
 from rules.models import Rule
 from rules.triggers import Trigger
 
@@ -33,6 +34,8 @@ IN_ONE_PIECE = re.compile(r"\S{20,}")
 # Where it may break. Not before the last few letters: "example.com" stays together.
 BREAKS = re.compile(r"(?<=[@._/-])(?=[^@._/-]{4})|(?<=[a-z])(?=[A-Z])")
 STILL_LONG = re.compile(r"[^\s<>]{24,}")
+# The part of an e-mail address before or after its "@" breaks only if it is longer than this.
+LONGEST_PART = 23
 # What was over so soon after its event needs no time of its own.
 SOON_AFTER = timedelta(minutes=5)
 GREEN, AMBER, RED, GREY = "good", "wait", "bad", "quiet"
@@ -87,12 +90,16 @@ def run_state(run: RuleRun) -> Text:
         return say("Ends later")
     if status == RuleRun.Status.WAITING and run.attempts > 0:
         return say("Will retry")
+    # It was to end access, and another purchase kept it open: nothing was ended.
+    if status == RuleRun.Status.DONE and run.code == STILL_GIVEN:
+        return say("Kept")
     return status.label
 
 
 def run_badge(run: RuleRun) -> SafeString:
     """Return the state of an action."""
-    return badge(run_state(run), RUN_COLORS[RuleRun.Status(run.status)])
+    kept = run.status == RuleRun.Status.DONE and run.code == STILL_GIVEN
+    return badge(run_state(run), GREY if kept else RUN_COLORS[RuleRun.Status(run.status)])
 
 
 def ended_late(run: RuleRun) -> datetime | None:
@@ -182,6 +189,14 @@ def _place(rule: Rule) -> SafeString:
     return breakable(destination(rule.destination) if rule.destination else brief(rule.integration))
 
 
+def run_in_words(run: RuleRun, place: Text = "") -> str:
+    """Return what an action does, as plain text: "Enroll in Course Two".
+
+    `place` stands in place of the name of the course or bundle.
+    """
+    return capfirst(str(run.spec.in_short)).format(name=place or run.destination_name)
+
+
 def run_line(run: RuleRun) -> SafeString:
     """Return what an action does: "Enroll in Course Two"."""
     name = breakable(brief(run.destination_name))
@@ -269,11 +284,21 @@ def brief(text: Any) -> str:
 def breakable(text: Any) -> SafeString:
     """Return a text as HTML, in which a long e-mail, address or code can break across lines.
 
-    It breaks after a punctuation mark or before a capital; a long code of small letters breaks
-    anywhere. A SafeString is left as it is, because it may hold tags.
+    An e-mail breaks before its "@". Others break after a punctuation mark or before a capital; a
+    long code of small letters breaks anywhere. A SafeString is left as it is, because it may hold
+    tags.
     """
     if isinstance(text, SafeString):
         return text
-    html = IN_ONE_PIECE.sub(lambda found: BREAKS.sub("<wbr>", found[0]), escape(str(text)))
+    html = IN_ONE_PIECE.sub(lambda found: _with_breaks(found[0]), escape(str(text)))
     html = STILL_LONG.sub(r'<span class="break-anywhere">\g<0></span>', html)
     return mark_safe(html)  # noqa: S308 - escaped above
+
+
+def _with_breaks(word: str) -> str:
+    if word.count("@") != 1:
+        return BREAKS.sub("<wbr>", word)
+    parts = word.split("@")
+    return "<wbr>@".join(
+        BREAKS.sub("<wbr>", part) if len(part) > LONGEST_PART else part for part in parts
+    )

@@ -24,7 +24,7 @@ from config.admin.parts.badges import breakable, brief
 from config.admin.parts.own_scripts import OwnScripts
 from integrations.models import Customer
 from integrations.samcart.normalize import examine_email
-from integrations.sentences import Text, say, separator
+from integrations.sentences import Said, Text, say, separator
 
 BACK = "back"
 # An e-mail address that was typed to find a customer.
@@ -41,6 +41,7 @@ class Button:
     another row does no harm, because the service behind it checks again. `on_page` and `in_row` say
     where it is shown, and `last` puts it behind a page's links. `confirm` returns sentences to read
     before the button can be pressed; rows do not show them.
+    For rows for which a button is hardly ever wanted it is `quiet`: only the page's menu has it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Button:
     in_row: bool = True
     confirm: Callable[[Any], Text] | None = None
     last: bool = False
+    quiet: Callable[[Any], bool] = lambda thing: False
 
 
 class Buttons(OwnScripts):
@@ -96,7 +98,7 @@ class Buttons(OwnScripts):
 
     def row_buttons(self, request: HttpRequest, thing: Model) -> SafeString:
         """Return a row's buttons, for a form that carries the CSRF token and the way back."""
-        in_row = (button for button in self.buttons if button.in_row)
+        in_row = (each for each in self.buttons if each.in_row and not each.quiet(thing))
         shown, ways = self._shown(request, thing, in_row), self.row_links(request, thing)
         # Most rows of a log have neither, and computing the name takes longer than all the rest.
         name = brief(row_name(thing)) if shown or ways else ""
@@ -145,12 +147,14 @@ class Buttons(OwnScripts):
         number = sum(style == "primary" for _, style, _ in links)
         ways = [format_html('<a href="{}" class="button {}">{}</a>', *link) for link in links]
         every = ways[:number]
-        every += [_form(request, thing, button) for button in shown if not button.last]
+        quiet = [_form(request, thing, button) for button in shown if button.quiet(thing)]
+        loud = [button for button in shown if not button.quiet(thing)]
+        every += [_form(request, thing, button) for button in loud if not button.last]
         every += ways[number:]
-        every += [_form(request, thing, button) for button in shown if button.last]
-        if len(every) <= MOST_BUTTONS:
+        every += [_form(request, thing, button) for button in loud if button.last]
+        if len(every) <= MOST_BUTTONS and not quiet:
             return format_html_join(" ", "{}", ((each,) for each in every))
-        first, others = every[: MOST_BUTTONS - 1], every[MOST_BUTTONS - 1 :]
+        first, others = every[: MOST_BUTTONS - 1], every[MOST_BUTTONS - 1 :] + quiet
         shown_first, behind = (
             format_html_join(" ", "{}", ((each,) for each in some)) for some in (first, others)
         )
@@ -256,6 +260,11 @@ def address(thing: Model, name: str) -> str:
 def go_back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
     """Redirect to the page that the form names as the way back, if it is one of ours."""
     return HttpResponseRedirect(way_back(request) or otherwise)
+
+
+def see_them(number: int) -> Said:
+    """Return the label of a link to so many things: "See it" or "See them"."""
+    return say("See it") if number == 1 else say("See them")
 
 
 def way_back(request: HttpRequest) -> str:

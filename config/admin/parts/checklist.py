@@ -58,6 +58,7 @@ def tasks(
             Delivery.objects.exists(),
             samcart,
             say("See the address and where to enter it"),
+            permission="integrations.see_address_marketplace",
         ),
         Task(
             say("Make a rule that enrolls buyers"),
@@ -106,8 +107,8 @@ def _new_key(school: Integration) -> Task:
         text = say("Get API access for {name}", name=brief(school))
         return Task(text, False, page, say("See what to do"), how=trouble(school), permission=SITES)
     text = say("Enter another key of {name}", name=brief(school))
-    how = say(REJECTED_NOW)
-    return Task(text, False, f"{page}#id_secret", say("Enter the key"), how=how, permission=SITES)
+    enter, how = say("Enter the key"), say(REJECTED_NOW)
+    return Task(text, False, f"{page}#id_secret", enter, how=how, permission=SITES)
 
 
 def _welcome_emails(schools: list[Integration], url: str) -> Task:
@@ -133,6 +134,7 @@ def _welcome_emails(schools: list[Integration], url: str) -> Task:
         how=how,
         ticked=ticked,
         tick=address(left[0], "note_welcome_emails") if left else "",
+        permission=SITES,
     )
 
 
@@ -152,6 +154,7 @@ def _own_rules(accounts: list[Marketplace], url: str) -> Task:
         if which
         else say("SamCart's own Thinkific rules are off"),
         tick=reverse("admin:samcart-own-rules", args=[left[0].pk]) if left else "",
+        permission=SITES,
     )
 
 

@@ -30,7 +30,7 @@ from events.access.by_hand import Author
 from events.access.ledger import Judgment
 from events.models import Grant, RuleRun
 from integrations import app_registry
-from integrations.models import Customer, Destination, Integration
+from integrations.models import Customer, Destination, Integration, Product
 from integrations.sentences import say
 from integrations.targets import Target
 
@@ -60,7 +60,8 @@ def _page_of_form(form: type[ByHandForm]) -> Page:
 def enter_order(request: HttpRequest) -> HttpResponse:
     """Enter a missed order, for the customer of the address or for anybody."""
     customer = row_in(Customer.objects.all(), request.GET.get("customer"))
-    return _show(request, OrderForm(request.POST or None, customer=customer))
+    product = row_in(Product.objects.all(), request.GET.get("product"))
+    return _show(request, OrderForm(request.POST or None, customer=customer, product=product))
 
 
 def give_to_anyone(request: HttpRequest) -> HttpResponse:
@@ -159,6 +160,11 @@ def links(request: HttpRequest, customer: Customer) -> list[tuple[str, str, str]
         found[FORMS.index(MoveForm)] = found[0]
         found[0] = _link(MoveForm, asked | {EMAIL: typed}, str(MoveForm.title))
     return found
+
+
+def give_last(found: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Return these links with the one to give access at their end, where it does not help now."""
+    return sorted(found, key=lambda link: link[2] == str(GiveForm.title))
 
 
 def without_move(found: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:

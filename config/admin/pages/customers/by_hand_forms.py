@@ -87,6 +87,9 @@ class GiveBackForm(ByHandForm):
     """What a person or a rule ended is given back; `run` is the action that ended it."""
 
     title, name = _("Give it back"), "give-back"
+    template = "admin/by_hand/give_back.html"
+    # The ID of the product whose refund or cancellation ended it; None if something else did.
+    bought_again: int | None = None
 
     run = forms.CharField(widget=forms.HiddenInput)
     field_order = ("reason",)
@@ -107,6 +110,7 @@ class GiveBackForm(ByHandForm):
             return
         course = badges.brief(self.ending.destination_name)
         self.lead = ended_access.opens_again(course, left)
+        self.bought_again = left[0].product_id if ended_by_hand.taken_back(left) else None
 
     def do(self, author: Author) -> str:
         assert self.ending is not None

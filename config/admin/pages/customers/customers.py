@@ -22,6 +22,7 @@ from config.admin.parts.page import render
 from config.admin.parts.params import page_number
 from events.models import EventLog
 from events.reports import (
+    amounts,
     customer_access,
     customer_search,
     glance,
@@ -36,6 +37,7 @@ from integrations.thinkific import student_check
 from integrations.thinkific.explain import FAULTS, explain
 
 NEWEST = 25
+BODIES = "events.view_delivery"
 
 
 @admin.register(Customer)
@@ -89,9 +91,7 @@ class CustomerAdmin(ReadOnly):
             raise PermissionDenied
         customer: Customer = self.existing(request, object_id)
         shown = timeline.events_of(customer, page_number(request.GET.get("p")))
-        thinkific_users = ThinkificUser.objects.filter(customer=customer).select_related(
-            "integration"
-        )
+        students = ThinkificUser.objects.filter(customer=customer)
         # Read before the answer: what ends in between is still followed, which corrects the page.
         steps = timeline.timeline(request, shown)
         answer = customer_access.describe(customer)
@@ -99,6 +99,7 @@ class CustomerAdmin(ReadOnly):
         links = self.page_links(request, customer)
         if doubt and answer.may_move and EMAIL not in request.GET:
             links = by_hand.without_move(links)  # its button stands beside the doubt
+        links = by_hand.give_last(links) if answer.waits_for_site else links
         return render(
             request,
             "admin/integrations/customer/customer.html",
@@ -110,7 +111,8 @@ class CustomerAdmin(ReadOnly):
             repaired=mistyped_email.repaired(customer.readable_email),
             language=dict(settings.LANGUAGES)[answer.language],
             totals=glance.totals(customer, answer.targets),
-            thinkific_users=thinkific_users,
+            thinkific_users=students.select_related("integration"),
+            paid=amounts.sentences_of(shown) if request.user.has_perm(BODIES) else {},
             **steps,
             now=timezone.now(),
             zone=timezone.get_current_timezone_name(),

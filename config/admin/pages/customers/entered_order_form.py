@@ -22,6 +22,7 @@ class ProductField(forms.ModelChoiceField):
 
 
 class OrderForm(ReasonForm):
+    template = "admin/by_hand/enter_order.html"
     title, name = _("Enter a missed order"), "enter-order"
     lead = _(
         "SamCart did not send this order, so you enter it. The rules for Product Purchased decide "
@@ -32,7 +33,6 @@ class OrderForm(ReasonForm):
         Product.objects.filter(kind=Product.Kind.PRODUCT).order_by(by_name(), "pk"),
         label=_("Product"),
         empty_label=_("Choose a product"),
-        help_text=_("Not there? Add it under Products, by its SamCart ID."),
     )
     order_id = forms.CharField(max_length=100, label=_("Order number"))
     subscription_id = forms.CharField(
@@ -56,11 +56,13 @@ class OrderForm(ReasonForm):
         "reason",
     )
 
-    def __init__(self, data: Any = None, *, customer: Customer | None) -> None:
-        known = {}
+    def __init__(
+        self, data: Any = None, *, customer: Customer | None, product: Product | None = None
+    ) -> None:
+        known: dict[str, Any] = {"product": product}
         if customer is not None:
             names = {"first_name": customer.first_name, "last_name": customer.last_name}
-            known = {"email": customer.readable_email, **names}
+            known |= {"email": customer.readable_email, **names}
         super().__init__(data, initial=known)
         self.customer = customer
 

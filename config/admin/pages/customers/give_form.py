@@ -163,13 +163,14 @@ def _ending_on_refund(purchases: Collection[EventLog]) -> dict[int, list[Rule]]:
 
 
 def _paid(event: EventLog, ending: Sequence[Rule]) -> Said:
-    """Say "Course One (order 1183) of 29 Nov: a refund ends access to Ink, by a rule."."""
+    """Say "Course One (order 1183) of 29 Nov: a refund ends access to Ink, by a rule. […]"."""
     facts = {"day": format_day(event.received_at), **purchase_sentences.facts_of(event)}
     if not ending:
         return say("{product}{order} of {day}: no rule ends access on a refund yet.", **facts)
     names = dict.fromkeys(badges.brief(rule.destination) for rule in ending)
     return say(
-        "{product}{order} of {day}: a refund ends access to {courses}, by a rule.",
+        "{product}{order} of {day}: a refund ends access to {courses}, by a rule. It leaves any "
+        "other course open that you give for it.",
         courses=listed([*names], COURSES_NAMED),
         **facts,
     )

@@ -15,7 +15,7 @@ from config.admin.pages.integrations import field_mapping, integration_messages
 from config.admin.pages.integrations.integration_form import conflict_page, render_form
 from config.admin.pages.integrations.thinkific_form import SECTIONS, ThinkificForm
 from events.reports import backlog
-from integrations import catalog_refresh, credentials
+from integrations import catalog_refresh, credentials, rate_limit
 from integrations.models import ApiCall, Destination, Integration
 from integrations.ordering import by_name
 from integrations.sentences import say
@@ -97,10 +97,19 @@ def _page(
         may_delete=may_delete,
         warning=credentials.expiry_warning(integration, timezone.localdate()),
         trouble=why,
+        asks_again=_minutes_to_next_question(integration),
         last_call=_last_call(integration) if why else None,
         rules_url="" if is_new else integration_messages.rules_of(integration=integration.pk),
         **({} if is_new else _courses(integration)),
     )
+
+
+def _minutes_to_next_question(integration: Integration) -> int:
+    """Return how often Admit asks whether a key that worked once works again; 0 if it does not."""
+    refused = integration.connection == Integration.Connection.REFUSED
+    if not integration.enabled or not refused or integration.never_connected():
+        return 0
+    return round(rate_limit.KEY_PAUSE_SECONDS / 60)
 
 
 def _save(

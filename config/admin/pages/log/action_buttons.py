@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import Button
+from events.access.ledger import Judgment
 from events.execution import gone_destinations, retry_reasons
 from events.models import RuleRun
 from integrations.sentences import say
@@ -65,6 +66,8 @@ BUTTONS = (
         fits=lambda run: (
             run.status == Status.SKIPPED and not retry_reasons.why_not(run, anyway=True)
         ),
+        # Where there was nothing to end, it was right to skip it.
+        quiet=lambda run: run.code == Judgment.GAVE_NOTHING,
     ),
     Button(
         "run_again",

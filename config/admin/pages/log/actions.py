@@ -26,6 +26,7 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import page_of
 from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
+from events.access import going_on
 from events.execution import (
     delayed,
     email_correction,
@@ -253,7 +254,9 @@ class ActionAdmin(ReadOnly):
             "told": wait_reasons.reason(run),
             "runs": [run],
             "under_way": wait_reasons.under_way([run]),
+            "waits_for_key": going_on.waits_for_key(run),
             "calls": calls,
+            "failed": api_calls.failed_attempts([run], {run.pk: calls}).get(run.pk, []),
             "removed": api_calls.removed_sentence(run),
             "student": ThinkificUser.objects.filter(
                 customer=run.customer_id, integration=run.integration_id

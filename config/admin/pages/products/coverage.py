@@ -210,12 +210,14 @@ def _look(request: HttpRequest) -> HttpResponse:
         text = say("What was entered cannot be added any more: rules have changed meanwhile.")
         messages.warning(request, text)
         return HttpResponseRedirect(Filter().address)
+    lines = [(form.name, effects(rules, with_site=several)) for form, rules in added.made]
     return render(
         request,
         "admin/coverage_look.html",
         title=say("Review these rules"),
         number=sum(len(rules) for _, rules in added.made),
-        lines=[(form.name, effects(rules, with_site=several)) for form, rules in added.made],
+        lines=lines,
+        shown=sum(len(said) for _, said in lines),
         existing=[
             *(sentence for form, rules in added.left for sentence in existing(form, rules)),
             *(said_off(form.name, rules, with_site=several) for form, rules in added.off),

@@ -13,13 +13,17 @@ from config.admin.parts import badges
 from events.reports.coverage import Coverage, State
 from integrations.models import Destination
 from integrations.sentences import Said, say
+from integrations.slips import names_like
 from rules import actions, pairing
 from rules.fired import included_in
+from rules.listing import listed
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
 TICKS = (*pairing.ENDS, *pairing.GIVES_BACK)
 LONGEST_NAME = 500
+# How many names that are nearly the one entered are offered.
+SIMILAR = 3
 
 
 @dataclass
@@ -202,5 +206,13 @@ def _not_one(name: str, found: list[Destination]) -> str:
     if found:
         return say(
             "Several courses or bundles are called “{name}”. Choose from the list.", name=called
+        )
+    names = dict(Destination.objects.filter(gone_at=None).values_list("pk", "name"))
+    near = dict.fromkeys(badges.brief(names[pk]) for pk in names_like(name, names, SIMILAR))
+    if near:
+        return say(
+            "No course or bundle is called “{name}”. Did you mean {similar}?",
+            name=called,
+            similar=listed([*near], any_of=True),
         )
     return say("No course or bundle is called “{name}”. Choose one from the list.", name=called)

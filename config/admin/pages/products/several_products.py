@@ -45,7 +45,7 @@ class LinesForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 12, "class": "whole", "spellcheck": "false"}),
         help_text=_(
             "Name, then SamCart ID, with a comma between. You can also paste these two columns "
-            "from a spreadsheet."
+            "from a spreadsheet. In SamCart open a product; its ID is in the page's address."
         ),
     )
 

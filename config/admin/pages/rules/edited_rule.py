@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.pages.rules import earlier_offer, former_days_notices, given_by_rule, given_words
-from config.admin.parts.buttons import page_of, way_back
+from config.admin.parts.buttons import page_of, see_them, way_back
 from events.reports.left_behind import left_behind
 from integrations.audit import Act
 from integrations.models import AuditEntry
@@ -99,9 +99,9 @@ def sentence(rule: Rule, before: int | None, *, back: str = "") -> SafeString | 
         return buyers
     text = given_words.still_named(left, rule.product)
     if not buyers:
-        return _with_link(text, rule, say("See them"))
+        return _with_link(text, rule, see_them(len(left)))
     if rule.product is None:
-        return format_html("{} {}", _with_link(text, rule, say("See them")), buyers)
+        return format_html("{} {}", _with_link(text, rule, see_them(len(left))), buyers)
     text = joined([text, given_words.in_words(behind)])
     link = format_html(
         '<a class="button primary small" href="{}">{}</a>',

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
 from config.admin.pages.rules import given_parts, given_words, keeping
-from config.admin.parts.buttons import BACK, page_of, way_back
+from config.admin.parts.buttons import BACK, page_of, see_them, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
@@ -240,7 +240,7 @@ def _left_over(product: Product, moved: Iterable[LeftBehindPurchase]) -> SafeStr
     if not left:
         return None
     text = given_words.still_named(left, product)
-    return format_html('{} <a href="{}">{}</a>', text, page_of(product), say("See them"))
+    return format_html('{} <a href="{}">{}</a>', text, page_of(product), see_them(len(left)))
 
 
 PAGES = [Page("given-by-rule/", "given-by-rule", show, PERMISSION)]

@@ -112,8 +112,8 @@ def still_given(customers: int) -> Said | None:
         return None
     return say_count(
         customers,
-        "1 buyer keeps some of it, because something else gives it.",
-        "{number} buyers keep some of it, because something else gives it.",
+        "1 buyer keeps access, because something else gives it.",
+        "{number} buyers keep access, because something else gives it.",
     )
 
 

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from config.admin.menu import allowed
 from config.admin.pages.rules import given_by_rule, left_over, undo_offers
 from config.admin.parts.badges import brief
-from config.admin.parts.buttons import BACK, page_of, way_back
+from config.admin.parts.buttons import BACK, page_of, see_them, way_back
 from config.admin.parts.params import row_ids
 from events.reports import active_access
 from integrations.audit import Act
@@ -174,7 +174,7 @@ def stay_on(chosen: Collection[int]) -> SafeString | None:
     products = {rule.product for rule in found}
     product = products.pop() if len(products) == 1 else None
     page = page_of(product) if product else reverse("admin:rules_rule_changelist")
-    return format_html('{} <a href="{}">{}</a>', text, page, say("See them"))
+    return format_html('{} <a href="{}">{}</a>', text, page, see_them(len(found)))
 
 
 def _they_belong(number: int, *, several: bool) -> Said:

@@ -1,5 +1,7 @@
 """The list of rules: its filters, and how many rules each product has."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -40,8 +42,13 @@ class StateFilter(admin.SimpleListFilter):
         return queryset
 
 
-def of_products(listed: QuerySet[Rule], products: set[int | None]) -> dict[int | None, Said]:
-    """Return {product: "4 rules · 1 off"} for the rules of a list, counted on all of its pages."""
+def of_products(listed: QuerySet[Rule], shown: Iterable[Rule]) -> dict[int | None, Said]:
+    """Return {product: "4 rules · 1 off"} for the rules of a list, counted on all of its pages.
+
+    If not all of a product are `shown`, it says how many are.
+    """
+    here = Counter(rule.product_id for rule in shown)
+    products = {*here}
     found = listed.filter(Q(product__in=products - {None}) | Q(product=None)).order_by()
     rules = Rule.objects.filter(pk__in=found.values("pk")).order_by()
     are_off = Count("pk", filter=Q(enabled=False))
@@ -51,6 +58,8 @@ def of_products(listed: QuerySet[Rule], products: set[int | None]) -> dict[int |
             [
                 say_count(every, "1 rule", "{number} rules"),
                 off and say_count(off, "1 off", "{number} off"),
+                every > here[product]
+                and say_count(here[product], "1 on this page", "{number} on this page"),
             ],
             " · ",
         )

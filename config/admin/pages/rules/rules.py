@@ -91,8 +91,7 @@ class RuleAdmin(Audited, ListAdmin):
         }
         page = super().changelist_view(request, told | (extra_context or {}))
         if isinstance(page, TemplateResponse) and (shown := (page.context_data or {}).get("cl")):
-            products = {rule.product_id for rule in shown.result_list}
-            counts = of_products(shown.queryset, products)
+            counts = of_products(shown.queryset, shown.result_list)
             if only_global and len(request.GET) == 1:
                 shown.nothing_yet = say("No global rule yet. A global rule runs for every product.")
             for rule in shown.result_list:

@@ -12,10 +12,11 @@ from django.utils.safestring import SafeString
 from config.admin.menu import allowed
 from config.admin.pages.rules.change_links import SEES
 from config.admin.parts.badges import brief
+from config.admin.parts.buttons import see_them
 from config.staff import last_visit
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from integrations.sentences import MINUTE, format_day, format_number, say, say_count
+from integrations.sentences import MINUTE, format_day, format_number, say_count
 from integrations.who import BY_COMMAND, NOT_SIGNED_IN, SAMCART, shown_who
 from rules.listing import listed
 
@@ -84,4 +85,4 @@ def since_last_visit(request: HttpRequest) -> SafeString | str:
     )
     asked = urlencode({SINCE: int(since.timestamp())})
     page = f"{reverse('admin:integrations_auditentry_changelist')}?{asked}"
-    return format_html('{} <a href="{}">{}</a>', text, page, say("See them"))
+    return format_html('{} <a href="{}">{}</a>', text, page, see_them(number))
