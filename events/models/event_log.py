@@ -33,7 +33,7 @@ class EventQuerySet(models.QuerySet["EventLog"]):
     def trusted(self) -> "EventQuerySet":
         """Events without repeats, and without those sent to a withdrawn webhook address.
 
-        Whoever knows only a withdrawn address must change nothing by what he sends there.
+        Somebody who knows only a withdrawn address must not be able to change anything.
         """
         known = Q(delivery=None) | Q(delivery__withdrawn=False)
         return self.filter(known).exclude(status=EventLog.Status.REPEAT)

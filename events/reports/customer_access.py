@@ -38,7 +38,7 @@ from integrations.who import shown_who
 from rules import actions
 
 ORDER = (BAD, WAIT, GOOD, QUIET)
-# These come after what the customer has, for they are no reason why something does not open now.
+# These come after what the customer has: they are no reason why something does not open now.
 AFTERWARDS = {Code.ENDS_LATER}
 # At most this many events of one kind are shown, the newest first.
 MAX_EVENTS_TOLD = 5

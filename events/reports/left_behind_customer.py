@@ -24,13 +24,7 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
     runs = giving_runs().filter(customer=customer, grant__state=Grant.State.ACTIVE)
     runs = runs.select_related("event__product", "rule__destination", "grant")
     gave = list(runs.order_by("-received_at", "-pk"))
-    elsewhere = [
-        run
-        for run in gave
-        if run.grant
-        and run.grant.kept_at is None
-        and (run.rule is None or _leads_elsewhere(run, run.rule))
-    ]
+    elsewhere = [run for run in gave if _may_be_behind(run)]
     if not elsewhere:
         return []
     events = list({run.event_id: run.event for run in elsewhere}.values())
@@ -69,5 +63,11 @@ def _is_behind(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:
     return not given and rule_history.is_deleted(run)
 
 
-def _leads_elsewhere(run: RuleRun, rule: Rule) -> bool:
+def _may_be_behind(run: RuleRun) -> bool:
+    """Whether its rule was deleted or gives something else now, and no person lets it be kept."""
+    if run.grant is None or run.grant.kept_at is not None:
+        return False
+    rule = run.rule
+    if rule is None:
+        return True
     return rule.enabled and run.event.is_for(rule) and run.form != RuleRun.form_of(rule)

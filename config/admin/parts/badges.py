@@ -58,10 +58,7 @@ CONNECTION_COLORS: dict[Integration.Connection, str] = {
 
 @cache
 def icon(name: str) -> SafeString:
-    """Return an icon of static/admit/icons.svg.
-
-    It is decoration: the words beside it say the same.
-    """
+    """Return an icon of static/admit/icons.svg, as decoration: words beside it say the same."""
     return format_html(
         '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>',
         static("admit/icons.svg"),
@@ -190,10 +187,7 @@ def _place(rule: Rule) -> SafeString:
 
 
 def run_in_words(run: RuleRun, place: Text = "") -> str:
-    """Return what an action does, as plain text: "Enroll in Course Two".
-
-    `place` stands in place of the name of the course or bundle.
-    """
+    """Return what an action does, as plain text: "Enroll in Course Two"; or in that `place`."""
     return capfirst(str(run.spec.in_short)).format(name=place or run.destination_name)
 
 
