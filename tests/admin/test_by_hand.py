@@ -165,7 +165,7 @@ def test_the_form_says_whether_a_rule_ends_access_on_a_refund(support, place):
     rule = world.rule("product_refunded", "expire_course_enrollment", course(), product="4711")
     shown = form(manager)
     assert re.search(
-        r"of .+: a refund ends access to Perspective, by a rule\. It leaves any other course open",
+        r"of .+: a refund ends access to Perspective, by a rule\. Any other course that you give",
         shown,
     )
     assert "New rule" not in shown

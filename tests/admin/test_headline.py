@@ -64,7 +64,7 @@ NEEDS: dict[str, tuple[Any, str, bool]] = {
     "behind": ("2 buyers have a course of Ink.", "2 buyers have a course of Ink", False),
     "giving_off": (2, "2 global rules that give access were turned off", False),
     "only_global": (2, "2 products are sold without a rule of their own", False),
-    "not_given_yet": (2, "2 buyers have not got what their products' own rules give", False),
+    "not_given_yet": (2, "2 buyers do not have what their products' own rules give", False),
     "without_rule": (2, "2 products have no rules: their next buyers get nothing", False),
     "own_off": (2, "2 products are sold while their own rules are off", False),
     "turned_off": (2, "2 products give nothing: their rules are off", False),

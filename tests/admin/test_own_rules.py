@@ -222,7 +222,7 @@ def test_the_overview_takes_as_many_queries_for_a_longer_history(world, sold):
     rule = own_rule(world)
     changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
     changing.switch(Rule.objects.filter(pk=rule.pk), on=True)
-    assert "6 buyers have not got what their products' own rules give now." in overview()
+    assert "6 buyers do not have what their products' own rules give now." in overview()
     few = queries()
     changing.switch(Rule.objects.filter(pk=rule.pk), on=False)
     sell(5)
@@ -282,7 +282,7 @@ def test_after_it_is_turned_on_her_letter_does_not_say_that_all_is_well_until_it
 
 
 BEFORE = "1 buyer of Example Course One got only what global rules give."
-NOT_GIVEN = "1 buyer has not got what the product's own rule gives now."
+NOT_GIVEN = "1 buyer does not have what the product's own rule gives now."
 
 
 def test_who_bought_while_the_rule_of_the_product_was_off_does_not_have_what_it_gives(world, off):

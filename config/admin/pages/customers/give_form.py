@@ -169,8 +169,8 @@ def _paid(event: EventLog, ending: Sequence[Rule]) -> Said:
         return say("{product}{order} of {day}: no rule ends access on a refund yet.", **facts)
     names = dict.fromkeys(badges.brief(rule.destination) for rule in ending)
     return say(
-        "{product}{order} of {day}: a refund ends access to {courses}, by a rule. It leaves any "
-        "other course open that you give for it.",
+        "{product}{order} of {day}: a refund ends access to {courses}, by a rule. Any other "
+        "course that you give for it stays open.",
         courses=listed([*names], COURSES_NAMED),
         **facts,
     )

@@ -227,8 +227,8 @@ def _without_own(facts: Facts) -> Iterator[Alarm]:
     if n := facts.not_given_yet:
         text = say_count(
             n,
-            "1 buyer has not got what the product's own rule gives now.",
-            "{number} buyers have not got what their products' own rules give now.",
+            "1 buyer does not have what the product's own rule gives now.",
+            "{number} buyers do not have what their products' own rules give now.",
             number=format_count(n),
         )
         yield text, "before-rule"
