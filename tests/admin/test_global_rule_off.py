@@ -95,7 +95,8 @@ def buttons(world: World) -> list[str]:
     """The buttons for the product without a rule, in their order."""
     html = signed_in(roles.MANAGER).get(reverse("admin:index")).content.decode()
     row = html.partition("Paid, nothing given")[2].partition("</table>")[0]
-    found = {row.find(text): text for text in ("New rule<", "See the rule (off)<")}
+    texts = ("New rule<", "See the rule (off)<", "See the global rule (off)<")
+    found = {row.find(text): text for text in texts}
     return [found[place] for place in sorted(found) if place >= 0]
 
 
@@ -104,14 +105,14 @@ def test_a_product_without_a_rule_is_offered_a_new_one_before_the_global_rule_th
 ):
     turn_off(rule)
     buy(world, 2, product=78)
-    assert buttons(world) == ["New rule<", "See the rule (off)<"]
+    assert buttons(world) == ["New rule<", "See the global rule (off)<"]
 
 
 def test_where_no_product_has_a_rule_of_its_own_only_the_rule_that_is_off_is_offered(world, rule):
     turn_off(rule)
     changing.delete(Rule.objects.filter(product__isnull=False))
     buy(world, 2, product=78)
-    assert buttons(world) == ["See the rule (off)<"]
+    assert buttons(world) == ["See the global rule (off)<"]
 
 
 def test_a_rule_of_the_product_that_is_off_is_offered_alone(world, rule):

@@ -78,7 +78,8 @@ def test_who_was_given_one_course_by_hand_is_offered_the_other_one(world, faces,
     }
     query = "&".join(f"rule={rule.pk}" for rule in rules)
     shown = words(signed_in(roles.MANAGER).get(f"{reverse('admin:new-rule-added')}?{query}"))
-    assert "2 earlier buyers do not have Ink and Wash." in shown
+    told = "2 earlier buyers do not have all of this: Drawing Faces and Ink and Wash."
+    assert told in shown
 
 
 @pytest.mark.usefixtures("sold")
