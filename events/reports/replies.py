@@ -230,14 +230,17 @@ def _how_taken(
 ) -> Said:
     """Say how a person took these courses away; `now` is what is right, None for no mistake."""
     facts = {"courses": courses, "day": day, "product": product}
+    if now is not None and product is None:
+        return say(
+            "Your access to {courses} was closed on {day}: what you bought does not include it.",
+            **facts,
+        )
     if now is not None:
         text = say(
-            "Your access to {courses} was opened by mistake, and was closed on {day}.", **facts
+            "Your access to {courses} was closed on {day}: {product} does not include it.", **facts
         )
-        if not (now and product):
-            return text
         right = say("What {product} includes is open: {now}.", now=listed(now), **facts)
-        return joined([text, right])
+        return joined([text, right]) if now else text
     if product:
         return say(
             "Your access to {courses} ended on {day}: {product} no longer includes it.", **facts

@@ -44,6 +44,7 @@ from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
 
+WEEK = "of this week's paying buyers"
 CALM = "Nothing needs your attention."
 GIVES = "create_course_enrollment"
 # Each fact that needs a person: its value, what is said of it, and whether it is an alarm.
@@ -135,11 +136,11 @@ def test_each_part_leads_to_the_section_that_tells_more(
     ("buyers", "on_the_way", "says"),
     [
         (0, 0, CALM),
-        (1, 0, f"This week's only buyer has access. {CALM}"),
-        (43, 0, f"All 43 of this week's buyers have access. {CALM}"),
-        (2, 0, f"Both of this week's buyers have access. {CALM}"),
-        (43, 1, f"43 of 44 of this week's buyers have access, 1 buyer is on the way. {CALM}"),
-        (1, 2, f"1 of 3 of this week's buyers has access, 2 buyers are on their way. {CALM}"),
+        (1, 0, f"This week's only paying buyer has access. {CALM}"),
+        (43, 0, f"All 43 of this week's paying buyers have access. {CALM}"),
+        (2, 0, f"Both of this week's paying buyers have access. {CALM}"),
+        (43, 1, f"43 of 44 {WEEK} have access, 1 buyer is on the way. {CALM}"),
+        (1, 2, f"1 of 3 {WEEK} has access, 2 buyers are on their way. {CALM}"),
         (0, 2, f"2 buyers are on their way. {CALM}"),
     ],
 )
@@ -178,7 +179,7 @@ def promised(shop: World) -> tuple[str, list[str]]:
     events = owner.get(reverse(LOG), {"result": "not_in"}).context["cl"].result_list
     found = re.search(
         r"((?:All(?! rules| understood)|Both of|This week's only"
-        r"|\d+ (?:of \d+ of this week's )?buyers?) [^.]*\.)",
+        r"|\d+ (?:of \d+ of this week's paying )?buyers?) [^.]*\.)",
         text,
     )
     return found[1] if found else "", sorted(each.order_id for each in events)
@@ -199,11 +200,11 @@ def test_all_buyers_of_the_week_are_in(shop: World):
     buy(shop, 1)
     assert promised(shop) == ("1 buyer is on the way.", [])
     shop.settle()
-    assert promised(shop) == ("This week's only buyer has access.", [])
+    assert promised(shop) == ("This week's only paying buyer has access.", [])
     buy(shop, 2)
     buy(shop, 3, "mia")
     shop.settle()
-    assert promised(shop) == ("Both of this week's buyers have access.", [])
+    assert promised(shop) == ("Both of this week's paying buyers have access.", [])
 
 
 def test_of_very_many_purchases_the_newest_are_counted(shop: World, monkeypatch):
@@ -223,14 +224,14 @@ def test_who_lost_access_by_hand_is_told_beside_those_who_are_in(shop: World):
     buy(shop, 2, "mia")
     buy(shop, 3, "mia")
     shop.settle()
-    assert promised(shop) == ("Both of this week's buyers have access.", [])
+    assert promised(shop) == ("Both of this week's paying buyers have access.", [])
     mia = Customer.objects.get(email="mia@example.com")
     key = holdings.of_customer(mia)[0].key
     by_hand.end(mia, key, by_hand.Author("Sam", "Asked by phone"))
     shop.settle()
     page = signed_in(roles.MANAGER).get(reverse("admin:index"))
     told = "A person ended access for 1 of this week's buyers."
-    assert f"1 of 2 of this week's buyers has access. {told}" in words(page)
+    assert f"1 of 2 of this week's paying buyers has access. {told}" in words(page)
     (where,) = re.findall(f'href="([^"]*)">{html.escape(told)}', page.content.decode())
     by_hand.give(mia, shop.course("Faces"), by_hand.Author("Sam", "A gift"))
     listed = signed_in(roles.MANAGER).get(html.unescape(where))
@@ -238,7 +239,7 @@ def test_who_lost_access_by_hand_is_told_beside_those_who_are_in(shop: World):
     assert [each.customer for each in listed.context["cl"].result_list] == [mia]
     buy(shop, 4, "mia")
     shop.settle()
-    assert promised(shop) == ("Both of this week's buyers have access.", [])
+    assert promised(shop) == ("Both of this week's paying buyers have access.", [])
     listed = signed_in(roles.MANAGER).get(html.unescape(where))
     assert list(listed.context["cl"].result_list) == []
 
@@ -278,7 +279,7 @@ def test_who_was_refunded_or_canceled_counts_as_no_buyer_of_the_week(shop: World
     for order, who in enumerate(["dana", "mia", "lou"], 1):
         buy(shop, order, who)
     shop.settle()
-    assert promised(shop)[0] == "All 3 of this week's buyers have access."
+    assert promised(shop)[0] == "All 3 of this week's paying buyers have access."
     what = "20_product" if trigger == "product_refunded" else "10_product"
     facts: dict[str, Any] = {"product__id": 77, "customer__email": "mia@example.com"}
     shop.sell(what, "" if what == "20_product" else trigger, order__id=2, **facts)
@@ -290,7 +291,7 @@ def test_who_was_refunded_or_canceled_counts_as_no_buyer_of_the_week(shop: World
         shop.settle()
     if how == "kept":
         Grant.objects.filter(customer__email="mia@example.com").update(kept_at=timezone.now())
-    assert promised(shop)[0] == "Both of this week's buyers have access."
+    assert promised(shop)[0] == "Both of this week's paying buyers have access."
 
 
 def test_of_two_courses_bought_by_one_buyer_one_counts_once(shop: World):
@@ -298,7 +299,7 @@ def test_of_two_courses_bought_by_one_buyer_one_counts_once(shop: World):
     shop.settle()
     buy(shop, 2)
     buy(shop, 3, "mia")
-    assert promised(shop)[0] == "1 of 2 of this week's buyers has access, 1 buyer is on the way."
+    assert promised(shop)[0] == f"1 of 2 {WEEK} has access, 1 buyer is on the way."
 
 
 def let_in_by_hand(bought: EventLog) -> None:
@@ -313,10 +314,10 @@ def test_who_was_let_in_by_hand_for_a_purchase_counts_as_in(shop: World):
     buy(shop, 2, "mia", product__id=4711)
     let_in_by_hand(EventLog.objects.get(order_id="2"))
     shop.settle()
-    assert promised(shop) == ("Both of this week's buyers have access.", [])
+    assert promised(shop) == ("Both of this week's paying buyers have access.", [])
     long_ago = timezone.now() - timedelta(days=8)
     EventLog.objects.filter(order_id="2").update(received_at=long_ago)
-    assert promised(shop) == ("This week's only buyer has access.", [])
+    assert promised(shop) == ("This week's only paying buyer has access.", [])
 
 
 def test_a_product_without_a_rule_is_told_of_after_its_only_buyer_was_let_in(shop: World):
@@ -345,7 +346,7 @@ def test_a_buyer_who_waits_for_some_minutes_is_not_in(shop: World):
     later()
     assert promised(shop) == ("1 buyer paid and has no access.", ["1"])
     shop.settle()
-    assert promised(shop) == ("This week's only buyer has access.", [])
+    assert promised(shop) == ("This week's only paying buyer has access.", [])
 
 
 @pytest.mark.parametrize("closed", [{"connection": "refused"}, {"enabled": False}])
@@ -423,7 +424,7 @@ def test_who_was_refunded_or_is_dealt_with_is_not_said_to_be_out(shop: World):
     retry_by_hand.dismiss(RuleRun.objects.filter(event__order_id="4"), by="Mia")
     later()
     first, listed = promised(shop)
-    assert (first, listed) == ("This week's only buyer has access.", [])
+    assert (first, listed) == ("This week's only paying buyer has access.", [])
 
 
 @pytest.mark.parametrize(
@@ -582,7 +583,7 @@ def wrong_rule_deleted(shop: World) -> Rule:
     buy(shop, 1)
     buy(shop, 2, "mia", product__id=78)
     shop.settle()
-    assert promised(shop) == ("Both of this week's buyers have access.", [])
+    assert promised(shop) == ("Both of this week's paying buyers have access.", [])
     rule = Rule.objects.get(destination__name="Course Two")
     changing.delete(Rule.objects.filter(pk=rule.pk))
     return rule
@@ -598,7 +599,7 @@ def pages_that_tell(role: str = roles.MANAGER) -> str:
 
 def test_who_has_only_the_course_of_a_deleted_rule_is_not_called_in(shop: World):
     wrong_rule_deleted(shop)
-    assert promised(shop) == ("1 of 2 of this week's buyers has access.", [])
+    assert promised(shop) == ("1 of 2 of this week's paying buyers has access.", [])
     assert f"{BEHIND}" in pages_that_tell()
     assert f"{TELLS} See who" in pages_that_tell()
     shop.rule("product_purchased", GIVES, shop.course("Faces"), product="77")
@@ -773,7 +774,7 @@ def test_a_deleted_rules_buyers_are_told_of_until_that_is_dealt_with(shop: World
     if dealt is moved:
         assert promised(shop)[0] == "1 buyer paid and has no access."
     else:
-        assert promised(shop)[0] == "Both of this week's buyers have access."
+        assert promised(shop)[0] == "Both of this week's paying buyers have access."
 
 
 def test_what_a_buyer_keeps_is_told_of_again_when_somebody_says_so(shop: World):
@@ -826,7 +827,7 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     assert f'<a class="button small" href="{where}&amp;back={back}">Move this buyer</a>' in page
     assert promised(shop) == (BEHIND, [])
     changing.point_to([rule], Destination.objects.get(name="Course Two"), on=False)
-    assert promised(shop) == ("This week's only buyer has access.", [])
+    assert promised(shop) == ("This week's only paying buyer has access.", [])
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"trigger": "subscription_charged"}])
@@ -866,7 +867,7 @@ def test_that_rules_which_give_nothing_to_buyers_were_deleted_is_nothing_to_be_t
     buy(shop, 1)
     shop.settle()
     changing.delete(Rule.objects.exclude(product=None))
-    assert promised(shop) == ("This week's only buyer has access.", [])
+    assert promised(shop) == ("This week's only paying buyer has access.", [])
 
 
 def test_the_way_to_buyers_of_very_many_products_is_not_too_long_for_the_server(shop, rf):

@@ -148,7 +148,7 @@ def test_a_second_course_of_a_product_is_no_alarm_of_the_overview(world, bonus):
     own_rule(world)
     shown = overview()
     assert "Drawing Faces" not in shown
-    assert "This week's only buyer has access." in shown
+    assert "This week's only paying buyer has access." in shown
     assert "rule of its own" not in shown
 
 
@@ -290,7 +290,7 @@ def test_who_bought_while_the_rule_of_the_product_was_off_does_not_have_what_it_
     world.settle()
     changing.switch(Rule.objects.filter(pk=off.pk), on=True)
     shown = overview()
-    assert "1 of 2 of this week's buyers has access." in shown
+    assert "1 of 2 of this week's paying buyers has access." in shown
     assert NOT_GIVEN in shown
     assert f"{BEFORE} Rules of the product give Drawing Faces now." in shown
     manager = signed_in(roles.MANAGER)
@@ -302,7 +302,7 @@ def test_who_bought_while_the_rule_of_the_product_was_off_does_not_have_what_it_
     press(manager, EventLog.objects.get(order_id="1183"), "rerun")
     world.settle()
     shown = overview()
-    assert "Both of this week's buyers have access." in shown
+    assert "Both of this week's paying buyers have access." in shown
     assert NOT_GIVEN not in shown
     assert BEFORE not in shown
 
@@ -326,7 +326,7 @@ def test_only_sales_that_got_no_more_than_global_rules_give_are_counted(world, b
     world.sell("10_product", customer__email=DANA, order__id=1183)
     world.settle()
     # Two have what they paid for, by the deleted rule; Dana got only the bonus.
-    assert "2 of 3 of this week's buyers have access." in overview()
+    assert "2 of 3 of this week's paying buyers have access." in overview()
     told = "Example Course One has no rule of its own. 1 of its 3 sales in 30 days got only what"
     assert f"{told} global rules give: Bonus." in overview()
 
@@ -339,21 +339,21 @@ def test_who_has_all_by_a_rule_deleted_since_has_access_without_the_bonus_that_w
         world.sell("10_product", customer__email=f"p{number}@example.com", order__id=number + 1)
     world.settle()
     changing.delete(Rule.objects.filter(pk=rule.pk))
-    assert "Both of this week's buyers have access." in overview()
+    assert "Both of this week's paying buyers have access." in overview()
     changing.switch(Rule.objects.filter(pk=bonus.pk), on=True)
-    assert "Both of this week's buyers have access." in overview()
+    assert "Both of this week's paying buyers have access." in overview()
     own_rule(world, "Right Course")
-    assert "Both of this week's buyers have access." not in overview()
+    assert "Both of this week's paying buyers have access." not in overview()
 
 
 def test_who_got_only_what_global_rules_give_does_not_have_what_was_bought(world, sold):
     world.sell("10_product", customer__email="mia@example.com", order__id=7, product__id=77)
     world.settle()
-    assert "1 of 2 of this week's buyers has access." in overview()
+    assert "1 of 2 of this week's paying buyers has access." in overview()
     own_rule(world)
     press(signed_in(roles.MANAGER), sold, "rerun")
     world.settle()
-    assert "Both of this week's buyers have access." in overview()
+    assert "Both of this week's paying buyers have access." in overview()
 
 
 def test_a_global_rule_gives_nothing_instead_of_what_a_deleted_rule_of_the_product_gave(world):

@@ -184,7 +184,8 @@ def test_what_was_undone_is_offered_again_quietly(manager, world, ran):
     world.settle()
     overview = words(manager.get(reverse("admin:index")))
     assert re.search(
-        "1 of 2 of this week's buyers has access\\. person \\d+ undid access for 1 buyer", overview
+        "1 of 2 of this week's paying buyers has access\\. person \\d+ undid access for 1 buyer",
+        overview,
     )
 
 

@@ -36,7 +36,7 @@ def ended(buyers: int) -> Said | str:
 
 
 def have_access(buyers: int, of: int, on_the_way: int, *, more_bought: bool) -> Said | str:
-    """Return "All 43 of this week's buyers have access." or "41 of 43 …, 2 … on their way."
+    """Return "All 43 of this week's paying buyers have access." or "41 of 43 …, 2 … on the way."
 
     "" if there are none of either.
     """
@@ -66,15 +66,15 @@ def _of_week(buyers: int, of: int) -> Said:
     if buyers < of:
         return say_count(
             buyers,
-            "1 of {all} of this week's buyers has access",
-            "{number} of {all} of this week's buyers have access",
+            "1 of {all} of this week's paying buyers has access",
+            "{number} of {all} of this week's paying buyers have access",
             **count,
         )
     if buyers == 2:
-        return say("Both of this week's buyers have access")
+        return say("Both of this week's paying buyers have access")
     return say_count(
         buyers,
-        "This week's only buyer has access",
-        "All {number} of this week's buyers have access",
+        "This week's only paying buyer has access",
+        "All {number} of this week's paying buyers have access",
         **count,
     )
