@@ -396,7 +396,7 @@ def test_a_refunded_buyer_of_a_changed_rule_cannot_be_moved_but_access_can_be_en
     world.settle()
     page = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
     look = manager.get(page)
-    assert "End it for 1 refunded buyer" in words(look)
+    assert "End Ink for 1 refunded buyer" in words(look)
     _, refunded = re.findall(r'name="chosen" value="([\d,]+)"', shown(look))
     done = manager.post(page, {"chosen": refunded, "only_end": "1"}, follow=True)
     assert "End what the rule gave before" in words(done)

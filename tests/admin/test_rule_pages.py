@@ -979,6 +979,15 @@ def test_all_rules_are_searched_and_grouped_by_product(manager):
     assert 'colspan="' not in markup(manager.get(page, {"scope__exact": "global"}))
 
 
+def test_the_search_is_kept_while_one_chooses_and_saves(manager):
+    found = manager.get(reverse("admin:rules_rule_changelist"), {"q": "urban"})
+    rule = found.context["cl"].result_list[0]
+    page = f"{reverse('admin:rules_rule_change', args=[rule.pk])}?_changelist_filters=q%3Durban"
+    assert f'href="{page}"' in markup(found)
+    again = manager.post(page, {"trigger": rule.trigger, "action": rule.action, "go_on": "1"})
+    assert "_changelist_filters=q%3Durban" in again["Location"]
+
+
 @pytest.mark.parametrize(
     ("query", "here"), [("", "All rules"), ("?scope__exact=global", "Global rules")]
 )

@@ -237,7 +237,8 @@ def test_where_only_refunded_buyers_are_left_all_places_offer_to_end_it(owner, w
     changes = words(owner.get(reverse(CHANGES)))
     assert "was refunded or canceled since. See and end it" in changes
     page = owner.get(given(rule))
-    assert "End it for 1 refunded buyer" in buttons(page, primary=True)
+    assert "End Ink for 1 refunded buyer" in buttons(page, primary=True)
+    assert "Refunded or canceled: can only be ended" in words(page)
     assert "There is nothing to do for any of these." not in words(page)
     assert "Move buyers to" not in words(page)
     refunded = page.context["refunded"]

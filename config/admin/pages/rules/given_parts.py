@@ -38,7 +38,7 @@ def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) ->
         "more": found.more,
         "number": len(can),
         **_what_follows(found),
-        "lists": [_list(say("What will be done"), can), _list(say("Left out"), left_out)],
+        "lists": [_list(say("What will be done"), can), _list(_heading(found), left_out)],
         "chosen": [line.event.pk for line in can],
         **_of_refunded(found),
         "keep": keeping.let_keep(found.customers),
@@ -93,12 +93,22 @@ def _deletions(request: HttpRequest, found: LeftBehind) -> Sequence[tuple[str, S
 def _of_refunded(found: LeftBehind) -> dict[str, Any]:
     """Return what ends the access of refunded buyers, who cannot be moved; empty for none."""
     rows = refunded_rows(found)
+    names = dict.fromkeys(grant.name for row in rows for grant in row.grants)
     label = say_count(
         LeftBehind(found.rule, rows).customers,
-        "End it for 1 refunded buyer",
-        "End it for {number} refunded buyers",
+        "End {courses} for 1 refunded buyer",
+        "End {courses} for {number} refunded buyers",
+        courses=listed([*map(brief, names)], COURSES_NAMED),
     )
     return {"end_refunded": label, "refunded": [row.event.pk for row in rows]} if rows else {}
+
+
+def _heading(found: LeftBehind) -> Said:
+    """Return what stands above the buyers who are not moved."""
+    apart = [row for row in found.rows if row.why_not]
+    if len(refunded_rows(found)) == len(apart):
+        return say("Refunded or canceled: can only be ended")
+    return say("Left out")
 
 
 def refunded_rows(found: LeftBehind) -> list[LeftBehindPurchase]:

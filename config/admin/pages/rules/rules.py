@@ -124,12 +124,18 @@ class RuleAdmin(Audited, ListAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
         if request.method == "POST" and rule_parts.is_choice(request.POST):
-            return HttpResponseRedirect(_again(request))
+            return HttpResponseRedirect(self._again(request))
         try:
             return super().change_view(request, object_id, *args, **kwargs)
         except IntegrityError:  # although the form found nothing wrong
             self.message_user(request, changing.CHANGED_MEANWHILE, messages.WARNING)
-            return HttpResponseRedirect(_again(request))
+            return HttpResponseRedirect(self._again(request))
+
+    def _again(self, request: HttpRequest) -> str:
+        """Return the address of the rule's page, with the choices of its form and the way back."""
+        chosen = rule_parts.choices(request.POST, alone=True) + rule_parts.with_back(request)
+        filters = self.get_preserved_filters(request)
+        return f"{request.path}?{chosen}{f'&{filters}' if filters else ''}"
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -277,9 +283,3 @@ class RuleAdmin(Audited, ListAdmin):
             self.message_user(request, left, messages.WARNING)
         if on and number:
             backfill.offer(request, known.all(), back)
-
-
-def _again(request: HttpRequest) -> str:
-    """Return the address of the rule's page, with the choices of its form."""
-    chosen = rule_parts.choices(request.POST, alone=True)
-    return f"{request.path}?{chosen}{rule_parts.with_back(request)}"
