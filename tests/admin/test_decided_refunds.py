@@ -220,11 +220,17 @@ def test_who_ended_it_after_its_rule_had_changed_is_named(manager, world, ink):
     assert "You have access to Wash" in reply
 
 
-def test_nobody_is_ticked_before_a_person_chooses(manager, world, ink):
-    page = manager.get(reverse("admin:refunded")).content.decode()
-    (box,) = re.findall(r'<input type="checkbox" name="chosen"[^>]*>', page)
-    assert "checked" not in box
-    assert '<th scope="col">Purchase</th>' in page
+def test_nobody_is_ticked_before_a_person_chooses_among_several(manager, world, ink):
+    def boxes() -> list[str]:
+        page = manager.get(reverse("admin:refunded")).content.decode()
+        assert '<th scope="col">Purchase</th>' in page
+        return re.findall(r'<input type="checkbox" name="chosen"[^>]*>', page)
+
+    assert ["checked" in box for box in boxes()] == [True]
+    for what in ("10_product", "20_product"):
+        world.sell(what, order__id=1181, customer__email="mia@example.com", product__id=SOLD)
+    world.settle()
+    assert ["checked" in box for box in boxes()] == [False, False]
 
 
 def test_who_gave_it_back_by_hand_is_named_in_the_reason_for_leaving_out(manager, world, ink):

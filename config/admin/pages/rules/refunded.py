@@ -120,7 +120,7 @@ def show(request: HttpRequest) -> HttpResponse:
         others=len(every) + len(every_kept) > len(found) + len(kept),
         here=_here(request),
         choose_all=_here(request, every=True) if len(found) > 1 else "",
-        all_chosen=EVERY in request.GET,
+        all_chosen=EVERY in request.GET or len(found) == 1,  # there is nobody to choose among
         missing=_with_changes(request, missing) if allowed(request, "rules.add_rule") else [],
         turned_off=turned_off.of_rules(request, off),
         **_kept(kept),

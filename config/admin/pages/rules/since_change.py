@@ -23,7 +23,7 @@ from events.reports.since_stopped import DeletedRule
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_day, say, say_count
-from rules import deleted_giving
+from rules import deleted_endings, deleted_giving
 from rules.models import Rule
 from rules.rule_changes import number_before
 from rules.short_sentences import in_short
@@ -92,17 +92,31 @@ def _of_stopped(
     Of the rules `off`, these are the ones that end access.
     """
     told: dict[int, SafeString] = {}
-    ending = {rule.pk: rule for rule in off if rule.spec.ends_access}
+    there = {rule.pk: rule for rule in off if rule.spec.ends_access}
+    ending = {rule.pk: rule for rule in deleted_endings.as_they_were(entries)} | there
+    since = {int(each.number): each.at for each in entries} | dict(since)
     for pk, buyers in since_stopped.still_in(ending.values(), since).items():
-        page = page_of(ending[pk]) if allowed(request, SEES_RULES) else ""
-        told[pk] = _line(_still_has(ending[pk], buyers), page, say("See the rule"))
+        where = (
+            _rule_page(request, there[pk])
+            if pk in there
+            else _product_page(request, ending[pk].product_id)
+        )
+        told[pk] = _line(_still_has(ending[pk], buyers), *where)
     deleted = [_deleted(each) for each in entries if deleted_giving.is_one(each)]
     products = {each.number: each.product for each in deleted}
     for number, buyers in since_stopped.got_nothing(deleted).items():
-        product = products[number]
-        page = page_of(Product(pk=product)) if product and allowed(request, SEES_PRODUCTS) else ""
-        told[number] = _line(_nothing(buyers), page, say("See the product"))
+        told[number] = _line(_nothing(buyers), *_product_page(request, products[number]))
     return told
+
+
+def _rule_page(request: HttpRequest, rule: Rule) -> tuple[str, Said]:
+    return page_of(rule) if allowed(request, SEES_RULES) else "", say("See the rule")
+
+
+def _product_page(request: HttpRequest, product: int | None) -> tuple[str, Said]:
+    """Return the page of the product, "" for all products, and the text of the link to it."""
+    may = product is not None and allowed(request, SEES_PRODUCTS)
+    return page_of(Product(pk=product)) if may else "", say("See the product")
 
 
 def _deleted(entry: AuditEntry) -> DeletedRule:
