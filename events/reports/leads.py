@@ -52,7 +52,10 @@ class SeeCourse:
 
 @dataclass(frozen=True, slots=True)
 class MoveBuyer:
-    """A buyer who was given what another rule gives now; `query` is "rule=5" or "product=7"."""
+    """A buyer who was given what another rule gives now.
+
+    `query` is "rule=5&customer=9" or, for deleted rules, "product=7&customer=9".
+    """
 
     query: str
 

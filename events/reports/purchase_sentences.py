@@ -144,6 +144,7 @@ def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
         text = say("The rule that gave {old}{order} gives {new} now.", **facts)
     text = joined([text, say("Enrolling this buyer gives {new}, and {old} stays open.", **facts)])
     query = f"rule={run.rule_id}" if run.rule_id else f"product={run.event.product_id or 0}"
+    query += f"&customer={run.customer_id}"
     leads = (MoveBuyer(query), RunRules(run.event_id, is_second=True))
     return Sentence(QUIET, text, Code.RULE_CHANGED, leads=leads)
 

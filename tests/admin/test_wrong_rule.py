@@ -2,6 +2,7 @@
 
 import html
 import re
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -301,6 +302,26 @@ def test_after_a_move_was_undone_the_customers_page_says_it_once_and_offers_to_m
     assert re.search(r'<a class="button small" href="[^"]+">Move this buyer</a>', shown)
     assert re.findall(r'class="button ([^"]*)">Enroll this buyer now', shown) == ["quiet small"]
     assert shown.index("Move this buyer") < shown.index("Enroll this buyer now")
+
+
+def test_the_button_for_one_buyer_moves_that_buyer_alone(manager, world, rule):
+    bought, other = buy(world, 1, 2)
+    save(manager, rule, "Faces")
+    manager.post(given(rule), {"chosen": f"{bought.pk},{other.pk}"})
+    world.settle()
+    undo_move(manager, world)
+    assert bought.customer
+    shown = markup(manager.get(page_of(bought.customer)))
+    (link,) = re.findall(r'<a class="button small" href="([^"]+)">Move this buyer</a>', shown)
+    page = manager.get(unescape(link))
+    assert "Move 1 buyer to Faces" in words(page)
+    assert "b1@example.com" in words(page)
+    assert "b2@example.com" not in words(page)
+    manager.post(page.context["form_action"], {"chosen": f"{bought.pk},{other.pk}"})
+    world.settle()
+    faces = Destination.objects.get(name="Faces")
+    assert world.access("b1@example.com", faces)
+    assert not world.access("b2@example.com", faces)
 
 
 @pytest.mark.parametrize("how", ["changed", "deleted"])

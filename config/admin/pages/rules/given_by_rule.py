@@ -1,6 +1,7 @@
 """Who has access by a rule, or by what it gave before it was changed or deleted; moving them."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from urllib.parse import urlencode, urlsplit
 
@@ -35,6 +36,8 @@ from rules.models import Rule
 COURSES_NAMED = 3
 # The parameter that says how many products the address leaves out.
 OTHERS = "others"
+# The parameter for one customer.
+CUSTOMER = "customer"
 PERMISSION = "events.by_hand_grant"
 
 
@@ -143,20 +146,22 @@ def _way(back: str) -> dict[str, str]:
 def show(request: HttpRequest) -> HttpResponse:
     """Show by GET who would be moved, how, and who has it anyway. A POST moves the `chosen`.
 
-    For one `rule`, or for the deleted rules of each `product`.
+    For one `rule`, or for the deleted rules of each `product`; of one `customer` or of all.
     """
     products = row_ids(request.GET.getlist("product"))[: given_parts.PRODUCTS]
     number = row_id(request.GET.get("rule")) or 0
-    found = by_deleted_rules(products) if products else left_behind(number)
+    customer = row_id(request.GET.get(CUSTOMER))
+    found = _of(customer, by_deleted_rules(products) if products else left_behind(number))
     back = way_back(request) or _origin(found, products)
     here = address_of(products) if products else address(number)
+    here += f"&{CUSTOMER}={customer}" if customer else ""
     kept = kept_runs(number, products)
     if "again" in request.POST:
         return keeping.undo_keep(request, kept, back)
     if "keep" in request.POST:
         if products:
             # The address names only the first products, but the form names everybody's access.
-            found = by_deleted_rules(keeping.products(request))
+            found = _of(customer, by_deleted_rules(keeping.products(request)))
         return keeping.keep(request, found, back, here)
     if request.method == "POST":
         return _move(request, found, back, here)
@@ -169,6 +174,14 @@ def show(request: HttpRequest) -> HttpResponse:
         form_action=here,
         back=back,
     )
+
+
+def _of(customer: int | None, found: LeftBehind) -> LeftBehind:
+    """Return what is left behind of this customer, or of all for None."""
+    if customer is None:
+        return found
+    rows = [row for row in found.rows if row.grants[0].customer_id == customer]
+    return replace(found, rows=rows, still=())
 
 
 def _origin(found: LeftBehind, products: Sequence[int]) -> str:
