@@ -16,6 +16,7 @@ from events.reports import (
     moved_access,
     pending_endings,
     refunded_access,
+    undecided,
 )
 from events.reports.ending_rules import Ending, ending_rules
 from events.reports.leads import SeeCourse
@@ -43,29 +44,6 @@ from integrations.who import shown_who
 from rules.models import Rule
 
 Status, Source = RuleRun.Status, Grant.Source
-GIVING_AGAIN: dict[str, Text] = {
-    Status.FAILED: _("{name} has {course}; giving it once more failed{order}."),
-    Status.HELD: _("{name} has {course}; giving it once more is held{order}."),
-    Status.WAITING: _("{name} has {course}; giving it once more is waiting{order}."),
-}
-OWED: dict[str, Text] = {
-    Status.FAILED: _("{name} does not have {course} yet: it failed{order}."),
-    Status.HELD: _("{name} does not have {course} yet: it is held{order}."),
-    Status.WAITING: _("{name} does not have {course} yet: it is waiting{order}."),
-}
-ENDING: dict[str, Text] = {
-    Status.FAILED: _("{name} still has {course}: ending it failed{order}."),
-    Status.HELD: _("{name} still has {course}: ending it is held{order}."),
-    Status.WAITING: _("{name} still has {course}: ending it is waiting{order}."),
-}
-ENDS_NOW: dict[str, Text] = {
-    Status.WAITING: _("{name}'s access to {course} ends in a moment{order}."),
-}
-ENDED: dict[str, Text] = {
-    Status.FAILED: _("{name} has no access to {course}; ending it failed{order}."),
-    Status.HELD: _("{name} has no access to {course}; ending it is held{order}."),
-    Status.WAITING: _("{name} has no access to {course}; ending it is waiting{order}."),
-}
 BESIDES: dict[str, Text] = {
     Status.FAILED: _("{name}, {course}: it failed{order}."),
     Status.HELD: _("{name}, {course}: it is held{order}."),
@@ -115,7 +93,7 @@ def _sentence(
     if about.pending and not about.grants:
         return pending_endings.lines(about)[0]  # of access from before Admit
     if run is not None:
-        return _undecided(name, about, run, waiting[run.pk])
+        return undecided.sentence(name, about, run, waiting[run.pk])
     if about.held:
         return _has(name, about, done_to, rules)
     if about.given:
@@ -134,18 +112,6 @@ def _is_gone(about: Standing, course: Destination) -> Sentence:
         course=about.name,
     )
     return Sentence(WAIT, text, Code.GONE, leads=(SeeCourse(course.pk),))
-
-
-def _undecided(name: str, about: Standing, run: RuleRun, waiting: str) -> Sentence:
-    code, texts = {
-        (True, True): (Code.GIVING_AGAIN, GIVING_AGAIN),
-        (True, False): (Code.OWED, OWED),
-        (False, True): (Code.ENDING, ENDING),
-        (False, False): (Code.ENDED, ENDED),
-    }[run.spec.gives_access, about.is_open]
-    if code == Code.ENDING and wait_reasons.is_next(run):
-        texts = ENDS_NOW
-    return of_open_action(run, code, texts, name, about.name, waiting)
 
 
 def _has(
