@@ -80,7 +80,7 @@ def _gave_nothing(
             if event.pk in ended
             else say("Paid for {product}{order} and got nothing.", **facts)
         )
-        text = joined([got_nothing, rules_now.since(event, rule)])
+        text = joined([got_nothing, rules_now.since(event, rule), _only_global(now)])
         if removed := payload_removed(event.delivery):
             by_hand = say(
                 "But {why}. Enroll the customer in Thinkific by hand, then mark this as dealt "
@@ -108,6 +108,15 @@ def _taken_back(event: EventLog, back: EventLog, *, ended: bool) -> Sentence:
             **facts,
         )
     return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
+
+
+def _only_global(now: Iterable[Rule]) -> Said | str:
+    """Say what global rules give, "" if a rule of the product gives something as well."""
+    giving = [rule for rule in now if pairing.is_to_give(rule)]
+    if any(rule.product_id for rule in giving):
+        return ""
+    names = dict.fromkeys(str(rule.destination) for rule in giving)
+    return say("Only global rules match it: they give {courses}.", courses=listed([*names]))
 
 
 def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:

@@ -316,6 +316,15 @@ def test_who_bought_before_the_rule_of_the_product_and_was_refunded_lacks_nothin
     assert BEFORE not in overview()
 
 
+def test_before_a_new_global_rule_is_run_her_page_says_that_it_alone_matches(world):
+    world.sell("10_product", customer__email=DANA, order__id=1183)
+    world.settle()
+    world.rule("product_purchased", GIVES, world.course("Bonus"))
+    assert "Only global rules match it: they give Bonus." in page()
+    own_rule(world)
+    assert "Only global rules" not in page()
+
+
 def test_only_sales_that_got_no_more_than_global_rules_give_are_counted(world, bonus):
     rule = own_rule(world)
     for number in range(2):
