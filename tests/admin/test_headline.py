@@ -820,9 +820,10 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     (entry,) = re.findall('href="([^"]*)">See the change by', markup(overview))
     assert "Undo" in words(signed_in(roles.MANAGER).get(html.unescape(entry)))
     assert "Let 1 buyer keep it" in text
-    customer = reverse("admin:integrations_customer_change", args=[Customer.objects.get().pk])
+    buyer = Customer.objects.get().pk
+    customer = reverse("admin:integrations_customer_change", args=[buyer])
     page = markup(signed_in(roles.SUPPORT).get(customer))
-    where = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
+    where = f"{reverse('admin:given-by-rule')}?rule={rule.pk}&amp;customer={buyer}"
     back = quote(customer, safe="")
     assert f'<a class="button small" href="{where}&amp;back={back}">Move this buyer</a>' in page
     assert promised(shop) == (BEHIND, [])
