@@ -14,7 +14,12 @@ from django.utils import timezone
 from events.models import EventLog, Grant
 from events.models.event_log import EventQuerySet
 from events.reports import backfill
-from events.reports.own_rules import MAX_PRODUCTS, accounts_with_both, got_only_global
+from events.reports.own_rules import (
+    MAX_LOOKED_AT,
+    MAX_PRODUCTS,
+    accounts_with_both,
+    got_only_global,
+)
 from events.reports.promise import LATELY, MAX_LISTED
 from integrations.models import Product
 from rules import actions
@@ -78,7 +83,7 @@ def grants(found: Collection[NotGivenYet]) -> set[int]:
 
 
 def _made_since(accounts: Collection[int], changed: Collection[int]) -> list[Rule]:
-    """Return the products' rules that give access and came after a purchase that got less."""
+    """Return the newest of the products' rules that came after a purchase that got less."""
     of_product = Rule.objects.filter(
         marketplace__in=accounts,
         product__isnull=False,
@@ -94,7 +99,8 @@ def _made_since(accounts: Collection[int], changed: Collection[int]) -> list[Rul
         product=OuterRef("product"), received_at__lt=OuterRef("since"), trigger=_BOUGHT
     )
     found = of_product.alias(since=since).filter(Exists(bought.order_by()))
-    return list(found.select_related("product", "destination", "integration").order_by("pk"))
+    known = found.select_related("product", "destination", "integration")
+    return list(known.order_by("-pk")[:MAX_LOOKED_AT])[::-1]
 
 
 def _purchases() -> EventQuerySet:
