@@ -97,6 +97,11 @@ class LeftBehind:
         return [*dict.fromkeys(grant.name for grant in self.grants)]
 
     @property
+    def moves(self) -> bool:
+        """Whether some of them can be moved; refunded buyers cannot."""
+        return any(row.gives and not row.why_not for row in self.rows)
+
+    @property
     def still_given(self) -> int:
         """The number of customers of whom some access stays open when they are moved."""
         return len({row.grants[0].customer_id for row in self.rows if row.still_given})
@@ -133,9 +138,8 @@ def kept_runs(number: int, products: Collection[int]) -> list[RuleRun]:
 
     With `products`, those of all deleted rules for these products instead.
     """
-    runs = (
-        runs_with_open_access().filter(grant__kept_at__isnull=False).order_by("-received_at", "-pk")
-    )
+    kept = runs_with_open_access().filter(grant__kept_at__isnull=False)
+    runs = kept.order_by("-received_at", "-pk")
     if products:
         return list(runs.filter(rule=None, event__product__in=products)[:MAX_RUNS])
     return [*runs.filter(rule=number)[:MAX_RUNS], *rule_history.of_deleted(number, runs)[:MAX_RUNS]]
@@ -268,9 +272,8 @@ def _gave(number: int) -> list[RuleRun]:
     behind = list(of_rule.filter(~given_by_a_rule_now(), grant__kept_at=None)[: MAX_RUNS + 1])
     behind += rule_history.of_deleted(number, still.filter(grant__kept_at=None))
     behind.sort(key=lambda run: (run.received_at, run.pk), reverse=True)
-    return behind + list(
-        of_rule.filter(given_by_a_rule_now())[: max(0, MAX_RUNS + 1 - len(behind))]
-    )
+    due = of_rule.filter(given_by_a_rule_now())[: max(0, MAX_RUNS + 1 - len(behind))]
+    return [*behind, *due]
 
 
 def gives_instead(

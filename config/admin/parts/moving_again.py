@@ -7,7 +7,7 @@ from django.utils.http import urlencode
 from config.admin.menu import allowed
 from events.execution import rule_history
 from events.models import Batch, RuleRun
-from events.reports.left_behind import LeftBehind, by_deleted_rules, left_behind
+from events.reports.left_behind import by_deleted_rules, left_behind
 from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.models import AuditEntry
@@ -36,12 +36,8 @@ def address(request: HttpRequest, undone: Batch) -> str:
         rule_history.rule_of(run),
         run.event.product,
     )
-    if rule and _moves(left_behind(rule.pk)):
+    if rule and left_behind(rule.pk).moves:
         return f"{page}?{urlencode({'rule': rule.pk})}"
-    if product and _moves(by_deleted_rules([product.pk])):
+    if product and by_deleted_rules([product.pk]).moves:
         return f"{page}?{urlencode({'product': product.pk})}"
     return ""
-
-
-def _moves(found: LeftBehind) -> bool:
-    return any(row.gives and not row.why_not for row in found.rows)

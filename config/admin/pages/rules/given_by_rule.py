@@ -33,7 +33,6 @@ from integrations.sentences import Said, say, say_count
 from rules import leftovers
 from rules.models import Rule
 
-COURSES_NAMED = 3
 # The parameter that says how many products the address leaves out.
 OTHERS = "others"
 # The parameter for one customer.
@@ -77,7 +76,7 @@ def with_link(found: LeftBehind, page: str) -> SafeString | None:
         return None
     link = format_html(
         '<a class="button {} small" href="{}">{}</a>',
-        "primary" if _moves(found) else "",
+        "primary" if found.moves else "",
         page,
         label(found),
     )
@@ -88,12 +87,7 @@ def label(found: LeftBehind) -> Said:
     """Return the label of the link to the page: it says what can be done there."""
     if found.rule is not None and not found.rule.enabled:
         return say("See who")  # they can be moved once the rule is on
-    return say("See and move them") if _moves(found) else say("See them and end it")
-
-
-def _moves(found: LeftBehind) -> bool:
-    """Return whether the page can move some of them; refunded buyers cannot be moved."""
-    return any(row.gives and not row.why_not for row in found.rows)
+    return say("See and move them") if found.moves else say("See them and end it")
 
 
 def is_here(back: str) -> bool:
