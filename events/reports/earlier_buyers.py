@@ -223,6 +223,13 @@ class Preview:
         return parts
 
 
+def merged(parts: Iterable[Preview]) -> Preview:
+    """Return what these parts would run, as one."""
+    parts = list(parts)
+    rows = [row for part in parts for row in part.run]
+    return Preview(rows, [], [], more=any(part.more for part in parts))
+
+
 def customers_of(events: Iterable[EventLog]) -> set[int]:
     """Return the IDs of these events' customers."""
     return {event.customer_id for event in events if event.customer_id}

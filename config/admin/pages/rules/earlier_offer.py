@@ -15,7 +15,7 @@ from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.buttons import BACK
 from events.access.sale import Sale
 from events.reports import backfill, earlier, rules_now
-from events.reports.earlier_buyers import Preview
+from events.reports.earlier_buyers import Preview, merged
 from events.reports.refunded import refunded_with_access
 from integrations.models import Product
 from integrations.sentences import joined, say
@@ -25,7 +25,6 @@ from rules.triggers import TAKES_BACK, Trigger
 
 # The most rules that one page looks at. Saving Coverage adds one for each course of each row.
 MOST_RULES = 500
-COURSES_NAMED = 3
 # What a refunded purchase left open: the sale that the refund names, and the site and course.
 LeftOpen = tuple[Sale, int | None, str]
 
@@ -178,10 +177,8 @@ def together(told: Sequence[dict[str, Any]], *, back: str) -> dict[str, Any]:
     `told` is what `of_rules` says of each of them. The page lists what each buyer gets by all.
     """
     rules = [each["rule"] for each in told]
-    rows = [row for each in told for row in each["found"].run]
-    found = Preview(rows, [], [], more=any(each["found"].more for each in told))
     return {
-        "told": earlier_words.in_words(rules, found),
+        "told": earlier_words.in_words(rules, merged(each["found"] for each in told)),
         "page": address(rules, back=back),
         "label": say("See and enroll them"),
     }
@@ -197,9 +194,8 @@ def lacking_by_product(rules: Sequence[Rule], *, back: str) -> dict[int, tuple[s
     told: dict[int, tuple[str, str]] = {}
     for product in dict.fromkeys(rule.product_id for rule in late if rule.product_id):
         mine = [rule for rule in late if rule.product_id == product]
-        rows = [row for rule in mine for row in found[rule.pk].lacking_access.run]
-        together = Preview(rows, [], [], more=any(found[rule.pk].more for rule in mine))
-        if text := earlier_words.lacking(together):
+        of_mine = merged(found[rule.pk].lacking_access for rule in mine)
+        if text := earlier_words.lacking(of_mine):
             told[product] = text, address(mine, back=back)
     return told
 
