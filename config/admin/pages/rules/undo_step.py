@@ -77,21 +77,14 @@ def _meanwhile(left: Sequence[AuditEntry]) -> list[Said]:
     """Return what does not happen for what came in while these rules were changed or deleted."""
     numbers = [int(each.number) for each in left]
     now = dict(Rule.objects.filter(pk__in=numbers).values_list("pk", "action"))
-    before = {
-        action
-        for each in left
-        if (action := (each.before or {}).get("action") or now.get(int(each.number)))
-    }
-    ends = any(ACTIONS[action].ends_access for action in before if action in ACTIONS)
-    others = any(not ACTIONS[action].ends_access for action in before if action in ACTIONS)
-    return [
-        text
-        for text, is_true in (
-            (say("Nobody is given anything for what came in meanwhile."), others or not ends),
-            (say("Nobody loses anything for what came in meanwhile."), ends),
-        )
-        if is_true
-    ]
+    before = {(each.before or {}).get("action") or now.get(int(each.number)) for each in left}
+    ends = {ACTIONS[action].ends_access for action in before if action in ACTIONS}
+    told = []
+    if ends != {True}:
+        told.append(say("Nobody is given anything for what came in meanwhile."))
+    if True in ends:
+        told.append(say("Nobody loses anything for what came in meanwhile."))
+    return told
 
 
 def _changes(entry: AuditEntry) -> list[Difference]:
