@@ -1,6 +1,6 @@
 """Filters and tags of our templates, such as {{ moment|when }} and {% row_buttons %}."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import template
@@ -20,7 +20,6 @@ from config.staff import whom_to_ask as askable
 from events.models import RuleRun
 from events.reports import api_calls, backlog
 from integrations import mistyped_email
-from integrations.models import ApiCall
 from integrations.sentences import Said, say
 from integrations.who import shown_who
 from rules import models, short_sentences
@@ -51,6 +50,7 @@ register.filter("whose", badges.whose)
 register.filter("as_sent", badges.as_sent)
 register.filter("who", shown_who)
 register.filter("changes_by", badges.changes_by)
+register.filter("attempts", api_calls.attempts)
 register.filter("in_short", short_sentences.in_short)
 
 
@@ -204,17 +204,6 @@ def number_of_rules(groups: Iterable[Any]) -> int:
 def of_row(found: Mapping[int, Any], row: Model) -> Any:
     """Return what was found for this row, "" if nothing was; `found` is by the rows' numbers."""
     return found.get(row.pk, "")
-
-
-@register.filter
-def attempts(run: RuleRun, failed: Sequence[ApiCall] | None) -> int:
-    """Return how often an action was tried, with the attempts that the whole site refused.
-
-    Those do not use up its retries, so the action does not count them; `failed` are the calls at
-    which its attempts failed.
-    """
-    refused = [call for call in failed or () if call.status in api_calls.NEVER_GOES_ON]
-    return max(run.attempts, len(refused))
 
 
 @register.filter

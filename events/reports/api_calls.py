@@ -71,6 +71,16 @@ def failed_attempts(
     return {run.pk: _failed(run, calls[run.pk], by_hand[run.pk]) for run in of_runs}
 
 
+def attempts(run: RuleRun, failed: Sequence[ApiCall] | None) -> int:
+    """Return how often an action was tried, with the attempts that the whole site refused.
+
+    Those do not use up its retries, so the action does not count them; `failed` are the calls at
+    which its attempts failed.
+    """
+    refused = [call for call in failed or () if call.status in NEVER_GOES_ON]
+    return max(run.attempts, len(refused))
+
+
 def retry_sentence(run: RuleRun, failed: Sequence[ApiCall]) -> Said | str:
     """Return "Tried again 29 Nov 06:01: the same answer." for an action that failed again.
 
