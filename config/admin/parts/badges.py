@@ -87,16 +87,18 @@ def run_state(run: RuleRun) -> Text:
         return say("Ends later")
     if status == RuleRun.Status.WAITING and run.attempts > 0:
         return say("Will retry")
-    # It was to end access, and another purchase kept it open: nothing was ended.
-    if status == RuleRun.Status.DONE and run.code == STILL_GIVEN:
-        return say("Kept")
-    return status.label
+    return say("Kept") if _is_kept(run) else status.label
 
 
 def run_badge(run: RuleRun) -> SafeString:
     """Return the state of an action."""
-    kept = run.status == RuleRun.Status.DONE and run.code == STILL_GIVEN
-    return badge(run_state(run), GREY if kept else RUN_COLORS[RuleRun.Status(run.status)])
+    color = GREY if _is_kept(run) else RUN_COLORS[RuleRun.Status(run.status)]
+    return badge(run_state(run), color)
+
+
+def _is_kept(run: RuleRun) -> bool:
+    """Return whether it was to end access, and another purchase kept it open."""
+    return run.status == RuleRun.Status.DONE and run.code == STILL_GIVEN
 
 
 def ended_late(run: RuleRun) -> datetime | None:
