@@ -132,12 +132,13 @@ def _section(request: HttpRequest, last: ComparisonRun) -> Section:
 def start(request: HttpRequest) -> HttpResponse:
     """Start a comparison, or continue one that stopped; the worker carries it out."""
     site = row_in(comparison.sites(), request.POST.get("site"))
+    blocked = _blocked(site) if site else ""
     if site is None:
         messages.error(request, say("This integration no longer exists."))
     elif not site.enabled:
         text = say("{site} is turned off. Turn it on, then compare.", site=site)
         messages.warning(request, text)
-    elif _blocked(site) == CallBudget.Blocked.KEY:
+    elif blocked == CallBudget.Blocked.KEY:
         messages.warning(request, say("{site} is not compared: its key is rejected.", site=site))
     else:
         comparing.start(site, by=request.user.get_username())
@@ -147,7 +148,7 @@ def start(request: HttpRequest) -> HttpResponse:
             "{site} is being compared. This waits whenever a buyer is being given access.",
             site=site,
         )
-        if _blocked(site):
+        if blocked:
             paused = say("{site} is paused. It is compared when the pause is over.", site=site)
             messages.warning(request, paused)
         else:
