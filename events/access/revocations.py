@@ -151,8 +151,8 @@ def _ended(event: EventLog, others: Sequence[EventLog]) -> EventLog | None:
         if other.trigger in TAKES_BACK and _about_the_same(event, other):
             paid = other.trigger in CANCELS and any(_pays(event, other, one) for one in completed)
             ending = ending if paid else other
-        elif ending is not None and _pays(event, ending, other):
-            ending = None if is_paid_again(event, ending, other) else ending
+        elif ending and _pays(event, ending, other) and is_paid_again(event, ending, other):
+            ending = None
     return ending
 
 
