@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from integrations.audit import Act
-from integrations.models import AuditEntry, Destination
+from integrations.models import AuditEntry
 from rules import actions, pairing
 from rules.facts import Places, RuleFacts
-from rules.models import Rule
 from rules.rule_changes import number_before
 from rules.triggers import Trigger
 
@@ -24,41 +23,6 @@ def among(changes: Iterable[AuditEntry], places: Places) -> list[AuditEntry]:
         ):
             found[about] = entry
     return [*found.values()]
-
-
-def as_they_were(changes: Iterable[AuditEntry]) -> list[Rule]:
-    """Return the rules that these changes deleted and that ended access, not saved, with their IDs.
-
-    Only those that were on and whose course or bundle Admit still knows. Takes one query, or none.
-    """
-    entries = [each for each in changes if _was_ending(each)]
-    numbers = {number_before(each, "destination") for each in entries} - {None}
-    known = Destination.objects.select_related("integration").in_bulk(numbers) if numbers else {}
-    rules = []
-    for each in entries:
-        course = known.get(number_before(each, "destination") or 0)
-        account = number_before(each, "marketplace")
-        if course is not None and account is not None:
-            before = each.before or {}
-            rules.append(
-                Rule(
-                    pk=int(each.number),
-                    marketplace_id=account,
-                    product_id=number_before(each, "product"),
-                    trigger=before["trigger"],
-                    action=before["action"],
-                    integration=course.integration,
-                    destination=course,
-                )
-            )
-    return rules
-
-
-def _was_ending(entry: AuditEntry) -> bool:
-    """Return whether this deleted a rule that ended access and was on."""
-    before = entry.before or {}
-    ended = before.get("action") in actions.ending_access() and "trigger" in before
-    return entry.act == Act.RULE_DELETED and before.get("enabled", True) and ended
 
 
 def _ended(entry: AuditEntry) -> bool:

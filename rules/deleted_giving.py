@@ -43,14 +43,6 @@ def everywhere() -> set[int]:
     return {number for number in destinations[:MAX_ENTRIES] if number}
 
 
-def is_one(entry: AuditEntry) -> bool:
-    """Return whether this entry is the deletion of a rule that gave access on a purchase."""
-    before = entry.before or {}
-    gave = before.get("action") in actions.giving_access()
-    is_deletion = entry.act == Act.RULE_DELETED and before.get("enabled", True)
-    return is_deletion and gave and before.get("trigger") == Trigger.PRODUCT_PURCHASED
-
-
 def _entries() -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(
         act=Act.RULE_DELETED,

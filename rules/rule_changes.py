@@ -1,9 +1,11 @@
 """Changes and deletions of rules, as entries of the audit tell of them."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from integrations.audit import Act
-from integrations.models import AuditEntry
+from integrations.models import AuditEntry, Destination
+from rules.actions import ACTIONS
 from rules.models import Rule
 
 # At most this many changes are looked at, newest first.
@@ -18,6 +20,41 @@ def since(moment: datetime) -> list[AuditEntry]:
         kind=Rule._meta.model_name,
     )
     return list(entries.order_by("-pk")[:MAX_ENTRIES])
+
+
+def deleted(changes: Iterable[AuditEntry]) -> list[Rule]:
+    """Return the rules that these changes deleted and that were on, not saved, with their IDs.
+
+    They have no course or bundle if Admit no longer knows it. Takes one query, or none.
+    """
+    entries = [each for each in changes if each.act == Act.RULE_DELETED and _was_on(each)]
+    numbers = {number_before(each, "destination") for each in entries} - {None}
+    known = Destination.objects.select_related("integration").in_bulk(numbers) if numbers else {}
+    rules = []
+    for each in entries:
+        before, account = each.before or {}, number_before(each, "marketplace")
+        if account is None:
+            continue
+        course = known.get(number_before(each, "destination") or 0)
+        rule = Rule(
+            pk=int(each.number),
+            marketplace_id=account,
+            product_id=number_before(each, "product"),
+            trigger=before["trigger"],
+            action=before["action"],
+            destination=course,
+        )
+        if course is not None:
+            rule.integration = course.integration
+        rules.append(rule)
+    return rules
+
+
+def _was_on(entry: AuditEntry) -> bool:
+    """Return whether the rule was on, as far as the entry tells all that a rule needs."""
+    before = entry.before or {}
+    told = before.get("action") in ACTIONS and "trigger" in before
+    return told and before.get("enabled", True)
 
 
 def number_before(entry: AuditEntry, name: str) -> int | None:

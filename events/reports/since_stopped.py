@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q
@@ -18,23 +17,14 @@ from rules.triggers import Trigger
 MAX_EVENTS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class DeletedRule:
-    """A rule that gave access on a purchase until it was deleted; IDs, no product for all."""
-
-    number: int
-    product: int | None
-    account: int | None
-    since: datetime
-
-
 def still_in(rules: Iterable[Rule], since: Mapping[int, datetime]) -> dict[int, int]:
     """Return how many buyers were refunded or canceled since then and have what a rule would end.
 
-    `rules` end access and are off; `since` maps their IDs, as the result does. Rules without such
-    buyers are left out. Takes the same queries for any number of rules, none for none.
+    `rules` end access and are off or deleted; `since` maps their IDs, as the result does. Rules
+    whose course or bundle is unknown, or without such buyers, are left out. Takes the same queries
+    for any number of rules, none for none.
     """
-    rules = list(rules)
+    rules = [rule for rule in rules if rule.destination]
     if not rules:
         return {}
     triggers = {rule.pk: set(firing(rule.trigger)) for rule in rules}
@@ -61,36 +51,37 @@ def still_in(rules: Iterable[Rule], since: Mapping[int, datetime]) -> dict[int, 
     return {pk: len(customers) for pk, customers in who.items() if customers}
 
 
-def got_nothing(deleted: Collection[DeletedRule]) -> dict[int, int]:
+def got_nothing(rules: Collection[Rule], since: Mapping[int, datetime]) -> dict[int, int]:
     """Return how many bought since each of these rules was deleted and got nothing, by its ID.
 
-    Rules without such buyers are left out. Takes one query, none without rules.
+    `since` maps the same IDs. Rules without such buyers are left out. Takes one query, none without
+    rules.
     """
-    if not deleted:
+    if not rules:
         return {}
-    place = Q(product__in={each.product for each in deleted if each.product})
-    place |= Q(marketplace__in={each.account for each in deleted if not each.product})
+    place = Q(product__in={rule.product_id for rule in rules if rule.product_id})
+    place |= Q(marketplace__in={rule.marketplace_id for rule in rules if not rule.product_id})
     bought = EventLog.objects.filter(
         place,
         trigger=Trigger.PRODUCT_PURCHASED,
         gave_nothing=True,
         dealt_with_at=None,
         undone_at=None,
-        received_at__gt=min(each.since for each in deleted),
+        received_at__gt=min(since[rule.pk] for rule in rules),
         customer__isnull=False,
     ).exclude(status=EventLog.Status.REPEAT)
     fields = ("customer", "product", "marketplace", "received_at")
     events = list(bought.order_by("-received_at", "-pk").only(*fields)[:MAX_EVENTS])
     found = {
-        each.number: len(
+        rule.pk: len(
             customers_of(
                 event
                 for event in events
-                if event.received_at > each.since
-                and each.account == event.marketplace_id
-                and each.product in (None, event.product_id)
+                if event.received_at > since[rule.pk]
+                and rule.marketplace_id == event.marketplace_id
+                and rule.product_id in (None, event.product_id)
             )
         )
-        for each in deleted
+        for rule in rules
     }
-    return {number: buyers for number, buyers in found.items() if buyers}
+    return {pk: buyers for pk, buyers in found.items() if buyers}

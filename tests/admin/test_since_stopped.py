@@ -106,6 +106,16 @@ def test_changes_says_who_bought_since_a_rule_was_deleted_and_got_nothing(manage
     assert told not in shown(manager, entry)[0]
 
 
+def test_a_deleted_rule_tells_of_its_buyers_after_its_course_is_forgotten(manager, world, ink):
+    Rule.objects.filter(pk=ending().pk).delete()
+    changing.delete(Rule.objects.filter(trigger="product_purchased"))
+    entry = AuditEntry.objects.latest("pk")
+    ink.delete()
+    buy(world, 1)
+    told = "1 buyer since then got nothing. See the product"
+    assert all(told in text for text in shown(manager, entry))
+
+
 def test_who_got_something_by_another_rule_since_then_is_not_told(manager, world, ink):
     rule = Rule.objects.get(trigger="product_purchased")
     changing.delete(Rule.objects.filter(pk=rule.pk))

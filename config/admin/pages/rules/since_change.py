@@ -19,13 +19,11 @@ from events.execution.former_days import WaitingEndings
 from events.models.runs import DELAYED
 from events.reports import off_everywhere, since_change, since_stopped
 from events.reports.off_everywhere import OffEverywhere
-from events.reports.since_stopped import DeletedRule
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_day, say, say_count
-from rules import deleted_endings, deleted_giving
+from rules import rule_changes
 from rules.models import Rule
-from rules.rule_changes import number_before
 from rules.short_sentences import in_short
 
 SEES_ACTIONS = "events.view_rulerun"
@@ -52,8 +50,8 @@ def of_changes(
         told[str(each.rule.pk)].append(_line(_waits(each), page, say("See who")))
     gave_off = [rules[pk] for pk in off if rules[pk].gives_on_purchase]
     for missed in off_everywhere.missed(gave_off, off):
-        page = page_of(missed.rule) if allowed(request, SEES_RULES) else ""
-        told[str(missed.rule.pk)].append(_line(_lack(missed), page, say("See the rule")))
+        where = _rule_page(request, missed.rule)
+        told[str(missed.rule.pk)].append(_line(_lack(missed), *where))
     for number, line in _of_stopped(request, entries, [rules[pk] for pk in off], off).items():
         told[str(number)].append(line)
     got = since_change.got_by([rules[pk] for pk in course], course)
@@ -93,7 +91,8 @@ def _of_stopped(
     """
     told: dict[int, SafeString] = {}
     there = {rule.pk: rule for rule in off if rule.spec.ends_access}
-    ending = {rule.pk: rule for rule in deleted_endings.as_they_were(entries)} | there
+    deleted = rule_changes.deleted(entries)
+    ending = {rule.pk: rule for rule in deleted if rule.spec.ends_access} | there
     since = {int(each.number): each.at for each in entries} | dict(since)
     for pk, buyers in since_stopped.still_in(ending.values(), since).items():
         where = (
@@ -102,10 +101,9 @@ def _of_stopped(
             else _product_page(request, ending[pk].product_id)
         )
         told[pk] = _line(_still_has(ending[pk], buyers), *where)
-    deleted = [_deleted(each) for each in entries if deleted_giving.is_one(each)]
-    products = {each.number: each.product for each in deleted}
-    for number, buyers in since_stopped.got_nothing(deleted).items():
-        told[number] = _line(_nothing(buyers), *_product_page(request, products[number]))
+    giving = {rule.pk: rule for rule in deleted if rule.gives_on_purchase}
+    for pk, buyers in since_stopped.got_nothing(giving.values(), since).items():
+        told[pk] = _line(_nothing(buyers), *_product_page(request, giving[pk].product_id))
     return told
 
 
@@ -117,11 +115,6 @@ def _product_page(request: HttpRequest, product: int | None) -> tuple[str, Said]
     """Return the page of the product, "" for all products, and the text of the link to it."""
     may = product is not None and allowed(request, SEES_PRODUCTS)
     return page_of(Product(pk=product)) if may else "", say("See the product")
-
-
-def _deleted(entry: AuditEntry) -> DeletedRule:
-    product, account = number_before(entry, "product"), number_before(entry, "marketplace")
-    return DeletedRule(int(entry.number), product, account, entry.at)
 
 
 def of_new_days(request: HttpRequest, recent: Iterable[AuditEntry]) -> list[SafeString]:
