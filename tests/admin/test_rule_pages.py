@@ -855,6 +855,23 @@ def test_a_new_rule_begins_with_the_school_that_is_used_for_such_a_product(db):
     assert other in page.content.decode()
 
 
+def test_many_other_schools_are_folded_in_a_list_of_links(db):
+    sold = factories.ProductFactory.create()
+    schools = [
+        factories.IntegrationFactory.create(name=f"School {number}", connection="connected")
+        for number in range(7)
+    ]
+    page = signed_in(roles.MANAGER).get(reverse("admin:new-rule"), {"product": sold.pk})
+    here = page.context["draft"].integration
+    shown = page.content.decode()
+    folded = shown.partition("<summary>Look in another school</summary>")[2].partition("</ul>")[0]
+    assert folded.count("<li><a href=") == 6
+    for school in schools:
+        address = f"?product={sold.pk}&amp;integration={school.pk}#part-courses"
+        assert (address in folded) == (school != here)
+    assert "Or look in another school:" not in words(page)
+
+
 def test_a_new_rule_proposes_the_school_of_most_rules_until_a_person_chooses_another(db):
     account = factories.MarketplaceFactory.create()
     sold = factories.ProductFactory.create(marketplace=account)
