@@ -24,7 +24,7 @@ from events.alerts import rounds
 from events.alerts.problems import ProblemCode
 from events.models import Canary, Delivery, EventLog, RuleRun, Worker
 from events.receiving import answer_counts, disk, spool_contents
-from events.reports import backlog
+from events.reports.system import backlog
 from integrations import app_registry, rate_limit
 from integrations.database_timeout import DatabaseTimeout
 from integrations.models import ApiCall, CallBudget

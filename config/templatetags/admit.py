@@ -18,7 +18,7 @@ from config.admin.parts import badges, batch_message, buttons, changed, event_re
 from config.admin.parts.buttons import Buttons
 from config.staff import whom_to_ask as askable
 from events.models import RuleRun
-from events.reports import api_calls, backlog
+from events.reports.system import api_calls, backlog
 from integrations import mistyped_email
 from integrations.sentences import Said, say
 from integrations.who import shown_who

@@ -19,7 +19,8 @@ from events.alerts.problems import Problem, ProblemCode
 from events.models import Alert, AlertRound, Canary, Delivery, EventLog, RuleRun, Worker
 from events.models.runs import BRAKED
 from events.receiving import disk, spool_contents
-from events.reports import promise, refunded
+from events.reports.changed_rules import refunded
+from events.reports.owed import promise
 from integrations import app_registry, rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
 from rules.triggers import Trigger

@@ -11,7 +11,7 @@ class LetterTemplate(models.Model):
 
     ONLY = 1
 
-    # "" means `events.reports.letter.default_text`.
+    # "" means `events.reports.customers.letter.default_text`.
     text = models.TextField(blank=True)
     # A code of LANGUAGES: the language of what Admit adds to the text.
     language = models.CharField(max_length=10)

@@ -12,7 +12,7 @@ from events.access import going_on, grant_runs
 from events.execution import wait_reasons
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.models.runs import DELAYED, UNFINISHED
-from events.reports.standing import CLOSED
+from events.reports.access.standing import CLOSED
 from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.models import AuditEntry, Customer

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from events.models import Delivery, EventLog, Grant, RuleRun
 from events.reports import counting, review, rules_now
-from events.reports.promise import LATELY, given_by_hand
+from events.reports.owed.promise import LATELY, given_by_hand
 from integrations.models import Product
 from rules import actions
 from rules.facts import Places

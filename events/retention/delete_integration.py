@@ -9,7 +9,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from events.models import Grant, RuleRun
-from events.reports import backlog, counting
+from events.reports import counting
+from events.reports.system import backlog
 from events.retention.batches import in_batches
 from integrations import audit
 from integrations.audit import Act

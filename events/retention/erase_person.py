@@ -14,9 +14,9 @@ from events.access.lock import lock
 from events.deciding import inbox
 from events.models import Delivery, RuleRun
 from events.receiving import spool, spool_contents
-from events.reports import mentions
-from events.reports.mentions import Closed
-from events.reports.person import Person
+from events.reports.personal_data import mentions
+from events.reports.personal_data.mentions import Closed
+from events.reports.personal_data.person import Person
 from events.retention import rewriting
 from events.retention.own_rows import Erased, erase_rows
 from integrations import audit, audit_erasure

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext_lazy as _
 
 from events.models import RuleRun
-from events.reports.person import Person, look_alikes
+from events.reports.personal_data.person import Person, look_alikes
 from integrations.models import Customer, Integration, ThinkificUser
 from integrations.sentences import say, say_count
 from rules import actions

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from events.deciding import anonymous
 from events.models import ComparisonFinding, EventLog, EventTerm, Grant, RuleRun, event_status
 from events.models.runs import UNFINISHED
-from events.reports.person import Person
+from events.reports.personal_data.person import Person
 from integrations.models import ApiCall, Customer, ThinkificUser
 from integrations.sentences import say, say_count
 from rules.listing import listed

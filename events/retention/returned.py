@@ -2,8 +2,8 @@
 
 from events.access import erasures
 from events.models import EventLog
-from events.reports import person
-from events.reports.person import Person, sale_of
+from events.reports.personal_data import person
+from events.reports.personal_data.person import Person, sale_of
 from integrations.models import Customer
 from integrations.secrets import SecretUnreadable
 

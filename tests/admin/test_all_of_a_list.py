@@ -11,7 +11,7 @@ from django.urls import reverse
 from config.admin.pages import bulk_actions as pages
 from config.staff import roles
 from events.models import RuleRun
-from events.reports import batch_preview
+from events.reports.earlier import batch_preview
 from tests.support import factories, queued
 from tests.support.pages import ACTIONS, LOG, markup, signed_in, words
 

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from config.staff import roles
-from events.reports import off_everywhere
+from events.reports.owed import off_everywhere
 from integrations.models import AuditEntry, Destination
 from rules import changing
 from rules.facts import by_place

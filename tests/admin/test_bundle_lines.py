@@ -6,8 +6,8 @@ import pytest
 from django.urls import reverse
 
 from config.staff import roles
-from events.reports import customer_access
-from events.reports.sentence import Code
+from events.reports.customers import customer_access
+from events.reports.sentences.sentence import Code
 from integrations.models import Customer
 from tests.support.pages import markup, signed_in, words
 from tests.support.world import World

@@ -14,7 +14,9 @@ from django.utils import timezone
 from config.staff import roles
 from events.access import holdings
 from events.models import EventLog, Grant, History, RuleRun
-from events.reports import left_behind_summary, promise, review
+from events.reports import review
+from events.reports.changed_rules import left_behind_summary
+from events.reports.owed import promise
 from integrations.models import AuditEntry, Customer, Destination, Integration, Product
 from rules.models import Rule
 from tests.support.pages import (

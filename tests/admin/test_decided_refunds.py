@@ -13,7 +13,8 @@ from config.staff import roles
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.models import EventLog, Grant, RuleRun
-from events.reports import customer_access, refunded
+from events.reports.changed_rules import refunded
+from events.reports.customers import customer_access
 from integrations.audit import Act
 from integrations.models import AuditEntry, Destination
 from integrations.sentences import LONG, format_day

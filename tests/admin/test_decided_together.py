@@ -12,7 +12,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.execution import retry_by_hand
 from events.models import EventLog, Grant, RuleRun
-from events.reports import refunded
+from events.reports.changed_rules import refunded
 from integrations.models import AuditEntry, Customer, Destination
 from tests.support.pages import markup, said, signed_in, words
 from tests.support.world import World

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.models import Grant, RuleRun
-from events.reports import customer_access
+from events.reports.customers import customer_access
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.thinkific import catalog

@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import RuleRun
-from events.reports import backfill
+from events.reports.earlier import backfill
 from integrations.models import Destination
 from rules.models import Rule
 from tests.support.pages import signed_in, words

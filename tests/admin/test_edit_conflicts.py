@@ -11,7 +11,7 @@ from django.urls import reverse
 from playwright.sync_api import Browser, expect
 
 from config.staff import roles
-from events.reports import letter
+from events.reports.customers import letter
 from integrations import credentials
 from integrations.models import Integration, Marketplace, Product
 from rules.models import Rule

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.models import EventLog, Grant, RuleRun
-from events.reports import customer_access, left_behind_summary
+from events.reports.changed_rules import left_behind_summary
+from events.reports.customers import customer_access
 from integrations.models import Customer, Destination
 from tests.support.pages import errors, markup, said, signed_in, words
 from tests.support.world import World

@@ -11,7 +11,7 @@ from config.staff import roles
 from events.access import by_hand, holdings
 from events.execution import rerun
 from events.models import EventLog, Grant
-from events.reports import customer_access
+from events.reports.customers import customer_access
 from integrations.models import Customer, Destination, Product
 from tests.support.pages import markup, said, signed_in, words
 from tests.support.world import World

@@ -19,7 +19,7 @@ from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.execution import undo_batch, undo_preview
 from events.models import Batch, Grant, RuleRun
-from events.reports import refunded
+from events.reports.changed_rules import refunded
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import format_day
 from tests.support.pages import markup, plain, said, signed_in, words

@@ -8,7 +8,8 @@ from django.urls import reverse
 from config.staff import roles
 from events.access import by_hand
 from events.models import EventLog
-from events.reports import customer_access, off_everywhere
+from events.reports.customers import customer_access
+from events.reports.owed import off_everywhere
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.who import shown_who
 from rules import changing

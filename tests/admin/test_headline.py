@@ -23,9 +23,11 @@ from events.execution import retry_by_hand, reviewing
 from events.models import Canary, EventLog, Grant, RuleRun, Worker
 from events.models.runs import DELAYED
 from events.receiving import disk
-from events.reports import backlog, coverage, promise
-from events.reports.backlog import WaitingCounts
 from events.reports.dashboard import EventCounts
+from events.reports.owed import promise
+from events.reports.products import coverage
+from events.reports.system import backlog
+from events.reports.system.backlog import WaitingCounts
 from integrations import rate_limit
 from integrations.models import (
     AuditEntry,
@@ -617,7 +619,7 @@ def test_what_is_more_than_is_looked_at_is_said_to_be_more(shop: World, monkeypa
     buy(shop, 1)
     shop.settle()
     Rule.objects.all().delete()
-    monkeypatch.setattr(f"events.reports.left_behind_summary.{bound}", 2)
+    monkeypatch.setattr(f"events.reports.changed_rules.left_behind_summary.{bound}", 2)
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     assert "2+ buyers have a course of a deleted or changed rule." in text
     # The page may show others first.

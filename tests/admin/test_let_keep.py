@@ -14,8 +14,10 @@ from django.utils import timezone
 from config.staff import roles
 from events.execution import delayed, rerun
 from events.models import Batch, EventLog, Grant, RuleRun
-from events.reports import backfill, customer_access, refunded
-from events.reports.leads import EndAccess
+from events.reports.changed_rules import refunded
+from events.reports.customers import customer_access
+from events.reports.earlier import backfill
+from events.reports.sentences.leads import EndAccess
 from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule
 from tests.support.pages import said, signed_in, words

@@ -14,8 +14,8 @@ from django.utils import translation
 
 from config.staff import roles
 from events.models import LetterTemplate
-from events.reports import customer_access, letter
-from events.reports.letter import Template
+from events.reports.customers import customer_access, letter
+from events.reports.customers.letter import Template
 from integrations.models import AuditEntry, Customer
 from tests.support import english
 from tests.support import shop as shops

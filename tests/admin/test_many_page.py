@@ -14,7 +14,8 @@ from django.utils import timezone
 from config.staff import roles
 from events.execution import rerun
 from events.models import Batch, EventLog, Grant, RuleRun
-from events.reports import batch_preview, batches
+from events.reports import batches
+from events.reports.earlier import batch_preview
 from integrations.models import Customer, Integration
 from integrations.sentences import Said, say
 from integrations.thinkific.sandbox import Fault

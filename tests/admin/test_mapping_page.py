@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
-from events.reports import custom_fields
+from events.reports.products import custom_fields
 from integrations import field_mapping
 from integrations.models import FieldMapping, Integration, ProfileField
 from integrations.thinkific import catalog

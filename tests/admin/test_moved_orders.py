@@ -18,8 +18,8 @@ from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.execution import moving
 from events.models import Batch, Grant, RuleRun
-from events.reports import customer_access
-from events.reports.left_behind import left_behind
+from events.reports.changed_rules.left_behind import left_behind
+from events.reports.customers import customer_access
 from integrations import audit
 from integrations.audit import Actor
 from integrations.models import Customer, Destination, Product

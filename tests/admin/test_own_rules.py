@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.models import Batch, EventLog
-from events.reports import customer_access
+from events.reports.customers import customer_access
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import YEAR, format_day
 from rules import changing

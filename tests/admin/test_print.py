@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from config.staff import roles
 from events.models import RuleRun
-from events.reports import api_calls
+from events.reports.system import api_calls
 from integrations.models import Customer
 from tests.support import browsing
 from tests.support.pages import markup, signed_in, words

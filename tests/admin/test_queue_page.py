@@ -14,7 +14,8 @@ from config.staff import roles
 from events.models import Delivery, RuleRun, Worker
 from events.models.runs import DELAYED
 from events.queue import wake
-from events.reports import counting, queue
+from events.reports import counting
+from events.reports.system import queue
 from integrations import rate_limit
 from integrations.models import ApiCall, CallBudget
 from tests.support import factories

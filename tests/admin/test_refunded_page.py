@@ -17,9 +17,9 @@ from config.staff import roles
 from events.access import by_hand
 from events.execution.email_correction import give_email
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
-from events.reports import left_behind_summary, refunded
-from events.reports.customer_access import describe
-from events.reports.last_run import with_last_run
+from events.reports.changed_rules import left_behind_summary, refunded
+from events.reports.customers.customer_access import describe
+from events.reports.system.last_run import with_last_run
 from integrations.audit import Act, Actor, acting
 from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import format_day

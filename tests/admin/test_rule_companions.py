@@ -12,8 +12,8 @@ from django.urls import reverse
 from config.admin.pages.rules import left_over
 from config.admin.parts.buttons import page_of
 from config.staff import roles
-from events.reports import coverage as reports
-from events.reports import recent_sales
+from events.reports.owed import recent_sales
+from events.reports.products import coverage as reports
 from integrations.models import Destination, Product
 from rules import changing, leftovers, pairing
 from rules.models import Rule

@@ -20,7 +20,8 @@ from playwright.sync_api import expect
 from config.admin.pages.products import products
 from config.staff import roles
 from events.models import EventLog, RuleRun
-from events.reports import simulation, subscriptions
+from events.reports import simulation
+from events.reports.products import subscriptions
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import (

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import EventLog
-from events.reports import backfill
+from events.reports.earlier import backfill
 from integrations import audit
 from integrations.audit import Actor
 from integrations.models import AuditEntry, Destination

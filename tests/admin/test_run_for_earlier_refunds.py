@@ -12,7 +12,8 @@ from django.urls import reverse
 from config.staff import roles
 from events.execution import undo_preview
 from events.models import Batch, EventLog, Grant
-from events.reports import backfill, refunded
+from events.reports.changed_rules import refunded
+from events.reports.earlier import backfill
 from integrations.models import Customer, Destination
 from integrations.sentences import format_day
 from rules.models import Rule

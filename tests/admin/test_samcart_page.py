@@ -15,7 +15,8 @@ from config import public_url
 from config.staff import roles
 from events.deciding import inbox
 from events.models import Delivery, EventLog, Grant, RuleRun
-from events.reports import counting, review, trigger_coverage
+from events.reports import counting, review
+from events.reports.system import trigger_coverage
 from events.retention import delete_account
 from integrations import credentials
 from integrations.models import AuditEntry, Marketplace, Product, WebhookSecret

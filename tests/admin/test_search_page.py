@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from config.admin import menu, pages_by_name
 from config.staff import roles
-from events.reports import customer_access, customer_search
+from events.reports.customers import customer_access, customer_search
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import Customer, Destination, Product

@@ -7,7 +7,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.access import by_hand
 from events.models import EventLog
-from events.reports import refunded
+from events.reports.changed_rules import refunded
 from tests.support.pages import signed_in, words
 from tests.support.world import World
 

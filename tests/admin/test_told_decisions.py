@@ -9,8 +9,11 @@ from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.execution import moving, undo_batch, undo_preview
 from events.models import Batch, EventLog, Grant, RuleRun
-from events.reports import batch_preview, batches, customer_access, refunded
-from events.reports.left_behind import left_behind, with_still_given
+from events.reports import batches
+from events.reports.changed_rules import refunded
+from events.reports.changed_rules.left_behind import left_behind, with_still_given
+from events.reports.customers import customer_access
+from events.reports.earlier import batch_preview
 from integrations.models import Customer
 from rules.models import Rule
 from tests.support.pages import said, signed_in, words

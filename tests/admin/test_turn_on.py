@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import Batch, EventLog, RuleRun
-from events.reports import backlog
+from events.reports.system import backlog
 from integrations.models import Customer, Integration
 from rules.actions import Action
 from tests.support.pages import ACTIONS, LOG, bulk, press, said, signed_in, words

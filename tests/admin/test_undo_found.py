@@ -14,7 +14,8 @@ from config.staff import roles
 from events.alerts import finding
 from events.alerts.problems import ProblemCode
 from events.models import Batch, EventLog
-from events.reports import backfill, coverage
+from events.reports.earlier import backfill
+from events.reports.products import coverage
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import BATCH

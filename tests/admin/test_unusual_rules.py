@@ -11,7 +11,7 @@ from config.staff import roles
 from events.alerts import finding
 from events.alerts.problems import ProblemCode
 from events.models import Grant
-from events.reports import refunded
+from events.reports.changed_rules import refunded
 from integrations.models import Destination, Product
 from rules.models import Rule
 from tests.support import browsing

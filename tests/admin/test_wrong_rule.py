@@ -14,7 +14,7 @@ from django.urls import reverse
 from config.admin.parts.buttons import page_of
 from config.staff import roles
 from events.models import Batch, EventLog
-from events.reports import backfill
+from events.reports.earlier import backfill
 from integrations.models import AuditEntry, Destination
 from rules import pairing
 from rules.models import Rule

@@ -12,7 +12,7 @@ import pytest
 from django.utils import translation
 
 from events.models import EventLog, RuleRun
-from events.reports import why
+from events.reports.sentences import why
 from integrations.models import Customer
 from tests.support import english, storybook
 from tests.support.storybook import Story, StoryError

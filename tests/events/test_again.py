@@ -8,7 +8,9 @@ from events.access import revocations
 from events.execution import retry_by_hand, reviewing
 from events.execution.rerun import rerun
 from events.models import EventLog, RuleRun
-from events.reports import earlier, promise, review
+from events.reports import review
+from events.reports.earlier import earlier
+from events.reports.owed import promise
 from integrations.models import Destination
 from rules import engine
 from rules.models import Rule

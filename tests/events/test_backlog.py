@@ -9,7 +9,8 @@ from django_q.models import OrmQ
 from config.admin.pages.integrations import integration_messages
 from events.models import RuleRun, Worker
 from events.models.runs import DELAYED
-from events.reports import backlog, counting
+from events.reports import counting
+from events.reports.system import backlog
 from events.retention.delete_integration import summarize
 from integrations.models import Destination, Integration
 from integrations.sentences import say

@@ -7,7 +7,10 @@ from config.staff import roles
 from events.execution import retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, Grant, RuleRun
-from events.reports import backfill, batch_preview, left_behind, promise, refunded, simulation
+from events.reports import simulation
+from events.reports.changed_rules import left_behind, refunded
+from events.reports.earlier import backfill, batch_preview
+from events.reports.owed import promise
 from integrations.models import Customer, Destination
 from rules.models import Rule
 from rules.triggers import Trigger

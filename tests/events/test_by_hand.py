@@ -15,7 +15,7 @@ from events.access.by_hand import Author
 from events.execution import moving, results, retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, Grant, RuleRun
-from events.reports import customer_access
+from events.reports.customers import customer_access
 from integrations.models import Customer, Destination, ThinkificUser
 from tests.support import factories
 from tests.support.world import World

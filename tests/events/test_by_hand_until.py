@@ -12,9 +12,10 @@ from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.execution import delayed, retry_by_hand
 from events.models import EventLog, Grant, RuleRun
-from events.reports import customer_access, why
-from events.reports.leads import GiveBack, PressButtons
-from events.reports.sentence import Code
+from events.reports.customers import customer_access
+from events.reports.sentences import why
+from events.reports.sentences.leads import GiveBack, PressButtons
+from events.reports.sentences.sentence import Code
 from integrations.models import Customer, Destination
 from integrations.sentences import format_day
 from tests.support import factories, queued

@@ -9,8 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from events.models import EventLog, Grant
-from events.reports import backfill, promise
-from events.reports.coverage import Coverage, State, coverage
+from events.reports.earlier import backfill
+from events.reports.owed import promise
+from events.reports.products.coverage import Coverage, State, coverage
 from integrations.models import Customer, Destination, Product
 from rules import pairing
 from rules.models import Rule

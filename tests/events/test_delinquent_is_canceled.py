@@ -7,8 +7,9 @@ from django.db.models import Exists, OuterRef
 
 from events.execution import retry_by_hand, retry_reasons
 from events.models import EventLog, RuleRun
-from events.reports import backfill, earlier, left_behind_customer, rule_preview
-from events.reports.open_access import given_by_a_rule_now
+from events.reports.access.open_access import given_by_a_rule_now
+from events.reports.customers import left_behind_customer
+from events.reports.earlier import backfill, earlier, rule_preview
 from integrations.models import Destination
 from rules.fired import fired_by, runs_for
 from rules.models import Rule

@@ -13,9 +13,10 @@ from django.utils import timezone
 from config.staff import roles
 from events.execution import reviewing
 from events.models import Delivery, EventLog, Grant, RuleRun
-from events.reports import backfill, customer_access, given_already
-from events.reports.earlier_buyers import Preview
-from events.reports.leads import RunRules
+from events.reports.customers import customer_access
+from events.reports.earlier import backfill, given_already
+from events.reports.earlier.earlier_buyers import Preview
+from events.reports.sentences.leads import RunRules
 from integrations.models import Customer, Destination, Product
 from rules import changing
 from rules.models import Rule

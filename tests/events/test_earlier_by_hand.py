@@ -8,8 +8,9 @@ from events.access import by_hand
 from events.access.by_hand import Author
 from events.execution import reviewing
 from events.models import EventLog, Grant
-from events.reports import backfill, promise, rule_preview
-from events.reports.rule_preview import PreviewEffect
+from events.reports.earlier import backfill, rule_preview
+from events.reports.earlier.rule_preview import PreviewEffect
+from events.reports.owed import promise
 from integrations.models import Customer, Destination
 from rules.models import Rule
 from tests.support.pages import signed_in, words

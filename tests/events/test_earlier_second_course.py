@@ -6,9 +6,10 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import Batch, EventLog, Grant, RuleRun
-from events.reports import backfill, earlier, promise, rule_preview
-from events.reports.earlier_buyers import Preview
-from events.reports.rule_preview import PreviewEffect
+from events.reports.earlier import backfill, earlier, rule_preview
+from events.reports.earlier.earlier_buyers import Preview
+from events.reports.earlier.rule_preview import PreviewEffect
+from events.reports.owed import promise
 from integrations.models import Customer, Destination
 from rules import changing
 from rules.models import Rule

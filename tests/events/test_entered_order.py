@@ -10,7 +10,9 @@ from events.deciding import entered_order
 from events.deciding.entered_order import Order
 from events.execution.rerun import rerun
 from events.models import EventLog, Grant, RuleRun
-from events.reports import backfill, rules_now, simulation, trigger_coverage
+from events.reports import rules_now, simulation
+from events.reports.earlier import backfill
+from events.reports.system import trigger_coverage
 from integrations.models import Customer, Destination, Product
 from rules.triggers import Trigger
 from tests.support.world import World

@@ -42,7 +42,7 @@ from events.models import (
     RuleRun,
 )
 from events.receiving import spool, spool_contents, spool_folder
-from events.reports import mentions, person, person_data
+from events.reports.personal_data import mentions, person, person_data
 from events.retention import erase_person, own_rows, returned
 from integrations import audit, sealed
 from integrations.audit import Act

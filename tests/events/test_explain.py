@@ -17,8 +17,9 @@ from events.access.by_hand import Author
 from events.execution import retry_by_hand
 from events.models import EventLog, Grant, RuleRun
 from events.models.runs import DISMISSED
-from events.reports import customer_access, why
-from events.reports.sentence import Sentence
+from events.reports.customers import customer_access
+from events.reports.sentences import why
+from events.reports.sentences.sentence import Sentence
 from integrations import rate_limit
 from integrations.models import CallBudget, Customer, Integration, Marketplace, ThinkificUser
 from rules.models import Rule

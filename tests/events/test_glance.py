@@ -13,8 +13,8 @@ from config.staff import roles
 from events.access import by_hand
 from events.access.by_hand import Author
 from events.models import EventLog, Grant
-from events.reports import customer_access
-from events.reports.glance import Glance, counted, glances, totals
+from events.reports.customers import customer_access
+from events.reports.customers.glance import Glance, counted, glances, totals
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import format_day
 from tests.support.pages import signed_in

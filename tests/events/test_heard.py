@@ -7,8 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from events.models import Delivery, EventLog
-from events.reports import trigger_coverage
-from events.reports.trigger_coverage import MissingTrigger
+from events.reports.system import trigger_coverage
+from events.reports.system.trigger_coverage import MissingTrigger
 from integrations import credentials
 from rules.triggers import Trigger
 from tests.support import shop as shops

@@ -19,16 +19,11 @@ from events.alerts import finding, silence
 from events.alerts.problems import ProblemCode
 from events.execution import wait_reasons
 from events.models import Delivery, EventLog, Grant, RuleRun, Tidying
-from events.reports import (
-    activity_search,
-    coverage,
-    customer_search,
-    earlier,
-    left_behind,
-    left_behind_summary,
-    refunded,
-    rule_preview,
-)
+from events.reports import activity_search
+from events.reports.changed_rules import left_behind, left_behind_summary, refunded
+from events.reports.customers import customer_search
+from events.reports.earlier import earlier, rule_preview
+from events.reports.products import coverage
 from events.retention import housekeeping
 from integrations.models import Customer, Integration, Product, ThinkificUser
 from integrations.thinkific.sandbox import Sandbox

@@ -8,7 +8,7 @@ from django.utils import timezone
 from config.staff import roles
 from events.execution import retry_by_hand
 from events.models import EventLog, Grant, RuleRun
-from events.reports import promise
+from events.reports.owed import promise
 from events.worker import scheduler, tasks
 from tests.support import past
 from tests.support.pages import signed_in

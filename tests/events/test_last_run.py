@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from events.execution import rerun, retry_by_hand
 from events.models import EventLog, RuleRun
-from events.reports.last_run import former_course, with_last_run
+from events.reports.system.last_run import former_course, with_last_run
 from rules.models import Rule
 from tests.support.world import World
 

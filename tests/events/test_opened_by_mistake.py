@@ -9,8 +9,9 @@ from events.access import by_hand
 from events.access.by_hand import Author
 from events.execution import moving
 from events.models import Batch, RuleRun
-from events.reports import customer_access, short_lived
-from events.reports.left_behind import left_behind
+from events.reports.changed_rules.left_behind import left_behind
+from events.reports.customers import customer_access
+from events.reports.sentences import short_lived
 from integrations.models import Customer, Destination
 from integrations.sentences import LONG, format_day
 from rules import changing

@@ -10,15 +10,11 @@ from django.utils import timezone
 
 from events.execution import email_correction, rerun, retry_reasons, wait_reasons
 from events.models import Delivery, EventLog, Grant, RuleRun
-from events.reports import (
-    backfill,
-    customer_access,
-    dashboard,
-    promise,
-    review,
-    simulation,
-    trigger_coverage,
-)
+from events.reports import dashboard, review, simulation
+from events.reports.customers import customer_access
+from events.reports.earlier import backfill
+from events.reports.owed import promise
+from events.reports.system import trigger_coverage
 from integrations import rate_limit
 from integrations.models import CallBudget
 from rules.models import Rule

@@ -4,8 +4,8 @@ import pytest
 
 from events.access import holdings
 from events.models import Grant
-from events.reports import customer_access
-from events.reports.glance import glances
+from events.reports.customers import customer_access
+from events.reports.customers.glance import glances
 from integrations.models import Customer, Destination
 from integrations.thinkific import catalog, renaming
 from tests.support.world import World

@@ -9,7 +9,7 @@ from django.utils import timezone, translation
 
 from events.alerts.problems import ProblemCode
 from events.models import Alert, Batch, ComparisonRun, EventLog, RuleRun
-from events.reports import mentions
+from events.reports.personal_data import mentions
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry

@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from events.models import EventLog, Grant
-from events.reports import rule_preview
-from events.reports.rule_preview import RulePreview
+from events.reports.earlier import rule_preview
+from events.reports.earlier.rule_preview import RulePreview
 from integrations.models import Customer, Destination, Product
 from rules.models import Rule, Scope
 from tests.support import factories

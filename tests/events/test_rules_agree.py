@@ -3,7 +3,9 @@
 import pytest
 
 from events.models import EventLog, Grant, RuleRun
-from events.reports import open_access, rules_now, unsettled
+from events.reports import rules_now
+from events.reports.access import open_access
+from events.reports.owed import unsettled
 from integrations.models import Destination, Integration, Marketplace, Product
 from rules import engine
 from rules.fired import fired_by

@@ -12,9 +12,11 @@ from events.execution import moving
 from events.execution.rerun import rerun
 from events.models import Batch, Delivery, EventLog, Grant, RuleRun
 from events.queue import wake
-from events.reports import backfill, batch_preview, customer_access, promise
-from events.reports.leads import EndAccess
-from events.reports.left_behind import by_deleted_rules, left_behind, with_still_given
+from events.reports.changed_rules.left_behind import by_deleted_rules, left_behind, with_still_given
+from events.reports.customers import customer_access
+from events.reports.earlier import backfill, batch_preview
+from events.reports.owed import promise
+from events.reports.sentences.leads import EndAccess
 from integrations import audit
 from integrations.models import AuditEntry, Customer, Destination
 from rules.models import Rule

@@ -10,7 +10,8 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import EventLog, RuleRun
-from events.reports import activity_search, customer_search
+from events.reports import activity_search
+from events.reports.customers import customer_search
 from integrations import search
 from integrations.models import Customer, SearchTerm
 from integrations.samcart.normalize import normalize_email

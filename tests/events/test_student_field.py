@@ -8,7 +8,8 @@ from django.urls import reverse
 from events.access.event_student import STUDENT_EMAIL
 from events.execution import email_correction, rerun
 from events.models import EventLog, Grant, RuleRun
-from events.reports import backfill, customer_access
+from events.reports.customers import customer_access
+from events.reports.earlier import backfill
 from events.reports.simulation import simulate
 from integrations.models import Customer, Destination, ProfileField, SearchTerm
 from integrations.thinkific import catalog

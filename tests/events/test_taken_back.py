@@ -9,7 +9,8 @@ from django.utils import timezone
 from events.access import revocations
 from events.access.sale import Sale
 from events.models import Delivery, Grant
-from events.reports import paid_again, standing
+from events.reports.access import standing
+from events.reports.earlier import paid_again
 from integrations.models import Customer, Integration, Marketplace
 from tests.support.queued import START, event
 

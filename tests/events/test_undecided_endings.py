@@ -5,8 +5,8 @@ import pytest
 from events.access import by_hand
 from events.execution import moving
 from events.models import Batch, RuleRun
-from events.reports import customer_access
-from events.reports.left_behind import left_behind
+from events.reports.changed_rules.left_behind import left_behind
+from events.reports.customers import customer_access
 from integrations.models import Customer, Destination, Integration
 from rules import changing
 from rules.models import Rule

@@ -15,9 +15,11 @@ from events.execution import moving, undo_batch, undo_preview
 from events.execution.rerun import rerun
 from events.models import Batch, EventLog, Grant, RuleRun
 from events.queue import wake
-from events.reports import backfill, customer_access, promise
-from events.reports.left_behind import left_behind
-from events.reports.left_behind_summary import summarize
+from events.reports.changed_rules.left_behind import left_behind
+from events.reports.changed_rules.left_behind_summary import summarize
+from events.reports.customers import customer_access
+from events.reports.earlier import backfill
+from events.reports.owed import promise
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer, Destination, Product

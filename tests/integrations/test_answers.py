@@ -11,7 +11,7 @@ from django.utils import timezone
 from events.access import by_hand
 from events.execution import retry_by_hand, reviewing, undo_batch, undo_preview
 from events.models import Batch, EventLog, Grant, RuleRun, Worker
-from events.reports import customer_access, letter
+from events.reports.customers import customer_access, letter
 from integrations.models import Customer, Integration, WebhookSecret
 from integrations.notify_url import signature
 from integrations.thinkific.sandbox import Fault

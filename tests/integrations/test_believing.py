@@ -7,8 +7,8 @@ import pytest
 from events.execution import retry_by_hand
 from events.execution.rerun import rerun
 from events.models import EventLog, RuleRun
-from events.reports import customer_access
-from events.reports.sentence import Code, Sentence
+from events.reports.customers import customer_access
+from events.reports.sentences.sentence import Code, Sentence
 from integrations.models import Customer, Intent, ThinkificUser
 from integrations.thinkific.sandbox import Fault
 from rules.models import Rule

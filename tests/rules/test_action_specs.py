@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from config.staff import roles
 from events.models import EventLog, RuleRun
-from events.reports import customer_access
+from events.reports.customers import customer_access
 from integrations.errors import Refused
 from integrations.models import Destination, Integration
 from integrations.thinkific.attempt import Attempt

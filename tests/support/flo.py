@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from events.access import holdings
 from events.models import Batch, EventLog
-from events.reports import refunded
+from events.reports.changed_rules import refunded
 from integrations.models import Customer
 from integrations.sentences import format_day
 from tests.support.pages import markup

@@ -10,8 +10,8 @@ from django.utils import timezone
 from events.access import by_hand
 from events.execution import delayed, moving, rerun, retry_by_hand
 from events.models import Batch, EventLog, RuleRun, RuleTexts
-from events.reports import backfill
-from events.reports.left_behind import left_behind
+from events.reports.changed_rules.left_behind import left_behind
+from events.reports.earlier import backfill
 from integrations.models import Customer, Destination, Product
 from integrations.thinkific import catalog
 from integrations.thinkific.sandbox import Course, User

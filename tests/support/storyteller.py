@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.models import Delivery, EventLog, RuleRun
-from events.reports import why
+from events.reports.sentences import why
 from integrations.models import Customer, Marketplace
 from tests.support import queued
 from tests.support.story_orders import WHO, Orders, manner_of

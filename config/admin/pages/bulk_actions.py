@@ -22,8 +22,9 @@ from config.admin.parts.params import row_id, row_ids, row_in
 from events.execution import former_days, rerun, retry_by_hand, reviewing, undo_preview
 from events.models import Batch, EventLog, RuleRun
 from events.queue import wake
-from events.reports import batch_preview, batches
-from events.reports.batch_preview import MAX_LINES, BatchPreview, Line
+from events.reports import batches
+from events.reports.earlier import batch_preview
+from events.reports.earlier.batch_preview import MAX_LINES, BatchPreview, Line
 from integrations.models import Customer
 from integrations.sentences import Said, facts, joined, say, say_count
 

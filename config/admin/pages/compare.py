@@ -21,9 +21,10 @@ from events.execution.enroll_again import enroll_again
 from events.execution.retry_by_hand import retried_sentence
 from events.models import ComparisonFinding, ComparisonRun
 from events.queue import wake
-from events.reports import comparison, promise
+from events.reports import comparison
+from events.reports.changed_rules.refunded import refunded_with_access
 from events.reports.comparison import Kind
-from events.reports.refunded import refunded_with_access
+from events.reports.owed import promise
 from integrations import rate_limit
 from integrations.models import CallBudget, Integration
 from integrations.sentences import Text, say

@@ -28,8 +28,10 @@ from config.staff import people, preferences
 from events.access import moves
 from events.execution import wait_reasons
 from events.models import EventLog, Grant, RuleRun
-from events.reports import amounts, bundle_parts, customer_search, site_names
-from events.reports.coverage import Coverage, State, coverage
+from events.reports import amounts, site_names
+from events.reports.access import bundle_parts
+from events.reports.customers import customer_search
+from events.reports.products.coverage import Coverage, State, coverage
 from integrations import audit
 from integrations.audit import Act, Subject
 from integrations.models import Customer

@@ -10,7 +10,7 @@ from config.admin.menu import SUPERUSER
 from config.admin.parts import badges
 from config.admin.parts.page import Page, render
 from events.models import Worker
-from events.reports import queue
+from events.reports.system import queue
 from integrations import app_registry
 from integrations.models import Integration
 from integrations.sentences import say

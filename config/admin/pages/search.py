@@ -16,7 +16,8 @@ from config.admin.parts import badges, params
 from config.admin.parts.buttons import links, links_to_customers, page_of
 from config.admin.parts.page import Page, render
 from events.models import EventLog
-from events.reports import activity_search, customer_access, customer_search
+from events.reports import activity_search
+from events.reports.customers import customer_access, customer_search
 from integrations import search
 from integrations.models import Customer, Destination, Product
 from integrations.product_names import former_names, formerly_named

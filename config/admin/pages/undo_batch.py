@@ -20,7 +20,7 @@ from events.execution import undo_batch, undo_preview
 from events.execution.rerun import Rerun
 from events.execution.undo_preview import Undo
 from events.models import Batch
-from events.reports import batch_preview as looks
+from events.reports.earlier import batch_preview as looks
 from integrations.sentences import Said, joined, say, say_count
 from rules.listing import listed
 from rules.models import Rule

@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_noop, pgettext
 
 from events.models import EventLog, RuleRun
-from events.reports.last_run import former_course
+from events.reports.system.last_run import former_course
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
 from integrations.sentences import MINUTE, Text, format_day, say

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from config.admin.parts.badges import brief
 from config.admin.parts.checklist_task import RULES, Task
-from events.reports import subscriptions
+from events.reports.products import subscriptions
 from integrations.models import Product
 from integrations.ordering import by_name
 from integrations.sentences import joined, say

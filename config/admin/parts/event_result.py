@@ -7,7 +7,9 @@ from django.utils.safestring import SafeString
 
 from config.admin.parts.badges import AMBER, GREEN, GREY, RED, badge
 from events.models import EventLog
-from events.reports import given_already, purchase_sentences, refunded
+from events.reports.changed_rules import refunded
+from events.reports.customers import purchase_sentences
+from events.reports.earlier import given_already
 from integrations.sentences import Text, say
 from rules.triggers import Trigger
 

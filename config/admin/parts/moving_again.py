@@ -7,7 +7,7 @@ from django.utils.http import urlencode
 from config.admin.menu import allowed
 from events.execution import rule_history
 from events.models import Batch, RuleRun
-from events.reports.left_behind import by_deleted_rules, left_behind
+from events.reports.changed_rules.left_behind import by_deleted_rules, left_behind
 from integrations.audit import Act
 from integrations.audit_values import BATCH
 from integrations.models import AuditEntry

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from events.reports import person
-from events.reports.person import Person
+from events.reports.personal_data import person
+from events.reports.personal_data.person import Person
 from events.retention import erase_person, erasure_plan, returned
 from events.retention.own_rows import Erased
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from events.reports import customer_access, pending_endings, plain_events, why
-from events.reports.sentence import QUIET, Code, Sentence
+from events.reports import plain_events
+from events.reports.customers import customer_access
+from events.reports.sentences import pending_endings, why
+from events.reports.sentences.sentence import QUIET, Code, Sentence
 from integrations import search
 from integrations.models import Customer
 from integrations.targets import Target

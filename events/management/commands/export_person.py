@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from events.reports import person, person_data
+from events.reports.personal_data import person, person_data
 from integrations import audit
 from integrations.audit import Act, Subject
 

@@ -14,7 +14,8 @@ from events.alerts import finding
 from events.alerts.sentences import sentence
 from events.models import Delivery, History, RuleRun, Worker
 from events.receiving import spool_contents
-from events.reports import backlog, dashboard
+from events.reports import dashboard
+from events.reports.system import backlog
 from integrations import rate_limit
 from integrations.models import ApiCall, Integration
 

@@ -15,7 +15,7 @@ from config.admin.parts.params import row_in
 from events.access import by_hand, ended_by_hand, holdings, sentences
 from events.access.by_hand import Author
 from events.models import RuleRun
-from events.reports import ended_access
+from events.reports.sentences import ended_access
 from integrations.models import Customer
 from integrations.sentences import YEAR, Text, format_day, say
 from rules import actions

@@ -21,13 +21,9 @@ from config.admin.parts.confirm import ask_before_file
 from config.admin.parts.page import render
 from config.admin.parts.params import page_number
 from events.models import EventLog
-from events.reports import (
-    amounts,
-    customer_access,
-    customer_search,
-    glance,
-)
-from events.reports.standing import standings
+from events.reports import amounts
+from events.reports.access.standing import standings
+from events.reports.customers import customer_access, customer_search, glance
 from integrations import app_registry, audit, mistyped_email
 from integrations.audit import Act
 from integrations.models import Customer, Integration, ThinkificUser

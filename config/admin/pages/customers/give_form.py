@@ -15,7 +15,9 @@ from events.access import by_hand, going_on, sentences
 from events.access.by_hand import Author
 from events.models import EventLog, RuleRun
 from events.models.runs import UNFINISHED
-from events.reports import paid_purchases, promise, purchase_sentences
+from events.reports.customers import purchase_sentences
+from events.reports.earlier import paid_purchases
+from events.reports.owed import promise
 from integrations import app_registry
 from integrations.models import Customer, Destination, Integration, Product
 from integrations.ordering import by_name

@@ -14,7 +14,7 @@ from events.access.by_hand import Author
 from events.execution import moving
 from events.models import EventLog, Grant
 from events.models.access import LONGEST_NOTE
-from events.reports import refunded_access
+from events.reports.sentences import refunded_access
 from integrations.audit import Act
 from integrations.models import Customer
 from integrations.sentences import Said, joined, say

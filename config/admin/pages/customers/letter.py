@@ -13,8 +13,8 @@ from config.admin.parts import edit_conflicts
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.models import LetterTemplate
-from events.reports import letter
-from events.reports.letter import Template
+from events.reports.customers import letter
+from events.reports.customers.letter import Template
 from integrations import audit
 from integrations.audit import Act, Subject
 from integrations.models import Customer

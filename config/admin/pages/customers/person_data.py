@@ -9,7 +9,7 @@ from config.admin.pages.customers.by_hand import PERMISSION as BY_HAND
 from config.admin.pages.customers.by_hand import asked_customer, page_of
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
-from events.reports import person, person_data
+from events.reports.personal_data import person, person_data
 from events.retention import erase_person, erasure_plan
 from integrations import audit
 from integrations.audit import Act

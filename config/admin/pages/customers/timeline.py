@@ -18,7 +18,9 @@ from events.access.ledger import Judgment
 from events.execution import wait_reasons
 from events.models import EventLog, RuleRun
 from events.models.event_status import read_again
-from events.reports import api_calls, batches, keeping_decisions
+from events.reports import batches
+from events.reports.customers import keeping_decisions
+from events.reports.system import api_calls
 from integrations.models import ApiCall, Customer
 
 PER_PAGE = 50

@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts.badges import brief
-from events.reports.custom_fields import DAYS, never_carried, seen_lately
+from events.reports.products.custom_fields import DAYS, never_carried, seen_lately
 from integrations import field_mapping
 from integrations.models import FieldMapping, Integration, ProfileField
 from integrations.sentences import joined, say

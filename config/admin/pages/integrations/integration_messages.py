@@ -17,7 +17,8 @@ from config.admin.menu import allowed
 from config.admin.parts import badges
 from events.models import RuleRun
 from events.queue.wake import wake
-from events.reports import backlog, counting
+from events.reports import counting
+from events.reports.system import backlog
 from integrations import app_registry, catalog_refresh, rate_limit
 from integrations.catalog_refresh import RefreshOutcome
 from integrations.models import CallBudget, Destination, Integration, SiteAnswer

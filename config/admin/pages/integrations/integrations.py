@@ -21,8 +21,9 @@ from config.admin.parts.buttons import page_of
 from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import render
-from events.reports import active_access, backlog
+from events.reports.access import active_access
 from events.reports.counting import NumberOf
+from events.reports.system import backlog
 from events.retention import delete_integration
 from integrations import app_registry, catalog_refresh, credentials
 from integrations.app_registry import APPS

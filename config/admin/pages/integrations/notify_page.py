@@ -18,7 +18,7 @@ from config.admin.parts import badges
 from config.admin.parts.buttons import page_of
 from config.admin.parts.page import render
 from events.receiving import samples
-from events.reports import backlog
+from events.reports.system import backlog
 from integrations import credentials
 from integrations.errors import OutsideError
 from integrations.models import ApiCall, Integration

@@ -17,7 +17,7 @@ from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from events.deciding import naming
 from events.receiving.samples import has_type
-from events.reports import trigger_coverage
+from events.reports.system import trigger_coverage
 from integrations import audit, credentials
 from integrations.audit import Act
 from integrations.models import Marketplace, WebhookSecret

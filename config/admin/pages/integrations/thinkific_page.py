@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.pages.integrations import field_mapping, integration_messages
 from config.admin.pages.integrations.integration_form import conflict_page, render_form
 from config.admin.pages.integrations.thinkific_form import SECTIONS, ThinkificForm
-from events.reports import backlog
+from events.reports.system import backlog
 from integrations import catalog_refresh, credentials, rate_limit
 from integrations.models import ApiCall, Destination, Integration
 from integrations.ordering import by_name

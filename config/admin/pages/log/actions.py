@@ -34,7 +34,8 @@ from events.execution import (
     wait_reasons,
 )
 from events.models import RuleRun
-from events.reports import activity_search, api_calls
+from events.reports import activity_search
+from events.reports.system import api_calls
 from integrations import catalog_refresh
 from integrations.models import ThinkificUser
 from integrations.sentences import say, say_count

@@ -4,7 +4,8 @@ from django.http import HttpResponse
 from django.template.response import TemplateResponse
 
 from events.models import EventLog
-from events.reports import backlog, dashboard, review
+from events.reports import dashboard, review
+from events.reports.system import backlog
 
 
 def add_to(page: HttpResponse, *, may_run: bool) -> None:

@@ -21,17 +21,12 @@ from events.execution import email_correction, wait_reasons
 from events.execution.rerun import Rerun, obstacles, payload_removed
 from events.models import EventLog, RuleRun
 from events.models.event_status import read_again
-from events.reports import (
-    api_calls,
-    batches,
-    given_already,
-    nothing_to_end,
-    refunded,
-    review,
-    rules_now,
-    why,
-)
-from events.reports.sentence import Code, Sentence
+from events.reports import batches, review, rules_now
+from events.reports.changed_rules import refunded
+from events.reports.earlier import given_already, nothing_to_end
+from events.reports.sentences import why
+from events.reports.sentences.sentence import Code, Sentence
+from events.reports.system import api_calls
 from integrations.models import Customer
 from integrations.samcart.encoding import decompress
 from integrations.samcart.unreadable import Unreadable

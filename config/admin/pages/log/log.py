@@ -30,7 +30,8 @@ from events.deciding import naming
 from events.execution import email_correction, reviewing
 from events.execution.rerun import Rerun, rerun
 from events.models import Delivery, EventLog, RuleRun
-from events.reports import activity_search, nothing_to_end, review
+from events.reports import activity_search, review
+from events.reports.earlier import nothing_to_end
 from integrations.sentences import say, say_count
 
 MANY_UNREAD = 1000

@@ -14,7 +14,8 @@ from config.admin.parts.changelist import COUNTED
 from config.admin.parts.filters import CountedFilter, IntegrationFilter
 from config.admin.parts.params import row_id, row_in
 from events.models import EventLog, RuleRun
-from events.reports import promise, review
+from events.reports import review
+from events.reports.owed import promise
 from integrations.models import Product
 from integrations.ordering import by_name
 from integrations.sentences import say

@@ -1,7 +1,7 @@
 """The beginning of the overview's first line: how many buyers have what they paid for."""
 
 from events.reports.counting import format_count
-from events.reports.promise import MAX_COUNT
+from events.reports.owed.promise import MAX_COUNT
 from integrations.sentences import Said, format_number, joined, say, say_count
 
 

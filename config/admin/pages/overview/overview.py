@@ -30,18 +30,10 @@ from events.alerts import finding, sentences
 from events.alerts.problems import Problem, ProblemCode
 from events.execution import wait_reasons
 from events.models import RuleRun, Worker
-from events.reports import (
-    backlog,
-    counting,
-    dashboard,
-    days,
-    left_behind_summary,
-    own_rules,
-    own_rules_since,
-    promise,
-    refunded,
-    trigger_coverage,
-)
+from events.reports import counting, dashboard, days
+from events.reports.changed_rules import left_behind_summary, refunded
+from events.reports.owed import own_rules, own_rules_since, promise
+from events.reports.system import backlog, trigger_coverage
 from integrations import app_registry, credentials
 from integrations.models import Integration, Marketplace
 from integrations.ordering import by_name

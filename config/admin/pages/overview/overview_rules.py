@@ -19,10 +19,11 @@ from config.admin.pages.rules import (
     turned_off,
 )
 from events.models import EventLog
-from events.reports import dashboard, own_rules, own_rules_since
-from events.reports.own_rules import SoldWithoutOwnRule
-from events.reports.own_rules_since import NotGivenYet
-from events.reports.promise import LATELY
+from events.reports import dashboard
+from events.reports.owed import own_rules, own_rules_since
+from events.reports.owed.own_rules import SoldWithoutOwnRule
+from events.reports.owed.own_rules_since import NotGivenYet
+from events.reports.owed.promise import LATELY
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import broken_rules, rule_changes

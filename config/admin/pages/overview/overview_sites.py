@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from events.reports import backlog, queue
+from events.reports.system import backlog, queue
 from integrations import app_registry, credentials
 from integrations.models import Integration
 from integrations.thinkific.explain import trouble

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from events.reports import backlog
 from events.reports.counting import format_count
+from events.reports.system import backlog
 from integrations.sentences import Said, joined, say, say_count
 
 

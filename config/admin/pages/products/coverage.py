@@ -29,8 +29,9 @@ from config.admin.pages.rules.turned_off import TurnedOffRules
 from config.admin.parts import edit_conflicts, params
 from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
-from events.reports import left_behind_summary, subscriptions
-from events.reports.coverage import Coverage, Judged, judge_all, with_rules
+from events.reports.changed_rules import left_behind_summary
+from events.reports.products import subscriptions
+from events.reports.products.coverage import Coverage, Judged, judge_all, with_rules
 from integrations.sentences import joined, say, say_count
 from rules.models import Rule
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from config.admin.parts import params
-from events.reports.coverage import Judged
+from events.reports.products.coverage import Judged
 from integrations.sentences import Said, say, say_count
 
 LONGEST_WORD = 100

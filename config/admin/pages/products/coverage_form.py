@@ -10,7 +10,7 @@ from config.admin.pages.products.trigger_cells import TriggerCell
 from config.admin.pages.rules import leftover_groups
 from config.admin.pages.rules.turned_off import for_all_products
 from config.admin.parts import badges
-from events.reports.coverage import Coverage, State
+from events.reports.products.coverage import Coverage, State
 from integrations.models import Destination
 from integrations.sentences import Said, say
 from integrations.slips import names_like

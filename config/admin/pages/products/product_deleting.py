@@ -9,7 +9,7 @@ from config.admin.menu import allowed
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
 from config.admin.parts.page import render
-from events.reports.product_use import Use
+from events.reports.products.product_use import Use
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import joined, say, say_count

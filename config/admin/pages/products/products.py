@@ -35,9 +35,9 @@ from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.page import render
 from config.admin.parts.params import row_ids, row_in
 from events.models import EventLog
-from events.reports import product_use, subscriptions
 from events.reports.counting import NumberOf
-from events.reports.last_run import with_last_run
+from events.reports.products import product_use, subscriptions
+from events.reports.system.last_run import with_last_run
 from integrations.audit import Act
 from integrations.models import Product
 from integrations.ordering import by_name

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.utils.safestring import SafeString
 
 from config.admin.parts import badges
-from events.reports.coverage import State
+from events.reports.products.coverage import State
 from integrations.sentences import Said, say
 from rules.fired import included_in
 from rules.triggers import Trigger

@@ -23,8 +23,9 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from events.execution.rerun import Rerun, rerun
 from events.models import Batch, RuleRun
-from events.reports import backfill, review
-from events.reports.earlier_buyers import BackfillCandidate, Preview
+from events.reports import review
+from events.reports.earlier import backfill
+from events.reports.earlier.earlier_buyers import BackfillCandidate, Preview
 from integrations import audit
 from integrations.audit import Act
 from integrations.audit_values import BATCH

@@ -17,7 +17,8 @@ from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.filters import IntegrationFilter
 from events.execution import gone_destinations
-from events.reports import active_access, counting
+from events.reports import counting
+from events.reports.access import active_access
 from events.reports.counting import NumberOf
 from integrations import app_registry
 from integrations.models import Destination, Integration

@@ -14,9 +14,10 @@ from config.admin.pages.rules import earlier_words, refunded
 from config.admin.pages.rules.given_by_rule import PERMISSION
 from config.admin.parts.buttons import BACK
 from events.access.sale import Sale
-from events.reports import backfill, earlier, rules_now
-from events.reports.earlier_buyers import Preview, merged
-from events.reports.refunded import refunded_with_access
+from events.reports import rules_now
+from events.reports.changed_rules.refunded import refunded_with_access
+from events.reports.earlier import backfill, earlier
+from events.reports.earlier.earlier_buyers import Preview, merged
 from integrations.models import Product
 from integrations.sentences import joined, say
 from rules import pairing

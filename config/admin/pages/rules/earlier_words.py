@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from config.admin.parts.badges import brief
-from events.reports.earlier_buyers import Preview
+from events.reports.earlier.earlier_buyers import Preview
 from integrations.sentences import Said, joined, say_count
 from rules.listing import listed, of_several
 from rules.models import Rule

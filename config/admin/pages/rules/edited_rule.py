@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.pages.rules import earlier_offer, former_days_notices, given_by_rule, given_words
 from config.admin.parts.buttons import page_of, see_them, way_back
-from events.reports.left_behind import left_behind
+from events.reports.changed_rules.left_behind import left_behind
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import joined, say

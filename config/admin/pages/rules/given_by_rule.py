@@ -19,7 +19,7 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
 from events.execution import moving
 from events.execution.rerun import Rerun
-from events.reports.left_behind import (
+from events.reports.changed_rules.left_behind import (
     MAX_RUNS,
     LeftBehind,
     LeftBehindPurchase,

@@ -13,8 +13,13 @@ from config.admin.pages.rules import change_links, given_words, keeping
 from config.admin.parts.badges import brief
 from events.access import revocations
 from events.models import EventLog, RuleRun
-from events.reports.batch_preview import Line
-from events.reports.left_behind import MAX_RUNS, LeftBehind, LeftBehindPurchase, with_still_given
+from events.reports.changed_rules.left_behind import (
+    MAX_RUNS,
+    LeftBehind,
+    LeftBehindPurchase,
+    with_still_given,
+)
+from events.reports.earlier.batch_preview import Line
 from integrations.models import AuditEntry
 from integrations.sentences import Said, joined, say, say_count
 from rules.listing import listed

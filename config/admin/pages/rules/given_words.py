@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from config.admin.parts.badges import brief
-from events.reports.left_behind import LeftBehind
-from events.reports.left_behind_summary import LeftBehindByRule
+from events.reports.changed_rules.left_behind import LeftBehind
+from events.reports.changed_rules.left_behind_summary import LeftBehindByRule
 from integrations.models import Product
 from integrations.sentences import Said, joined, say, say_count
 from rules.listing import listed, of_several

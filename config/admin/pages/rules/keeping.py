@@ -10,7 +10,7 @@ from config.admin.parts.badges import brief
 from config.admin.parts.params import row_ids
 from events.execution import moving
 from events.models import Grant, RuleRun
-from events.reports.left_behind import LeftBehind, LeftBehindPurchase
+from events.reports.changed_rules.left_behind import LeftBehind, LeftBehindPurchase
 from integrations.sentences import Said, say, say_count
 from rules.listing import of_several
 

@@ -9,9 +9,9 @@ from django.urls import reverse
 from config.admin.menu import allowed
 from config.admin.pages.rules import change_links, given_by_rule, given_words, keeping, refunded
 from config.admin.parts.badges import legible
+from events.reports.changed_rules.left_behind_summary import LeftBehindByRule, LeftBehindSummary
+from events.reports.changed_rules.refunded import Refunded
 from events.reports.counting import format_count
-from events.reports.left_behind_summary import LeftBehindByRule, LeftBehindSummary
-from events.reports.refunded import Refunded
 from integrations.sentences import Said, joined, say, say_count
 from rules.short_sentences import in_short
 

@@ -25,10 +25,11 @@ from events.access import holdings, sentences
 from events.execution import moving
 from events.execution.rerun import Rerun
 from events.models import Grant, RuleRun
-from events.reports import ending_rules, refunded
-from events.reports.ending_rules import Ending
-from events.reports.promise import LATELY
-from events.reports.refunded import Refunded
+from events.reports.changed_rules import refunded
+from events.reports.changed_rules.refunded import Refunded
+from events.reports.owed.promise import LATELY
+from events.reports.sentences import ending_rules
+from events.reports.sentences.ending_rules import Ending
 from integrations.audit import Act
 from integrations.models import Customer, Destination, Product
 from integrations.sentences import Said, Text, joined, say, say_count

@@ -18,7 +18,7 @@ from config.admin.pages.rules import given_by_rule, left_over, undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, see_them, way_back
 from config.admin.parts.params import row_ids
-from events.reports import active_access
+from events.reports.access import active_access
 from integrations.audit import Act
 from integrations.models import Customer, Product
 from integrations.sentences import Said, say, say_count

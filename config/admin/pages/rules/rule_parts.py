@@ -13,8 +13,8 @@ from config.admin.pages.rules.rule_draft import DELAY_DAYS, Draft
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.params import word
 from config.admin.parts.suggested import suggested
-from events.reports import subscriptions
-from events.reports.rule_preview import previews
+from events.reports.earlier.rule_preview import previews
+from events.reports.products import subscriptions
 from integrations.app_registry import APPS
 from integrations.models import Destination, Marketplace, Product
 from integrations.ordering import by_name

@@ -32,7 +32,7 @@ from config.admin.parts import badges, batch_links
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin
-from events.reports.last_run import with_last_run
+from events.reports.system.last_run import with_last_run
 from integrations.audit import Act
 from integrations.ordering import by_name
 from integrations.sentences import say, say_count

@@ -17,8 +17,9 @@ from config.admin.parts.buttons import BACK, here, page_of
 from events.execution import former_days
 from events.execution.former_days import WaitingEndings
 from events.models.runs import DELAYED
-from events.reports import off_everywhere, since_change, since_stopped
-from events.reports.off_everywhere import OffEverywhere
+from events.reports.changed_rules import since_change, since_stopped
+from events.reports.owed import off_everywhere
+from events.reports.owed.off_everywhere import OffEverywhere
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_day, say, say_count

@@ -11,8 +11,8 @@ from django.urls import reverse
 from config.admin.pages.rules import change_links
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
-from events.reports import off_everywhere
-from events.reports.off_everywhere import OffEverywhere
+from events.reports.owed import off_everywhere
+from events.reports.owed.off_everywhere import OffEverywhere
 from integrations.models import Product
 from integrations.sentences import Said, Text, format_time, say, say_count
 from rules import pairing, turned_off

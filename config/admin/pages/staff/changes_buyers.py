@@ -9,8 +9,8 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages.rules import earlier_offer, given_by_rule, given_words, since_change
-from events.reports import left_behind_summary
-from events.reports.left_behind import left_behind
+from events.reports.changed_rules import left_behind_summary
+from events.reports.changed_rules.left_behind import left_behind
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import actions, steps

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from config.admin.parts import batch_links
 from events.access import ended_by_hand
 from events.models import Batch, EventLog, Grant, RuleRun
+from events.reports.access.standing import CLOSED
 from events.reports.batches import DONE, MADE_BY_PERSONS
-from events.reports.standing import CLOSED
 from integrations.audit import Act
 from integrations.models import AuditEntry
 

@@ -1,0 +1,1 @@
+"""What students have: the state of each course and bundle, and what gave it."""

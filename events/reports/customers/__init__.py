@@ -1,0 +1,1 @@
+"""Customers: the page of one, the list of all, and the letter."""

@@ -1,0 +1,74 @@
+"""What a customer still has by rules that were changed or deleted since."""
+
+from collections.abc import Mapping, Sequence
+
+from events.access import revocations
+from events.access.sale import Sale
+from events.execution import rule_history
+from events.models import Grant, RuleRun
+from events.reports import rules_now
+from events.reports.access.open_access import gives_the_same, giving_runs
+from events.reports.changed_rules import in_place
+from events.reports.changed_rules.left_behind import gives_instead
+from integrations.models import Customer
+from rules.models import Rule
+
+
+def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
+    """Return what changed or deleted rules gave this customer, each with the rules to run instead.
+
+    Rules to run instead give a course or bundle that this very purchase does not give yet, though
+    another purchase may. There are none for what a deleted rule gave and no rule gives now. What
+    several actions of a purchase gave is returned once. Purchases that were refunded or canceled
+    since, and what a person lets the buyer keep, are left out.
+    """
+    runs = giving_runs().filter(customer=customer, grant__state=Grant.State.ACTIVE)
+    runs = runs.select_related("event__product", "rule__destination", "grant")
+    gave = list(runs.order_by("-received_at", "-pk"))
+    elsewhere = [run for run in gave if _may_be_behind(run)]
+    if not elsewhere:
+        return []
+    events = list({run.event_id: run.event for run in elsewhere}.values())
+    ran = {(run.event_id, run.form) for run in RuleRun.objects.filter(event__in=events)}
+    has = {(Sale.of(run.event), run.integration_id, run.target) for run in gave}
+    back, fitting = revocations.later_endings(events), rules_now.fitting(events)
+    of_deleted = any(run.rule is None for run in elsewhere)
+    everywhere = in_place.deleted_everywhere() if of_deleted else set()
+    told: set[int | None] = set()
+    found: dict[object, tuple[RuleRun, list[Rule]]] = {}
+    for run in elsewhere:
+        if run.event_id in back:
+            continue
+        fit = fitting.get(run.event_id, [])
+        if run.rule is None and run.grant:
+            fit = in_place.of_deleted([run.grant], fit, everywhere)
+        instead, sale = gives_instead(run.event, run.rule, fit, ran), Sale.of(run.event)
+        instead = [each for each in instead if (sale, each.integration_id, each.target) not in has]
+        if instead or (run.grant_id not in told and _is_behind(run, fitting)):
+            told.add(run.grant_id)
+            # After a move was undone, two actions gave the same. One that names its rule says more.
+            same = (run.grant_id, sale, *(each.pk for each in instead))
+            if same not in found or found[same][0].rule is None:
+                found[same] = (run, instead)
+    return [*found.values()]
+
+
+def _is_behind(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:
+    """Whether a deleted rule gave it for a purchase, and no rule gives it now.
+
+    Actions by hand and undone ones have no rule either, so the audit is asked as well.
+    """
+    if run.rule or not run.grant or run.grant.source != Grant.Source.PURCHASE:
+        return False
+    given = any(gives_the_same(rule, run) for rule in fitting.get(run.event_id, ()))
+    return not given and rule_history.is_deleted(run)
+
+
+def _may_be_behind(run: RuleRun) -> bool:
+    """Whether its rule was deleted or gives something else now, and no person lets it be kept."""
+    if run.grant is None or run.grant.kept_at is not None:
+        return False
+    rule = run.rule
+    if rule is None:
+        return True
+    return rule.enabled and run.event.is_for(rule) and run.form != RuleRun.form_of(rule)

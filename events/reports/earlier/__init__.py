@@ -1,0 +1,1 @@
+"""What running rules for earlier events would do, and for whom."""

@@ -1,0 +1,1 @@
+"""What Admit holds about one person, to be exported or erased."""

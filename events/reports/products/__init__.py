@@ -1,0 +1,1 @@
+"""Products: what each gives, what is missing, and what keeps one from being deleted."""

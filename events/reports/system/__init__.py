@@ -1,0 +1,1 @@
+"""How the machine works: the queue, the workers, the calls, and what SamCart has sent."""
