@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from config import health
 from events.execution import claiming
-from integrations import rate_limit
+from integrations.calls import rate_limit
 
 
 @register

@@ -18,7 +18,7 @@ from config import metrics
 from config.models import Session
 from events.receiving import disk, spool
 from integrations import secrets
-from integrations.database_timeout import DatabaseTimeout
+from integrations.database.database_timeout import DatabaseTimeout
 from integrations.models import Integration, WebhookSecret
 
 OUTDATED = "The database is older than the program: run manage.py migrate."

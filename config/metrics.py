@@ -25,8 +25,9 @@ from events.alerts.problems import ProblemCode
 from events.models import Canary, Delivery, EventLog, RuleRun, Worker
 from events.receiving import answer_counts, disk, spool_contents
 from events.reports.system import backlog
-from integrations import app_registry, rate_limit
-from integrations.database_timeout import DatabaseTimeout
+from integrations import app_registry
+from integrations.calls import rate_limit
+from integrations.database.database_timeout import DatabaseTimeout
 from integrations.models import ApiCall, CallBudget
 
 PLAIN = "text/plain; charset=utf-8"

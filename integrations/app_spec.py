@@ -4,8 +4,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from integrations.exchanges import Exchange
-from integrations.findings import Finding
+from integrations.calls.exchanges import Exchange
+from integrations.calls.findings import Finding
 from integrations.models import Integration, SiteAnswer
 from integrations.sentences import Text
 

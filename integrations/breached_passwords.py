@@ -6,7 +6,7 @@ that begin with them.
 
 import hashlib
 
-from integrations import exchanges
+from integrations.calls import exchanges
 from integrations.errors import Retry
 from integrations.sentences import say
 

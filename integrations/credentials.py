@@ -8,9 +8,10 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from integrations import audit, rate_limit, secrets
+from integrations import audit, secrets
 from integrations.audit import Act
 from integrations.audit_values import Values
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Integration, Marketplace, WebhookSecret
 from integrations.sentences import YEAR, Said, format_day, joined, say
 

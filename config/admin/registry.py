@@ -17,18 +17,10 @@ from config.admin.pages.integrations import integrations, samcart
 from config.admin.pages.log import actions, event, log
 from config.admin.pages.overview import overview
 from config.admin.pages.products import coverage, products, several_products
-from config.admin.pages.rules import (
-    another_course,
-    backfill,
-    destinations,
-    given_by_rule,
-    left_over,
-    new_rule,
-    refunded,
-    rules,
-    simulate,
-    undo_step,
-)
+from config.admin.pages.rules import backfill, left_over, new_rule, rules, simulate
+from config.admin.pages.rules.courses import another_course, destinations
+from config.admin.pages.rules.given import given_by_rule, refunded
+from config.admin.pages.rules.undoing import undo_step
 from config.admin.pages.staff import changes, groups, people
 from config.admin.parts.page import Page
 

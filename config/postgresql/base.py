@@ -19,7 +19,7 @@ from django.db.backends.utils import CursorWrapper
 from psycopg import errors
 from psycopg.abc import PQGen
 
-from integrations import database_timeout
+from integrations.database import database_timeout
 
 # psycopg and libpq wait at least this long for a new connection, whatever is set.
 SHORTEST_CONNECT = 2

@@ -20,7 +20,7 @@ from django.core.management import CommandError, call_command
 from django.db import Error, connection
 
 from integrations import webhook_secrets
-from integrations.database_timeout import DatabaseTimeout
+from integrations.database.database_timeout import DatabaseTimeout
 
 log = logging.getLogger(__name__)
 LEASH = "ADMIT_LEASH"

@@ -19,7 +19,7 @@ from events.alerts import rounds
 from events.queue import wake_pipe
 from events.receiving import answer_counts, disk, spool
 from events.worker import heartbeat, scheduler, watching
-from integrations.database_timeout import DatabaseTimeout
+from integrations.database.database_timeout import DatabaseTimeout
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0

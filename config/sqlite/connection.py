@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
-from integrations import database_timeout
-from integrations.ordering import SORTED_AS, sorted_as
+from integrations.database import database_timeout
+from integrations.finding.ordering import SORTED_AS, sorted_as
 
 LOOK_SECONDS = 0.0003
 Answer = TypeVar("Answer")
@@ -29,7 +29,7 @@ os.register_at_fork(after_in_child=_turns.clear)
 # The last few are remembered: sorting rules by product asks for each name several times in a row.
 @lru_cache(maxsize=16)
 def _sorted_as(text: str | None) -> str | None:
-    """The SQL function of integrations.ordering."""
+    """The SQL function of integrations.finding.ordering."""
     return None if text is None else sorted_as(text)
 
 

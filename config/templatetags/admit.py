@@ -19,7 +19,7 @@ from config.admin.parts.buttons import Buttons
 from config.staff import whom_to_ask as askable
 from events.models import RuleRun
 from events.reports.system import api_calls, backlog
-from integrations import mistyped_email
+from integrations.finding import mistyped_email
 from integrations.sentences import Said, say
 from integrations.who import shown_who
 from rules import models, short_sentences

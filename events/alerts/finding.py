@@ -21,7 +21,8 @@ from events.models.runs import BRAKED
 from events.receiving import disk, spool_contents
 from events.reports.changed_rules import refunded
 from events.reports.owed import promise
-from integrations import app_registry, rate_limit
+from integrations import app_registry
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
 from rules.triggers import Trigger
 

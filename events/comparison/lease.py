@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from events.models import ComparisonRun, RuleRun
-from integrations import rate_limit
-from integrations.database_share import short_transaction
+from integrations.calls import rate_limit
+from integrations.database.database_share import short_transaction
 from integrations.errors import TRIES_AGAIN, KeyRejected, LimitReached, OutOfTime, Retry
 from integrations.models import CallBudget, Customer
 from integrations.sentences import joined, say

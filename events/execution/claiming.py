@@ -14,8 +14,9 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from events.models import RuleRun
-from integrations import app_registry, rate_limit, slots
+from integrations import app_registry
 from integrations.app_registry import AppSpec
+from integrations.calls import rate_limit, slots
 from integrations.models import CallBudget, Integration, ThinkificUser
 
 Status = RuleRun.Status

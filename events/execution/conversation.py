@@ -9,8 +9,8 @@ from events.execution.results import Result
 from events.models import RuleRun
 from integrations import app_registry
 from integrations.app_spec import AppSpec, Client
-from integrations.call_log import as_row
-from integrations.exchanges import Exchange
+from integrations.calls.call_log import as_row
+from integrations.calls.exchanges import Exchange
 from integrations.models import ApiCall, Integration
 from integrations.thinkific.attempt import Attempt
 from integrations.thinkific.memory import Memory

@@ -1,7 +1,7 @@
 """What is due: runs whose time has come, and sites to ask whether they are open again."""
 
 from events.models import RuleRun
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import Integration
 
 

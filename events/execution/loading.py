@@ -11,7 +11,7 @@ from events.execution.conversation import Conversation
 from events.models import RuleRun
 from integrations import app_registry
 from integrations.app_spec import Steps
-from integrations.findings import Finding
+from integrations.calls.findings import Finding
 from integrations.models import Destination, FieldMapping, Integration
 from integrations.thinkific import memory
 from integrations.thinkific.attempt import Attempt

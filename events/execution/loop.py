@@ -18,7 +18,8 @@ from events.execution.claiming import calls_at_once, claims, must_be_alone
 from events.execution.conversation import Conversation
 from events.execution.senders import Senders
 from events.models import RuleRun
-from integrations import app_registry, rate_limit
+from integrations import app_registry
+from integrations.calls import rate_limit
 from integrations.errors import OutOfTime
 from integrations.models import Integration
 from integrations.sentences import say

@@ -15,7 +15,8 @@ from django.db.models.functions import Now
 from events.execution import gone_destinations, wait_reasons
 from events.models import Grant, RuleRun
 from events.models.event_status import show
-from integrations import app_registry, rate_limit
+from integrations import app_registry
+from integrations.calls import rate_limit
 from integrations.errors import (
     TRIES_AGAIN,
     KeyRejected,

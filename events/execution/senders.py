@@ -6,8 +6,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from integrations.app_spec import Client
+from integrations.calls.exchanges import Answer
 from integrations.errors import OutOfTime
-from integrations.exchanges import Answer
 from integrations.sentences import say
 
 Who = TypeVar("Who")

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from events.models import RuleRun
-from integrations import app_registry, rate_limit
+from integrations import app_registry
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Integration
 from integrations.sentences import say
 

@@ -17,9 +17,9 @@ from events.execution.conversation import Conversation, per_site
 from events.execution.results import Result
 from events.models import RuleRun
 from events.models.event_status import lock_events
-from integrations import rate_limit, slots
+from integrations.calls import rate_limit, slots
+from integrations.calls.findings import Finding
 from integrations.errors import OutOfTime
-from integrations.findings import Finding
 from integrations.models import ApiCall, Intent, SiteAnswer
 from integrations.secrets import SecretUnreadable
 from integrations.sentences import say

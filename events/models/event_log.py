@@ -286,7 +286,7 @@ class EventLog(models.Model):
 
 
 class EventTerm(models.Model):
-    """A word that finds an event without a usable address; see `integrations.search_terms`."""
+    """A word that finds an event without a usable address: see `integrations.search_terms`."""
 
     pk = models.CompositePrimaryKey("event", "term")
     event = models.ForeignKey(EventLog, models.CASCADE, related_name="search_terms", db_index=False)

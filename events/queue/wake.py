@@ -9,7 +9,7 @@ from django_q.brokers import Broker, get_broker
 from django_q.tasks import async_task
 
 from events.queue import wake_pipe
-from integrations import queries
+from integrations.database import queries
 
 TASK = "events.worker.tasks.work"
 _WAITS = "SELECT 1 FROM django_q_ormq WHERE key = %s AND lock <= %s LIMIT 1"

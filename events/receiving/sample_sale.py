@@ -6,7 +6,7 @@ import time
 from urllib.parse import urlsplit
 
 from events.models import Delivery, EventLog, RuleRun
-from integrations import rate_limit
+from integrations.calls import rate_limit
 
 # The longest pause of a site to wait for, in seconds.
 LONGEST_PAUSE = 5.0

@@ -26,7 +26,7 @@ from events.queue import wake
 from events.receiving import spool_folder
 from events.receiving.spool_folder import KNOWN, UNKNOWN
 from integrations import sealed, secrets
-from integrations.database_timeout import DatabaseTimeout
+from integrations.database.database_timeout import DatabaseTimeout
 from integrations.models import Marketplace, WebhookSecret
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from django.db.models import Field
 from django.utils import timezone
 
 from events.models import Delivery
-from integrations import queries
+from integrations.database import queries
 from integrations.models import WebhookSecret
 
 # What the address's row gives: the account, the secret, and whether the secret was withdrawn.

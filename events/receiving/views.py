@@ -22,7 +22,7 @@ from events.receiving import (
     store_delivery,
 )
 from integrations import secrets, webhook_secrets
-from integrations.database_timeout import DatabaseTimeout
+from integrations.database.database_timeout import DatabaseTimeout
 from integrations.webhook_secrets import WebhookAddress
 
 log = logging.getLogger(__name__)

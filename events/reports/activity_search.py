@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext, override
 
 from events.models import EventLog, EventTerm, RuleRun
-from integrations import search
+from integrations.finding import search
 from integrations.samcart.normalize import normalize_id
 from integrations.samcart.unreadable import Unreadable
 from integrations.search_terms import visible

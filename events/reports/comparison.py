@@ -11,8 +11,8 @@ from events.access import sentences
 from events.execution import enroll_again
 from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
 from integrations import app_registry
+from integrations.finding.ordering import by_name
 from integrations.models import Integration
-from integrations.ordering import by_name
 from integrations.sentences import Said, format_day, joined, say, say_count
 
 Kind, Shows = ComparisonFinding.Kind, ComparisonFinding.Shows

@@ -14,7 +14,7 @@ from events.execution import delayed
 from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from events.models.runs import DELAYED
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import (
     Customer,
     FieldMapping,

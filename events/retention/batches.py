@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from integrations.database_share import short_transaction
+from integrations.database.database_share import short_transaction
 
 
 def in_batches(

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from events.deciding.inbox import HOLD_SECONDS
 from events.models import Tidying
 from events.retention.policy import TASKS, RetentionTask
-from integrations.database_share import short_transaction
+from integrations.database.database_share import short_transaction
 
 log = logging.getLogger(__name__)
 EVERY = timedelta(hours=1)

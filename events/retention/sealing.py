@@ -10,7 +10,7 @@ from typing import Any
 from events.deciding.inbox import HOLD_SECONDS
 from events.models import Delivery, Unsealed
 from integrations import sealed
-from integrations.database_share import short_transaction
+from integrations.database.database_share import short_transaction
 from integrations.models import ApiCall
 from integrations.secrets import SecretUnreadable
 

@@ -17,8 +17,9 @@ from django.db.models.functions import Now
 from events.models import Canary, Delivery
 from events.receiving import canary
 from events.reports import simulation
-from integrations import credentials, exchanges, secrets, webhook_secrets
-from integrations.exchanges import CallFault, Reply
+from integrations import credentials, secrets, webhook_secrets
+from integrations.calls import exchanges
+from integrations.calls.exchanges import CallFault, Reply
 from integrations.models import Marketplace
 from integrations.secrets import SecretUnreadable
 from rules.triggers import Trigger

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from events.alerts import finding
 from events.alerts.problems import KINDS
-from integrations import exchanges
+from integrations.calls import exchanges
 
 log = logging.getLogger(__name__)
 SECONDS = 10.0

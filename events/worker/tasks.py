@@ -17,7 +17,7 @@ from events.execution.senders import Senders
 from events.queue import wake
 from events.retention import housekeeping, sealing
 from events.worker import background, heartbeat, scheduler
-from integrations.database_share import time_for_others
+from integrations.database.database_share import time_for_others
 
 log = logging.getLogger(__name__)
 # Shares of a task's time: new runs are begun in the first quarter, and calls only as long as the

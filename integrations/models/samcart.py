@@ -165,7 +165,7 @@ class Customer(models.Model):
 
 
 class SearchTerm(models.Model):
-    """A word or part of an e-mail that finds the customer; see `integrations.search_terms`."""
+    """A word or part of an e-mail that finds the customer: see `integrations.search_terms`."""
 
     pk = models.CompositePrimaryKey("customer", "term")
     customer = models.ForeignKey(

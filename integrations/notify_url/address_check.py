@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from integrations.deadline import Addresses, LookUp, look_up
+from integrations.calls.deadline import Addresses, LookUp, look_up
 from integrations.sentences import Said, say
 
 LONGEST = 500  # characters that the database column holds

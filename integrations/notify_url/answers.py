@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext_lazy as _
 
-from integrations import retry_after
+from integrations.calls import retry_after
+from integrations.calls.exchanges import Answer, CallFault, Reply
 from integrations.errors import LimitReached, OutsideError, Refused, Retry
-from integrations.exchanges import Answer, CallFault, Reply
 from integrations.sentences import Text, say
 
 PAUSE = 30.0  # seconds, if a receiver asks for a pause without saying how long

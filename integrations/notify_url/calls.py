@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from integrations.exchanges import Answer
+from integrations.calls.exchanges import Answer
 
 __all__ = ["Answer", "HttpPost"]
 

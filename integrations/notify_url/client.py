@@ -10,10 +10,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from integrations import exchanges
-from integrations.deadline import LookUp, any_address, look_up
+from integrations.calls import exchanges
+from integrations.calls.deadline import LookUp, any_address, look_up
+from integrations.calls.exchanges import Answer, Exchange, Reply
 from integrations.errors import OutsideError, Retry
-from integrations.exchanges import Answer, Exchange, Reply
 from integrations.notify_url import address_check, answers, signature
 from integrations.notify_url.calls import HttpPost
 from integrations.sentences import say

@@ -8,10 +8,10 @@ from collections.abc import Generator
 from functools import partial
 from typing import Any, TypeVar
 
-from integrations import rate_limit
+from integrations.calls import rate_limit
+from integrations.calls.exchanges import Answer
+from integrations.calls.findings import Finding, Learning
 from integrations.errors import LimitReached, OutOfTime, OutsideError, Retry
-from integrations.exchanges import Answer
-from integrations.findings import Finding, Learning
 from integrations.models import CallBudget, Integration, SiteAnswer
 from integrations.notify_url.calls import HttpPost
 from integrations.steps import through

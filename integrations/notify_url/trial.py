@@ -4,10 +4,10 @@ import uuid
 
 from django.db import transaction
 
-from integrations import rate_limit
-from integrations.call_log import as_row
+from integrations.calls import rate_limit
+from integrations.calls.call_log import as_row
+from integrations.calls.exchanges import Answer, Exchange
 from integrations.errors import OutsideError
-from integrations.exchanges import Answer, Exchange
 from integrations.models import ApiCall, Integration
 from integrations.notify_url import pauses
 from integrations.notify_url.app import client_for

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NoReturn
 
-from integrations import retry_after
+from integrations.calls import retry_after
+from integrations.calls.exchanges import Answer, CallFault, Reply
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
-from integrations.exchanges import Answer, CallFault, Reply
 from integrations.sentences import Said, joined, say
 from integrations.thinkific import rate_headers
 

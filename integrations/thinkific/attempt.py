@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from integrations.findings import Finding
+from integrations.calls.findings import Finding
 from integrations.models import SiteAnswer
 
 # How long a 202 ("done later") is believed while its result does not show.

@@ -9,8 +9,9 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from integrations import audit, rate_limit
+from integrations import audit
 from integrations.audit import Act
+from integrations.calls import rate_limit
 from integrations.errors import Refused, Retry
 from integrations.models import Destination, Integration, ProfileField
 from integrations.sentences import Said, joined, say, say_count

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from integrations import exchanges
+from integrations.calls import exchanges
+from integrations.calls.exchanges import Answer, Exchange, Reply
 from integrations.errors import KeyRejected, OutsideError, Refused
-from integrations.exchanges import Answer, Exchange, Reply
 from integrations.sentences import say
 from integrations.thinkific import answers, site_address
 from integrations.thinkific.calls import Call, Get, Post, Put

@@ -4,7 +4,7 @@ import math
 
 from django.utils.translation import gettext_lazy as _
 
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Retry
 from integrations.models import CallBudget, Integration
 from integrations.secrets import SecretUnreadable

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from integrations.findings import Finding
+from integrations.calls.findings import Finding
 from integrations.models import Customer, Integration, Intent, ThinkificUser
 from integrations.thinkific.attempt import (
     Accepted,

@@ -8,7 +8,7 @@ and in practice it holds epoch milliseconds. Cloudflare, in front of Thinkific, 
 from collections.abc import Mapping
 from datetime import datetime
 
-from integrations import retry_after
+from integrations.calls import retry_after
 
 UNKNOWN = 60.0  # Thinkific counts calls per minute, so a minute clears any limit
 

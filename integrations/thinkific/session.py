@@ -10,11 +10,11 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import transaction
 
-from integrations import rate_limit
-from integrations.call_log import as_row
+from integrations.calls import rate_limit
+from integrations.calls.call_log import as_row
+from integrations.calls.exchanges import Exchange
+from integrations.calls.findings import Finding
 from integrations.errors import OutOfTime
-from integrations.exchanges import Exchange
-from integrations.findings import Finding
 from integrations.models import ApiCall, Customer, Integration, SiteAnswer
 from integrations.sentences import say
 from integrations.steps import drive

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from django.db import transaction
 
-from integrations import rate_limit
+from integrations.calls import rate_limit
+from integrations.calls.findings import Finding
 from integrations.errors import (
     KeyRejected,
     LimitReached,
@@ -21,7 +22,6 @@ from integrations.errors import (
     Refused,
     Retry,
 )
-from integrations.findings import Finding
 from integrations.models import CallBudget, Integration, SiteAnswer
 from integrations.sentences import joined, say
 from integrations.steps import through

@@ -4,8 +4,8 @@ from collections.abc import Generator
 
 from django.utils.translation import gettext_lazy as _
 
+from integrations.calls.exchanges import Answer
 from integrations.errors import Refused
-from integrations.exchanges import Answer
 from integrations.models import Integration
 from integrations.notify_url.calls import HttpPost
 from integrations.sentences import say

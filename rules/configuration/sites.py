@@ -13,8 +13,9 @@ from functools import partial
 
 from django.conf import settings
 
-from integrations import app_registry, rate_limit
+from integrations import app_registry
 from integrations.app_registry import AppSpec
+from integrations.calls import rate_limit
 from integrations.errors import LimitReached
 from integrations.models import CallBudget, Integration, ProfileField
 from integrations.notify_url import address_check, signature

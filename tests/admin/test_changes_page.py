@@ -14,7 +14,8 @@ from config.staff import roles
 from integrations.audit import Act, Actor, Subject, acting, record, record_change, stored
 from integrations.audit_values import all_values, values
 from integrations.models import AuditEntry, Destination, Integration
-from rules import changing, pairing, undoing
+from rules import changing, pairing
+from rules.history import undoing
 from rules.models import Rule
 from rules.short_sentences import in_short
 from rules.triggers import Trigger

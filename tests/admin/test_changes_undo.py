@@ -21,7 +21,8 @@ from integrations.audit import Act, Actor, acting, record
 from integrations.models import AuditEntry, Product
 from integrations.sentences import format_time
 from integrations.who import shown_who
-from rules import changing, pairing, undoing
+from rules import changing, pairing
+from rules.history import undoing
 from rules.models import Rule
 from tests.support import factories, queued
 from tests.support.pages import markup, press, said, signed_in, words

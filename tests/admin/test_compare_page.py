@@ -9,7 +9,7 @@ from django.urls import reverse
 from config.staff import roles
 from events.comparison import comparing
 from events.models import ComparisonFinding, ComparisonRun, Grant, RuleRun
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Destination, Integration
 from tests.support import factories, queued
 from tests.support.pages import markup, said, signed_in, words

@@ -15,7 +15,8 @@ from events.models import EventLog, Grant
 from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry, Marketplace, Product
-from rules import pairing, steps
+from rules import pairing
+from rules.history import steps
 from rules.models import Rule
 from tests.support.pages import markup, press, said, signed_in, words
 from tests.support.world import World

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from config.admin.pages.rules import given_by_rule, given_parts
+from config.admin.pages.rules.given import given_by_rule, given_parts
 from config.staff import roles
 from events.models import EventLog, RuleRun
 from integrations.models import AuditEntry, Destination, Product

@@ -15,7 +15,7 @@ from django.utils import timezone
 from config.admin.pages.overview.events_note import events_note
 from config.admin.pages.overview.overview_headline import Facts, headline
 from config.admin.pages.overview.overview_waiting import waiting_note
-from config.admin.pages.rules import given_by_rule, given_parts
+from config.admin.pages.rules.given import given_by_rule, given_parts
 from config.staff import roles
 from events.access import by_hand, holdings, ledger
 from events.access.ledger import Change
@@ -28,7 +28,7 @@ from events.reports.owed import promise
 from events.reports.products import coverage
 from events.reports.system import backlog
 from events.reports.system.backlog import WaitingCounts
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import (
     AuditEntry,
     CallBudget,
@@ -37,7 +37,8 @@ from integrations.models import (
     Integration,
     ThinkificUser,
 )
-from rules import changing, undoing
+from rules import changing
+from rules.history import undoing
 from rules.models import Rule
 from tests.support import factories
 from tests.support.pages import LOG, markup, person, said, signed_in, words

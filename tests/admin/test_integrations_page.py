@@ -17,7 +17,8 @@ from events.alerts import finding, wording
 from events.alerts.problems import ProblemCode
 from events.execution import wait_reasons
 from events.models import Worker
-from integrations import catalog_refresh, credentials, rate_limit
+from integrations import catalog_refresh, credentials
+from integrations.calls import rate_limit
 from integrations.models import ApiCall, AuditEntry, CallBudget, Integration, ThinkificUser
 from integrations.thinkific import key_check
 from integrations.thinkific.sandbox import Fault

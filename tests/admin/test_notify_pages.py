@@ -14,8 +14,8 @@ from standardwebhooks import Webhook
 from config.admin.pages.integrations.app_pages import APP_PAGES
 from config.staff import roles
 from events.models import EventLog, RuleRun, Worker
-from integrations import rate_limit
 from integrations.app_registry import APPS
+from integrations.calls import rate_limit
 from integrations.models import ApiCall, CallBudget, Integration
 from integrations.notify_url import signature
 from rules.models import Rule

@@ -16,7 +16,7 @@ from config.admin.parts.checklist_task import Task
 from config.staff import roles
 from events.models import RuleRun, Worker
 from events.reports import counting, days
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Destination, Integration, Product
 from rules import pairing
 from rules.facts import by_place

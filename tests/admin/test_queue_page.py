@@ -16,7 +16,7 @@ from events.models.runs import DELAYED
 from events.queue import wake
 from events.reports import counting
 from events.reports.system import queue
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import ApiCall, CallBudget
 from tests.support import factories
 from tests.support import shop as shops

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from config.admin.pages.rules import refunded as refunded_page
+from config.admin.pages.rules.given import refunded as refunded_page
 from config.staff import roles
 from events.access import by_hand
 from events.execution.email_correction import give_email

@@ -1037,7 +1037,7 @@ def test_what_is_deleted_can_be_undone_for_a_minute(manager, monkeypatch):
     assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
     manager.post(delete, {"post": "yes"})
     assert "Deleted a moment ago" in words(manager.get(page.request["PATH_INFO"]))
-    monkeypatch.setattr("config.admin.pages.rules.undo_offers.OFFER_LASTS", timedelta(0))
+    monkeypatch.setattr("config.admin.pages.rules.undoing.undo_offers.OFFER_LASTS", timedelta(0))
     assert "Deleted a moment ago" not in words(manager.get(page.request["PATH_INFO"]))
 
 

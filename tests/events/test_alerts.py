@@ -33,7 +33,8 @@ from events.models import (
     Worker,
 )
 from events.receiving import disk, spool
-from integrations import rate_limit, secrets
+from integrations import secrets
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Integration
 from integrations.notify_url import signature
 from tests.support import factories, postgres, receiver

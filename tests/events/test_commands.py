@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from events.management.commands import trigger as trigger_command
 from events.models import Delivery, EventLog, Grant, History, RuleRun, Worker
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Customer, Marketplace
 from integrations.thinkific.sandbox import Fault
 from rules.actions import ACTIONS

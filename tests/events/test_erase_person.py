@@ -46,8 +46,8 @@ from events.reports.personal_data import mentions, person, person_data
 from events.retention import erase_person, own_rows, returned
 from integrations import audit, sealed
 from integrations.audit import Act
-from integrations.call_log import as_row
-from integrations.exchanges import Exchange
+from integrations.calls.call_log import as_row
+from integrations.calls.exchanges import Exchange
 from integrations.models import ApiCall, AuditEntry, Customer, Destination
 from integrations.sentences import say
 from rules.actions import Action

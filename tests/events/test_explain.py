@@ -20,7 +20,7 @@ from events.models.runs import DISMISSED
 from events.reports.customers import customer_access
 from events.reports.sentences import why
 from events.reports.sentences.sentence import Sentence
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Customer, Integration, Marketplace, ThinkificUser
 from rules.models import Rule
 from tests.support.pages import markup, signed_in, words

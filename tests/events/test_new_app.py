@@ -8,11 +8,12 @@ import pytest
 
 from events.execution import wait_reasons
 from events.models import RuleRun
-from integrations import app_registry, rate_limit
+from integrations import app_registry
 from integrations.app_registry import AppSpec
+from integrations.calls import rate_limit
+from integrations.calls.exchanges import Answer
+from integrations.calls.findings import Finding
 from integrations.errors import OutsideError, Refused, Retry
-from integrations.exchanges import Answer
-from integrations.findings import Finding
 from integrations.models import CallBudget, Integration, SiteAnswer
 from integrations.thinkific.attempt import Attempt
 from rules.actions import ACTIONS, ActionInput, ActionOutcome, ActionSpec, Effect, PlannedCall

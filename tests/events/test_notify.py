@@ -14,7 +14,8 @@ from config.staff import roles
 from events.execution import retry_by_hand
 from events.models import Delivery, EventLog, RuleRun
 from events.retention import delete_integration
-from integrations import rate_limit, secrets
+from integrations import secrets
+from integrations.calls import rate_limit
 from integrations.models import ApiCall, CallBudget, Integration, Intent
 from integrations.notify_url import signature
 from rules.models import Rule

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from events.models import RuleRun
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import ApiCall, Customer, Integration
 from integrations.thinkific.sandbox.faults import Fault
 from rules.actions import Action

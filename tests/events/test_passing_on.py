@@ -15,7 +15,7 @@ from events.reports.customers import customer_access
 from events.reports.earlier import backfill
 from events.reports.owed import promise
 from events.reports.system import trigger_coverage
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import CallBudget
 from rules.models import Rule
 from rules.triggers import Trigger

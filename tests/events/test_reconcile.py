@@ -15,7 +15,7 @@ from events.execution import enroll_again
 from events.models import ComparisonFinding, ComparisonRun, Delivery, Grant, RuleRun
 from events.reports import comparison
 from events.worker import background
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Integration, Marketplace
 from integrations.thinkific import calls
 from integrations.thinkific.sandbox import Fault

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.live import ROOT
 
-REPORTS = sorted((ROOT / "events" / "reports").glob("*.py"))
+REPORTS = sorted((ROOT / "events" / "reports").rglob("*.py"))
 WRITES = {
     "save",
     "create",

@@ -18,7 +18,7 @@ from events.execution import due_work, recovery, retry_by_hand, retry_reasons, w
 from events.models import EventLog, RuleRun
 from events.models.event_status import refresh_event
 from events.worker import scheduler
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import ApiCall, CallBudget
 from integrations.thinkific.attempt import Account
 from integrations.thinkific.calls import Get, Post

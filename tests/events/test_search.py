@@ -12,7 +12,7 @@ from config.staff import roles
 from events.models import EventLog, RuleRun
 from events.reports import activity_search
 from events.reports.customers import customer_search
-from integrations import search
+from integrations.finding import search
 from integrations.models import Customer, SearchTerm
 from integrations.samcart.normalize import normalize_email
 from integrations.samcart.readable import readable_email

@@ -14,7 +14,8 @@ from events.execution import claiming
 from events.execution.loop import Loop
 from events.execution.senders import Senders
 from events.models import Delivery, RuleRun
-from integrations import app_registry, rate_limit
+from integrations import app_registry
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Integration, Intent, SiteAnswer
 from integrations.notify_url import signature
 from integrations.thinkific.calls import Get, Post

@@ -21,7 +21,7 @@ from events.execution.senders import Senders
 from events.models import Delivery, EventLog, RuleRun, Worker
 from events.queue import wake, wake_pipe
 from events.worker import heartbeat, scheduler, tasks
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Integration, ThinkificUser
 from integrations.thinkific.calls import Get
 from integrations.thinkific.sandbox.faults import Fault

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from integrations import deadline
+from integrations.calls import deadline
 from tests.support.wire import certificate
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from django.db.models import F
 
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Integration, SiteAnswer
 from tests.support import factories, queued
 

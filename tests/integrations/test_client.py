@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from integrations import deadline
+from integrations.calls import deadline
 from integrations.errors import KeyRejected, LimitReached, OutsideError, Refused, Retry
 from integrations.steps import drive
 from integrations.thinkific import calls

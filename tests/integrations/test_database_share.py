@@ -5,7 +5,7 @@ import time
 import pytest
 from django.db import connection
 
-from integrations.database_share import LEAVE_TIMES, short_transaction, time_for_others
+from integrations.database.database_share import LEAVE_TIMES, short_transaction, time_for_others
 
 pytestmark = pytest.mark.each_database
 TOOK = 2.0

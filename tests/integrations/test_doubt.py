@@ -14,7 +14,7 @@ import pytest
 from django.db.models.functions import Now
 
 from events.models import RuleRun
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import ApiCall, Intent, ThinkificUser
 from integrations.thinkific import memory
 from integrations.thinkific.attempt import Note

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from integrations import retry_after
+from integrations.calls import retry_after
 from integrations.thinkific.rate_headers import pause_seconds
 
 NOW = datetime(2026, 11, 23, 14, 0, 0, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from integrations.mistyped_email import PROVIDERS, doubt, repaired
+from integrations.finding.mistyped_email import PROVIDERS, doubt, repaired
 
 pytestmark = pytest.mark.first_database
 

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from integrations import deadline
-from integrations.deadline import Addresses, LookUp
+from integrations.calls import deadline
+from integrations.calls.deadline import Addresses, LookUp
 from integrations.errors import OutsideError, Retry
 from integrations.notify_url.address_check import LONGEST, check_url, is_public
 from integrations.notify_url.client import Client, HttpPost

@@ -13,7 +13,7 @@ import pytest
 from django.db import transaction
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from integrations import deadline
+from integrations.calls import deadline
 from integrations.errors import LimitReached, OutsideError, Refused, Retry
 from integrations.notify_url import answers as answer_texts
 from integrations.notify_url import signature

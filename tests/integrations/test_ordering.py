@@ -2,8 +2,8 @@
 
 import pytest
 
+from integrations.finding.ordering import by_name, sorted_as
 from integrations.models import Product
-from integrations.ordering import by_name, sorted_as
 from integrations.search_terms import fold
 from tests.support.factories import ProductFactory
 

@@ -17,7 +17,8 @@ from django.db.models import F
 from events.execution import due_work, retry_by_hand, wait_reasons
 from events.models import RuleRun
 from events.worker import scheduler
-from integrations import credentials, rate_limit
+from integrations import credentials
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Integration
 from integrations.thinkific.sandbox.faults import Fault
 from tests.support import factories, queued

@@ -5,7 +5,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Destination, Integration
 from integrations.thinkific.sandbox.faults import Fault
 from tests.support import factories

@@ -17,7 +17,8 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from integrations import credentials, rate_limit
+from integrations import credentials
+from integrations.calls import rate_limit
 from integrations.models import (
     ApiCall,
     CallBudget,

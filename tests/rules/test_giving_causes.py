@@ -6,7 +6,8 @@ import pytest
 
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from rules import changing, facts, giving_causes
+from rules import changing, facts
+from rules.history import giving_causes
 from rules.models import Rule
 from tests.support.world import World
 

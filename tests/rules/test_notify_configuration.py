@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from integrations import credentials, rate_limit
+from integrations import credentials
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Integration
 from integrations.notify_url import signature
 from rules.configuration import Faulty, apply, export

@@ -97,8 +97,8 @@ def test_every_module_with_sql_of_its_own_is_named_in_the_design():
 def test_only_admit_itself_is_asked_by_http_past_the_exchanges():
     senders = modules_with(r"\bHTTPS?Connection\b|\bimport requests\b|\burlopen\b")
     assert senders == {
-        "integrations/exchanges.py",
-        "integrations/deadline.py",
+        "integrations/calls/exchanges.py",
+        "integrations/calls/deadline.py",
         "config/server/probe.py",  # asks our own web server
         "events/receiving/sample_sale.py",  # posts to our own webhook
     }

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from events.alerts.problems import ProblemCode
 from events.models import Alert, Canary, Worker
 from events.receiving import answer_counts
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import ApiCall, CallBudget
 from tests.support import factories, live
 from tests.support.queued import START, run

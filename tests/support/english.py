@@ -215,9 +215,9 @@ NOT_FOR_PAGES = (
     "events/receiving/",
     "events/reports/plain_events.py",
     "events/retention/returned.py",
-    "integrations/deadline.py",
-    "integrations/exchanges.py",
-    "integrations/lookup.py",
+    "integrations/calls/deadline.py",
+    "integrations/calls/exchanges.py",
+    "integrations/finding/lookup.py",
     "integrations/former_sentences.py",  # as earlier versions stored them, to be recognized
     "integrations/thinkific/sandbox/",
     "rules/configuration/",

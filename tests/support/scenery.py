@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from events.models import Batch, Delivery, EventLog, RuleRun, Worker
 from events.models.event_status import refresh_event
-from integrations import audit, rate_limit
+from integrations import audit
 from integrations.audit import Act
+from integrations.calls import rate_limit
 from integrations.models import (
     ApiCall,
     CallBudget,

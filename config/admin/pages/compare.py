@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from config.admin.pages import bulk_actions
 from config.admin.pages.log.log_filters import NOT_IN
-from config.admin.pages.rules import refunded
+from config.admin.pages.rules.given import refunded
 from config.admin.parts.changelist import CappedPaginator
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import page_number, row_ids, row_in
@@ -25,7 +25,7 @@ from events.reports import comparison
 from events.reports.changed_rules.refunded import refunded_with_access
 from events.reports.comparison import Kind
 from events.reports.owed import promise
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import CallBudget, Integration
 from integrations.sentences import Text, say
 

@@ -18,12 +18,12 @@ from config.admin.parts.page import Page, render
 from events.models import EventLog
 from events.reports import activity_search
 from events.reports.customers import customer_access, customer_search
-from integrations import search
+from integrations.finding import search
+from integrations.finding.slips import names_like
 from integrations.models import Customer, Destination, Product
 from integrations.product_names import former_names, formerly_named
 from integrations.search_terms import visible
 from integrations.sentences import Text, joined, say, say_count
-from integrations.slips import names_like
 from rules.every_product import means_every_product
 from rules.models import Rule
 

@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.admin.pages import bulk_actions
-from config.admin.pages.rules import given_parts, refunded
+from config.admin.pages.rules.given import given_parts, refunded
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render

@@ -10,8 +10,8 @@ from django.urls import reverse
 from config.admin.parts.badges import brief
 from config.admin.parts.checklist_task import RULES, Task
 from events.reports.products import subscriptions
+from integrations.finding.ordering import by_name
 from integrations.models import Product
-from integrations.ordering import by_name
 from integrations.sentences import joined, say
 from rules import facts, pairing
 from rules.facts import RuleFacts

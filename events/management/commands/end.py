@@ -9,7 +9,8 @@ from events.access import by_hand, holdings, sentences
 from events.access.by_hand import Author
 from events.access.holdings import Holding
 from events.management import by_hand_arguments
-from integrations import audit, lookup, search
+from integrations import audit
+from integrations.finding import lookup, search
 
 
 class Command(BaseCommand):

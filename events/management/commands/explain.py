@@ -10,7 +10,7 @@ from events.reports import plain_events
 from events.reports.customers import customer_access
 from events.reports.sentences import pending_endings, why
 from events.reports.sentences.sentence import QUIET, Code, Sentence
-from integrations import search
+from integrations.finding import search
 from integrations.models import Customer
 from integrations.targets import Target
 

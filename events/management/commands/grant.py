@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 from events.access import by_hand, event_student, sentences
 from events.access.by_hand import Author
 from events.management import by_hand_arguments
-from integrations import audit, lookup
+from integrations import audit
+from integrations.finding import lookup
 from integrations.samcart.normalize import examine_email, strip_invisible
 
 

@@ -16,7 +16,7 @@ from events.models import Delivery, History, RuleRun, Worker
 from events.receiving import spool_contents
 from events.reports import dashboard
 from events.reports.system import backlog
-from integrations import rate_limit
+from integrations.calls import rate_limit
 from integrations.models import ApiCall, Integration
 
 

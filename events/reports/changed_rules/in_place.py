@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from events.models import Grant
 from integrations.models import Destination
-from rules import deleted_giving
+from rules.history import deleted_giving
 from rules.models import Rule
 
 Places = set[tuple[int | None, str]]

@@ -13,7 +13,7 @@ from django.utils import timezone
 from events.models import Delivery, EventLog, EventTerm
 from events.receiving import spool_contents
 from events.reports import activity_search
-from integrations import search, slips
+from integrations.finding import search, slips
 from integrations.models import Customer, Marketplace, SearchTerm
 from integrations.samcart.normalize import normalize_email
 from integrations.search_terms import fold, visible, words

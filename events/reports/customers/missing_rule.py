@@ -12,8 +12,8 @@ from events.reports.sentences.sentence import WAIT, Code, Sentence
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, joined, say
 from integrations.who import shown_who
-from rules import deleted_giving, rule_changes
 from rules.engine import Reason
+from rules.history import deleted_giving, rule_changes
 from rules.listing import listed
 from rules.models import Rule
 

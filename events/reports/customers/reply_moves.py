@@ -6,7 +6,7 @@ from events.models import EventLog, Grant
 from events.reports.access.standing import Standing
 from events.reports.sentences import ended_access
 from events.reports.sentences.sentence import HAS, Code, Sentence
-from integrations import mistyped_email
+from integrations.finding import mistyped_email
 from integrations.models import Customer
 from integrations.sentences import Said, say
 from rules.listing import listed

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from events.access.erasures import SaleIds
 from events.models import Delivery, EventLog, EventTerm, Grant, RuleRun
 from events.models.access import GrantQuerySet
-from integrations import search
+from integrations.finding import search
 from integrations.models import Customer, ThinkificUser
 from integrations.redaction import Redactor
 from integrations.samcart.normalize import normalize_email, strip_invisible

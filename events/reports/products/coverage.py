@@ -10,8 +10,8 @@ from django.db.models import Q
 
 from events.reports.owed import recent_sales, without_access
 from events.reports.products import subscriptions
+from integrations.finding.ordering import sorted_as
 from integrations.models import Marketplace, Product
-from integrations.ordering import sorted_as
 from rules import facts, leftovers, pairing
 from rules.facts import RuleFacts
 from rules.fired import included_in

@@ -8,8 +8,8 @@ from django.db.models import Q
 from events.models import RuleRun
 from integrations.audit import Act
 from integrations.models import AuditEntry, Destination
+from rules.history.rule_changes import number_before
 from rules.models import Rule
-from rules.rule_changes import number_before
 
 # A course that a rule gave for no longer than this was not taken out on purpose.
 MOST = timedelta(days=7)

@@ -13,7 +13,8 @@ from django.utils import timezone
 from events.models import EventLog, RuleRun, Worker
 from events.models.runs import DELAYED, RuleRunQuerySet
 from events.reports import counting
-from integrations import app_registry, rate_limit
+from integrations import app_registry
+from integrations.calls import rate_limit
 from integrations.models import Integration
 from integrations.sentences import Said, joined, say, say_count
 from rules import actions

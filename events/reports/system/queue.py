@@ -13,9 +13,10 @@ from django_q.models import OrmQ
 from events.models import Delivery, RuleRun, Worker
 from events.models.runs import DELAYED
 from events.reports import counting
-from integrations import app_registry, rate_limit
+from integrations import app_registry
+from integrations.calls import rate_limit
+from integrations.finding.ordering import by_name
 from integrations.models import ApiCall, CallBudget, Integration
-from integrations.ordering import by_name
 
 # Lists on the page stop here.
 MAX_LISTED = 50

@@ -24,8 +24,9 @@ from events.models import EventLog
 from events.reports import amounts
 from events.reports.access.standing import standings
 from events.reports.customers import customer_access, customer_search, glance
-from integrations import app_registry, audit, mistyped_email
+from integrations import app_registry, audit
 from integrations.audit import Act
+from integrations.finding import mistyped_email
 from integrations.models import Customer, Integration, ThinkificUser
 from integrations.sentences import Said, say
 from integrations.targets import Target, course_target

@@ -9,8 +9,8 @@ from config.admin.pages.customers.by_hand_forms import ReasonForm
 from config.admin.parts import badges
 from events.access.by_hand import Author
 from events.deciding import entered_order
+from integrations.finding.ordering import by_name
 from integrations.models import Customer, Product
-from integrations.ordering import by_name
 from integrations.samcart.normalize import normalize_id
 from integrations.samcart.unreadable import Unreadable
 from integrations.sentences import say, say_count

@@ -19,8 +19,8 @@ from events.reports.customers import purchase_sentences
 from events.reports.earlier import paid_purchases
 from events.reports.owed import promise
 from integrations import app_registry
+from integrations.finding.ordering import by_name
 from integrations.models import Customer, Destination, Integration, Product
-from integrations.ordering import by_name
 from integrations.sentences import Said, Text, format_day, say
 from rules import actions
 from rules.listing import listed

@@ -19,7 +19,8 @@ from events.models import RuleRun
 from events.queue.wake import wake
 from events.reports import counting
 from events.reports.system import backlog
-from integrations import app_registry, catalog_refresh, rate_limit
+from integrations import app_registry, catalog_refresh
+from integrations.calls import rate_limit
 from integrations.catalog_refresh import RefreshOutcome
 from integrations.models import CallBudget, Destination, Integration, SiteAnswer
 from integrations.sentences import Said, joined, say, say_count

@@ -27,8 +27,8 @@ from events.reports.system import backlog
 from events.retention import delete_integration
 from integrations import app_registry, catalog_refresh, credentials
 from integrations.app_registry import APPS
+from integrations.finding.ordering import by_name
 from integrations.models import CallBudget, Destination, Integration
-from integrations.ordering import by_name
 from integrations.sentences import say
 from integrations.thinkific.explain import FAULTS, explain_plainly
 from rules.models import Rule

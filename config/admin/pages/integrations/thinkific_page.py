@@ -15,9 +15,10 @@ from config.admin.pages.integrations import field_mapping, integration_messages
 from config.admin.pages.integrations.integration_form import conflict_page, render_form
 from config.admin.pages.integrations.thinkific_form import SECTIONS, ThinkificForm
 from events.reports.system import backlog
-from integrations import catalog_refresh, credentials, rate_limit
+from integrations import catalog_refresh, credentials
+from integrations.calls import rate_limit
+from integrations.finding.ordering import by_name
 from integrations.models import ApiCall, Destination, Integration
-from integrations.ordering import by_name
 from integrations.sentences import say
 from integrations.thinkific import catalog, key_check
 from integrations.thinkific.explain import trouble

@@ -21,7 +21,7 @@ from config.admin.pages.log.action_buttons import (
     was_not_taken,
 )
 from config.admin.pages.log.action_list import RunList, StatusFilter
-from config.admin.pages.rules import another_course
+from config.admin.pages.rules.courses import another_course
 from config.admin.parts import badges
 from config.admin.parts.buttons import page_of
 from config.admin.parts.changelist import ReadOnly, takes_all

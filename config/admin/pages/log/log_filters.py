@@ -16,8 +16,8 @@ from config.admin.parts.params import row_id, row_in
 from events.models import EventLog, RuleRun
 from events.reports import review
 from events.reports.owed import promise
+from integrations.finding.ordering import by_name
 from integrations.models import Product
-from integrations.ordering import by_name
 from integrations.sentences import say
 from rules.triggers import Trigger
 

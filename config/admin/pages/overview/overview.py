@@ -19,8 +19,8 @@ from config.admin.pages.overview import (
     overview_waiting,
 )
 from config.admin.pages.overview.events_note import events_note
-from config.admin.pages.rules import left_behind_notices
-from config.admin.pages.rules.given_by_rule import PERMISSION
+from config.admin.pages.rules.given import left_behind_notices
+from config.admin.pages.rules.given.given_by_rule import PERMISSION
 from config.admin.pages.staff import others_changes
 from config.admin.parts import checklist, checklist_task
 from config.admin.parts.badges import brief
@@ -35,8 +35,8 @@ from events.reports.changed_rules import left_behind_summary, refunded
 from events.reports.owed import own_rules, own_rules_since, promise
 from events.reports.system import backlog, trigger_coverage
 from integrations import app_registry, credentials
+from integrations.finding.ordering import by_name
 from integrations.models import Integration, Marketplace
-from integrations.ordering import by_name
 from integrations.sentences import say
 from rules import facts as facts_of_rules
 

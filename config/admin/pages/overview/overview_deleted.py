@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 from django.urls import reverse
 
-from config.admin.pages.rules import change_links
-from config.admin.pages.rules.undo_offers import ADDS, EDITS
+from config.admin.pages.rules.given import change_links
+from config.admin.pages.rules.undoing.undo_offers import ADDS, EDITS
 from config.admin.parts.badges import brief
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, say, say_count
-from rules import deleted_endings, rule_changes
 from rules.facts import Places
+from rules.history import deleted_endings, rule_changes
 
 # How many are told. Changes has the others.
 MAX_TOLD = 5

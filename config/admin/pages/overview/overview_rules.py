@@ -9,15 +9,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from config.admin.pages.overview import overview_deleted
-from config.admin.pages.rules import (
-    change_links,
-    earlier_offer,
-    former_days_notices,
-    left_over,
-    missing_courses,
-    since_change,
-    turned_off,
-)
+from config.admin.pages.rules import earlier_offer, former_days_notices, left_over
+from config.admin.pages.rules.courses import missing_courses
+from config.admin.pages.rules.given import change_links, since_change, turned_off
 from events.models import EventLog
 from events.reports import dashboard
 from events.reports.owed import own_rules, own_rules_since
@@ -26,8 +20,9 @@ from events.reports.owed.own_rules_since import NotGivenYet
 from events.reports.owed.promise import LATELY
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from rules import broken_rules, rule_changes
+from rules import broken_rules
 from rules.facts import Places
+from rules.history import rule_changes
 
 
 @dataclass(frozen=True, slots=True)

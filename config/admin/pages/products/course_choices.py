@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.products import trigger_cells
 from config.admin.parts import badges
+from integrations.finding.ordering import by_name
 from integrations.models import Destination, Product
-from integrations.ordering import by_name
 from integrations.sentences import say
 from rules.models import Rule
 from rules.similar_names import SimilarNames

@@ -17,15 +17,11 @@ from config.admin.pages.products.coverage_conflicts import conflict_page
 from config.admin.pages.products.coverage_filter import Filter
 from config.admin.pages.products.coverage_form import CoverageForm
 from config.admin.pages.products.coverage_said import effects, existing, said_added, said_off
-from config.admin.pages.rules import (
-    backfill,
-    earlier_offer,
-    left_behind_notices,
-    left_over,
-    undo_offers,
-)
+from config.admin.pages.rules import backfill, earlier_offer, left_over
+from config.admin.pages.rules.given import left_behind_notices
+from config.admin.pages.rules.given.turned_off import TurnedOffRules
 from config.admin.pages.rules.rules import RuleAdmin
-from config.admin.pages.rules.turned_off import TurnedOffRules
+from config.admin.pages.rules.undoing import undo_offers
 from config.admin.parts import edit_conflicts, params
 from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render

@@ -8,12 +8,12 @@ from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.products.course_choices import Choices
 from config.admin.pages.products.trigger_cells import TriggerCell
 from config.admin.pages.rules import leftover_groups
-from config.admin.pages.rules.turned_off import for_all_products
+from config.admin.pages.rules.given.turned_off import for_all_products
 from config.admin.parts import badges
 from events.reports.products.coverage import Coverage, State
+from integrations.finding.slips import names_like
 from integrations.models import Destination
 from integrations.sentences import Said, say
-from integrations.slips import names_like
 from rules import actions, pairing
 from rules.fired import included_in
 from rules.listing import listed

@@ -21,13 +21,9 @@ from config.admin.pages.products import product_deleting
 from config.admin.pages.products.coverage_said import said_added
 from config.admin.pages.products.product_form import ProductForm
 from config.admin.pages.rules import earlier_offer as offer
-from config.admin.pages.rules import (
-    edited_rule,
-    given_by_rule,
-    left_over,
-    leftover_groups,
-    undo_offers,
-)
+from config.admin.pages.rules import edited_rule, left_over, leftover_groups
+from config.admin.pages.rules.given import given_by_rule
+from config.admin.pages.rules.undoing import undo_offers
 from config.admin.parts import badges, batch_links, event_result
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
@@ -39,8 +35,8 @@ from events.reports.counting import NumberOf
 from events.reports.products import product_use, subscriptions
 from events.reports.system.last_run import with_last_run
 from integrations.audit import Act
+from integrations.finding.ordering import by_name
 from integrations.models import Product
-from integrations.ordering import by_name
 from integrations.sentences import format_number, joined, say, say_count
 from rules import changing, copying, leftovers, pairing
 from rules.models import Rule

@@ -17,8 +17,8 @@ from config.admin.parts.buttons import way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
 from integrations import product_lines
+from integrations.finding.ordering import by_name
 from integrations.models import Marketplace, Product
-from integrations.ordering import by_name
 from integrations.product_lines import Line
 from integrations.sentences import say, say_count
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from config.admin.pages import bulk_actions
-from config.admin.pages.rules import earlier_words, given_by_rule, left_over
+from config.admin.pages.rules import earlier_words, left_over
 from config.admin.pages.rules.earlier_offer import (
     MOST_RULES,
     address,
@@ -17,6 +17,7 @@ from config.admin.pages.rules.earlier_offer import (
     refunded_page,
     sentence,
 )
+from config.admin.pages.rules.given import given_by_rule
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of, way_back
 from config.admin.parts.page import Page, render

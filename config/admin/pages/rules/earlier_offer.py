@@ -10,8 +10,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import earlier_words, refunded
-from config.admin.pages.rules.given_by_rule import PERMISSION
+from config.admin.pages.rules import earlier_words
+from config.admin.pages.rules.given import refunded
+from config.admin.pages.rules.given.given_by_rule import PERMISSION
 from config.admin.parts.buttons import BACK
 from events.access.sale import Sale
 from events.reports import rules_now

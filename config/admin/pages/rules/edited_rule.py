@@ -10,7 +10,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.admin.pages.rules import earlier_offer, former_days_notices, given_by_rule, given_words
+from config.admin.pages.rules import earlier_offer, former_days_notices
+from config.admin.pages.rules.given import given_by_rule, given_words
 from config.admin.parts.buttons import page_of, see_them, way_back
 from events.reports.changed_rules.left_behind import left_behind
 from integrations.audit import Act

@@ -13,14 +13,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import change_links, edited_rule, given_by_rule, undo_offers
+from config.admin.pages.rules import edited_rule
+from config.admin.pages.rules.given import change_links, given_by_rule
 from config.admin.pages.rules.leftover_groups import MAX_NAMES, Group, courses_of, groups
+from config.admin.pages.rules.undoing import undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
+from integrations.finding.ordering import by_name
 from integrations.models import Product
-from integrations.ordering import by_name
 from integrations.sentences import Said, joined, say, say_count
 from rules import changing, facts, leftovers
 from rules.facts import Places

@@ -9,8 +9,8 @@ from django.urls import reverse
 
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
+from integrations.finding.ordering import by_name
 from integrations.models import Product
-from integrations.ordering import by_name
 from integrations.sentences import Said, say, say_count
 from rules import leftovers
 from rules.leftovers import Leftover

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_POST
 
 from config.admin.menu import allowed
 from config.admin.pages.integrations.integration_messages import say_refreshed
-from config.admin.pages.rules import earlier_offer, given_by_rule, left_over, rule_parts
+from config.admin.pages.rules import earlier_offer, left_over, rule_parts
+from config.admin.pages.rules.given import given_by_rule
 from config.admin.pages.rules.rule_draft import MAX_RULES, Draft
 from config.admin.parts import checklist
 from config.admin.parts.buttons import go_back
@@ -23,8 +24,8 @@ from config.admin.parts.checklist_task import Task
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from integrations import app_registry, catalog_refresh
+from integrations.finding.ordering import by_name
 from integrations.models import Integration, Marketplace, Product
-from integrations.ordering import by_name
 from integrations.sentences import Said, joined, say, say_count
 from integrations.thinkific import catalog
 from rules import changing, facts, pairing

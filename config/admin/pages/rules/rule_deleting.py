@@ -14,7 +14,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import given_by_rule, left_over, undo_offers
+from config.admin.pages.rules import left_over
+from config.admin.pages.rules.given import given_by_rule
+from config.admin.pages.rules.undoing import undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, see_them, way_back
 from config.admin.parts.params import row_ids
@@ -23,9 +25,9 @@ from integrations.audit import Act
 from integrations.models import Customer, Product
 from integrations.sentences import Said, say, say_count
 from rules import changing, leftovers
+from rules.history.rule_changes import number_before
 from rules.listing import listed
 from rules.models import Rule
-from rules.rule_changes import number_before
 
 # How many buyers or courses a sentence names.
 NAMES_SHOWN = 3

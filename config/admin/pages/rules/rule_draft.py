@@ -11,8 +11,8 @@ from config.admin.pages.rules.by_number_form import ByNumberForm
 from config.admin.parts import badges
 from config.admin.parts.params import row_ids, row_in
 from integrations import app_registry
+from integrations.finding.ordering import by_name
 from integrations.models import Destination, Integration, Marketplace, Product
-from integrations.ordering import by_name
 from integrations.sentences import Text, joined, say
 from rules import pairing
 from rules.actions import ACTIONS, ActionSpec

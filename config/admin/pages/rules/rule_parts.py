@@ -16,8 +16,8 @@ from config.admin.parts.suggested import suggested
 from events.reports.earlier.rule_preview import previews
 from events.reports.products import subscriptions
 from integrations.app_registry import APPS
+from integrations.finding.ordering import by_name
 from integrations.models import Destination, Marketplace, Product
-from integrations.ordering import by_name
 from integrations.sentences import Text, say, separated
 from integrations.thinkific import catalog
 from rules import pairing

@@ -20,21 +20,21 @@ from config.admin.pages.rules import (
     earlier_offer,
     edited_rule,
     former_days_notices,
-    given_by_rule,
     rule_deleting,
     rule_parts,
-    undo_offers,
 )
+from config.admin.pages.rules.given import given_by_rule
 from config.admin.pages.rules.rule_draft import Draft, answers_of
 from config.admin.pages.rules.rule_form import BY_NUMBER, RuleForm
 from config.admin.pages.rules.rule_list import ScopeFilter, StateFilter, of_products
+from config.admin.pages.rules.undoing import undo_offers
 from config.admin.parts import badges, batch_links
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin
 from events.reports.system.last_run import with_last_run
 from integrations.audit import Act
-from integrations.ordering import by_name
+from integrations.finding.ordering import by_name
 from integrations.sentences import say, say_count
 from rules import changing, stopping
 from rules.every_product import means_every_product

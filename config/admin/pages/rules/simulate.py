@@ -7,8 +7,8 @@ from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_in
 from events.models import EventLog
 from events.reports.simulation import simulate
+from integrations.finding.ordering import by_name
 from integrations.models import Marketplace, Product
-from integrations.ordering import by_name
 from integrations.sentences import say
 from rules.triggers import Category, Trigger
 

@@ -15,14 +15,9 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import (
-    earlier_offer,
-    former_days_notices,
-    given_by_rule,
-    undo_again,
-    undo_offers,
-    undo_step,
-)
+from config.admin.pages.rules import earlier_offer, former_days_notices
+from config.admin.pages.rules.given import given_by_rule
+from config.admin.pages.rules.undoing import undo_again, undo_offers, undo_step
 from config.admin.pages.staff import (
     change_line,
     changes_buyers,
@@ -48,7 +43,7 @@ from events.execution import rule_history
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import say
-from rules import product_undoing, undoing
+from rules.history import product_undoing, undoing
 from rules.models import Rule
 
 # What is listed as kept on purpose.

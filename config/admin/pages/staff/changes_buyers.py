@@ -8,14 +8,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import earlier_offer, given_by_rule, given_words, since_change
+from config.admin.pages.rules import earlier_offer
+from config.admin.pages.rules.given import given_by_rule, given_words, since_change
 from events.reports.changed_rules import left_behind_summary
 from events.reports.changed_rules.left_behind import left_behind
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from rules import actions, steps
+from rules import actions
+from rules.history import steps
+from rules.history.rule_changes import number_before
 from rules.models import Rule
-from rules.rule_changes import number_before
 
 # For how many rules of one line the buyers are told; the pages of the others tell of theirs.
 MOST_OF_A_LINE = 3

@@ -11,7 +11,7 @@ from django.urls import reverse
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
 from config.admin.pages.customers import by_hand
-from config.admin.pages.rules import undo_offers
+from config.admin.pages.rules.undoing import undo_offers
 from config.admin.pages.staff import changes_buyers, undone_batches
 from config.admin.pages.staff.change_line import ChangeLine, Undo
 from config.admin.parts import batch_links
@@ -22,7 +22,7 @@ from events.reports.batches import DONE
 from integrations.audit import Act
 from integrations.audit_values import RUN
 from integrations.models import AuditEntry, Customer, Product
-from rules import product_undoing, steps, undoing
+from rules.history import product_undoing, steps, undoing
 
 GIVEN = (Act.ACCESS_GIVEN, Act.ACCESS_GIVEN_BACK)
 NO_STEP = steps.Step((), (), 0, 0)

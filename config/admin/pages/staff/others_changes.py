@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules.change_links import SEES
+from config.admin.pages.rules.given.change_links import SEES
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import see_them
 from config.staff import last_visit

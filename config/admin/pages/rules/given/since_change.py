@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import change_links, given_by_rule
+from config.admin.pages.rules.given import change_links, given_by_rule
 from config.admin.parts.badges import brief, legible
 from config.admin.parts.buttons import BACK, here, page_of
 from events.execution import former_days
@@ -23,7 +23,7 @@ from events.reports.owed.off_everywhere import OffEverywhere
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_day, say, say_count
-from rules import rule_changes
+from rules.history import rule_changes
 from rules.models import Rule
 from rules.short_sentences import in_short
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import actions, pairing
+from rules.history.rule_changes import number_before
 from rules.models import Rule
-from rules.rule_changes import number_before
 
 # (product ID, destination ID): what rules of a product, or global rules (None), are about.
 About = tuple[int | None, int | None]

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 
-from config.admin.pages.rules import undo_offers
+from config.admin.pages.rules.undoing import undo_offers
 from config.admin.parts.buttons import BACK
 from integrations.audit import Act
 from integrations.models import AuditEntry

@@ -11,9 +11,10 @@ from integrations import audit
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import joined, say
-from rules import changing, product_undoing
+from rules import changing
+from rules.history import product_undoing
+from rules.history.steps import OF_RULES, of_step, still_standing
 from rules.models import Rule
-from rules.steps import OF_RULES, of_step, still_standing
 
 UNDOABLE_ACTS = {*OF_RULES, Act.PRODUCT_CHANGED, Act.PRODUCT_DELETED}
 CHANGED_SINCE = _("The rule was changed since. Undo the later change first, or edit the rule.")

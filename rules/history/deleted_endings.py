@@ -6,7 +6,7 @@ from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import actions, pairing
 from rules.facts import Places, RuleFacts
-from rules.rule_changes import number_before
+from rules.history.rule_changes import number_before
 from rules.triggers import Trigger
 
 

@@ -7,7 +7,7 @@ from integrations.models import AuditEntry, Product
 from rules import actions
 from rules.changing import EFFECTIVE_FIELDS
 from rules.facts import Places, RuleFacts
-from rules.rule_changes import number_before
+from rules.history.rule_changes import number_before
 from rules.triggers import Trigger
 
 

@@ -1,6 +1,6 @@
 """Take slots for many calls at once inside a transaction, for the worker's loop.
 
-`integrations.rate_limit` takes a slot for a single call.
+`integrations.calls.rate_limit` takes a slot for a single call.
 """
 
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from django.db.models import F
 
+from integrations.calls.rate_limit import EpochNow, spacing
 from integrations.models import CallBudget, Integration
-from integrations.rate_limit import EpochNow, spacing
 
 
 @dataclass(slots=True)

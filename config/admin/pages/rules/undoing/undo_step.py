@@ -11,13 +11,9 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import (
-    earlier_offer,
-    former_days_notices,
-    given_by_rule,
-    undo_again,
-    undo_offers,
-)
+from config.admin.pages.rules import earlier_offer, former_days_notices
+from config.admin.pages.rules.given import given_by_rule
+from config.admin.pages.rules.undoing import undo_again, undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import way_back
 from config.admin.parts.differences import Difference, differences
@@ -27,8 +23,8 @@ from events.execution import rule_history
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import Said, say, say_count
-from rules import steps, undoing
 from rules.actions import ACTIONS
+from rules.history import steps, undoing
 from rules.listing import listed
 from rules.models import Rule
 

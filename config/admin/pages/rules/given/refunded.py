@@ -15,8 +15,8 @@ from django.utils.html import format_html
 
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
-from config.admin.pages.rules import change_links, keeping, turned_off
-from config.admin.pages.rules.given_by_rule import PERMISSION
+from config.admin.pages.rules.given import change_links, keeping, turned_off
+from config.admin.pages.rules.given.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.page import Page, render

@@ -1,7 +1,7 @@
 """The log of calls: each exchange becomes a row with sealed bodies, for people to read."""
 
 from integrations import sealed
-from integrations.exchanges import Exchange
+from integrations.calls.exchanges import Exchange
 from integrations.models import ApiCall, Integration
 
 

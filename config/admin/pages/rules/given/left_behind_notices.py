@@ -7,7 +7,13 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import change_links, given_by_rule, given_words, keeping, refunded
+from config.admin.pages.rules.given import (
+    change_links,
+    given_by_rule,
+    given_words,
+    keeping,
+    refunded,
+)
 from config.admin.parts.badges import legible
 from events.reports.changed_rules.left_behind_summary import LeftBehindByRule, LeftBehindSummary
 from events.reports.changed_rules.refunded import Refunded

@@ -8,8 +8,8 @@ from django.db.models import QuerySet
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import actions
+from rules.history.rule_changes import number_before
 from rules.models import Rule
-from rules.rule_changes import number_before
 from rules.triggers import Trigger
 
 # At most this many deletions are looked at, newest first.

@@ -25,8 +25,8 @@ from config.admin.parts.params import row_ids, row_in, word
 from events.execution import gone_destinations, retry_by_hand
 from events.models import RuleRun
 from events.reports.earlier.batch_preview import MAX_LINES
+from integrations.finding.ordering import by_name
 from integrations.models import Destination
-from integrations.ordering import by_name
 from integrations.sentences import joined, say, say_count
 from integrations.thinkific import catalog
 from rules import changing

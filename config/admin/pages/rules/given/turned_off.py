@@ -8,7 +8,7 @@ from itertools import chain
 from django.http import HttpRequest
 from django.urls import reverse
 
-from config.admin.pages.rules import change_links
+from config.admin.pages.rules.given import change_links
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
 from events.reports.owed import off_everywhere

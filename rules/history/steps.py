@@ -10,7 +10,7 @@ from django.db.models import Max, Q
 
 from integrations.audit import Act
 from integrations.models import AuditEntry
-from rules import product_undoing
+from rules.history import product_undoing
 from rules.models import Rule
 
 OF_RULES = {Act.RULE_ADDED, Act.RULE_CHANGED, Act.RULE_DELETED}

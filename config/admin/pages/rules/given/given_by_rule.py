@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
-from config.admin.pages.rules import given_parts, given_words, keeping
+from config.admin.pages.rules.given import given_parts, given_words, keeping
 from config.admin.parts.buttons import BACK, page_of, see_them, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.integrations import integration_messages
-from config.admin.pages.rules import another_course
+from config.admin.pages.rules.courses import another_course
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly
@@ -21,8 +21,8 @@ from events.reports import counting
 from events.reports.access import active_access
 from events.reports.counting import NumberOf
 from integrations import app_registry
+from integrations.finding.ordering import by_name
 from integrations.models import Destination, Integration
-from integrations.ordering import by_name
 from integrations.sentences import joined, say, say_count
 from rules.models import Rule
 

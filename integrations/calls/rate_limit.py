@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 from django.db.models import FloatField, Func, Q
 
-from integrations import queries
+from integrations.database import queries
 from integrations.models import CallBudget, Integration, SiteAnswer
 
 BURST = 2

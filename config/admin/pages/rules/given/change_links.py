@@ -15,15 +15,9 @@ from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_time, say
 from integrations.who import shown_who
-from rules import (
-    actions,
-    changing,
-    deleted_giving,
-    giving_causes,
-    leftover_causes,
-    rule_changes,
-)
+from rules import actions, changing
 from rules.facts import Places
+from rules.history import deleted_giving, giving_causes, leftover_causes, rule_changes
 from rules.models import Rule
 
 # The permission to see Changes.

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connections
 from urllib3.exceptions import HTTPError
 
-from integrations.deadline import (
+from integrations.calls.deadline import (
     CONNECT_SECONDS,
     AddressNotAllowed,
     CallDeadline,

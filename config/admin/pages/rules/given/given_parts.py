@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from config.admin.menu import allowed
 from config.admin.pages.bulk_actions import LINES_SHOWN
-from config.admin.pages.rules import change_links, given_words, keeping
+from config.admin.pages.rules.given import change_links, given_words, keeping
 from config.admin.parts.badges import brief
 from events.access import revocations
 from events.models import EventLog, RuleRun

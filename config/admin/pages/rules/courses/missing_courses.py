@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import another_course
+from config.admin.pages.rules.courses import another_course
 from config.admin.parts.badges import brief
 from integrations.sentences import Said, say_count
 from rules.broken_rules import BrokenRules

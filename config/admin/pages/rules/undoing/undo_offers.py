@@ -15,7 +15,7 @@ from config.admin.parts.params import row_in
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, joined, say, say_count
-from rules import product_undoing, steps, undoing
+from rules.history import product_undoing, steps, undoing
 from rules.models import Rule
 from rules.short_sentences import in_short
 

@@ -1,0 +1,1 @@
+"""Courses and bundles: their list, and what replaces one that is gone."""

@@ -1,0 +1,1 @@
+"""Buyers who have access by a rule, or by what it gave before it was changed: pages and words."""

@@ -1,0 +1,1 @@
+"""Undoing what one step did to rules, and the way back."""

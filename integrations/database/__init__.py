@@ -1,0 +1,1 @@
+"""Sharing the database: prepared statements, waiting with a limit, and leaving it to others."""

@@ -1,0 +1,1 @@
+"""Find and order rows by what people type."""
