@@ -7,6 +7,8 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import HttpRequest
 
+from integrations.sentences import say
+
 # What pages ask others for. No other app has permissions of these codenames.
 ASKED_FOR = (
     "rules.add_rule",
@@ -24,8 +26,8 @@ _NAMES = "_whom_to_ask"
 def names(request: HttpRequest, permission: str) -> Sequence[str]:
     """Return the names of up to MAX_NAMED active people who may do that, owners last.
 
-    `permission` is one of ASKED_FOR. People without a full name are left out. Takes one query for
-    a request, whatever is asked.
+    `permission` is one of ASKED_FOR. People without a full name are left out, but for an owner,
+    who is "an owner" beside people with names. Takes one query for a request, whatever is asked.
     """
     found = getattr(request, _NAMES, None)
     if found is None:
@@ -40,11 +42,16 @@ def _read() -> dict[str, list[str]]:
     people = User.objects.filter(Q(is_superuser=True) | Q(**{f"{held}__in": asked}))
     rows = people.filter(is_active=True, is_staff=True).order_by("is_superuser", "pk")
     found: dict[str, list[str]] = defaultdict(list)
+    nameless_owner = False
     for first, last, owner, permission in rows.values_list(
         "first_name", "last_name", "is_superuser", held
     ):
         name = f"{first} {last}".strip()
+        nameless_owner |= owner and not name
         for each in ASKED_FOR:
             if name and (owner or each == asked.get(permission)) and name not in found[each]:
                 found[each].append(name)
+    if nameless_owner:
+        for people_named in found.values():
+            people_named.append(say("an owner"))
     return found

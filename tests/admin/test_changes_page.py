@@ -72,7 +72,7 @@ def delete(client: Client, rule: Rule) -> AuditEntry:
 def test_each_line_says_who_did_what_to_what_and_what_differs(manager, rule):
     switch_off(rule)
     page = words(manager.get(LIST))
-    for text in ("ada@example.com", "Changed a rule", in_short(rule.sentence()), "On: Yes → No"):
+    for text in ("ada@example.com", "Changed a rule", in_short(rule.sentence()), "State: On → Off"):
         assert text in page
 
 
@@ -154,7 +154,7 @@ def test_what_one_act_did_to_several_is_one_line_with_the_way_to_each(manager, r
     assert (len(switched.line.entries), len(added.line.entries)) == (3, 2)
     text = words(page)
     assert "Added a rule, 2 times every product Show each of them" in text
-    assert "Changed a rule, 3 times every product On: Yes → No Show each of them" in text
+    assert "Changed a rule, 3 times every product State: On → Off Show each of them" in text
     for entry in (*switched.line.entries, *added.line.entries):
         assert (
             reverse("admin:integrations_auditentry_change", args=[entry.pk])

@@ -141,7 +141,7 @@ def test_rules_that_were_changed_in_one_step_are_shown_and_then_are_as_before(ma
     address = way(page, "Undo all 5")
     asks = words(manager.get(address))
     assert "Undo 5 changed rules?" in asks
-    assert asks.count("On: Yes → No") == 5
+    assert asks.count("State: On → Off") == 5
     assert len(re.findall(r" → (?:enroll in|end access to) ", asks)) == 5
     assert not Rule.objects.filter(enabled=True).exists()
     done = manager.post(address, follow=True)

@@ -467,6 +467,16 @@ def test_support_reads_whom_to_ask_by_name_in_one_query(sold):
     assert "Ask Max, Nora or Kim Lee to add" in words(support.get(address()))
 
 
+def test_an_owner_without_a_name_is_one_of_those_to_ask(sold):
+    support = signed_in(roles.SUPPORT)
+    person(roles.MANAGER, first_name="Max")
+    boss = person(is_superuser=True)
+    assert "Ask Max or an owner to add the rule." in words(support.get(address()))
+    boss.first_name = "Dora"
+    boss.save()
+    assert "Ask Max or Dora to add the rule." in words(support.get(address()))
+
+
 def reads_names(queries: CaptureQueriesContext) -> list[str]:
     """The queries that read who may do what others ask for."""
     every = [each["sql"] for each in queries]

@@ -712,7 +712,7 @@ def test_a_rule_is_added_and_run_for_earlier_buyers(manager, place, with_pairs):
     assert ("5 rules added" if with_pairs else "Rule added") in text
     sentence = "When Gift Card is purchased, enroll the customer in Perspective on Art Academy."
     assert text.count(sentence) == 1
-    assert ("They run" if with_pairs else "It runs") + " from the next event on." in text
+    assert ("The rules run" if with_pairs else "The rule runs") + " from the next event on." in text
     assert text.count("from the next event on.") == text.count("To the product") == 1
     assert gift.rules.count() == (5 if with_pairs else 1)
     assert "2 buyers paid before and got nothing for it." in text

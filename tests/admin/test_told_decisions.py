@@ -138,7 +138,7 @@ def move(world: World, rule: Rule) -> Batch:
 
 def test_moving_to_a_bundle_says_that_its_courses_stay_open(world, moved):
     (row,) = with_still_given(left_behind(moved.pk)).rows
-    assert row.line.what == "Give All of it; stays open by something else: Ink"
+    assert row.line.what == "Give All of it; kept through something else: Ink"
     page = signed_in(roles.MANAGER).get(reverse("admin:given-by-rule"), {"rule": moved.pk})
     assert "1 buyer keeps access, because something else gives it." in words(page)
     batch = move(world, moved)
@@ -156,7 +156,7 @@ def test_undoing_a_move_says_what_stays_open_by_the_bundle_that_comes_back(world
     batch = move(world, rule)
     found = batch_preview.of_undo(undo_preview.preview(batch))
     (line,) = found.lines
-    assert line.what == "Give All of it; stays open by something else: Ink"
+    assert line.what == "Give All of it; kept through something else: Ink"
     assert found.still_given == 1
     page = signed_in(roles.MANAGER).get(reverse("admin:undo-batch"), {"number": batch.pk})
     assert "1 buyer keeps access, because something else gives it." in words(page)

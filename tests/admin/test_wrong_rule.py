@@ -232,7 +232,7 @@ def test_where_only_refunded_buyers_are_left_all_places_offer_to_end_it(owner, w
     page = owner.get(given(rule))
     chosen = ",".join(map(str, page.context["chosen"]))
     moved = owner.post(given(rule), {"chosen": chosen}, follow=True)
-    told = "1 refunded or canceled buyer was not moved, and still has it. See and end it"
+    told = "1 refunded or canceled buyer was not moved, and still has Ink. See and end it"
     assert told in said(moved)
     world.settle()
     changes = words(owner.get(reverse(CHANGES)))

@@ -395,7 +395,7 @@ def test_the_preview_says_what_stays_open_by_another_purchase(world, rule, ink, 
     world.settle()
     lead(rule, faces)
     (row,) = with_still_given(left_behind(rule.pk)).rows
-    assert row.line.what == "Give Drawing Faces; stays open by something else: Ink and Wash"
+    assert row.line.what == "Give Drawing Faces; kept through something else: Ink and Wash"
     Grant.objects.filter(order_id="9").update(state="ended")
     (row,) = with_still_given(left_behind(rule.pk)).rows
     assert row.line.what == "Give Drawing Faces, end Ink and Wash"

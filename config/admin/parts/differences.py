@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import pgettext, pgettext_lazy
 
 from config.admin.parts import badges
 from config.staff import roles
@@ -26,6 +26,7 @@ LABELS: dict[str, Text] = {
     "app": _("App"),
     "codes": _("Codes"),
     "digest": _("Digest"),
+    "enabled": _("State"),
     "integration": _("Integration"),
     "kind": _("Kind"),
     "marketplace": _("Marketplace"),
@@ -167,6 +168,8 @@ def _words(model: type[Model] | None, name: str, values: dict[str, Any]) -> str:
     value = values.get(name)
     if value is None or value == "":
         return NOTHING
+    if isinstance(value, bool) and name == "enabled":
+        return pgettext("switch", "On") if value else pgettext("switch", "Off")
     if isinstance(value, bool):
         return say("Yes") if value else say("No")
     if value == REPLACED:

@@ -58,7 +58,7 @@ class LeftBehindPurchase:
         else:
             what = say("Nothing changes in Thinkific")
         if still_given:
-            stays = say("stays open by something else: {courses}", courses=still_given)
+            stays = say("kept through something else: {courses}", courses=still_given)
             what = joined([what, stays], by="; ")
         if self.ending is not None:
             what = joined([what, revocations.sentence(self.ending)], by="; ")

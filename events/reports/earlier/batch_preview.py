@@ -196,7 +196,7 @@ def _undone(one: Undo, stays: Collection[int | None]) -> str:
     if waits:
         what.append(say("Drop what waits to end {courses}", courses=waits))
     if open_:
-        what.append(say("stays open by something else: {courses}", courses=open_))
+        what.append(say("kept through something else: {courses}", courses=open_))
     return joined(what, by="; ")
 
 

@@ -235,7 +235,7 @@ def _not_moved(found: LeftBehind, chosen: Collection[int], page: str) -> SafeStr
     rows = [row for row in given_parts.refunded_rows(found) if row.event.pk not in chosen]
     if not rows:
         return None
-    text = given_words.of_refunded(LeftBehind(found.rule, rows).customers)
+    text = given_words.of_refunded(LeftBehind(found.rule, rows))
     return format_html('{} <a href="{}">{}</a>', text, page, say("See and end it"))
 
 

@@ -86,12 +86,13 @@ def label(found: LeftBehindByRule) -> Said:
     return say("See who")
 
 
-def of_refunded(customers: int) -> Said:
-    """Return that this many refunded or canceled buyers were not moved, and keep what they had."""
+def of_refunded(found: LeftBehind) -> Said:
+    """Return how many refunded or canceled buyers were not moved, and what they still have."""
     return say_count(
-        customers,
-        "1 refunded or canceled buyer was not moved, and still has it.",
-        "{number} refunded or canceled buyers were not moved, and still have it.",
+        found.customers,
+        "1 refunded or canceled buyer was not moved, and still has {courses}.",
+        "{number} refunded or canceled buyers were not moved, and still have {courses}.",
+        courses=listed([brief(name) for name in found.courses], COURSES_NAMED),
     )
 
 
