@@ -39,3 +39,10 @@ def test_the_labels_of_a_form_weigh_what_its_legends_weigh(phone, place, address
     weights = "all => [...new Set(all.map(each => getComputedStyle(each).fontWeight))]"
     labels = phone.locator("form.panel > p > label:not(.visually-hidden), form.panel legend")
     assert labels.evaluate_all(weights) == ["600"]
+
+
+def test_buttons_side_by_side_are_of_one_height(phone, place, address):
+    phone.goto(address + reverse("admin:give-to-anyone"))
+    buttons = phone.locator(".page-tools.foot > .button")
+    heights = buttons.evaluate_all("all => [...new Set(all.map(each => each.offsetHeight))]")
+    assert heights == [44]
