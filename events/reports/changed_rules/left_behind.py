@@ -126,11 +126,9 @@ def left_behind(number: int) -> LeftBehind:
 
 def by_deleted_rules(products: Collection[int]) -> LeftBehind:
     """Return the purchases of these products that are left behind by deleted rules."""
-    of_products = runs_with_open_access().filter(
-        ~given_by_a_rule_now(), rule=None, grant__isnull=False, event__product__in=products
-    )
-    of_products = of_products.filter(grant__kept_at=None)
-    gave = list(of_products.order_by("-received_at", "-pk")[: MAX_RUNS + 1])
+    of_products = runs_with_open_access().filter(rule=None, event__product__in=products)
+    behind = of_products.filter(~given_by_a_rule_now(), grant__isnull=False, grant__kept_at=None)
+    gave = list(behind.order_by("-received_at", "-pk")[: MAX_RUNS + 1])
     return of_runs(None, gave) if gave else LeftBehind(None, [])
 
 

@@ -13,7 +13,6 @@ from events.reports.products import subscriptions
 from integrations.finding.ordering import sorted_as
 from integrations.models import Marketplace, Product
 from rules import facts, leftovers, pairing
-from rules.facts import RuleFacts
 from rules.fired import included_in
 from rules.models import Rule
 from rules.triggers import TAKES_BACK, Trigger
@@ -234,7 +233,7 @@ def _row(
     number: int | None,
     name: str,
     verdict: _Verdict,
-    left_over: Iterable[RuleFacts],
+    left_over: Iterable[facts.RuleFacts],
     without_access: int = 0,
     paid_for_nothing: int = 0,
 ) -> Judged:
@@ -252,14 +251,14 @@ def _row(
     )
 
 
-def _judge(rules: Sequence[RuleFacts], holes: Sequence[Trigger] = ()) -> _Verdict:
+def _judge(rules: Sequence[facts.RuleFacts], holes: Sequence[Trigger] = ()) -> _Verdict:
     # Only what gives something can have holes.
     nothing = not holes and not any(map(pairing.gives_now, rules))
     passed_on = nothing and any(map(pairing.passes_on_now, rules))
     return _Verdict(gives_nothing=nothing, is_passed_on=passed_on, holes=tuple(holes))
 
 
-def _judge_subscription(rules: Sequence[RuleFacts]) -> _Verdict:
+def _judge_subscription(rules: Sequence[facts.RuleFacts]) -> _Verdict:
     """Judge a product by the rules that may run for it, as if it were sold by subscription."""
     return _judge(rules, pairing.holes_in(rules, subscription=True))
 

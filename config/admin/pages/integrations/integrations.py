@@ -26,7 +26,6 @@ from events.reports.counting import NumberOf
 from events.reports.system import backlog
 from events.retention import delete_integration
 from integrations import app_registry, catalog_refresh, credentials
-from integrations.app_registry import APPS
 from integrations.finding.ordering import by_name
 from integrations.models import CallBudget, Destination, Integration
 from integrations.sentences import say
@@ -233,7 +232,7 @@ class IntegrationAdmin(ListAdmin):
                 request,
                 "admin/integrations/integration/choose_app.html",
                 title=say("New integration"),
-                cards=[(APPS[key], page.meaning) for key, page in APP_PAGES.items()],
+                cards=[(app_registry.APPS[key], page.meaning) for key, page in APP_PAGES.items()],
             )
         return APP_PAGES[integration.app].show(
             request,
