@@ -8,12 +8,14 @@ from django.test import Client
 from django.urls import reverse
 
 from config.staff import roles
+from events.models import EventLog, Grant
 from integrations.models import Customer, Destination, Product
 from tests.support.pages import markup, signed_in, words
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
 SUGGESTED = "suggested by its name"
+BY_HAND = "given by hand to a buyer"
 GIVES = "create_course_enrollment"
 
 
@@ -66,6 +68,30 @@ def test_what_is_chosen_stays_chosen_and_is_listed_once(manager, opened):
     assert sorted(each.split()[0] for each in choices(page)) == ["Anatomy", "Drawing", "Watercolor"]
     (chosen,) = re.findall(r'name="destination" value="(\d+)"[^>]* checked', markup(page))
     assert chosen == str(faces.pk)
+
+
+def test_what_a_person_gave_a_buyer_by_hand_stands_first_while_it_is_open(manager, world):
+    anatomy = Destination.objects.get(name="Anatomy")
+    buyer, sale = Customer.objects.get(), EventLog.objects.get()
+    sent = {"customer": buyer.pk, "destination": anatomy.pk, "reason": "No rule yet"}
+    manager.post(reverse("admin:give-access"), sent | {"purchase": sale.pk})
+    world.settle()
+    first, second, last = choices(new_rule(manager))
+    assert first.split()[0] == "Anatomy"
+    assert BY_HAND in first
+    assert SUGGESTED in second
+    assert BY_HAND not in second + last
+    Grant.objects.update(state=Grant.State.ENDED)
+    assert BY_HAND not in words(new_rule(manager))
+
+
+def test_a_gift_is_not_suggested_for_what_its_owner_bought(manager, world):
+    anatomy = Destination.objects.get(name="Anatomy")
+    sent = {"customer": Customer.objects.get().pk, "destination": anatomy.pk, "reason": "A gift"}
+    manager.post(reverse("admin:give-access"), sent | {"purchase": "gift"})
+    world.settle()
+    assert Grant.objects.get().source == Grant.Source.HAND
+    assert BY_HAND not in words(new_rule(manager))
 
 
 def test_the_page_of_a_rule_suggests_another_course_first_and_keeps_its_own(manager, world):

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.http import urlencode
 
@@ -14,11 +15,12 @@ from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.params import word
 from config.admin.parts.suggested import suggested
 from events.reports.earlier.rule_preview import previews
-from events.reports.products import subscriptions
+from events.reports.products import given_by_hand, subscriptions
 from integrations.app_registry import APPS
 from integrations.finding.ordering import by_name
 from integrations.models import Destination, Marketplace, Product
 from integrations.sentences import Text, say, separated
+from integrations.targets import Target
 from integrations.thinkific import catalog
 from rules import pairing
 from rules.models import Rule
@@ -119,20 +121,38 @@ def _destinations(draft: Draft, like: str) -> dict[str, Any]:
     chosen = [each for each in draft.destinations if each.pk is not None]
     found = list(offered.filter(name__icontains=like)[: MAX_FOUND + 1])
     products = [] if draft.everywhere else draft.products
-    likely = suggested(offered, products, like)
+    likely = _likely(draft, offered, products, like)
     rest = _in_place(chosen, found[:MAX_FOUND])
     shown = [*likely, *(each for each in rest if each not in likely)]
     inside, there = _inside(draft, shown), _there(draft, shown)
+    why = {each.pk: text for each, text in likely.items() if each.pk not in there}
     return {
         "courses_like": like,
-        "shown": [(each, inside.get(each.pk, ""), there.get(each.pk)) for each in shown],
-        "suggested": [each for each in likely if each.pk not in there],
+        "shown": [
+            (each, why.get(each.pk), inside.get(each.pk, ""), there.get(each.pk)) for each in shown
+        ],
         "chosen_courses": {each.pk for each in chosen},
         "more_courses": len(found) > MAX_FOUND,
         "any_course": bool(shown) or offered.exists(),
         "none_listed": catalog.NONE_LISTED,
         "for_bundles": _for_bundles(draft),
     }
+
+
+def _likely(
+    draft: Draft, offered: QuerySet[Destination], products: Iterable[Product], like: str
+) -> dict[Destination, Text]:
+    """Return what the products' rules probably give, each with why it is suggested."""
+    assert draft.integration is not None
+    targets = given_by_hand.targets([each.pk for each in products], draft.integration)
+    numbers = [Target.parse(each).number for each in targets]
+    by_hand = offered.filter(external_id__in=numbers, name__icontains=like) if numbers else ()
+    found: dict[Destination, Text] = {
+        each: say("given by hand to a buyer") for each in by_hand if str(each.target) in targets
+    }
+    for each in suggested(offered, products, like):
+        found.setdefault(each, say("suggested by its name"))
+    return found
 
 
 def _elsewhere(request: HttpRequest, draft: Draft, given: Any) -> list[tuple[str, str]]:
