@@ -829,9 +829,26 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     where = f"{reverse('admin:given-by-rule')}?rule={rule.pk}&amp;customer={buyer}"
     back = quote(customer, safe="")
     assert f'<a class="button small" href="{where}&amp;back={back}">Move this buyer</a>' in page
-    assert promised(shop) == (BEHIND, [])
+    assert promised(shop) == ("This week's only paying buyer has access.", [])
     changing.point_to([rule], Destination.objects.get(name="Course Two"), on=False)
     assert promised(shop) == ("This week's only paying buyer has access.", [])
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_who_has_what_the_rule_gave_when_it_was_bought_has_access_after_the_rule_is_changed(
+    shop: World, everything
+):
+    if everything:
+        Rule.objects.update(product=None, scope="global")
+    buy(shop, 1)
+    shop.settle()
+    changing.point_to([Rule.objects.get()], shop.course("Faces"), on=False)
+    buy(shop, 2, "mia")
+    shop.settle()
+    assert promised(shop) == ("Both of this week's paying buyers have access.", [])
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert BEHIND in text
+    assert "1 buyer got Course Two through this rule, and keeps it." in text
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"trigger": "subscription_charged"}])
