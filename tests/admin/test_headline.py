@@ -344,6 +344,33 @@ def test_a_product_without_a_rule_is_told_of_after_its_only_buyer_was_let_in(sho
     assert "No rule gives anything" not in overview()
 
 
+def test_a_product_without_a_rule_is_told_of_after_its_only_sale_was_refunded(shop: World):
+    def overview() -> str:
+        return words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+
+    told = "No rule gives anything for Ink. 1 sale in 30 days was refunded or canceled."
+    headline = "1 product has no rule: its next buyer gets nothing."
+    ink = {"product__id": 4711, "product__name": "Ink"}
+    buy(shop, 2, "mia", **ink)
+    assert "Paid, nothing given" in overview()
+    assert told not in overview()
+    shop.sell("20_product", order__id=2, customer__email="mia@example.com", **ink)
+    shop.settle()
+    text = overview()
+    assert "Paid, nothing given" not in text
+    assert f"{told} The next buyer gets nothing. New rule for Ink" in text
+    assert headline in text
+    assert promised(shop)[1] == []
+    shop.rule("product_purchased", GIVES, Destination.objects.get(), product="4711")
+    assert told not in overview()
+    assert headline not in overview()
+    Rule.objects.filter(product__external_id="4711").delete()
+    assert told in overview()
+    reviewing.mark_reviewed(EventLog.objects.filter(order_id="2"), by="Mia")
+    assert told not in overview()
+    assert headline not in overview()
+
+
 def test_a_buyer_who_waits_for_some_minutes_is_not_in(shop: World):
     buy(shop, 1)
     later()

@@ -39,7 +39,7 @@ class Facts:
     giving_off: int = 0  # global rules that gave access and were turned off lately
     only_global: int = 0  # products that are sold and have no rule of their own, as others have
     own_off: int = 0  # products that are sold, and whose own rules are off
-    without_rule: int = 0  # products whose last buyers were helped by hand: no rule gives anything
+    without_rule: int = 0  # products that were sold and for which no rule gives anything
     not_given_yet: int = 0  # buyers who lack what the product's own rule gives now
     deleted: Sequence[str] = ()  # sentences that rules for refunds were deleted
     waiting_for_off: int = 0  # actions of integrations that are turned off

@@ -110,7 +110,7 @@ def _by_product(
     with_own = rules.accounts_with_own
     found = dashboard.unfulfilled_products(unfulfilled, with_own)
     listed = {each.product for each in found}
-    without = dashboard.without_rule(rules)
+    without = dashboard.without_rule(rules, unfulfilled)
     lacking = [each.product for each in found if each.product and each.rule is None]
     lacking += [each.product for each in sales.only_global if each.product not in listed]
     lacking += [each.product for each in without if each.product not in listed]
