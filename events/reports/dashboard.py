@@ -223,7 +223,9 @@ def _refunded(unfulfilled: QuerySet[EventLog]) -> dict[tuple[int | None, int | N
     Where no rule gives anything, that is because they were refunded or canceled since.
     """
     sales = review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY)
-    settled = sales.filter(product__isnull=False).exclude(pk__in=unfulfilled.order_by().values("pk"))
+    settled = sales.filter(product__isnull=False).exclude(
+        pk__in=unfulfilled.order_by().values("pk")
+    )
     rows = settled.order_by().values("product").annotate(sales=Count("pk"))
     ordered = rows.order_by("-sales", "product")
     found = ordered.values_list("product", "product__marketplace", "sales")

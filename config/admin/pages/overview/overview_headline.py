@@ -32,7 +32,7 @@ class Facts:
     not_understood: int = 0  # events
     behind: str = ""  # a sentence that buyers have what no rule gives any more
     missing_courses: int = 0  # courses and bundles that Thinkific no longer has, and rules give
-    left_over: int = 0  # leftover rules of places where at least one still gives a course
+    left_over: int = 0  # leftover rules that give a course, or that what is given now lacks
     turned_off: int = 0  # products that give nothing because their rules are off
     refunds_off: int = 0  # rules that are off and would end access on a refund
     cancellations_off: int = 0  # the same, on a cancellation

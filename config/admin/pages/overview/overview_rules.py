@@ -62,7 +62,7 @@ def summarize(
     recent = sales.recent
     off = turned_off.summarize(request, rules)
     deleted = overview_deleted.summarize(request, rules, recent)
-    leftover, says_leftover = left_over.that_give(request, rules)
+    leftover, left_by, says_leftover = left_over.on_overview(request, rules)
     gone = broken_rules.still_giving()
     products = _by_product(request, unfulfilled, rules, sales)
     return AboutRules(
@@ -70,6 +70,7 @@ def summarize(
             "turned_off": off,
             "deleted_rules": deleted,
             "left_over": says_leftover,
+            "left_by": left_by,
             "missing_courses": missing_courses.told(request, gone),
             "former_days": [
                 *former_days_notices.of_all(request),
