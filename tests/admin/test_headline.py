@@ -350,7 +350,7 @@ def test_a_product_without_a_rule_is_told_of_after_its_only_sale_was_refunded(sh
 
     told = "No rule gives anything for Ink. 1 sale in 30 days was refunded or canceled."
     headline = "1 product has no rule: its next buyer gets nothing."
-    ink = {"product__id": 4711, "product__name": "Ink"}
+    ink: dict[str, Any] = {"product__id": 4711, "product__name": "Ink"}
     buy(shop, 2, "mia", **ink)
     assert "Paid, nothing given" in overview()
     assert told not in overview()
