@@ -902,6 +902,7 @@ def test_nobody_is_said_to_keep_a_course_that_thinkific_no_longer_has(shop: Worl
     changing.point_to([rule], shop.course("Faces"), on=False)
     Destination.objects.filter(name="Course Two").update(gone_at=timezone.now())
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert promised(shop) == (BEHIND, [])
     told = "Thinkific no longer has Course Two, which 1 buyer got through this rule."
     assert re.search(f"{re.escape(told)} See the change by .+ See and move them", text)
     assert "keep it" not in text

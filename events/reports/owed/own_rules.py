@@ -123,7 +123,8 @@ def grants_not_enough(
     These are what global rules gave for purchases of the `sold` products that got only that, and
     what deleted rules left `behind`. Where global rules give access, what a deleted rule gave
     counts though it is left behind, unless another rule of the product gives something now: the
-    buyer has what was bought. What a changed rule gave counts always: it is what was promised then.
+    buyer has what was bought. What a changed rule gave counts, because it is what was bought then,
+    unless Thinkific does not have it any more.
     Takes at most two queries, none if there are no such grants.
     """
     replaced = {number for number, rules in places.own.items() if any(map(_serves, rules))}
@@ -137,7 +138,8 @@ def grants_not_enough(
     if deleted and global_too:
         whole = Grant.objects.filter(pk__in=deleted, product__marketplace__in=global_too)
         enough = set(whole.exclude(product__in=replaced).values_list("pk", flat=True))
-    return {*deleted} - enough | _partly_given([each.product.pk for each in sold])
+    gone = {pk for each in behind.told if each.is_gone for pk in each.grants}
+    return {*deleted} - enough | gone | _partly_given([each.product.pk for each in sold])
 
 
 def _partly_given(products: Collection[int]) -> set[int]:
