@@ -1,6 +1,6 @@
 """Leftover rules: they end, or give back, what no other rule gives to the same buyers."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
@@ -12,6 +12,7 @@ from integrations.models import Destination, Product
 from rules import actions, changing, facts, pairing
 from rules.facts import Places, RuleFacts
 from rules.models import Rule
+from rules.triggers import Trigger
 
 Known = TypeVar("Known", Rule, RuleFacts)
 
@@ -75,10 +76,56 @@ def by_place(places: Places) -> Places:
     )
 
 
-def still_giving(places: Places) -> Places:
-    """Return the leftover rules of places where one still gives a course. Takes no query."""
+def to_tell(places: Places) -> Places:
+    """Return the leftover rules that do harm. Takes no query.
+
+    One of them still gives a course, or what a purchase gives now lacks what they do.
+    """
     found = by_place(places)
-    return Places(_giving(found.own), _giving(found.everywhere))
+    return Places(
+        {
+            number: left
+            for number, left in found.own.items()
+            if _one_gives(left) or lacked(places, number)
+        },
+        {
+            number: left
+            for number, left in found.everywhere.items()
+            if _one_gives(left) or lacked_everywhere(places, number)
+        },
+    )
+
+
+def lacked(places: Places, product: int) -> set[str]:
+    """Return on which triggers what the product gives lacks a rule that is left over instead.
+
+    A change of the rule that gives it left that one behind. Takes no query.
+    """
+    known = places.concerning(product)
+    return _lacked([rule for rule in known if rule.product_id is not None], known)
+
+
+def lacked_everywhere(places: Places, account: int) -> set[str]:
+    """Return the same for what an account's global rules give."""
+    return _lacked(places.everywhere[account], list(_of_account(account, places.own)))
+
+
+def _lacked(own: Sequence[RuleFacts], others: Sequence[RuleFacts]) -> set[str]:
+    left: dict[str, list[RuleFacts]] = defaultdict(list)
+    for rule in of_place(own, others):
+        left[rule.trigger].append(rule)
+    giving = [rule for rule in own if pairing.gives_now(rule)] if left else []
+    found = set()
+    for trigger, rules in left.items():
+        lacking = {
+            rule.destination_id: rule.spec.target
+            for rule in giving
+            if not pairing.is_answered(rule, Trigger(trigger), [*own, *others])
+        }
+        # What has one rule more than is left over never had that rule.
+        if lacking and not Counter(lacking.values()) - Counter(rule.spec.target for rule in rules):
+            found.add(trigger)
+    return found
 
 
 def of_product(product: Product | None, rules: Iterable[Rule]) -> list[Leftover]:
@@ -150,13 +197,9 @@ def _among(rules: Sequence[RuleFacts]) -> list[RuleFacts]:
     return of_place(own, rules)
 
 
-def _giving(found: Mapping[int, list[RuleFacts]]) -> dict[int, list[RuleFacts]]:
-    """Return the places where one of the leftover rules gives a course (on a recovered payment)."""
-    return {
-        number: left
-        for number, left in found.items()
-        if any(rule.spec.gives_access for rule in left)
-    }
+def _one_gives(left: Iterable[RuleFacts]) -> bool:
+    """Return whether one of these leftover rules gives a course (on a recovered payment)."""
+    return any(rule.spec.gives_access for rule in left)
 
 
 def _left_by(chosen: Set[int], own: Sequence[RuleFacts], known: Iterable[RuleFacts]) -> list[int]:

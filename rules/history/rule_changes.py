@@ -1,10 +1,13 @@
 """Changes and deletions of rules, as entries of the audit tell of them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from integrations.audit import Act
 from integrations.models import AuditEntry, Destination
+from integrations.sentences import Said, format_day, say
+from integrations.who import shown_who
 from rules.actions import ACTIONS
 from rules.models import Rule
 
@@ -66,7 +69,48 @@ def number_before(entry: AuditEntry, name: str) -> int | None:
     return kept.get("number") if isinstance(kept, dict) else None
 
 
+def away_from(rule: int, courses: Collection[int]) -> AuditEntry | None:
+    """Return the newest change by which this rule gave one of these courses (IDs) no more.
+
+    None also if that change was an undo, which puts a mistake right. Takes one query.
+    """
+    entries = AuditEntry.objects.filter(
+        act=Act.RULE_CHANGED,
+        kind=Rule._meta.model_name,
+        number=str(rule),
+        # A list, because PostgreSQL compares no value within JSON with a column of numbers.
+        before__destination__number__in=list(courses),
+    )
+    last = entries.order_by("-pk").first()
+    return last if last and not last.undoes else None
+
+
 def course_before(entry: AuditEntry) -> str:
     """Return the name of the course or bundle that the rule was about before, "" if unknown."""
-    kept = (entry.before or {}).get("destination")
+    return _course(entry.before)
+
+
+def _course(values: Mapping[str, Any] | None) -> str:
+    kept = (values or {}).get("destination")
     return str(kept.get("name", "")) if isinstance(kept, dict) else ""
+
+
+def in_words(entry: AuditEntry, *, product: str = "") -> Said:
+    """Say who took a course from what a rule gives, on what day, and what it gives instead.
+
+    Where it is not plain whose rule that is, pass the name of the `product`.
+    """
+    facts = {
+        "person": shown_who(entry.who) or say("Somebody"),
+        "old": course_before(entry),
+        "new": _course(entry.after),
+        "day": format_day(entry.at),
+        "product": product,
+    }
+    if entry.act == Act.RULE_DELETED:
+        return say("{person} deleted the rule that gave {old} on {day}.", **facts)
+    if not facts["new"]:
+        return say("{person} changed the rule that gave {old} on {day}.", **facts)
+    if product:
+        return say("{person} changed a rule of {product} on {day} from {old} to {new}.", **facts)
+    return say("{person} changed the rule on {day} from {old} to {new}.", **facts)

@@ -344,6 +344,33 @@ def test_a_product_without_a_rule_is_told_of_after_its_only_buyer_was_let_in(sho
     assert "No rule gives anything" not in overview()
 
 
+def test_a_product_without_a_rule_is_told_of_after_its_only_sale_was_refunded(shop: World):
+    def overview() -> str:
+        return words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+
+    told = "No rule gives anything for Ink. 1 sale in 30 days was refunded or canceled."
+    headline = "1 product has no rule: its next buyer gets nothing."
+    ink: dict[str, Any] = {"product__id": 4711, "product__name": "Ink"}
+    buy(shop, 2, "mia", **ink)
+    assert "Paid, nothing given" in overview()
+    assert told not in overview()
+    shop.sell("20_product", order__id=2, customer__email="mia@example.com", **ink)
+    shop.settle()
+    text = overview()
+    assert "Paid, nothing given" not in text
+    assert f"{told} The next buyer gets nothing. New rule for Ink" in text
+    assert headline in text
+    assert promised(shop)[1] == []
+    shop.rule("product_purchased", GIVES, Destination.objects.get(), product="4711")
+    assert told not in overview()
+    assert headline not in overview()
+    Rule.objects.filter(product__external_id="4711").delete()
+    assert told in overview()
+    reviewing.mark_reviewed(EventLog.objects.filter(order_id="2"), by="Mia")
+    assert told not in overview()
+    assert headline not in overview()
+
+
 def test_a_buyer_who_waits_for_some_minutes_is_not_in(shop: World):
     buy(shop, 1)
     later()
@@ -829,9 +856,26 @@ def test_who_has_what_a_rule_gave_before_it_was_corrected_is_told_of(shop: World
     where = f"{reverse('admin:given-by-rule')}?rule={rule.pk}&amp;customer={buyer}"
     back = quote(customer, safe="")
     assert f'<a class="button small" href="{where}&amp;back={back}">Move this buyer</a>' in page
-    assert promised(shop) == (BEHIND, [])
+    assert promised(shop) == ("This week's only paying buyer has access.", [])
     changing.point_to([rule], Destination.objects.get(name="Course Two"), on=False)
     assert promised(shop) == ("This week's only paying buyer has access.", [])
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_who_has_what_the_rule_gave_when_it_was_bought_has_access_after_the_rule_is_changed(
+    shop: World, everything
+):
+    if everything:
+        Rule.objects.update(product=None, scope="global")
+    buy(shop, 1)
+    shop.settle()
+    changing.point_to([Rule.objects.get()], shop.course("Faces"), on=False)
+    buy(shop, 2, "mia")
+    shop.settle()
+    assert promised(shop) == ("Both of this week's paying buyers have access.", [])
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert BEHIND in text
+    assert "1 buyer got Course Two through this rule, and keeps it." in text
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"trigger": "subscription_charged"}])
@@ -858,6 +902,7 @@ def test_nobody_is_said_to_keep_a_course_that_thinkific_no_longer_has(shop: Worl
     changing.point_to([rule], shop.course("Faces"), on=False)
     Destination.objects.filter(name="Course Two").update(gone_at=timezone.now())
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert promised(shop) == (BEHIND, [])
     told = "Thinkific no longer has Course Two, which 1 buyer got through this rule."
     assert re.search(f"{re.escape(told)} See the change by .+ See and move them", text)
     assert "keep it" not in text

@@ -300,8 +300,7 @@ def test_after_a_move_was_undone_the_customers_page_says_it_once_and_offers_to_m
     assert text.count(told) == 1
     shown = markup(page)
     assert re.search(r'<a class="button small" href="[^"]+">Move this buyer</a>', shown)
-    assert re.findall(r'class="button ([^"]*)">Enroll this buyer now', shown) == ["quiet small"]
-    assert shown.index("Move this buyer") < shown.index("Enroll this buyer now")
+    assert "Enroll this buyer now" not in shown
 
 
 def test_the_button_for_one_buyer_moves_that_buyer_alone(manager, world, rule):
@@ -363,3 +362,128 @@ def test_the_way_back_after_enrolling_everybody_leads_past_the_list_that_is_empt
     (way,) = re.findall(r'<p class="way"><a href="([^"]+)">Back', done)
     assert (way == home) is all_of_them
     assert (reverse("admin:earlier") in way) is not all_of_them
+
+
+# Another person's change
+
+
+@pytest.fixture
+def colleague(db) -> Client:
+    return client_of(person(roles.MANAGER, first_name="Max", last_name="Berg"))
+
+
+OVERVIEW = "admin:index"
+TOLD = r"Max Berg changed {rule} on \d+ \w+ from Ink to Faces\. See the change by Max Berg on "
+MAY_BE_UNDONE = "If the change was a mistake, undo it there."
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_what_a_changed_course_left_behind_is_told_as_that_change_and_is_no_step_to_set_up(
+    manager, world, rule, colleague, everything
+):
+    world.rule("product_refunded", ENDS, rule.destination, product="77")
+    buy(world, 1)
+    if everything:
+        Rule.objects.update(product=None, scope="global")
+        rule.refresh_from_db()
+    assert "not yet for" not in words(manager.get(reverse(OVERVIEW)))
+    save(colleague, rule, "Faces", **({"product": ""} if everything else {}))
+    page = manager.get(reverse(OVERVIEW))
+    text = words(page)
+    assert "not yet for" not in text
+    assert "Add them" not in text
+    told = TOLD.format(rule="the rule" if everything else "a rule of Example Course One")
+    assert re.search(told, text)
+    assert text.index("See the change by Max Berg") < text.index("See, change or delete them")
+    assert MAY_BE_UNDONE in text
+    assert "1 leftover rule is about access that is no longer given." in text
+    left = manager.get(reverse("admin:left-over"))
+    pages = [left] if everything else [left, manager.get(page_of(rule.product))]
+    for each in pages:
+        assert re.search(TOLD.format(rule="the rule"), words(each))
+        assert MAY_BE_UNDONE in words(each)
+        assert "Nothing takes access away on" not in words(each)
+
+
+def test_a_course_that_never_had_such_a_rule_is_a_step_to_set_up_beside_one_left_behind(
+    manager, world, rule, colleague
+):
+    world.rule("product_refunded", ENDS, rule.destination, product="77")
+    world.rule("product_purchased", GIVES, world.course("Wash"), product="77")
+    save(colleague, rule, "Faces")
+    text = words(manager.get(reverse(OVERVIEW)))
+    assert f"(not yet for {rule.product}: Product Refunded)" in text
+
+
+def test_the_step_to_add_rules_leads_to_them_in_view(manager, world, rule):
+    page = markup(manager.get(reverse(OVERVIEW)))
+    assert f'href="{page_of(rule.product)}#add-rules"' in page
+    shown = markup(manager.get(page_of(rule.product)))
+    before, _, form = shown.partition('id="add-rules"')
+    assert before.count("<details") == before.count("</details>")
+    assert "Add the rules that end access and give it back" in form.partition("</form>")[0]
+
+
+def test_on_the_products_page_another_persons_change_comes_before_moving_and_weighs_as_much(
+    manager, world, rule, colleague
+):
+    world.rule("product_refunded", ENDS, rule.destination, product="77")
+    buy(world, 1)
+    save(colleague, rule, "Faces")
+    page = manager.get(page_of(rule.product))
+    box = markup(page).partition("through this rule, and keeps it.")[2].partition("</div>")[0]
+    links = re.findall(r'<a class="button([^"]*)" href="[^"]+">([^<]+)<', box)
+    assert [label.partition(" on ")[0] for _, label in links] == [
+        "See the change by Max Berg",
+        "See and move them",
+    ]
+    assert len({css.strip() for css, _ in links}) == 1
+    assert "See and move them" not in buttons(page, primary=True)
+    assert "If the change was right, first move these buyers, or end it for them." in words(page)
+    mine = colleague.get(page_of(rule.product))
+    assert "See and move them" in buttons(mine, primary=True)
+    assert "First move these buyers, or end it for them." in words(mine)
+    support = signed_in(roles.SUPPORT).get(page_of(rule.product))
+    assert "See the change" not in words(support)
+
+
+def test_the_page_of_a_buyer_names_the_change_and_offers_to_move_but_not_to_enroll(
+    manager, world, rule, colleague
+):
+    (event,) = buy(world, 1)
+    save(colleague, rule, "Faces")
+    assert event.customer
+    text = words(manager.get(page_of(event.customer)))
+    assert re.search(
+        r"The rule that gave Ink \(order 1\) gives Faces now\. Max Berg changed the rule on "
+        r"\d+ \w+ from Ink to Faces\. See the change Move this buyer",
+        text,
+    )
+    assert "Enroll this buyer now" not in text
+    assert "Enrolling this buyer" not in text
+    support = words(signed_in(roles.SUPPORT).get(page_of(event.customer)))
+    assert "from Ink to Faces. Move this buyer" in support
+
+
+def test_the_page_of_a_buyer_who_gets_a_course_in_addition_offers_to_enroll_but_not_to_move(
+    manager, world, rule, colleague
+):
+    (event,) = buy(world, 1)
+    save(colleague, rule, "Faces")
+    world.rule("product_purchased", GIVES, Destination.objects.get(name="Ink"), product="77")
+    assert event.customer
+    text = words(manager.get(page_of(event.customer)))
+    assert "Enrolling this buyer gives Faces, and Ink stays open. See the change" in text
+    assert "Enroll this buyer now" in text
+    assert "Move this buyer" not in text
+
+
+def test_what_an_undo_changed_back_is_not_named_as_a_mistake_to_a_buyer(
+    manager, world, rule, colleague
+):
+    save(colleague, rule, "Faces")
+    (event,) = buy(world, 1)
+    press(manager, AuditEntry.objects.filter(act="rule_changed").latest("pk"), "undo")
+    assert event.customer
+    text = words(manager.get(page_of(event.customer)))
+    assert "The rule that gave Faces (order 1) gives Ink now. Move this buyer" in text

@@ -88,7 +88,7 @@ def test_who_has_what_the_rule_gave_before_gets_what_it_gives_now(failed, faces,
     RuleRun.objects.update(grant=queued.grant(failed), status="done")
     Rule.objects.update(destination=faces)
     found = left_behind_customer.of_customer(failed.customer)
-    assert [rules for _, rules in found] == ([[failed.rule]] if also else [])
+    assert [each.instead for each in found] == ([[failed.rule]] if also else [])
 
 
 def test_what_failed_is_known_to_give_another_course_now(failed, faces, also):

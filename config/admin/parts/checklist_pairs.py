@@ -13,7 +13,7 @@ from events.reports.products import subscriptions
 from integrations.finding.ordering import by_name
 from integrations.models import Product
 from integrations.sentences import joined, say
-from rules import facts, pairing
+from rules import facts, leftovers, pairing
 from rules.facts import RuleFacts
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
@@ -28,7 +28,7 @@ def pairs(places: facts.Places) -> Task:
     """
     # Includes rules that are off: one for a Subscription trigger shows how the product is sold.
     for account, shared in places.everywhere.items():
-        if found := _global_hole(account, shared):
+        if found := _global_hole(account, shared, places):
             return Task(found[0], False, found[1], say("Add them"), permission=RULES)
     # Only look up how it is sold if that would make a difference.
     open_ = places.products(partial(pairing.holes_in, subscription=True))
@@ -37,6 +37,9 @@ def pairs(places: facts.Places) -> Task:
     for product in unsure:
         known = places.concerning(product.pk)
         missing = pairing.holes(product, known, **sold.of(product.pk))
+        # What a change of the giving rule left behind is told as that change, and is no step.
+        left = leftovers.lacked(places, product.pk) if missing else set()
+        missing = [trigger for trigger in missing if trigger not in left]
         off = pairing.only_off(missing, places.own[product.pk], known)
         if not_there := [trigger for trigger in missing if trigger not in off]:
             return _missing_rules(product, not_there)
@@ -56,7 +59,7 @@ def _missing_rules(product: Product, missing: list[Trigger]) -> Task:
         "Add rules that end access and give it back (not yet for {product}: {triggers})",
         **_of(product, missing),
     )
-    return Task(text, False, _page(product), say("Add them"), permission=RULES)
+    return Task(text, False, f"{_page(product)}#add-rules", say("Add them"), permission=RULES)
 
 
 def _turned_off(product: Product, off: list[Trigger]) -> Task:
@@ -76,11 +79,15 @@ def _page(product: Product) -> str:
     return reverse("admin:integrations_product_change", args=[product.pk])
 
 
-def _global_hole(account: int, known: list[RuleFacts]) -> tuple[str, str] | None:
+def _global_hole(
+    account: int, known: list[RuleFacts], places: facts.Places
+) -> tuple[str, str] | None:
     """Return what to say of the first rule that global rules lack, if any, and where to add it."""
     # Only look up whether any is sold by subscription if that would make a difference.
     most = pairing.holes(None, known, subscription=True)
     holes = most and pairing.holes(None, known, subscription=subscriptions.any_sold())
+    left = leftovers.lacked_everywhere(places, account) if holes else set()
+    holes = [trigger for trigger in holes if trigger not in left]
     if not holes:
         return None
     text = say(

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import starmap
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -83,7 +82,7 @@ def describe(customer: Customer) -> AccessReport:
         *_nothing_goes_on(told, besides),
         *purchase_sentences.that_gave_nothing(nothing, back, had),
         *partly.lines,
-        *starmap(purchase_sentences.gives_another, left_behind_customer.of_customer(customer)),
+        *map(purchase_sentences.gives_another, left_behind_customer.of_customer(customer)),
         *_not_understood(customer),
         *_administrators(customer),
         *payers.sentences(customer),

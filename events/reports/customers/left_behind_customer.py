@@ -1,6 +1,7 @@
 """What a customer still has by rules that were changed or deleted since."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from events.access import revocations
 from events.access.sale import Sale
@@ -10,11 +11,27 @@ from events.reports import rules_now
 from events.reports.access.open_access import gives_the_same, giving_runs
 from events.reports.changed_rules import in_place
 from events.reports.changed_rules.left_behind import gives_instead
-from integrations.models import Customer
+from integrations.models import AuditEntry, Customer, Destination
+from rules.history import rule_changes
 from rules.models import Rule
 
 
-def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
+@dataclass(frozen=True, slots=True)
+class LeftWithCustomer:
+    """An action of a changed or deleted rule, and the rules to run `instead` for its event.
+
+    `still_given` says that a rule gives the same for the event now, so that what the others give
+    comes in addition, and nobody can be moved. `change` is the change after which its own rule gave
+    it no more, if the audit knows it and it was no undo.
+    """
+
+    run: RuleRun
+    instead: Sequence[Rule]
+    still_given: bool = False
+    change: AuditEntry | None = None
+
+
+def of_customer(customer: Customer) -> list[LeftWithCustomer]:
     """Return what changed or deleted rules gave this customer, each with the rules to run instead.
 
     Rules to run instead give a course or bundle that this very purchase does not give yet, though
@@ -50,7 +67,10 @@ def of_customer(customer: Customer) -> list[tuple[RuleRun, list[Rule]]]:
             same = (run.grant_id, sale, *(each.pk for each in instead))
             if same not in found or found[same][0].rule is None:
                 found[same] = (run, instead)
-    return [*found.values()]
+    return [
+        LeftWithCustomer(run, instead, _is_given(run, fitting), _change(run))
+        for run, instead in found.values()
+    ]
 
 
 def _is_behind(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:
@@ -60,8 +80,19 @@ def _is_behind(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:
     """
     if run.rule or not run.grant or run.grant.source != Grant.Source.PURCHASE:
         return False
-    given = any(gives_the_same(rule, run) for rule in fitting.get(run.event_id, ()))
-    return not given and rule_history.is_deleted(run)
+    return not _is_given(run, fitting) and rule_history.is_deleted(run)
+
+
+def _is_given(run: RuleRun, fitting: Mapping[int, Sequence[Rule]]) -> bool:
+    return any(gives_the_same(rule, run) for rule in fitting.get(run.event_id, ()))
+
+
+def _change(run: RuleRun) -> AuditEntry | None:
+    """Return the change after which the action's rule gave something else."""
+    if run.rule_id is None:
+        return None
+    place = Destination.objects.of_target(run.integration_id, run.target)
+    return rule_changes.away_from(run.rule_id, list(place.values_list("pk", flat=True)))
 
 
 def _may_be_behind(run: RuleRun) -> bool:

@@ -8,12 +8,14 @@ from events.execution.rerun import payload_removed
 from events.models import EventLog, RuleRun
 from events.reports import batches, rules_now
 from events.reports.customers import missing_rule
-from events.reports.sentences.leads import EndAccess, MoveBuyer, RunRules
+from events.reports.customers.left_behind_customer import LeftWithCustomer
+from events.reports.sentences.leads import EndAccess, Lead, MoveBuyer, RunRules, SeeChange
 from events.reports.sentences.sentence import QUIET, WAIT, Code, Sentence, cause, of_order
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, joined, say
 from integrations.who import shown_who
 from rules import actions, pairing
+from rules.history import rule_changes
 from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import TAKES_BACK
@@ -133,30 +135,42 @@ def _undone(event: EventLog, undone: AuditEntry, rule: Rule | None) -> Sentence:
     return Sentence(QUIET, text, Code.RULE_EXISTS, leads=(RunRules(event.pk),))
 
 
-def gives_another(run: RuleRun, instead: list[Rule]) -> Sentence:
-    """Say that the rule was changed or deleted since, which may be intended for earlier buyers."""
+def gives_another(left: LeftWithCustomer) -> Sentence:
+    """Say that the rule was changed or deleted since, which may be intended for earlier buyers.
+
+    The change may also be the mistake, so it comes before moving the buyer.
+    """
+    run = left.run
     facts: dict[str, object] = {
         "old": run.destination_name,
         "order": of_order(run.event),
-        "new": listed([str(rule.destination) for rule in instead]),
+        "new": listed([str(rule.destination) for rule in left.instead]),
     }
-    if not instead:
+    if not left.instead:
         text = _deleted(run, facts)
         end = EndAccess(run.customer_id or 0, f"{run.integration_id} {run.target}")
         return Sentence(QUIET, text, Code.RULE_CHANGED, leads=(end,))
+    changed = [rule_changes.in_words(left.change)] if left.change else []
+    see = [SeeChange(left.change.pk)] if left.change else []
+    enrolls = say("Enrolling this buyer gives {new}, and {old} stays open.", **facts)
+    query = f"rule={run.rule_id}" if run.rule_id else f"product={run.event.product_id or 0}"
+    move = MoveBuyer(f"{query}&customer={run.customer_id}")
     # After an undo the action names no rule either, although the rule still exists.
     if run.rule is None and rule_history.is_deleted(run):
         text = say(
             "The rule that gave {old}{order} was deleted. The same purchase gives {new} now.",
             **facts,
         )
+        leads: list[Lead] = [move, RunRules(run.event_id, is_second=True)]
+        return Sentence(QUIET, joined([text, enrolls]), Code.RULE_CHANGED, leads=(*leads,))
+    text = say("The rule that gave {old}{order} gives {new} now.", **facts)
+    if left.still_given:
+        text = joined([text, *changed, enrolls])
+        leads = [*see, RunRules(run.event_id)]
     else:
-        text = say("The rule that gave {old}{order} gives {new} now.", **facts)
-    text = joined([text, say("Enrolling this buyer gives {new}, and {old} stays open.", **facts)])
-    query = f"rule={run.rule_id}" if run.rule_id else f"product={run.event.product_id or 0}"
-    query += f"&customer={run.customer_id}"
-    leads = (MoveBuyer(query), RunRules(run.event_id, is_second=True))
-    return Sentence(QUIET, text, Code.RULE_CHANGED, leads=leads)
+        text = joined([text, *changed])
+        leads = [*see, move]
+    return Sentence(QUIET, text, Code.RULE_CHANGED, leads=(*leads,))
 
 
 def _deleted(run: RuleRun, facts: Mapping[str, object]) -> Said:

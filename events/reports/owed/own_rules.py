@@ -121,9 +121,11 @@ def grants_not_enough(
     """Return the IDs of the last week's grants that are not what was bought.
 
     These are what global rules gave for purchases of the `sold` products that got only that, and
-    what is left `behind`. Where global rules give access, what a deleted rule gave counts though
-    it is left behind, unless another rule of the product gives something now: the buyer has what
-    was bought. Takes at most two queries, none if there are no such grants.
+    what deleted rules left `behind`. Where global rules give access, what a deleted rule gave
+    counts though it is left behind, unless another rule of the product gives something now: the
+    buyer has what was bought. What a changed rule gave counts, because it is what was bought then,
+    unless Thinkific does not have it any more.
+    Takes at most two queries, none if there are no such grants.
     """
     replaced = {number for number, rules in places.own.items() if any(map(_serves, rules))}
     deleted = [pk for each in behind.told if each.rule is None for pk in each.grants]
@@ -136,7 +138,8 @@ def grants_not_enough(
     if deleted and global_too:
         whole = Grant.objects.filter(pk__in=deleted, product__marketplace__in=global_too)
         enough = set(whole.exclude(product__in=replaced).values_list("pk", flat=True))
-    return {*behind.grants} - enough | _partly_given([each.product.pk for each in sold])
+    gone = {pk for each in behind.told if each.is_gone for pk in each.grants}
+    return {*deleted} - enough | gone | _partly_given([each.product.pk for each in sold])
 
 
 def _partly_given(products: Collection[int]) -> set[int]:

@@ -32,14 +32,14 @@ class Facts:
     not_understood: int = 0  # events
     behind: str = ""  # a sentence that buyers have what no rule gives any more
     missing_courses: int = 0  # courses and bundles that Thinkific no longer has, and rules give
-    left_over: int = 0  # leftover rules of places where at least one still gives a course
+    left_over: int = 0  # leftover rules that give a course, or that what is given now lacks
     turned_off: int = 0  # products that give nothing because their rules are off
     refunds_off: int = 0  # rules that are off and would end access on a refund
     cancellations_off: int = 0  # the same, on a cancellation
     giving_off: int = 0  # global rules that gave access and were turned off lately
     only_global: int = 0  # products that are sold and have no rule of their own, as others have
     own_off: int = 0  # products that are sold, and whose own rules are off
-    without_rule: int = 0  # products whose last buyers were helped by hand: no rule gives anything
+    without_rule: int = 0  # products that were sold and for which no rule gives anything
     not_given_yet: int = 0  # buyers who lack what the product's own rule gives now
     deleted: Sequence[str] = ()  # sentences that rules for refunds were deleted
     waiting_for_off: int = 0  # actions of integrations that are turned off

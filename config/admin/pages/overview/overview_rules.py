@@ -62,7 +62,7 @@ def summarize(
     recent = sales.recent
     off = turned_off.summarize(request, rules)
     deleted = overview_deleted.summarize(request, rules, recent)
-    leftover, says_leftover = left_over.that_give(request, rules)
+    leftover, left_by, says_leftover = left_over.on_overview(request, rules)
     gone = broken_rules.still_giving()
     products = _by_product(request, unfulfilled, rules, sales)
     return AboutRules(
@@ -70,6 +70,7 @@ def summarize(
             "turned_off": off,
             "deleted_rules": deleted,
             "left_over": says_leftover,
+            "left_by": left_by,
             "missing_courses": missing_courses.told(request, gone),
             "former_days": [
                 *former_days_notices.of_all(request),
@@ -110,7 +111,7 @@ def _by_product(
     with_own = rules.accounts_with_own
     found = dashboard.unfulfilled_products(unfulfilled, with_own)
     listed = {each.product for each in found}
-    without = dashboard.without_rule(rules)
+    without = dashboard.without_rule(rules, unfulfilled)
     lacking = [each.product for each in found if each.product and each.rule is None]
     lacking += [each.product for each in sales.only_global if each.product not in listed]
     lacking += [each.product for each in without if each.product not in listed]

@@ -15,7 +15,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.menu import allowed
 from config.admin.pages.log.log_filters import sales_of
 from config.admin.pages.products import product_deleting
 from config.admin.pages.products.coverage_said import said_added
@@ -180,7 +179,7 @@ class ProductAdmin(Audited, ListAdmin):
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
         event_result.note(newest)
-        may_move, back = allowed(request, given_by_rule.PERMISSION), request.get_full_path()
+        by_edits = edited_rule.left_by_edits(request, rules, back=request.get_full_path())
         return {
             "rules": rules,
             "everywhere": everywhere,
@@ -192,7 +191,8 @@ class ProductAdmin(Audited, ListAdmin):
             "off_everywhere": [rule for rule in off if not rule.product_id],
             **left_over.context(request, [leftover_groups.Group(product, left)] if left else []),
             "undoable": undo_offers.latest_deletion(request, product),
-            "left_by_edits": edited_rule.left_by_edits(rules, back=back) if may_move else [],
+            "left_by_edits": by_edits,
+            "left_by_others": any(each.by_other for each in by_edits),
             "pairs": pairs,
             "needed": [trigger for trigger, _ in pairs if trigger in open_],
             **_of_buyers(request, product, rules + everywhere),

@@ -1,6 +1,7 @@
 """What to do after a rule was edited: other rules with its old course, and buyers who have it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from django.contrib import messages
 from django.db.models import Max
@@ -10,8 +11,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from config.admin.menu import allowed
 from config.admin.pages.rules import earlier_offer, former_days_notices
-from config.admin.pages.rules.given import given_by_rule, given_words
+from config.admin.pages.rules.given import change_links, given_by_rule, given_words
 from config.admin.parts.buttons import page_of, see_them, way_back
 from events.reports.changed_rules.left_behind import left_behind
 from integrations.audit import Act
@@ -49,8 +51,27 @@ def beside(rule: Rule) -> SafeString | None:
     return _with_link(text, rule, label)
 
 
-def left_by_edits(rules: Iterable[Rule], *, back: str = "") -> list[tuple[Rule, SafeString]]:
-    """Return the rules that lead elsewhere since an edit, with who has what each gave before."""
+@dataclass(frozen=True, slots=True)
+class LeftByEdit:
+    """A rule that leads elsewhere since an edit, and who has what it gave before.
+
+    The edit is `by_other` if another person than the reader made it, who sees it before moving.
+    """
+
+    rule: Rule
+    text: SafeString
+    by_other: bool
+
+
+def left_by_edits(
+    request: HttpRequest, rules: Iterable[Rule], *, back: str = ""
+) -> list[LeftByEdit]:
+    """Return the rules whose edit left buyers behind, the last edit first; none if it is not so.
+
+    For a person who may not move buyers there are none.
+    """
+    if not allowed(request, given_by_rule.PERMISSION):
+        return []
     numbers = {str(rule.pk): rule for rule in rules}
     entries = AuditEntry.objects.filter(
         act=Act.RULE_CHANGED,
@@ -59,9 +80,17 @@ def left_by_edits(rules: Iterable[Rule], *, back: str = "") -> list[tuple[Rule, 
         before__has_any_keys=changing.DEFINING_FIELDS,
     )
     last = entries.order_by().values("number").annotate(last=Max("pk")).order_by("-last")
-    edited = list(last.values_list("number", flat=True)[:MAX_EDITED])
-    told = [(numbers[each], given_by_rule.sentence(int(each), back=back)) for each in edited]
-    return [(rule, sentence) for rule, sentence in told if sentence]
+    newest = AuditEntry.objects.filter(
+        pk__in=list(last.values_list("last", flat=True)[:MAX_EDITED])
+    )
+    told = []
+    for each in newest.order_by("-pk"):
+        others = each.who != request.user.get_username() and not each.undoes
+        links = change_links.of_entries(request, [each] if others else [])
+        text = given_by_rule.sentence(int(each.number), back=back, changes=links)
+        if text:
+            told.append(LeftByEdit(numbers[each.number], text, by_other=bool(links)))
+    return told
 
 
 def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[tuple[int, str]]:

@@ -9,15 +9,16 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages.rules import edited_rule
 from config.admin.pages.rules.given import change_links, given_by_rule
+from config.admin.pages.rules.given.change_links import NO_CAUSE
 from config.admin.pages.rules.leftover_groups import MAX_NAMES, Group, courses_of, groups
 from config.admin.pages.rules.undoing import undo_offers
-from config.admin.parts.badges import brief
+from config.admin.parts.badges import brief, legible
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
@@ -26,12 +27,15 @@ from integrations.models import Product
 from integrations.sentences import Said, joined, say, say_count
 from rules import changing, facts, leftovers
 from rules.facts import Places
+from rules.history import rule_changes
 from rules.leftovers import Leftover
 from rules.listing import listed
 from rules.models import Rule
 
 # How many products the page shows, and its address may name.
 PRODUCTS_SHOWN = 50
+# How long the sentence about a change may be.
+CAUSE_SHOWN = 500
 EDITS, DELETES = "rules.change_rule", "rules.delete_rule"
 # The permissions for all that the page offers.
 MAY = (EDITS, DELETES)
@@ -76,12 +80,29 @@ def sentence(
     return format_html('{} <a href="{}">{}</a>', text, page, say("See, change or delete them"))
 
 
-def that_give(request: HttpRequest, places: Places) -> tuple[int, SafeString | None]:
-    """Return (number, sentence) for leftover rules of places where one still gives a course."""
-    left = leftovers.still_giving(places)
+def on_overview(
+    request: HttpRequest, places: Places
+) -> tuple[int, SafeString | None, SafeString | None]:
+    """Return (number, the change that left them, sentence) for leftover rules that do harm."""
+    left = leftovers.to_tell(places)
     number, more = len(list(left)), max(0, len(left.own) - PRODUCTS_SHOWN)
     found = groups([*left.own][:PRODUCTS_SHOWN], left.everywhere)
-    return number, sentence(request, found, number=number, more=more)
+    return number, _cause(request, found), sentence(request, found, number=number, more=more)
+
+
+def _cause(request: HttpRequest, found: Sequence[Group]) -> SafeString | None:
+    """Return which changes left these rules over, with links to them; None if it is not known."""
+    rules = [rule for group in found for rule in group.rules]
+    cause = change_links.of_leftovers(request, [rules])[0] if rules else NO_CAUSE
+    if not cause.links:
+        return None
+    links = format_html_join(" ", '<a class="button small" href="{}">{}</a>', cause.links)
+    if cause.entry is None:
+        return links
+    only = found[0].name if len(found) == 1 and found[0].product else ""
+    text = legible(rule_changes.in_words(cause.entry, product=only), CAUSE_SHOWN)
+    hint = say("If the change was a mistake, undo it there.")
+    return format_html('{} {} <span class="soft">{}</span>', text, links, hint)
 
 
 def address(found: Iterable[Group] = (), *, back: str = "") -> str:
@@ -132,14 +153,16 @@ def show(request: HttpRequest) -> HttpResponse:
     shown = [group.product.pk for group in found if group.product]
     of_these = Q(product__in=shown) | Q(product=None, marketplace__in=accounts)
     edited = Rule.objects.filter(of_these).with_names()
-    may_move, here = allowed(request, given_by_rule.PERMISSION), request.get_full_path()
+    here = request.get_full_path()
+    by_edits = edited_rule.left_by_edits(request, edited, back=here)
     return render(
         request,
         "admin/left_over.html",
         title=say("Leftover rules"),
         **context(request, found),
         more=max(0, len(products) - PRODUCTS_SHOWN),
-        left_by_edits=edited_rule.left_by_edits(edited, back=here) if may_move else [],
+        left_by_edits=by_edits,
+        left_by_others=any(each.by_other for each in by_edits),
         left_by_deleted=given_by_rule.of_deleted_rules(request, shown, back=here),
         undoable=undo_offers.latest_deletion(request),
         back=way_back(request),
@@ -150,7 +173,7 @@ def context(request: HttpRequest, found: Sequence[Group]) -> dict[str, object]:
     """Return what the part of a page that settles these rules shows."""
     may_settle = request.user.has_perms(MAY)
     causes = change_links.of_leftovers(request, [group.rules for group in found])
-    told = [replace(group, changes=each) for group, each in zip(found, causes, strict=True)]
+    told = [replace(group, cause=each) for group, each in zip(found, causes, strict=True)]
     return {"left_over": told, "may_settle": may_settle, "settle": buttons(found)}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Q
 from django.urls import reverse
 
+from config.admin.pages.rules.given.change_links import NO_CAUSE, Cause
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
 from integrations.finding.ordering import by_name
@@ -28,8 +29,7 @@ class Group:
 
     product: Product | None
     leftovers: list[Leftover]
-    # The address and label of each change by which they were left over.
-    changes: Sequence[tuple[str, Said]] = ()
+    cause: Cause = NO_CAUSE
 
     @property
     def rules(self) -> list[Rule]:

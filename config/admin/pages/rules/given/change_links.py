@@ -1,6 +1,7 @@
 """Links to a change in Changes, where it can be undone: the change may have been the mistake."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q
@@ -41,20 +42,42 @@ def to(request: HttpRequest, entry: int, who: str, at: datetime) -> Sequence[tup
     return [(f"{page}?{urlencode({BACK: here(request)})}", label)]
 
 
-def of_leftovers(
-    request: HttpRequest, groups: Sequence[Sequence[Rule]]
-) -> list[list[tuple[str, Said]]]:
-    """Return, for each group of leftover rules, links to the changes by which they were left over.
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The changes by which rules were left over: links to them, and the `entry` of the only one.
+
+    The entry is None if there are several, if none is known, or if it was an undo.
+    """
+
+    links: Sequence[tuple[str, Said]] = ()
+    entry: AuditEntry | None = None
+
+    @property
+    def text(self) -> Said | str:
+        return rule_changes.in_words(self.entry) if self.entry else ""
+
+
+NO_CAUSE = Cause()
+
+
+def of_leftovers(request: HttpRequest, groups: Sequence[Sequence[Rule]]) -> list[Cause]:
+    """Return, for each group of leftover rules, the changes by which they were left over.
 
     Takes two queries, or none for a person who may not see Changes.
     """
     if not allowed(request, SEES):
-        return [[] for _ in groups]
+        return [NO_CAUSE for _ in groups]
     causes = leftover_causes.of_rules(rule for rules in groups for rule in rules)
     return [
-        _of(request, (causes.get((rule.product_id, rule.destination_id)) for rule in rules))
+        _cause(request, [causes.get((rule.product_id, rule.destination_id)) for rule in rules])
         for rules in groups
     ]
+
+
+def _cause(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> Cause:
+    steps = _steps(entries)
+    only = steps[0] if len(steps) == 1 and not steps[0].undoes else None
+    return Cause(_of(request, steps), only)
 
 
 def of_turned_off(
@@ -154,6 +177,10 @@ def of_ungiven(
 
 def _of(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> list[tuple[str, Said]]:
     """Return a link for each step of these entries, up to CHANGES_SHOWN."""
-    steps = {entry.step or entry.pk: entry for entry in entries if entry}
-    shown = [*steps.values()][:CHANGES_SHOWN]
+    shown = _steps(entries)[:CHANGES_SHOWN]
     return [link for each in shown for link in to(request, each.pk, each.who, each.at)]
+
+
+def _steps(entries: Iterable[AuditEntry | None]) -> list[AuditEntry]:
+    """Return one of these entries for each step."""
+    return [*{entry.step or entry.pk: entry for entry in entries if entry}.values()]

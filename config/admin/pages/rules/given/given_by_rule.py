@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
@@ -40,13 +40,16 @@ CUSTOMER = "customer"
 PERMISSION = "events.by_hand_grant"
 
 
-def sentence(rule: int, *, back: str = "") -> SafeString | None:
+def sentence(
+    rule: int, *, back: str = "", changes: Sequence[tuple[str, Said]] = ()
+) -> SafeString | None:
     """Return how many buyers have what this rule gave and no rule gives now, with a link.
 
     The link leads to the page that moves them, and that page back to `back`. None if there are
-    none, or if `back` is that page. Call it after the change.
+    none, or if `back` is that page. Call it after the change. `changes` are as in `with_link`.
     """
-    return None if is_here(back) else with_link(left_behind(rule), address(rule, back=back))
+    page = address(rule, back=back)
+    return None if is_here(back) else with_link(left_behind(rule), page, changes=changes)
 
 
 def of_deleted_rules(
@@ -70,17 +73,20 @@ def told_of_deleted(
     return with_link(found, address_of(products, back=back)), moved
 
 
-def with_link(found: LeftBehind, page: str) -> SafeString | None:
-    """Return the sentence about these buyers, with a link to `page`; None if there are none."""
+def with_link(
+    found: LeftBehind, page: str, *, changes: Sequence[tuple[str, Said]] = ()
+) -> SafeString | None:
+    """Return the sentence about these buyers, with a link to `page`; None if there are none.
+
+    Links to `changes` that may be the mistake come first, and then no link stands out.
+    """
     if not found.rows:
         return None
-    link = format_html(
-        '<a class="button {} small" href="{}">{}</a>',
-        "primary" if found.moves else "",
-        page,
-        label(found),
-    )
-    return format_html("{} {}", given_words.in_words(found), link)
+    leads = found.moves and not changes
+    links = [("", *each) for each in changes]
+    links.append(("primary" if leads else "", page, label(found)))
+    shown = format_html_join(" ", '<a class="button {} small" href="{}">{}</a>', links)
+    return format_html("{} {}", given_words.in_words(found), shown)
 
 
 def label(found: LeftBehind) -> Said:
