@@ -4,11 +4,13 @@ import re
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from config.admin.parts.buttons import address as button_address
-from events.models import Batch, EventLog, RuleRun
-from integrations.models import Customer
+from events.access import by_hand
+from events.models import Batch, EventLog, Grant, RuleRun
+from integrations.models import ApiCall, Customer, Destination
 from tests.support import browsing
 
 pytestmark = pytest.mark.browser
@@ -65,6 +67,85 @@ def test_a_customers_page_is_printed_and_copied_from_while_it_follows_an_action(
         page.get_by_text("Letter to the customer").click()
         page.locator("[data-copy]").click()
         expect(page.locator("#reply-said")).not_to_be_empty()
+
+
+def test_an_open_letter_is_put_right_when_the_action_ends(place, address: str, browser: Browser):
+    customer = Customer.objects.create(email="gina@example.com", first_name="Gina")
+    course = Destination.objects.filter(integration__enabled=True, gone_at=None)[0]
+    given = by_hand.give(customer, course, by_hand.Author("Sam", "She called"))
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.let_in(page, address, place.people["Owner"])
+        page.clock.install()
+        page.goto(address + reverse("admin:integrations_customer_change", args=[customer.pk]))
+        page.get_by_text("Letter to the customer").click()
+        letter, said = page.locator("#reply"), page.locator("#reply-said")
+        expect(letter).to_have_value(re.compile("We are sorting out your access"))
+        page.locator("[data-copy]").click()
+        expect(letter).to_be_focused()
+        expect(said).to_have_text("Copied.")
+        at = page.evaluate("scrollY")
+        given.runs.update(status="done", code="enrolled")
+        Grant.objects.filter(customer=customer).update(seen_at=timezone.now())
+        page.clock.run_for(6_000)
+        expect(letter).not_to_have_value(re.compile("We are sorting out your access"))
+        expect(letter).to_have_value(re.compile("You have access to"))
+        expect(letter).to_be_visible()
+        expect(letter).to_be_focused()
+        expect(said).to_have_text("The letter was updated.")
+        expect(page.locator("#progress")).to_have_attribute("data-running", "")
+        expect(page.locator("main")).not_to_contain_text("Look again")
+        assert page.evaluate("scrollY") <= at
+
+
+def test_a_fold_that_a_person_opened_stays_open_and_its_page_is_put_right(
+    place, address: str, browser: Browser
+):
+    run = RuleRun.objects.filter(code="enrolled").latest("pk")
+    ApiCall.objects.create(
+        run_id=run.pk, method="GET", url="/", milliseconds=5, sent_at=timezone.now()
+    )
+    RuleRun.objects.filter(pk=run.pk).update(status="running")
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.let_in(page, address, place.people["Owner"])
+        page.clock.install()
+        page.goto(address + reverse("admin:events_rulerun_change", args=[run.pk]))
+        page.locator("#progress summary").click()
+        page.locator("#progress summary").evaluate("each => { each.dataset.mine = 'yes' }")
+        expect(page.get_by_role("link", name="Look again")).to_be_visible()
+        RuleRun.objects.filter(pk=run.pk).update(status="done")
+        page.clock.run_for(6_000)
+        expect(page.get_by_role("link", name="Look again")).to_have_count(0)
+        expect(page.locator("#progress details")).to_have_attribute("open", "")
+        expect(page.locator("#progress summary")).to_be_focused()
+
+
+def test_a_new_event_leaves_the_open_fold_with_its_own_event(place, address: str, browser: Browser):
+    """The parts that stay the same are matched by what they say, and not by their place."""
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.let_in(page, address, place.people["Owner"])
+        customer = Customer.objects.filter(runs__code="enrolled").latest("pk")
+        page.goto(address + reverse("admin:integrations_customer_change", args=[customer.pk]))
+        found = page.evaluate(
+            """() => {
+                const list = (...days) => {
+                    const made = document.createElement("ol");
+                    for (const day of days) {
+                        made.innerHTML +=
+                            `<li><p>${day}</p><details><summary>Calls</summary></details></li>`;
+                    }
+                    return made;
+                };
+                const now = list("Monday", "Sunday");
+                now.children[1].querySelector("details").open = true;
+                morph(now, list("Tuesday", "Monday, done", "Sunday"));
+                return [...now.children].map((each) => [
+                    each.querySelector("p").textContent, each.querySelector("details").open]);
+            }"""
+        )
+        assert found == [["Tuesday", False], ["Monday, done", False], ["Sunday", True]]
 
 
 def test_what_is_typed_on_an_events_page_stays_while_it_follows_an_action(
