@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from config.admin.parts.buttons import address as button_address
 from events.access import by_hand
-from events.models import Batch, EventLog, Grant, RuleRun
+from events.models import Batch, ComparisonRun, EventLog, Grant, RuleRun
 from integrations.models import ApiCall, Customer, Destination
 from tests.support import browsing
 
@@ -192,3 +192,87 @@ def test_a_retry_that_fails_again_says_so_where_it_was_pressed(
         expect(message).to_contain_text("There is still no such student.")
         expect(message).not_to_contain_text("queued")
         expect(message).to_have_class(re.compile("error"))
+
+
+def test_the_message_that_access_is_given_goes_when_it_was_given(
+    place, address: str, browser: Browser
+):
+    customer = Customer.objects.create(email="gina@example.com", first_name="Gina")
+    course = Destination.objects.filter(integration__enabled=True, gone_at=None)[0]
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.let_in(page, address, place.people["Owner"])
+        page.clock.install()
+        asked = f"customer={customer.pk}&destination={course.pk}"
+        page.goto(f"{address}{reverse('admin:give-access')}?{asked}")
+        page.locator("#id_reason").fill("She called")
+        page.locator("#content button[type=submit]", has_text="Give access").click()
+        message = page.locator(".messagelist li")
+        expect(message).to_contain_text("is given to gina@example.com now.")
+        expect(page.get_by_role("link", name="Look again")).to_be_visible()
+        page.get_by_text("Letter to the customer").click()
+        RuleRun.objects.filter(customer=customer).update(status="done", code="enrolled")
+        Grant.objects.filter(customer=customer).update(seen_at=timezone.now())
+        page.clock.run_for(6_000)
+        expect(page.locator("main")).to_contain_text("Gina has Watercolor")
+        expect(page.locator(".messagelist")).to_have_count(0)
+
+
+def test_the_message_that_a_comparison_started_goes_when_it_is_over(
+    place, address: str, browser: Browser
+):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.let_in(page, address, place.people["Owner"])
+        page.clock.install()
+        page.goto(address + reverse("admin:compare"))
+        page.get_by_role("button", name="Compare now").click()
+        message = page.locator(".messagelist li")
+        expect(message).to_contain_text("is being compared.")
+        ComparisonRun.objects.update(finished_at=timezone.now())
+        page.clock.run_for(6_000)
+        expect(page.locator("#progress")).to_contain_text("Last compared")
+        expect(message).to_have_count(0)
+
+
+def test_the_message_that_actions_are_queued_goes_when_they_are_done(
+    place, address: str, browser: Browser
+):
+    runs = RuleRun.objects.filter(code="enrolled").order_by("-pk")[:2]
+    batch = Batch.objects.create(title="Retry", started_by="Mia", run_ids=[run.pk for run in runs])
+    of_batch = RuleRun.objects.filter(pk__in=batch.run_ids)
+    of_batch.update(status="failed", code="rejected", message="No such student.")
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.let_in(page, address, place.people["Owner"])
+        page.clock.install()
+        page.goto(f"{address}/admin/many/?number={batch.pk}")
+        page.get_by_role("button", name="Retry all 2").click()
+        message = page.locator(".messagelist li")
+        expect(message).to_contain_text("2 queued.")
+        of_batch.update(status="done", code="enrolled")
+        page.clock.run_for(6_000)
+        expect(page.get_by_text("2 enrolled")).to_be_visible()
+        expect(message).to_have_count(0)
+
+
+def test_pages_look_soon_at_first_and_then_every_five_seconds(
+    place, address: str, browser: Browser
+):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        browsing.let_in(page, address, place.people["Owner"])
+        page.clock.install(time=0)
+        page.goto(address + reverse("admin:index"))
+        page.clock.pause_at(60_000)
+        page.evaluate(
+            """() => {
+                const start = Date.now();
+                window.looks = [];
+                window.stop = Fresh.often(async () => { looks.push(Date.now() - start) });
+            }"""
+        )
+        page.clock.run_for(15_000)
+        page.evaluate("stop()")
+        page.clock.run_for(15_000)
+        assert page.evaluate("looks") == [1_000, 2_000, 4_000, 9_000, 14_000]

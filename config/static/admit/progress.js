@@ -33,12 +33,20 @@
     document.dispatchEvent(new Event("swapped"));
   };
 
+  // Messages that say only what has started are not true after its end.
+  const forget = () => {
+    const list = document.querySelector(".messagelist");
+    for (const each of list?.querySelectorAll(":scope > .started") ?? []) each.remove();
+    if (list && !list.children.length) list.remove();
+  };
+
   const look = async () => {
     if (busy()) return;
     const page = await Fresh.again(location.href);
     const then = page?.getElementById("progress");
     if (!then || busy()) return;
     const runs = then.dataset.running;
+    if (part().dataset.running && !runs) forget();
     // A message that is followed reports by itself when it is over.
     if (runs || document.querySelector("input:checked, [data-follow]")) {
       update(part(), then);
