@@ -73,11 +73,12 @@ def describe(customer: Customer) -> AccessReport:
     others = list(_without_target(customer))
     besides = [run for run in others if not run.spec.passes_on]
     nothing = list(_told(EventLog.objects.filter(reviewing.STILL_NOTHING, customer=customer)))
-    back = revocations.later_endings(nothing)
+    dealt = list(_told(_dealt_with(customer)))
+    back = revocations.later_endings([*nothing, *dealt])
     had = given_already.sentences(nothing)
     partly = own_rules_customer.of_customer(customer)
     lines = [
-        *_of_access(told),
+        *_of_access(told, explained=bool(nothing or dealt)),
         *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
@@ -91,7 +92,7 @@ def describe(customer: Customer) -> AccessReport:
     lines.sort(key=_rank)
     lines = _decided_together(_advised_once(lines))
     if not lines:
-        lines = _nothing(why.display_name(customer), customer)
+        lines = [*map(_was_dealt_with, dealt)] or _nothing(why.display_name(customer), customer)
     # Actions that pass on say nothing about the customer's access, so they come last.
     passed_on = [run for run in others if run.spec.passes_on and run.status in UNDECIDED]
     template = letter.current()
@@ -102,6 +103,7 @@ def describe(customer: Customer) -> AccessReport:
         owed=[each for each in nothing if not (each.pk in {*back, *had} or _is_undone(each))],
         in_doubt=partly.in_doubt,
         besides=dict.fromkeys([*(run.event for run in besides), *filter(_is_undone, nothing)]),
+        taken_back=[(each, back[each.pk]) for each in [*nothing, *dealt] if each.pk in back],
     )
     lines += map(why.besides, passed_on)
     may_move = any(each.given for each, _ in told)
@@ -117,14 +119,15 @@ def _targets(told: Sequence[tuple[Standing, Sentence]]) -> tuple[str, ...]:
     )
 
 
-def _of_access(told: Sequence[tuple[Standing, Sentence]]) -> list[Sentence]:
+def _of_access(told: Sequence[tuple[Standing, Sentence]], *, explained: bool) -> list[Sentence]:
     """Return the sentences about courses and bundles, without those that no purchase gave.
 
     Rules for every product also run for refunds of products that give something else. If all
-    sentences are about such rules, the first one stays.
+    sentences are about such rules, the first one stays, unless the purchase that gave nothing has
+    a sentence of its own, so that it is `explained`.
     """
     given = [sentence for each, sentence in told if not each.gave_nothing]
-    return given or [sentence for _, sentence in told[:1]]
+    return given if given or explained else [sentence for _, sentence in told[:1]]
 
 
 def _is_undone(event: EventLog) -> bool:
@@ -228,27 +231,28 @@ def _administrators(customer: Customer) -> list[Sentence]:
     ]
 
 
+def _dealt_with(customer: Customer) -> QuerySet[EventLog]:
+    """Return the purchases that gave nothing and that a person has dealt with."""
+    return EventLog.objects.filter(
+        reviewing.PAID_FOR_NOTHING, customer=customer, dealt_with_at__isnull=False
+    )
+
+
+def _was_dealt_with(event: EventLog) -> Sentence:
+    assert event.dealt_with_at is not None
+    text = say(
+        "Paid for {product}{order}; no rule gave anything for it, and {person} dealt with it on "
+        "{moment}.",
+        person=shown_who(event.dealt_with_by) or say("somebody"),
+        moment=format_time(event.dealt_with_at),
+        **purchase_sentences.facts_of(event),
+    )
+    return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
+
+
 def _nothing(name: str, customer: Customer) -> list[Sentence]:
-    events = EventLog.objects.filter(customer=customer)
-    dealt = [
-        Sentence(
-            QUIET,
-            say(
-                "Paid for {product}{order}; no rule gave anything for it, and {person} dealt with "
-                "it on {moment}.",
-                person=shown_who(event.dealt_with_by) or say("somebody"),
-                moment=format_time(event.dealt_with_at),
-                **purchase_sentences.facts_of(event),
-            ),
-            Code.GAVE_NOTHING,
-            event=event.pk,
-        )
-        for event in _told(events.filter(reviewing.PAID_FOR_NOTHING, dealt_with_at__isnull=False))
-        if event.dealt_with_at
-    ]
-    if dealt:
-        return dealt
-    return [Sentence(QUIET, _never(name, customer, anything=events.exists()), Code.NOTHING)]
+    anything = EventLog.objects.filter(customer=customer).exists()
+    return [Sentence(QUIET, _never(name, customer, anything=anything), Code.NOTHING)]
 
 
 def _never(name: str, customer: Customer, *, anything: bool) -> Said:

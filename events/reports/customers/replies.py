@@ -1,6 +1,7 @@
 """The letter to a customer who asks where the course is. It says nothing about how Admit works."""
 
 from collections.abc import Collection, Iterable
+from itertools import starmap
 
 from events.access import revocations
 from events.models import EventLog
@@ -29,14 +30,18 @@ def reply(
     owed: Collection[EventLog],
     in_doubt: Collection[EventLog] = (),
     besides: Collection[EventLog] = (),
+    taken_back: Collection[tuple[EventLog, EventLog]] = (),
 ) -> str:
     """A letter that can be sent as it is, all of it in the language of the template.
 
     `owed` are purchases that gave nothing, and `in_doubt` those that may not have given all.
     `besides` are events with actions that give no access, and purchases that a person undid.
+    `taken_back` are purchases that gave nothing, each with its later refund or cancellation.
     """
     with letter.written_in(template.language):
-        return letter.fill(template.text, _values(customer, told, owed, in_doubt, besides))
+        return letter.fill(
+            template.text, _values(customer, told, owed, in_doubt, besides, taken_back)
+        )
 
 
 def _values(
@@ -45,6 +50,7 @@ def _values(
     owed: Collection[EventLog],
     in_doubt: Collection[EventLog],
     besides: Collection[EventLog],
+    taken_back: Collection[tuple[EventLog, EventLog]],
 ) -> dict[str, str]:
     """Return the values of the template's fields."""
     bought = list(owed)[:MAX_EVENTS_TOLD]
@@ -57,7 +63,10 @@ def _values(
     ]
     parts += [*map(_owed, bought), *map(_in_doubt, list(in_doubt)[:MAX_EVENTS_TOLD])]
     taken_away = _taken_away(told)
-    if not parts:
+    if not parts and taken_back:
+        bought = [event for event, _ in taken_back][:MAX_EVENTS_TOLD]
+        parts = [*starmap(_bought_and_taken_back, list(taken_back)[:MAX_EVENTS_TOLD])]
+    elif not parts:
         bought = list(besides)[:MAX_EVENTS_TOLD]
         parts = [*map(_besides, bought)]
     parts = [*parts, *taken_away] or [_found_nothing(customer)]
@@ -98,6 +107,15 @@ def _besides(event: EventLog) -> Said:
     return say(
         "We received your order for {product}{order} and are looking into it. We will write again.",
         **_bought(event),
+    )
+
+
+def _bought_and_taken_back(event: EventLog, ending: EventLog) -> Said:
+    """Say "About your purchase of Watercolor: order 1183 was refunded on 3 May." """
+    return say(
+        "About your purchase of {product}: {cause}.",
+        cause=revocations.sentence(ending),
+        product=event.product or say("your course"),
     )
 
 
