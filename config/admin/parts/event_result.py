@@ -31,9 +31,10 @@ COLORS: dict[EventLog.Status, str] = {
 def note(events: Iterable[Any]) -> None:
     """Look up what `result` needs to know of these events, and set it on them.
 
-    `had` says that another purchase gives all that rules give, and `ended` that a person ended what
-    they gave at first; with `is_refunded` every payment went back. On refunds whose buyer still has access, `still_in` says that nothing ended
-    it, and `let_keep` that a person let the buyer keep it. Takes the same queries for any number.
+    `had` says that another purchase gives all that rules give, `ended` that a person ended what
+    they gave at first, and `is_refunded` that every payment went back. On refunds whose buyer still
+    has access, `still_in` says that nothing ended it, and `let_keep` that a person let the buyer
+    keep it. Takes the same queries for any number.
     """
     events = list(events)
     nothing = [event for event in events if _gave_nothing(event)]
@@ -53,10 +54,9 @@ def note(events: Iterable[Any]) -> None:
 def result(event: EventLog, holes: Collection[Trigger] = ()) -> tuple[Text, str]:
     """Return the result of an event in a word, and its color. Call `note` first.
 
-    A paid purchase that gave nothing is grey only if the buyer has it already, or if it was undone or
-    refunded.
-    A refund is amber if its buyer still has access. `holes` are the triggers without a rule of the
-    event's product, if they are known.
+    A paid purchase that gave nothing is grey only if the buyer has it already, or if it was undone
+    or refunded. A refund is amber if its buyer still has access. `holes` are the triggers without a
+    rule of the event's product, if they are known.
     """
     status = EventLog.Status(event.status)
     if status in {EventLog.Status.FAILED, EventLog.Status.HELD}:

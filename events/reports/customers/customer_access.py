@@ -30,6 +30,7 @@ from events.reports.earlier import given_already
 from events.reports.sentences import payers, pending_endings, why
 from events.reports.sentences.leads import EndAccess, EndTogether
 from events.reports.sentences.sentence import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_order
+from integrations.finding import mistyped_email
 from integrations.models import Customer, ThinkificUser
 from integrations.sentences import Said, format_time, joined, say, say_count
 from integrations.who import shown_who
@@ -48,6 +49,7 @@ class AccessReport:
 
     `language` is the language code of the reply. `targets` are the courses and bundles that the
     customer has now. `may_move` says whether there is access that can move to another e-mail.
+    `doubt` says why the e-mail may be mistyped, "" if it looks right or nothing depends on it.
     """
 
     lines: tuple[Sentence, ...]
@@ -55,6 +57,7 @@ class AccessReport:
     language: str
     targets: tuple[str, ...]
     may_move: bool
+    doubt: str = ""
 
     @property
     def is_settled(self) -> bool:
@@ -67,8 +70,12 @@ class AccessReport:
         return any(line.waits_for_site for line in self.lines)
 
 
-def describe(customer: Customer) -> AccessReport:
-    """Return the sentences about this customer, the most serious first, and the reply."""
+def describe(customer: Customer, *, searched: str = "") -> AccessReport:
+    """Return the sentences about this customer, the most serious first, and the reply.
+
+    `searched` is the similar e-mail that a person looked for, if it led to this customer.
+    """
+    doubt = mistyped_email.doubt(customer.readable_email, searched)
     told = why.of_customer(customer)
     others = list(_without_target(customer))
     besides = [run for run in others if not run.spec.passes_on]
@@ -90,7 +97,7 @@ def describe(customer: Customer) -> AccessReport:
         *payers.sentences(customer),
     ]
     lines.sort(key=_rank)
-    lines = _decided_together(_advised_once(lines))
+    lines = _decided_together(_advised_once(_without_sign_in(lines) if doubt else lines))
     if not lines:
         lines = [*map(_was_dealt_with, dealt)] or _nothing(why.display_name(customer), customer)
     # Actions that pass on say nothing about the customer's access, so they come last.
@@ -103,11 +110,13 @@ def describe(customer: Customer) -> AccessReport:
         owed=[each for each in nothing if not (each.pk in {*back, *had} or _is_undone(each))],
         in_doubt=partly.in_doubt,
         besides=dict.fromkeys([*(run.event for run in besides), *filter(_is_undone, nothing)]),
+        is_doubted=bool(doubt),
         taken_back=[(each, back[each.pk]) for each in [*nothing, *dealt] if each.pk in back],
     )
     lines += map(why.besides, passed_on)
     may_move = any(each.given for each, _ in told)
-    return AccessReport(tuple(lines), reply, template.language, _targets(told), may_move)
+    report = AccessReport(tuple(lines), reply, template.language, _targets(told), may_move, doubt)
+    return replace(report, doubt="") if report.is_settled else report
 
 
 def _targets(told: Sequence[tuple[Standing, Sentence]]) -> tuple[str, ...]:
@@ -132,6 +141,11 @@ def _of_access(told: Sequence[tuple[Standing, Sentence]], *, explained: bool) ->
 
 def _is_undone(event: EventLog) -> bool:
     return event.undone_at is not None
+
+
+def _without_sign_in(lines: list[Sentence]) -> list[Sentence]:
+    """Return the lines without the advice that only helps those whose e-mail is right."""
+    return [replace(line, text=line.short) if line.advises_sign_in else line for line in lines]
 
 
 def _advised_once(lines: list[Sentence]) -> list[Sentence]:

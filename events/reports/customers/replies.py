@@ -31,17 +31,18 @@ def reply(
     in_doubt: Collection[EventLog] = (),
     besides: Collection[EventLog] = (),
     taken_back: Collection[tuple[EventLog, EventLog]] = (),
+    is_doubted: bool = False,
 ) -> str:
     """A letter that can be sent as it is, all of it in the language of the template.
 
     `owed` are purchases that gave nothing, and `in_doubt` those that may not have given all.
     `besides` are events with actions that give no access, and purchases that a person undid.
     `taken_back` are purchases that gave nothing, each with its later refund or cancellation.
+    `is_doubted` says that the e-mail may be mistyped.
     """
     with letter.written_in(template.language):
-        return letter.fill(
-            template.text, _values(customer, told, owed, in_doubt, besides, taken_back)
-        )
+        values = _values(customer, told, owed, in_doubt, besides, taken_back, is_doubted)
+        return letter.fill(template.text, values)
 
 
 def _values(
@@ -51,10 +52,12 @@ def _values(
     in_doubt: Collection[EventLog],
     besides: Collection[EventLog],
     taken_back: Collection[tuple[EventLog, EventLog]],
+    is_doubted: bool,
 ) -> dict[str, str]:
     """Return the values of the template's fields."""
     bought = list(owed)[:MAX_EVENTS_TOLD]
-    parts = [*reply_moves.moved_here(customer, told), *_opens(customer, told), *_still_open(told)]
+    opens = _opens(customer, told, is_doubted=is_doubted)
+    parts = [*reply_moves.moved_here(customer, told), *opens, *_still_open(told)]
     parts += [
         *_looked_after(told),
         *_ending(told),
@@ -144,7 +147,9 @@ def _school(told: Iterable[tuple[Standing, Sentence]]) -> str:
     return next(iter(names.values())) if len(names) == 1 else ""
 
 
-def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
+def _opens(
+    customer: Customer, told: Iterable[tuple[Standing, Sentence]], *, is_doubted: bool
+) -> list[Said]:
     """Say what opens now and how to get in, once for each school."""
     schools: dict[str, list[str]] = {}
     for each, sentence in told:
@@ -153,7 +158,8 @@ def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> lis
             if end:
                 name = say("{course} until {day}", course=name, day=format_day(end, LONG))
             schools.setdefault(each.site, []).append(name)
-    return [letter.opens(names, site, customer.readable_email) for site, names in schools.items()]
+    how = letter.opens_if_right if is_doubted else letter.opens
+    return [how(names, site, customer.readable_email) for site, names in schools.items()]
 
 
 def _still_open(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
