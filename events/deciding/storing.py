@@ -1,6 +1,7 @@
 """Store a reading as rows: events with their verdicts, and the runs that follow."""
 
 import logging
+from collections import Counter
 from dataclasses import asdict
 
 from django.db.models.functions import Now
@@ -14,7 +15,7 @@ from events.deciding.reading import LineItem, Reading, RuleBook
 from events.models import Canary, Delivery, EventLog, RuleRun
 from events.models.runs import DELAYED
 from integrations.samcart.parser import SaleEvent
-from integrations.sentences import Said, joined, say
+from integrations.sentences import Said, joined, say, say_count
 from rules.engine import Reason
 from rules.triggers import RENEWS, Trigger
 
@@ -180,7 +181,7 @@ def _plan_runs(
     event.gave_nothing = all(run.spec.passes_on for run in runs)
     is_refund = event.trigger == Trigger.PRODUCT_REFUNDED
     event.left_open = is_refund and leaves_open(event, runs, intake.decisions.grants_of(event))
-    whys = {verdict.why for verdict in verdicts}
+    whys = Counter(verdict.why for verdict in verdicts)
     status = event.status_of([run.status for run in runs])
     if not runs and Reason.OTHER_LINE in whys:
         status = Status.SKIPPED
@@ -201,12 +202,16 @@ def _plan_for_others(
     return runs
 
 
-def _reason(whys: set[Reason]) -> str:
+def _reason(whys: Counter[Reason]) -> str:
     """Say why no rule ran."""
     if Reason.OTHER_LINE in whys:
         return say("What SamCart sent is passed on once, with another line of the same delivery.")
     if Reason.OFF in whys:
-        return say("The rules that match this event were turned off, so nothing was sent.")
+        return say_count(
+            whys[Reason.OFF],
+            "The rule that matches this event was turned off, so nothing was sent.",
+            "The rules that match this event were turned off, so nothing was sent.",
+        )
     return say("No rule matched this event, so nothing was sent.")
 
 

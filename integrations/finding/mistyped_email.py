@@ -28,9 +28,18 @@ def repaired(email: str) -> str:
     return f"{name}{at}{meant}" if meant else ""
 
 
-def doubt(email: str) -> str:
-    """Return "Mistyped? hotmial.com looks like hotmail.com.", "" if it does not look mistyped."""
+def doubt(email: str, searched: str = "") -> str:
+    """Return "Mistyped? hotmial.com looks like hotmail.com.", "" if it does not look mistyped.
+
+    `searched` is a similar address, if a person looked for that one.
+    """
     meant = repaired(email)
+    if not meant and searched:
+        return say(
+            "You looked for {searched}, and this is {email}: one of them is probably mistyped.",
+            searched=searched,
+            email=email,
+        )
     if not meant:
         return ""
     typed, domain = (each.rpartition("@")[2] for each in (email, meant))

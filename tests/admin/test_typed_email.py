@@ -128,3 +128,26 @@ def test_who_may_not_move_access_reads_of_a_mistyped_domain(world):
 def test_an_address_that_looks_right_is_not_doubted(support, dana):
     assert "Mistyped?" not in words(support.get(page_of(dana)))
     assert "Mistyped?" not in words(support.get(reverse(CUSTOMERS)))
+
+
+def test_a_doubted_address_is_told_first_and_nobody_is_sent_to_a_new_password(support, world):
+    lou = bought(world, "lou.lund@hotmial.com")
+    world.settle()
+    shown = words(support.get(page_of(lou)))
+    assert shown.index(DOUBT) < shown.index("has Course")
+    assert "signing in" not in shown
+    assert "Forgot password?" not in shown
+    assert "Please check this address." in shown
+
+
+def test_who_comes_from_a_similar_address_reads_that_one_is_mistyped(support, dana):
+    plain = words(support.get(page_of(dana)))
+    assert "signing in" in plain
+    assert "Forgot password?" in plain
+    assert "probably mistyped" not in plain
+    shown = words(support.get(page_of(dana), {"email": SLIP}))
+    doubt = f"You looked for {SLIP}, and this is {dana.email}: one of them is probably mistyped."
+    assert shown.index(doubt) < shown.index("has Course")
+    assert "signing in" not in shown
+    assert "Forgot password?" not in shown
+    assert shown.count("Move to another e-mail") == 1

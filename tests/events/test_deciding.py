@@ -147,6 +147,10 @@ def test_each_line_has_verdicts_and_runs_of_its_own(shop):
         ),
         (
             lambda shop: shop.rule(enabled=False),
+            "The rule that matches this event was turned off, so nothing was sent.",
+        ),
+        (
+            lambda shop: [shop.rule(enabled=False), shop.rule(enabled=False)],
             "The rules that match this event were turned off, so nothing was sent.",
         ),
     ],

@@ -8,6 +8,7 @@ import pytest
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from config.admin.parts import badges, event_result
 from events.access import by_hand
 from events.execution import retry_by_hand, reviewing, undo_batch, undo_preview
 from events.models import Batch, EventLog, Grant, RuleRun, Worker
@@ -100,6 +101,18 @@ def rule_off(place: Place) -> None:
 def no_rule_refunded(place: Place) -> None:
     no_rule(place)
     place.world.sell("20_product", order__id=1183)
+
+
+def no_rule_refunded_dealt_with(place: Place) -> None:
+    no_rule_refunded(place)
+    reviewing.mark_reviewed(EventLog.objects.all(), by="Mia")
+
+
+def rule_off_refunded(place: Place) -> None:
+    """The rule that gives was off, and the one that ends had nothing to end."""
+    _rules(place).filter(trigger="product_purchased").update(enabled=False)
+    place.world.sell("10_product", order__id=1183)
+    place.buy("20_product", order__id=1183)
 
 
 def no_rule_dealt_with(place: Place) -> None:
@@ -209,6 +222,28 @@ def test_the_first_line_tells_how_it_stands(place, happened, kind, text):
         assert says_yes is place.has_access(place.courses[0])
 
 
+@pytest.mark.parametrize("happened", [no_rule_refunded, rule_off_refunded])
+def test_a_refunded_purchase_that_gave_nothing_is_told_once_and_asks_nothing(place, happened):
+    happened(place)
+    (line,) = answer().lines
+    assert line.text.startswith("Paid for Example Course One (order 1183) and got nothing; order")
+    assert "dealt with" not in line.text
+    bought = EventLog.objects.get(trigger="product_purchased")
+    event_result.note([bought])
+    assert event_result.result(bought) == ("Paid, refunded", badges.GREY)
+
+
+def test_a_refund_of_one_payment_leaves_the_others_to_be_looked_at(place):
+    no_rule(place)
+    bought = EventLog.objects.filter(trigger="product_purchased")
+    bought.update(subscription_id="900")
+    place.world.sell("31_subscription", order__id=1184, order__subscription_id=900)
+    place.world.sell("20_product", order__id=1183)
+    event_result.note([event := bought.get()])
+    assert event_result.result(event) == ("Paid, nothing given", badges.AMBER)
+    assert any("Mark it as dealt with if nothing is owed." in each.text for each in answer().lines)
+
+
 def test_a_course_that_a_refunded_bundle_gave_too_is_said_to_be_kept(world):
     place = place_for(world, "bundle")
     world.rule("product_purchased", "create_course_enrollment", place.courses[0], product="77")
@@ -254,7 +289,12 @@ def test_a_reply_after_a_refund_does_not_promise_access(place):
 
 REPLIES: list[tuple[Callable[[Place], None], str]] = [
     (no_rule, "We received your payment for Example Course One (order 1183)"),
-    (no_rule_refunded, "We found no course"),
+    (no_rule_refunded, "About your purchase of Example Course One: order 1183 was refunded on"),
+    (
+        no_rule_refunded_dealt_with,
+        "About your purchase of Example Course One: order 1183 was refunded on",
+    ),
+    (rule_off_refunded, "About your purchase of Example Course One: order 1183 was refunded on"),
     (another_not_paid, "You have access to Course One."),
     (one_of_two_refunded, "You have access to Course One."),
     (both_refunded, "Your access to Course One ended with the refund of order 1190 on"),

@@ -26,7 +26,7 @@ from events.reports import batches
 from events.reports.earlier import batch_preview
 from events.reports.earlier.batch_preview import MAX_LINES, BatchPreview, Line
 from integrations.models import Customer
-from integrations.sentences import Said, facts, joined, say, say_count
+from integrations.sentences import Said, facts, say, say_count
 
 Row = TypeVar("Row", RuleRun, EventLog)
 RETRY, ANYWAY, RERUN, DISMISS, DEAL = "retry", "anyway", "rerun", "dismiss", "deal"
@@ -199,16 +199,16 @@ def _apply_days(
     moved = former_days.apply(runs, batch=batch, by=request.user.get_username())
     if not batch.run_ids:
         return _marked(request, DAYS, moved, back)
-    ends = say_count(len(batch.run_ids), "1 access ends now", "{number} end now")
-    later = say_count(moved, "1 has another day", "{number} have another day") if moved else ""
-    text = joined([joined([ends, later], by=", "), "."], by="")
+    if moved:
+        later = say_count(moved, "1 has another day.", "{number} have another day.")
+        messages.success(request, later)
+    text = say_count(len(batch.run_ids), "1 access ends now.", "{number} end now.")
     return start_and_show(request, batch, {}, text, back)
 
 
 def _marked(request: HttpRequest, what: str, number: int, back: str) -> HttpResponse:
     """Confirm what was done without a worker, and offer the next rows or the list."""
-    text = say("{what}: done for {number}.", what=TITLES[what](), number=number)
-    messages.success(request, text)
+    messages.success(request, say("{what}: done for {number}.", what=TITLES[what](), number=number))
     if not (back and request.POST.get(AFTER)):
         return HttpResponseRedirect(back or reverse("admin:index"))
     return render(
@@ -229,7 +229,7 @@ def new_batch(request: HttpRequest, title: str) -> Batch:
 def start_and_show(
     request: HttpRequest, batch: Batch, left: dict[str, int], sentence: str, back: str = ""
 ) -> HttpResponse:
-    """Have the workers carry out the batch, and show its progress. `sentence` says what was done.
+    """Have the workers carry out the batch, and show its progress. `sentence` says what starts.
 
     If nothing was queued, lead to the page `back`.
     """
@@ -237,7 +237,7 @@ def start_and_show(
         messages.warning(request, sentence)
         return HttpResponseRedirect(back or reverse("admin:events_rulerun_changelist"))
     _carry_out(batch, left)
-    messages.success(request, sentence)
+    batch_message.say_started(request, sentence)
     asked: dict[str, Any] = {"number": batch.pk} | ({BACK: back} if back else {})
     if after := row_id(request.POST.get(AFTER)):
         asked |= {AFTER: after, ACTION: _action(request.POST)}

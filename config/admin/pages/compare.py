@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from config.admin.pages import bulk_actions
 from config.admin.pages.log.log_filters import NOT_IN
 from config.admin.pages.rules.given import refunded
+from config.admin.parts import batch_message
 from config.admin.parts.changelist import CappedPaginator
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import page_number, row_ids, row_in
@@ -153,7 +154,7 @@ def start(request: HttpRequest) -> HttpResponse:
             paused = say("{site} is paused. It is compared when the pause is over.", site=site)
             messages.warning(request, paused)
         else:
-            messages.success(request, text)
+            batch_message.say_started(request, text)
     return HttpResponseRedirect(_address(site))
 
 

@@ -16,11 +16,22 @@ from events.reports import batches
 
 # The beginning of a message's tag that names the batch it follows.
 BATCH = "batch-"
+# The tag of a message that is not true any more when what the page shows has ended.
+STARTED = "started"
 
 
 def say_queued(request: HttpRequest, sentence: str, batch: Batch) -> None:
     """Add the message that this was queued; it follows the batch, which must be saved."""
     messages.success(request, sentence, extra_tags=f"{BATCH}{batch.pk}")
+
+
+def say_started(request: HttpRequest, sentence: str) -> None:
+    """Add a message that says only what has started; no message for an empty sentence.
+
+    progress.js removes it when nothing on the page is under way any more.
+    """
+    if sentence:
+        messages.success(request, sentence, extra_tags=STARTED)
 
 
 @dataclass(frozen=True, slots=True)

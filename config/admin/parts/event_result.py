@@ -10,6 +10,7 @@ from events.models import EventLog
 from events.reports.changed_rules import refunded
 from events.reports.customers import purchase_sentences
 from events.reports.earlier import given_already
+from events.reports.owed.refunded_in_full import refunded_in_full
 from integrations.sentences import Text, say
 from rules.triggers import Trigger
 
@@ -30,16 +31,18 @@ COLORS: dict[EventLog.Status, str] = {
 def note(events: Iterable[Any]) -> None:
     """Look up what `result` needs to know of these events, and set it on them.
 
-    `had` says that another purchase gives all that rules give, and `ended` that a person ended what
-    they gave at first. On refunds whose buyer still has access, `still_in` says that nothing ended
-    it, and `let_keep` that a person let the buyer keep it. Takes the same queries for any number.
+    `had` says that another purchase gives all that rules give, `ended` that a person ended what
+    they gave at first, and `is_refunded` that every payment went back. On refunds whose buyer still
+    has access, `still_in` says that nothing ended it, and `let_keep` that a person let the buyer
+    keep it. Takes the same queries for any number.
     """
     events = list(events)
     nothing = [event for event in events if _gave_nothing(event)]
     had = given_already.sentences(nothing) if nothing else {}
-    ended = purchase_sentences.ended_since(nothing)
+    ended, in_full = purchase_sentences.ended_since(nothing), refunded_in_full(nothing)
     for event in nothing:
         event.had, event.ended = event.pk in had, event.pk in ended
+        event.is_refunded = event.pk in in_full
     refunds = [event for event in events if event.left_open]
     found = refunded.refunded_with_access(kept=None, among=refunds)
     is_kept = {each.refund.pk: each.is_kept for each in found}
@@ -51,9 +54,9 @@ def note(events: Iterable[Any]) -> None:
 def result(event: EventLog, holes: Collection[Trigger] = ()) -> tuple[Text, str]:
     """Return the result of an event in a word, and its color. Call `note` first.
 
-    A paid purchase that gave nothing is grey only if the buyer has it already, or if it was undone.
-    A refund is amber if its buyer still has access. `holes` are the triggers without a rule of the
-    event's product, if they are known.
+    A paid purchase that gave nothing is grey only if the buyer has it already, or if it was undone
+    or refunded. A refund is amber if its buyer still has access. `holes` are the triggers without a
+    rule of the event's product, if they are known.
     """
     status = EventLog.Status(event.status)
     if status in {EventLog.Status.FAILED, EventLog.Status.HELD}:
@@ -63,6 +66,8 @@ def result(event: EventLog, holes: Collection[Trigger] = ()) -> tuple[Text, str]
             return say("Has it already"), GREY
         if event.undone_at is not None:
             return say("Undone"), GREY
+        if getattr(event, "is_refunded", False):
+            return say("Paid, refunded"), GREY
         ended = getattr(event, "ended", False)
         return say("Paid, access ended") if ended else say("Paid, nothing given"), AMBER
     if getattr(event, "still_in", False):

@@ -7,7 +7,7 @@ for (const part of document.querySelectorAll("[data-follow]")) {
     const page = await Fresh.again(part.dataset.follow);
     const then = page?.getElementById("in-short");
     if (!then || part.contains(document.activeElement)) return;
-    if (!then.dataset.running) clearInterval(timer);
+    if (!then.dataset.running) stop();
     if (then.innerHTML === part.dataset.shown) return; // or screen readers would read it again
     part.dataset.shown = then.innerHTML;
     part.replaceChildren(document.importNode(then.content, true));
@@ -17,6 +17,5 @@ for (const part of document.querySelectorAll("[data-follow]")) {
     delete part.dataset.follow;
     document.dispatchEvent(new Event("over")); // see progress.js
   };
-  setTimeout(look, 1500);
-  const timer = setInterval(look, 5000);
+  const stop = Fresh.often(look);
 }

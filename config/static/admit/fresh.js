@@ -56,7 +56,28 @@ const Fresh = (() => {
   };
   sayAgain();
 
+  // Calls `look` soon, then every 5 seconds, until what is returned is called. What is over within
+  // seconds shows within seconds, and a long wait costs few requests.
+  const often = (look, after = 1000) => {
+    const soon = [after, 1000, 2000];
+    let timer = 0;
+    let looking = false;
+    const next = () => {
+      timer = setTimeout(go, soon.shift() ?? 5000);
+    };
+    const go = async () => {
+      next();
+      if (looking) return; // the answer to the last one is not here yet
+      looking = true;
+      await look();
+      looking = false;
+    };
+    next();
+    return () => clearTimeout(timer);
+  };
+
   return {
+    often,
     reload,
     // For something a person did: the page of this address, null if there is none.
     page: async (address, options) => {

@@ -29,6 +29,7 @@ from events.reports.earlier import given_already
 from events.reports.sentences import payers, pending_endings, why
 from events.reports.sentences.leads import EndAccess, EndTogether
 from events.reports.sentences.sentence import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_order
+from integrations.finding import mistyped_email
 from integrations.models import Customer, ThinkificUser
 from integrations.sentences import Said, format_time, joined, say, say_count
 from integrations.who import shown_who
@@ -47,6 +48,7 @@ class AccessReport:
 
     `language` is the language code of the reply. `targets` are the courses and bundles that the
     customer has now. `may_move` says whether there is access that can move to another e-mail.
+    `doubt` says why the e-mail may be mistyped, "" if it looks right or nothing depends on it.
     """
 
     lines: tuple[Sentence, ...]
@@ -54,6 +56,7 @@ class AccessReport:
     language: str
     targets: tuple[str, ...]
     may_move: bool
+    doubt: str = ""
 
     @property
     def is_settled(self) -> bool:
@@ -66,17 +69,22 @@ class AccessReport:
         return any(line.waits_for_site for line in self.lines)
 
 
-def describe(customer: Customer) -> AccessReport:
-    """Return the sentences about this customer, the most serious first, and the reply."""
+def describe(customer: Customer, *, searched: str = "") -> AccessReport:
+    """Return the sentences about this customer, the most serious first, and the reply.
+
+    `searched` is the similar e-mail that a person looked for, if it led to this customer.
+    """
+    doubt = mistyped_email.doubt(customer.readable_email, searched)
     told = why.of_customer(customer)
     others = list(_without_target(customer))
     besides = [run for run in others if not run.spec.passes_on]
     nothing = list(_told(EventLog.objects.filter(reviewing.STILL_NOTHING, customer=customer)))
-    back = revocations.later_endings(nothing)
+    dealt = list(_told(_dealt_with(customer)))
+    back = revocations.later_endings([*nothing, *dealt])
     had = given_already.sentences(nothing)
     partly = own_rules_customer.of_customer(customer)
     lines = [
-        *_of_access(told),
+        *_of_access(told, explained=bool(nothing or dealt)),
         *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),
         *(why.besides(run) for run in besides if run.status in UNDECIDED),
         *_nothing_goes_on(told, besides),
@@ -88,9 +96,9 @@ def describe(customer: Customer) -> AccessReport:
         *payers.sentences(customer),
     ]
     lines.sort(key=_rank)
-    lines = _decided_together(_advised_once(lines))
+    lines = _decided_together(_advised_once(_without_sign_in(lines) if doubt else lines))
     if not lines:
-        lines = _nothing(why.display_name(customer), customer)
+        lines = [*map(_was_dealt_with, dealt)] or _nothing(why.display_name(customer), customer)
     # Actions that pass on say nothing about the customer's access, so they come last.
     passed_on = [run for run in others if run.spec.passes_on and run.status in UNDECIDED]
     template = letter.current()
@@ -101,10 +109,13 @@ def describe(customer: Customer) -> AccessReport:
         owed=[each for each in nothing if not (each.pk in {*back, *had} or _is_undone(each))],
         in_doubt=partly.in_doubt,
         besides=dict.fromkeys([*(run.event for run in besides), *filter(_is_undone, nothing)]),
+        is_doubted=bool(doubt),
+        taken_back=[(each, back[each.pk]) for each in [*nothing, *dealt] if each.pk in back],
     )
     lines += map(why.besides, passed_on)
     may_move = any(each.given for each, _ in told)
-    return AccessReport(tuple(lines), reply, template.language, _targets(told), may_move)
+    report = AccessReport(tuple(lines), reply, template.language, _targets(told), may_move, doubt)
+    return replace(report, doubt="") if report.is_settled else report
 
 
 def _targets(told: Sequence[tuple[Standing, Sentence]]) -> tuple[str, ...]:
@@ -116,18 +127,24 @@ def _targets(told: Sequence[tuple[Standing, Sentence]]) -> tuple[str, ...]:
     )
 
 
-def _of_access(told: Sequence[tuple[Standing, Sentence]]) -> list[Sentence]:
+def _of_access(told: Sequence[tuple[Standing, Sentence]], *, explained: bool) -> list[Sentence]:
     """Return the sentences about courses and bundles, without those that no purchase gave.
 
     Rules for every product also run for refunds of products that give something else. If all
-    sentences are about such rules, the first one stays.
+    sentences are about such rules, the first one stays, unless the purchase that gave nothing has
+    a sentence of its own, so that it is `explained`.
     """
     given = [sentence for each, sentence in told if not each.gave_nothing]
-    return given or [sentence for _, sentence in told[:1]]
+    return given if given or explained else [sentence for _, sentence in told[:1]]
 
 
 def _is_undone(event: EventLog) -> bool:
     return event.undone_at is not None
+
+
+def _without_sign_in(lines: list[Sentence]) -> list[Sentence]:
+    """Return the lines without the advice that only helps those whose e-mail is right."""
+    return [replace(line, text=line.short) if line.advises_sign_in else line for line in lines]
 
 
 def _advised_once(lines: list[Sentence]) -> list[Sentence]:
@@ -227,27 +244,28 @@ def _administrators(customer: Customer) -> list[Sentence]:
     ]
 
 
+def _dealt_with(customer: Customer) -> QuerySet[EventLog]:
+    """Return the purchases that gave nothing and that a person has dealt with."""
+    return EventLog.objects.filter(
+        reviewing.PAID_FOR_NOTHING, customer=customer, dealt_with_at__isnull=False
+    )
+
+
+def _was_dealt_with(event: EventLog) -> Sentence:
+    assert event.dealt_with_at is not None
+    text = say(
+        "Paid for {product}{order}; no rule gave anything for it, and {person} dealt with it on "
+        "{moment}.",
+        person=shown_who(event.dealt_with_by) or say("somebody"),
+        moment=format_time(event.dealt_with_at),
+        **purchase_sentences.facts_of(event),
+    )
+    return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
+
+
 def _nothing(name: str, customer: Customer) -> list[Sentence]:
-    events = EventLog.objects.filter(customer=customer)
-    dealt = [
-        Sentence(
-            QUIET,
-            say(
-                "Paid for {product}{order}; no rule gave anything for it, and {person} dealt with "
-                "it on {moment}.",
-                person=shown_who(event.dealt_with_by) or say("somebody"),
-                moment=format_time(event.dealt_with_at),
-                **purchase_sentences.facts_of(event),
-            ),
-            Code.GAVE_NOTHING,
-            event=event.pk,
-        )
-        for event in _told(events.filter(reviewing.PAID_FOR_NOTHING, dealt_with_at__isnull=False))
-        if event.dealt_with_at
-    ]
-    if dealt:
-        return dealt
-    return [Sentence(QUIET, _never(name, customer, anything=events.exists()), Code.NOTHING)]
+    anything = EventLog.objects.filter(customer=customer).exists()
+    return [Sentence(QUIET, _never(name, customer, anything=anything), Code.NOTHING)]
 
 
 def _never(name: str, customer: Customer, *, anything: bool) -> Said:

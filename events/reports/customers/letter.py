@@ -105,6 +105,18 @@ def opens(courses: Sequence[str], site: str, email: str) -> Said:
     )
 
 
+def opens_if_right(courses: Sequence[str], site: str, email: str) -> Said:
+    """Say what opens now, and ask whether the e-mail is right: a new password goes only there."""
+    return say(
+        "You have access to {courses} with the e-mail address {email}. Please check this address. "
+        "If it is wrong, tell us the right one. If it is right, sign in with it at "
+        "https://{site}.thinkific.com.",
+        courses=listed(courses),
+        site=site,
+        email=email,
+    )
+
+
 def check(template: Template) -> None:
     """Raise ValueError with a sentence if the template cannot be used."""
     text, language = template.text, template.language

@@ -9,6 +9,7 @@ from events.models import EventLog, RuleRun
 from events.reports import batches, rules_now
 from events.reports.customers import missing_rule
 from events.reports.customers.left_behind_customer import LeftWithCustomer
+from events.reports.owed.refunded_in_full import refunded_in_full
 from events.reports.sentences.leads import EndAccess, Lead, MoveBuyer, RunRules, SeeChange
 from events.reports.sentences.sentence import QUIET, WAIT, Code, Sentence, cause, of_order
 from integrations.models import AuditEntry
@@ -41,12 +42,15 @@ def that_gave_nothing(
     By event ID, `back` has the event that ended a purchase since, and `had` what gives it already.
     """
     now = rules_now.fitting(events)
+    in_full = refunded_in_full([each for each in events if each.pk in back])
     done = batches.batch_acts([each.pk for each in events if each.pk not in back])
     ended = ended_since(events)
     return [
         _had_already(each, had[each.pk])
         if each.pk in had and each.pk not in back
-        else _gave_nothing(each, back.get(each.pk), now.get(each.pk, []), done, ended)
+        else _taken_back(each, back[each.pk], ended=each.pk in ended, is_settled=each.pk in in_full)
+        if each.pk in back
+        else _gave_nothing(each, now.get(each.pk, []), done, ended)
         for each in events
     ]
 
@@ -64,15 +68,9 @@ def _had_already(event: EventLog, has: Said) -> Sentence:
 
 
 def _gave_nothing(
-    event: EventLog,
-    back: EventLog | None,
-    now: list[Rule],
-    done: batches.Done,
-    ended: Collection[int],
+    event: EventLog, now: list[Rule], done: batches.Done, ended: Collection[int]
 ) -> Sentence:
     """Say why it gave nothing: see `that_gave_nothing`; the rules in `now` fit it now."""
-    if back is not None:
-        return _taken_back(event, back, ended=event.pk in ended)
     facts = facts_of(event)
     rule = next(filter(pairing.is_to_give, now), None)
     if undone := batches.last_undo(event.pk, done):
@@ -95,22 +93,19 @@ def _gave_nothing(
     return missing_rule.sentence(event, facts)
 
 
-def _taken_back(event: EventLog, back: EventLog, *, ended: bool) -> Sentence:
-    """Say that nothing is given, and that the event `back` ended the purchase since."""
+def _taken_back(event: EventLog, back: EventLog, *, ended: bool, is_settled: bool) -> Sentence:
+    """Say that nothing is given, and that the event `back` ended the purchase since.
+
+    `is_settled` says that nothing is owed for it, so no person has to decide that.
+    """
     facts = facts_of(event) | {"ending": revocations.sentence(back)}
-    if ended:
-        text = say(
-            "Paid for {product}{order}; a person ended what it gave, and {ending}. Mark it as "
-            "dealt with if nothing is owed.",
-            **facts,
-        )
-    else:
-        text = say(
-            "Paid for {product}{order} and got nothing; {ending}. Mark it as dealt with if nothing "
-            "is owed.",
-            **facts,
-        )
-    return Sentence(QUIET, text, Code.GAVE_NOTHING, event=event.pk)
+    text = (
+        say("Paid for {product}{order}; a person ended what it gave, and {ending}.", **facts)
+        if ended
+        else say("Paid for {product}{order} and got nothing; {ending}.", **facts)
+    )
+    asked = "" if is_settled else say("Mark it as dealt with if nothing is owed.")
+    return Sentence(QUIET, joined([text, asked]), Code.GAVE_NOTHING, event=event.pk)
 
 
 def _only_global(now: Iterable[Rule]) -> Said | str:

@@ -1,6 +1,7 @@
 """The letter to a customer who asks where the course is. It says nothing about how Admit works."""
 
 from collections.abc import Collection, Iterable
+from itertools import starmap
 
 from events.access import revocations
 from events.models import EventLog
@@ -29,14 +30,19 @@ def reply(
     owed: Collection[EventLog],
     in_doubt: Collection[EventLog] = (),
     besides: Collection[EventLog] = (),
+    taken_back: Collection[tuple[EventLog, EventLog]] = (),
+    is_doubted: bool = False,
 ) -> str:
     """A letter that can be sent as it is, all of it in the language of the template.
 
     `owed` are purchases that gave nothing, and `in_doubt` those that may not have given all.
     `besides` are events with actions that give no access, and purchases that a person undid.
+    `taken_back` are purchases that gave nothing, each with its later refund or cancellation.
+    `is_doubted` says that the e-mail may be mistyped.
     """
     with letter.written_in(template.language):
-        return letter.fill(template.text, _values(customer, told, owed, in_doubt, besides))
+        values = _values(customer, told, owed, in_doubt, besides, taken_back, is_doubted)
+        return letter.fill(template.text, values)
 
 
 def _values(
@@ -45,10 +51,13 @@ def _values(
     owed: Collection[EventLog],
     in_doubt: Collection[EventLog],
     besides: Collection[EventLog],
+    taken_back: Collection[tuple[EventLog, EventLog]],
+    is_doubted: bool,
 ) -> dict[str, str]:
     """Return the values of the template's fields."""
     bought = list(owed)[:MAX_EVENTS_TOLD]
-    parts = [*reply_moves.moved_here(customer, told), *_opens(customer, told), *_still_open(told)]
+    opens = _opens(customer, told, is_doubted=is_doubted)
+    parts = [*reply_moves.moved_here(customer, told), *opens, *_still_open(told)]
     parts += [
         *_looked_after(told),
         *_ending(told),
@@ -57,7 +66,10 @@ def _values(
     ]
     parts += [*map(_owed, bought), *map(_in_doubt, list(in_doubt)[:MAX_EVENTS_TOLD])]
     taken_away = _taken_away(told)
-    if not parts:
+    if not parts and taken_back:
+        bought = [event for event, _ in taken_back][:MAX_EVENTS_TOLD]
+        parts = [*starmap(_bought_and_taken_back, list(taken_back)[:MAX_EVENTS_TOLD])]
+    elif not parts:
         bought = list(besides)[:MAX_EVENTS_TOLD]
         parts = [*map(_besides, bought)]
     parts = [*parts, *taken_away] or [_found_nothing(customer)]
@@ -101,6 +113,15 @@ def _besides(event: EventLog) -> Said:
     )
 
 
+def _bought_and_taken_back(event: EventLog, ending: EventLog) -> Said:
+    """Say "About your purchase of Watercolor: order 1183 was refunded on 3 May." """
+    return say(
+        "About your purchase of {product}: {cause}.",
+        cause=revocations.sentence(ending),
+        product=event.product or say("your course"),
+    )
+
+
 def _found_nothing(customer: Customer) -> Said:
     return say(
         "We found no course for {email}. Could it be that you ordered with another e-mail address?",
@@ -126,7 +147,9 @@ def _school(told: Iterable[tuple[Standing, Sentence]]) -> str:
     return next(iter(names.values())) if len(names) == 1 else ""
 
 
-def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
+def _opens(
+    customer: Customer, told: Iterable[tuple[Standing, Sentence]], *, is_doubted: bool
+) -> list[Said]:
     """Say what opens now and how to get in, once for each school."""
     schools: dict[str, list[str]] = {}
     for each, sentence in told:
@@ -135,7 +158,8 @@ def _opens(customer: Customer, told: Iterable[tuple[Standing, Sentence]]) -> lis
             if end:
                 name = say("{course} until {day}", course=name, day=format_day(end, LONG))
             schools.setdefault(each.site, []).append(name)
-    return [letter.opens(names, site, customer.readable_email) for site, names in schools.items()]
+    how = letter.opens_if_right if is_doubted else letter.opens
+    return [how(names, site, customer.readable_email) for site, names in schools.items()]
 
 
 def _still_open(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:

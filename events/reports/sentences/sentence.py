@@ -98,6 +98,7 @@ class Sentence:
     # The names of what `customer` has in its place; None if nothing took its place.
     instead_there: tuple[str, ...] | None = None
     short: str = ""
+    advises_sign_in: bool = False  # beyond what `short` says
     taken_away: TakenAway | None = None
 
     @property

@@ -139,7 +139,7 @@ def _has(
         )
     if given := refunded_access.given_by_rule(about, having, text):
         return given
-    return Sentence(GOOD, joined([text, say(SIGN_IN)]), code, short=text)
+    return Sentence(GOOD, joined([text, say(SIGN_IN)]), code, short=text, advises_sign_in=True)
 
 
 def _missed_ending(about: Standing) -> Ending | None:

@@ -22,6 +22,7 @@ from config.admin.pages.customers.give_form import GiveForm
 from config.admin.pages.customers.give_to_anyone import GiveToAnyoneForm
 from config.admin.pages.customers.holding_forms import EndForm, KeepForm
 from config.admin.pages.integrations import integration_messages
+from config.admin.parts import batch_message
 from config.admin.parts.buttons import BACK, EMAIL, way_back
 from config.admin.parts.page import Page, View, render
 from config.admin.parts.params import row_in
@@ -116,10 +117,12 @@ def _page(request: HttpRequest, form: ByHandForm | OrderForm) -> HttpResponse:
 def _is_done(request: HttpRequest, form: ByHandForm | OrderForm) -> bool:
     author = Author(request.user.get_username(), form.cleaned_data["reason"])
     try:
-        messages.success(request, form.do(author))
+        done = form.do(author)
     except ValueError as error:
         form.add_error(None, str(error))
         return False
+    say_done = batch_message.say_started if form.starts else messages.success
+    say_done(request, done)
     return True
 
 

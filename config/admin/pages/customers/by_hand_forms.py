@@ -51,6 +51,8 @@ class ReasonForm(forms.Form):
     # The label of its button, if it is not the title.
     button: ClassVar[Text] = ""
     none: Text = ""
+    # Whether what `do` returns says only what has started.
+    starts: ClassVar[bool] = False
     # What a person should know before filling it in.
     notes: Sequence[Text] = ()
     required_css_class = "required"
@@ -87,6 +89,7 @@ class GiveBackForm(ByHandForm):
     """What a person or a rule ended is given back; `run` is the action that ended it."""
 
     title, name = _("Give it back"), "give-back"
+    starts = True
     template = "admin/by_hand/give_back.html"
     # The ID of the product whose refund or cancellation ended it; None if something else did.
     bought_again: int | None = None
@@ -173,6 +176,7 @@ def other_email(customer: Customer, typed: str | None) -> str:
 
 class MoveForm(ByHandForm):
     title, name = _("Move to another e-mail"), "move-access"
+    starts = True
     lead = _(
         "All access goes to the account of the other address, and ends on this one. Later events "
         "of these purchases, such as a renewal or a refund, go to the other address too."

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.pages.customers import by_hand, person_data, timeline
+from config.admin.pages.customers.by_hand_forms import other_email
 from config.admin.parts import badges
 from config.admin.parts.buttons import EMAIL, Button, links_to_customers, page_of
 from config.admin.parts.changelist import ReadOnly
@@ -91,10 +92,10 @@ class CustomerAdmin(ReadOnly):
         students = ThinkificUser.objects.filter(customer=customer)
         # Read before the answer: what ends in between is still followed, which corrects the page.
         steps = timeline.timeline(request, shown)
-        answer = customer_access.describe(customer)
-        doubt = "" if answer.is_settled else mistyped_email.doubt(customer.readable_email)
+        searched = other_email(customer, request.GET.get(EMAIL))
+        answer = customer_access.describe(customer, searched=searched)
         links = self.page_links(request, customer)
-        if doubt and answer.may_move and EMAIL not in request.GET:
+        if answer.doubt and answer.may_move and EMAIL not in request.GET:
             links = by_hand.without_move(links)  # its button stands beside the doubt
         links = by_hand.give_last(links) if answer.waits_for_site else links
         return render(
@@ -103,7 +104,7 @@ class CustomerAdmin(ReadOnly):
             title=badges.brief(self.title_of(customer)),
             original=customer,
             answer=answer,
-            doubt=doubt,
+            doubt=answer.doubt,
             links=links,
             repaired=mistyped_email.repaired(customer.readable_email),
             language=dict(settings.LANGUAGES)[answer.language],

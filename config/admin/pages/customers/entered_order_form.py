@@ -24,6 +24,7 @@ class ProductField(forms.ModelChoiceField):
 class OrderForm(ReasonForm):
     template = "admin/by_hand/enter_order.html"
     title, name = _("Enter a missed order"), "enter-order"
+    starts = True
     lead = _(
         "SamCart did not send this order, so you enter it. The rules for Product Purchased decide "
         "on it as if it came now. If SamCart sends it later after all, nothing is given twice."

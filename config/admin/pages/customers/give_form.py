@@ -49,6 +49,7 @@ class GiveForm(ByHandForm):
 
     template = "admin/by_hand/give.html"
     title, name = _("Give access"), "give-access"
+    starts = True
     lead: Text = _(
         "The customer gets this course or bundle in addition to what the purchases give. Refunds "
         "and cancellations do not end it. It ends on its last day, or when a person presses End "

@@ -54,6 +54,7 @@ class HoldingForm(ByHandForm):
 
 class EndForm(HoldingForm):
     title, name = _("End access"), "end-access"
+    starts = True
     lead = _(
         "The access ends, no matter what gave it. A new purchase opens it again, and so does Give "
         "it back."

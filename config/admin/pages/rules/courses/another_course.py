@@ -248,8 +248,8 @@ def _retry(
     queued, left = retry_by_hand.retry(runs.order_by("received_at", "pk"), batch=batch)
     # The page that follows says how far the queued actions are.
     none = "" if queued else retry_by_hand.retried_sentence(queued, left)
-    sentence = joined([text, _removed(gone), none])
-    return bulk_actions.start_and_show(request, batch, left, sentence, back)
+    messages.success(request, joined([text, _removed(gone)]))
+    return bulk_actions.start_and_show(request, batch, left, none, back)
 
 
 def _removed(gone: Destination) -> str:
