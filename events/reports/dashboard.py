@@ -11,10 +11,8 @@ from django.utils import timezone
 
 from events.models import Delivery, EventLog, Grant, RuleRun
 from events.reports import counting, review, rules_now
-from events.reports.owed.promise import LATELY, given_by_hand
 from integrations.models import Product
 from rules import actions
-from rules.facts import Places
 from rules.models import Rule, Scope
 from rules.triggers import Trigger
 
@@ -52,19 +50,6 @@ class UnfulfilledProduct:
     rule_off: Rule | None
     since: str = ""
     needs_rule: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ProductWithoutRule:
-    """A product for which no rule gives anything.
-
-    `buyers` got access by hand; `refunded` counts sales that gave nothing and were refunded or
-    canceled since, so nobody waits for anything.
-    """
-
-    product: Product
-    buyers: int = 0
-    refunded: int = 0
 
 
 def events_in_a_day() -> EventCounts:
@@ -171,65 +156,6 @@ def _unfulfilled(
         rules_now.since(event, rule, several=row["purchases"] > 1) if event and rule else "",
         needs_rule=product is not None and rule is None and not only_off,
     )
-
-
-def without_rule(places: Places, unfulfilled: QuerySet[EventLog]) -> list[ProductWithoutRule]:
-    """Return the products that were sold lately, for which no rule gives anything.
-
-    Of purchases that gave nothing, those that are `unfulfilled` are left out, because they are told
-    elsewhere. Returns at most MOST_PRODUCTS, those with the most buyers who were given access by
-    hand first. Products whose own rules are off are left out, because the Overview reports those
-    rules. Takes two queries, and one more if there are such products.
-    """
-    by_hand, refunded = _given_by_hand(), _refunded(unfulfilled)
-    served = {
-        number
-        for number, rules in places.own.items()
-        if any(rule.gives_on_purchase for rule in rules)
-    }
-    everywhere = {
-        number
-        for number, rules in places.everywhere.items()
-        if any(rule.gives_on_purchase and rule.enabled for rule in rules)
-    }
-    found = [
-        number
-        for number, account in (by_hand | refunded)
-        if number not in {None, *served} and account not in everywhere
-    ]
-    shown = found[:MOST_PRODUCTS]
-    products = Product.objects.in_bulk(shown) if shown else {}
-    hands, sales = ({number: n for (number, _), n in each.items()} for each in (by_hand, refunded))
-    return [
-        ProductWithoutRule(products[number], hands.get(number, 0), sales.get(number, 0))
-        for number in shown
-        if number in products
-    ]
-
-
-def _given_by_hand() -> dict[tuple[int | None, int | None], int]:
-    """Return, by (product ID, account ID), how many buyers a person gave access lately."""
-    acts = given_by_hand(timezone.now() - LATELY)
-    grants = Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event__in=acts.values("pk"))
-    rows = grants.values("product").annotate(buyers=Count("customer", distinct=True))
-    ordered = rows.order_by("-buyers", "product")
-    found = ordered.values_list("product", "product__marketplace", "buyers")
-    return {(product, account): buyers for product, account, buyers in found}
-
-
-def _refunded(unfulfilled: QuerySet[EventLog]) -> dict[tuple[int | None, int | None], int]:
-    """Return, by (product ID, account ID), how many sales gave nothing lately and nothing is owed.
-
-    Where no rule gives anything, that is because they were refunded or canceled since.
-    """
-    sales = review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY)
-    settled = sales.filter(product__isnull=False).exclude(
-        pk__in=unfulfilled.order_by().values("pk")
-    )
-    rows = settled.order_by().values("product").annotate(sales=Count("pk"))
-    ordered = rows.order_by("-sales", "product")
-    found = ordered.values_list("product", "product__marketplace", "sales")
-    return {(product, account): number for product, account, number in found}
 
 
 def _fitting(products: dict[int, Product]) -> dict[int, tuple[Rule | None, Rule | None]]:

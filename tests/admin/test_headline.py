@@ -371,6 +371,60 @@ def test_a_product_without_a_rule_is_told_of_after_its_only_sale_was_refunded(sh
     assert headline not in overview()
 
 
+def gives_nothing_on_coverage() -> int:
+    return int(signed_in(roles.MANAGER).get(reverse("admin:coverage")).context["nothing"])
+
+
+def test_a_product_without_a_rule_is_told_of_though_its_buyers_keep_what_a_deleted_rule_gave(
+    shop: World,
+):
+    rule = wrong_rule_deleted(shop)
+    page = page_of_the_buyers()
+    (grant,) = Grant.objects.filter(product=rule.product)
+    signed_in(roles.MANAGER).post(page, {"keepers": grant.pk, "keep": "1"})
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert BEHIND not in text
+    told = "No rule gives anything for Example Course One, which was sold once in 30 days."
+    assert f"{told} The next buyer gets nothing. New rule for Example Course One" in text
+    assert "1 product has no rule: its next buyer gets nothing." in text
+    assert CALM not in text
+    assert gives_nothing_on_coverage() == 1
+    rule.pk = None
+    rule.save()
+    assert told not in words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+
+
+def test_a_product_without_a_rule_is_counted_whether_its_buyers_wait_or_were_let_in(shop: World):
+    for order, who in enumerate(["dana", "mia"], 1):
+        buy(shop, order, who, product__id=4711, product__name="Ink")
+    buy(shop, 3, "lou", product__id=4712, product__name="Wash")
+    let_in_by_hand(EventLog.objects.get(order_id="3"))
+    shop.settle()
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert "2 products have no rules: their next buyers get nothing." in text
+    shown = text.partition("Sold, and without a rule")[2]
+    assert "No rule gives anything for Wash." in shown
+    assert "No rule gives anything for Ink" not in text
+    assert gives_nothing_on_coverage() == 2
+    reviewing.mark_reviewed(EventLog.objects.filter(order_id__in=["1", "2"]), by="Mia")
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert "1 product has no rule: its next buyer gets nothing." in text
+    assert gives_nothing_on_coverage() == 1
+
+
+def test_a_product_that_is_only_passed_on_or_whose_rule_is_off_is_not_called_without_a_rule(
+    shop: World,
+):
+    buy(shop, 1)
+    buy(shop, 2, product__id=78)
+    shop.settle()
+    shop.notify_rule("product_purchased", product="78")
+    changing.switch(Rule.objects.filter(product__external_id="77"), on=False)
+    text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
+    assert "1 product gives nothing: its rule is off." in text
+    assert "No rule gives anything" not in text
+
+
 def test_a_buyer_who_waits_for_some_minutes_is_not_in(shop: World):
     buy(shop, 1)
     later()

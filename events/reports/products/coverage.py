@@ -36,8 +36,8 @@ class Judged:
     `holes` are the triggers on which a recommended rule is missing, `off` those on which all that
     are recommended are there, but some are turned off. `without_access` counts buyers
     who are owed access or paid lately and were given nothing, `paid_for_nothing` only the latter.
-    `is_passed_on` and `sales`, those within `promise.LATELY`, are only looked up if it gives
-    nothing. `left_over` holds the IDs of its rules about what is not given any more.
+    `is_passed_on` and `is_sold`, see `recent_sales.sold`, are only looked up if it gives nothing.
+    `left_over` holds the IDs of its rules about what is not given any more.
     """
 
     marketplace: Marketplace
@@ -48,7 +48,7 @@ class Judged:
     holes: tuple[Trigger, ...]
     without_access: int = 0
     paid_for_nothing: int = 0
-    sales: int = 0
+    is_sold: bool = False
     left_over: frozenset[int] = frozenset()
     off: tuple[Trigger, ...] = ()
 
@@ -60,8 +60,8 @@ class Judged:
     @property
     def gives_nothing_to_buyers(self) -> bool:
         """Whether it is sold, gives nothing and is not passed on."""
-        sold = bool(self.sales or self.without_access)
-        return self.gives_nothing and sold and not self.is_passed_on
+        is_sold = self.is_sold or self.without_access > 0
+        return self.gives_nothing and is_sold and not self.is_passed_on
 
     @property
     def needs_a_person(self) -> bool:
@@ -73,12 +73,14 @@ class Judged:
 class Coverage(Judged):
     """A judged product with the rules about it; without a product, those are global.
 
-    `rules` are its own, on or off; `everywhere` are the global ones that run for it too.
+    `rules` are its own, on or off; `everywhere` are the global ones that run for it too. `sales`
+    are those within `promise.LATELY`.
     """
 
     product: Product | None = None
     rules: tuple[Rule, ...] = ()
     everywhere: tuple[Rule, ...] = ()
+    sales: int = 0
 
     @cached_property
     def known(self) -> tuple[Rule, ...]:
@@ -183,8 +185,8 @@ def judge_all() -> list[Judged]:
         verdict, extra = judged.get(number) or without_own[account], left.own.get(number, ())
         buyers = owed[number], nothing_given[number]
         found.append(_row(accounts[account], number, name, verdict, extra, *buyers))
-    sales = recent_sales.by_product(_products(row for row in found if row.gives_nothing))
-    found = [replace(row, sales=sales[row.number]) if row.gives_nothing else row for row in found]
+    sold = recent_sales.sold(_products(row for row in found if row.gives_nothing))
+    found = [replace(row, is_sold=True) if row.number in sold else row for row in found]
     return sorted(_for_what_is_sold(found, places), key=_place)
 
 
@@ -209,10 +211,9 @@ def with_rules(rows: Sequence[Judged]) -> list[Coverage]:
     def filled(row: Judged) -> Coverage:
         of_account = tuple(everywhere[row.marketplace.pk])
         values = {field.name: getattr(row, field.name) for field in fields(Judged)}
-        values["sales"] = sales[row.number]
         if row.number is None:
             return Coverage(**values, rules=of_account)
-        values["product"] = products[row.number]
+        values |= {"product": products[row.number], "sales": sales[row.number]}
         return Coverage(**values, rules=tuple(own[row.number]), everywhere=of_account)
 
     # A product may have been deleted just now.

@@ -18,6 +18,7 @@ from events.reports.owed import own_rules, own_rules_since
 from events.reports.owed.own_rules import SoldWithoutOwnRule
 from events.reports.owed.own_rules_since import NotGivenYet
 from events.reports.owed.promise import LATELY
+from events.reports.products import without_rule
 from integrations.audit import Act
 from integrations.models import AuditEntry
 from rules import broken_rules
@@ -91,7 +92,8 @@ def summarize(
             "left_over": leftover,
             "missing_courses": len(gone),
             "not_given_yet": sum(each.buyers for each in sales.not_given_yet),
-            "without_rule": len(products["without_rule"]),
+            # Where all are in the table of those who paid for nothing, that says it.
+            "without_rule": products["number_without_rule"] if products["without_rule"] else 0,
             "only_global": sum(each.off is None for each, _ in products["only_global"]),
             "own_off": sum(each.off is not None for each, _ in products["only_global"]),
         },
@@ -111,10 +113,10 @@ def _by_product(
     with_own = rules.accounts_with_own
     found = dashboard.unfulfilled_products(unfulfilled, with_own)
     listed = {each.product for each in found}
-    without = dashboard.without_rule(rules, unfulfilled)
+    without = without_rule.find(rules, unfulfilled, told=listed)
     lacking = [each.product for each in found if each.product and each.rule is None]
     lacking += [each.product for each in sales.only_global if each.product not in listed]
-    lacking += [each.product for each in without if each.product not in listed]
+    lacking += [each.product for each in without.shown]
     links = change_links.of_ungiven(request, lacking, rules, sales.recent, with_own)
     return {
         "nothing_given": [
@@ -122,7 +124,8 @@ def _by_product(
         ],
         "many_without_rule": sum(each.needs_rule for each in found) > 1,
         "only_global": _told(sales.only_global, listed, links),
-        "without_rule": _told(without, listed, links),
+        "without_rule": _told(without.shown, listed, links),
+        "number_without_rule": without.number,
     }
 
 
