@@ -127,11 +127,13 @@ class LeftBehindByRule:
 class LeftBehindSummary:
     """Buyers left behind by all rules: `told` has the deleted rules, and up to MOST_RULES others.
 
-    `grants` are the IDs of the grants they have, up to MAX_RUNS. With `more` there are others.
+    `grants` are the IDs of the grants they have, up to MAX_RUNS, and `gone` of those whose course
+    Thinkific does not have any more. With `more` there are others.
     """
 
     told: Sequence[LeftBehindByRule] = ()
     grants: Sequence[int] = ()
+    gone: Sequence[int] = ()
     customers: int = 0
     more: bool = False
 
@@ -174,7 +176,13 @@ def summarize() -> LeftBehindSummary:
         for number, given in shown.items()
         if number is None or number in rules
     ]
-    return LeftBehindSummary(told, [each.grant for each in found], _customers(found), more)
+    return LeftBehindSummary(
+        told,
+        grants=[each.grant for each in found],
+        gone=[each.grant for each in found if (each.site, each.target) in gone],
+        customers=_customers(found),
+        more=more,
+    )
 
 
 def _with_last_change() -> QuerySet[Rule]:

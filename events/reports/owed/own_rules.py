@@ -11,6 +11,7 @@ from django.db.models import Count, Exists, OuterRef, Q
 from django.utils import timezone
 
 from events.models import EventLog, Grant, RuleRun
+from events.reports.changed_rules import in_place
 from events.reports.changed_rules.left_behind_summary import LeftBehindSummary
 from events.reports.owed.promise import LATELY, MAX_LISTED, WEEK
 from integrations.models import Product
@@ -120,26 +121,27 @@ def grants_not_enough(
 ) -> set[int]:
     """Return the IDs of the last week's grants that are not what was bought.
 
-    These are what global rules gave for purchases of the `sold` products that got only that, and
-    what deleted rules left `behind`. Where global rules give access, what a deleted rule gave
-    counts though it is left behind, unless another rule of the product gives something now: the
-    buyer has what was bought. What a changed rule gave counts, because it is what was bought then,
-    unless Thinkific does not have it any more.
-    Takes at most two queries, none if there are no such grants.
+    These are what global rules gave for purchases of the `sold` products that got only that, also
+    global rules that are deleted now and left buyers `behind`. All else that a rule gave for the
+    purchase counts, whether the rule was changed or deleted since, because it is what was bought
+    then; unless Thinkific does not have it any more.
+    Takes a handful of queries, none if there are no such grants.
     """
-    replaced = {number for number, rules in places.own.items() if any(map(_serves, rules))}
+    bonus = _of_deleted_everywhere(behind, places)
+    return {*behind.gone} | bonus | _partly_given([each.product.pk for each in sold])
+
+
+def _of_deleted_everywhere(behind: LeftBehindSummary, places: Places) -> set[int]:
+    """Return the IDs of what deleted global rules gave where products have rules of their own."""
     deleted = [pk for each in behind.told if each.rule is None for pk in each.grants]
-    global_too = [
-        account
-        for account, rules in places.everywhere.items()
-        if any(rule.gives_on_purchase for rule in rules)
-    ]
-    enough: set[int] = set()
-    if deleted and global_too:
-        whole = Grant.objects.filter(pk__in=deleted, product__marketplace__in=global_too)
-        enough = set(whole.exclude(product__in=replaced).values_list("pk", flat=True))
-    gone = {pk for each in behind.told if each.is_gone for pk in each.grants}
-    return {*deleted} - enough | gone | _partly_given([each.product.pk for each in sold])
+    everywhere = in_place.deleted_everywhere() if deleted and places.accounts_with_own else set()
+    if not everywhere:
+        return set()
+    given = Grant.objects.filter(
+        pk__in=deleted, product__marketplace__in=places.accounts_with_own
+    ).order_by()
+    rows = given.values_list("pk", "integration", "target")
+    return {pk for pk, *place in rows if tuple(place) in everywhere}
 
 
 def _partly_given(products: Collection[int]) -> set[int]:

@@ -34,10 +34,10 @@ class Judged:
 
     `number` is the product's ID and `name` its name; for global rules they are None and "".
     `holes` are the triggers on which a recommended rule is missing, `off` those on which all that
-    are recommended are there, but some are turned off. `without_access` counts buyers
-    who are owed access or paid lately and were given nothing, `paid_for_nothing` only the latter.
-    `is_passed_on` and `is_sold`, see `recent_sales.sold`, are only looked up if it gives nothing.
-    `left_over` holds the IDs of its rules about what is not given any more.
+    are recommended are there, but some are turned off. `without_access` counts buyers who are owed
+    access or paid lately and were given nothing, `paid_for_nothing` only the latter. Only looked up
+    if it gives nothing: `is_passed_on`, and `is_sold` as in `recent_sales.sold`. `left_over` holds
+    the IDs of its rules about what is not given any more.
     """
 
     marketplace: Marketplace
@@ -73,14 +73,13 @@ class Judged:
 class Coverage(Judged):
     """A judged product with the rules about it; without a product, those are global.
 
-    `rules` are its own, on or off; `everywhere` are the global ones that run for it too. `sales`
-    are those within `promise.LATELY`.
+    `rules` are its own, on or off; `everywhere` are the global ones that run for it too.
     """
 
     product: Product | None = None
     rules: tuple[Rule, ...] = ()
     everywhere: tuple[Rule, ...] = ()
-    sales: int = 0
+    sales: int = 0  # within `promise.LATELY`
 
     @cached_property
     def known(self) -> tuple[Rule, ...]:

@@ -36,7 +36,7 @@ def ended(buyers: int) -> Said | str:
 
 
 def have_access(buyers: int, of: int, on_the_way: int, *, more_bought: bool) -> Said | str:
-    """Return "All 43 of this week's paying buyers have access." or "41 of 43 …, 2 … on the way."
+    """Return "All 43 of this week's paying buyers have access." or "41 of this week's 43 …, 2 …".
 
     "" if there are none of either.
     """
@@ -66,8 +66,8 @@ def _of_week(buyers: int, of: int) -> Said:
     if buyers < of:
         return say_count(
             buyers,
-            "1 of {all} of this week's paying buyers has access",
-            "{number} of {all} of this week's paying buyers have access",
+            "1 of this week's {all} paying buyers has access",
+            "{number} of this week's {all} paying buyers have access",
             **count,
         )
     if buyers == 2:
