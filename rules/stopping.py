@@ -23,10 +23,25 @@ def what_stops(rule: Rule) -> list[str]:
         elif not (pairing.given(rule.product, others) or pairing.given(None, others)):
             name = rule.product.name
             said.append(say("No other rule gives anything to a buyer of {product}.", product=name))
-    if giving := _answered(rule, others):
-        same = [each for each in others if _answers_like(rule, giving[0], each)]
-        said.append(_left_open(rule, giving, same))
+    if text := _not_done(rule, others):
+        said.append(text)
     return said
+
+
+def no_longer_done(rule: Rule) -> str:
+    """Return what nothing does any more since this rule is not there as given, "" for nothing.
+
+    Pass the rule as it was before a change.
+    """
+    return _not_done(rule, _beside(rule))
+
+
+def _not_done(rule: Rule, others: list[Rule]) -> str:
+    giving = _answered(rule, others)
+    if not giving:
+        return ""
+    same = [each for each in others if _answers_like(rule, giving[0], each)]
+    return _left_open(rule, giving, same)
 
 
 def _only_where_given(rule: Rule) -> str:

@@ -1,6 +1,7 @@
 """Changes and deletions of rules, as entries of the audit tell of them."""
 
 from collections.abc import Collection, Iterable, Mapping
+from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -65,8 +66,41 @@ def number_before(entry: AuditEntry, name: str) -> int | None:
 
     None if the rule was about none, or the entry does not tell.
     """
-    kept = (entry.before or {}).get(name)
+    return _number(entry.before, name)
+
+
+def number_after(entry: AuditEntry, name: str) -> int | None:
+    """Return the ID of what the rule is about since then, like `number_before`."""
+    return _number(entry.after, name)
+
+
+def _number(values: Mapping[str, Any] | None, name: str) -> int | None:
+    kept = (values or {}).get(name)
     return kept.get("number") if isinstance(kept, dict) else None
+
+
+def before_new_course(
+    changes: Iterable[AuditEntry], rules: Mapping[int, Rule]
+) -> dict[int, tuple[Rule, datetime]]:
+    """Return each rule as it was before it came to its course, not saved, and when that was.
+
+    `changes` are the newest first, and `rules` by ID, as is the result. Rules whose course did not
+    change, or whose former course Admit no longer knows, are left out. Takes one query, or none.
+    """
+    newest: dict[int, AuditEntry] = {}
+    for each in changes:
+        if each.act == Act.RULE_CHANGED and "destination" in (each.after or {}):
+            newest.setdefault(int(each.number), each)
+    moved = {pk: each for pk, each in newest.items() if pk in rules}
+    numbers = {number_before(each, "destination") for each in moved.values()} - {None}
+    known = Destination.objects.select_related("integration").in_bulk(numbers) if numbers else {}
+    found = {}
+    for pk, entry in moved.items():
+        if course := known.get(number_before(entry, "destination") or 0):
+            former = copy(rules[pk])
+            former.destination, former.integration = course, course.integration
+            found[pk] = (former, entry.at)
+    return found
 
 
 def away_from(rule: int, courses: Collection[int]) -> AuditEntry | None:

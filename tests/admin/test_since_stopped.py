@@ -82,6 +82,22 @@ def test_changes_says_who_was_refunded_since_a_rule_for_refunds_was_deleted(mana
     assert told not in shown(manager, entry)[0]
 
 
+def test_changes_says_who_was_refunded_since_a_rule_for_refunds_ends_another_course(
+    manager, world, ink
+):
+    for number in (1, 2):
+        buy(world, number)
+    buy(world, 1, "20_product")
+    changing.point_to([ending()], world.course("Wash"), on=False)
+    entry = AuditEntry.objects.latest("pk")
+    assert not any("since then still" in text for text in shown(manager, entry))
+    buy(world, 2, "20_product")
+    told = "1 buyer refunded or canceled since then still has Ink. See the rule"
+    assert all(told in text for text in shown(manager, entry))
+    press(manager, entry, "undo")
+    assert told not in shown(manager, entry)[0]
+
+
 def test_a_refund_of_another_product_does_not_concern_the_rule(manager, world, ink):
     world.rule("product_purchased", GIVES, ink, product="78")
     buy(world, 1, product=78)

@@ -15,7 +15,7 @@ from config.admin.parts.buttons import page_of
 from config.staff import roles
 from events.models import Batch, EventLog
 from events.reports.earlier import backfill
-from integrations.models import AuditEntry, Destination
+from integrations.models import AuditEntry, Destination, Product
 from rules import pairing
 from rules.models import Rule
 from tests.support.pages import client_of, markup, person, plain, press, said, signed_in, words
@@ -487,3 +487,72 @@ def test_what_an_undo_changed_back_is_not_named_as_a_mistake_to_a_buyer(
     assert event.customer
     text = words(manager.get(page_of(event.customer)))
     assert "The rule that gave Faces (order 1) gives Ink now. Move this buyer" in text
+
+
+def to_faces(client: Client, world: World, rule: Rule) -> Rule:
+    """Change the rule that ends Ink on a refund, made with all others of its kind, to Faces."""
+    Product.objects.update(name="Watercolor")
+    pairing.add(pairing.companions([rule]))
+    ending = Rule.objects.get(trigger="product_refunded")
+    save(client, ending, "Faces")
+    ending.refresh_from_db()
+    return ending
+
+
+STOPPED = (
+    "Nothing ends the access of buyers of Watercolor to Ink on Art Academy on Product "
+    "Refunded any more."
+)
+
+
+def test_a_refund_rule_that_was_changed_is_told_with_who_changed_it_and_what_nothing_ends_now(
+    manager, world, rule, colleague
+):
+    ending = to_faces(colleague, world, rule)
+    told = rf"{TOLD.format(rule='{}')}"
+    told = told.replace(r"Faces\. ", rf"Faces\. {re.escape(STOPPED)} ")
+    overview = words(manager.get(reverse(OVERVIEW)))
+    assert re.search(told.format("a rule of Watercolor"), overview)
+    about = "1 rule of Watercolor is about Faces, which no purchase of it gives."
+    assert f"{about} See, change or delete them" in overview
+    left = manager.get(reverse("admin:left-over"))
+    for each in (left, manager.get(page_of(rule.product))):
+        text = words(each)
+        assert re.search(told.format("the rule"), text)
+        assert "1 rule here is about Faces, which no purchase of this product gives." in text
+        assert "They were made together with" not in text
+        shown = [label for label in buttons(each) if label != "Cancel"]
+        first = next(label for label in shown if label.startswith("See the change by Max Berg"))
+        assert shown.index(first) < shown.index("Change 1 rule to Ink")
+        assert shown.index("Change 1 rule to Ink") < shown.index("Delete this rule")
+        fold = markup(each).partition("Delete this rule anyway")[2].partition("</details>")[0]
+        assert 'name="delete"' in fold
+    assert "any more" not in words(manager.get(page_of(ending))).partition("History")[0]
+    support = words(signed_in(roles.VIEWER).get(reverse(OVERVIEW)))
+    assert STOPPED in support
+    assert about in support
+
+
+def test_saving_a_refund_rule_with_another_course_says_what_nothing_ends_any_more(
+    colleague, world, rule
+):
+    Product.objects.update(name="Watercolor")
+    pairing.add(pairing.companions([rule]))
+    page = save(colleague, Rule.objects.get(trigger="product_refunded"), "Faces")
+    assert STOPPED in said(page)
+    assert "still name" not in words(page)
+
+
+def test_a_refund_rule_that_the_purchase_rule_left_behind_later_is_told_as_that_change(
+    manager, world, rule, colleague
+):
+    """Both come to Faces, and then the purchase gives Ink again."""
+    ending = to_faces(colleague, world, rule)
+    save(manager, rule, "Faces")
+    rule.refresh_from_db()
+    assert "leftover rule" not in words(manager.get(reverse(OVERVIEW))).partition("3 leftover")[0]
+    save(colleague, rule, "Ink")
+    text = words(manager.get(reverse("admin:left-over")))
+    assert re.search(r"Max Berg changed the rule on \d+ \w+ from Faces to Ink\.", text)
+    assert "still about Faces, which no purchase of this product gives any more" in text
+    assert ending.destination

@@ -189,7 +189,7 @@ class ProductAdmin(Audited, ListAdmin):
             "open": open_,
             "off": [rule for rule in off if rule.product_id],
             "off_everywhere": [rule for rule in off if not rule.product_id],
-            **left_over.context(request, [leftover_groups.Group(product, left)] if left else []),
+            **left_over.context(request, leftover_groups.of_product(product, left)),
             "undoable": undo_offers.latest_deletion(request, product),
             "left_by_edits": by_edits,
             "left_by_others": any(each.by_other for each in by_edits),

@@ -1,6 +1,7 @@
 """What to do after a rule was edited: other rules with its old course, and buyers who have it."""
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 
 from django.contrib import messages
@@ -12,14 +13,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.pages.rules import earlier_offer, former_days_notices
+from config.admin.pages.rules import earlier_offer, former_days_notices, leftover_groups
 from config.admin.pages.rules.given import change_links, given_by_rule, given_words
 from config.admin.parts.buttons import page_of, see_them, way_back
 from events.reports.changed_rules.left_behind import left_behind
 from integrations.audit import Act
-from integrations.models import AuditEntry
+from integrations.models import AuditEntry, Destination
 from integrations.sentences import joined, say
-from rules import changing, leftovers
+from rules import changing, leftovers, stopping
+from rules.history import leftover_causes
 from rules.models import Rule
 
 # For how many rules, the ones edited last, a page looks up who has what they gave before.
@@ -43,6 +45,8 @@ def beside(rule: Rule) -> SafeString | None:
         return None
     if rule not in found:
         text = given_words.still_named(found, product)
+    elif leftover_causes.changed_itself(rule, leftover_causes.of_rules([rule]).get(rule.pk)):
+        text = leftover_groups.in_words([rule], changed=True)
     elif product:
         text = say("No rule of this product gives {course} any more.", course=rule.destination)
     else:
@@ -106,6 +110,9 @@ def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[t
         return told
     if changed & {*changing.DEFINING_FIELDS}:
         before = form.initial.get("destination") if "destination" in changed else None
+        if stops := _stops(rule, before):
+            told.append((messages.WARNING, stops))
+            before = None  # the other rules name what is given, and this one does not
         if text := sentence(rule, before, back=way_back(request)):
             told.append((messages.WARNING, text))
     if changed & {*changing.EFFECTIVE_FIELDS}:
@@ -113,6 +120,18 @@ def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[t
         if earlier := earlier_offer.sentence(request, [rule], page):
             told.append((messages.WARNING, earlier))
     return told
+
+
+def _stops(rule: Rule, before: int | None) -> str:
+    """Return what nothing does any more since this edit, like turning the rule off; or ""."""
+    if before is None:
+        return ""
+    course = Destination.objects.select_related("integration").filter(pk=before).first()
+    if course is None:
+        return ""
+    former = copy(rule)
+    former.destination, former.integration = course, course.integration
+    return stopping.no_longer_done(former)
 
 
 def sentence(rule: Rule, before: int | None, *, back: str = "") -> SafeString | None:

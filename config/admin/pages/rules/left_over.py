@@ -15,7 +15,6 @@ from django.utils.safestring import SafeString
 from config.admin.menu import allowed
 from config.admin.pages.rules import edited_rule
 from config.admin.pages.rules.given import change_links, given_by_rule
-from config.admin.pages.rules.given.change_links import NO_CAUSE
 from config.admin.pages.rules.leftover_groups import MAX_NAMES, Group, courses_of, groups
 from config.admin.pages.rules.undoing import undo_offers
 from config.admin.parts.badges import brief, legible
@@ -56,28 +55,47 @@ def sentence(
     if not found:
         return None
     number = number or sum(len(each.leftovers) for each in found)
-    if len(found) > 1:
-        text = say(
-            "{number} rules of {products} are still about access that these products no longer "
-            "give.",
-            number=number,
-            products=listed([*(group.name for group in found), *[""] * more], MAX_NAMES),
-        )
-    elif found[0].product is None:
-        text = found[0].text
-    else:
-        text = say_count(
-            number,
-            "1 rule of {product} is still about {courses}, which no purchase of it gives any more.",
-            "{number} rules of {product} are still about {courses}, which no purchase of it gives "
-            "any more.",
-            product=found[0].name,
-            courses=courses_of(found[0].rules),
-        )
+    text = _of_several(found, number, more) if len(found) > 1 else _of_one(found[0], number)
     if not request.user.has_perms(MAY):
         return format_html("{}", text)
     page = address(() if more else found)
     return format_html('{} <a href="{}">{}</a>', text, page, say("See, change or delete them"))
+
+
+def _of_several(found: Sequence[Group], number: int, more: int) -> Said:
+    products = listed([*(group.name for group in found), *[""] * more], MAX_NAMES)
+    if any(group.changed for group in found):
+        return say(
+            "{number} rules of {products} are about access that these products do not give.",
+            number=number,
+            products=products,
+        )
+    return say(
+        "{number} rules of {products} are still about access that these products no longer give.",
+        number=number,
+        products=products,
+    )
+
+
+def _of_one(group: Group, number: int) -> Said:
+    if group.product is None:
+        return group.text
+    if group.changed:
+        return say_count(
+            number,
+            "1 rule of {product} is about {courses}, which no purchase of it gives.",
+            "{number} rules of {product} are about {courses}, which no purchase of it gives.",
+            product=group.name,
+            courses=courses_of(group.rules),
+        )
+    return say_count(
+        number,
+        "1 rule of {product} is still about {courses}, which no purchase of it gives any more.",
+        "{number} rules of {product} are still about {courses}, which no purchase of it gives any "
+        "more.",
+        product=group.name,
+        courses=courses_of(group.rules),
+    )
 
 
 def on_overview(
@@ -92,15 +110,18 @@ def on_overview(
 
 def _cause(request: HttpRequest, found: Sequence[Group]) -> SafeString | None:
     """Return which changes left these rules over, with links to them; None if it is not known."""
-    rules = [rule for group in found for rule in group.rules]
-    cause = change_links.of_leftovers(request, [rules])[0] if rules else NO_CAUSE
+    cause = change_links.of_leftovers(
+        request, (group.entries.get(rule.pk) for group in found for rule in group.rules)
+    )
+    stops = joined(filter(None, (group.stops for group in found[:MAX_NAMES])))
     if not cause.links:
-        return None
+        return format_html("{}", stops) if stops else None
     links = format_html_join(" ", '<a class="button small" href="{}">{}</a>', cause.links)
     if cause.entry is None:
-        return links
+        return format_html("{} {}", stops, links)
     only = found[0].name if len(found) == 1 and found[0].product else ""
-    text = legible(rule_changes.in_words(cause.entry, product=only), CAUSE_SHOWN)
+    told = joined(filter(None, [rule_changes.in_words(cause.entry, product=only), stops]))
+    text = legible(told, CAUSE_SHOWN)
     hint = say("If the change was a mistake, undo it there.")
     return format_html('{} {} <span class="soft">{}</span>', text, links, hint)
 
@@ -172,9 +193,23 @@ def show(request: HttpRequest) -> HttpResponse:
 def context(request: HttpRequest, found: Sequence[Group]) -> dict[str, object]:
     """Return what the part of a page that settles these rules shows."""
     may_settle = request.user.has_perms(MAY)
-    causes = change_links.of_leftovers(request, [group.rules for group in found])
-    told = [replace(group, cause=each) for group, each in zip(found, causes, strict=True)]
-    return {"left_over": told, "may_settle": may_settle, "settle": buttons(found)}
+    told = [
+        replace(
+            group,
+            cause=change_links.of_leftovers(request, map(group.entries.get, _numbers(group))),
+        )
+        for group in found
+    ]
+    return {
+        "left_over": told,
+        "left_changed": sum(len(group.changed) for group in found),
+        "may_settle": may_settle,
+        "settle": buttons(found),
+    }
+
+
+def _numbers(group: Group) -> list[int]:
+    return [rule.pk for rule in group.rules]
 
 
 def _settle(request: HttpRequest) -> HttpResponse:

@@ -1,8 +1,9 @@
 """The leftover rules of one product, or the global ones of an account, in words."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from django.db.models import Q
 from django.urls import reverse
@@ -11,9 +12,10 @@ from config.admin.pages.rules.given.change_links import NO_CAUSE, Cause
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
 from integrations.finding.ordering import by_name
-from integrations.models import Product
-from integrations.sentences import Said, say, say_count
-from rules import leftovers
+from integrations.models import AuditEntry, Product
+from integrations.sentences import Said, joined, say, say_count
+from rules import leftovers, stopping
+from rules.history import leftover_causes, rule_changes
 from rules.leftovers import Leftover
 from rules.listing import listed
 from rules.models import Rule
@@ -23,12 +25,16 @@ from rules.triggers import Trigger
 MAX_NAMES = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Group:
-    """The leftover rules of one product, or if `product` is None the global ones of an account."""
+    """The leftover rules of one product, or if `product` is None the global ones of an account.
+
+    `entries` are the changes that left them over, by the rules' IDs, as far as they are known.
+    """
 
     product: Product | None
     leftovers: list[Leftover]
+    entries: Mapping[int, AuditEntry] = field(default_factory=dict)
     cause: Cause = NO_CAUSE
 
     @property
@@ -46,7 +52,23 @@ class Group:
 
     @property
     def text(self) -> Said:
-        return in_words(self.rules)
+        return in_words(self.rules, changed=bool(self.changed))
+
+    @property
+    def changed(self) -> list[Rule]:
+        """Those of these rules that a change of their own brought to a course that is not given."""
+        return [
+            rule
+            for rule in self.rules
+            if leftover_causes.changed_itself(rule, self.entries.get(rule.pk))
+        ]
+
+    @cached_property
+    def stops(self) -> Said | str:
+        """What nothing does any more since these rules were changed, "" for nothing."""
+        rules = {rule.pk: rule for rule in self.changed[:MAX_NAMES]}
+        former = rule_changes.before_new_course((self.entries[pk] for pk in rules), rules)
+        return joined(filter(None, (stopping.no_longer_done(rule) for rule, _ in former.values())))
 
     @property
     def harm(self) -> Said | str:
@@ -67,11 +89,14 @@ class Group:
         return ",".join(each.key for each in self.leftovers)
 
 
-def in_words(rules: Sequence[Rule]) -> Said:
+def in_words(rules: Sequence[Rule], *, changed: bool = False) -> Said:
     """Return "4 rules here are still about Ink, which no purchase of this product gives any more."
 
-    The rules are those of one product, or an account's global rules.
+    The rules are those of one product, or an account's global rules. With `changed`, a purchase may
+    never have given that.
     """
+    if changed:
+        return _in_words_of_changed(rules)
     if rules[0].product_id is None:
         return say_count(
             len(rules),
@@ -88,10 +113,31 @@ def in_words(rules: Sequence[Rule]) -> Said:
     )
 
 
+def _in_words_of_changed(rules: Sequence[Rule]) -> Said:
+    if rules[0].product_id is None:
+        return say_count(
+            len(rules),
+            "1 global rule is about {courses}, which no purchase gives.",
+            "{number} global rules are about {courses}, which no purchase gives.",
+            courses=courses_of(rules),
+        )
+    return say_count(
+        len(rules),
+        "1 rule here is about {courses}, which no purchase of this product gives.",
+        "{number} rules here are about {courses}, which no purchase of this product gives.",
+        courses=courses_of(rules),
+    )
+
+
+def of_product(product: Product, found: list[Leftover]) -> list[Group]:
+    """Return these leftover rules of a product as a group, none without any."""
+    return _with_entries([Group(product, found)])
+
+
 def groups(products: Collection[int], accounts: Collection[int] = ()) -> list[Group]:
     """Return the leftover global rules of these accounts, then those of these products, by name.
 
-    Takes two queries for all products, and one for each account. Groups without any are left out.
+    Takes four queries for all products, and one for each account. Groups without any are left out.
     """
     found = [
         Group(None, leftovers.of_product(None, leftovers.concerning_all(account).order_by("pk")))
@@ -109,7 +155,15 @@ def groups(products: Collection[int], accounts: Collection[int] = ()) -> list[Gr
             Group(row, leftovers.of_product(row, own[row.pk] + everywhere[row.marketplace_id]))
             for row in rows
         ]
-    return [group for group in found if group.leftovers]
+    return _with_entries(found)
+
+
+def _with_entries(found: Iterable[Group]) -> list[Group]:
+    """Return the groups that have any rules, with the changes that left these over."""
+    there = [group for group in found if group.leftovers]
+    rules = [rule for group in there for rule in group.rules]
+    entries = leftover_causes.of_rules(rules) if rules else {}
+    return [replace(group, entries=entries) for group in there]
 
 
 def _global_rules() -> str:

@@ -18,7 +18,7 @@ from integrations.sentences import Said, format_time, say
 from integrations.who import shown_who
 from rules import actions, changing
 from rules.facts import Places
-from rules.history import deleted_giving, giving_causes, leftover_causes, rule_changes
+from rules.history import deleted_giving, giving_causes, rule_changes
 from rules.models import Rule
 
 # The permission to see Changes.
@@ -60,21 +60,13 @@ class Cause:
 NO_CAUSE = Cause()
 
 
-def of_leftovers(request: HttpRequest, groups: Sequence[Sequence[Rule]]) -> list[Cause]:
-    """Return, for each group of leftover rules, the changes by which they were left over.
+def of_leftovers(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> Cause:
+    """Return these changes by which rules were left over, as `leftover_causes` found them.
 
-    Takes two queries, or none for a person who may not see Changes.
+    NO_CAUSE for a person who may not see Changes.
     """
     if not allowed(request, SEES):
-        return [NO_CAUSE for _ in groups]
-    causes = leftover_causes.of_rules(rule for rules in groups for rule in rules)
-    return [
-        _cause(request, [causes.get((rule.product_id, rule.destination_id)) for rule in rules])
-        for rules in groups
-    ]
-
-
-def _cause(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> Cause:
+        return NO_CAUSE
     steps = _steps(entries)
     only = steps[0] if len(steps) == 1 and not steps[0].undoes else None
     return Cause(_of(request, steps), only)

@@ -1,7 +1,7 @@
 """Whom a change of a rule concerns that still stands: the buyers since then."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -53,7 +53,7 @@ def of_changes(
     for missed in off_everywhere.missed(gave_off, off):
         where = _rule_page(request, missed.rule)
         told[str(missed.rule.pk)].append(_line(_lack(missed), *where))
-    for number, line in _of_stopped(request, entries, [rules[pk] for pk in off], off).items():
+    for number, line in _of_stopped(request, entries, rules, off).items():
         told[str(number)].append(line)
     got = since_change.got_by([rules[pk] for pk in course], course)
     for pk, buyers in got.items():
@@ -82,19 +82,25 @@ def _changed(
 
 def _of_stopped(
     request: HttpRequest,
-    entries: Iterable[AuditEntry],
-    off: Iterable[Rule],
-    since: Mapping[int, datetime],
+    entries: Sequence[AuditEntry],
+    rules: Mapping[int, Rule],
+    off: Mapping[int, datetime],
 ) -> dict[int, SafeString]:
-    """Return, by the number of the rule, whom a rule turned off or deleted did not reach.
+    """Return, by the number of the rule, whom a rule did not reach since it stopped.
 
-    Of the rules `off`, these are the ones that end access.
+    It was turned off or deleted, or ends something else. Of the rules `off`, these are the ones
+    that end access.
     """
     told: dict[int, SafeString] = {}
-    there = {rule.pk: rule for rule in off if rule.spec.ends_access}
+    former = rule_changes.before_new_course(
+        entries, {pk: rule for pk, rule in rules.items() if rule.spec.ends_access and rule.enabled}
+    )
+    there = {pk: rule for pk, (rule, _) in former.items()}
+    there |= {pk: rules[pk] for pk in off if rules[pk].spec.ends_access}
     deleted = rule_changes.deleted(entries)
     ending = {rule.pk: rule for rule in deleted if rule.spec.ends_access} | there
-    since = {int(each.number): each.at for each in entries} | dict(since)
+    since = {int(each.number): each.at for each in entries}
+    since |= {pk: at for pk, (_, at) in former.items()} | dict(off)
     for pk, buyers in since_stopped.still_in(ending.values(), since).items():
         where = (
             _rule_page(request, there[pk])
