@@ -205,8 +205,10 @@ def test_who_has_it_is_told_that_a_refund_ends_it_no_more(manager, world, wrong)
 
 def test_turning_a_rule_off_says_what_still_gives_its_course(manager, wrong):
     told = said(press(manager, wrong, "switch_off"))
+    # Four are still on: that a refund or a cancellation still ends it is right.
+    assert Rule.objects.filter(enabled=True).count() == 4
     assert any(
-        text.startswith("2 rules that belong to it are still on. Later buyers whose payment")
+        text.startswith("2 rules that give it back are still on. Later buyers whose payment")
         for text in told
     )
     # It may be turned on again, so nothing is left over.

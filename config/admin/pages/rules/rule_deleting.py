@@ -169,8 +169,8 @@ def stay_on(chosen: Collection[int]) -> SafeString | None:
         return None
     text = say_count(
         len(found),
-        "1 rule that belongs to it is still on. {does}",
-        "{number} rules that belong to it are still on. {does}",
+        "1 rule that gives it back is still on. {does}",
+        "{number} rules that give it back are still on. {does}",
         does=_what_they_do(found),
     )
     products = {rule.product for rule in found}
