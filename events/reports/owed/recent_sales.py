@@ -1,13 +1,15 @@
 """Which products were sold lately, and how often."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from django.db.models import Count
+from django.db.models import Count, Value
 from django.utils import timezone
 
 from events.models import EventLog, Grant
 from events.models.event_log import EventQuerySet
+from events.reports import review
 from events.reports.owed import promise
 from rules.triggers import Trigger
 
@@ -24,22 +26,43 @@ def by_product(numbers: Sequence[int]) -> Counter[int | None]:
     return found
 
 
-def sold(numbers: Sequence[int]) -> set[int]:
-    """Return those of these product IDs that were sold within `promise.LATELY`.
+@dataclass(slots=True)
+class Sold:
+    """The `sales` of a product lately, of which some gave `nothing`.
+
+    `buyers` is to how many a person gave it by hand.
+    """
+
+    sales: int = 0
+    nothing: int = 0
+    buyers: int = 0
+
+
+def sold(numbers: Sequence[int]) -> dict[int, Sold]:
+    """Return by its ID each of these products that was sold within `promise.LATELY`.
 
     A purchase that gave nothing and that a person marked as dealt with does not count. What a
-    person gave for a purchase does.
+    person gave for a purchase does. Takes one query, or none.
     """
     if not numbers:
-        return set()
-    unmarked = _sales(numbers).filter(dealt_with_at=None)
+        return {}
     acts = promise.given_by_hand(timezone.now() - promise.LATELY)
     by_hand = Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event__in=acts.values("pk"))
-    found = {
-        *unmarked.values_list("product", flat=True).distinct(),
-        *by_hand.order_by().values_list("product", flat=True).distinct(),
-    }
-    return {number for number in found if number is not None}.intersection(numbers)
+    sales = _sales(numbers).filter(dealt_with_at=None).values("product")
+    given = by_hand.order_by().values("product")
+    nothing = Count("pk", filter=review.GAVE_NOTHING)
+    rows = sales.annotate(number=Count("pk"), nothing=nothing, by_hand=Value(0)).union(
+        given.annotate(number=Count("customer", distinct=True), nothing=Value(0), by_hand=Value(1)),
+        all=True,
+    )
+    found: dict[int, Sold] = defaultdict(Sold)
+    asked = {*numbers}
+    for product, *counts, is_by_hand in rows.values_list("product", "number", "nothing", "by_hand"):
+        if product in asked and is_by_hand:
+            found[product].buyers = counts[0]
+        elif product in asked:
+            found[product].sales, found[product].nothing = counts
+    return dict(found)
 
 
 def _sales(numbers: Sequence[int]) -> EventQuerySet:

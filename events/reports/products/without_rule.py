@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from events.models import EventLog, Grant
+from events.models import EventLog
 from events.reports import review
 from events.reports.owed import promise, recent_sales
 from integrations.models import Product
@@ -52,30 +52,30 @@ def find(
     come first, then those with the most sales. Left out are products that are only passed on, and
     those whose rules are off or give a course that is gone: the Overview reports those rules.
     Purchases that are `unfulfilled` wait for something, so they are not counted as refunded.
-    Takes one query if there is no product without a rule, and a handful if there is.
+    Takes one query if there is no product without a rule, and up to three if there is.
     """
-    sold = recent_sales.sold(_without(places))
-    asked = sold - {each.pk for each in told if each}
+    without = {each.pk: each for each in _without(places)}
+    sold = recent_sales.sold([*without])
+    asked = sold.keys() - {each.pk for each in told if each}
     if not asked:
         return ProductsWithoutRule(len(sold))
-    sales, hands = recent_sales.by_product([*asked]), _given_by_hand(asked)
-    refunded = _refunded(asked, unfulfilled)
-    first = sorted(asked, key=lambda number: (-hands.get(number, 0), -sales[number], number))[
-        :MOST_PRODUCTS
-    ]
-    products = Product.objects.in_bulk(first)
-    shown = [
-        ProductWithoutRule(
-            products[number], sales[number], hands.get(number, 0), refunded.get(number, 0)
-        )
-        for number in first
-        if number in products
-    ]
-    return ProductsWithoutRule(len(sold), shown)
+    first = sorted(asked, key=lambda number: (-sold[number].buyers, -sold[number].sales, number))
+    shown = first[:MOST_PRODUCTS]
+    nothing = [number for number in shown if sold[number].nothing]
+    refunded = _refunded(nothing, unfulfilled) if nothing else {}
+    return ProductsWithoutRule(
+        len(sold),
+        [
+            ProductWithoutRule(
+                without[number], sold[number].sales, sold[number].buyers, refunded.get(number, 0)
+            )
+            for number in shown
+        ],
+    )
 
 
-def _without(places: Places) -> list[int]:
-    """Return the IDs of the products for which no rule gives anything, or would if mended."""
+def _without(places: Places) -> list[Product]:
+    """Return the products for which no rule gives anything, or would if its course were there."""
     served = [
         number
         for number, rules in places.own.items()
@@ -88,16 +88,7 @@ def _without(places: Places) -> list[int]:
     ]
     products = Product.objects.filter(kind=Product.Kind.PRODUCT)
     without = products.exclude(pk__in=served).exclude(marketplace__in=everywhere)
-    return list(without.order_by().values_list("pk", flat=True))
-
-
-def _given_by_hand(products: Collection[int]) -> dict[int, int]:
-    """Return, by product ID, how many buyers a person gave access lately."""
-    acts = promise.given_by_hand(timezone.now() - promise.LATELY)
-    grants = Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event__in=acts.values("pk"))
-    rows = grants.filter(product__in=products).values("product")
-    counted = rows.annotate(buyers=Count("customer", distinct=True)).order_by()
-    return dict(counted.values_list("product", "buyers"))
+    return list(without.order_by().only("name", "marketplace"))
 
 
 def _refunded(products: Collection[int], unfulfilled: QuerySet[EventLog]) -> dict[int, int]:
