@@ -4,13 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, Value
+from django.db.models import Count, QuerySet, Value
 from django.utils import timezone
 
 from events.models import EventLog, Grant
 from events.models.event_log import EventQuerySet
 from events.reports import review
 from events.reports.owed import promise
+from integrations.models import Product
 from rules.triggers import Trigger
 
 # For more products than this, a query reads those of all products instead of naming them.
@@ -21,7 +22,12 @@ def by_product(numbers: Sequence[int]) -> Counter[int | None]:
     """Return {product ID: sales within `promise.LATELY`} for at least these products."""
     if not numbers:
         return Counter()
-    found = Counter(dict(_sales(numbers).values_list("product").annotate(Count("pk"))))
+    events = _lately()
+    if len(numbers) <= MAX_NAMED:
+        events = events.filter(product__in=numbers).of_triggers(Trigger.PRODUCT_PURCHASED)
+    else:
+        events = events.filter(trigger=Trigger.PRODUCT_PURCHASED)
+    found = Counter(dict(events.order_by().values_list("product").annotate(Count("pk"))))
     del found[None]  # sales of deleted products; elsewhere None stands for every product
     return found
 
@@ -38,39 +44,39 @@ class Sold:
     buyers: int = 0
 
 
-def sold(numbers: Sequence[int]) -> dict[int, Sold]:
+def sold(products: QuerySet[Product]) -> dict[int, Sold]:
     """Return by its ID each of these products that was sold within `promise.LATELY`.
 
     A purchase that gave nothing and that a person marked as dealt with does not count. What a
-    person gave for a purchase does. Takes one query, or none.
+    person gave for a purchase does. Takes one query.
     """
-    if not numbers:
-        return {}
+    numbers = products.order_by().values("pk")
     acts = promise.given_by_hand(timezone.now() - promise.LATELY)
     by_hand = Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event__in=acts.values("pk"))
-    sales = _sales(numbers).filter(dealt_with_at=None).values("product")
-    given = by_hand.order_by().values("product")
+    bought = _lately().filter(product__in=numbers, trigger=Trigger.PRODUCT_PURCHASED)
+    sales = bought.filter(dealt_with_at=None).order_by().values("product")
+    given = by_hand.filter(product__in=numbers).order_by().values("product")
     nothing = Count("pk", filter=review.GAVE_NOTHING)
     rows = sales.annotate(number=Count("pk"), nothing=nothing, by_hand=Value(0)).union(
         given.annotate(number=Count("customer", distinct=True), nothing=Value(0), by_hand=Value(1)),
         all=True,
     )
     found: dict[int, Sold] = defaultdict(Sold)
-    asked = {*numbers}
     for product, *counts, is_by_hand in rows.values_list("product", "number", "nothing", "by_hand"):
-        if product in asked and is_by_hand:
+        if is_by_hand:
             found[product].buyers = counts[0]
-        elif product in asked:
+        else:
             found[product].sales, found[product].nothing = counts
     return dict(found)
 
 
-def _sales(numbers: Sequence[int]) -> EventQuerySet:
-    """Return the purchases within `promise.LATELY` of at least these products, in no order."""
+def sold_among(numbers: Sequence[int]) -> dict[int, Sold]:
+    """Return the same for at least these product IDs. Takes no query without any."""
+    few = len(numbers) <= MAX_NAMED
+    return sold(Product.objects.filter(pk__in=numbers) if few else Product.objects.all())
+
+
+def _lately() -> EventQuerySet:
+    """Return the events within `promise.LATELY`."""
     lately = timezone.now() - promise.LATELY
-    events = EventLog.objects.filter(received_at__gte=lately).exclude(status=EventLog.Status.REPEAT)
-    if len(numbers) <= MAX_NAMED:
-        events = events.filter(product__in=numbers).of_triggers(Trigger.PRODUCT_PURCHASED)
-    else:
-        events = events.filter(trigger=Trigger.PRODUCT_PURCHASED)
-    return events.order_by()
+    return EventLog.objects.filter(received_at__gte=lately).exclude(status=EventLog.Status.REPEAT)

@@ -184,7 +184,7 @@ def judge_all() -> list[Judged]:
         verdict, extra = judged.get(number) or without_own[account], left.own.get(number, ())
         buyers = owed[number], nothing_given[number]
         found.append(_row(accounts[account], number, name, verdict, extra, *buyers))
-    sold = recent_sales.sold(_products(row for row in found if row.gives_nothing))
+    sold = recent_sales.sold_among(_products(row for row in found if row.gives_nothing))
     found = [replace(row, is_sold=True) if row.number in sold else row for row in found]
     return sorted(_for_what_is_sold(found, places), key=_place)
 

@@ -52,10 +52,9 @@ def find(
     come first, then those with the most sales. Left out are products that are only passed on, and
     those whose rules are off or give a course that is gone: the Overview reports those rules.
     Purchases that are `unfulfilled` wait for something, so they are not counted as refunded.
-    Takes one query if there is no product without a rule, and up to three if there is.
+    Takes one query if there is no such product, and up to three if there is.
     """
-    without = {each.pk: each for each in _without(places)}
-    sold = recent_sales.sold([*without])
+    sold = recent_sales.sold(_without(places))
     asked = sold.keys() - {each.pk for each in told if each}
     if not asked:
         return ProductsWithoutRule(len(sold))
@@ -63,18 +62,20 @@ def find(
     shown = first[:MOST_PRODUCTS]
     nothing = [number for number in shown if sold[number].nothing]
     refunded = _refunded(nothing, unfulfilled) if nothing else {}
+    products = Product.objects.in_bulk(shown)
     return ProductsWithoutRule(
         len(sold),
         [
             ProductWithoutRule(
-                without[number], sold[number].sales, sold[number].buyers, refunded.get(number, 0)
+                products[number], sold[number].sales, sold[number].buyers, refunded.get(number, 0)
             )
             for number in shown
+            if number in products
         ],
     )
 
 
-def _without(places: Places) -> list[Product]:
+def _without(places: Places) -> QuerySet[Product]:
     """Return the products for which no rule gives anything, or would if its course were there."""
     served = [
         number
@@ -87,8 +88,7 @@ def _without(places: Places) -> list[Product]:
         if any(pairing.is_to_give(rule) or pairing.passes_on_now(rule) for rule in rules)
     ]
     products = Product.objects.filter(kind=Product.Kind.PRODUCT)
-    without = products.exclude(pk__in=served).exclude(marketplace__in=everywhere)
-    return list(without.order_by().only("name", "marketplace"))
+    return products.exclude(pk__in=served).exclude(marketplace__in=everywhere)
 
 
 def _refunded(products: Collection[int], unfulfilled: QuerySet[EventLog]) -> dict[int, int]:
