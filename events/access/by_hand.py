@@ -209,12 +209,12 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         away = _event(ByHand.MOVE_AWAY, customer, author, say("Moved to {email}.", email=to))
         here = _event(ByHand.MOVE_HERE, other, author, say("Moved from {email}.", email=source))
         gone = before_admit.drop_doubles(customer, other)
+        gives = [one for each in moved for one in each.grants if one.pk not in gone]
+        holdings.move_endings(customer, other, gives)
         # Ended grants move, too: a purchase has one student.
         Grant.objects.filter(customer=customer).update(customer=other, seen_at=None)
-        RuleRun.objects.pending().filter(customer=customer).update(customer=other)
         # The ending runs change no grant: this customer has none any more.
         ending = [_run(away, Effect.ENDS, holding.grants[0], None) for holding in moved]
-        gives = [one for each in moved for one in each.grants if one.pk not in gone]
         giving = [_run(here, Effect.GIVES, one, one) for one in gives]
         RuleRun.objects.bulk_create([*ending, *giving])
         audit.record(
