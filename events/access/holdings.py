@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.access import book, ledger, students
@@ -54,7 +55,8 @@ def _of_student(customer: Customer) -> Q:
 
 def of_grants(whom: Q) -> list[Holding]:
     """Return the same for the active grants among these."""
-    active = Grant.objects.active().filter(whom).select_related("integration")
+    lasting = Q(until=None) | Q(until__gt=Now())
+    active = Grant.objects.active().filter(whom, lasting).select_related("integration")
     found: dict[tuple[int, str], list[Grant]] = {}
     for grant in active.order_by("name", "integration", "target", "pk"):
         found.setdefault((grant.integration_id, grant.target), []).append(grant)

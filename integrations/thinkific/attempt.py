@@ -90,11 +90,18 @@ class FoundOpen:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundEnded:
+    """The student's access to the course had ended before this attempt gave anything."""
+
+    course: int
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """This attempt gave the access that it was meant to give."""
 
 
-Note = Remembered | Accepted | Settled | Gone | Finding | FoundOpen | Opened
+Note = Remembered | Accepted | Settled | Gone | Finding | FoundOpen | FoundEnded | Opened
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from integrations.errors import Refused, Retry
 from integrations.sentences import say
 from integrations.targets import course_target
 from integrations.thinkific import calls
-from integrations.thinkific.attempt import Attempt, FoundOpen, Opened
+from integrations.thinkific.attempt import Attempt, FoundEnded, FoundOpen, Opened
 from integrations.thinkific.calls import Post, Put, Row, Steps
 from integrations.thinkific.users import User
 
@@ -82,14 +82,18 @@ def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
 
 
 def note_open(attempt: Attempt, rows: Rows, *, ours: bool) -> None:
-    """Note the courses that the student already has, unless we may have given them (`ours`)."""
-    for row in rows:
-        if ours or not is_running(row, attempt.now):
-            continue
+    """Note what the student already has or had, unless we may have given it (`ours`)."""
+    if ours:
+        return
+    running = [row for row in rows if is_running(row, attempt.now)]
+    for row in running:
         since, end = moment(row.get("activated_at")), moment(row.get("expiry_date"))
         if since is not None:
             until = end if end is not None and end < FOREVER else None
             attempt.notes.append(FoundOpen(row["course_id"], since, until))
+    ended = {row["course_id"] for row in rows if has_ended(row, attempt.now)}
+    for course in sorted(ended - {row["course_id"] for row in running}):
+        attempt.notes.append(FoundEnded(course))
 
 
 def close(

@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from events.access import by_hand, holdings
+from events.access.by_hand import Author
 from events.models import Grant, RuleRun
+from integrations.models import Customer
 from rules.actions import Action
 from tests.support.world import World
 
@@ -15,6 +18,7 @@ EMAIL = "dana@example.com"
 NOW = datetime.now(UTC).replace(microsecond=0)
 LONG_AGO = NOW - timedelta(days=200)
 NEXT_YEAR = NOW + timedelta(days=365)
+MIA = Author("mia@example.com", "Mistyped")
 
 
 @pytest.fixture
@@ -75,6 +79,86 @@ def test_an_end_that_has_passed_meanwhile_keeps_nothing(shop):
     Grant.objects.filter(source=Grant.Source.BEFORE).update(until=NOW - timedelta(days=1))
     assert _sell(shop, "20_product").code == "ended"
     assert not shop.school.enrollments[0].active
+
+
+def test_access_from_before_admit_that_the_school_has_ended_since_keeps_nothing(shop):
+    _given_by_the_school(shop)
+    _sell(shop, "10_product")
+    assert _sell(shop, "20_product").code == "kept"
+    shop.school.enrollments[0].expiry_date = NOW - timedelta(days=1)
+    shop.sell("10_product", order__id=8)
+    shop.settle()
+    assert shop.school.enrollments[0].active
+    assert _before() == []
+    shop.sell("20_product", order__id=8)
+    assert shop.settle()[-1].code == "ended"
+    assert not shop.school.enrollments[0].active
+
+
+def test_a_refund_puts_the_end_back_that_the_school_has_set_last(shop):
+    _given_by_the_school(shop, expiry_date=NEXT_YEAR)
+    _sell(shop, "10_product")
+    _sell(shop, "20_product")
+    (row,) = shop.school.enrollments
+    later = NEXT_YEAR + timedelta(days=180)
+    row.expiry_date, row.activated_at = later, LONG_AGO
+    shop.sell("10_product", order__id=8)
+    shop.settle()
+    assert row.expiry_date != later
+    shop.sell("20_product", order__id=8)
+    assert shop.settle()[-1].code == "put_back"
+    assert row.expiry_date == later
+
+
+def test_a_payment_notes_the_end_that_the_school_has_set_since(shop):
+    _given_by_the_school(shop, expiry_date=NEXT_YEAR)
+    _sell(shop, "12_product")
+    shop.sell("20_product", order__id=7, product__id=1048010)
+    assert shop.settle()[-1].code == "put_back"
+    (row,) = shop.school.enrollments
+    later = NEXT_YEAR + timedelta(days=180)
+    row.expiry_date, row.activated_at = later, LONG_AGO
+    shop.sell("31_subscription")
+    shop.settle()
+    assert row.expiry_date != later
+    assert [grant.until for grant in _before()] == [later]
+
+
+def test_an_end_set_while_a_purchase_gives_the_course_is_not_put_back(shop):
+    _given_by_the_school(shop, expiry_date=NEXT_YEAR)
+    _sell(shop, "10_product")
+    (row,) = shop.school.enrollments
+    row.expiry_date, row.activated_at = NOW + timedelta(days=9), LONG_AGO
+    shop.sell("10_product", order__id=8)
+    shop.settle()
+    assert [grant.until for grant in _before()] == [NEXT_YEAR]
+
+
+def test_access_that_has_an_end_stays_with_its_student_when_purchases_move(shop):
+    _given_by_the_school(shop, expiry_date=NEXT_YEAR)
+    _sell(shop, "10_product")
+    dana = Customer.objects.get(email=EMAIL)
+    other = by_hand.move(dana, "dana@new.example.com", MIA)
+    shop.settle()
+    (grant,) = _before()
+    assert (grant.customer, grant.until) == (dana, NEXT_YEAR)
+    assert shop.school.enrollments[0].expiry_date == NEXT_YEAR
+    assert [each.order_id for each in Grant.objects.filter(customer=other)] == ["7"]
+    assert not Grant.objects.owed().exists()
+    with pytest.raises(ValueError, match="ends on the day that the school had set"):
+        by_hand.move(dana, "dana@new.example.com", MIA)
+
+
+def test_access_whose_end_has_passed_is_neither_moved_nor_offered_to_be_ended(shop):
+    _given_by_the_school(shop, expiry_date=NEXT_YEAR)
+    _sell(shop, "10_product")
+    _sell(shop, "20_product")
+    dana = Customer.objects.get(email=EMAIL)
+    assert len(holdings.of_customer(dana)) == 1
+    Grant.objects.filter(source=Grant.Source.BEFORE).update(until=NOW - timedelta(days=1))
+    assert holdings.of_customer(dana) == []
+    with pytest.raises(ValueError, match="knows of no access"):
+        by_hand.move(dana, "dana@new.example.com", MIA)
 
 
 @pytest.mark.parametrize(
