@@ -6,6 +6,7 @@ comma-joined form; the Courses bodies are inferred. So both product keys are rea
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -135,8 +136,15 @@ def normalize_type(text: str) -> str:
 
 
 def _customer_id(customer: JsonObject) -> str:
-    named = normalize_id(needed(customer, "customer_id"), what=_("customer id"))
-    return named or normalize_id(needed(customer, "id"), what=_("customer id"))
+    """Return SamCart's ID of the customer, "" if there is none or it makes no sense.
+
+    No access depends on it, so an odd one must not cost the buyer the course.
+    """
+    for key in ("customer_id", "id"):
+        with suppress(Unreadable):
+            if named := normalize_id(needed(customer, key), what=_("customer id")):
+                return named
+    return ""
 
 
 def _type(found: JsonObject) -> str:

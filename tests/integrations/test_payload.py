@@ -214,6 +214,13 @@ def test_one_id_is_always_written_the_same_way(sent: object, read_as: str) -> No
     assert event.kind == "product"
 
 
+@pytest.mark.parametrize("odd", [-1, 1.5, True, "g\u00e4st", "x" * 65, [1], {"a": 1}])
+def test_an_odd_customer_id_costs_nobody_the_course(odd: object) -> None:
+    event = read(customer={"customer_id": odd, "email": DANA}, product={"id": 1})
+    assert (event.customer_id, event.email, event.product_id) == ("", DANA, "1")
+    assert read(customer={"customer_id": odd, "id": 7}).customer_id == "7"
+
+
 def test_an_id_written_as_exponent_is_the_same_id() -> None:
     (event,) = parse(b'{"product": {"id": 1e0}}')
     assert event.product_id == "1"
