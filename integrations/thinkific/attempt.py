@@ -121,6 +121,7 @@ class Attempt:
     connected: bool = False  # the site is known to let us in
     notes: list[Note] = field(default_factory=list)
     calls: int = 0  # begun in this attempt
+    noted_user: int = 0  # all whose enrollments were read to note what was open before
     user_is_new: bool = False  # created in this attempt, so not enrolled in anything yet
     looked_up: bool = False  # read from the site in this attempt, so not outdated
     replaced: bool = False  # the customer's remembered account was replaced by another one

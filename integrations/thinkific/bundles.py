@@ -36,6 +36,8 @@ def open_up(
         if attempt.promised(target):
             raise _later()
         attempt.settle(target)
+        if not (rows or ours):
+            yield from _note_alone(attempt, user, course_ids)
     return (yield from _enroll(attempt, user, bundle_id, course_ids, rows))
 
 
@@ -117,6 +119,20 @@ def _enroll(
     yield from _widen(attempt, user, bundle_id, rows)
     attempt.notes.append(Opened())
     return True
+
+
+def _note_alone(attempt: Attempt, user: User, course_ids: tuple[int, ...]) -> Steps[None]:
+    """Note which of the bundle's courses the user already has, once in an attempt.
+
+    Thinkific may list the rows of a bundle for its members alone. After the POST it is too late,
+    because that may make an enrollment look new.
+    """
+    if not course_ids or attempt.noted_user == user.id:
+        return
+    attempt.noted_user = user.id
+    enrolled = yield from courses.read_all(user)
+    alone = [row for row in enrolled if row.get("course_id") in course_ids]
+    courses.note_open(attempt, alone, ours=False)
 
 
 def _covers(bundle_id: int, rows: Rows, known: tuple[int, ...] = ()) -> Steps[bool]:

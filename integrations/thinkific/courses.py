@@ -161,6 +161,12 @@ def read(user: User, course_id: int) -> Steps[Rows]:
     ]
 
 
+def read_all(user: User) -> Steps[Rows]:
+    """Return the user's enrollments in all courses."""
+    rows = yield from calls.rows("/enrollments", {"query[user_id]": user.id})
+    return [row for row in rows if row.get("user_id") == user.id]
+
+
 def is_open(row: Row, now: datetime) -> bool:
     """Return whether the row gives full access forever: activated, no free preview, no end."""
     end = moment(row.get("expiry_date"))

@@ -161,6 +161,28 @@ def test_access_whose_end_has_passed_is_neither_moved_nor_offered_to_be_ended(sh
         by_hand.move(dana, "dana@new.example.com", MIA)
 
 
+@pytest.mark.parametrize("rows", ["courses", "members"])
+@pytest.mark.parametrize("met", [True, False])
+def test_a_refunded_bundle_leaves_what_the_school_had_given_of_it(world, rows, met):
+    world.sandbox.switches.bundle_rows = rows
+    one, two, other = (world.course(name) for name in ("One", "Two", "Other"))
+    whole = world.bundle(one, two)
+    world.rule("product_purchased", "create_bundle_enrollment", whole, product="1048001")
+    world.rule("product_refunded", "expire_bundle_enrollment", whole, product="1048001")
+    world.rule("product_purchased", "create_course_enrollment", other, product="1048002")
+    user = world.school.add_user(EMAIL)
+    world.school.enroll(user, world.school.courses[one.external_id]).activated_at = LONG_AGO
+    if met:
+        world.sell("10_product", order__id=5, product__id=1048002)
+        world.settle()
+    _sell(world, "10_product")
+    assert [(grant.target, grant.customer.email) for grant in _before()] == [(one.target, EMAIL)]
+    assert world.access(EMAIL, two)
+    assert _sell(world, "20_product").status == "done"
+    assert (world.access(EMAIL, one), world.access(EMAIL, two)) == (True, False)
+    assert world.access(EMAIL, other) is met
+
+
 @pytest.mark.parametrize(
     ("ago", "facts"),
     [
