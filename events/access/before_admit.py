@@ -25,19 +25,20 @@ def record(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
 
     A refund of the purchase then leaves what the school had given. Only the run of a Product
     Purchased can tell: any other event continues a purchase for which Admit may have given the
-    course. If there is such a grant already, and the school has set another end since, the grant
-    gets that end. Call it inside a transaction.
+    course. An ending only notes what is older than its purchase (`given_before`). If there is such
+    a grant already, and the school has set another end since, the grant gets that end. Call it
+    inside a transaction.
     """
     for run, course in found:
         if run.customer is None or run.integration is None or run.grant_id is None:
             continue
-        begins = run.event.trigger == Trigger.PRODUCT_PURCHASED
+        begins = run.event.trigger == Trigger.PRODUCT_PURCHASED or run.spec.ends_access
         if not (begins or course.until) or course.since > run.received_at - AT_THE_SAME_TIME:
             continue
         target = course_target(course.course)
         same = students.same_user(run.integration.pk, run.customer)
         mine = list(Grant.objects.filter(integration=run.integration, customer__in=same))
-        by_us = [row for row in mine if _by_us(row)]
+        by_us = [row for row in mine if is_by_us(row)]
         by_us = [row for row in by_us if row.pk == run.grant_id or target in row.parts]
         before = [row for row in mine if row.source == Source.BEFORE and row.target == target]
         if any(row.is_active for row in before):
@@ -104,6 +105,6 @@ def drop_doubles(customer: Customer, other: Customer) -> set[int]:
     return gone
 
 
-def _by_us(row: Grant) -> bool:
+def is_by_us(row: Grant) -> bool:
     """Whether Admit has opened it in Thinkific, so that what is found open may be this."""
     return row.source != Source.BEFORE and row.seen_at is not None

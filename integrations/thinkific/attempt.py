@@ -144,6 +144,11 @@ class Attempt:
             if target != USER
         )
 
+    @property
+    def may_have_enrolled(self) -> bool:
+        """Whether a POST for a course or bundle may have been carried out without our knowing."""
+        return any(target != USER for target in self.doubts)
+
     def settle(self, target: str) -> None:
         """End the doubt about this target, because a definite answer is known."""
         if self.doubts.pop(target, None) is not None:

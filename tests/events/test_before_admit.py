@@ -8,8 +8,9 @@ import pytest
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.models import Grant, RuleRun
-from integrations.models import Customer
+from integrations.models import Customer, Intent
 from rules.actions import Action
+from rules.models import Rule
 from tests.support.world import World
 
 pytestmark = pytest.mark.first_database
@@ -159,6 +160,86 @@ def test_access_whose_end_has_passed_is_neither_moved_nor_offered_to_be_ended(sh
     assert holdings.of_customer(dana) == []
     with pytest.raises(ValueError, match="knows of no access"):
         by_hand.move(dana, "dana@new.example.com", MIA)
+
+
+@pytest.mark.parametrize("stopped", ["not begun", "failed"])
+@pytest.mark.parametrize("until", [None, NEXT_YEAR])
+def test_a_refund_before_the_purchase_was_carried_out_leaves_what_the_school_gave(
+    shop, stopped, until
+):
+    _given_by_the_school(shop, expiry_date=until)
+    shop.sell("10_product", order__id=7)
+    if stopped == "failed":
+        RuleRun.objects.update(status="failed", next_attempt_at=None)
+    refund = _sell(shop, "20_product")
+    assert (refund.code, refund.message) == (
+        "kept",
+        "Kept Course Two: the student had it before this purchase.",
+    )
+    (row,) = shop.school.enrollments
+    assert (row.active, row.expiry_date) == (True, until)
+    (grant,) = _before()
+    assert (grant.is_active, grant.until) == (True, until)
+    # What is bought later ends as usual, and the school's access stays.
+    shop.sell("10_product", order__id=8)
+    shop.settle()
+    shop.sell("20_product", order__id=8)
+    assert shop.settle()[-1].code == ("put_back" if until else "kept")
+    assert (row.active, row.expiry_date) == (True, until)
+
+
+@pytest.mark.parametrize(
+    "facts", [{"ago": timedelta(minutes=2)}, {"doubt": True}, {"seen": True}, {"ends_all": True}]
+)
+def test_a_refund_ends_what_its_purchase_may_have_given(shop, facts):
+    shop.sell("10_product", order__id=7)
+    _given_by_the_school(shop, datetime.now(UTC) - facts.get("ago", timedelta(days=200)))
+    if "doubt" in facts:
+        grant = Grant.objects.get()
+        Intent.objects.create(
+            integration=shop.integration,
+            customer=grant.customer,
+            target=grant.target,
+            sent_at=NOW - timedelta(hours=2),
+        )
+    if "seen" in facts:  # Admit has opened it
+        Grant.objects.update(seen_at=NOW)
+    if "ends_all" in facts:
+        Rule.objects.filter(trigger="product_refunded").update(ends_all=True)
+    assert _sell(shop, "20_product").code == "ended"
+    assert not shop.school.enrollments[0].active
+    assert _before() == []
+
+
+def test_what_continues_a_purchase_from_before_admit_is_ended(shop):
+    _given_by_the_school(shop)
+    shop.sell("31_subscription", order__id=7, product__id=1048001, order__subscription_id=None)
+    assert _sell(shop, "20_product").code == "ended"
+    assert not shop.school.enrollments[0].active
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_bundle_that_was_refunded_at_once_leaves_what_the_school_gave_of_it(world, alone):
+    one, two = world.course("One"), world.course("Two")
+    whole = world.bundle(one, two)
+    world.rule("product_purchased", "create_bundle_enrollment", whole)
+    world.rule("product_refunded", "expire_bundle_enrollment", whole)
+    user = world.school.add_user(EMAIL)
+    world.school.enroll(user, world.school.courses[one.external_id]).activated_at = LONG_AGO
+    world.sell("10_product", order__id=7)
+    if not alone:  # SamCart's own rules enroll at the same time
+        world.school.enroll(user, world.school.courses[two.external_id])
+    refund = _sell(world, "20_product")
+    assert (refund.code, refund.message) == (
+        ("kept", "Kept All of it: the student had it before this purchase.")
+        if alone
+        else (
+            "ended",
+            "Access to All of it ended, except to what the student had before this purchase.",
+        )
+    )
+    assert (world.access(EMAIL, one), world.access(EMAIL, two)) == (True, False)
+    assert [grant.target for grant in _before()] == [one.target]
 
 
 @pytest.mark.parametrize("rows", ["courses", "members"])
