@@ -167,7 +167,7 @@ def _meant(run: RuleRun, event: EventLog) -> list[Grant]:
     if run.integration_id is None or run.customer is None:
         return []
     if run.customer_id != event.customer_id:  # its grant was moved to this customer
-        rows = Grant.objects.filter(pk=run.grant_id)
+        rows = Grant.objects.filter(pk=run.grant_id or 0)
     else:
         same = students.same_user(run.integration_id, run.customer)
         rows = Grant.objects.filter(
