@@ -1,13 +1,13 @@
 """What is due when a run begins, by the ledger at that moment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.db.models import Q
 from django.utils import timezone
 
-from events.access import ledger, sentences, students
+from events.access import given_before, ledger, sentences, students
 from events.access.sale import Sale
 from events.models import Grant, RuleRun
 from integrations.sentences import say
@@ -23,6 +23,8 @@ class Due:
     "order 1183"}. `only` are the courses of the run's bundle to give if some have ended; None if
     none has. `gave` are the courses that the bundle's purchase gave, even if Thinkific does not
     show them with the bundle. `until` are the ends that access from before Admit had, by target.
+    `given_before`: what has been open since before this time was not given by the run's purchase,
+    which Admit never carried out; None if that cannot be told.
     """
 
     nothing: str = ""
@@ -30,6 +32,7 @@ class Due:
     only: tuple[int, ...] | None = None
     gave: tuple[int, ...] = ()
     until: Mapping[str, datetime] = field(default_factory=dict)
+    given_before: datetime | None = None
 
 
 NOTHING_KNOWN = Due()
@@ -51,6 +54,8 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
             found[run.pk] = Due(still_given=still_given, gave=gave, until=_until(mine, still_given))
         elif run.spec.gives_access and grant is not None:
             found[run.pk] = _given(grant, run, of_student.get(run.pk, []))
+    for pk, moment in given_before.moments(runs, grants, of_student).items():
+        found[pk] = replace(found[pk], given_before=moment)
     return found
 
 

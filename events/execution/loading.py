@@ -152,6 +152,7 @@ def _action_input(
         only=is_due.only,
         gave=is_due.gave,
         until=is_due.until,
+        given_before=is_due.given_before,
         attempt=run.attempts,
         message=message,
     )

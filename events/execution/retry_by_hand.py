@@ -163,8 +163,10 @@ def _queue(
             run.code = DELAYED  # its day has come: the worker decides on it as on any other
         elif run.target and (anyway or run.grant_id is None):
             decisions.decide_alone(run, settled)
-        elif run.grant is not None:
-            run.customer = run.grant.customer  # before the ledger, each event had its own customer
+        elif run.grant is not None and (run.spec.gives_access or run.customer_id is None):
+            # Before the ledger, each event had its own customer. An ending stays with the customer
+            # for whom it was decided: what was moved since is closed to nobody else.
+            run.customer = run.grant.customer
         run.save()
         refresh_event(run.event_id)
     return True

@@ -51,6 +51,19 @@ def tell(shop: Shop, *story: str) -> None:
     assert not EventLog.objects.filter(status=EventLog.Status.FAILED).exists()
 
 
+def test_of_two_subscriptions_of_one_order_the_one_that_is_paid_stays(sold):
+    body: dict[str, Any] = payload("01_order")
+    one = body["products"][0]
+    body["products"] = [one | {"subscription_id": number} for number in (900, 901)]
+    sold.receive(body)
+    inbox.process()
+    assert [grant.subscription_id for grant in Grant.objects.order_by("pk")] == ["900", "901"]
+    order = body["order"]["id"]
+    tell(sold, f"11 canceled order={order} sub=900 product={one['id']}")
+    states = dict(Grant.objects.values_list("subscription_id", "state"))
+    assert states == {"900": "ended", "901": "active"}
+
+
 @pytest.mark.parametrize(
     ("story", "active"),
     [
