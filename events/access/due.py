@@ -64,10 +64,11 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
         return Due(say("Nothing to do: a person moved this access to another e-mail."))
     if not grant.is_active:
         return Due(sentences.not_due(grant))
+    given = ledger.holders(mine)
     held = [
         number
         for number in grant.course_ids
-        if ledger.holder(mine, grant.integration_id, course_target(number))
+        if (grant.integration_id, course_target(number)) in given
     ]
     if len(held) == len(grant.course_ids):
         return NOTHING_KNOWN
@@ -123,12 +124,8 @@ def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
 
 def _still_given(grants: Sequence[Grant]) -> dict[str, str]:
     """Return what these grants give, each with what gives it; a bundle only as a whole."""
-    still_given: dict[str, str] = {}
-    for grant in grants:
-        for part in grant.parts if grant.is_active else ():
-            holder = ledger.holder(grants, grant.integration_id, part)
-            if holder is not None:
-                still_given[part] = sentences.holds(holder)
+    given = ledger.holders(grants)
+    still_given = {part: sentences.holds(row) for (_, part), row in given.items()}
     for grant in grants:
         if not grant.parts <= still_given.keys():
             still_given.pop(grant.target, None)

@@ -4,6 +4,7 @@ For each purchase and course, the decision received last counts, in whatever ord
 One exception: Product Purchased does not reopen what its purchase has already ended.
 """
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -182,6 +183,24 @@ def holder(grants: Iterable[Grant], integration: int, part: str) -> Grant | None
     return next((row for row in last if row is not None and row.is_active), None)
 
 
+def holders(grants: Iterable[Grant]) -> dict[tuple[int, str], Grant]:
+    """Return the grant that gives each course and bundle now, by its site and target.
+
+    Looks at each part of each grant once, because a student may have a thousand grants.
+    """
+    found: dict[tuple[int, str], Grant] = {}
+    for rows in by_source(grants).values():
+        about: dict[tuple[int, str], list[Grant]] = defaultdict(list)
+        for row in rows:
+            for part in row.parts:
+                about[row.integration_id, part].append(row)
+        for place, each in about.items():
+            last = max(each, key=_rank)
+            if last.is_active:
+                found.setdefault(place, last)
+    return found
+
+
 def by_source(grants: Iterable[Grant]) -> dict[Hashable, list[Grant]]:
     """Group the grants by purchase. A grant that no purchase gave is a group of its own."""
     found: dict[Hashable, list[Grant]] = {}
@@ -201,7 +220,11 @@ def _last(rows: Iterable[Grant], integration: int, part: str) -> Grant | None:
     and an ending by hand outranks them all.
     """
     about = [row for row in rows if row.integration_id == integration and part in row.parts]
-    return max(about, key=lambda row: (_weight(row), row.decided_at), default=None)
+    return max(about, key=_rank, default=None)
+
+
+def _rank(row: Grant) -> tuple[int, datetime]:
+    return _weight(row), row.decided_at
 
 
 def _weight(row: Grant) -> int:
@@ -214,6 +237,5 @@ def _weight(row: Grant) -> int:
 
 def _given(rows: Sequence[Grant], change: Change) -> frozenset[str]:
     """Return the parts of the change that these grants of one purchase give."""
-    return frozenset(
-        part for part in change.parts if holder(rows, change.integration, part) is not None
-    )
+    given = holders(rows)
+    return frozenset(part for part in change.parts if (change.integration, part) in given)

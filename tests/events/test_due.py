@@ -1,0 +1,67 @@
+"""What is due when a run begins, by all that its student has at the site."""
+
+import pytest
+from django.utils import timezone
+
+from events.access import due
+from events.models import Grant, RuleRun
+from tests.support.world import World
+
+GIVE, END = "product_purchased", "product_refunded"
+
+
+@pytest.fixture
+def read_parts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The target of a grant for each time that what is in it was looked at."""
+    found: list[str] = []
+    parts = Grant.parts.fget
+    assert parts is not None
+
+    def noted(grant: Grant) -> frozenset[str]:
+        found.append(grant.target)
+        return parts(grant)
+
+    monkeypatch.setattr(Grant, "parts", property(noted))
+    return found
+
+
+@pytest.mark.parametrize("same_order", [False, True])
+def test_the_work_of_an_ending_grows_with_what_the_student_has_and_no_faster(
+    world: World, read_parts: list[str], same_order: bool
+):
+    course = world.course()
+    world.rule(GIVE, "create_course_enrollment", course)
+    world.rule(END, "expire_course_enrollment", course)
+    world.sell("12_product", order__id=1)
+    world.sell("20_product", order__id=1)
+    ending = RuleRun.objects.get(action="expire_course_enrollment")
+    looked = []
+    for number in (50, 100):
+        Grant.objects.exclude(pk=ending.grant_id).delete()
+        _buy_bundles(ending, number, same_order=same_order)
+        read_parts.clear()
+        is_due = due.due([ending])[ending.pk]
+        assert len([part for part in is_due.still_given if part.startswith("bundle:")]) == number
+        looked.append(len(read_parts))
+    few, many = looked
+    assert many < 2.5 * few
+
+
+def _buy_bundles(ending: RuleRun, number: int, *, same_order: bool) -> None:
+    """Give the student of this run bundles of ten courses."""
+    known = ending.grant
+    assert known is not None
+    for each in range(number):
+        Grant.objects.create(
+            marketplace=known.marketplace,
+            product=known.product,
+            order_id="2000" if same_order else str(2000 + each),
+            customer=known.customer,
+            integration=known.integration,
+            target=f"bundle:{700 + each}",
+            course_ids=list(range(9001, 9011)),
+            state="active",
+            decided_at=timezone.now(),
+            because=GIVE,
+            opened_at=timezone.now(),
+        )
