@@ -10,6 +10,7 @@ from django.utils import timezone
 from events.access import ledger, sentences, students
 from events.access.sale import Sale
 from events.models import Grant, RuleRun
+from integrations.models import Destination
 from integrations.sentences import say
 from integrations.targets import Target, course_target
 
@@ -111,6 +112,7 @@ def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
     for (site, _), customers in same.items():
         whom |= Q(integration=site, customer__in=customers)
     rows = list(Grant.objects.filter(whom))
+    _add_todays_courses(rows)
     return {
         run.pk: [
             row
@@ -120,6 +122,25 @@ def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
         ]
         for run in runs
     }
+
+
+def _add_todays_courses(rows: Sequence[Grant]) -> None:
+    """Add to active bundles, in memory, the courses that were added to them since they were given.
+
+    Thinkific gives these to members within a day.
+    """
+    bundles = [row for row in rows if row.is_active and Target.parse(row.target).is_bundle]
+    if not bundles:
+        return
+    found = Destination.objects.filter(
+        kind=Destination.Kind.BUNDLE,
+        integration__in={row.integration_id for row in bundles},
+        external_id__in={Target.parse(row.target).number for row in bundles},
+    )
+    today = {(each.integration_id, each.target): each.course_ids for each in found}
+    for row in bundles:
+        added = today.get((row.integration_id, row.target), [])
+        row.course_ids = [*dict.fromkeys([*row.course_ids, *added])]
 
 
 def _still_given(grants: Sequence[Grant]) -> dict[str, str]:

@@ -5,8 +5,11 @@ from django.utils import timezone
 
 from events.access import due
 from events.models import Grant, RuleRun
+from integrations.models import Destination
+from integrations.thinkific import catalog
 from tests.support.world import World
 
+BUYER = "dana@example.com"
 GIVE, END = "product_purchased", "product_refunded"
 
 
@@ -65,3 +68,37 @@ def _buy_bundles(ending: RuleRun, number: int, *, same_order: bool) -> None:
             because=GIVE,
             opened_at=timezone.now(),
         )
+
+
+def sell_course_alone_too(world: World, whole: Destination, course: Destination) -> None:
+    """One product gives the bundle, and another one a course that its refund ends."""
+    world.sell("12_product", product__id="1048010", customer__email=BUYER, order__id=1)
+    world.sell("12_product", product__id="1048011", customer__email=BUYER, order__id=2)
+    world.rule(GIVE, "create_bundle_enrollment", whole, "1048010")
+    world.rule(GIVE, "create_course_enrollment", course, "1048011")
+    world.rule(END, "expire_course_enrollment", course, "1048011")
+
+
+@pytest.mark.parametrize("how", ["listed", "entered by number"])
+def test_a_course_added_to_a_paid_bundle_outlives_the_refund_of_its_own_order(
+    world: World, how: str
+):
+    one, two, three = world.course("One"), world.course("Two"), world.course("Three")
+    whole = world.bundle(one, two)
+    sell_course_alone_too(world, whole, three)
+    if how == "entered by number":
+        world.school.bundles[whole.external_id].new_builder = True  # not listed by Thinkific
+        Destination.objects.filter(pk=whole.pk).update(course_ids=[], by_hand=True)
+    world.sell("12_product", product__id="1048010", customer__email=BUYER, order__id=3)
+    world.settle()
+    assert world.access(BUYER, one)
+    # The school adds the course. Thinkific gives it to members within a day.
+    inside = world.school.bundles[whole.external_id].courses
+    inside.append(world.school.courses[three.external_id])
+    catalog.refresh(world.integration)
+    for name in ("12_product", "20_product"):
+        world.sell(name, product__id="1048011", customer__email=BUYER, order__id=4)
+        world.settle()
+    assert world.access(BUYER, three)
+    ending = RuleRun.objects.get(action="expire_course_enrollment")
+    assert ending.message == "Kept Three: order 3 still gives it."
