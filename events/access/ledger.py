@@ -1,7 +1,8 @@
 """Decide what an event changes in the ledger. Pure: grants in, changed grants and a judgment out.
 
 For each purchase and course, the decision received last counts, in whatever order events are read.
-One exception: Product Purchased does not reopen what its purchase has already ended.
+One exception: Product Purchased does not reopen what its purchase has already ended. It is another
+purchase each time if it names neither an order nor a subscription.
 """
 
 from collections import defaultdict
@@ -195,8 +196,8 @@ def holders(grants: Iterable[Grant]) -> dict[tuple[int, str], Grant]:
             for part in row.parts:
                 about[row.integration_id, part].append(row)
         for place, each in about.items():
-            last = max(each, key=_rank)
-            if last.is_active:
+            last = _deciding(each)
+            if last is not None and last.is_active:
                 found.setdefault(place, last)
     return found
 
@@ -214,17 +215,27 @@ def by_source(grants: Iterable[Grant]) -> dict[Hashable, list[Grant]]:
 
 
 def _last(rows: Iterable[Grant], integration: int, part: str) -> Grant | None:
-    """Return the grant of one source that decides on this course or bundle, or None.
+    """Return the grant of one source that decides on this course or bundle, or None."""
+    about = [row for row in rows if row.integration_id == integration and part in row.parts]
+    return _deciding(about)
+
+
+def _deciding(about: Sequence[Grant]) -> Grant | None:
+    """Return the one that decides among grants of one source for one course or bundle, or None.
 
     That is the one decided last. But a grant from Product Purchased yields to any other decision,
-    and an ending by hand outranks them all.
+    and an ending by hand outranks them all. If the sale names no order and no subscription, each
+    Product Purchased is another purchase, so what was decided before the last one does not count.
     """
-    about = [row for row in rows if row.integration_id == integration and part in row.parts]
-    return max(about, key=_rank, default=None)
+    bought = [row.decided_at for row in about if _is_bought_without_name(row)]
+    if bought:
+        about = [row for row in about if row.decided_at >= max(bought)]
+    return max(about, key=lambda row: (_weight(row), row.decided_at), default=None)
 
 
-def _rank(row: Grant) -> tuple[int, datetime]:
-    return _weight(row), row.decided_at
+def _is_bought_without_name(row: Grant) -> bool:
+    is_bought = row.is_active and row.because == Trigger.PRODUCT_PURCHASED
+    return is_bought and not Sale.of(row).is_named
 
 
 def _weight(row: Grant) -> int:
