@@ -208,7 +208,9 @@ def by_source(grants: Iterable[Grant]) -> dict[Hashable, list[Grant]]:
     for grant in grants:
         sale = Sale.of(grant)
         # A named purchase may have a different student on each site, but is one source.
-        purchase = (sale, None if sale.is_named else grant.customer_id)
+        # After its account was deleted, only the name of the product tells two products apart.
+        product = "" if sale.marketplace else grant.product_name
+        purchase = (sale, product, None if sale.is_named else grant.customer_id)
         key: Hashable = purchase if grant.source == Grant.Source.PURCHASE else grant.pk
         found.setdefault(key, []).append(grant)
     return found

@@ -5,7 +5,9 @@ from django.utils import timezone
 
 from events.access import due
 from events.models import Grant, RuleRun
-from integrations.models import Destination
+from events.retention import delete_account
+from integrations import credentials
+from integrations.models import Destination, Marketplace
 from integrations.thinkific import catalog
 from tests.support.world import World
 
@@ -102,3 +104,31 @@ def test_a_course_added_to_a_paid_bundle_outlives_the_refund_of_its_own_order(
     assert world.access(BUYER, three)
     ending = RuleRun.objects.get(action="expire_course_enrollment")
     assert ending.message == "Kept Three: order 3 still gives it."
+
+
+def test_after_an_account_was_deleted_two_products_of_an_order_are_still_two_purchases(
+    world: World,
+):
+    course = world.course()
+
+    def sell(name: str, product: int, order: int) -> None:
+        named = {"order__id": order, "order__subscription_id": ""}
+        product_named = {"product__id": product, "product__name": f"Product {product}"}
+        world.sell(name, customer__email=BUYER, **named, **product_named)
+        world.settle()
+
+    def make_rules() -> None:
+        world.rule(GIVE, "create_course_enrollment", course)
+        world.rule(END, "expire_course_enrollment", course)
+
+    make_rules()
+    sell("12_product", 1048010, order=1)
+    sell("12_product", 1048011, order=1)
+    sell("20_product", 1048010, order=1)
+    former, world.marketplace = world.marketplace, Marketplace.objects.create(name="Second shop")
+    world.secret = credentials.add_webhook_secret(world.marketplace)
+    assert delete_account.delete(former)
+    make_rules()
+    sell("12_product", 1048020, order=2)
+    sell("20_product", 1048020, order=2)
+    assert world.access(BUYER, course)
