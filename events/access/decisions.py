@@ -146,6 +146,7 @@ class Decisions:
             for each in [row, *others]:
                 ledger.end_it(each, change)
                 self._book.note(each)
+            self._end_others(event, run, [row, *rows])
         run.grant = row
 
     def write(self) -> None:
@@ -171,10 +172,7 @@ class Decisions:
         for group in list(ledger.by_source(rows).values()) or [[]]:
             judgment, row = self._end_one(event, run, change, group)
             found.setdefault(judgment, row)
-        if run.ends_all and run.customer is not None:
-            others = self._book.all_of(run.customer, change, without=rows)
-            for group in ledger.by_source(others).values():
-                self._end_one(event, run, replace(change, of_purchase=False), group)
+        self._end_others(event, run, rows)
         judgment = next(each for each in STRONGEST if each in found)
         row = found[judgment]
         if run.ends_all:
@@ -193,6 +191,22 @@ class Decisions:
         for row in touched:
             self._book.note(row)
         return judgment, next(filter(change.is_of, touched), touched[0])
+
+    def _end_others(self, event: EventLog, run: RuleRun, rows: list[Grant]) -> None:
+        """End what else gave it when the event came, if the run's rule ends that, too.
+
+        A course in a bundle that a person gave stays in the grant; `due` leaves it out.
+        """
+        if not run.ends_all or run.customer is None:
+            return
+        change = replace(change_of(event, run), of_purchase=False)
+        others = self._book.all_of(run.customer, change, without=rows)
+        for group in ledger.by_source(others).values():
+            _, touched = ledger.end(change, group, self._row(event, run, group))
+            is_purchase = group[0].source == Grant.Source.PURCHASE
+            for row in touched:
+                if is_purchase or row in group:  # only a purchase can have a mark
+                    self._book.note(row)
 
     def _take_over(self, run: RuleRun, change: Change) -> None:
         """End the student's grants from before Admit: this purchase from before Admit gave them."""

@@ -48,7 +48,7 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
         if run.spec.ends_access:
             mine = of_student[run.pk]
             gave = _gave(grant, mine) if grant and Target.parse(grant.target).is_bundle else ()
-            still_given = _still_given([row for row in mine if row.until is None])
+            still_given = _still_given(_counting(run, mine))
             found[run.pk] = Due(still_given=still_given, gave=gave, until=_until(mine, still_given))
         elif run.spec.gives_access and grant is not None:
             found[run.pk] = _given(grant, run, of_student.get(run.pk, []))
@@ -81,6 +81,18 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
             )
         )
     return Due(only=tuple(held))
+
+
+def _counting(run: RuleRun, mine: Sequence[Grant]) -> list[Grant]:
+    """Return the grants that keep access for which the run's own grant has ended.
+
+    If its rule ends access whatever gave it, only what was decided after the event counts.
+    """
+    lasting = [row for row in mine if row.until is None]
+    if not run.ends_all:
+        return lasting
+    at = run.received_at
+    return [row for row in lasting if row.decided_at > at or row.is_kept_after(at)]
 
 
 def _until(mine: Sequence[Grant], still_given: Mapping[str, str]) -> dict[str, datetime]:

@@ -3,11 +3,12 @@
 import pytest
 from django.utils import timezone
 
-from events.access import due
-from events.models import Grant, RuleRun
+from events.access import by_hand, due
+from events.execution import retry_by_hand
+from events.models import EventLog, Grant, RuleRun
 from events.retention import delete_account
 from integrations import credentials
-from integrations.models import Destination, Marketplace
+from integrations.models import Customer, Destination, Marketplace
 from integrations.thinkific import catalog
 from tests.support.world import World
 
@@ -132,3 +133,65 @@ def test_after_an_account_was_deleted_two_products_of_an_order_are_still_two_pur
     sell("12_product", 1048020, order=2)
     sell("20_product", 1048020, order=2)
     assert world.access(BUYER, course)
+
+
+# A rule that ends access whatever gave it
+
+
+def sell(world: World, name: str, *, order: int) -> EventLog:
+    named = {"order__id": order, "order__subscription_id": 900 + order}
+    return world.sell(name, customer__email=BUYER, product__id="1048010", **named)
+
+
+def test_what_else_gave_it_ends_even_within_a_bundle_that_a_person_gave(world: World):
+    one, two = world.course("One"), world.course("Two")
+    whole = world.bundle(one, two)
+    world.rule(GIVE, "create_course_enrollment", one)
+    world.rule(END, "expire_course_enrollment", one, ends_all=True)
+    sell(world, "12_product", order=1)
+    dana = Customer.objects.get(email=BUYER)
+    by_hand.give(dana, whole, by_hand.Author("ann", "a friend"))
+    world.settle()
+    refund = sell(world, "20_product", order=1)
+    world.settle()
+    assert [world.access(BUYER, course) for course in (one, two)] == [False, True]
+    assert refund.runs.get().code == "ended"
+    assert sorted(Grant.objects.values_list("source", "target")) == [
+        ("hand", whole.target),
+        ("purchase", one.target),
+    ]
+
+
+def test_what_a_person_gave_after_the_refund_keeps_what_the_refund_ends(world: World):
+    one = world.course("One")
+    whole = world.bundle(one, world.course("Two"))
+    world.rule(GIVE, "create_course_enrollment", one)
+    world.rule(END, "expire_course_enrollment", one, ends_all=True)
+    sell(world, "12_product", order=1)
+    world.settle()
+    refund = sell(world, "20_product", order=1)
+    by_hand.give(Customer.objects.get(email=BUYER), whole, by_hand.Author("ann", "a friend"))
+    world.settle()
+    assert world.access(BUYER, one)
+    assert refund.runs.get().code == "kept"
+
+
+@pytest.mark.parametrize("bought_later", [False, True])
+def test_to_do_it_anyway_ends_what_else_gave_it_when_the_event_came_and_nothing_later(
+    world: World, bought_later: bool
+):
+    one = world.course("One")
+    canceled = "subscription_canceled"
+    world.rule(GIVE, "create_course_enrollment", one)
+    world.rule(canceled, "expire_course_enrollment", one, ends_all=True, delay_days=30)
+    for order in (1, 2):
+        sell(world, "12_product", order=order)
+    ending = sell(world, "30_subscription", order=1).runs.get()
+    retry_by_hand.dismiss([ending], by="ann")
+    if bought_later:
+        sell(world, "12_product", order=3)
+    world.settle()
+    assert world.access(BUYER, one)
+    assert retry_by_hand.retry([RuleRun.objects.get(pk=ending.pk)], anyway=True) == (1, {})
+    world.settle()
+    assert world.access(BUYER, one) is bought_later
