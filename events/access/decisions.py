@@ -277,12 +277,6 @@ def decide_alone(run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
     decisions.write()
 
 
-def waive(runs: Iterable[RuleRun]) -> None:
-    """Waive what these runs were to give: a person dismissed them, so it is no longer owed."""
-    giving = [run.pk for run in runs if run.spec.gives_access]
-    Grant.objects.filter(runs__in=giving).owed().update(state=Grant.State.WAIVED)
-
-
 def _known_since(account: int | None) -> datetime:
     """Return the time since which the ledger knows every sale of the account.
 
