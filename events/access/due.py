@@ -158,7 +158,7 @@ def _add_todays_courses(rows: Sequence[Grant]) -> None:
 def _still_given(grants: Sequence[Grant]) -> dict[str, str]:
     """Return what these grants give, each with what gives it; a bundle only as a whole."""
     given = ledger.holders(grants)
-    still_given = {part: sentences.holds(row) for (_, part), row in given.items()}
+    still_given: dict[str, str] = {part: sentences.holds(row) for (_, part), row in given.items()}
     for grant in grants:
         if not grant.parts <= still_given.keys():
             still_given.pop(grant.target, None)

@@ -1,5 +1,7 @@
 """Who was refunded and bought the product again paid for the later order alone."""
 
+from typing import Any
+
 import pytest
 from django.urls import reverse
 
@@ -148,7 +150,7 @@ def test_she_is_not_moved_for_the_refunded_order(world, both_open):
 
 
 def sell_nameless(world: World, name: str) -> None:
-    nameless = {"order__id": None, "order__subscription_id": None}
+    nameless: dict[str, Any] = {"order__id": None, "order__subscription_id": None}
     world.sell(name, customer__email=VIOLA, product__id=SOLD, **nameless)
     world.settle()
 
@@ -170,7 +172,7 @@ def test_a_course_bought_again_without_an_order_number_outlives_the_refund_of_an
     world.rule("product_refunded", ENDS, ink)
     for name in ("12_product", "20_product", "12_product"):
         sell_nameless(world, name)
-    other = {"order__id": 7, "product__id": "1048011", "customer__email": VIOLA}
+    other: dict[str, Any] = {"order__id": 7, "product__id": "1048011", "customer__email": VIOLA}
     for name in ("12_product", "20_product"):
         world.sell(name, **other)
         world.settle()

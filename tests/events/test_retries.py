@@ -392,7 +392,8 @@ def test_to_dismiss_what_failed_of_a_purchase_waives_no_payment_that_still_waits
     course = world.course()
     for trigger in ("product_purchased", "subscription_charged"):
         world.rule(trigger, "create_course_enrollment", course)
-    named = {"customer__email": "dana@example.com", "order__id": 1, "product__id": "1048010"}
+    named: dict[str, Any] = {"customer__email": "dana@example.com", "product__id": "1048010"}
+    named["order__id"] = 1
     failed = world.sell("12_product", order__subscription_id=901, **named).runs
     failed.update(status="failed", code="x", next_attempt_at=None)
     waiting = world.sell("31_subscription", order__subscription_id=901, **named).runs
