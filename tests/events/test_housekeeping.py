@@ -328,7 +328,7 @@ def test_what_has_ended_stays_while_an_open_event_is_decided_by_it(db, whose: st
 @pytest.mark.parametrize("named", ["order_id", "subscription_id"])
 def test_what_a_person_ended_stays_while_its_order_or_subscription_has_an_event(db, named: str):
     run = queued.run(factories.DestinationFactory.create(), of=event(300), status="done")
-    names = {"order_id": "", "subscription_id": "", named: "1183"}
+    names: dict[str, Any] = {"order_id": "", "subscription_id": "", named: "1183"}
     nameless = names | {named: ""}
     by_person, by_rule = "by_hand", "product_refunded"
     over: dict[str, Any] = {"days": 300, "state": "ended"}
