@@ -510,7 +510,7 @@ def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, se
     answer = save_site(boss, world.integration, secret=factories.KEY)
     assert said(answer)[0] == (
         "Art Academy: saved. Connected. 37 waiting actions continue now, about 1 minute. See the "
-        "actions Refreshed: 1 course, 0 bundles, 0 signup fields. Next step"
+        "actions. Refreshed: 1 course, 0 bundles, 0 signup fields. Next step"
     )
     assert leads_to_what_waits(answer, world.integration)
     assert OrmQ.objects.count() == 1
@@ -581,7 +581,7 @@ def test_turning_off_and_on_says_what_that_means(boss, world):
     assert said(save_site(boss, world.integration, enabled=None)) == [off]
     on = said(save_site(boss, world.integration))[0]
     found = "Refreshed: 1 course, 0 bundles, 0 signup fields."
-    assert on == f"Art Academy: saved. It is on. {GOES_ON} {found}"
+    assert on == f"Art Academy: saved. It is on. {GOES_ON}. {found}"
     # And saving once more is no news.
     assert said(save_site(boss, world.integration)) == [f"Art Academy: saved. {found}"]
 

@@ -90,7 +90,8 @@ def say_refreshed(
     if outcome.changes and done:
         found = say("Refreshed: {changes}", changes=outcome.changes.sentence())
         told = badges.legible(found, LONGEST_TOLD)
-        show(request, format_html("{} {}{}{}", done, told, more, link))
+        stop = "." if done.endswith("</a>") else ""
+        show(request, format_html("{}{} {}{}{}", done, stop, told, more, link))
     else:
         told = badges.legible(outcome.sentence(), LONGEST_TOLD)
         if outcome.changes:
