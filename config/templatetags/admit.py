@@ -17,6 +17,7 @@ from django.utils.text import capfirst
 from config.admin.parts import badges, batch_message, buttons, changed, event_result
 from config.admin.parts.buttons import Buttons
 from config.staff import whom_to_ask as askable
+from events.access import going_on
 from events.models import RuleRun
 from events.reports.system import api_calls, backlog
 from integrations.finding import mistyped_email
@@ -26,6 +27,8 @@ from rules import models, short_sentences
 from rules.listing import listed
 
 register = template.Library()
+
+register.simple_tag(going_on.given_by_hand_waits)
 
 register.filter("when", badges.when)
 register.filter("ago", badges.ago)

@@ -58,12 +58,14 @@ class UnfulfilledProduct:
 class ProductWithoutRule:
     """A product for which no rule gives anything.
 
-    `buyers` got access by hand; `refunded` counts sales that gave nothing and were refunded or
+    `buyers` got access by hand, and `meant` are those and the ones whose action waits or failed;
+    `refunded` counts sales that gave nothing and were refunded or
     canceled since, so nobody waits for anything.
     """
 
     product: Product
     buyers: int = 0
+    meant: int = 0
     refunded: int = 0
 
 
@@ -199,22 +201,30 @@ def without_rule(places: Places, unfulfilled: QuerySet[EventLog]) -> list[Produc
     ]
     shown = found[:MOST_PRODUCTS]
     products = Product.objects.in_bulk(shown) if shown else {}
-    hands, sales = ({number: n for (number, _), n in each.items()} for each in (by_hand, refunded))
+    hands = {number: counts for (number, _), counts in by_hand.items()}
+    sales = {number: count for (number, _), count in refunded.items()}
     return [
-        ProductWithoutRule(products[number], hands.get(number, 0), sales.get(number, 0))
+        ProductWithoutRule(products[number], *hands.get(number, (0, 0)), sales.get(number, 0))
         for number in shown
         if number in products
     ]
 
 
-def _given_by_hand() -> dict[tuple[int | None, int | None], int]:
-    """Return, by (product ID, account ID), how many buyers a person gave access lately."""
+def _given_by_hand() -> dict[tuple[int | None, int | None], tuple[int, int]]:
+    """Return, by (product ID, account ID), how many buyers a person gave access lately.
+
+    The first number counts those whose action is over, the second all of them.
+    """
     acts = given_by_hand(timezone.now() - LATELY)
     grants = Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event__in=acts.values("pk"))
-    rows = grants.values("product").annotate(buyers=Count("customer", distinct=True))
+    over = Q(runs__status__in=(Status.DONE, Status.SKIPPED))
+    rows = grants.values("product").annotate(
+        given=Count("customer", distinct=True, filter=over),
+        buyers=Count("customer", distinct=True),
+    )
     ordered = rows.order_by("-buyers", "product")
-    found = ordered.values_list("product", "product__marketplace", "buyers")
-    return {(product, account): buyers for product, account, buyers in found}
+    found = ordered.values_list("product", "product__marketplace", "given", "buyers")
+    return {(product, account): (given, buyers) for product, account, given, buyers in found}
 
 
 def _refunded(unfulfilled: QuerySet[EventLog]) -> dict[tuple[int | None, int | None], int]:

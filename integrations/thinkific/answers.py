@@ -128,8 +128,7 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         case 401:
             not_accepted = say(
                 "Thinkific does not accept the key: the key or the subdomain is wrong, or the "
-                "site's plan may not include the API (Grow or higher is required). Check both, "
-                "and enter the key again."
+                "site's plan may not include the API (Grow or higher is required)."
             )
             alone, then = _refused_alone("")
             return KeyRejected(not_accepted, status=status, alone=alone, then=then)

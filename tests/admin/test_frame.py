@@ -365,6 +365,9 @@ def test_only_long_addresses_and_codes_may_go_on_in_the_next_line(text: str, htm
 def test_signs_that_hide_or_turn_text_are_spelled_out():
     assert badges.legible("a\u202egnp.exe\x00\tb\n") == "a\\u202egnp.exe\\u0000\tb\n"
     assert badges.legible("x" * 20, 5) == "xxxxx…"
+    assert (
+        badges.legible("enroll in Wash on Ruth's Art School", 30) == "enroll in Wash on Ruth's Art…"
+    )
     assert len(badges.brief("word " * 500)) < 130
     assert shown(badges.badge("<b>", badges.RED)) == ("bad", "&lt;b&gt;")
 

@@ -783,6 +783,27 @@ def test_a_paused_site_offers_to_be_tried_now_and_an_open_one_does_not(boss, wor
     assert "Try now" in words(boss.get(address))
 
 
+def test_a_paused_site_has_one_button_and_refreshing_it_says_what_continues(boss, world):
+    queued.run(world.course())
+    address = page("change", world.integration)
+    assert "Refresh" in buttons_of(boss, address)
+    rate_limit.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
+    Integration.objects.update(connection="refused", refreshed_at=timezone.now())
+    assert "Try now" in buttons_of(boss, address)
+    assert "Refresh" not in buttons_of(boss, address)
+    (told,) = said(press_refresh(boss, world.integration))
+    assert told.startswith("Art Academy: refreshed. 1 course")
+    assert told.endswith(GOES_ON)
+    (told,) = said(press_refresh(boss, world.integration))
+    assert "continues now" not in told
+
+
+def buttons_of(client: Client, address: str) -> str:
+    """Return the labels of the buttons beside what the page says about the connection."""
+    found = markup(client.get(address)).partition('<div class="page-tools">')[2]
+    return found.partition("</section>")[0]
+
+
 def test_a_paused_site_that_answers_goes_on_at_once(boss, world):
     made = queued.run(world.course())
     rate_limit.block(world.integration.pk, CallBudget.Blocked.KEY, 600)

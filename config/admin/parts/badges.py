@@ -261,15 +261,21 @@ def _written(local: datetime, pattern: str) -> str:
 
 
 def legible(text: Any, longest: int = LONGEST_TEXT) -> str:
-    """Return a stranger's text, cut to `longest`; characters that hide or turn text are escaped."""
+    """Return a stranger's text, cut to `longest`; characters that hide or turn text are escaped.
+
+    It is cut after a word, if one ends in the last quarter.
+    """
     whole = str(text)
     shown = whole[:longest]
+    if len(whole) > longest and not whole[longest].isspace():
+        at_word = shown.rpartition(" ")[0]
+        shown = at_word if len(at_word) >= longest * 3 // 4 else shown
     if not shown.isprintable():  # rare, and checking each character is slow
         shown = "".join(
             sign if sign.isprintable() or sign in "\n\t" else f"\\u{ord(sign):04x}"
             for sign in shown
         )
-    return shown + ("…" if len(whole) > longest else "")
+    return shown.rstrip(" ,;:") + "…" if len(whole) > longest else shown
 
 
 def brief(text: Any) -> str:

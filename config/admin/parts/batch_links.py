@@ -114,10 +114,11 @@ def of_events(request: HttpRequest, done: Done) -> dict[int, list[DatedLine]]:
         for entry in reversed(acts):
             batch = known.get(number_of(entry) or 0)
             if batch is not None:
-                # The title may be a sentence, such as that of a rule.
-                title = badges.brief(batch.title).removesuffix(".")
+                # The title may be a sentence, such as that of a rule, or cut.
+                title = badges.brief(batch.title)
+                title += "" if title.endswith((".", "…")) else "."
                 facts = badges.when(entry.at), title, link(request, batch.pk)
-                line = DatedLine(entry.at, format_html("{} {}. {}", *facts))
+                line = DatedLine(entry.at, format_html("{} {} {}", *facts))
                 found.setdefault(event, []).append(line)
     return found
 

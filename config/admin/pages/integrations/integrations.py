@@ -25,7 +25,7 @@ from events.reports.access import active_access
 from events.reports.counting import NumberOf
 from events.reports.system import backlog
 from events.retention import delete_integration
-from integrations import app_registry, catalog_refresh, credentials
+from integrations import app_registry, credentials
 from integrations.finding.ordering import by_name
 from integrations.models import CallBudget, Destination, Integration
 from integrations.sentences import say
@@ -153,8 +153,7 @@ class IntegrationAdmin(ListAdmin):
 
     def _refresh(self, request: HttpRequest, chosen: list[Integration]) -> None:
         sites = [each for each in chosen if _has_catalog(each)]
-        for site, outcome in zip(sites, catalog_refresh.refresh_all(sites), strict=True):
-            integration_messages.say_refreshed(request, site, outcome)
+        integration_messages.read_again(request, sites)
         for other in chosen:
             if other not in sites:
                 text = say("{name}: nothing to refresh. It has no courses or bundles.", name=other)
