@@ -14,7 +14,7 @@ from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from config.admin.parts import badges, batch_message, buttons, changed, event_result
+from config.admin.parts import badges, batch_message, buttons, changed, event_result, times
 from config.admin.parts.buttons import Buttons
 from config.staff import whom_to_ask as askable
 from events.access import going_on
@@ -30,8 +30,8 @@ register = template.Library()
 
 register.simple_tag(going_on.given_by_hand_waits)
 
-register.filter("when", badges.when)
-register.filter("ago", badges.ago)
+register.filter("when", times.when)
+register.filter("ago", times.ago)
 register.filter("breakable", badges.breakable)
 register.filter("as_text", badges.legible)
 register.filter("badge", badges.badge)

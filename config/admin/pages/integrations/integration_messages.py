@@ -94,8 +94,7 @@ def say_refreshed(
         show(request, format_html("{}{} {}{}{}", done, stop, told, more, link))
     else:
         told = badges.legible(outcome.sentence(), LONGEST_TOLD)
-        if outcome.changes:
-            told = with_what_goes_on(request, told, integration, waiting)
+        told = with_what_goes_on(request, told, integration, waiting if outcome.changes else 0)
         show(request, format_html("{}: {}{}", integration, told, more))
     if outcome.changes is None:
         return

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.pages.integrations import integration_messages, notify_page
 from config.admin.pages.integrations.app_pages import APP_PAGES, offers
 from config.admin.pages.integrations.integration_buttons import BUTTONS
-from config.admin.parts import badges
+from config.admin.parts import badges, times
 from config.admin.parts.buttons import page_of
 from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.confirm import ask
@@ -128,7 +128,7 @@ class IntegrationAdmin(ListAdmin):
     @admin.display(description=_("Last refreshed"))
     def last_refreshed(self, integration: Integration) -> SafeString:
         never = say("Never") if _has_catalog(integration) else NONE
-        return badges.ago(integration.refreshed_at, never)
+        return times.ago(integration.refreshed_at, never)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, Integration)
