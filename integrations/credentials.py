@@ -151,16 +151,22 @@ def expires(secret: str) -> bool:
     return len(secret) > KEY_LENGTH
 
 
-def expiry_warning(integration: Integration, today: date) -> str:
-    """Return what to do about a token that expires soon or has expired, or ""."""
+def expiry_warning(integration: Integration, today: date, *, advise: bool = True) -> str:
+    """Return that a token expires soon or has expired, or "".
+
+    `advise` adds what to do about it, for a person who may change the integration.
+    """
     end = integration.secret_expires_on
     if end is None or end - WARNING > today:
         return ""
+    told = _end_of_token(integration, end, (end - today).days)
+    if not advise:
+        return told
     advice = say(
         "Create a new one in Thinkific under Settings > Code & Analytics > API, and enter it "
         "with its date."
     )
-    return joined([_end_of_token(integration, end, (end - today).days), advice])
+    return joined([told, advice])
 
 
 def _end_of_token(integration: Integration, end: date, days_left: int) -> Said:

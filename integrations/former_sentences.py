@@ -181,12 +181,17 @@ NOW = {
     ),
     "Waits because the {secret} of {site} does not work. It goes on as soon as one that works is "
     "entered.": (
-        "Waits because the {secret} of {site} does not work. It continues as soon as that one "
+        "Waits because the {secret} of {site} does not work. It continues as soon as this {secret} "
         "works again or another one is entered."
     ),
     "Waits because the {secret} of {site} does not work. It continues as soon as one that works is "
     "entered.": (
-        "Waits because the {secret} of {site} does not work. It continues as soon as that one "
+        "Waits because the {secret} of {site} does not work. It continues as soon as this {secret} "
+        "works again or another one is entered."
+    ),
+    "Waits because the {secret} of {site} does not work. It continues as soon as that one works "
+    "again or another one is entered.": (
+        "Waits because the {secret} of {site} does not work. It continues as soon as this {secret} "
         "works again or another one is entered."
     ),
     "Waits because {site} could not be reached. It goes on by itself.": (
@@ -214,7 +219,12 @@ NOW = {
     "Thinkific does not accept the key: the key or the subdomain is wrong, or the site's plan may "
     "not include the API (it takes Grow or higher). Check both, and enter the key again.": (
         "Thinkific does not accept the key: the key or the subdomain is wrong, or the site's plan "
-        "may not include the API (Grow or higher is required). Check both, and enter the key again."
+        "may not include the API (Grow or higher is required)."
+    ),
+    "Thinkific does not accept the key: the key or the subdomain is wrong, or the site's plan may "
+    "not include the API (Grow or higher is required). Check both, and enter the key again.": (
+        "Thinkific does not accept the key: the key or the subdomain is wrong, or the site's plan "
+        "may not include the API (Grow or higher is required)."
     ),
     "Thinkific denies access: the site's plan may not include the API (it takes Grow or higher), "
     "or the key lacks a permission.": (

@@ -14,9 +14,10 @@ from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from config.admin.parts import badges, batch_message, buttons, changed, event_result
+from config.admin.parts import badges, batch_message, buttons, changed, event_result, times
 from config.admin.parts.buttons import Buttons
 from config.staff import whom_to_ask as askable
+from events.access import going_on
 from events.models import RuleRun
 from events.reports.system import api_calls, backlog
 from integrations.finding import mistyped_email
@@ -27,8 +28,10 @@ from rules.listing import listed
 
 register = template.Library()
 
-register.filter("when", badges.when)
-register.filter("ago", badges.ago)
+register.simple_tag(going_on.given_by_hand_waits)
+
+register.filter("when", times.when)
+register.filter("ago", times.ago)
 register.filter("breakable", badges.breakable)
 register.filter("as_text", badges.legible)
 register.filter("badge", badges.badge)

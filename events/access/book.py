@@ -1,6 +1,7 @@
 """The book of grants: it finds those that events are about, each as one object, and writes them."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -10,8 +11,8 @@ from django.utils import timezone
 from events.access import ledger, students
 from events.access.ledger import Change
 from events.access.sale import Sale, near
-from events.models import EventLog, Grant, RuleRun
-from integrations.models import Customer, Destination
+from events.models import EventLog, Grant, History, RuleRun
+from integrations.models import Customer, Destination, Marketplace
 from integrations.targets import course_target
 from rules.triggers import Trigger
 
@@ -155,3 +156,13 @@ def change_of(event: EventLog, run: RuleRun, *, by_hand: bool = False) -> Change
         timezone.now() if by_hand else event.received_at,
         event,
     )
+
+
+def known_since(account: int | None) -> datetime:
+    """Return the time since which the ledger knows every sale of the account.
+
+    Events older than the ledger may have been removed before it read them.
+    """
+    accounts = Marketplace.objects.filter(pk__in=[account])
+    began = History.objects.values_list("began_at", flat=True)
+    return max([*accounts.values_list("created_at", flat=True), *began])

@@ -43,6 +43,12 @@ CHANGED_SINCE = _(
     "again, then decide."
 )
 
+NOTHING_TO_MOVE = _("Admit knows of no access that this customer has now.")
+STAYS = _(
+    "The school gave this access before Admit, and it ends on the day that the school had set, so "
+    "it cannot be moved. Give the other student access in Thinkific."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Author:
@@ -191,16 +197,18 @@ def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:
 def move(customer: Customer, email: str, author: Author) -> Customer:
     """Move all that the customer has or had to the customer with this e-mail address.
 
-    Later events of these purchases are about the new student. Returns the new student, creating one
-    if the address is new. Raises ValueError with a sentence if nothing can be moved.
+    Later events of these purchases are about the new student. Access from before Admit that has an
+    end stays, because Admit gives access without one. Returns the new student, creating one if the
+    address is new. Raises ValueError with a sentence if nothing can be moved.
     """
     address = other_address(customer, email)
     history.check()
     with transaction.atomic():
         lock()
-        moved = holdings.of_grants(Q(customer=customer))
+        moved = holdings.of_grants(Q(customer=customer, until=None))
         if not moved:
-            raise ValueError(say("Admit knows of no access that this customer has now."))
+            stays = holdings.of_grants(Q(customer=customer))
+            raise ValueError(say(STAYS if stays else NOTHING_TO_MOVE))
         names = {"first_name": customer.first_name, "last_name": customer.last_name}
         other, _ = Customer.objects.get_or_create(
             email=address, defaults={"email_as_sent": strip_invisible(email), **names}
@@ -209,12 +217,12 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         away = _event(ByHand.MOVE_AWAY, customer, author, say("Moved to {email}.", email=to))
         here = _event(ByHand.MOVE_HERE, other, author, say("Moved from {email}.", email=source))
         gone = before_admit.drop_doubles(customer, other)
+        gives = [one for each in moved for one in each.grants if one.pk not in gone]
+        holdings.move_endings(customer, other, gives)
         # Ended grants move, too: a purchase has one student.
-        Grant.objects.filter(customer=customer).update(customer=other, seen_at=None)
-        RuleRun.objects.pending().filter(customer=customer).update(customer=other)
+        Grant.objects.filter(customer=customer, until=None).update(customer=other, seen_at=None)
         # The ending runs change no grant: this customer has none any more.
         ending = [_run(away, Effect.ENDS, holding.grants[0], None) for holding in moved]
-        gives = [one for each in moved for one in each.grants if one.pk not in gone]
         giving = [_run(here, Effect.GIVES, one, one) for one in gives]
         RuleRun.objects.bulk_create([*ending, *giving])
         audit.record(

@@ -6,7 +6,6 @@ Many events share one query. `events.access.ledger` holds the rules for what is 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from enum import IntEnum
 
 from events.access import (
@@ -15,15 +14,16 @@ from events.access import (
     holdings,
     ledger,
     lock,
+    other_students,
     pending,
     revocations,
     sentences,
 )
-from events.access.book import Book, change_of, courses_of, log_of
+from events.access.book import Book, change_of, courses_of, known_since, log_of
 from events.access.ledger import Change, Judgment
 from events.access.sale import Sale
-from events.models import EventLog, Grant, History, RuleRun
-from integrations.models import Customer, Integration, Marketplace
+from events.models import EventLog, Grant, RuleRun
+from integrations.models import Customer, Integration
 from rules.triggers import CANCELS, Trigger
 
 Status = RuleRun.Status
@@ -65,6 +65,7 @@ class Decisions:
     ) -> None:
         self._book = Book(sales)
         self._flush, self._find, self._log = flush, find, log
+        self._endings: list[RuleRun] = []  # for the other students of an order
 
     def begin(self, event: EventLog, *, asks: bool) -> None:
         """Prepare for an event. `asks` says that its rules look beyond its own purchase.
@@ -105,7 +106,11 @@ class Decisions:
         change, rows = change_of(event, run), self.grants_of(event)
         if settled < Settled.DUE and pending.wait(event, run, change, rows, right=right):
             return
-        judgment, row = self.change(event, run)
+        judged = self.change(event, run)
+        judgment, row = judged[0]
+        if run.spec.ends_access:
+            also = [row for each, row in judged if each is Judgment.ENDS]
+            self._endings += other_students.endings(event, run, also)
         if not judgment.is_carried_out:
             ended = judgment == Judgment.ENDED_BEFORE
             other = self._other_holder(run, change, rows) if ended else None
@@ -124,13 +129,19 @@ class Decisions:
         others = self._book.all_of(run.customer, change, without=rows)
         return ledger.holder(others, change.integration, change.target)
 
-    def change(self, event: EventLog, run: RuleRun) -> tuple[Judgment, Grant]:
-        """Let a run change the ledger. Return the judgment and the run's grant."""
+    def change(self, event: EventLog, run: RuleRun) -> list[tuple[Judgment, Grant]]:
+        """Let a run change the ledger. Return the judgments on each purchase, strongest first.
+
+        The first is about the run's grant. The run is carried out for the student of that.
+        """
         rows = self.grants_of(event)
         change = change_of(event, run)
         decide = self._give if run.spec.gives_access else self._end
-        judgment, run.grant = decide(event, run, change, rows)
-        return judgment, run.grant
+        judged = decide(event, run, change, rows)
+        judgment, run.grant = judged[0]
+        if run.grant.opened_at or (judgment is Judgment.ENDS and not run.ends_all):
+            run.customer = run.grant.customer
+        return judged
 
     def force(self, event: EventLog, run: RuleRun) -> None:
         """Do what the run says whatever was decided, because a person wants it."""
@@ -143,18 +154,27 @@ class Decisions:
             self._book.note(row)
         else:
             others = [each for each in rows if change.includes(each) and each is not row]
+            ended = [each for each in others if each.is_active]
+            run.customer = row.customer
+            self._endings += other_students.endings(event, run, ended)
             for each in [row, *others]:
                 ledger.end_it(each, change)
                 self._book.note(each)
+            self._end_others(event, run, [row, *rows])
         run.grant = row
 
     def write(self) -> None:
-        """Write new and changed grants. Their events must have been written."""
+        """Write new and changed grants, and endings for other students than the runs have.
+
+        Their events must have been written.
+        """
         self._book.write()
+        RuleRun.objects.bulk_create(self._endings)
+        self._endings = []
 
     def _give(
         self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
-    ) -> tuple[Judgment, Grant]:
+    ) -> list[tuple[Judgment, Grant]]:
         continues = not rows and event.trigger != Trigger.PRODUCT_PURCHASED
         if continues and self._judge_unknown(event) is Judgment.BEFORE_ADMIT:
             self._take_over(run, change)
@@ -162,28 +182,23 @@ class Decisions:
         if row.opened_at is None and run.customer is not None:
             row.customer = run.customer  # nothing was known of the student when it ended
         self._book.note(row)
-        return judgment, row
+        return [(judgment, row)]
 
     def _end(
         self, event: EventLog, run: RuleRun, change: Change, rows: list[Grant]
-    ) -> tuple[Judgment, Grant]:
-        found: dict[Judgment, Grant] = {}
-        for group in list(ledger.by_source(rows).values()) or [[]]:
-            judgment, row = self._end_one(event, run, change, group)
-            found.setdefault(judgment, row)
-        if run.ends_all and run.customer is not None:
-            others = self._book.all_of(run.customer, change, without=rows)
-            for group in ledger.by_source(others).values():
-                self._end_one(event, run, replace(change, of_purchase=False), group)
-        judgment = next(each for each in STRONGEST if each in found)
-        row = found[judgment]
+    ) -> list[tuple[Judgment, Grant]]:
+        groups = list(ledger.by_source(rows).values()) or [[]]
+        found = [self._end_one(event, run, change, group) for group in groups]
+        found.sort(key=lambda each: STRONGEST.index(each[0]))
+        self._end_others(event, run, rows)
+        judgment, row = found[0]
         if run.ends_all:
-            return Judgment.ENDS, row
-        if judgment is Judgment.UNKNOWN_PURCHASE:
+            judgment = Judgment.ENDS
+        elif judgment is Judgment.UNKNOWN_PURCHASE:
             judgment = self._judge_unknown(event)
         if judgment is Judgment.BEFORE_ADMIT:
             self._take_over(run, change)
-        return judgment, row
+        return [(judgment, row), *found[1:]]
 
     def _end_one(
         self, event: EventLog, run: RuleRun, change: Change, group: list[Grant]
@@ -193,6 +208,22 @@ class Decisions:
         for row in touched:
             self._book.note(row)
         return judgment, next(filter(change.is_of, touched), touched[0])
+
+    def _end_others(self, event: EventLog, run: RuleRun, rows: list[Grant]) -> None:
+        """End what else gave it when the event came, if the run's rule ends that, too.
+
+        A course in a bundle that a person gave stays in the grant; `due` leaves it out.
+        """
+        if not run.ends_all or run.customer is None:
+            return
+        change = replace(change_of(event, run), of_purchase=False)
+        others = self._book.all_of(run.customer, change, without=rows)
+        for group in ledger.by_source(others).values():
+            _, touched = ledger.end(change, group, self._row(event, run, group))
+            is_purchase = group[0].source == Grant.Source.PURCHASE
+            for row in touched:
+                if is_purchase or row in group:  # only a purchase can have a mark
+                    self._book.note(row)
 
     def _take_over(self, run: RuleRun, change: Change) -> None:
         """End the student's grants from before Admit: this purchase from before Admit gave them."""
@@ -211,7 +242,7 @@ class Decisions:
             each.trigger == purchased for each in self._log(Sale.of(event))
         ):
             return Judgment.GAVE_NOTHING
-        if event.ordered_at is None or event.ordered_at < _known_since(event.marketplace_id):
+        if event.ordered_at is None or event.ordered_at < known_since(event.marketplace_id):
             return Judgment.BEFORE_ADMIT
         return Judgment.UNKNOWN_PURCHASE
 
@@ -261,19 +292,3 @@ def decide_alone(run: RuleRun, settled: Settled = Settled.NOTHING) -> None:
     else:
         decisions.decide(event, run, settled)
     decisions.write()
-
-
-def waive(runs: Iterable[RuleRun]) -> None:
-    """Waive what these runs were to give: a person dismissed them, so it is no longer owed."""
-    giving = [run.pk for run in runs if run.spec.gives_access]
-    Grant.objects.filter(runs__in=giving).owed().update(state=Grant.State.WAIVED)
-
-
-def _known_since(account: int | None) -> datetime:
-    """Return the time since which the ledger knows every sale of the account.
-
-    Events older than the ledger may have been removed before it read them.
-    """
-    accounts = Marketplace.objects.filter(pk__in=[account])
-    began = History.objects.values_list("began_at", flat=True)
-    return max([*accounts.values_list("created_at", flat=True), *began])

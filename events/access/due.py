@@ -1,15 +1,16 @@
 """What is due when a run begins, by the ledger at that moment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.db.models import Q
 from django.utils import timezone
 
-from events.access import ledger, sentences, students
+from events.access import given_before, ledger, sentences, students
 from events.access.sale import Sale
 from events.models import Grant, RuleRun
+from integrations.models import Destination
 from integrations.sentences import say
 from integrations.targets import Target, course_target
 
@@ -23,6 +24,8 @@ class Due:
     "order 1183"}. `only` are the courses of the run's bundle to give if some have ended; None if
     none has. `gave` are the courses that the bundle's purchase gave, even if Thinkific does not
     show them with the bundle. `until` are the ends that access from before Admit had, by target.
+    `given_before`: what has been open since before this time was not given by the run's purchase,
+    which Admit never carried out; None if that cannot be told.
     """
 
     nothing: str = ""
@@ -30,6 +33,7 @@ class Due:
     only: tuple[int, ...] | None = None
     gave: tuple[int, ...] = ()
     until: Mapping[str, datetime] = field(default_factory=dict)
+    given_before: datetime | None = None
 
 
 NOTHING_KNOWN = Due()
@@ -47,10 +51,12 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
         if run.spec.ends_access:
             mine = of_student[run.pk]
             gave = _gave(grant, mine) if grant and Target.parse(grant.target).is_bundle else ()
-            still_given = _still_given([row for row in mine if row.until is None])
+            still_given = _still_given(_counting(run, mine))
             found[run.pk] = Due(still_given=still_given, gave=gave, until=_until(mine, still_given))
         elif run.spec.gives_access and grant is not None:
             found[run.pk] = _given(grant, run, of_student.get(run.pk, []))
+    for pk, moment in given_before.moments(runs, grants, of_student).items():
+        found[pk] = replace(found[pk], given_before=moment)
     return found
 
 
@@ -64,10 +70,11 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
         return Due(say("Nothing to do: a person moved this access to another e-mail."))
     if not grant.is_active:
         return Due(sentences.not_due(grant))
+    given = ledger.holders(mine)
     held = [
         number
         for number in grant.course_ids
-        if ledger.holder(mine, grant.integration_id, course_target(number))
+        if (grant.integration_id, course_target(number)) in given
     ]
     if len(held) == len(grant.course_ids):
         return NOTHING_KNOWN
@@ -79,6 +86,18 @@ def _given(grant: Grant, run: RuleRun, mine: Sequence[Grant]) -> Due:
             )
         )
     return Due(only=tuple(held))
+
+
+def _counting(run: RuleRun, mine: Sequence[Grant]) -> list[Grant]:
+    """Return the grants that keep access for which the run's own grant has ended.
+
+    If its rule ends access whatever gave it, only what was decided after the event counts.
+    """
+    lasting = [row for row in mine if row.until is None]
+    if not run.ends_all:
+        return lasting
+    at = run.received_at
+    return [row for row in lasting if row.decided_at > at or row.is_kept_after(at)]
 
 
 def _until(mine: Sequence[Grant], still_given: Mapping[str, str]) -> dict[str, datetime]:
@@ -110,6 +129,7 @@ def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
     for (site, _), customers in same.items():
         whom |= Q(integration=site, customer__in=customers)
     rows = list(Grant.objects.filter(whom))
+    _add_todays_courses(rows)
     return {
         run.pk: [
             row
@@ -121,14 +141,29 @@ def _of_students(runs: Sequence[RuleRun]) -> dict[int, list[Grant]]:
     }
 
 
+def _add_todays_courses(rows: Sequence[Grant]) -> None:
+    """Add to active bundles, in memory, the courses that were added to them since they were given.
+
+    Thinkific gives these to members within a day.
+    """
+    bundles = [row for row in rows if row.is_active and Target.parse(row.target).is_bundle]
+    if not bundles:
+        return
+    found = Destination.objects.filter(
+        kind=Destination.Kind.BUNDLE,
+        integration__in={row.integration_id for row in bundles},
+        external_id__in={Target.parse(row.target).number for row in bundles},
+    )
+    today = {(each.integration_id, each.target): each.course_ids for each in found}
+    for row in bundles:
+        added = today.get((row.integration_id, row.target), [])
+        row.course_ids = [*dict.fromkeys([*row.course_ids, *added])]
+
+
 def _still_given(grants: Sequence[Grant]) -> dict[str, str]:
     """Return what these grants give, each with what gives it; a bundle only as a whole."""
-    still_given: dict[str, str] = {}
-    for grant in grants:
-        for part in grant.parts if grant.is_active else ():
-            holder = ledger.holder(grants, grant.integration_id, part)
-            if holder is not None:
-                still_given[part] = sentences.holds(holder)
+    given = ledger.holders(grants)
+    still_given: dict[str, str] = {part: sentences.holds(row) for (_, part), row in given.items()}
     for grant in grants:
         if not grant.parts <= still_given.keys():
             still_given.pop(grant.target, None)

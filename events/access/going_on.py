@@ -1,8 +1,11 @@
 """When an unfinished action goes on: by itself, or after a person opened its integration."""
 
+from collections.abc import Collection
+
 from events.models import RuleRun
+from integrations import app_registry
 from integrations.models import Integration
-from integrations.sentences import Said, say
+from integrations.sentences import Said, joined, say
 
 
 def needs_a_person(run: RuleRun) -> bool:
@@ -10,7 +13,30 @@ def needs_a_person(run: RuleRun) -> bool:
     site = run.integration
     if run.status != RuleRun.Status.WAITING or site is None:
         return False
+    return _is_closed(site)
+
+
+def _is_closed(site: Integration) -> bool:
     return not site.enabled or site.connection == Integration.Connection.REFUSED
+
+
+def given_by_hand_waits(without: Collection[int | None] = ()) -> list[Said]:
+    """Say of each closed site that access given by hand waits for it, too.
+
+    `without` are the IDs of sites of which that is said already.
+    """
+    sites = Integration.objects.filter(app__in=app_registry.with_catalog()).order_by("pk")
+    return [told for site in sites if site.pk not in without and (told := waits_for(site))]
+
+
+def waits_for(site: Integration | None) -> Said | None:
+    """Say that access given by hand waits for this site, too; None if it does not."""
+    if site is None or not _is_closed(site):
+        return None
+    closed = say("{site} is turned off.", site=site)
+    if site.enabled:
+        closed = say("Thinkific rejects the key of {site}.", site=site)
+    return joined([closed, say("Access that is given there by hand waits, too.")])
 
 
 def goes_on(run: RuleRun) -> Said:

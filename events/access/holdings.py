@@ -3,8 +3,10 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import uuid4
 
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.access import book, ledger, students
@@ -12,6 +14,8 @@ from events.access.ledger import Change, Judgment
 from events.models import EventLog, Grant, RuleRun
 from integrations.models import Customer, ThinkificUser
 from integrations.sentences import say
+
+ByHand = EventLog.ByHand
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +40,23 @@ def of_customer(customer: Customer) -> list[Holding]:
 
     This includes the access of other customers who are the same Thinkific user.
     """
+    return of_grants(_of_student(customer))
+
+
+def _of_student(customer: Customer) -> Q:
+    """Return a condition for grants or runs of all customers who are the same Thinkific user."""
     sites = ThinkificUser.objects.filter(customer=customer).values_list("integration", flat=True)
     same = students.same_users((site, customer.pk) for site in sites)
     whom = Q(customer=customer)
     for (site, _), customers in same.items():
         whom |= Q(integration=site, customer__in=customers)
-    return of_grants(whom)
+    return whom
 
 
 def of_grants(whom: Q) -> list[Holding]:
     """Return the same for the active grants among these."""
-    active = Grant.objects.active().filter(whom).select_related("integration")
+    lasting = Q(until=None) | Q(until__gt=Now())
+    active = Grant.objects.active().filter(whom, lasting).select_related("integration")
     found: dict[tuple[int, str], list[Grant]] = {}
     for grant in active.order_by("name", "integration", "target", "pk"):
         found.setdefault((grant.integration_id, grant.target), []).append(grant)
@@ -122,18 +132,45 @@ def decide(run: RuleRun, event: EventLog, *, anyway: bool) -> None:
         run.skip(Judgment.ENDED_BEFORE.value, message)
 
 
+def move_endings(customer: Customer, other: Customer, grants: Iterable[Grant]) -> None:
+    """Let the endings that wait follow these grants, which move from the customer to the other.
+
+    What a person set to end on a day becomes one ending for each grant that moves: the other may
+    have the same by grants of their own, and those stay. Call it under the deciding lock, before
+    the grants move.
+    """
+    set_by_hand = Q(event__by_hand__in=[ByHand.END, ByHand.END_DAY])
+    waiting = RuleRun.objects.pending()
+    moving = {grant.pk for grant in grants}
+    of_a_day = waiting.filter(set_by_hand, _of_student(customer)).order_by("pk")
+    for run in of_a_day.select_related("event", "customer"):
+        meant = [row for row in _meant(run, run.event) if row.is_active]
+        moved = [row for row in meant if row.pk in moving]
+        if moved and len(moved) == len(meant):  # nothing that it is about stays
+            run.grant, run.customer = moved.pop(0), other
+            run.save(update_fields=["grant", "customer"])
+        for row in moved:
+            run.pk, run.message_id, run.grant, run.customer = None, uuid4(), row, other
+            run.save(force_insert=True)
+    waiting.filter(customer=customer).exclude(set_by_hand).update(customer=other)
+
+
 def _meant(run: RuleRun, event: EventLog) -> list[Grant]:
     """Return the grants that a person decided to end.
 
     For a gift, that is its own grant; otherwise what was open when the person decided, and nothing
-    that was given or bought since.
+    that was given or bought since. If that was moved to another customer, it is the grant that was
+    moved, and nothing that this customer has besides.
     """
     if event.is_gift:
         return [run.grant] if run.grant else []
     if run.integration_id is None or run.customer is None:
         return []
-    same = students.same_user(run.integration_id, run.customer)
-    open_then = Grant.objects.filter(
-        customer__in=same, integration=run.integration_id, target=run.target
-    )
-    return list(open_then.filter(opened_at__lte=run.received_at))
+    if run.customer_id != event.customer_id:  # its grant was moved to this customer
+        rows = Grant.objects.filter(pk=run.grant_id or 0)
+    else:
+        same = students.same_user(run.integration_id, run.customer)
+        rows = Grant.objects.filter(
+            customer__in=same, integration=run.integration_id, target=run.target
+        )
+    return list(rows.filter(opened_at__lte=run.received_at))

@@ -1,9 +1,11 @@
 """Decide what an event changes in the ledger. Pure: grants in, changed grants and a judgment out.
 
 For each purchase and course, the decision received last counts, in whatever order events are read.
-One exception: Product Purchased does not reopen what its purchase has already ended.
+One exception: Product Purchased does not reopen what its purchase has already ended. It is another
+purchase each time if it names neither an order nor a subscription.
 """
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -182,26 +184,60 @@ def holder(grants: Iterable[Grant], integration: int, part: str) -> Grant | None
     return next((row for row in last if row is not None and row.is_active), None)
 
 
+def holders(grants: Iterable[Grant]) -> dict[tuple[int, str], Grant]:
+    """Return the grant that gives each course and bundle now, by its site and target.
+
+    Looks at each part of each grant once, because a student may have a thousand grants.
+    """
+    found: dict[tuple[int, str], Grant] = {}
+    for rows in by_source(grants).values():
+        about: dict[tuple[int, str], list[Grant]] = defaultdict(list)
+        for row in rows:
+            for part in row.parts:
+                about[row.integration_id, part].append(row)
+        for place, each in about.items():
+            last = _deciding(each)
+            if last is not None and last.is_active:
+                found.setdefault(place, last)
+    return found
+
+
 def by_source(grants: Iterable[Grant]) -> dict[Hashable, list[Grant]]:
     """Group the grants by purchase. A grant that no purchase gave is a group of its own."""
     found: dict[Hashable, list[Grant]] = {}
     for grant in grants:
         sale = Sale.of(grant)
         # A named purchase may have a different student on each site, but is one source.
-        purchase = (sale, None if sale.is_named else grant.customer_id)
+        # After its account was deleted, only the name of the product tells two products apart.
+        product = "" if sale.marketplace else grant.product_name
+        purchase = (sale, product, None if sale.is_named else grant.customer_id)
         key: Hashable = purchase if grant.source == Grant.Source.PURCHASE else grant.pk
         found.setdefault(key, []).append(grant)
     return found
 
 
 def _last(rows: Iterable[Grant], integration: int, part: str) -> Grant | None:
-    """Return the grant of one source that decides on this course or bundle, or None.
+    """Return the grant of one source that decides on this course or bundle, or None."""
+    about = [row for row in rows if row.integration_id == integration and part in row.parts]
+    return _deciding(about)
+
+
+def _deciding(about: Sequence[Grant]) -> Grant | None:
+    """Return the one that decides among grants of one source for one course or bundle, or None.
 
     That is the one decided last. But a grant from Product Purchased yields to any other decision,
-    and an ending by hand outranks them all.
+    and an ending by hand outranks them all. If the sale names no order and no subscription, each
+    Product Purchased is another purchase, so what was decided before the last one does not count.
     """
-    about = [row for row in rows if row.integration_id == integration and part in row.parts]
+    bought = [row.decided_at for row in about if _is_bought_without_name(row)]
+    if bought:
+        about = [row for row in about if row.decided_at >= max(bought)]
     return max(about, key=lambda row: (_weight(row), row.decided_at), default=None)
+
+
+def _is_bought_without_name(row: Grant) -> bool:
+    is_bought = row.is_active and row.because == Trigger.PRODUCT_PURCHASED
+    return is_bought and not Sale.of(row).is_named
 
 
 def _weight(row: Grant) -> int:
@@ -214,6 +250,5 @@ def _weight(row: Grant) -> int:
 
 def _given(rows: Sequence[Grant], change: Change) -> frozenset[str]:
     """Return the parts of the change that these grants of one purchase give."""
-    return frozenset(
-        part for part in change.parts if holder(rows, change.integration, part) is not None
-    )
+    given = holders(rows)
+    return frozenset(part for part in change.parts if (change.integration, part) in given)

@@ -45,8 +45,8 @@ def wait(
     open_rows = [row for row in touched if not row.is_kept_after(change.at)]
     if known and not open_rows and not run.ends_all:
         return False  # it would end nothing
-    if run.rule is not None and run.rule.delay_days:
-        end_on(run, event.received_at + timedelta(days=run.rule.delay_days))
+    if days := run.rule.delay_days if run.rule else run.delay_days:
+        end_on(run, event.received_at + timedelta(days=days))
         run.grant = next((row for row in open_rows if row.pk), None)
         return True
     if not right and settings.ENDINGS_AN_HOUR and _around(run) >= settings.ENDINGS_AN_HOUR:

@@ -6,6 +6,7 @@ A subscription of which every payment was made is paid for: canceling it takes n
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from events.access.sale import BySale, Sale, near
@@ -46,24 +47,45 @@ def later_endings(
 ) -> dict[int, EventLog]:
     """Return {pk: the later event that refunded or canceled it} for those of these events.
 
-    `by` are the triggers that count. The later event has the same customer and product and, if
-    both name one, the same order or subscription. A purchase that such an event paid for again
-    since counts as paid for. Who bought the product again under another order paid for that one.
+    `by` are the triggers that count. The later event names the same product and, if both name one,
+    the same order or subscription. If both name the same purchase, it may be of any customer. A
+    purchase that such an event paid for again since counts as paid for. Who bought the product
+    again under another order paid for that one. Takes two queries, or one if nothing was ended.
     """
     asked = [event for event in events if event.customer_id and event.pk]
-    endings = EventLog.objects.filter(customer__in={each.customer_id for each in asked})
-    endings = endings.of_triggers(*by)
-    # Most customers have no ending, so nothing more of theirs is read.
-    customers = set(endings.values_list("customer", flat=True)) if asked else set()
-    of_customer: dict[int | None, list[EventLog]] = defaultdict(list)
-    if customers:
-        since = min(each.received_at for each in asked)
-        later = EventLog.objects.filter(customer__in=customers, received_at__gte=since)
-        later = later.trusted().of_triggers(*by, *_SETTLES).order_by("received_at", "pk")
-        for event in later.only(*READ):
-            of_customer[event.customer_id].append(event)
-    found = {event.pk: _ended(event, of_customer[event.customer_id]) for event in asked}
+    others = _since(asked, by) if asked else {}
+    found = {event.pk: _ended(event, others[event.pk]) for event in asked if event.pk in others}
     return {pk: ending for pk, ending in found.items() if ending is not None}
+
+
+def _since(asked: Sequence[EventLog], by: Collection[str]) -> dict[int, list[EventLog]]:
+    """Return what may have ended each of these events or paid for it again, by pk, in order.
+
+    That is what came of its customer, and what came about its purchase under any address. Events
+    of which nothing was ended are left out: of most, nothing more is read.
+    """
+    of_asked = Q(customer__in={each.customer_id for each in asked})
+    endings = EventLog.objects.filter(of_asked | near(asked)).of_triggers(*by)
+    ended = BySale(endings.only("marketplace", *READ))
+    customers = {each.customer_id for each in ended.rows}
+    same = {event.pk: ended.of(event) for event in asked}
+    concerned = [event for event in asked if same[event.pk] or event.customer_id in customers]
+    if not concerned:
+        return {}
+    sales = [each for event in concerned for each in (event, *same[event.pk])]
+    whose = Q(customer__in={each.customer_id for each in concerned} & customers)
+    later = EventLog.objects.filter(whose | near(sales)).trusted().of_triggers(*by, *_SETTLES)
+    later = later.filter(received_at__gte=min(each.received_at for each in concerned))
+    by_sale = BySale(later.only("marketplace", *READ))
+    of_customer: dict[int | None, list[EventLog]] = defaultdict(list)
+    for each in by_sale.rows:
+        of_customer[each.customer_id].append(each)
+    found = {}
+    for event in concerned:
+        about = {other for each in (event, *same[event.pk]) for other in by_sale.of(each)}
+        rows = about.union(of_customer[event.customer_id])
+        found[event.pk] = sorted(rows, key=lambda each: (each.received_at, each.pk))
+    return found
 
 
 def of_grants(

@@ -62,7 +62,7 @@ class BySale(Generic[Row]):
     """
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
-        self._rows: list[Row] = []
+        self.rows: list[Row] = []
         self._named: dict[tuple[str, str], list[int]] = defaultdict(list)
         for row in rows:
             self.add(row)
@@ -70,14 +70,14 @@ class BySale(Generic[Row]):
     def add(self, row: Row) -> None:
         """Add a row that names an order or a subscription; another one is never found."""
         for name in _names(row):
-            self._named[name].append(len(self._rows))
-        self._rows.append(row)
+            self._named[name].append(len(self.rows))
+        self.rows.append(row)
 
     def of(self, source: EventLog | Grant) -> list[Row]:
         """Return the rows of the purchase that this event or grant is about, as they were added."""
         sale = Sale.of(source)
         found = {number for name in _names(source) for number in self._named.get(name, ())}
-        rows = (self._rows[number] for number in sorted(found))
+        rows = (self.rows[number] for number in sorted(found))
         return [row for row in rows if sale.is_same(Sale.of(row))]
 
 

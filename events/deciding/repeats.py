@@ -1,4 +1,7 @@
-"""Spot repeats. This only avoids clutter: every action is idempotent anyway."""
+"""Spot repeats: to avoid clutter, and to pass nothing on twice.
+
+Actions that give or end access are idempotent anyway; sending a message is not.
+"""
 
 from datetime import timedelta
 

@@ -21,6 +21,28 @@ from rules.triggers import RENEWS, Trigger
 
 log = logging.getLogger(__name__)
 Status = EventLog.Status
+# What reading sets. The other columns are a person's, who may write them while an event is read
+# again.
+READ = (
+    "trigger",
+    "raw_type",
+    "product",
+    "customer",
+    "status",
+    "gave_nothing",
+    "left_open",
+    "reason",
+    "order_id",
+    "subscription_id",
+    "transaction_id",
+    "samcart_customer_id",
+    "custom_fields",
+    "verdicts",
+    "rule_texts",
+    "ordered_at",
+    "email_as_sent",
+    "name_as_sent",
+)
 
 
 def store(reading: Reading, intake: Intake) -> None:
@@ -75,7 +97,7 @@ def set_aside(delivery: Delivery, error: Exception) -> None:
             kind=kind,
         ),
     )
-    event.save()
+    event.save(update_fields=READ if event.pk else None)
 
 
 def _first_of(delivery: Delivery, intake: Intake) -> Delivery | None:
@@ -95,7 +117,7 @@ def _keep(event: EventLog, intake: Intake) -> None:
         intake.new_events.append(event)
         return
     intake.write()  # its customer may be new
-    event.save()
+    event.save(update_fields=READ)
     event.add_search_terms()
 
 

@@ -141,10 +141,12 @@ def _action_input(
 ) -> ActionInput:
     number, target = run.destination_id or 0, run.spec.target
     found = destinations.get((run.integration_id or 0, target.value, number)) if target else None
+    # Each action asks for the courses of a bundle that Thinkific does not list.
+    course_ids = found.course_ids if found and found.listed else ()
     return ActionInput(
         destination_id=number,
         destination=run.destination_name,
-        course_ids=tuple(found.course_ids) if found else (),
+        course_ids=tuple(course_ids),
         said_gone=bool(found and found.gone_at),
         missing=found.missing if found and found.by_hand else "",
         fields=fields,
@@ -152,6 +154,7 @@ def _action_input(
         only=is_due.only,
         gave=is_due.gave,
         until=is_due.until,
+        given_before=is_due.given_before,
         attempt=run.attempts,
         message=message,
     )

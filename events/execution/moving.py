@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from events.access import book, grant_runs, ledger
+from events.access import book, grant_runs, ledger, lock
 from events.deciding.reading import LineItem, RuleBook
 from events.execution import one_by_one, rerun
 from events.models import Batch, EventLog, Grant, RuleRun
@@ -108,8 +108,15 @@ def _note_kept(
         kept[event] += grants
     numbers = [grant.pk for grants in kept.values() for grant in grants]
     with transaction.atomic():
-        Grant.objects.active().filter(pk__in=numbers).update(**kept_as)
-        names = {event: [grant.name for grant in grants] for event, grants in kept.items()}
+        lock.lock()
+        active = Grant.objects.active().filter(pk__in=numbers)
+        still = set(active.values_list("pk", flat=True))  # a refund may have been decided meanwhile
+        active.update(**kept_as)
+        names = {
+            event: [grant.name for grant in grants if grant.pk in still]
+            for event, grants in kept.items()
+        }
+        kept = {event: grants for event, grants in kept.items() if names[event]}
         note = kept_as["kept_note"]
         audit.record_each(act, kept, after=lambda event: {"access": names[event]}, note=note)
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from events.access import decisions, history
+from events.access import decisions, history, waiving
 from events.access.decisions import Settled
 from events.access.lock import lock
 from events.execution import gone_destinations, retry_reasons
@@ -106,7 +106,7 @@ def dismiss(runs: Iterable[RuleRun], *, by: str) -> int:
                 message = say("Dismissed by {person}. Before: {before}", **facts)
                 dismissed = open_run.end(Status.SKIPPED, DISMISSED, message)
             if dismissed:  # if not, it was retried meanwhile and may be giving access
-                decisions.waive([run])
+                waiving.waive([run])
                 refresh_event(run.event_id)
                 audit.record(Act.RUN_DISMISSED, run)
         number += dismissed
@@ -155,7 +155,7 @@ def _queue(
         run.attempts = run.crashes = 0
         run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()
         if instead:
-            decisions.waive([run])
+            waiving.waive([run])
             run.grant = None
             for name, value in instead.items():
                 setattr(run, name, value)
@@ -163,8 +163,10 @@ def _queue(
             run.code = DELAYED  # its day has come: the worker decides on it as on any other
         elif run.target and (anyway or run.grant_id is None):
             decisions.decide_alone(run, settled)
-        elif run.grant is not None:
-            run.customer = run.grant.customer  # before the ledger, each event had its own customer
+        elif run.grant is not None and (run.spec.gives_access or run.customer_id is None):
+            # Before the ledger, each event had its own customer. An ending stays with the customer
+            # for whom it was decided: what was moved since is closed to nobody else.
+            run.customer = run.grant.customer
         run.save()
         refresh_event(run.event_id)
     return True

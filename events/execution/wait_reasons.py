@@ -81,8 +81,8 @@ def at_closed_site(integration: Integration, why: str) -> str:
         )
     if why == CallBudget.Blocked.KEY:
         return say(
-            "Waits because the {secret} of {site} does not work. It continues as soon as that one "
-            "works again or another one is entered.",
+            "Waits because the {secret} of {site} does not work. It continues as soon as this "
+            "{secret} works again or another one is entered.",
             secret=app.secret,
             site=integration,
         )

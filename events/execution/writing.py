@@ -24,7 +24,7 @@ from integrations.models import ApiCall, Intent, SiteAnswer
 from integrations.secrets import SecretUnreadable
 from integrations.sentences import say
 from integrations.thinkific import memory, site_check
-from integrations.thinkific.attempt import FoundOpen, Opened
+from integrations.thinkific.attempt import FoundEnded, FoundOpen, Opened
 from integrations.thinkific.calls import Post
 
 log = logging.getLogger(__name__)
@@ -167,6 +167,7 @@ def _keep(everyone: Many) -> None:
                 each.app.take_effect(each.integration, note)
     learned = [(run, note) for each, run in _runs(everyone) for note in each.attempt.notes]
     before_admit.record((run, note) for run, note in learned if isinstance(note, FoundOpen))
+    before_admit.forget((run, note) for run, note in learned if isinstance(note, FoundEnded))
 
 
 def _opened(everyone: Many) -> list[RuleRun]:

@@ -19,14 +19,10 @@ from rules.actions import ActionSpec
 from rules.models import Rule
 
 UNFINISHED = ("waiting", "running")
-# The code of an ending that waits for its day. Nothing is decided on it before.
-DELAYED = "delayed"
-# The code of an ending that a person must release, because there were too many at once.
-BRAKED = "braked"
-# The code of an ending that our own code failed to decide on when its day came.
-UNDECIDED = "undecided"
-# The code of an action that a person has dismissed.
-DISMISSED = "dismissed"
+DELAYED = "delayed"  # the code of an ending that waits for its day; nothing is decided before
+BRAKED = "braked"  # of one that a person must release, because there were too many at once
+UNDECIDED = "undecided"  # of one that our own code failed to decide on when its day came
+DISMISSED = "dismissed"  # of an action that a person has dismissed
 _WAITING, _RUNNING = Q(status="waiting"), Q(status="running")
 _DELAYED = Q(status="waiting", code=DELAYED)
 _BEGAN = Q(started_at__isnull=False)
@@ -197,6 +193,9 @@ class RuleRun(models.Model):
     crashes = models.PositiveSmallIntegerField(default=0)
     # It ends the access whatever gave it, not only what its own purchase gave.
     ends_all = models.BooleanField(default=False)
+    # Its rule's delay when it was made, for when the rule is deleted. NULL spares SQLite a copy of
+    # the table.
+    delay_days = models.PositiveSmallIntegerField(null=True, editable=False)
     next_attempt_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True, editable=False)
     lease_token = models.UUIDField(null=True, editable=False)
@@ -297,4 +296,5 @@ class RuleRun(models.Model):
             "site": rule.integration.site,
             "rule_sentence": rule.sentence(),
             "ends_all": rule.ends_all,
+            "delay_days": rule.delay_days or None,
         }

@@ -14,6 +14,7 @@ from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from events.access.ledger import BY_HAND
 from events.access.lock import try_lock
 from events.deciding.repeats import WINDOW
 from events.execution.reviewing import NOT_UNDERSTOOD
@@ -141,7 +142,9 @@ def grants() -> QuerySet[Grant]:
 def grants_that_go(pks: Sequence[int]) -> list[int]:
     """Return those that may go now: none by which an open event or action is still decided.
 
-    In a transaction it takes the lock for deciding, and returns none if it does not get it.
+    What a person ended stays while its order or subscription has an event, because the next payment
+    would open it again. In a transaction it takes the lock for deciding, and returns none if it
+    does not get it.
     """
     if connection.in_atomic_block and not try_lock():
         return []
@@ -149,7 +152,14 @@ def grants_that_go(pks: Sequence[int]) -> list[int]:
     of_customer = open_events.filter(customer=OuterRef("customer"))
     by_action = open_events.filter(runs__grant=OuterRef("pk"))
     over = grants().filter(~Exists(of_customer), ~Exists(by_action), pk__in=pks)
+    over = over.exclude(_has_events("order_id") | _has_events("subscription_id"), because=BY_HAND)
     return list(over.values_list("pk", flat=True))
+
+
+def _has_events(named: str) -> Exists:
+    """Whether an event names the same order or subscription as the grant."""
+    same = EventLog.objects.filter(**{named: OuterRef(named)})
+    return Exists(same.exclude(**{named: ""}))
 
 
 def remove_grants(pks: Sequence[int]) -> int:

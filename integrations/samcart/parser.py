@@ -6,6 +6,7 @@ comma-joined form; the Courses bodies are inferred. So both product keys are rea
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -135,8 +136,15 @@ def normalize_type(text: str) -> str:
 
 
 def _customer_id(customer: JsonObject) -> str:
-    named = normalize_id(needed(customer, "customer_id"), what=_("customer id"))
-    return named or normalize_id(needed(customer, "id"), what=_("customer id"))
+    """Return SamCart's ID of the customer, "" if there is none or it makes no sense.
+
+    No access depends on it, so an odd one must not cost the buyer the course.
+    """
+    for key in ("customer_id", "id"):
+        with suppress(Unreadable):
+            if named := normalize_id(needed(customer, key), what=_("customer id")):
+                return named
+    return ""
 
 
 def _type(found: JsonObject) -> str:
@@ -178,19 +186,30 @@ def _part(found: JsonObject, key: str) -> JsonObject:
 
 
 def _lines(found: JsonObject) -> list[_Line]:
-    """Return one line per distinct product or course.
+    """Return one line per distinct product or course, and per subscription to it.
 
-    Two lines with the same ID become one, because nobody needs to be enrolled twice.
+    Two lines with the same ID become one, because nobody needs to be enrolled twice. If both name a
+    subscription, each is a purchase: one may be canceled while the other is paid. Further
+    subscriptions come last, because the number of a line identifies its event.
     """
-    lines: dict[tuple[str, str, str], _Line] = {}
+    lines: dict[tuple[str, str, str], dict[str, _Line]] = {}
     for key, kind in (("product", "product"), ("products", "product"), ("course", "course")):
         for entry in _entries(found, key):
             for sold in _sold(entry, kind):
                 same = (kind, sold.id, "" if sold.id else sold.name)
-                lines[same] = _better(lines[same], sold) if same in lines else sold
-            if len(lines) > MAX_LINES:
+                _add(lines.setdefault(same, {}), sold)
+            if sum(map(len, lines.values())) > MAX_LINES:
                 raise Unreadable(say("The body has more than {number} products.", number=MAX_LINES))
-    return list(lines.values())
+    by_product = [sorted(each.values(), key=_weight, reverse=True) for each in lines.values()]
+    return [each[0] for each in by_product] + [one for each in by_product for one in each[1:]]
+
+
+def _add(lines: dict[str, _Line], sold: _Line) -> None:
+    """Add the line to those of its product, by subscription; merge it if it is one of them."""
+    if (unnamed := lines.pop("", None)) is not None:  # then it is the only one so far
+        sold = _better(unnamed, sold)
+    same = sold.subscription_id or next(iter(lines), "")
+    lines[same] = _better(lines[same], sold) if same in lines else sold
 
 
 def _entries(found: JsonObject, key: str) -> list[JsonObject]:

@@ -99,13 +99,13 @@ def _success(status: int, text: str, *, write: bool) -> Answer | OutsideError:
     if write and stripped in {"", "null"}:
         return Answer(status, None)
     try:
-        body = _parse(stripped)
-    except ValueError:
+        body = _with_whole_ids(_parse(stripped))
+    except (ValueError, RecursionError):
         body = None
     fault = isinstance(body, dict) and (body.get("error") or body.get("errors"))
     usable = isinstance(body, dict) or (isinstance(body, list) and not write)
     if usable and not fault:
-        return Answer(status, _with_whole_ids(body))
+        return Answer(status, body)
     what = say("Thinkific sent data that makes no sense.")
     if fault:
         what = say(
@@ -128,8 +128,7 @@ def _failure(status: int, reply: Reply, *, write: bool, now: datetime) -> Outsid
         case 401:
             not_accepted = say(
                 "Thinkific does not accept the key: the key or the subdomain is wrong, or the "
-                "site's plan may not include the API (Grow or higher is required). Check both, "
-                "and enter the key again."
+                "site's plan may not include the API (Grow or higher is required)."
             )
             alone, then = _refused_alone("")
             return KeyRejected(not_accepted, status=status, alone=alone, then=then)

@@ -90,11 +90,18 @@ class FoundOpen:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundEnded:
+    """The student's access to the course had ended before this attempt gave anything."""
+
+    course: int
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """This attempt gave the access that it was meant to give."""
 
 
-Note = Remembered | Accepted | Settled | Gone | Finding | FoundOpen | Opened
+Note = Remembered | Accepted | Settled | Gone | Finding | FoundOpen | FoundEnded | Opened
 
 
 @dataclass(slots=True)
@@ -114,6 +121,7 @@ class Attempt:
     connected: bool = False  # the site is known to let us in
     notes: list[Note] = field(default_factory=list)
     calls: int = 0  # begun in this attempt
+    noted_user: int = 0  # all whose enrollments were read to note what was open before
     user_is_new: bool = False  # created in this attempt, so not enrolled in anything yet
     looked_up: bool = False  # read from the site in this attempt, so not outdated
     replaced: bool = False  # the customer's remembered account was replaced by another one
@@ -135,6 +143,11 @@ class Attempt:
             for target, doubt in self.doubts.items()
             if target != USER
         )
+
+    @property
+    def may_have_enrolled(self) -> bool:
+        """Whether a POST for a course or bundle may have been carried out without our knowing."""
+        return any(target != USER for target in self.doubts)
 
     def settle(self, target: str) -> None:
         """End the doubt about this target, because a definite answer is known."""

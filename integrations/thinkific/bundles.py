@@ -36,6 +36,8 @@ def open_up(
         if attempt.promised(target):
             raise _later()
         attempt.settle(target)
+        if not (rows or ours):
+            yield from _note_alone(attempt, user, course_ids)
     return (yield from _enroll(attempt, user, bundle_id, course_ids, rows))
 
 
@@ -46,14 +48,18 @@ def close(
     still_given: Mapping[str, str],
     gave: Collection[int] = (),
     until: Mapping[str, datetime] = courses.NO_ENDS,
+    given_before: datetime | None = None,
 ) -> Steps[courses.Closed]:
     """End access to the bundle's courses now, except to those in `still_given` ("course:501").
 
     Courses of `gave` that the bundle does not show are ended, too: they were given one by one, or
-    were removed from the bundle since. For `until`, see `courses.close`.
+    were removed from the bundle since. For `until` and `given_before`, see `courses.close`.
     """
     target = bundle_target(bundle_id)
+    if attempt.may_have_enrolled:
+        given_before = None
     rows = yield from read(user, bundle_id)
+    had = courses.note_had(attempt, rows, given_before)
     if attempt.just_sent() and not (yield from _covers(bundle_id, rows)):
         # A recent POST could still take effect after this read, and the access would stay forever.
         raise _later()
@@ -62,23 +68,43 @@ def close(
     hidden = [n for n in gave if n not in shown and course_target(n) not in still_given]
     found = {courses.Closed.BEFORE if rows else courses.Closed.NEVER}
     for number in hidden:
-        found.add((yield from courses.close(attempt, user, number, until)))
+        found.add((yield from courses.close(attempt, user, number, until, given_before)))
+    found |= {courses.Closed.KEPT} if had else set()
     running = [row for row in rows if not courses.has_ended(row, attempt.now)]
-    ending = [row for row in running if course_target(row["course_id"]) not in still_given]
-    if not ending:
-        return next(each for each in courses.Closed if each in found)
-    has_end = any(course_target(row["course_id"]) in until for row in ending)
-    if has_end or len(ending) < len(running):
-        for row in ending:
-            yield from courses.end(attempt, user, row, until)
-        return courses.Closed.NOW
-    yield from courses.change(
-        f"/bundles/{bundle_id}/enrollments",
-        {"user_id": user.id, "expiry_date": courses.yesterday(attempt.now)},
-        took=lambda row: courses.has_ended(row, attempt.now),
-        reread=lambda: read(user, bundle_id),
-    )
-    return courses.Closed.NOW
+    ending = [
+        row
+        for row in running
+        if course_target(row["course_id"]) not in still_given and row not in had
+    ]
+    if ending:
+        found.add(courses.Closed.NOW)
+        whole = len(ending) == len(running)
+        yield from _end(attempt, user, bundle_id, ending, until, whole=whole)
+    if found >= {courses.Closed.NOW, courses.Closed.KEPT}:
+        return courses.Closed.PARTLY
+    return next(each for each in courses.Closed if each in found)
+
+
+def _end(
+    attempt: Attempt,
+    user: User,
+    bundle_id: int,
+    rows: Rows,
+    until: Mapping[str, datetime],
+    *,
+    whole: bool,
+) -> Steps[None]:
+    """End these enrollments: at once if they are the `whole` bundle and none gets an end back."""
+    if whole and not any(course_target(row["course_id"]) in until for row in rows):
+        yield from courses.change(
+            f"/bundles/{bundle_id}/enrollments",
+            {"user_id": user.id, "expiry_date": courses.yesterday(attempt.now)},
+            took=lambda row: courses.has_ended(row, attempt.now),
+            reread=lambda: read(user, bundle_id),
+        )
+        return
+    for row in rows:
+        yield from courses.end(attempt, user, row, until)
 
 
 def read(user: User, bundle_id: int) -> Steps[Rows]:
@@ -117,6 +143,20 @@ def _enroll(
     yield from _widen(attempt, user, bundle_id, rows)
     attempt.notes.append(Opened())
     return True
+
+
+def _note_alone(attempt: Attempt, user: User, course_ids: tuple[int, ...]) -> Steps[None]:
+    """Note which of the bundle's courses the user already has, once in an attempt.
+
+    Thinkific may list the rows of a bundle for its members alone. After the POST it is too late,
+    because that may make an enrollment look new.
+    """
+    if not course_ids or attempt.noted_user == user.id:
+        return
+    attempt.noted_user = user.id
+    enrolled = yield from courses.read(user)
+    alone = [row for row in enrolled if row.get("course_id") in course_ids]
+    courses.note_open(attempt, alone, ours=False)
 
 
 def _covers(bundle_id: int, rows: Rows, known: tuple[int, ...] = ()) -> Steps[bool]:

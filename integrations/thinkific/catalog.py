@@ -127,8 +127,9 @@ def read(integration: Integration) -> Catalog:
     Raises OutsideError, SecretUnreadable, rate_limit.SiteBlocked and rate_limit.NoSlot.
     """
     session = Session(integration)
+    bundles = integration.destinations.filter(kind=Kind.BUNDLE, gone_at=None)
     try:
-        return session.carry_out(fetch())
+        return session.carry_out(fetch(bundles.values_list("external_id", flat=True)))
     except Retry as error:
         _note_unreachable(integration, joined([error.message, explain.LATER]))
         raise
@@ -223,10 +224,11 @@ def _store_destinations(
         new[kind] += row.pk is None or not row.listed
         _save_changed(row, values | listed)
     left = [row for key, row in known.items() if key not in found.destinations and row.listed]
-    # The courses of an unlisted bundle are unknown from now on: each action asks for them.
-    Destination.objects.filter(pk__in=[row.pk for row in left]).update(
-        unlisted_at=Now(), course_ids=[]
-    )
+    # If the site does not answer for an unlisted bundle, its courses are unknown.
+    for (kind, number), row in known.items():
+        if kind == Kind.BUNDLE and (kind, number) not in found.destinations:
+            _save_changed(row, {"course_ids": found.unlisted.get(number, [])})
+    Destination.objects.filter(pk__in=[row.pk for row in left]).update(unlisted_at=Now())
     return new, Counter(row.kind for row in left)
 
 

@@ -11,7 +11,7 @@ from integrations.errors import Refused, Retry
 from integrations.sentences import say
 from integrations.targets import course_target
 from integrations.thinkific import calls
-from integrations.thinkific.attempt import Attempt, FoundOpen, Opened
+from integrations.thinkific.attempt import Attempt, FoundEnded, FoundOpen, Opened
 from integrations.thinkific.calls import Post, Put, Row, Steps
 from integrations.thinkific.users import User
 
@@ -30,9 +30,11 @@ UNCHANGED = _("Thinkific said that it changed the enrollment, but shows it as be
 
 
 class Closed(enum.Enum):
-    """The result of ending access: ended now, had ended before, or there never was any."""
+    """The result of ending access: ended now, or nothing was to be ended, and why."""
 
     NOW = "now"
+    PARTLY = "partly"  # ended now, except to what the student had before
+    KEPT = "kept"  # the student had it before
     BEFORE = "before"
     NEVER = "never"
 
@@ -82,25 +84,46 @@ def open_up(attempt: Attempt, user: User, course_id: int) -> Steps[bool]:
 
 
 def note_open(attempt: Attempt, rows: Rows, *, ours: bool) -> None:
-    """Note the courses that the student already has, unless we may have given them (`ours`)."""
-    for row in rows:
-        if ours or not is_running(row, attempt.now):
-            continue
+    """Note what the student already has or had, unless we may have given it (`ours`)."""
+    if ours:
+        return
+    running = [row for row in rows if is_running(row, attempt.now)]
+    for row in running:
         since, end = moment(row.get("activated_at")), moment(row.get("expiry_date"))
         if since is not None:
             until = end if end is not None and end < FOREVER else None
             attempt.notes.append(FoundOpen(row["course_id"], since, until))
+    ended = {row["course_id"] for row in rows if has_ended(row, attempt.now)}
+    for course in sorted(ended - {row["course_id"] for row in running}):
+        attempt.notes.append(FoundEnded(course))
+
+
+def note_had(attempt: Attempt, rows: Rows, given_before: datetime | None) -> Rows:
+    """Note and return the open enrollments that began before this time; none if in doubt."""
+    if given_before is None or attempt.may_have_enrolled:
+        return []
+    begun = [(row, moment(row.get("activated_at"))) for row in rows]
+    had = [row for row, since in begun if since is not None and since < given_before]
+    had = [row for row in had if is_running(row, attempt.now)]
+    note_open(attempt, had, ours=False)
+    return had
 
 
 def close(
-    attempt: Attempt, user: User, course_id: int, until: Mapping[str, datetime] = NO_ENDS
+    attempt: Attempt,
+    user: User,
+    course_id: int,
+    until: Mapping[str, datetime] = NO_ENDS,
+    given_before: datetime | None = None,
 ) -> Steps[Closed]:
     """End access now by an expiry date in the past, the only way that Thinkific documents.
 
     `until` has the ends that access had before Admit gave it, by target ("course:501"). Such a
-    course gets that end back instead.
+    course gets that end back instead. What has been open since before `given_before` stays and is
+    noted, unless a POST of ours is in doubt.
     """
     rows = yield from read(user, course_id)
+    had = note_had(attempt, rows, given_before)
     target = course_target(course_id)
     if not rows and attempt.just_sent():
         # A recent POST may still take effect, and the access would stay forever.
@@ -109,10 +132,10 @@ def close(
     attempt.settle(target)
     if not rows:
         return Closed.NEVER
-    running = [row for row in rows if not has_ended(row, attempt.now)]
+    running = [row for row in rows if not has_ended(row, attempt.now) and row not in had]
     for row in running:
         yield from end(attempt, user, row, until)
-    return Closed.NOW if running else Closed.BEFORE
+    return Closed.NOW if running else Closed.KEPT if had else Closed.BEFORE
 
 
 def end(
@@ -145,16 +168,15 @@ def change(path: str, body: Row, *, took: Callable[[Row], bool], reread: Reread)
         raise Retry(say(UNCHANGED), status=answer.status, code=NOT_SHOWN)
 
 
-def read(user: User, course_id: int) -> Steps[Rows]:
-    """Return the user's enrollments in the course.
+def read(user: User, course_id: int | None = None) -> Steps[Rows]:
+    """Return the user's enrollments in the course, or in all courses if none is named.
 
     Rows are compared here, because Thinkific ignores filters that it does not understand.
     """
-    asked = {"query[user_id]": user.id, "query[course_id]": course_id}
+    asked = {"query[user_id]": user.id} | ({"query[course_id]": course_id} if course_id else {})
     rows = yield from calls.rows("/enrollments", asked)
-    return [
-        row for row in rows if row.get("user_id") == user.id and row.get("course_id") == course_id
-    ]
+    of_user = [row for row in rows if row.get("user_id") == user.id]
+    return [row for row in of_user if course_id in (None, row.get("course_id"))]
 
 
 def is_open(row: Row, now: datetime) -> bool:

@@ -29,6 +29,7 @@ REJECTED_NOW = _(
     "It was connected, but now Thinkific rejects its key. "
     "A plan without API access (below Grow) gets the same answer."
 )
+CHECK_BOTH = _("Check both, and enter the key again.")
 THEN_REFRESH = _("Put that right in Thinkific, then press Refresh.")
 
 
@@ -71,13 +72,21 @@ def explain_plainly(error: Exception) -> str:
     return _explain(error)
 
 
-def trouble(integration: Integration) -> str:
-    """Return what keeps the site from being connected, for its page, or ""."""
+def trouble(integration: Integration, *, advise: bool = True) -> str:
+    """Return what keeps the site from being connected, for its page, or "".
+
+    `advise` adds what to do about it, for a person who may change the integration.
+    """
+    message = integration.connection_message
+    if not advise:
+        return message
     if integration.not_let_in:
         return say(NOT_LET_IN, where=WHERE)
     if integration.denied:
-        return joined([integration.connection_message, say(THEN_REFRESH)])
-    return integration.connection_message
+        return joined([message, say(THEN_REFRESH)])
+    if message and integration.connection == Integration.Connection.REFUSED:
+        return joined([message, say(CHECK_BOTH)])
+    return message
 
 
 def _limit(seconds: float) -> str:

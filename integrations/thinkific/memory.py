@@ -17,6 +17,7 @@ from integrations.thinkific.attempt import (
     Account,
     Attempt,
     Doubt,
+    FoundEnded,
     FoundOpen,
     Gone,
     Note,
@@ -110,7 +111,7 @@ def begin_doubt(memory: Memory, attempt: Attempt, intent: Intent) -> None:
 def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
     """Store every note in the caller's transaction, which may be rolled back and repeated.
 
-    Findings about a site as a whole, and FoundOpen and Opened, are left to the caller.
+    Findings about a site as a whole, FoundOpen, FoundEnded and Opened are left to the caller.
     """
     users: dict[tuple[int, int], ThinkificUser] = {}
     replaced: list[ThinkificUser] = []
@@ -130,7 +131,7 @@ def write(learned: Iterable[tuple[Memory, Iterable[Note]]]) -> None:
                     settled.append(memory.intents[target])
                 case Gone():
                     _mark_gone(memory.integration, note)
-                case Finding() | FoundOpen() | Opened():
+                case Finding() | FoundOpen() | FoundEnded() | Opened():
                     pass  # the app or the ledger handles these
     if users:
         ThinkificUser.objects.bulk_create(

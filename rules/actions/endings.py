@@ -24,7 +24,9 @@ def expire_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
     if (by := action_input.still_given.get(course_target(action_input.destination_id))) is not None:
         return _still_given(action_input, {by})
     outcome = yield from _expire(
-        attempt, action_input, partial(courses.close, until=action_input.until)
+        attempt,
+        action_input,
+        partial(courses.close, until=action_input.until, given_before=action_input.given_before),
     )
     at = action_input.until.get(course_target(action_input.destination_id))
     return _put_back(action_input, at) if at and outcome.code == "ended" else outcome
@@ -49,6 +51,7 @@ def expire_bundle_enrollment(attempt: Attempt, action_input: ActionInput) -> Ste
             still_given=action_input.still_given,
             gave=action_input.gave,
             until=action_input.until,
+            given_before=action_input.given_before,
         ),
     )
     if not held:
@@ -77,6 +80,16 @@ def _expire(
     name = action_input.destination
     return {
         courses.Closed.NOW: ActionOutcome("ended", say("Access to {name} ended.", name=name)),
+        courses.Closed.PARTLY: ActionOutcome(
+            "ended",
+            say(
+                "Access to {name} ended, except to what the student had before this purchase.",
+                name=name,
+            ),
+        ),
+        courses.Closed.KEPT: ActionOutcome(
+            STILL_GIVEN, say("Kept {name}: the student had it before this purchase.", name=name)
+        ),
         courses.Closed.BEFORE: ActionOutcome(
             "had_ended", say("Access to {name} had already ended.", name=name)
         ),

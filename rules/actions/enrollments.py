@@ -209,9 +209,12 @@ def _planned_calls(
         make = PlannedCall(_("Create the student, with the signup fields"), "POST /users")
         return [make, enroll]
     open_ = PlannedCall(_("Check that each course of the bundle is open"), f"GET {where}")
-    after = [open_] if bundle else []
     fields = [PlannedCall(_("Fill the changed signup fields"), "PUT /users/ID")]
-    return [look, enroll, *after, *(fields if fills_fields else [])]
+    then = fields if fills_fields else []
+    if not bundle:
+        return [look, enroll, *then]
+    alone = PlannedCall(_("Note which of its courses the student has already"), "GET /enrollments")
+    return [look, alone, enroll, open_, *then]
 
 
 def _spec(

@@ -83,7 +83,7 @@ def test_who_was_refunded_and_is_still_in_is_listed_where_the_alert_leads(boss, 
     assert "Ask a manager to do that." in look(viewer)
     person(roles.MANAGER, first_name="Noor")
     person(roles.SUPPORT, first_name="Sam")
-    assert "Ask Noor or Sam to do that." in look(viewer)
+    assert "Ask Noor, Sam or an owner to do that." in look(viewer)
 
 
 def test_an_owner_is_told_by_mail_and_others_when_they_want(boss):

@@ -132,6 +132,33 @@ def test_support_learns_that_what_waits_for_a_key_need_not_be_given_by_hand(supp
 
 
 @pytest.mark.parametrize("off", [False, True], ids=["key refused", "turned off"])
+def test_before_access_is_given_by_hand_page_and_form_say_that_it_waits_for_the_school(
+    support, place, off
+):
+    site = course().integration
+    Integration.objects.update(connection=Integration.Connection.CONNECTED)
+    wanda = place.world.sell(
+        customer__email="wanda@example.com", product__id=4711, order__id=700501
+    ).customer
+    Rule.objects.filter(product=None).delete()
+    pages = [
+        page_of(wanda),
+        f"{reverse('admin:give-access')}?customer={wanda.pk}",
+        reverse("admin:give-to-anyone"),
+    ]
+    for page in pages:
+        assert "given there by hand" not in words(support.get(page))
+    if off:
+        Integration.objects.filter(pk=site.pk).update(enabled=False)
+    else:
+        Integration.objects.filter(pk=site.pk).update(connection=Integration.Connection.REFUSED)
+    closed = f"{site} is turned off." if off else f"Thinkific rejects the key of {site}."
+    for page in pages:
+        told = f"{closed} Access that is given there by hand waits, too."
+        assert told in words(support.get(page))
+
+
+@pytest.mark.parametrize("off", [False, True], ids=["key refused", "turned off"])
 def test_where_access_waits_for_the_site_the_page_does_not_lead_with_giving_it(place, off):
     manager = signed_in(roles.MANAGER)
     site = course().integration

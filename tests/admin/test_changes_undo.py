@@ -335,6 +335,12 @@ def test_changes_says_who_got_the_new_course_and_offers_to_undo_beside_moving(ma
         assert "See and move them" in shown
     moves = manager.get(f"{reverse('admin:given-by-rule')}?rule={rule.pk}")
     assert f'href="{page}?back=' in moves.content.decode()
+    (who,) = re.findall(r'Wash. <a href="([^"]+)">See who<', markup(manager.get(page)))
+    led = manager.get(html.unescape(who))
+    shown = words(led)
+    order = ["See the change by", "eve@example.com", "Move 1 buyer to Wash", "dana@example.com"]
+    assert sorted(order, key=shown.index) == order
+    assert "primary" not in led.content.decode().partition("<main")[2]
     press(manager, entry, "undo")
     assert "since then got" not in words(manager.get(LIST))
 

@@ -1,10 +1,12 @@
 """What a person decided about a refunded buyer is told with a name, everywhere the same."""
 
 import re
+from datetime import timedelta
 from html import unescape
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -133,6 +135,36 @@ def test_the_letter_writes_every_day_in_full(manager, world, ink):
     day = format_day(timezone.localdate(), LONG)
     reply = customer_access.describe(flo()).reply
     assert f"ended with the refund of order 1180 on {day}." in reply
+
+
+def three_days_ago() -> str:
+    """Put all that happened so far three days back, and return the day as letters write it."""
+    back = timedelta(days=3)
+    EventLog.objects.update(received_at=F("received_at") - back)
+    Grant.objects.update(opened_at=F("opened_at") - back, decided_at=F("decided_at") - back)
+    RuleRun.objects.update(received_at=F("received_at") - back, finished_at=F("finished_at") - back)
+    return format_day(timezone.localdate() - back, LONG)
+
+
+@pytest.mark.parametrize("end", [end_by_list, end_by_hand])
+def test_the_letter_names_the_day_on_which_a_person_ended_it_after_the_refund(
+    manager, world, ink, end
+):
+    refunded_on, today_long = three_days_ago(), format_day(timezone.localdate(), LONG)
+    end(manager, world)
+    told = f"Your access to Ink ended on {today_long}, after the refund of order 1180 on "
+    reply = customer_access.describe(flo()).reply
+    assert f"{told}{refunded_on}." in reply
+    assert "ended with" not in reply
+
+
+def test_the_letter_names_the_product_whose_order_was_refunded(manager, world, ink):
+    end_by_list(manager, world)
+    reply = customer_access.describe(flo()).reply
+    assert "The order was for Example Course One." in reply
+    Destination.objects.update(name="Course One")
+    Grant.objects.update(name="Course One")
+    assert "The order was for" not in customer_access.describe(flo()).reply
 
 
 def test_the_customers_page_offers_to_let_the_buyer_keep_it_with_a_reason(manager, world, ink):

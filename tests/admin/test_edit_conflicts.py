@@ -93,7 +93,7 @@ def test_a_rule_that_somebody_changed_meanwhile_is_not_saved_over(sam, noor, rul
     assert "changed a rule on" in said
     assert "Sam" in said
     assert "Course Nine" in said
-    assert "On Yes No" in said
+    assert "State On Off" in said
 
 
 def test_mine_can_be_saved_all_the_same(sam, noor, rule):

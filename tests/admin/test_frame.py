@@ -18,7 +18,7 @@ from django.utils.safestring import mark_safe
 
 from config.admin import menu
 from config.admin.pages.overview import overview
-from config.admin.parts import badges, event_result
+from config.admin.parts import badges, event_result, times
 from config.admin.parts.buttons import go_back
 from config.admin.parts.changelist import CappedPaginator
 from config.staff import roles
@@ -330,12 +330,12 @@ def test_a_site_that_is_turned_off_says_so_before_anything_else():
 
 def test_times_are_short_and_tell_all_on_hover(settings):
     settings.TIME_ZONE = "America/New_York"
-    shown = badges.when(datetime(2020, 11, 23, 19, 2, 5, tzinfo=UTC))
+    shown = times.when(datetime(2020, 11, 23, 19, 2, 5, tzinfo=UTC))
     assert ">23 Nov 2020 14:02<" in shown
     assert 'title="23 November 2020, 14:02:05 EST"' in shown
-    this_year = badges.when(datetime.now(UTC))
+    this_year = times.when(datetime.now(UTC))
     assert str(datetime.now(UTC).year) not in this_year.partition(">")[2]
-    assert badges.when(None) == "–"
+    assert times.when(None) == "–"
 
 
 @pytest.mark.parametrize(
@@ -365,6 +365,9 @@ def test_only_long_addresses_and_codes_may_go_on_in_the_next_line(text: str, htm
 def test_signs_that_hide_or_turn_text_are_spelled_out():
     assert badges.legible("a\u202egnp.exe\x00\tb\n") == "a\\u202egnp.exe\\u0000\tb\n"
     assert badges.legible("x" * 20, 5) == "xxxxx…"
+    assert (
+        badges.legible("enroll in Wash on Ruth's Art School", 30) == "enroll in Wash on Ruth's Art…"
+    )
     assert len(badges.brief("word " * 500)) < 130
     assert shown(badges.badge("<b>", badges.RED)) == ("bad", "&lt;b&gt;")
 

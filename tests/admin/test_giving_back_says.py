@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from config.admin.pages.staff import changes_undo
-from config.admin.parts import badges
+from config.admin.parts import times
 from config.staff import roles
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
@@ -288,7 +288,7 @@ def test_an_action_long_after_its_event_has_its_own_time_in_the_timeline(manager
         RuleRun.objects.update(finished_at=run.received_at + after)
         return plain(markup(manager.get(page)).partition('class="timeline"')[2])
 
-    late = plain(badges.when(run.received_at + timedelta(hours=20)))
+    late = plain(times.when(run.received_at + timedelta(hours=20)))
     assert f"Enroll in Ink Done {late} " in shown(timedelta(hours=20))
     soon = shown(timedelta(seconds=20))
     assert "Enroll in Ink Done" in soon

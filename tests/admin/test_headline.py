@@ -333,6 +333,8 @@ def test_a_product_without_a_rule_is_told_of_after_its_only_buyer_was_let_in(sho
     assert "Paid, nothing given" in overview()
     assert told not in overview()
     let_in_by_hand(EventLog.objects.get(order_id="2"))
+    assert told not in overview()
+    assert "A person is giving 1 buyer access by hand, which is not done yet." in overview()
     shop.settle()
     assert "Paid, nothing given" not in overview()
     assert f"{told} The next buyer gets nothing. New rule for Ink" in overview()

@@ -510,7 +510,7 @@ def test_a_new_key_says_how_much_goes_on_and_how_long_that_takes(boss, world, se
     answer = save_site(boss, world.integration, secret=factories.KEY)
     assert said(answer)[0] == (
         "Art Academy: saved. Connected. 37 waiting actions continue now, about 1 minute. See the "
-        "actions Refreshed: 1 course, 0 bundles, 0 signup fields. Next step"
+        "actions. Refreshed: 1 course, 0 bundles, 0 signup fields. Next step"
     )
     assert leads_to_what_waits(answer, world.integration)
     assert OrmQ.objects.count() == 1
@@ -581,7 +581,7 @@ def test_turning_off_and_on_says_what_that_means(boss, world):
     assert said(save_site(boss, world.integration, enabled=None)) == [off]
     on = said(save_site(boss, world.integration))[0]
     found = "Refreshed: 1 course, 0 bundles, 0 signup fields."
-    assert on == f"Art Academy: saved. It is on. {GOES_ON} {found}"
+    assert on == f"Art Academy: saved. It is on. {GOES_ON}. {found}"
     # And saving once more is no news.
     assert said(save_site(boss, world.integration)) == [f"Art Academy: saved. {found}"]
 
@@ -781,6 +781,27 @@ def test_a_paused_site_offers_to_be_tried_now_and_an_open_one_does_not(boss, wor
     assert "Try now" not in words(boss.get(address))
     rate_limit.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
     assert "Try now" in words(boss.get(address))
+
+
+def test_a_paused_site_has_one_button_and_refreshing_it_says_what_continues(boss, world):
+    queued.run(world.course())
+    address = page("change", world.integration)
+    assert "Refresh" in buttons_of(boss, address)
+    rate_limit.block(world.integration.pk, CallBudget.Blocked.KEY, 600)
+    Integration.objects.update(connection="refused", refreshed_at=timezone.now())
+    assert "Try now" in buttons_of(boss, address)
+    assert "Refresh" not in buttons_of(boss, address)
+    (told,) = said(press_refresh(boss, world.integration))
+    assert told.startswith("Art Academy: refreshed. 1 course")
+    assert told.endswith(GOES_ON)
+    (told,) = said(press_refresh(boss, world.integration))
+    assert "continues now" not in told
+
+
+def buttons_of(client: Client, address: str) -> str:
+    """Return the labels of the buttons beside what the page says about the connection."""
+    found = markup(client.get(address)).partition('<div class="page-tools">')[2]
+    return found.partition("</section>")[0]
 
 
 def test_a_paused_site_that_answers_goes_on_at_once(boss, world):

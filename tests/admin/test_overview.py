@@ -18,6 +18,7 @@ from events.models import RuleRun, Worker
 from events.reports import counting, days
 from integrations.calls import rate_limit
 from integrations.models import CallBudget, Destination, Integration, Product
+from integrations.sentences import say
 from rules import pairing
 from rules.facts import by_place
 from rules.models import Rule
@@ -548,6 +549,28 @@ def test_who_may_not_put_an_integration_right_reads_whom_to_ask(sold, facts: dic
     person(roles.MANAGER, first_name="Max")
     for page in pages:
         assert f"Ask Max to {tells}" in words(signed_in(roles.SUPPORT).get(page))
+
+
+def test_only_who_may_enter_a_key_reads_what_to_do_about_a_rejected_one(sold):
+    stored = say(  # by version 0.24
+        "Thinkific does not accept the key: the key or the subdomain is wrong, or the site's plan "
+        "may not include the API (Grow or higher is required). Check both, and enter the key again."
+    )
+    refused = {"connection": "refused", "connection_message": stored}
+    Integration.objects.update(refreshed_at=timezone.now(), **refused)
+    waits = run(sold, status="waiting", message=stored)
+    pages = [
+        reverse("admin:index"),
+        reverse("admin:integrations_integration_change", args=[sold.integration_id]),
+    ]
+    for page in pages:
+        assert "Check both, and enter the key again." in words(signed_in(roles.MANAGER).get(page))
+    pages.append(reverse("admin:integrations_customer_change", args=[waits.customer_id]))
+    pages.append(reverse("admin:events_rulerun_change", args=[waits.pk]))
+    for page in pages:
+        shown = words(signed_in(roles.SUPPORT).get(page))
+        assert "does not accept the key" in shown
+        assert "enter the key again" not in shown
 
 
 def test_nobody_is_asked_about_a_site_that_is_down_for_a_while(sold):

@@ -294,6 +294,12 @@ def test_of_many_rules_that_stay_on_after_an_undo_the_others_are_counted(world, 
     assert "2 other rules that gave it stay on, too." in text
 
 
+def test_a_long_title_ends_on_the_customers_page_after_a_word_and_with_one_sign(manager, ran):
+    Batch.objects.update(title=f"{'When Ink is bought, ' * 5}enrolls in Ink on the Art School.")
+    text = words(manager.get(page_of(Customer.objects.earliest("pk"))))
+    assert "enrolls in Ink on… See the results" in text
+
+
 def test_a_batch_is_undone_from_its_page_after_its_product_was_deleted(world, manager, ran):
     # Deleting the row itself stands for an older Admit, which deleted products that had been sold.
     Product.objects.get().delete()

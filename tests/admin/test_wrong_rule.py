@@ -54,6 +54,19 @@ def buy(world: World, *numbers: int) -> list[EventLog]:
     return found
 
 
+def test_who_deletes_a_rule_that_gave_something_is_led_to_changing_its_course_instead(
+    manager, world, rule
+):
+    ends = world.rule("product_refunded", ENDS, rule.destination, product="77")
+    told = "Change the course instead"
+    delete = "admin:rules_rule_delete"
+    assert told not in words(manager.get(reverse(delete, args=[rule.pk])))
+    buy(world, 1)
+    shown = manager.get(reverse(delete, args=[rule.pk]))
+    assert f'<a href="{page_of(rule)}">\n      {told}</a>' in shown.content.decode()
+    assert told not in words(manager.get(reverse(delete, args=[ends.pk])))
+
+
 def refund(world: World, number: int) -> None:
     world.sell(
         "20_product",

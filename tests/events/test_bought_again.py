@@ -1,5 +1,7 @@
 """Who was refunded and bought the product again paid for the later order alone."""
 
+from typing import Any
+
 import pytest
 from django.urls import reverse
 
@@ -142,3 +144,36 @@ def test_she_is_not_moved_for_the_refunded_order(world, both_open):
     found = {row.event.order_id: row for row in left_behind.left_behind(rule.pk).rows}
     assert found["5402"].why_not.startswith("order 5402 was refunded on")
     assert found["5403"].why_not == ""
+
+
+# Without an order number
+
+
+def sell_nameless(world: World, name: str) -> None:
+    nameless: dict[str, Any] = {"order__id": None, "order__subscription_id": None}
+    world.sell(name, customer__email=VIOLA, product__id=SOLD, **nameless)
+    world.settle()
+
+
+def test_a_bundle_bought_again_is_given_again_even_if_no_sale_names_an_order(world):
+    one = world.course("One")
+    whole = world.bundle(one, world.course("Two"))
+    world.rule("product_purchased", "create_bundle_enrollment", whole)
+    world.rule("product_refunded", "expire_bundle_enrollment", whole)
+    for name, has in (("12_product", True), ("20_product", False), ("12_product", True)):
+        sell_nameless(world, name)
+        assert world.access(VIOLA, one) is has
+
+
+def test_a_course_bought_again_without_an_order_number_outlives_the_refund_of_another_order(
+    world, ink
+):
+    world.rule("product_purchased", GIVES, ink)
+    world.rule("product_refunded", ENDS, ink)
+    for name in ("12_product", "20_product", "12_product"):
+        sell_nameless(world, name)
+    other: dict[str, Any] = {"order__id": 7, "product__id": "1048011", "customer__email": VIOLA}
+    for name in ("12_product", "20_product"):
+        world.sell(name, **other)
+        world.settle()
+    assert world.access(VIOLA, ink)

@@ -398,6 +398,24 @@ def test_a_failed_end_of_what_was_moved_is_retried_for_the_old_student(world, da
     assert Grant.objects.active().count() == 1
 
 
+def test_a_failed_end_of_what_had_ended_before_a_move_is_retried_for_the_old_student(world):
+    course, other = world.course(), world.course("Another")
+    sells(world, course)
+    sells(world, other, product="1048002")
+    buy(world)
+    buy(world, product="1048002", order=1190)
+    world.sell("20_product", product__id=1048001, order__id=1183, customer__email=DANA)
+    failed = RuleRun.objects.filter(status="waiting")
+    failed.update(status="failed", next_attempt_at=None)
+    by_hand.move(Customer.objects.get(email=DANA), NEW, SUPPORT)
+    world.settle()
+    assert world.access(DANA, course)
+    assert retry_by_hand.retry(RuleRun.objects.filter(status="failed")) == (1, {})
+    world.settle()
+    assert not world.access(DANA, course)
+    assert (world.access(NEW, other), world.access(DANA, other)) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("email", "says"),
     [

@@ -16,7 +16,7 @@ from events.reports.customers import customer_access
 from events.reports.sentences import why
 from events.reports.sentences.leads import GiveBack, PressButtons
 from events.reports.sentences.sentence import Code
-from integrations.models import Customer, Destination
+from integrations.models import Customer, Destination, ThinkificUser
 from integrations.sentences import format_day
 from tests.support import factories, queued
 from tests.support.world import World
@@ -218,6 +218,56 @@ def test_a_move_takes_the_planned_end_along(world, dana, course):
     run = the_day_comes(world)
     assert (run.customer, run.code) == (other, "ended")
     assert not world.access(other.email, course)
+
+
+def test_a_moved_end_ends_what_was_moved_and_nothing_of_the_new_student(world, dana, course):
+    eva = "eva@example.com"
+    for order, email in ((1183, DANA), (1184, DANA), (1190, eva)):
+        world.sell(customer__email=email, order__id=order)
+    world.settle()
+    the_end(world, dana, in_days(9))
+    by_hand.move(dana, eva, MIA)
+    world.settle()
+    run = the_day_comes(world)
+    assert {each.code for each in run.event.runs.all()} == {"kept"}
+    assert "order 1190 still gives it" in run.message
+    states = dict(Grant.objects.values_list("order_id", "state"))
+    assert states == {"1183": "ended", "1184": "ended", "1190": "active"}
+    assert world.access(eva, course)
+
+
+def test_a_moved_end_ends_all_that_was_moved_even_if_it_moves_back(world, dana, course):
+    for order in (1183, 1184):
+        buy(world, order)
+    the_end(world, dana, in_days(9))
+    other = by_hand.move(dana, "dana@new.example.com", MIA)
+    by_hand.move(other, DANA, MIA)
+    world.settle()
+    assert world.access(DANA, course)
+    the_day_comes(world)
+    assert not Grant.objects.active().exists()
+    assert not world.access(DANA, course)
+
+
+@pytest.mark.parametrize("moves", [DANA, "dana@home.example.com"])
+def test_an_end_is_for_what_moves_and_for_what_another_address_keeps(world, dana, course, moves):
+    buy(world)
+    known = ThinkificUser.objects.get(customer=dana)
+    home = factories.CustomerFactory.create(email="dana@home.example.com")
+    ThinkificUser.objects.create(
+        integration=known.integration, customer=home, user_id=known.user_id
+    )
+    by_hand.give(home, course, MIA)
+    world.settle()
+    the_end(world, dana, in_days(9))
+    by_hand.move(Customer.objects.get(email=moves), "dana@new.example.com", MIA)
+    world.settle()
+    assert world.access(DANA, course)
+    assert world.access("dana@new.example.com", course)
+    the_day_comes(world)
+    assert not Grant.objects.active().exists()
+    assert not world.access(DANA, course)
+    assert not world.access("dana@new.example.com", course)
 
 
 def test_a_dismissed_end_can_be_done_anyway(world, dana, course):

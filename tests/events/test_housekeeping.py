@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -322,6 +323,24 @@ def test_what_has_ended_stays_while_an_open_event_is_decided_by_it(db, whose: st
     EventLog.objects.filter(pk=found.pk).update(status=Status.SKIPPED)
     assert tidy()["grants"] == 1
     assert not RuleRun.objects.exclude(grant=None).exists()
+
+
+@pytest.mark.parametrize("named", ["order_id", "subscription_id"])
+def test_what_a_person_ended_stays_while_its_order_or_subscription_has_an_event(db, named: str):
+    run = queued.run(factories.DestinationFactory.create(), of=event(300), status="done")
+    names: dict[str, Any] = {"order_id": "", "subscription_id": "", named: "1183"}
+    nameless = names | {named: ""}
+    by_person, by_rule = "by_hand", "product_refunded"
+    over: dict[str, Any] = {"days": 300, "state": "ended"}
+    ended = queued.grant(run, target="course:1", because=by_person, **over, **names)
+    queued.grant(run, target="course:2", because=by_rule, **over, **names)
+    queued.grant(run, target="course:3", because=by_person, **over, **nameless)
+    charge = EventLog.objects.filter(pk=event(99).pk)
+    charge.update(**names)
+    assert tidy()["grants"] == 2
+    assert Grant.objects.get() == ended
+    charge.delete()
+    assert tidy()["grants"] == 1
 
 
 def test_alerts_that_are_over_go_with_their_messages_and_old_messages_of_none(db):

@@ -245,6 +245,39 @@ def test_each_purchase_is_a_source_and_each_grant_that_none_gave():
     assert sorted(sizes) == [1, 1, 1, 1, 2]
 
 
+def nameless(told_each: str) -> set[str]:
+    """What the grants of a sale without order and subscription give: each purchase has its own."""
+    rows = []
+    for each in told_each.split(", "):
+        happening = told(each)
+        own = grant(happening.target, order_id="")
+        if happening.trigger in OPENING:
+            ledger.open_it(own, happening.change)
+        else:
+            ledger.end_it(own, happening.change)
+        rows.append(own)
+    assert len(ledger.by_source(rows)) == 1
+    return {name for (_, name) in ledger.holders(rows) if name in COURSES}
+
+
+@pytest.mark.parametrize(
+    ("story", "gives"),
+    [
+        ("1 purchase, 2 refund", []),
+        ("1 refund, 2 purchase", ["course:501"]),
+        ("1 person, 2 purchase", ["course:501"]),
+        ("1 refund bundle, 2 purchase bundle", ["course:501", "course:502"]),
+        ("1 purchase bundle, 2 refund one", ["course:502"]),
+        ("1 purchase bundle, 2 person one, 3 charge bundle", ["course:502"]),
+        ("1 purchase bundle, 2 refund one, 3 purchase bundle", ["course:501", "course:502"]),
+    ],
+)
+def test_without_an_order_each_purchase_is_a_new_one_that_earlier_endings_do_not_concern(
+    story, gives
+):
+    assert sorted(nameless(story)) == gives
+
+
 # Any order
 
 

@@ -3,7 +3,9 @@
 import pytest
 from django_q.models import OrmQ
 
-from events.deciding import inbox, naming
+from events.access.lock import try_lock
+from events.deciding import inbox, naming, storing
+from events.execution import reviewing
 from events.models import EventLog
 from rules.models import NamedType
 from rules.triggers import Trigger
@@ -27,6 +29,29 @@ def test_a_named_type_has_what_waited_for_it_carried_out(world):
     assert run.status == "done"
     assert world.access("dana@example.com", course)
     assert EventLog.objects.get().status == "done"
+
+
+def test_what_a_person_notes_while_an_event_is_read_again_is_kept(shop, monkeypatch):
+    event = shop.sell(changed("10_product", type="NewThing"))
+    assert naming.name_type(shop.marketplace, "NewThing", BOUGHT) == 1
+
+    def wait_for_the_lock() -> bool:
+        assert reviewing.mark_reviewed(EventLog.objects.all(), by="Mia") == 1
+        return try_lock()
+
+    monkeypatch.setattr(inbox, "try_lock", wait_for_the_lock)
+    inbox.process()
+    event.refresh_from_db()
+    assert (event.trigger, event.dealt_with_by) == (BOUGHT, "Mia")
+    assert event.dealt_with_at is not None
+
+
+def test_reading_an_event_again_leaves_out_only_what_persons_write():
+    columns = {field.name for field in EventLog._meta.concrete_fields}
+    fixed = {"id", "delivery", "line", "marketplace", "received_at"}
+    by_persons = {each for each in columns if each.endswith(("_at", "_by"))} - {"ordered_at"}
+    by_persons |= {"by_hand", "author", "author_note"}
+    assert columns - by_persons - fixed == set(storing.READ)
 
 
 def test_later_events_of_the_type_are_understood_at_once(shop):

@@ -11,7 +11,7 @@ from events.execution import delayed, retry_by_hand, wait_reasons
 from events.models import Delivery, EventLog, Grant, RuleRun
 from events.models.runs import DELAYED
 from integrations import credentials
-from integrations.models import Integration
+from integrations.models import Destination, Integration
 from rules.actions import Action
 from rules.models import Rule
 from tests.support import queued
@@ -193,6 +193,26 @@ def test_a_rule_that_was_deleted_meanwhile_ends_it_nevertheless(shop):
     delayed.decide_due()
     shop.settle()
     assert queued.again(run).code == "ended"
+
+
+@pytest.mark.parametrize(("change", "days"), [("deleted", 3), ("edited", 9), ("", 3)])
+def test_one_that_a_person_releases_keeps_the_delay_of_its_rule(shop, change, days):
+    rule = shop.rule("product_refunded", END, Destination.objects.get(), delay_days=3)
+    shop.sell("12_product")
+    shop.settle()
+    facts = {"product__id": 1048010, "order__id": 23300011, "product__status": "Charged"}
+    shop.sell("20_product", **facts)
+    held = RuleRun.objects.get(status="held")
+    if change == "deleted":
+        rule.delete()
+    elif change == "edited":
+        Rule.objects.filter(pk=rule.pk).update(delay_days=9)
+    assert retry_by_hand.retry([held]) == (1, {})
+    shop.settle()
+    run = queued.again(held)
+    assert (run.status, run.code) == ("waiting", DELAYED)
+    assert run.next_attempt_at == run.received_at + timedelta(days=days)
+    assert _enrolled(shop)
 
 
 def test_one_that_breaks_our_code_ends_alone_and_the_others_go_on(shop, monkeypatch):

@@ -1,16 +1,20 @@
 """Which purchase an event is about, and what it changes, whatever else came between."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.models.functions import Now
 
 from events.access import lock
 from events.access.decisions import Decisions
 from events.access.sale import Sale
 from events.deciding import inbox
+from events.execution import moving
 from events.models import EventLog, Grant, RuleRun
+from integrations.audit import Act
+from integrations.models import AuditEntry
 from tests.support import factories, queued
 from tests.support.samcart import payload
 from tests.support.shop import Shop
@@ -49,6 +53,19 @@ def tell(shop: Shop, *story: str) -> None:
         shop.receive(body, minutes=float(minutes))
         inbox.process()
     assert not EventLog.objects.filter(status=EventLog.Status.FAILED).exists()
+
+
+def test_of_two_subscriptions_of_one_order_the_one_that_is_paid_stays(sold):
+    body: dict[str, Any] = payload("01_order")
+    one = body["products"][0]
+    body["products"] = [one | {"subscription_id": number} for number in (900, 901)]
+    sold.receive(body)
+    inbox.process()
+    assert [grant.subscription_id for grant in Grant.objects.order_by("pk")] == ["900", "901"]
+    order = body["order"]["id"]
+    tell(sold, f"11 canceled order={order} sub=900 product={one['id']}")
+    states = dict(Grant.objects.values_list("subscription_id", "state"))
+    assert states == {"900": "ended", "901": "active"}
 
 
 @pytest.mark.parametrize(
@@ -115,3 +132,33 @@ def test_a_decision_keeps_that_thinkific_was_seen_to_hold_it_meanwhile(real_shop
     grant.refresh_from_db()
     assert grant.because == "subscription_charged"
     assert grant.seen_at is not None
+
+
+def test_to_let_the_buyer_keep_it_waits_for_a_refund_that_is_being_decided(real_shop):
+    if connection.vendor == "sqlite":
+        pytest.skip("one writer at a time")
+    tell(_sold(real_shop), "0 purchased")
+    grant, ending = Grant.objects.get(), RuleRun.objects.get()
+    refund = queued.event(grant.customer, order="1", at=3600, trigger="product_refunded")
+    refund.marketplace, refund.product = real_shop.marketplace, grant.product
+
+    def let_keep() -> None:
+        try:
+            moving.keep([(ending.event, [grant])], why="a friend")
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            lock.lock()
+            decisions = Decisions([Sale.of(refund)])
+            keeping = thread.submit(let_keep)
+            with pytest.raises(TimeoutError):
+                keeping.result(timeout=0.5)
+            ending.action = EXPIRE
+            decisions.decide(refund, ending)
+            decisions.write()
+        keeping.result()
+    grant.refresh_from_db()
+    assert (grant.state, grant.kept_at) == ("ended", None)
+    assert not AuditEntry.objects.filter(act=Act.BUYERS_KEPT).exists()

@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from events.execution import due_work, results, retry_by_hand
-from events.models import Batch, RuleRun
+from events.models import Batch, Grant, RuleRun
 from events.queue import wake
 from integrations import audit
 from integrations.audit import Act
@@ -383,3 +383,24 @@ def test_what_was_retried_before_a_request_died_is_in_its_batch_and_wakes_a_work
     assert Batch.objects.get().run_ids == [first.pk]
     assert [queued.again(run).status for run in (first, last)] == ["waiting", "failed"]
     assert wake.queued()
+
+
+@pytest.mark.parametrize("payment", ["waits", "failed, too"])
+def test_to_dismiss_what_failed_of_a_purchase_waives_no_payment_that_still_waits(
+    world: World, payment: str
+):
+    course = world.course()
+    for trigger in ("product_purchased", "subscription_charged"):
+        world.rule(trigger, "create_course_enrollment", course)
+    named: dict[str, Any] = {"customer__email": "dana@example.com", "product__id": "1048010"}
+    named["order__id"] = 1
+    failed = world.sell("12_product", order__subscription_id=901, **named).runs
+    failed.update(status="failed", code="x", next_attempt_at=None)
+    waiting = world.sell("31_subscription", order__subscription_id=901, **named).runs
+    if payment != "waits":
+        waiting.update(status="failed", code="x", next_attempt_at=None)
+    assert retry_by_hand.dismiss(failed.all(), by="ann") == 1
+    grant = Grant.objects.get()
+    assert grant.state == ("active" if payment == "waits" else "waived")
+    world.settle()
+    assert world.access("dana@example.com", course) is (payment == "waits")

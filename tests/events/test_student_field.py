@@ -1,12 +1,14 @@
 """An order may name the student in a custom field; the payer is then another person."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from events.access.event_student import STUDENT_EMAIL
-from events.execution import email_correction, rerun
+from events.execution import delayed, email_correction, rerun, retry_by_hand
 from events.models import EventLog, Grant, RuleRun
 from events.reports.customers import customer_access
 from events.reports.earlier import backfill
@@ -431,3 +433,67 @@ def test_simulate_says_whom_it_would_enroll_and_makes_no_customer(world, course)
     assert notes(event=bad, email=PAYER)[0].startswith("It would fail. The custom field")
     assert FIELD in notes(email=PAYER)[0]
     assert not Customer.objects.filter(email=STUDENT).exists()
+
+
+# Students of one order
+
+
+@pytest.fixture
+def two_seats(world: World) -> tuple[Destination, Destination]:
+    """Two products of one order give two courses, to Dana and to another student."""
+    one, two = world.course("One"), world.course("Two")
+    for course, product, email in ((one, "1048010", PAYER), (two, "1048011", STUDENT)):
+        named: dict[str, Any] = {"order__id": 1, "order__subscription_id": ""}
+        bought = world.sell("12_product", product__id=product, customer__email="dana@", **named)
+        world.rule("product_purchased", GIVE, course, product)
+        rerun.rerun([bought])
+        email_correction.give_email(bought, email, by="ann")
+    world.settle()
+    assert world.access(PAYER, one)
+    assert world.access(STUDENT, two)
+    return one, two
+
+
+def refund_order(world: World) -> EventLog:
+    """Refund the order without naming a product."""
+    named: dict[str, Any] = {"order__id": 1, "order__subscription_id": None, "product": None}
+    event = world.sell("20_product", customer__email=PAYER, **named)
+    world.settle()
+    return event
+
+
+def test_a_refund_without_a_product_ends_what_each_student_of_the_order_has(world, two_seats):
+    one, two = two_seats
+    world.rule("product_refunded", END, one)
+    world.rule("product_refunded", END, two)
+    refund = refund_order(world)
+    assert not world.access(PAYER, one)
+    assert not world.access(STUDENT, two)
+    assert set(refund.runs.values_list("target", "customer__email")) == {
+        (one.target, PAYER),
+        (two.target, STUDENT),
+    }
+
+
+@pytest.mark.parametrize("how", ["at once", "later", "anyway"])
+def test_one_rule_ends_the_same_course_for_each_student_of_the_order(world, two_seats, how):
+    one, _ = two_seats
+    world.rule("product_purchased", GIVE, one, "1048011")
+    rerun.rerun(EventLog.objects.filter(product__external_id="1048011"))
+    world.settle()
+    assert students(world, one) == {PAYER, STUDENT}
+    world.rule("product_refunded", END, one, delay_days=0 if how == "at once" else 30)
+    refund = refund_order(world)
+    if how == "later":
+        RuleRun.objects.delayed().update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+        assert delayed.decide_due() == 1
+    if how == "anyway":
+        retry_by_hand.dismiss(refund.runs.all(), by="ann")
+        assert retry_by_hand.retry(refund.runs.all(), anyway=True) == (1, {})
+    world.settle()
+    assert students(world, one) == set()
+    runs = refund.runs.filter(target=one.target)
+    assert set(runs.values_list("customer__email", "code")) == {
+        (PAYER, "ended"),
+        (STUDENT, "ended"),
+    }

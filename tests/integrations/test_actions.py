@@ -168,15 +168,16 @@ BUNDLE_CASES = (
     Case("new buyer, 202", "bundle", nobody,
          "POST users, POST bundle enrollments | GET bundle enrollments", switches=LATER),
     Case("known buyer, not enrolled", "bundle", known,
-         "GET bundle enrollments, POST bundle enrollments, GET bundle enrollments"),
+         "GET bundle enrollments, GET enrollments, POST bundle enrollments, "
+         "GET bundle enrollments"),
     Case("known buyer, enrolled already", "bundle", enrolled,
          "GET bundle enrollments", ALREADY),
     Case("known buyer, enrolled already, bundle's courses unknown", "bundle",
          courses_unknown_enrolled,
          "GET bundle enrollments, GET bundle", ALREADY),
     Case("student of the site, new to Admit", "bundle", on_site,
-         "POST users, GET users, GET bundle enrollments, POST bundle enrollments, "
-         "GET bundle enrollments"),
+         "POST users, GET users, GET bundle enrollments, GET enrollments, "
+         "POST bundle enrollments, GET bundle enrollments"),
     Case("one course bought alone before", "bundle", one_course_alone,
          "GET bundle enrollments, GET bundle, POST bundle enrollments", switches=ANY_REPEAT),
     Case("one course bought alone before, 202", "bundle", one_course_alone,
@@ -227,7 +228,7 @@ BUNDLE_CASES = (
     Case("a course has come into the bundle since the last refresh, new buyer", "bundle",
          a_course_has_come, "POST users, POST bundle enrollments"),
     Case("remembered student was removed from the site", "bundle", removed,
-         "GET bundle enrollments, POST bundle enrollments, GET users, POST users,"
+         "GET bundle enrollments, GET enrollments, POST bundle enrollments, GET users, POST users,"
          " POST bundle enrollments",
          f"{ENROLLED} {MADE_AGAIN}"),
 

@@ -97,4 +97,4 @@ def test_an_ended_course_that_shows_only_with_the_bundle_is_opened_too(world: Wo
     run = place.attempts(place.buy())
     assert (run.status, run.message) == ("done", "Enrolled in All of it.")
     assert all(place.has_access(course) for course in place.courses)
-    assert len(place.calls()) == 4
+    assert len(place.calls()) == 5

@@ -267,6 +267,7 @@ UNREADABLE: dict[str, tuple[str | bytes, str]] = {
     "a bare string": ('"ok"', "no sense"),
     "NaN": ('{"id": NaN}', "no sense"),
     "too deep": ("[" * 100_000 + "]" * 100_000, "no sense"),
+    "600 deep": ('{"items": [], "x": ' + "[" * 600 + "]" * 600 + "}", "no sense"),
     "a huge number": ("[" + "9" * 10_000 + "]", "no sense"),
     "not UTF-8": (b'\xff\xfe{\x00"', "no sense"),
 }

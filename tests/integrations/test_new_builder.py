@@ -212,11 +212,12 @@ def test_one_entered_by_hand_that_is_listed_later_takes_the_listed_name(world: W
 
 
 def test_the_courses_of_a_bundle_that_is_not_listed_are_asked_for_each_time(world: World):
-    bundle = world.bundle(world.course("One"))
+    one = world.course("One")
+    bundle = world.bundle(one)
     world.school.bundles[bundle.external_id].new_builder = True
     catalog.refresh(world.integration)
     bundle.refresh_from_db()
-    assert bundle.course_ids == []
+    assert (bundle.listed, bundle.course_ids) == (False, [one.external_id])
     world.rule("product_purchased", "create_bundle_enrollment", bundle)
     world.sell(customer__email=EMAIL, order__id=1)
     world.settle()

@@ -84,13 +84,14 @@ def test_a_rejected_key_pauses_the_site_and_counts_no_attempt(world, status):
     assert [(run.status, run.attempts) for run in stored] == [("waiting", 0)] * 3
     says = {401: "does not accept the key", 403: "denies access"}[status]
     waits = {
-        401: "Waits because the API key of Art Academy does not work. It continues as soon as that "
-        "one works again or another one is entered.",
+        401: "Waits because the API key of Art Academy does not work. It continues as soon as this "
+        "API key works again or another one is entered.",
         403: "Waits because Art Academy denies access: its Thinkific plan has no API access (Grow "
         "or higher is required), or the key lacks a permission. It continues as soon as that "
         "is fixed in Thinkific.",
     }[status]
     assert says in stored[0].message
+    assert "enter the key" not in stored[0].message
     for run in stored:
         assert wait_reasons.reason(run) == waits
     assert stored[0].event.status == "waiting"

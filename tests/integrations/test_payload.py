@@ -123,6 +123,37 @@ def test_one_product_in_both_places_is_one_event_that_knows_both() -> None:
     assert (first.line_status, first.transaction_id) == ("Charged", "ch_EXAMPLE0030")
 
 
+def lines_of(*products: dict[str, Any]) -> list[tuple[str, str, str]]:
+    events = parse(json.dumps({"products": list(products)}).encode())
+    return [(event.product_id, event.subscription_id, event.line_status) for event in events]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "first", "last"),
+    [(("Charged", "Charged"), "11", "12"), (("Declined", "Charged"), "12", "11")],
+)
+def test_two_subscriptions_to_one_product_are_two_events(statuses, first, last) -> None:
+    one, two = (
+        {"id": 5, "subscription_id": number, "status": status}
+        for number, status in zip((11, 12), statuses, strict=True)
+    )
+    other = {"id": 6, "subscription_id": 13}
+    # The number of a line identifies its event, so the further subscription comes last.
+    assert [line[:2] for line in lines_of(one, two, other)] == [
+        ("5", first),
+        ("6", "13"),
+        ("5", last),
+    ]
+
+
+def test_a_line_without_a_subscription_is_no_purchase_of_its_own() -> None:
+    unnamed, charged = {"id": 5}, {"id": 5, "status": "Charged"}
+    one, two = {"id": 5, "subscription_id": 11}, {"id": 5, "subscription_id": 12}
+    assert lines_of(unnamed, one, charged, one) == [("5", "11", "Charged")]
+    assert lines_of(unnamed, one, two, charged) == [("5", "11", "Charged"), ("5", "12", "")]
+    assert lines_of(one, two, unnamed) == [("5", "11", ""), ("5", "12", "")]
+
+
 def test_custom_fields_are_read_as_list_and_as_object_and_of_upsells() -> None:
     company = CustomField("Company", "custom_aB3dEf9H", "Example Ltd")
     student = CustomField("Student e-mail", "custom_zL6FLFM3", "student@example.com")
@@ -181,6 +212,13 @@ def test_one_id_is_always_written_the_same_way(sent: object, read_as: str) -> No
     ids = event.product_id, event.order_id, event.subscription_id, event.customer_id
     assert ids == (read_as,) * 4
     assert event.kind == "product"
+
+
+@pytest.mark.parametrize("odd", [-1, 1.5, True, "g\u00e4st", "x" * 65, [1], {"a": 1}])
+def test_an_odd_customer_id_costs_nobody_the_course(odd: object) -> None:
+    event = read(customer={"customer_id": odd, "email": DANA}, product={"id": 1})
+    assert (event.customer_id, event.email, event.product_id) == ("", DANA, "1")
+    assert read(customer={"customer_id": odd, "id": 7}).customer_id == "7"
 
 
 def test_an_id_written_as_exponent_is_the_same_id() -> None:

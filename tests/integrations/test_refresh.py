@@ -7,6 +7,7 @@ from django.core.management import CommandError, call_command
 
 from integrations.calls import rate_limit
 from integrations.models import CallBudget, Destination, Integration
+from integrations.thinkific import catalog
 from integrations.thinkific.sandbox.faults import Fault
 from tests.support import factories
 
@@ -98,6 +99,26 @@ def test_a_bundle_that_is_listed_and_not_there_counts_as_not_listed_and_the_rest
     stays.refresh_from_db()
     assert (stays.listed, stays.course_ids) == (True, [course.external_id])
     assert "1 new bundle" in refresh()[0]
+
+
+def test_the_courses_of_a_bundle_that_is_not_listed_are_known_while_the_site_answers_for_it(
+    world, sandbox
+):
+    course = world.course()
+    bundle = world.bundle(course)
+    world.school.bundles[bundle.external_id].new_builder = True
+    mistyped = catalog.by_number(world.integration, "bundle", 999, "Mistyped")
+    catalog.enter(mistyped)
+    said, complained, ending = refresh()
+    assert "1 bundle no longer listed" in said
+    assert (complained, ending) == ("", "")
+    bundle.refresh_from_db()
+    assert (bundle.listed, bundle.course_ids) == (False, [course.external_id])
+    path = f"/bundles/{bundle.external_id}"
+    sandbox.faults.add(Fault("status", status=422, path=f"{path}$"))
+    assert refresh()[1:] == ("", "")
+    bundle.refresh_from_db()
+    assert bundle.course_ids == []
 
 
 def test_any_other_refusal_of_a_bundle_leaves_the_catalog_as_it_was(world, sandbox):

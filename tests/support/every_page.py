@@ -44,6 +44,7 @@ PAGES = [
     "/admin/new-rule/added/?rule={rule}",
     "/admin/another-course/?course={gone}",
     "/admin/given-by-rule/?rule={rule}",
+    "/admin/given-by-rule/?rule={rule}&still=1",
     "/admin/given-by-rule/?rule=0",
     "/admin/given-by-rule/?product={product}",
     "/admin/refunded/",

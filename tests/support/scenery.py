@@ -119,8 +119,7 @@ def _school(place: world.World) -> None:
         connection=Integration.Connection.REFUSED,
         connection_message=say(
             "Thinkific does not accept the key: the key or the subdomain is wrong, or the site's "
-            "plan may not include the API (Grow or higher is required). Check both, and enter the "
-            "key again."
+            "plan may not include the API (Grow or higher is required)."
         ),
     )
 

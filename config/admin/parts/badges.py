@@ -1,4 +1,4 @@
-"""How things look on every page: badges, times, and texts of strangers."""
+"""How things look on every page: badges, and texts of strangers. See `times` for times."""
 
 import re
 from datetime import datetime, timedelta
@@ -8,27 +8,23 @@ from urllib.parse import urlencode
 
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils import dateformat, timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
-from django.utils.translation import gettext, gettext_noop, pgettext
+from django.utils.translation import pgettext
 
+from config.admin.parts import times
 from events.models import EventLog, RuleRun
 from events.reports.system.last_run import former_course
 from integrations.app_registry import APPS, of
 from integrations.models import Customer, Destination, Integration
-from integrations.sentences import MINUTE, Text, format_day, say
+from integrations.sentences import Text, format_day, say
 from integrations.who import shown_who
 from rules.actions.endings import STILL_GIVEN
 from rules.models import Rule
 from rules.triggers import Trigger
 
 LONGEST_TEXT = 100_000
-DAY = 24 * 60  # minutes
-MINUTE_AND_YEAR = gettext_noop("j M Y H:i")
-# Spanish says "23 de noviembre de 2026".
-WHOLE = gettext_noop("j F Y, H:i:s T")
 # A word longer than a line of a small phone: an e-mail, an address, a code.
 IN_ONE_PIECE = re.compile(r"\S{20,}")
 # Where it may break. Not before the last few letters: "example.com" stays together.
@@ -210,35 +206,9 @@ def switch_badge(on: bool) -> SafeString:
     return badge(pgettext("switch", "Off"), GREY)
 
 
-def when(moment: datetime | None, nothing: str = "–") -> SafeString:
-    """Return "23 Nov 14:02" in the current time zone, with the year if it is another one.
-
-    Hovering shows the full time and zone.
-    """
-    if moment is None:
-        return format_html("{}", nothing)
-    local = timezone.localtime(moment)
-    this_year = local.year == timezone.localtime().year
-    return _time(local, _written(local, MINUTE if this_year else MINUTE_AND_YEAR))
-
-
-def ago(moment: datetime | None, nothing: str = "–") -> SafeString:
-    """Return "5 min ago" within the last day, else the same as `when`. For lists sorted by time."""
-    if moment is None:
-        return when(moment, nothing)
-    minutes = (timezone.now() - moment) // timedelta(minutes=1)
-    if not 0 <= minutes < DAY:
-        return when(moment)
-    if minutes >= 60:
-        short = say("{hours} h ago", hours=minutes // 60)
-    else:
-        short = say("{minutes} min ago", minutes=minutes) if minutes else say("just now")
-    return _time(timezone.localtime(moment), short)
-
-
 def last_run(rule: Any) -> SafeString:
     """Return when a rule last ran, and its course then if it has another one now."""
-    shown = ago(rule.last_run, say("Never"))
+    shown = times.ago(rule.last_run, say("Never"))
     if not (former := former_course(rule)):
         return shown
     course = say("still for {course}", course=brief(former))
@@ -246,30 +216,22 @@ def last_run(rule: Any) -> SafeString:
     return format_html('<span>{} <span class="soft">{}</span></span>', shown, breakable(course))
 
 
-def _time(local: datetime, short: str) -> SafeString:
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', local.isoformat(), _written(local, WHOLE), short
-    )
-
-
-def _written(local: datetime, pattern: str) -> str:
-    """Format a time for a page.
-
-    What may be stored is made by `sentences.on`, which takes longer.
-    """
-    return dateformat.format(local, gettext(pattern))
-
-
 def legible(text: Any, longest: int = LONGEST_TEXT) -> str:
-    """Return a stranger's text, cut to `longest`; characters that hide or turn text are escaped."""
+    """Return a stranger's text, cut to `longest`; characters that hide or turn text are escaped.
+
+    It is cut after a word, if one ends in the last quarter.
+    """
     whole = str(text)
     shown = whole[:longest]
+    if len(whole) > longest and not whole[longest].isspace():
+        at_word = shown.rpartition(" ")[0]
+        shown = at_word if len(at_word) >= longest * 3 // 4 else shown
     if not shown.isprintable():  # rare, and checking each character is slow
         shown = "".join(
             sign if sign.isprintable() or sign in "\n\t" else f"\\u{ord(sign):04x}"
             for sign in shown
         )
-    return shown + ("…" if len(whole) > longest else "")
+    return shown.rstrip(" ,;:") + "…" if len(whole) > longest else shown
 
 
 def brief(text: Any) -> str:

@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.parts import badges, moving_again
+from config.admin.parts import badges, moving_again, times
 from config.admin.parts.buttons import BACK
 from events.models import Batch, RuleRun
 from events.reports.batches import Done
@@ -114,10 +114,11 @@ def of_events(request: HttpRequest, done: Done) -> dict[int, list[DatedLine]]:
         for entry in reversed(acts):
             batch = known.get(number_of(entry) or 0)
             if batch is not None:
-                # The title may be a sentence, such as that of a rule.
-                title = badges.brief(batch.title).removesuffix(".")
-                facts = badges.when(entry.at), title, link(request, batch.pk)
-                line = DatedLine(entry.at, format_html("{} {}. {}", *facts))
+                # The title may be a sentence, such as that of a rule, or cut.
+                title = badges.brief(batch.title)
+                title += "" if title.endswith((".", "…")) else "."
+                facts = times.when(entry.at), title, link(request, batch.pk)
+                line = DatedLine(entry.at, format_html("{} {} {}", *facts))
                 found.setdefault(event, []).append(line)
     return found
 

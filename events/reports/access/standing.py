@@ -85,6 +85,12 @@ class Standing:
         return max(over, key=lambda row: (bool(row.opened_at), row.ended_at), default=None)
 
     @property
+    def closed_at(self) -> datetime | None:
+        """When an action closed it in Thinkific last; None if none did."""
+        done = [run.finished_at for run in self.runs if run.code == "ended" and run.finished_at]
+        return max(done, default=None)
+
+    @property
     def waiving_run(self) -> RuleRun | None:
         """The action that ended it last, if the grant was waived and so does not say when."""
         over = self.ended.ended_at if self.ended else None

@@ -201,8 +201,8 @@ def _ending(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     ending = [each for each, sentence in told if _is_ending(each, sentence)]
     causes: dict[Said | None, list[str]] = {}
     for each in ending:
-        by_hand, cause = ended_access.day_or_cause(each, LONG) or (True, None)
-        causes.setdefault(None if by_hand else cause, []).append(each.name)
+        how = ended_access.how_it_ended(each, LONG)
+        causes.setdefault(how.cause if how else None, []).append(each.name)
     return [
         say(
             "Your access to {courses} is about to end because of {cause}.",
@@ -216,14 +216,32 @@ def _ending(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
 
 
 def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
-    """Say what ended, in one sentence for each cause."""
+    """Say what ended, in one sentence for each day and cause, and what its order was for."""
     over = [(each.name, each) for each, sentence in told if sentence.code in OVER]
-    return [
-        say("Your access to {courses} ended on {day}.", courses=listed(names), day=what)
-        if by_hand
-        else say("Your access to {courses} ended with {cause}.", courses=listed(names), cause=what)
-        for (by_hand, what), names in ended_access.by_cause(over).items()
-    ]
+    bought = {name: each.ended.product_name for name, each in over if each.ended}
+    said = []
+    for how, names in ended_access.by_ending(over).items():
+        text = _how_ended(how, listed(names))
+        products = [bought[name] for name in names if _says_more(bought[name], name)]
+        if how.cause and products:
+            product = listed([*dict.fromkeys(products)])
+            text = joined([text, say("The order was for {product}.", product=product)])
+        said.append(text)
+    return said
+
+
+def _says_more(product: str, course: str) -> bool:
+    """Whether a reader who knows the course's name does not know the product from it."""
+    return bool(product) and course.casefold() not in product.casefold()
+
+
+def _how_ended(how: ended_access.Ending, courses: str) -> Said:
+    facts = {"courses": courses, "day": how.day, "cause": how.cause}
+    if how.day and how.cause:
+        return say("Your access to {courses} ended on {day}, after {cause}.", **facts)
+    if how.day:
+        return say("Your access to {courses} ended on {day}.", **facts)
+    return say("Your access to {courses} ended with {cause}.", **facts)
 
 
 def _taken_away(told: Collection[tuple[Standing, Sentence]]) -> list[Said]:

@@ -114,18 +114,26 @@ def _replaced_there(replaced: Mapping[tuple[str, ...], Sequence[str]]) -> list[S
 
 def _ended_there(over: Iterable[tuple[str, Standing]]) -> list[Said]:
     return [
-        say(
+        _how_ended_there(how, listed(names)) for how, names in ended_access.by_ending(over).items()
+    ]
+
+
+def _how_ended_there(how: ended_access.Ending, courses: str) -> Said:
+    facts = {"courses": courses, "day": how.day, "cause": how.cause}
+    if how.day and how.cause:
+        return say(
+            "Your access to {courses} was moved to your other e-mail address. It ended there on "
+            "{day}, after {cause}.",
+            **facts,
+        )
+    if how.day:
+        return say(
             "Your access to {courses} was moved to your other e-mail address. It ended there on "
             "{day}.",
-            courses=listed(names),
-            day=what,
+            **facts,
         )
-        if by_hand
-        else say(
-            "Your access to {courses} was moved to your other e-mail address. It ended there with "
-            "{cause}.",
-            courses=listed(names),
-            cause=what,
-        )
-        for (by_hand, what), names in ended_access.by_cause(over).items()
-    ]
+    return say(
+        "Your access to {courses} was moved to your other e-mail address. It ended there with "
+        "{cause}.",
+        **facts,
+    )

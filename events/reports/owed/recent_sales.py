@@ -4,10 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, QuerySet, Value
+from django.db.models import Count, Q, QuerySet, Value
 from django.utils import timezone
 
-from events.models import EventLog, Grant
+from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import EventQuerySet
 from events.reports import review
 from events.reports.owed import promise
@@ -36,12 +36,13 @@ def by_product(numbers: Sequence[int]) -> Counter[int | None]:
 class Sold:
     """The `sales` of a product lately, of which some gave `nothing`.
 
-    `buyers` is to how many a person gave it by hand.
+    `meant` is to how many a person gave it by hand, and `buyers` those whose action is over.
     """
 
     sales: int = 0
     nothing: int = 0
     buyers: int = 0
+    meant: int = 0
 
 
 def sold(products: QuerySet[Product]) -> dict[int, Sold]:
@@ -56,15 +57,21 @@ def sold(products: QuerySet[Product]) -> dict[int, Sold]:
     bought = _lately().filter(product__in=numbers, trigger=Trigger.PRODUCT_PURCHASED)
     sales = bought.filter(dealt_with_at=None).order_by().values("product")
     given = by_hand.filter(product__in=numbers).order_by().values("product")
+    over = Q(runs__status__in=(RuleRun.Status.DONE, RuleRun.Status.SKIPPED))
+    buyers = Count("customer", distinct=True)
     nothing = Count("pk", filter=review.GAVE_NOTHING)
-    rows = sales.annotate(number=Count("pk"), nothing=nothing, by_hand=Value(0)).union(
-        given.annotate(number=Count("customer", distinct=True), nothing=Value(0), by_hand=Value(1)),
+    rows = sales.annotate(number=Count("pk"), some=nothing, by_hand=Value(0)).union(
+        given.annotate(
+            number=buyers,
+            some=Count("customer", distinct=True, filter=over),
+            by_hand=Value(1),
+        ),
         all=True,
     )
     found: dict[int, Sold] = defaultdict(Sold)
-    for product, *counts, is_by_hand in rows.values_list("product", "number", "nothing", "by_hand"):
+    for product, *counts, is_by_hand in rows.values_list("product", "number", "some", "by_hand"):
         if is_by_hand:
-            found[product].buyers = counts[0]
+            found[product].meant, found[product].buyers = counts
         else:
             found[product].sales, found[product].nothing = counts
     return dict(found)

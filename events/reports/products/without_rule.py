@@ -20,13 +20,15 @@ MOST_PRODUCTS = 10
 class ProductWithoutRule:
     """A product without a rule, and its `sales` within `promise.LATELY`.
 
-    `buyers` got access by hand; `refunded` counts sales that gave nothing and were refunded or
+    `buyers` got access by hand, and `meant` are those and the ones whose action waits or failed;
+    `refunded` counts sales that gave nothing and were refunded or
     canceled since, so nobody waits for anything.
     """
 
     product: Product
     sales: int
     buyers: int
+    meant: int
     refunded: int
 
     @property
@@ -58,7 +60,7 @@ def find(
     asked = sold.keys() - {each.pk for each in told if each}
     if not asked:
         return ProductsWithoutRule(len(sold))
-    first = sorted(asked, key=lambda number: (-sold[number].buyers, -sold[number].sales, number))
+    first = sorted(asked, key=lambda number: (-sold[number].meant, -sold[number].sales, number))
     shown = first[:MOST_PRODUCTS]
     nothing = [number for number in shown if sold[number].nothing]
     refunded = _refunded(nothing, unfulfilled) if nothing else {}
@@ -67,7 +69,11 @@ def find(
         len(sold),
         [
             ProductWithoutRule(
-                products[number], sold[number].sales, sold[number].buyers, refunded.get(number, 0)
+                products[number],
+                sold[number].sales,
+                sold[number].buyers,
+                sold[number].meant,
+                refunded.get(number, 0),
             )
             for number in shown
             if number in products

@@ -1,6 +1,9 @@
 """The sentence that says how access has ended, and how it is given again."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.utils.timezone import localtime
 
 from events.access import ended_by_hand, revocations, sentences
 from events.access.ledger import BY_HAND, BY_HAND_AFTER
@@ -14,6 +17,17 @@ from integrations.models import Destination
 from integrations.sentences import LONG, Said, Text, format_day, joined, say
 from integrations.who import shown_who
 from rules.triggers import TAKES_BACK
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How access ended: on a day if only a person ended it, else with a cause.
+
+    Both are there if it ended on a later day than the refund or cancellation.
+    """
+
+    day: Said | None
+    cause: Said | None
 
 
 def to_give_back(found: Iterable[Standing]) -> Mapping[int, RuleRun]:
@@ -116,10 +130,10 @@ def _to_give(about: Standing, row: Grant) -> GiveAccess | None:
     return GiveAccess(about.customer.pk, found) if found else None
 
 
-def day_or_cause(about: Standing, pattern: str = "") -> tuple[bool, Said] | None:
-    """Return whether only a person ended it, and the day of that or else the cause.
+def how_it_ended(about: Standing, pattern: str = "") -> Ending | None:
+    """Return the day on which it ended, the cause, or both; None if the access is not over.
 
-    The day has the form of `pattern`, as in `format_day`. None if the access is not over.
+    The day has the form of `pattern`, as in `format_day`.
     """
     row = about.ended
     if row is None:
@@ -128,17 +142,21 @@ def day_or_cause(about: Standing, pattern: str = "") -> tuple[bool, Said] | None
     if why is not None and row.is_kept_after(why.received_at):
         why = None  # a person let the buyer keep it then, so it is not what ended it
     if row.because == BY_HAND and why is None:
-        return True, format_day(row.ended_at or row.decided_at, pattern)
-    return False, cause(why) if why else sentences.cause(row)
+        return Ending(format_day(row.ended_at or row.decided_at, pattern), None)
+    came = why.received_at if why else row.ended_at or row.decided_at
+    over = about.closed_at
+    is_later = over is not None and localtime(over).date() > localtime(came).date()
+    day = format_day(over, pattern) if over and is_later else None
+    return Ending(day, cause(why) if why else sentences.cause(row))
 
 
-def by_cause(over: Iterable[tuple[str, Standing]]) -> dict[tuple[bool, Said], list[str]]:
-    """Group the names of what has ended by the result of `day_or_cause`."""
-    causes: dict[tuple[bool, Said], list[str]] = {}
+def by_ending(over: Iterable[tuple[str, Standing]]) -> dict[Ending, list[str]]:
+    """Group the names of what has ended by the result of `how_it_ended`."""
+    endings: dict[Ending, list[str]] = {}
     for name, each in over:
-        if how := day_or_cause(each, LONG):
-            causes.setdefault(how, []).append(name)
-    return causes
+        if how := how_it_ended(each, LONG):
+            endings.setdefault(how, []).append(name)
+    return endings
 
 
 def opens_again(course: str, left: Sequence[Grant]) -> Said:

@@ -85,15 +85,15 @@ def _with(
     if waived := [row for row in same.grants if row.state == Grant.State.WAIVED]:
         others = [one for one in there if (one.integration, one.target) not in besides]
         return _replaced(moved, waived, others)
-    how = ended_access.day_or_cause(same)
+    how = ended_access.how_it_ended(same)
     if how is None:
         return moved
-    by_hand, what = how
-    ended = (
-        say("It ended there on {day}.", day=what)
-        if by_hand
-        else say("It ended there with {cause}.", cause=what)
-    )
+    if how.day and how.cause:
+        ended = say("It ended there on {day}, after {cause}.", day=how.day, cause=how.cause)
+    elif how.day:
+        ended = say("It ended there on {day}.", day=how.day)
+    else:
+        ended = say("It ended there with {cause}.", cause=how.cause)
     return replace(moved, text=joined([moved.text, ended]), ended_there=same)
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin.parts import badges
 from config.admin.parts.params import row_in
-from events.access import by_hand, ended_by_hand, holdings, sentences
+from events.access import by_hand, ended_by_hand, going_on, holdings, sentences
 from events.access.by_hand import Author
 from events.models import RuleRun
 from events.reports.sentences import ended_access
@@ -111,6 +111,8 @@ class GiveBackForm(ByHandForm):
         if self.ending is None or not left:
             self.none = by_hand.CHANGED_SINCE
             return
+        if closed := going_on.waits_for(self.ending.integration):
+            self.notes = [closed]
         course = badges.brief(self.ending.destination_name)
         self.lead = ended_access.opens_again(course, left)
         self.bought_again = left[0].product_id if ended_by_hand.taken_back(left) else None

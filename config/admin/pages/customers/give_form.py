@@ -73,7 +73,9 @@ class GiveForm(ByHandForm):
 
     def __init__(self, data: Any = None, *, customer: Customer, asked: Any = None) -> None:
         super().__init__(data, customer=customer, asked=asked)
-        self.notes = [_under_way(run) for run in _unfinished(customer)]
+        unfinished = list(_unfinished(customer))
+        told = {run.integration_id for run in unfinished if going_on.needs_a_person(run)}
+        self.notes = [*map(_under_way, unfinished), *going_on.given_by_hand_waits(told)]
         owed, paid = promise.owed(customer), paid_purchases.still_paid(customer)
         newest = sorted({*owed, *paid}, key=lambda each: (each.received_at, each.pk), reverse=True)
         self.purchases = {str(each.pk): each for each in newest}

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.admin.parts import badges, batch_links, event_result
+from config.admin.parts import badges, batch_links, event_result, times
 from config.admin.parts.batch_links import DatedLine
 from config.admin.parts.changelist import CappedPaginator
 from events.access import moves
@@ -127,7 +127,7 @@ def _lines(
     found = {}
     for event in events:
         shown = [
-            DatedLine(at, format_html("{} {}", badges.when(at), badges.legible(text, 1000)))
+            DatedLine(at, format_html("{} {}", times.when(at), badges.legible(text, 1000)))
             for at, text in decided.get(event, ())
         ]
         found[event] = sorted([*of_batches.get(event, []), *shown], key=lambda line: line.at)

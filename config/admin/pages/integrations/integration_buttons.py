@@ -12,10 +12,18 @@ SETS_UP = "integrations.change_integration"
 
 
 def _may_be_tried(integration: Integration) -> bool:
-    """Return whether it is paused. Before the first connection Refresh serves instead."""
+    """Return whether it is paused, and to ask it once more may end that.
+
+    Refresh serves instead before the first connection, and where the plan has no API access.
+    """
     calls: CallBudget | None = getattr(integration, "budget", None)
     paused = integration.enabled and calls is not None and bool(calls.blocked)
-    return paused and not integration.refused_at_first()
+    return paused and not integration.refused_at_first() and not integration.denied
+
+
+def _may_be_refreshed(integration: Integration) -> bool:
+    """Return whether its courses can be read, and Try now would not do the same."""
+    return offers("refresh")(integration) and not _may_be_tried(integration)
 
 
 def _tick(name: str, label: Text, field: str) -> Button:
@@ -28,9 +36,9 @@ def _tick(name: str, label: Text, field: str) -> Button:
 
 
 BUTTONS = (
-    Button("refresh", _("Refresh"), SETS_UP, fits=offers("refresh")),
+    Button("refresh", _("Refresh"), SETS_UP, fits=_may_be_refreshed),
     Button("send_test", _("Send a test"), SETS_UP, fits=offers("send_test")),
-    Button("try_now", _("Try now"), SETS_UP, fits=_may_be_tried, in_row=False),
+    Button("try_now", _("Try now"), SETS_UP, fits=_may_be_tried),
     Button("turn_on", _("Turn on"), SETS_UP, fits=lambda each: not each.enabled),
     # Only in rows: the integration's own page has it in the form.
     Button("turn_off", _("Turn off"), SETS_UP, fits=lambda each: each.enabled, on_page=False),

@@ -54,9 +54,16 @@ def read_again(request: HttpRequest, sites: Iterable[Integration]) -> None:
     """Read the catalogs of these sites now, and say how that ended. Raises PermissionDenied."""
     if not request.user.has_perm("integrations.change_integration"):
         raise PermissionDenied
-    sites = list(sites)
-    for site, outcome in zip(sites, catalog_refresh.refresh_all(sites), strict=True):
-        say_refreshed(request, site, outcome)
+    waiting = {site: _held_up(site) for site in sites}
+    for site, outcome in zip(waiting, catalog_refresh.refresh_all(waiting), strict=True):
+        say_refreshed(request, site, outcome, waiting=waiting[site])
+
+
+def _held_up(site: Integration) -> int:
+    """Return how many actions wait because the site is paused or rejects its key."""
+    _, seconds = rate_limit.blocked_for(site.pk)
+    is_closed = seconds > 0 or site.connection == Connection.REFUSED
+    return backlog.waiting(site) if site.enabled and is_closed else 0
 
 
 def say_refreshed(
@@ -66,11 +73,12 @@ def say_refreshed(
     *,
     done: SafeString | str = "",
     link: SafeString | str = "",
+    waiting: int = 0,
 ) -> None:
     """Say how a refresh ended, or that it goes on, and what Thinkific does not list.
 
     `done` says what was saved before it, and `link` leads to what comes next. If the refresh
-    succeeded too, all of that is one message.
+    succeeded too, all of that is one message. `waiting` actions continue if it succeeded.
     """
     if done and outcome.changes is None:
         messages.success(request, format_html("{}{}", done, link))
@@ -82,9 +90,11 @@ def say_refreshed(
     if outcome.changes and done:
         found = say("Refreshed: {changes}", changes=outcome.changes.sentence())
         told = badges.legible(found, LONGEST_TOLD)
-        show(request, format_html("{} {}{}{}", done, told, more, link))
+        stop = "." if done.endswith("</a>") else ""
+        show(request, format_html("{}{} {}{}{}", done, stop, told, more, link))
     else:
         told = badges.legible(outcome.sentence(), LONGEST_TOLD)
+        told = with_what_goes_on(request, told, integration, waiting if outcome.changes else 0)
         show(request, format_html("{}: {}{}", integration, told, more))
     if outcome.changes is None:
         return
@@ -157,7 +167,7 @@ def say_saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> None
     messages.success(request, saved(request, form, waiting))
 
 
-def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> SafeString | Said:
+def saved(request: HttpRequest, form: forms.ModelForm, waiting: int) -> SafeString | str:
     """Return what `say_saved` says. Wakes a worker for what goes on."""
     integration = form.instance
     done = say("{name}: saved.", name=integration)
@@ -193,8 +203,8 @@ def say_turned_off(request: HttpRequest, integration: Integration, waiting: int)
 
 
 def with_what_goes_on(
-    request: HttpRequest, text: Said, integration: Integration, waiting: int
-) -> SafeString | Said:
+    request: HttpRequest, text: str, integration: Integration, waiting: int
+) -> SafeString | str:
     """Wake a worker for `waiting` actions. Return the text, then how many go on, with a link."""
     if not waiting:
         return text

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.pages.integrations import integration_messages, notify_page
 from config.admin.pages.integrations.app_pages import APP_PAGES, offers
 from config.admin.pages.integrations.integration_buttons import BUTTONS
-from config.admin.parts import badges
+from config.admin.parts import badges, times
 from config.admin.parts.buttons import page_of
 from config.admin.parts.changelist import ListAdmin
 from config.admin.parts.confirm import ask
@@ -25,7 +25,7 @@ from events.reports.access import active_access
 from events.reports.counting import NumberOf
 from events.reports.system import backlog
 from events.retention import delete_integration
-from integrations import app_registry, catalog_refresh, credentials
+from integrations import app_registry, credentials
 from integrations.finding.ordering import by_name
 from integrations.models import CallBudget, Destination, Integration
 from integrations.sentences import say
@@ -128,7 +128,7 @@ class IntegrationAdmin(ListAdmin):
     @admin.display(description=_("Last refreshed"))
     def last_refreshed(self, integration: Integration) -> SafeString:
         never = say("Never") if _has_catalog(integration) else NONE
-        return badges.ago(integration.refreshed_at, never)
+        return times.ago(integration.refreshed_at, never)
 
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         assert isinstance(thing, Integration)
@@ -153,8 +153,7 @@ class IntegrationAdmin(ListAdmin):
 
     def _refresh(self, request: HttpRequest, chosen: list[Integration]) -> None:
         sites = [each for each in chosen if _has_catalog(each)]
-        for site, outcome in zip(sites, catalog_refresh.refresh_all(sites), strict=True):
-            integration_messages.say_refreshed(request, site, outcome)
+        integration_messages.read_again(request, sites)
         for other in chosen:
             if other not in sites:
                 text = say("{name}: nothing to refresh. It has no courses or bundles.", name=other)

@@ -85,7 +85,7 @@ def _page(
         form.mark_refusal()
     if form and wrong:
         form.ask_for_key_again()
-    why = trouble(integration)
+    why = trouble(integration, advise=form is not None)
     return render_form(
         request,
         "thinkific.html",
@@ -96,7 +96,9 @@ def _page(
         mapping=fields or (None if is_new else field_mapping.section(integration)),
         errors=wrong,
         may_delete=may_delete,
-        warning=credentials.expiry_warning(integration, timezone.localdate()),
+        warning=credentials.expiry_warning(
+            integration, timezone.localdate(), advise=form is not None
+        ),
         trouble=why,
         asks_again=_minutes_to_next_question(integration),
         last_call=_last_call(integration) if why else None,

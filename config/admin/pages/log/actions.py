@@ -22,7 +22,7 @@ from config.admin.pages.log.action_buttons import (
 )
 from config.admin.pages.log.action_list import RunList, StatusFilter
 from config.admin.pages.rules.courses import another_course
-from config.admin.parts import badges
+from config.admin.parts import badges, times
 from config.admin.parts.buttons import page_of
 from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import IntegrationFilter, ReceivedFilter
@@ -110,7 +110,7 @@ class ActionAdmin(ReadOnly):
         # An action without a course or bundle names its integration already.
         where = run.integration if run.destination_id is not None else None
         # When it was done; the list is sorted by when its event came, for which there is an index.
-        at = badges.ago(run.finished_at or run.started_at or run.received_at)
+        at = times.ago(run.finished_at or run.started_at or run.received_at)
         below = format_html("{} · {}", badges.breakable(badges.brief(where)), at) if where else at
         return format_html('{} <span class="soft line">{}</span>', badges.run_line(run), below)
 

@@ -22,7 +22,7 @@ from config.admin.pages.log.log_filters import (
     SiteFilter,
     TriggerFilter,
 )
-from config.admin.parts import badges, event_result
+from config.admin.parts import badges, event_result, times
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ReadOnly, takes_all
 from config.admin.parts.filters import ReceivedFilter, takes_new
@@ -120,7 +120,7 @@ class LogAdmin(ReadOnly):
     @admin.display(description=_("Event"))
     def what(self, event: EventLog) -> SafeString:
         named = badges.happened(event) or badges.brief(event.raw_type) or say("Unknown")
-        return _two_parts(named, badges.ago(event.received_at))
+        return _two_parts(named, times.ago(event.received_at))
 
     @admin.display(description=_("Customer"))
     def who(self, event: EventLog) -> SafeString:

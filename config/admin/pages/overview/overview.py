@@ -90,7 +90,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         **_setting_up(request, path, sites),
         problems=[(each, sentences.sentence(each)) for each in problems],
         **_figures(facts, _period(request), in_line),
-        **_integrations(sites),
+        **_integrations(request, sites),
         attention=_with_reasons(dashboard.needing_somebody()),
         behind=left_behind_notices.by_rule(request, behind, refunds),
         # While somebody is left to decide about, that line leads there as well.
@@ -151,8 +151,9 @@ def _period(request: HttpRequest) -> days.Period:
     return days.until_now(int(asked) if asked in map(str, days.RANGES) else days.USUAL)
 
 
-def _integrations(sites: list[Integration]) -> dict[str, Any]:
-    shown = overview_sites.by_urgency(sites)
+def _integrations(request: HttpRequest, sites: list[Integration]) -> dict[str, Any]:
+    advise = allowed(request, "integrations.change_integration")
+    shown = overview_sites.by_urgency(sites, advise=advise)
     in_order = [each for each in shown if not each.needs_somebody]
     return {
         "sites_in_need": [each for each in shown if each.needs_somebody],

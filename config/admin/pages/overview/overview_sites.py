@@ -41,13 +41,16 @@ class Site:
         return bool(self.health or self.until or self.when_on)
 
 
-def by_urgency(sites: list[Integration]) -> list[Site]:
-    """Return these integrations, the ones that need a person most urgently first."""
+def by_urgency(sites: list[Integration], *, advise: bool) -> list[Site]:
+    """Return these integrations, the ones that need a person most urgently first.
+
+    With `advise` they say what to do, for a person who may change them.
+    """
     pauses = queue.paused()
     return [
         Site(
             site,
-            _health(site),
+            _health(site, advise=advise),
             pauses.get(site.pk) if site.enabled else None,
             "" if site.enabled else backlog.when_on_sentence(site),
         )
@@ -55,8 +58,8 @@ def by_urgency(sites: list[Integration]) -> list[Site]:
     ]
 
 
-def _health(site: Integration) -> str:
+def _health(site: Integration, *, advise: bool) -> str:
     if not app_registry.of(site).has_catalog:
         return site.connection_message
-    warning = credentials.expiry_warning(site, timezone.localdate())
-    return warning or trouble(site)
+    warning = credentials.expiry_warning(site, timezone.localdate(), advise=advise)
+    return warning or trouble(site, advise=advise)

@@ -23,7 +23,7 @@ from config.admin.pages.rules import earlier_offer as offer
 from config.admin.pages.rules import edited_rule, left_over, leftover_groups
 from config.admin.pages.rules.given import given_by_rule
 from config.admin.pages.rules.undoing import undo_offers
-from config.admin.parts import badges, batch_links, event_result
+from config.admin.parts import badges, batch_links, event_result, times
 from config.admin.parts.audited import Acts, Audited
 from config.admin.parts.buttons import BACK, Button, page_of, way_back
 from config.admin.parts.changelist import ListAdmin
@@ -119,7 +119,7 @@ class ProductAdmin(Audited, ListAdmin):
 
     @admin.display(description=_("Last event"))
     def last_event(self, product: Any) -> SafeString:
-        return badges.ago(product.seen, say("Never"))
+        return times.ago(product.seen, say("Never"))
 
     @admin.display(description=_("Sales in 30 days"), ordering="sold_lately")
     def sales(self, product: Any) -> SafeString | str:

@@ -17,7 +17,7 @@ from config.admin.menu import allowed
 from config.admin.pages.rules import left_over
 from config.admin.pages.rules.given import given_by_rule
 from config.admin.pages.rules.undoing import undo_offers
-from config.admin.parts.badges import brief
+from config.admin.parts.badges import brief, legible
 from config.admin.parts.buttons import BACK, page_of, see_them, way_back
 from config.admin.parts.params import row_ids
 from events.reports.access import active_access
@@ -28,9 +28,11 @@ from rules import changing, leftovers
 from rules.history.rule_changes import number_before
 from rules.listing import listed
 from rules.models import Rule
+from rules.short_sentences import in_short
 
 # How many buyers or courses a sentence names.
 NAMES_SHOWN = 3
+RULE_SHOWN = 300
 # Posted by the button that also deletes those, and the field with those that the page showed.
 TOO, COMPANION = "too", "companion"
 
@@ -91,14 +93,14 @@ def delete(request: HttpRequest, chosen: Collection[int]) -> None:
     If the address says that this undoes an entry that added them, the audit says so, too.
     """
     too, added = _too(request, chosen), undo_offers.requested_entry(request, Act.RULE_ADDED)
-    rules = list(Rule.objects.filter(pk__in=chosen))
+    rules = list(Rule.objects.filter(pk__in=chosen).with_names())
     products = {rule.product_id for rule in rules if rule.product_id}
     changing.delete(
         Rule.objects.filter(pk__in=[*chosen, *too]),
         undoes=undo_offers.undoable_entries(added) if added else None,
     )
     if too:
-        messages.success(request, _went_too(len(too), several=len(chosen) > 1))
+        messages.success(request, _went_too(len(too), rules))
     back = _back(request, [*chosen, *too])
     if not _tells_all(back, products):
         left = left_over.of_rules(request, rules)
@@ -193,8 +195,8 @@ def _they_belong(number: int, *, several: bool) -> Said:
     )
 
 
-def _went_too(number: int, *, several: bool) -> Said:
-    if several:
+def _went_too(number: int, deleted: Sequence[Rule]) -> Said:
+    if len(deleted) != 1:
         return say_count(
             number,
             "1 rule that belonged to them is deleted as well.",
@@ -202,8 +204,9 @@ def _went_too(number: int, *, several: bool) -> Said:
         )
     return say_count(
         number,
-        "1 rule that belonged to it is deleted as well.",
-        "{number} rules that belonged to it are deleted as well.",
+        "1 rule that belonged to “{rule}” is deleted as well.",
+        "{number} rules that belonged to “{rule}” are deleted as well.",
+        rule=legible(in_short(deleted[0].sentence()), RULE_SHOWN),
     )
 
 

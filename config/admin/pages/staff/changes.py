@@ -34,7 +34,7 @@ from config.admin.pages.staff.changes_list import (
     WhenFilter,
     WhoFilter,
 )
-from config.admin.parts import badges, batch_links
+from config.admin.parts import badges, batch_links, times
 from config.admin.parts.buttons import BACK, Button, way_back
 from config.admin.parts.changelist import ReadOnly
 from config.admin.parts.differences import differences, kind_of, page_of
@@ -97,7 +97,7 @@ class ChangesAdmin(ReadOnly):
 
     @admin.display(description=_("When"))
     def when(self, entry: AuditEntry) -> SafeString:
-        return badges.ago(entry.at)
+        return times.ago(entry.at)
 
     @admin.display(description=_("Who"))
     def shown_who(self, entry: AuditEntry) -> SafeString:

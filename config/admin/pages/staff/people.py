@@ -16,7 +16,7 @@ from django.utils.translation import pgettext
 
 from config.admin.menu import SUPERUSER, allowed
 from config.admin.pages.staff.staff_form import PersonForm
-from config.admin.parts import badges
+from config.admin.parts import badges, times
 from config.admin.parts.audited import Watched
 from config.admin.parts.buttons import Button
 from config.admin.parts.changelist import ListAdmin
@@ -248,7 +248,7 @@ class People(Watched, ListAdmin):
 
     @admin.display(description=_("Last sign-in"))
     def last_sign_in(self, person: User) -> SafeString:
-        return badges.ago(person.last_login, say("Never"))
+        return times.ago(person.last_login, say("Never"))
 
     @admin.display(description=_("Second factor"))
     def by_code(self, person: Any) -> str | SafeString:

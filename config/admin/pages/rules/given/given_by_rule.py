@@ -37,6 +37,8 @@ from rules.models import Rule
 OTHERS = "others"
 # The parameter for one customer.
 CUSTOMER = "customer"
+# The parameter by which those who have what the rule gives now come first.
+STILL = "still"
 PERMISSION = "events.by_hand_grant"
 
 
@@ -123,9 +125,13 @@ def left_by_deleting(request: HttpRequest, rule: Rule) -> SafeString | None:
     return format_html('{} <a href="{}">{}</a>', text, page, say("See who"))
 
 
-def address(rule: int, *, back: str = "") -> str:
-    """Return the address of the page below, for the rule of this number."""
-    return f"{reverse('admin:given-by-rule')}?{urlencode({'rule': rule} | _way(back))}"
+def address(rule: int, *, back: str = "", still_first: bool = False) -> str:
+    """Return the address of the page below, for the rule of this number.
+
+    With `still_first` it begins with those who have what the rule gives now.
+    """
+    asked = {"rule": str(rule)} | ({STILL: "1"} if still_first else {}) | _way(back)
+    return f"{reverse('admin:given-by-rule')}?{urlencode(asked)}"
 
 
 def address_of(products: Collection[int], *, back: str = "") -> str:
@@ -152,7 +158,7 @@ def show(request: HttpRequest) -> HttpResponse:
     number = row_id(request.GET.get("rule")) or 0
     customer = row_id(request.GET.get(CUSTOMER))
     found = _of(customer, by_deleted_rules(products) if products else left_behind(number))
-    back = way_back(request) or _origin(found, products)
+    back, still_first = way_back(request) or _origin(found, products), STILL in request.GET
     here = address_of(products) if products else address(number)
     here += f"&{CUSTOMER}={customer}" if customer else ""
     kept = kept_runs(number, products)
@@ -168,7 +174,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "admin/many/given.html",
-        **given_parts.context(request, found, kept),
+        **given_parts.context(request, found, kept, still_first=still_first),
         **given_parts.of_change(request, found, number),
         other_products=row_id(request.GET.get(OTHERS)) or 0,
         form_action=here,

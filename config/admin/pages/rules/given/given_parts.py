@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
 from config.admin.pages.bulk_actions import LINES_SHOWN
@@ -26,20 +27,27 @@ from rules.listing import listed
 from rules.triggers import Trigger
 
 COURSES_NAMED = 3
+HAS_IT = _("Who has it through this rule")
 ADDS = "rules.add_rule"
 # How many products an address may name: a server reads 4,094 characters of one.
 PRODUCTS = 200
 
 
-def context(request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun]) -> dict[str, Any]:
-    """Return what the template shows; `kept` are the actions whose access others may keep."""
+def context(
+    request: HttpRequest, found: LeftBehind, kept: Sequence[RuleRun], *, still_first: bool
+) -> dict[str, Any]:
+    """Return what the template shows; `kept` are the actions whose access others may keep.
+
+    With `still_first` the page is about those who have what the rule gives now, if there are any.
+    """
     found = with_still_given(found)
     can = [row.line for row in found.rows if not row.why_not]
     left_out = [row.line for row in found.rows if row.why_not]
     still = found.still[:LINES_SHOWN]
     endings = revocations.later_endings(run.event for run in still)
     return {
-        "title": title(found),
+        "title": HAS_IT if still_first and still else title(found),
+        "still_first": still_first and bool(still),
         "more": found.more,
         "number": len(can),
         **_what_follows(found),
@@ -165,7 +173,7 @@ def title(found: LeftBehind) -> Said:
     if courses := _given(row for row in found.rows if not row.why_not):
         return say("Move buyers to {courses}", courses=courses)
     if found.rule is not None and not found.rows:
-        return say("Who has it through this rule")
+        return say(HAS_IT)
     return title_of_end(found)
 
 

@@ -58,7 +58,7 @@ def of_changes(
     got = since_change.got_by([rules[pk] for pk in course], course)
     for pk, buyers in got.items():
         may = allowed(request, given_by_rule.PERMISSION)
-        page = given_by_rule.address(pk, back=back) if may else ""
+        page = given_by_rule.address(pk, back=back, still_first=True) if may else ""
         told[str(pk)].append(_line(_got(rules[pk], buyers), page, say("See who")))
     return told
 
