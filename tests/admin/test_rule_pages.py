@@ -497,7 +497,8 @@ def test_a_rule_is_edited_on_one_page_and_deleted(manager):
     delete = reverse("admin:rules_rule_delete", args=[rule.pk])
     page = words(manager.get(delete))
     kept = "8 buyers have access through this rule, and keep it until you end it. See who"
-    assert f"{kept} What was done stays in the log." in page
+    assert f"{kept} If the course is wrong, its buyers can be moved" in page
+    assert "What was done stays in the log." in page
     assert "This is deleted with it" not in page
     manager.post(delete, {"post": "yes"})
     assert not Rule.objects.filter(pk=rule.pk).exists()

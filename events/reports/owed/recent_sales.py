@@ -3,13 +3,13 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Value
+from django.db.models import Count, F, Q, QuerySet, Value
 from django.utils import timezone
 
 from events.models import EventLog, Grant, RuleRun
 from events.models.event_log import EventQuerySet
-from events.reports import review
 from events.reports.owed import promise
 from integrations.models import Product
 from rules.triggers import Trigger
@@ -34,13 +34,12 @@ def by_product(numbers: Sequence[int]) -> Counter[int | None]:
 
 @dataclass(slots=True)
 class Sold:
-    """The `sales` of a product lately, of which some gave `nothing`.
+    """The `sales` of a product lately.
 
     `meant` is to how many a person gave it by hand, and `buyers` those whose action is over.
     """
 
     sales: int = 0
-    nothing: int = 0
     buyers: int = 0
     meant: int = 0
 
@@ -52,29 +51,35 @@ def sold(products: QuerySet[Product]) -> dict[int, Sold]:
     person gave for a purchase does. Takes one query.
     """
     numbers = products.order_by().values("pk")
-    acts = promise.given_by_hand(timezone.now() - promise.LATELY)
-    by_hand = Grant.objects.filter(source=Grant.Source.PURCHASE, runs__event__in=acts.values("pk"))
-    bought = _lately().filter(product__in=numbers, trigger=Trigger.PRODUCT_PURCHASED)
+    bought = _lately().filter(product__in=numbers).of_triggers(Trigger.PRODUCT_PURCHASED)
     sales = bought.filter(dealt_with_at=None).order_by().values("product")
-    given = by_hand.filter(product__in=numbers).order_by().values("product")
-    over = Q(runs__status__in=(RuleRun.Status.DONE, RuleRun.Status.SKIPPED))
-    buyers = Count("customer", distinct=True)
-    nothing = Count("pk", filter=review.GAVE_NOTHING)
-    rows = sales.annotate(number=Count("pk"), some=nothing, by_hand=Value(0)).union(
-        given.annotate(
-            number=buyers,
-            some=Count("customer", distinct=True, filter=over),
-            by_hand=Value(1),
-        ),
-        all=True,
+    rows = sales.annotate(number=Count("pk"), some=Value(0), by_hand=Value(0)).union(
+        _given_by_hand(numbers).annotate(by_hand=Value(1)), all=True
     )
     found: dict[int, Sold] = defaultdict(Sold)
     for product, *counts, is_by_hand in rows.values_list("product", "number", "some", "by_hand"):
         if is_by_hand:
             found[product].meant, found[product].buyers = counts
         else:
-            found[product].sales, found[product].nothing = counts
+            found[product].sales = counts[0]
     return dict(found)
+
+
+def _given_by_hand(products: QuerySet[Product, Any]) -> QuerySet[RuleRun, Any]:
+    """Return, by product, to how many buyers persons gave it lately, and to `some` already."""
+    acts = promise.given_by_hand(timezone.now() - promise.LATELY)
+    # From the few acts to their runs: the grants of these products may be many.
+    runs = RuleRun.objects.filter(
+        event__in=acts.values("pk"),
+        grant__source=Grant.Source.PURCHASE,
+        grant__product__in=products,
+    )
+    over = Q(status__in=(RuleRun.Status.DONE, RuleRun.Status.SKIPPED))
+    by_product = runs.order_by().values(product=F("grant__product"))
+    return by_product.annotate(
+        number=Count("grant__customer", distinct=True),
+        some=Count("grant__customer", distinct=True, filter=over),
+    )
 
 
 def sold_among(numbers: Sequence[int]) -> dict[int, Sold]:

@@ -62,8 +62,7 @@ def find(
         return ProductsWithoutRule(len(sold))
     first = sorted(asked, key=lambda number: (-sold[number].meant, -sold[number].sales, number))
     shown = first[:MOST_PRODUCTS]
-    nothing = [number for number in shown if sold[number].nothing]
-    refunded = _refunded(nothing, unfulfilled) if nothing else {}
+    refunded = _refunded(shown, unfulfilled)
     products = Product.objects.in_bulk(shown)
     return ProductsWithoutRule(
         len(sold),
