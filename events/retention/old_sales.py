@@ -10,8 +10,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, Min, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Now, NullIf
 from django.utils import timezone
 
 from events.access.ledger import BY_HAND
@@ -158,8 +158,9 @@ def grants_that_go(pks: Sequence[int]) -> list[int]:
 
 def _has_events(named: str) -> Exists:
     """Whether an event names the same order or subscription as the grant."""
-    same = EventLog.objects.filter(**{named: OuterRef(named)})
-    return Exists(same.exclude(**{named: ""}))
+    # For a grant that names none the look-up is for NULL: most events have "" there.
+    same = EventLog.objects.filter(**{named: NullIf(OuterRef(named), Value(""))})
+    return Exists(same)
 
 
 def remove_grants(pks: Sequence[int]) -> int:
