@@ -155,10 +155,7 @@ def _queue(
         run.attempts = run.crashes = 0
         run.message_id, run.finished_at, run.next_attempt_at = uuid4(), None, timezone.now()
         if instead:
-            waiving.waive([run])
-            run.grant = None
-            for name, value in instead.items():
-                setattr(run, name, value)
+            _turn_to(run, instead)
         if undecided:
             run.code = DELAYED  # its day has come: the worker decides on it as on any other
         elif run.target and (anyway or run.grant_id is None):
@@ -170,6 +167,14 @@ def _queue(
         run.save()
         refresh_event(run.event_id)
     return True
+
+
+def _turn_to(run: RuleRun, instead: dict[str, Any]) -> None:
+    """Have the run give something else than before, which is no longer owed."""
+    waiving.waive([run])
+    run.grant = None
+    for name, value in instead.items():
+        setattr(run, name, value)
 
 
 def _note_in(batch: Batch, run: RuleRun) -> None:

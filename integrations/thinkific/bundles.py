@@ -71,11 +71,8 @@ def close(
         found.add((yield from courses.close(attempt, user, number, until, given_before)))
     found |= {courses.Closed.KEPT} if had else set()
     running = [row for row in rows if not courses.has_ended(row, attempt.now)]
-    ending = [
-        row
-        for row in running
-        if course_target(row["course_id"]) not in still_given and row not in had
-    ]
+    others = [row for row in running if course_target(row["course_id"]) not in still_given]
+    ending = [row for row in others if row not in had]
     if ending:
         found.add(courses.Closed.NOW)
         whole = len(ending) == len(running)

@@ -12,20 +12,19 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from events.access import revocations
-from events.execution import reviewing
 from events.models import EventLog, RuleRun, Worker
 from events.models.runs import UNFINISHED
 from events.reports import review
 from events.reports.access.standing import MAX_ROWS, UNDECIDED, Standing
 from events.reports.customers import (
+    empty_purchases,
     left_behind_customer,
     letter,
     own_rules_customer,
     purchase_sentences,
     replies,
 )
-from events.reports.earlier import given_already
+from events.reports.customers.empty_purchases import EmptyPurchases
 from events.reports.sentences import payers, pending_endings, why
 from events.reports.sentences.leads import EndAccess, EndTogether
 from events.reports.sentences.sentence import BAD, GOOD, QUIET, WAIT, Code, Sentence, of_order
@@ -38,8 +37,6 @@ from rules import actions
 ORDER = (BAD, WAIT, GOOD, QUIET)
 # These come after what the customer has: they are no reason why something does not open now.
 AFTERWARDS = {Code.ENDS_LATER}
-# At most this many events of one kind are shown, the newest first.
-MAX_EVENTS_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,44 +75,50 @@ def describe(customer: Customer, *, searched: str = "") -> AccessReport:
     told = why.of_customer(customer)
     others = list(_without_target(customer))
     besides = [run for run in others if not run.spec.passes_on]
-    nothing = list(_told(EventLog.objects.filter(reviewing.STILL_NOTHING, customer=customer)))
-    dealt = list(_told(_dealt_with(customer)))
-    back = revocations.later_endings([*nothing, *dealt])
-    had = given_already.sentences(nothing)
+    bought = empty_purchases.of_customer(customer)
     partly = own_rules_customer.of_customer(customer)
-    lines = [
-        *_of_access(told, explained=bool(nothing or dealt)),
-        *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),
-        *(why.besides(run) for run in besides if run.status in UNDECIDED),
-        *_nothing_goes_on(told, besides),
-        *purchase_sentences.that_gave_nothing(nothing, back, had),
-        *partly.lines,
-        *map(purchase_sentences.gives_another, left_behind_customer.of_customer(customer)),
-        *_not_understood(customer),
-        *_administrators(customer),
-        *payers.sentences(customer),
-    ]
-    lines.sort(key=_rank)
+    lines = sorted(_lines(customer, told, besides, bought, partly.lines), key=_rank)
     lines = _decided_together(_advised_once(_without_sign_in(lines) if doubt else lines))
     if not lines:
-        lines = [*map(_was_dealt_with, dealt)] or _nothing(why.display_name(customer), customer)
-    # Actions that pass on say nothing about the customer's access, so they come last.
-    passed_on = [run for run in others if run.spec.passes_on and run.status in UNDECIDED]
+        dealt = [*map(_was_dealt_with, bought.dealt)]
+        lines = dealt or _nothing(why.display_name(customer), customer)
     template = letter.current()
     reply = replies.reply(
         customer,
         told,
         template,
-        owed=[each for each in nothing if not (each.pk in {*back, *had} or _is_undone(each))],
+        owed=bought.owed,
         in_doubt=partly.in_doubt,
-        besides=dict.fromkeys([*(run.event for run in besides), *filter(_is_undone, nothing)]),
+        besides=dict.fromkeys([*(run.event for run in besides), *bought.undone]),
         is_doubted=bool(doubt),
-        taken_back=[(each, back[each.pk]) for each in [*nothing, *dealt] if each.pk in back],
+        taken_back=bought.taken_back,
     )
-    lines += map(why.besides, passed_on)
+    # Actions that pass on say nothing about the customer's access, so they come last.
+    lines += [why.besides(run) for run in others if run.spec.passes_on and run.status in UNDECIDED]
     may_move = any(each.given for each, _ in told)
     report = AccessReport(tuple(lines), reply, template.language, _targets(told), may_move, doubt)
     return replace(report, doubt="") if report.is_settled else report
+
+
+def _lines(
+    customer: Customer,
+    told: Sequence[tuple[Standing, Sentence]],
+    besides: Sequence[RuleRun],
+    bought: EmptyPurchases,
+    partly: Sequence[Sentence],
+) -> list[Sentence]:
+    return [
+        *_of_access(told, explained=bool(bought.nothing or bought.dealt)),
+        *(line for each, _ in told if each.grants for line in pending_endings.lines(each)),
+        *(why.besides(run) for run in besides if run.status in UNDECIDED),
+        *_nothing_goes_on(told, besides),
+        *purchase_sentences.that_gave_nothing(bought.nothing, bought.back, bought.had),
+        *partly,
+        *map(purchase_sentences.gives_another, left_behind_customer.of_customer(customer)),
+        *_not_understood(customer),
+        *_administrators(customer),
+        *payers.sentences(customer),
+    ]
 
 
 def _targets(told: Sequence[tuple[Standing, Sentence]]) -> tuple[str, ...]:
@@ -136,10 +139,6 @@ def _of_access(told: Sequence[tuple[Standing, Sentence]], *, explained: bool) ->
     """
     given = [sentence for each, sentence in told if not each.gave_nothing]
     return given if given or explained else [sentence for _, sentence in told[:1]]
-
-
-def _is_undone(event: EventLog) -> bool:
-    return event.undone_at is not None
 
 
 def _without_sign_in(lines: list[Sentence]) -> list[Sentence]:
@@ -198,10 +197,10 @@ def _without_target(customer: Customer) -> QuerySet[RuleRun]:
 
 
 def _nothing_goes_on(
-    told: list[tuple[Standing, Sentence]], besides: list[RuleRun]
+    told: Sequence[tuple[Standing, Sentence]], besides: Sequence[RuleRun]
 ) -> list[Sentence]:
     """Return the sentence that waiting actions do not go on, if some wait and no worker runs."""
-    runs = [run for each, _ in told for run in each.runs] + besides
+    runs = [*(run for each, _ in told for run in each.runs), *besides]
     if not any(run.status in UNFINISHED for run in runs) or not Worker.objects.are_silent():
         return []
     text = say(
@@ -224,7 +223,7 @@ def _not_understood(customer: Customer) -> list[Sentence]:
             Code.NOT_UNDERSTOOD,
             event=event.pk,
         )
-        for event in _told(review.not_understood().filter(customer=customer))
+        for event in empty_purchases.told(review.not_understood().filter(customer=customer))
     ]
 
 
@@ -242,13 +241,6 @@ def _administrators(customer: Customer) -> list[Sentence]:
         )
         for thinkific_user in thinkific_users.select_related("integration")
     ]
-
-
-def _dealt_with(customer: Customer) -> QuerySet[EventLog]:
-    """Return the purchases that gave nothing and that a person has dealt with."""
-    return EventLog.objects.filter(
-        reviewing.PAID_FOR_NOTHING, customer=customer, dealt_with_at__isnull=False
-    )
 
 
 def _was_dealt_with(event: EventLog) -> Sentence:
@@ -283,10 +275,3 @@ def _never(name: str, customer: Customer, *, anything: bool) -> Said:
             email=email,
         )
     return say("Nothing was received for {email}.", email=email)
-
-
-def _told(events: QuerySet[EventLog]) -> QuerySet[EventLog]:
-    found = events.select_related("product", "delivery").defer(
-        "delivery__sealed_body", "delivery__query"
-    )
-    return found.order_by("-received_at", "-pk")[:MAX_EVENTS_TOLD]

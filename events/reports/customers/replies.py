@@ -74,13 +74,7 @@ def _values(
         parts = [*map(_besides, bought)]
     parts = [*parts, *taken_away] or [_found_nothing(customer)]
     # A product is not a course: it is named only if the letter names no course.
-    names = [
-        name
-        for each, sentence in told
-        if sentence.code in TOLD
-        for name in sentence.instead_there or [each.name]
-    ]
-    names = names or [event.product.name for event in bought if event.product]
+    names = _names(told) or [event.product.name for event in bought if event.product]
     return {
         "first name": customer.first_name.strip()[:60] or say("there"),
         "email": customer.readable_email,
@@ -88,6 +82,16 @@ def _values(
         "school": _school(told),
         "what happened": with_long_days(joined(parts, "\n\n")),
     }
+
+
+def _names(told: Collection[tuple[Standing, Sentence]]) -> list[str]:
+    """Return the names of the courses and bundles that the letter tells of."""
+    return [
+        name
+        for each, sentence in told
+        if sentence.code in TOLD
+        for name in sentence.instead_there or [each.name]
+    ]
 
 
 def _owed(event: EventLog) -> Said:

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from config.admin.pages.overview import overview_deleted
 from config.admin.pages.rules import earlier_offer, former_days_notices, left_over
@@ -60,9 +61,8 @@ def summarize(
     request: HttpRequest, rules: Places, unfulfilled: QuerySet[EventLog], sales: Sales
 ) -> AboutRules:
     """Return what is told of the rules. `unfulfilled` are purchases that gave nothing."""
-    recent = sales.recent
     off = turned_off.summarize(request, rules)
-    deleted = overview_deleted.summarize(request, rules, recent)
+    deleted = overview_deleted.summarize(request, rules, sales.recent)
     leftover, left_by, says_leftover = left_over.on_overview(request, rules)
     gone = broken_rules.still_giving()
     products = _by_product(request, unfulfilled, rules, sales)
@@ -73,10 +73,7 @@ def summarize(
             "left_over": says_leftover,
             "left_by": left_by,
             "missing_courses": missing_courses.told(request, gone),
-            "former_days": [
-                *former_days_notices.of_all(request),
-                *since_change.of_new_days(request, recent),
-            ],
+            "former_days": _former_days(request, sales),
             "not_given_yet": [
                 (each, earlier_offer.address(each.rules, each.product, back=request.path))
                 for each in sales.not_given_yet
@@ -98,6 +95,14 @@ def summarize(
             "own_off": sum(each.off is not None for each, _ in products["only_global"]),
         },
     )
+
+
+def _former_days(request: HttpRequest, sales: Sales) -> list[SafeString]:
+    """Return what is told of rules that end access on another day than before."""
+    return [
+        *former_days_notices.of_all(request),
+        *since_change.of_new_days(request, sales.recent),
+    ]
 
 
 def _by_product(
