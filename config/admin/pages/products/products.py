@@ -179,7 +179,6 @@ class ProductAdmin(Audited, ListAdmin):
         events = EventLog.objects.filter(product=product).select_related("customer")
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
         event_result.note(newest)
-        by_edits = edited_rule.left_by_edits(request, rules, back=request.get_full_path())
         return {
             "rules": rules,
             "everywhere": everywhere,
@@ -191,8 +190,7 @@ class ProductAdmin(Audited, ListAdmin):
             "off_everywhere": [rule for rule in off if not rule.product_id],
             **left_over.context(request, leftover_groups.of_product(product, left)),
             "undoable": undo_offers.latest_deletion(request, product),
-            "left_by_edits": by_edits,
-            "left_by_others": any(each.by_other for each in by_edits),
+            **edited_rule.left_behind_context(request, rules, back=request.get_full_path()),
             "pairs": pairs,
             "needed": [trigger for trigger, _ in pairs if trigger in open_],
             **_of_buyers(request, product, rules + everywhere),

@@ -67,9 +67,15 @@ class LeftByEdit:
     by_other: bool
 
 
-def left_by_edits(
+def left_behind_context(
     request: HttpRequest, rules: Iterable[Rule], *, back: str = ""
-) -> list[LeftByEdit]:
+) -> dict[str, object]:
+    """Return what the templates show of buyers whom edits of these rules left behind."""
+    found = _left_by_edits(request, rules, back=back)
+    return {"left_by_edits": found, "left_by_others": any(each.by_other for each in found)}
+
+
+def _left_by_edits(request: HttpRequest, rules: Iterable[Rule], *, back: str) -> list[LeftByEdit]:
     """Return the rules whose edit left buyers behind, the last edit first; none if it is not so.
 
     For a person who may not move buyers there are none.

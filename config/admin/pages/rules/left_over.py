@@ -175,15 +175,13 @@ def show(request: HttpRequest) -> HttpResponse:
     of_these = Q(product__in=shown) | Q(product=None, marketplace__in=accounts)
     edited = Rule.objects.filter(of_these).with_names()
     here = request.get_full_path()
-    by_edits = edited_rule.left_by_edits(request, edited, back=here)
     return render(
         request,
         "admin/left_over.html",
         title=say("Leftover rules"),
         **context(request, found),
         more=max(0, len(products) - PRODUCTS_SHOWN),
-        left_by_edits=by_edits,
-        left_by_others=any(each.by_other for each in by_edits),
+        **edited_rule.left_behind_context(request, edited, back=here),
         left_by_deleted=given_by_rule.of_deleted_rules(request, shown, back=here),
         undoable=undo_offers.latest_deletion(request),
         back=way_back(request),
