@@ -22,4 +22,4 @@ def targets(products: Collection[int], integration: Integration) -> set[str]:
     given = [event.pk for event in acts.only("by_hand")[:MOST_ACTS] if event.by_hand in GIVES]
     runs = RuleRun.objects.filter(event__in=given, integration=integration)
     of_products = runs.filter(grant__product__in=products, grant__state=Grant.State.ACTIVE)
-    return set(of_products.values_list("target", flat=True)) if given else set()
+    return set(of_products.values_list("target", flat=True))

@@ -104,7 +104,6 @@ class CustomerAdmin(ReadOnly):
             title=badges.brief(self.title_of(customer)),
             original=customer,
             answer=answer,
-            doubt=answer.doubt,
             links=links,
             repaired=mistyped_email.repaired(customer.readable_email),
             language=dict(settings.LANGUAGES)[answer.language],
