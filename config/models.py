@@ -96,6 +96,7 @@ class Preference(models.Model):
     user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
     time_zone = models.CharField(max_length=60, blank=True)
     language = models.CharField(max_length=10, blank=True)
+    single_keys = models.BooleanField(default=True, db_default=True)
     # The last look at the Overview, and the one that ended the visit before this one.
     seen_at = models.DateTimeField(null=True, editable=False)
     last_visit_at = models.DateTimeField(null=True, editable=False)

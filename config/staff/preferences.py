@@ -1,4 +1,4 @@
-"""How the signed-in person wants the pages: in which time zone and language."""
+"""How the signed-in person wants the pages: time zone, language, and keys."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -42,11 +42,14 @@ ROW = "preference"
 class Preferences:
     """A time zone of `zones` and a code of LANGUAGES; "" stands for the default.
 
-    The default time zone is that of the settings, the default language that of the browser.
+    The default time zone is that of the settings, the default language that of the browser. Without
+    `single_keys` no key does anything by itself on a page: who dictates, or hits keys by accident,
+    needs that (WCAG 2.1.4).
     """
 
     time_zone: str = ""
     language: str = ""
+    single_keys: bool = True
 
     @property
     def zone(self) -> ZoneInfo | None:
@@ -96,8 +99,11 @@ def _offset(zone: str, now: datetime) -> str:
 
 def of(person: User) -> Preferences:
     """Return what the person chose."""
-    row = _row(person)
-    return Preferences(row.time_zone, row.language)
+    return _chosen(_row(person))
+
+
+def _chosen(row: Preference) -> Preferences:
+    return Preferences(row.time_zone, row.language, row.single_keys)
 
 
 def _row(person: User) -> Preference:
@@ -142,7 +148,7 @@ def use(get_response: GetResponse) -> GetResponse:
 
     def answer(request: HttpRequest) -> HttpResponse:
         row = _row(request.user) if isinstance(request.user, User) else Preference()
-        chosen = Preferences(row.time_zone, row.language)
+        chosen = _chosen(row)
         setattr(request, ROW, row)
         if chosen.language in dict(settings.LANGUAGES):
             translation.activate(chosen.language)

@@ -140,3 +140,29 @@ def test_who_has_no_name_reads_where_one_is_entered():
     assert "An owner enters it under People." in words(viewer.get(reverse(ACCOUNT)))
     owner = signed_in(is_superuser=True)
     assert "Change it under People" in words(owner.get(reverse(ACCOUNT)))
+
+
+def test_who_turns_single_keys_off_is_shown_none_of_them():
+    client = signed_in(roles.VIEWER)
+    page = markup(client.get(reverse(ACCOUNT)))
+    assert 'aria-keyshortcuts="/"' in page
+    assert "<kbd>J</kbd>" in page
+    page = markup(client.post(reverse(ACCOUNT), {"single_keys": "off"}, follow=True))
+    assert "aria-keyshortcuts" not in page
+    assert "<kbd>J</kbd>" not in page
+    assert '<option value="off" selected>' in page
+    assert AuditEntry.objects.latest("pk").after == {"single keys": False}
+
+
+@pytest.mark.browser
+def test_single_keys_that_are_off_do_nothing(place, address, browser):
+    with browsing.window(browser, browsing.LOOKS[0]) as context:
+        page = context.new_page()
+        someone = person(roles.VIEWER)
+        Preference.objects.create(user=someone, single_keys=False)
+        browsing.let_in(page, address, someone.username)
+        page.goto(address + reverse("admin:help"))
+        page.keyboard.press("/")
+        page.keyboard.press("?")
+        expect(page.locator("#find-all")).not_to_be_focused()
+        expect(page.locator("#find-keys")).to_be_hidden()

@@ -345,6 +345,29 @@ def test_a_slash_goes_to_the_search_and_a_question_mark_shows_the_keys(place, ad
         assert page.get_by_role("heading", name="Orders").is_visible()
 
 
+@pytest.mark.browser
+def test_j_and_k_go_through_the_rows_of_a_list_x_ticks_one_and_enter_opens_it(
+    place, address, browser
+):
+    with browsing.window(browser, browsing.Look(browsing.WIDE)) as context:
+        page = context.new_page()
+        browsing.let_in(page, address, place.people["Manager"])
+        page.goto(address + reverse("admin:events_rulerun_changelist"))
+        rows = page.locator("#result_list tbody tr")
+        page.keyboard.press("k")
+        expect(rows.nth(0).locator("a").first).to_be_focused()
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        page.keyboard.press("k")
+        expect(rows.nth(1).locator("a").first).to_be_focused()
+        page.keyboard.press("x")
+        expect(rows.nth(1).locator("input.action-select")).to_be_checked()
+        expect(rows.nth(0).locator("input.action-select")).not_to_be_checked()
+        link = rows.nth(1).locator("a").first.get_attribute("href")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**{link}")
+
+
 # While one types
 
 

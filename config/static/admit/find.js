@@ -1,23 +1,40 @@
-// "/" goes to the search and "?" shows the keys, except while a person types in a field. Results
-// are shown below the field while typing: arrows choose, Enter opens, Escape closes.
+// "/" goes to the search and "?" shows the keys, "j" and "k" go through the rows of a list and "x"
+// ticks one: except while a person types in a field, and for those who turned single keys off.
+// Results are shown below the field while typing: arrows choose, Enter opens, Escape closes.
 "use strict";
 {
   const typing = (element) =>
     element.closest("input, textarea, select, [contenteditable]") !== null;
 
-  document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (typing(event.target) || document.querySelector("dialog[open]")) return;
-    const field = document.getElementById("find-all");
-    const keys = document.getElementById("find-keys");
-    if (event.key === "/" && field) {
-      event.preventDefault();
+  // A box to tick takes no text.
+  const ticks = (element) => element.matches("input[type=checkbox]");
+  const row = () => document.activeElement?.closest("#result_list tbody tr");
+
+  const go = (by) => {
+    const rows = [...document.querySelectorAll("#result_list tbody tr")];
+    const at = rows.indexOf(row());
+    const next = at < 0 ? rows[0] : rows[at + by];
+    (next?.querySelector("a[href]") ?? next?.querySelector("input"))?.focus();
+  };
+
+  const DOES = {
+    "/": () => {
       field.focus();
       field.select();
-    } else if (event.key === "?" && keys) {
-      event.preventDefault();
-      keys.showModal();
-    }
+    },
+    "?": () => document.getElementById("find-keys").showModal(),
+    j: () => go(1),
+    k: () => go(-1),
+    x: () => row()?.querySelector("input.action-select")?.click(),
+  };
+  const field = document.querySelector("#find-all[aria-keyshortcuts]");
+
+  document.addEventListener("keydown", (event) => {
+    if (!field || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (typing(event.target) && !ticks(event.target)) return;
+    if (document.querySelector("dialog[open]") || !Object.hasOwn(DOES, event.key)) return;
+    event.preventDefault();
+    DOES[event.key]();
   });
 }
 {

@@ -13,12 +13,14 @@ from integrations.sentences import say
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """The person's name and role, the language of the pages and the time zone of all times."""
+    """The person's name and role, the language and keys of the pages, and the zone of all times."""
     person = people.signed_in(request)
     chosen, fault = preferences.of(person), ""
     if request.method == "POST":
         chosen = Preferences(
-            time_zone=request.POST.get("time_zone", ""), language=request.POST.get("language", "")
+            time_zone=request.POST.get("time_zone", ""),
+            language=request.POST.get("language", ""),
+            single_keys=request.POST.get("single_keys") != "off",
         )
         try:
             preferences.change(person, chosen)
