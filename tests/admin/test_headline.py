@@ -28,6 +28,7 @@ from events.reports.owed import promise
 from events.reports.products import coverage
 from events.reports.system import backlog
 from events.reports.system.backlog import WaitingCounts
+from integrations import audit
 from integrations.calls import rate_limit
 from integrations.models import (
     AuditEntry,
@@ -41,7 +42,7 @@ from rules import changing
 from rules.history import undoing
 from rules.models import Rule
 from tests.support import factories
-from tests.support.pages import LOG, markup, person, said, signed_in, words
+from tests.support.pages import LOG, client_of, markup, person, said, signed_in, words
 from tests.support.queued import event, run
 from tests.support.world import World
 
@@ -944,6 +945,25 @@ def test_who_has_what_the_rule_gave_when_it_was_bought_has_access_after_the_rule
     text = words(signed_in(roles.MANAGER).get(reverse("admin:index")))
     assert BEHIND in text
     assert "1 buyer got Course Two through this rule, and keeps it." in text
+
+
+def test_who_bought_since_another_person_changed_the_rule_is_told_of_beside_who_bought_before(
+    shop: World,
+):
+    buy(shop, 1)
+    shop.settle()
+    max_berg = person(roles.MANAGER)
+    with audit.acting(lambda: audit.Actor(max_berg.username)):
+        changing.point_to([Rule.objects.get()], shop.course("Faces"), on=False)
+    overview = reverse("admin:index")
+    assert "since the change" not in words(signed_in(roles.MANAGER).get(overview))
+    buy(shop, 2, "mia")
+    shop.settle()
+    since = "and keeps it. 1 buyer since the change got Faces."
+    told = f"1 buyer got Course Two through this rule, {since}"
+    assert f"{told} See the change by" in words(signed_in(roles.MANAGER).get(overview))
+    assert told in words(signed_in(roles.VIEWER).get(overview))
+    assert "since the change" not in words(client_of(max_berg).get(overview))
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"trigger": "subscription_charged"}])

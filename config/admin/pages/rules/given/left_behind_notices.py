@@ -1,6 +1,6 @@
 """Buyers who have what no rule gives any more, for all rules; pages show it unasked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.http import HttpRequest
@@ -14,7 +14,8 @@ from config.admin.pages.rules.given import (
     keeping,
     refunded,
 )
-from config.admin.parts.badges import legible
+from config.admin.parts.badges import brief, legible
+from events.reports.changed_rules import since_change
 from events.reports.changed_rules.left_behind_summary import LeftBehindByRule, LeftBehindSummary
 from events.reports.changed_rules.refunded import Refunded
 from events.reports.counting import format_count
@@ -66,17 +67,19 @@ def by_rule(
 ) -> list[Notice]:
     """Return a line for each rule, one for all deleted rules, and one for refunded buyers.
 
-    A person who may not move the buyers gets no links to do that.
+    A person who may not move the buyers gets no links to do that. Takes one query if another person
+    changed one of the rules, else none.
     """
     may_move, back = allowed(request, given_by_rule.PERMISSION), request.get_full_path()
     page = reverse("admin:refunded") if may_move else ""
     of_refunds = [Notice(refunded.in_words(refunds), page, say("See who"))] if refunds else []
+    got = _got_since(request, behind.told)
     if not may_move:
-        told = [Notice(_told(each), changes=_change(request, each)) for each in behind.told]
+        told = [Notice(_told(each, got), changes=_change(request, each)) for each in behind.told]
         return [*told, *of_refunds]
     told = [
         Notice(
-            _told(each),
+            _told(each, got),
             given_by_rule.address(each.rule.pk, back=back)
             if each.rule
             else given_by_rule.address_of(each.products, back=back),
@@ -90,12 +93,31 @@ def by_rule(
     return [*told, *of_refunds]
 
 
-def _told(found: LeftBehindByRule) -> Said:
-    """Return the sentence about the buyers, with the rule if there still is one."""
+def _got_since(request: HttpRequest, behind: Sequence[LeftBehindByRule]) -> dict[int, int]:
+    """Return {rule ID: how many buyers got what it gives since another person changed it}."""
+    me = request.user.get_username()
+    changed = [each for each in behind if each.rule and each.changed and each.changed.who != me]
+    since = {each.rule.pk: each.changed.at for each in changed if each.rule and each.changed}
+    return since_change.got_by([each.rule for each in changed if each.rule], since)
+
+
+def _told(found: LeftBehindByRule, got: Mapping[int, int]) -> Said:
+    """Return the sentence about the buyers, with the rule if there still is one.
+
+    `got` is how many buyers each rule has let in since it was changed.
+    """
     text = given_words.in_words(found)
     if found.rule is None:
         return text
     rule = legible(in_short(found.rule.sentence()), RULE_SHOWN)
+    if buyers := got.get(found.rule.pk):
+        since = say_count(
+            buyers,
+            "1 buyer since the change got {course}.",
+            "{number} buyers since the change got {course}.",
+            course=brief(found.rule.destination),
+        )
+        text = joined([text, since])
     return say("“{rule}”: {text}", rule=rule, text=text)
 
 
