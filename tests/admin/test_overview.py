@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -426,6 +427,20 @@ def done_on(course: Destination, *ago: int) -> None:
     for back in ago:
         at = timezone.now() - timedelta(days=back)
         RuleRun.objects.filter(pk=run(course, status="done").pk).update(received_at=at)
+
+
+def test_the_figure_of_today_leads_to_as_many_actions(sold, client: Client, admin_user):
+    run(sold, status="done")
+    midnight = days.start_of(timezone.localdate())
+    RuleRun.objects.update(received_at=midnight)
+    evening = run(sold, status="done")
+    RuleRun.objects.filter(pk=evening.pk).update(received_at=midnight - timedelta(seconds=1))
+    client.force_login(admin_user)
+    page = client.get("/admin/")
+    assert "1 Action done today" in words(page)
+    found = re.search(r'<a class="figure"\s+href="([^"]*rulerun[^"]*done[^"]*)"', markup(page))
+    assert found
+    assert client.get(unescape(found[1])).context["cl"].result_count == 1
 
 
 def test_where_nothing_succeeded_nothing_is_compared(sold, client: Client, admin_user):
