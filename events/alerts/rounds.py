@@ -9,7 +9,7 @@ from datetime import datetime, time, timedelta
 from uuid import uuid4
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -64,19 +64,35 @@ def _every() -> timedelta:
     return timedelta(seconds=settings.ALERT_SECONDS)
 
 
+def reach_somebody() -> bool:
+    """Return whether anybody is notified when something goes wrong."""
+    if settings.EMAIL_HOST and _owners_without_channel().exists():
+        return True  # they get mail from the next round on
+    return _able_to_send().exists()
+
+
 def _channels() -> list[AlertChannel]:
     """Return the channels that are on. Owners get mail unless they turned it off."""
-    owners = get_user_model().objects.filter(is_superuser=True, is_active=True)
-    without = owners.exclude(alert_channels__kind=AlertChannel.Kind.EMAIL)
+    without = _owners_without_channel()
     # The Alerts page may make the same row at this moment.
     AlertChannel.objects.bulk_create(
         [AlertChannel(person=owner, kind=AlertChannel.Kind.EMAIL) for owner in without],
         ignore_conflicts=True,
     )
+    return list(_able_to_send().select_related("person"))
+
+
+def _owners_without_channel() -> QuerySet[User]:
+    owners = User.objects.filter(is_superuser=True, is_active=True)
+    return owners.exclude(alert_channels__kind=AlertChannel.Kind.EMAIL)
+
+
+def _able_to_send() -> QuerySet[AlertChannel]:
+    """Return the channels that are on; without a mail server no mail."""
     on = Q(enabled=True) | Q(enabled=None, person__is_superuser=True)
     found = AlertChannel.objects.filter(on, person__is_active=True)
     mail = [AlertChannel.Kind.EMAIL] if not settings.EMAIL_HOST else []
-    return list(found.exclude(kind__in=mail).select_related("person"))
+    return found.exclude(kind__in=mail)
 
 
 def _note(problems: list[Problem], channels: list[AlertChannel], now: datetime) -> None:

@@ -15,7 +15,7 @@ from config.admin.parts import checklist, checklist_pairs
 from config.admin.parts.buttons import address
 from config.admin.parts.checklist_task import Task
 from config.staff import roles
-from events.models import RuleRun, Worker
+from events.models import AlertChannel, RuleRun, Worker
 from events.reports import counting, days
 from integrations.calls import rate_limit
 from integrations.models import CallBudget, Destination, Integration, Product
@@ -365,6 +365,32 @@ def test_samcarts_own_rules_are_ticked_on_the_path_and_it_ends_by_itself(
 
 
 # What it shows when all is set up
+
+
+def test_that_nobody_is_notified_of_what_goes_wrong_is_said_once_all_else_is_set_up(
+    db, client: Client, admin_user, monkeypatch, settings
+):
+    told = "Nobody is notified when something goes wrong"
+    client.force_login(admin_user)
+    settings.EMAIL_HOST = ""
+    assert told not in words(client.get("/admin/"))
+    monkeypatch.setattr(checklist, "tasks", lambda *_: [Task("Done", True, "/", "See")])
+    page = client.get("/admin/")
+    assert told in words(page)
+    assert f'<a href="{reverse("admin:alerts")}">See how you are notified' in markup(page)
+    kind = AlertChannel.Kind.SLACK
+    channel = AlertChannel.objects.create(person=admin_user, kind=kind, enabled=False)
+    assert told in words(client.get("/admin/"))
+    channel.enabled = True
+    channel.save()
+    assert told not in words(client.get("/admin/"))
+    channel.delete()
+    settings.EMAIL_HOST = "mail.example.com"
+    assert told not in words(client.get("/admin/"))
+    AlertChannel.objects.update_or_create(
+        person=admin_user, kind=AlertChannel.Kind.EMAIL, defaults={"enabled": False}
+    )
+    assert told in words(client.get("/admin/"))
 
 
 def test_it_is_calm_only_where_no_box_needs_a_person(sold, client: Client, admin_user):

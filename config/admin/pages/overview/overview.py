@@ -26,7 +26,7 @@ from config.admin.parts import checklist, checklist_task
 from config.admin.parts.badges import brief
 from config.admin.parts.page import render
 from events.access import history
-from events.alerts import finding, sentences
+from events.alerts import finding, rounds, sentences
 from events.alerts.problems import Problem, ProblemCode
 from events.execution import wait_reasons
 from events.models import RuleRun, Worker
@@ -108,6 +108,8 @@ def _setting_up(
         "path": path,
         "path_first": not any(site.refreshed_at for site in sites),
         "may_tick": request.user.has_perms(TICKS),
+        # While there is more to set up, that comes first.
+        "nobody_told": path is None and not rounds.reach_somebody(),
         "may_do": path is None
         or not path.now.permission
         or request.user.has_perm(path.now.permission),
