@@ -1,4 +1,4 @@
-"""Sentences that versions up to 0.21 stored, and the words that Admit has for them now.
+"""Sentences that former versions stored, and the words that Admit has for them now.
 
 A row holds the English sentence that made it, so a reworded sentence would be read in English, in
 the old words, by every reader. When you reword a sentence that is stored in a SentenceField or a
@@ -248,6 +248,7 @@ NOW = {
         "Admit continues by itself in {number} seconds."
     ),
     "It goes on at once.": "It continues at once.",
+    "Nothing to do: {cause} has ended this access.": "Nothing was given: {cause} came first.",
     "still being read. That goes on in the background: look in a minute at when it was last "
     "refreshed.": (
         "still being read, in the background. In a minute, check under Last refreshed whether it "

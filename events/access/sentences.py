@@ -90,7 +90,7 @@ def not_due(row: Grant) -> Said:
     """Say why a run that was to give access has nothing to do any more."""
     if row.state == Grant.State.WAIVED:
         return say("Nothing to do: a person dismissed this access.")
-    return say("Nothing to do: {cause} has ended this access.", cause=cause(row))
+    return say("Nothing was given: {cause} came first.", cause=cause(row))
 
 
 def holds(row: Grant) -> Said:

@@ -17,6 +17,8 @@ from rules.listing import listed
 STILL_GIVEN = "kept"
 # Outcome code: the course got back the end date that it had before the purchase.
 PUT_BACK = "put_back"
+# Outcome codes: the student had no enrollment that could end.
+NOT_THERE = {"no_student", "was_not_enrolled"}
 
 
 def expire_course_enrollment(attempt: Attempt, action_input: ActionInput) -> Steps[ActionOutcome]:

@@ -219,7 +219,11 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
         "Dana: no access to Course One was ended\\. This purchase gave no access to Course One, so",
     ),
     (refunded_twice, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
-    (refunded_while_it_waits, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
+    (
+        refunded_while_it_waits,
+        "ended",
+        f"{NONE} the refund of order 1183 on {DAY} came before it was given\\.$",
+    ),
     (dismissed, "not_given", "Course One was not given\\. Dismissed by Mia\\. Before: It broke\\."),
     (given_by_hand, "has", f"Dana has Course One {SINCE} by hand \\(Mia\\)\\."),
     (given_beside, "has", f"{SINCE} through order 1183 and by hand \\(Mia\\)\\."),

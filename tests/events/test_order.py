@@ -147,7 +147,7 @@ def test_workers_at_once_keep_the_order_of_each_customer(transactional_db):
 # What is due when they begin
 
 
-NOT_DUE = r"Nothing to do: the refund of order 4711 on \d+ \w+ has ended this access\."
+NOT_DUE = r"Nothing was given: the refund of order 4711 on \d+ \w+ came first\."
 
 
 def _sell(world: World, name: str, **changes: Any) -> RuleRun:

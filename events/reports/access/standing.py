@@ -16,7 +16,7 @@ from events.models.runs import UNFINISHED
 from events.reports.access import bundle_parts
 from integrations.models import Customer, ThinkificUser
 from integrations.sentences import say
-from rules.actions.endings import STILL_GIVEN
+from rules.actions.endings import NOT_THERE, STILL_GIVEN
 
 Status, Source = RuleRun.Status, Grant.Source
 UNDECIDED = (*UNFINISHED, Status.FAILED, Status.HELD)
@@ -83,6 +83,23 @@ class Standing:
         """The grant that ended last; a mark only if nothing was ever given."""
         over = [row for row in self.grants if row.ended_at]
         return max(over, key=lambda row: (bool(row.opened_at), row.ended_at), default=None)
+
+    def never_gave(self, row: Grant) -> bool:
+        """Whether this grant, which ended, gave nothing: its actions came too late, or failed.
+
+        What an action gave or ended without an answer from Thinkific was there, if only briefly.
+        """
+        giving = [run for run in self.runs if run.grant_id == row.pk and run.spec.gives_access]
+        if row.opened_at is None:  # a mark: the ending was received before the purchase
+            return any(run.code == ledger.Judgment.BARRED for run in giving)
+        # What was moved here may have been given to another customer.
+        moved = any(run.event.by_hand == EventLog.ByHand.MOVE_HERE for run in giving)
+        if row.seen_at or moved or any(run.status == Status.DONE for run in giving):
+            return False
+        since = [run for run in self.runs if run.received_at >= row.opened_at]
+        ended = {run.code for run in since if run.spec.ends_access}
+        too_late = all(run.status == Status.SKIPPED for run in giving)
+        return bool(giving) and "ended" not in ended and (too_late or bool(ended & NOT_THERE))
 
     @property
     def closed_at(self) -> datetime | None:

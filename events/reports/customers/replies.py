@@ -6,20 +6,19 @@ from itertools import starmap
 from events.access import revocations
 from events.models import EventLog
 from events.reports.access.standing import Standing
-from events.reports.customers import letter, reply_moves
+from events.reports.customers import letter, reply_endings, reply_moves
 from events.reports.customers.long_days import with_long_days
-from events.reports.sentences import ended_access, pending_endings
-from events.reports.sentences.sentence import HAS, Code, Sentence, TakenAway, of_order, upper
+from events.reports.sentences import pending_endings
+from events.reports.sentences.sentence import HAS, Code, Sentence, of_order, upper
 from integrations import app_registry
-from integrations.models import Customer, Integration, Product
+from integrations.models import Customer, Integration
 from integrations.sentences import LONG, Said, format_day, joined, say
 from rules.listing import listed
 
 MAX_EVENTS_TOLD = 5
 LOOKED_AFTER = {Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONNECTED, Code.GONE}
-OVER = {Code.ENDED, Code.BARRED}
 # The letter names only courses with these codes.
-TOLD = HAS | LOOKED_AFTER | OVER | {Code.MOVED, Code.NOT_ENDED, Code.REPLACED}
+TOLD = HAS | LOOKED_AFTER | reply_endings.OVER | {Code.MOVED, Code.NOT_ENDED, Code.REPLACED}
 
 
 def reply(
@@ -60,12 +59,12 @@ def _values(
     parts = [*reply_moves.moved_here(customer, told), *opens, *_still_open(told)]
     parts += [
         *_looked_after(told),
-        *_ending(told),
-        *_ended(told),
+        *reply_endings.ending(told),
+        *reply_endings.ended(told),
         *reply_moves.moved_away(customer, told),
     ]
     parts += [*map(_owed, bought), *map(_in_doubt, list(in_doubt)[:MAX_EVENTS_TOLD])]
-    taken_away = _taken_away(told)
+    taken_away = reply_endings.taken_away(told)
     if not parts and taken_back:
         bought = [event for event, _ in taken_back][:MAX_EVENTS_TOLD]
         parts = [*starmap(_bought_and_taken_back, list(taken_back)[:MAX_EVENTS_TOLD])]
@@ -183,7 +182,7 @@ def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
     names = [
         each.name
         for each, sentence in told
-        if sentence.code in LOOKED_AFTER and not _is_ending(each, sentence)
+        if sentence.code in LOOKED_AFTER and not reply_endings.is_ending(each, sentence)
     ]
     if not names:
         return []
@@ -193,106 +192,6 @@ def _looked_after(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
             courses=listed(names),
         )
     ]
-
-
-def _is_ending(each: Standing, sentence: Sentence) -> bool:
-    """Whether it is open, and an action is to end it."""
-    return sentence.code == Code.ENDING and each.undecided is not None
-
-
-def _ending(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
-    """Say what is about to end, in one sentence for each cause."""
-    ending = [each for each, sentence in told if _is_ending(each, sentence)]
-    causes: dict[Said | None, list[str]] = {}
-    for each in ending:
-        how = ended_access.how_it_ended(each, LONG)
-        causes.setdefault(how.cause if how else None, []).append(each.name)
-    return [
-        say(
-            "Your access to {courses} is about to end because of {cause}.",
-            courses=listed(names),
-            cause=cause,
-        )
-        if cause
-        else say("Your access to {courses} is about to end.", courses=listed(names))
-        for cause, names in causes.items()
-    ]
-
-
-def _ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
-    """Say what ended, in one sentence for each day and cause, and what its order was for."""
-    over = [(each.name, each) for each, sentence in told if sentence.code in OVER]
-    bought = {name: each.ended.product_name for name, each in over if each.ended}
-    said = []
-    for how, names in ended_access.by_ending(over).items():
-        text = _how_ended(how, listed(names))
-        products = [bought[name] for name in names if _says_more(bought[name], name)]
-        if how.cause and products:
-            product = listed([*dict.fromkeys(products)])
-            text = joined([text, say("The order was for {product}.", product=product)])
-        said.append(text)
-    return said
-
-
-def _says_more(product: str, course: str) -> bool:
-    """Whether a reader who knows the course's name does not know the product from it."""
-    return bool(product) and course.casefold() not in product.casefold()
-
-
-def _how_ended(how: ended_access.Ending, courses: str) -> Said:
-    facts = {"courses": courses, "day": how.day, "cause": how.cause}
-    if how.day and how.cause:
-        return say("Your access to {courses} ended on {day}, after {cause}.", **facts)
-    if how.day:
-        return say("Your access to {courses} ended on {day}.", **facts)
-    return say("Your access to {courses} ended with {cause}.", **facts)
-
-
-def _taken_away(told: Collection[tuple[Standing, Sentence]]) -> list[Said]:
-    """Say what a person took away, in one sentence for each day and reason.
-
-    That is what the rules give no longer, and what had been given to several buyers and was undone.
-    """
-    causes: dict[tuple[str, Product | None, tuple[str, ...] | None], list[str]] = {}
-    for each, sentence in told:
-        if taken := sentence.taken_away:
-            now = _includes(taken, told) if taken.by_mistake else None
-            product = None if taken.is_undone else taken.product
-            why = (format_day(taken.at, LONG), product, now)
-            causes.setdefault(why, []).append(each.name)
-    return [_how_taken(listed(names), *why) for why, names in causes.items()]
-
-
-def _includes(taken: TakenAway, told: Iterable[tuple[Standing, Sentence]]) -> tuple[str, ...]:
-    """Return the names of what the same purchase gives now."""
-    return tuple(
-        each.name
-        for each, sentence in told
-        if sentence.code in HAS and any(row.event_id == taken.event for row in each.given)
-    )
-
-
-def _how_taken(
-    courses: str, day: str, product: Product | None, now: tuple[str, ...] | None
-) -> Said:
-    """Say how a person took these courses away; `now` is what is right, None for no mistake."""
-    facts = {"courses": courses, "day": day, "product": product}
-    if now is not None and product is None:
-        return say(
-            "Your access to {courses} was closed on {day}: what you bought does not include it.",
-            **facts,
-        )
-    if now is not None:
-        text = say(
-            "Your access to {courses} was closed on {day}: {product} does not include it.", **facts
-        )
-        right = say("What {product} includes is open: {now}.", now=listed(now), **facts)
-        return joined([text, right]) if now else text
-    if product:
-        return say(
-            "Your access to {courses} ended on {day}: {product} no longer includes it.", **facts
-        )
-    return say("Your access to {courses} ended on {day}: we took back what had given it.", **facts)
 
 
 def _bought(event: EventLog) -> dict[str, object]:

@@ -23,11 +23,13 @@ from rules.triggers import TAKES_BACK
 class Ending:
     """How access ended: on a day if only a person ended it, else with a cause.
 
-    Both are there if it ended on a later day than the refund or cancellation.
+    Both are there if it ended on a later day than the refund or cancellation. `never_given` says
+    that this came before it was given.
     """
 
     day: Said | None
     cause: Said | None
+    never_given: bool = False
 
 
 def to_give_back(found: Iterable[Standing]) -> Mapping[int, RuleRun]:
@@ -93,6 +95,8 @@ def _is_taken_back(about: Standing, row: Grant) -> bool:
 
 
 def _how_it_ended(about: Standing, row: Grant, facts: dict[str, str], done: batches.Done) -> Said:
+    if about.never_gave(row):
+        return _before_it_was_given(about, row, facts)
     left = about.unpaid.get(row.pk)
     if row.because.startswith(BY_HAND_AFTER):
         ended, why = who_ended(about, row, done), sentences.cause(row)
@@ -109,6 +113,22 @@ def _how_it_ended(about: Standing, row: Grant, facts: dict[str, str], done: batc
     if left is not None:
         return _after(facts, (facts["person"], facts["day"]), cause(left))
     return say("{name} has no access to {course}: {person} ended it on {day}.", **facts)
+
+
+def _before_it_was_given(about: Standing, row: Grant, facts: dict[str, str]) -> Said:
+    left = about.unpaid.get(row.pk)
+    if row.because == BY_HAND and left is None:
+        return say(
+            "{name} has no access to {course}: {person} ended it on {day}, before it was given.",
+            person=(shown_who(row.event.author) if row.event else "") or say("a person"),
+            day=format_day(row.ended_at or row.decided_at),
+            **facts,
+        )
+    return say(
+        "{name} has no access to {course}: {cause} came before it was given.",
+        cause=sentences.cause(row) if left is None else cause(left),
+        **facts,
+    )
 
 
 def _after(facts: dict[str, str], ended: tuple[Text, Text] | None, why: Said) -> Said:
@@ -141,8 +161,11 @@ def how_it_ended(about: Standing, pattern: str = "") -> Ending | None:
     why = about.unpaid.get(row.pk)
     if why is not None and row.is_kept_after(why.received_at):
         why = None  # a person let the buyer keep it then, so it is not what ended it
+    never = about.never_gave(row)
     if row.because == BY_HAND and why is None:
-        return Ending(format_day(row.ended_at or row.decided_at, pattern), None)
+        return Ending(format_day(row.ended_at or row.decided_at, pattern), None, never)
+    if never:
+        return Ending(None, cause(why) if why else sentences.cause(row), never)
     came = why.received_at if why else row.ended_at or row.decided_at
     over = about.closed_at
     is_later = over is not None and localtime(over).date() > localtime(came).date()
