@@ -164,9 +164,7 @@ def _end(pauses: QuerySet[CallBudget]) -> bool:
 def _forget_closed(site: int) -> None:
     """Forget an earlier answer that the site is closed: it counts as long as its pause lasts."""
     closed = [SiteAnswer.REFUSED, SiteAnswer.LIMITED]
-    CallBudget.objects.filter(pk=site, answer__in=closed).update(
-        asked_at=0, answer=SiteAnswer.NONE
-    )
+    CallBudget.objects.filter(pk=site, answer__in=closed).update(asked_at=0, answer=SiteAnswer.NONE)
 
 
 def start_over(site: int) -> None:

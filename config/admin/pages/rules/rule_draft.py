@@ -235,11 +235,8 @@ class Draft:
         """Return the choices as a sentence, with a gap for what is not chosen yet."""
         if self.action is None:
             return ""
-        about = (
-            say("any product")
-            if self.everywhere
-            else _named(self.products, any_of=True) or NOT_CHOSEN
-        )
+        chosen = _named(self.products, any_of=True) or NOT_CHOSEN
+        about = say("any product") if self.everywhere else chosen
         place = str(self.integration)
         if self.needs_destination:
             place = say("{name} on {site}", name=self.courses() or NOT_CHOSEN, site=place)
