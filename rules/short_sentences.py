@@ -25,6 +25,17 @@ def in_short(sentence: str) -> str:
     return joined([f"{when} → {what}", place.get("site"), *how], " · ")
 
 
+def when_in_short(sentence: str) -> str:
+    """Return when a rule runs, of its `Rule.sentence`: "Product Purchased, Watercolor".
+
+    Any other text is returned as it is.
+    """
+    known = facts(parts(sentence)[0]) if isinstance(sentence, Said) else {}
+    if not known.keys() >= {"trigger", "product"}:
+        return sentence
+    return joined([known["trigger"], known["product"]], ", ")
+
+
 def labels_said(part: str) -> list[str]:
     """Return the English labels of the actions whose short form contains this text.
 

@@ -1,14 +1,46 @@
 """Tell what stops when a rule is deleted."""
 
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from django.db.models import Q
 
-from integrations.sentences import say
+from integrations.sentences import Said, gettext_noop, joined, say
 from rules import pairing
 from rules.listing import listed
 from rules.models import Rule
 from rules.triggers import Trigger
 
 PRODUCTS_NAMED = 3
+# What nothing ends any more, or only the rules of some products; and what nothing gives back.
+NOT_ENDED_FOR, NOT_ENDED, ENDED_ONLY_FOR = (
+    gettext_noop(
+        "Nothing ends the access of buyers of {products} to {place} on {trigger} any more."
+    ),
+    gettext_noop("Nothing ends the access to {place} on {trigger} any more."),
+    gettext_noop("Only buyers of {products} still lose access to {place} on {trigger}."),
+)
+NOT_BACK_FOR, NOT_BACK, BACK_ONLY_FOR = (
+    gettext_noop(
+        "Nothing gives access to {place} back to buyers of {products} on {trigger} any more."
+    ),
+    gettext_noop("Nothing gives access to {place} back on {trigger} any more."),
+    gettext_noop("Only buyers of {products} still get access to {place} back on {trigger}."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """A `sentence` about a course or bundle, and perhaps products, that lacks only the trigger."""
+
+    sentence: str
+    place: str
+    products: Said | str = ""
+
+    def in_words(self, triggers: Iterable[Trigger]) -> Said:
+        names = listed([trigger.label for trigger in triggers])
+        return say(self.sentence, place=self.place, products=self.products, trigger=names)
 
 
 def what_stops(rule: Rule) -> list[str]:
@@ -16,7 +48,7 @@ def what_stops(rule: Rule) -> list[str]:
     if not rule.enabled:
         return [say("The rule is turned off, so nothing changes.")]
     said: list[str] = [say("From the next event on, this stops: {rule}", rule=rule.in_words())]
-    others = _beside(rule)
+    others = [each for each in _beside(rule) if each.pk != rule.pk]
     if rule.gives_on_purchase:
         if not rule.product:
             said.append(_only_where_given(rule))
@@ -28,18 +60,33 @@ def what_stops(rule: Rule) -> list[str]:
     return said
 
 
-def no_longer_done(rule: Rule) -> str:
-    """Return what nothing does any more since this rule is not there as given, "" for nothing.
+def no_longer_done(rules: Iterable[Rule]) -> Said | str:
+    """Return what nothing does any more since these rules are not there as given, "" for nothing.
 
-    Pass the rule as it was before a change.
+    Pass the rules as they were before a change. What differs only in the trigger is one sentence.
+    Takes one query for the rules of one product.
     """
-    return _not_done(rule, _beside(rule))
+    found: dict[_Stop, list[Trigger]] = defaultdict(list)
+    beside: dict[object, list[Rule]] = {}
+    for rule in rules:
+        place = (rule.marketplace_id, rule.product_id or f"all: {rule.destination_id}")
+        if place not in beside:
+            beside[place] = _beside(rule)
+        others = [each for each in beside[place] if each.pk != rule.pk]
+        if stop := _stop(rule, others):
+            found[stop].append(Trigger(rule.trigger))
+    return joined(stop.in_words(triggers) for stop, triggers in found.items())
 
 
 def _not_done(rule: Rule, others: list[Rule]) -> str:
+    stop = _stop(rule, others)
+    return stop.in_words([Trigger(rule.trigger)]) if stop else ""
+
+
+def _stop(rule: Rule, others: list[Rule]) -> _Stop | None:
     giving = _answered(rule, others)
     if not giving:
-        return ""
+        return None
     same = [each for each in others if _answers_like(rule, giving[0], each)]
     return _left_open(rule, giving, same)
 
@@ -54,11 +101,10 @@ def _only_where_given(rule: Rule) -> str:
 
 
 def _beside(rule: Rule) -> list[Rule]:
-    """Return the account's other enabled rules that may do the same or depend on this rule."""
+    """Return the account's enabled rules that may do the same or depend on this rule."""
     need = Q(destination=rule.destination_id) if rule.product is None else Q(product=rule.product)
     account = Rule.objects.filter(marketplace=rule.marketplace_id, enabled=True)
-    beside = account.filter(Q(product=None) | need).exclude(pk=rule.pk)
-    return list(beside.with_names())
+    return list(account.filter(Q(product=None) | need).with_names())
 
 
 def _answered(rule: Rule, others: list[Rule]) -> list[Rule]:
@@ -86,34 +132,18 @@ def _answers_like(rule: Rule, giving: Rule, other: Rule) -> bool:
     return pairing.is_answered(giving, Trigger(rule.trigger), [other])
 
 
-def _left_open(rule: Rule, giving: list[Rule], same: list[Rule]) -> str:
+def _left_open(rule: Rule, giving: list[Rule], same: list[Rule]) -> _Stop:
     """Say what will no longer happen, naming the products unless a global rule is concerned.
 
     Then it names those for which rules of their own, which are among `same`, still do the same.
     """
-    trigger = Trigger(rule.trigger)
-    about = {"place": giving[0].place, "trigger": trigger.label}
+    place, back = giving[0].place, Trigger(rule.trigger) in pairing.GIVES_BACK
     names = dict.fromkeys(each.product.name for each in giving if each.product)
     if all(each.product for each in giving):
-        about["products"] = listed([*names], PRODUCTS_NAMED)
-        if trigger in pairing.GIVES_BACK:
-            return say(
-                "Nothing gives access to {place} back to buyers of {products} on {trigger} any "
-                "more.",
-                **about,
-            )
-        return say(
-            "Nothing ends the access of buyers of {products} to {place} on {trigger} any more.",
-            **about,
+        return _Stop(
+            NOT_BACK_FOR if back else NOT_ENDED_FOR, place, listed([*names], PRODUCTS_NAMED)
         )
     still = dict.fromkeys(each.product.name for each in same if each.product)
     if not still:
-        if trigger in pairing.GIVES_BACK:
-            return say("Nothing gives access to {place} back on {trigger} any more.", **about)
-        return say("Nothing ends the access to {place} on {trigger} any more.", **about)
-    about["products"] = listed([*still], PRODUCTS_NAMED)
-    if trigger in pairing.GIVES_BACK:
-        return say(
-            "Only buyers of {products} still get access to {place} back on {trigger}.", **about
-        )
-    return say("Only buyers of {products} still lose access to {place} on {trigger}.", **about)
+        return _Stop(NOT_BACK if back else NOT_ENDED, place)
+    return _Stop(BACK_ONLY_FOR if back else ENDED_ONLY_FOR, place, listed([*still], PRODUCTS_NAMED))

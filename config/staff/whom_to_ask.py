@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import HttpRequest
 
+from events.alerts.problems import OWNERS
 from integrations.sentences import say
 
 # What pages ask others for. No other app has permissions of these codenames.
@@ -18,6 +19,7 @@ ASKED_FOR = (
     "integrations.see_address_marketplace",
     "events.by_hand_grant",
     "events.rerun_eventlog",
+    OWNERS,
 )
 MAX_NAMED = 3
 _NAMES = "_whom_to_ask"

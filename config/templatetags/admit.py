@@ -18,6 +18,7 @@ from config.admin.parts import badges, batch_message, buttons, changed, event_re
 from config.admin.parts.buttons import Buttons
 from config.staff import whom_to_ask as askable
 from events.access import going_on
+from events.alerts.problems import OWNERS
 from events.models import RuleRun
 from events.reports.system import api_calls, backlog
 from integrations.finding import mistyped_email
@@ -190,10 +191,13 @@ def follow_up(context: RequestContext, message: Message) -> batch_message.BatchM
 
 @register.simple_tag(takes_context=True)
 def whom_to_ask(context: RequestContext, permission: str) -> Said:
-    """Return "Max or Nora", who may do what the person may not, or "a manager" without names."""
+    """Return "Max or Nora", who may do what the person may not; "a manager" without names.
+
+    What only owners may do is for "an owner".
+    """
     found = askable.names(context["request"], permission)
     if not found:
-        return say("a manager")
+        return say("an owner") if permission == OWNERS else say("a manager")
     return listed([badges.brief(name) for name in found], any_of=True)
 
 

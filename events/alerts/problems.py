@@ -55,6 +55,8 @@ class Kind:
     lasts: timedelta = timedelta()
 
 
+# Only owners open the page of the queue. No permission has this name, so only they "have" it.
+OWNERS = "superuser"
 INTEGRATION = "admin:integrations_integration_change"
 EDIT = "integrations.change_integration"
 BY_HAND = "events.by_hand_grant"
@@ -63,6 +65,7 @@ KINDS: dict[ProblemCode, Kind] = {
         _("No worker is running"),
         "admin:queue",
         _("See the queue"),
+        permission=OWNERS,
         stops_sales=True,
         lasts=3 * MINUTES,
     ),
@@ -87,6 +90,7 @@ KINDS: dict[ProblemCode, Kind] = {
         _("Actions are overdue"),
         "admin:queue",
         _("See the queue"),
+        permission=OWNERS,
         stops_sales=True,
         lasts=10 * MINUTES,
     ),
@@ -94,6 +98,7 @@ KINDS: dict[ProblemCode, Kind] = {
         _("Sales are waiting outside the database"),
         "admin:queue",
         _("See the queue"),
+        permission=OWNERS,
         stops_sales=True,
         lasts=5 * MINUTES,
     ),

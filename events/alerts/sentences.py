@@ -77,7 +77,8 @@ def _site_paused(problem: Problem) -> Said:
 def _overdue(problem: Problem) -> Said:
     return say(
         "Something has been due since {moment} and was not done. The workers may be too slow or "
-        "stuck: look at the Queue page and the log.",
+        "stuck. Nothing received is lost. Call your technician, who looks at the Queue page and at "
+        "the log.",
         moment=_when(problem.since),
     )
 

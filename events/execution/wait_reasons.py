@@ -10,7 +10,7 @@ from integrations.sentences import say
 
 
 def reason(run: RuleRun) -> str:
-    """Say what a waiting run waits for; for any other run, return its message."""
+    """Say what a waiting run waits for; return "" for a running one, else the run's message."""
     return reasons([run])[run.pk]
 
 
@@ -24,7 +24,8 @@ def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
         for run in runs
         if run.status == RuleRun.Status.WAITING and run.integration and not run.is_pending
     ]
-    found = {run.pk: run.message for run in runs}
+    # What a running one last waited for is not true any more.
+    found = {run.pk: "" if run.status == RuleRun.Status.RUNNING else run.message for run in runs}
     if not waiting:
         return found
     sites = {run.integration.pk: run.integration for run in waiting if run.integration}

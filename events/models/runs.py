@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import models
-from django.db.models import OuterRef, Q, Value
+from django.db.models import Index, OuterRef, Q, Value
 from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
@@ -24,7 +24,7 @@ BRAKED = "braked"  # of one that a person must release, because there were too m
 UNDECIDED = "undecided"  # of one that our own code failed to decide on when its day came
 DISMISSED = "dismissed"  # of an action that a person has dismissed
 _WAITING, _RUNNING = Q(status="waiting"), Q(status="running")
-_DELAYED = Q(status="waiting", code=DELAYED)
+_DELAYED, _KEPT = Q(status="waiting", code=DELAYED), Q(status="done", code="kept")
 _BEGAN = Q(started_at__isnull=False)
 # Without those that passed something on, which may be most actions of deleted rules.
 _OF_DELETED = Q(rule=None, grant__isnull=False)
@@ -216,28 +216,27 @@ class RuleRun(models.Model):
             ),
         ]
         indexes = [
-            models.Index(
+            Index(
                 fields=["integration", "received_at", "id"], condition=_WAITING, name="run_waiting"
             ),
-            models.Index(fields=["next_attempt_at"], condition=_WAITING, name="run_due"),
-            models.Index(fields=["next_attempt_at"], condition=_DELAYED, name="run_delayed"),
-            models.Index(
-                fields=["integration", "lease_until"], condition=_RUNNING, name="run_running"
-            ),
-            models.Index(
+            Index(fields=["next_attempt_at"], condition=_WAITING, name="run_due"),
+            Index(fields=["next_attempt_at"], condition=_DELAYED, name="run_delayed"),
+            Index(fields=["integration", "lease_until"], condition=_RUNNING, name="run_running"),
+            Index(
                 fields=["customer", "integration", "received_at", "id"],
                 condition=Q(status__in=UNFINISHED),
                 name="run_order",
             ),
-            models.Index(
+            Index(
                 fields=["customer", "integration", "target", "received_at"], name="run_of_target"
             ),
-            models.Index(fields=["status", "-received_at"], name="run_by_status"),
-            models.Index(fields=["-received_at", "-id"], name="run_newest"),
-            models.Index(fields=["integration", "-received_at", "-id"], name="run_of_site"),
-            models.Index(fields=["rule", "-received_at"], name="run_of_rule"),
-            models.Index(fields=["rule", "-started_at"], condition=_BEGAN, name="run_began"),
-            models.Index(
+            Index(fields=["status", "-received_at"], name="run_by_status"),
+            Index(fields=["status", "code", "received_at"], condition=_KEPT, name="run_kept"),
+            Index(fields=["-received_at", "-id"], name="run_newest"),
+            Index(fields=["integration", "-received_at", "-id"], name="run_of_site"),
+            Index(fields=["rule", "-received_at"], name="run_of_rule"),
+            Index(fields=["rule", "-started_at"], condition=_BEGAN, name="run_began"),
+            Index(
                 fields=["rule", "-received_at", "-id"],
                 condition=_OF_DELETED,
                 name="run_of_deleted_rule",

@@ -23,6 +23,8 @@ from rules.actions.endings import STILL_GIVEN
 Status = RuleRun.Status
 # At most this many of its failed actions are listed, and of those that ended nothing.
 MAX_LISTED = 50
+# At most this many reasons to wait are told.
+MOST_REASONS = 3
 # The acts on an event as one of a batch.
 DONE = (
     Act.EVENT_RERUN,
@@ -68,7 +70,8 @@ LATER, REMOVED, AGAIN = (
 class Progress:
     """How far a batch is. `outcomes` are (how many, what), `waits` (why, how many).
 
-    `customers` are those it is about, or empty if there are many. `waiting` are some of the actions
+    `others` is how many more go on: with `over` and `waits` they make the `total`. `customers` are
+    those it is about, or empty if there are many. `waiting` are some of the actions
     that go on by themselves, and `still_given` some of those that ended nothing because something
     else gives the access.
     """
@@ -82,6 +85,7 @@ class Progress:
     customers: Sequence[Customer] = ()
     waiting: Sequence[RuleRun] = ()
     still_given: Sequence[RuleRun] = ()
+    others: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -109,25 +113,28 @@ def progress(batch: Batch) -> Progress:
     number = sum(status in UNFINISHED and code != DELAYED for status, code, _ in states)
     found = Counter(_what(status, code) for status, code, _ in states)
     found.pop("", None)
-    # If access that was ended is open now, it was given again since.
-    found[str(AGAIN)] = sum(has_it and code in CLOSED for _, code, has_it in states)
+    if not number:
+        # If access that was ended is open now, it was given again since. That counts an action a
+        # second time, so it is left out while the outcomes and what goes on make the total.
+        found[str(AGAIN)] = sum(has_it and code in CLOSED for _, code, has_it in states)
     found[str(REMOVED)] = len(batch.run_ids) - len(states)
     about = runs.filter(customer__isnull=False).values("customer")
     customers = list(Customer.objects.filter(pk__in=about).order_by("email")[: CUSTOMERS_NAMED + 1])
     number_failed = sum(status == Status.FAILED for status, _, _ in states)
     failed = runs.filter(status=Status.FAILED).select_related("customer", "event", "integration")
     waiting = list(goes_on.select_related("integration")[:MAX_LISTED])
-    waits = Counter(wait_reasons.reasons(waiting).values())
+    waits = Counter(wait_reasons.reasons(waiting).values()).most_common(MOST_REASONS)
     return Progress(
         total=len(batch.run_ids),
         over=len(batch.run_ids) - number,
         outcomes=[(count, what) for what, count in _in_order(found) if count],
-        waits=waits.most_common(3),
+        waits=waits,
         failed=list(failed.order_by("pk")[:MAX_LISTED]),
         number_failed=number_failed,
         customers=customers if len(customers) <= CUSTOMERS_NAMED else (),
         waiting=waiting,
         still_given=_still_given(runs) if STILL_GIVEN in {code for _, code, _ in states} else (),
+        others=max(0, number - sum(count for _, count in waits)),
     )
 
 

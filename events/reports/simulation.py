@@ -210,5 +210,5 @@ def _by_the_ledger(rule: Rule, event: EventLog, student: Customer) -> list[str]:
     if run.status == RuleRun.Status.WAITING:
         return []
     is_held = run.status == RuleRun.Status.HELD
-    would = say("It would be held.") if is_held else say("It would be skipped.")
+    would = say("It would wait for you.") if is_held else say("It would be skipped.")
     return [joined([would, run.message])]

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection
-from django.db.models import FloatField, Func, Q
+from django.db.models import FloatField, Func, Q, QuerySet
 
 from integrations.database import queries
 from integrations.models import CallBudget, Integration, SiteAnswer
@@ -144,22 +144,27 @@ def block_at_least(site: int, why: CallBudget.Blocked, seconds: float) -> None:
 
 def end_pause(site: int) -> None:
     """Open a site whose pause is over. A pause that began meanwhile goes on."""
-    over = CallBudget.objects.filter(pk=site, blocked_until__lte=EpochNow())
-    over.update(blocked=CallBudget.Blocked.NO, blocked_until=0)
+    if _end(CallBudget.objects.filter(pk=site, blocked_until__lte=EpochNow())):
+        _forget_closed(site)
 
 
 def unblock(site: int, *, why: CallBudget.Blocked | None = None) -> bool:
     """End the site's pause, or only a pause for this reason. Return whether there was one."""
-    paused = CallBudget.objects.filter(integration_id=site).exclude(blocked="")
-    if why:
-        paused = paused.filter(blocked=why)
-    opened = bool(paused.update(blocked="", blocked_until=0))
-    # An earlier answer that the site is closed no longer counts.
-    closed = [SiteAnswer.REFUSED, SiteAnswer.LIMITED]
-    CallBudget.objects.filter(integration_id=site, answer__in=closed).update(
-        asked_at=0, answer=SiteAnswer.NONE
-    )
+    budget = CallBudget.objects.filter(pk=site)
+    opened = _end(budget.filter(blocked=why) if why else budget)
+    _forget_closed(site)
     return opened
+
+
+def _end(pauses: QuerySet[CallBudget]) -> bool:
+    paused = pauses.exclude(blocked=CallBudget.Blocked.NO)
+    return bool(paused.update(blocked=CallBudget.Blocked.NO, blocked_until=0))
+
+
+def _forget_closed(site: int) -> None:
+    """Forget an earlier answer that the site is closed: it counts as long as its pause lasts."""
+    closed = [SiteAnswer.REFUSED, SiteAnswer.LIMITED]
+    CallBudget.objects.filter(pk=site, answer__in=closed).update(asked_at=0, answer=SiteAnswer.NONE)
 
 
 def start_over(site: int) -> None:

@@ -651,7 +651,7 @@ def test_the_overview_of_an_empty_installation_shows_what_to_do(db):
     assert "Nothing needs your attention." not in text
     assert "All understood" not in text
     # Only the next step and its button; there is nothing else to look at yet.
-    assert "Next step Connect Thinkific Connect Thinkific" in text
+    assert "Step 1 of 8 Connect Thinkific Connect Thinkific" in text
     for later in ("Today", "Integrations Name", "Actions done and failed, by day"):
         assert later not in text
 

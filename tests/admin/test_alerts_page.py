@@ -16,7 +16,7 @@ from integrations import secrets
 from integrations.notify_url import signature
 from integrations.sentences import MINUTE, format_day
 from tests.support import factories, queued, receiver
-from tests.support.pages import errors, markup, person, plain, said, signed_in
+from tests.support.pages import errors, markup, person, plain, said, signed_in, words
 
 pytestmark = [pytest.mark.first_database, pytest.mark.django_db]
 CODES = [code.value for code in ProblemCode]
@@ -71,6 +71,20 @@ def test_who_may_not_enter_a_key_reads_whom_to_ask(boss):
     assert "Ask a manager to do that." not in look(boss)
     assert "Enter a new key" not in look(support)
     assert "Ask a manager to do that." in look(support)
+
+
+@pytest.mark.parametrize("code", ["no_worker", "overdue", "spool_waits"])
+def test_only_an_owner_is_led_to_the_queue_and_others_read_whom_to_ask(boss, monkeypatch, code):
+    facts = {"files": 1, "name": "studio"}
+    problem = Problem(ProblemCode(code), since=timezone.now(), facts=facts)
+    monkeypatch.setattr(finding, "lasting", lambda *_, **__: [problem])
+    support = signed_in(roles.SUPPORT, email="eve@example.com")
+    person("", first_name="Mia", is_superuser=True)
+    for page in ("alerts", "index"):
+        assert "See the queue" in words(boss.get(reverse(f"admin:{page}"))), page
+        text = words(support.get(reverse(f"admin:{page}")))
+        assert "See the queue" not in text, page
+        assert "Ask Mia or an owner to do that." in text, page
 
 
 def test_who_was_refunded_and_is_still_in_is_listed_where_the_alert_leads(boss, monkeypatch):

@@ -542,6 +542,13 @@ def test_a_missed_order_is_entered_and_stands_in_the_log_as_such(support, dana):
     assert "Product Purchased (entered by hand)" in words(simulated)
 
 
+def test_all_that_is_wrong_with_a_missed_order_is_marked_at_once(support):
+    answer = enter_order(support, product="", order_id="0", email="mal")
+    for wrong in ("product", "order_id", "email"):
+        assert re.search(rf'name="{wrong}"[^>]*aria-invalid="true"', markup(answer)), wrong
+    assert 'needs exactly one "@"' in errors(answer)
+
+
 def test_a_missed_order_of_someone_new_is_found_from_the_search(support, place):
     found = support.get(reverse(CUSTOMERS), {"q": "new.buyer@example.com"})
     assert f'href="{reverse("admin:enter-order")}"' in markup(found)

@@ -25,6 +25,7 @@ from tests.support.shop import Shop
 
 pytestmark = pytest.mark.first_database
 
+NOTHING = "Nothing was added: choose a course or bundle in a row, or tick a trigger."
 PAGE = "admin:coverage"
 FIVE = [
     "product_purchased",
@@ -300,7 +301,7 @@ def test_what_is_suggested_is_ticked_by_a_person_and_not_by_itself(shop, manager
     course(shop, "Watercolor for Beginners")
     answer = manager.get(reverse(PAGE))
     assert "suggested by its name" in plain(row_of(answer, "Watercolor for Beginners"))
-    assert said(save(manager)) == ["Nothing was added."]
+    assert said(save(manager)) == [NOTHING]
     save(manager, **{f"give_{bought.pk}": ["Watercolor for Beginners"]})
     assert triggers(bought) == FIVE
     assert "suggested" not in words(manager.get(reverse(PAGE)))
@@ -393,7 +394,7 @@ def test_a_rule_that_exists_is_left_alone(shop, manager, enabled, more):
     pairing.add(pairing.companions(Rule.objects.all()))
     name = bought.name
     answer = save(manager, **{f"give_{bought.pk}": ["First"]})
-    assert said(answer) == [f"{name} has a rule for First already{more}.", "Nothing was added."]
+    assert said(answer) == [f"{name} has a rule for First already{more}.", NOTHING]
     assert Rule.objects.filter(enabled=enabled, trigger="product_purchased").count() == 1
     assert Rule.objects.count() == 5
 

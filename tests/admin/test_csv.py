@@ -61,6 +61,8 @@ def test_the_log_is_downloaded_whole_as_filtered(manager):
     entry = AuditEntry.objects.latest("pk")
     assert entry.act == "list_downloaded"
     assert entry.after == {"rows": 12, "filter": {"trigger__exact": "product_purchased"}}
+    changes = signed_in(roles.MANAGER).get(reverse("admin:integrations_auditentry_changelist"))
+    assert "Filter: trigger__exact=product_purchased" in words(changes)
 
 
 def test_the_log_has_prices_and_totals_as_far_as_samcart_sent_them(manager):

@@ -175,13 +175,22 @@ def test_a_key_that_a_slow_site_says_nothing_of_is_saved_and_tried_in_the_backgr
 def test_the_numbers_of_courses_lead_to_the_list_with_the_number_of_each(boss, world):
     course = world.course("Watercolor")
     factories.DestinationFactory.create(integration=world.integration, kind="bundle", name="Both")
+    factories.DestinationFactory.create(
+        integration=world.integration, name="Gone Course", gone_at=timezone.now()
+    )
     listed = reverse("admin:integrations_destination_changelist")
     for address in (page("changelist"), page("change", world.integration)):
         shown = boss.get(address).content.decode()
         for kind in ("course", "bundle"):
-            way = f'{listed}?integration={world.integration.pk}&amp;kind__exact={kind}"'
-            assert f'href="{way}' in shown
-    found = words(boss.get(f"{listed}?integration={world.integration.pk}&kind__exact=course"))
+            way = (
+                f"{listed}?integration={world.integration.pk}&amp;kind__exact={kind}&amp;listed=yes"
+            )
+            assert f'href="{way}">1</a>' in shown
+    asked = f"{listed}?integration={world.integration.pk}&kind__exact=course"
+    found = words(boss.get(f"{asked}&listed=yes"))
+    assert "Gone Course" not in found
+    assert "Watercolor" not in words(boss.get(f"{asked}&listed=no"))
+    assert "Gone Course" in words(boss.get(f"{asked}&listed=no"))
     assert f"Watercolor Course {course.external_id}" in found
     assert "Both" not in found
 

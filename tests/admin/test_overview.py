@@ -310,7 +310,7 @@ def test_the_path_goes_one_step_at_a_time_and_what_admit_cannot_see_is_ticked_th
     assert "Welcome Emails" in now().text
     page = words(client.get(home))
     assert "1 of 8 done ✓ Connect Thinkific" in page
-    assert "Next step Turn on the Welcome Emails" in page
+    assert "Step 2 of 8 Turn on the Welcome Emails" in page
     assert "See where" not in page, "one button a step"
     answer = client.post(now().tick, {"back": home}, follow=True)
     assert said(answer) == [f"Noted: the Welcome Emails of {school} are on in Thinkific."]

@@ -54,10 +54,18 @@ def shop(db):
         ("Drawing Faces", "Courses and bundles"),
         ("drawing", "Products"),
         ("Actions", "Pages"),
+        ("Art Academy", "Integrations"),
     ],
 )
 def test_each_kind_is_found_and_the_exact_one_stands_first(shop, term, found):
     assert groups(signed_in(roles.VIEWER), term)[0] == found
+
+
+@pytest.mark.first_database
+def test_a_rule_that_sends_to_a_receiver_is_found_by_its_name(shop):
+    crm = factories.ReceiverFactory.create(name="My CRM")
+    shop.rule(action="send_http_post", destination=None, integration=crm)
+    assert groups(signed_in(roles.VIEWER), "CRM") == ["Rules", "Integrations"]
 
 
 @pytest.mark.first_database

@@ -98,7 +98,7 @@ def _withdraw_the_address(world: World) -> None:
 
 
 def _cancel_by_a_withdrawn_address(world: World, course: Destination) -> None:
-    """Buy, and cancel with three days' grace: it is held."""
+    """Buy, and cancel with three days' grace: it waits for you."""
     world.rule("subscription_canceled", END, course, delay_days=3)
     world.sell("12_product")
     world.settle()

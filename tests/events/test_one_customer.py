@@ -193,6 +193,33 @@ def test_a_401_after_the_key_was_found_to_work_asks_again(world):
     assert Integration.objects.get(pk=world.integration.pk).connection == "refused"
 
 
+def test_a_refusal_after_a_pause_that_ended_meanwhile_asks_again_and_counts(world, settings):
+    settings.CALL_DEADLINE_SECONDS = 5.0
+    course = world.course()
+    Integration.objects.update(connection=Integration.Connection.UNKNOWN)  # its key is new
+    slow = queued.run(course, factories.CustomerFactory.create(email="slow@example.com"), at=1)
+    customer = factories.CustomerFactory.create(email=POISONED)
+    made = queued.run(course, customer, at=2)
+    world.sandbox.faults.add(Fault("delay", delay=1.6, about="slow@example.com"))
+    limit = Fault("status", status=429, headers={"Retry-After": "1"})
+    world.sandbox.faults.add(replace(limit, about=POISONED))
+    world.sandbox.faults.add(replace(limit, path="^/courses$"))
+    queued.carry_out(*claim(2))  # a task whose time to claim, and to ask paused sites, is over
+    assert queued.again(slow).status == "done"  # its answer came after the pause
+    assert rate_limit.open_sites() == {world.integration.pk}
+    _poison(world, REFUSALS["403"], about=POISONED)
+    world.sandbox.clear_calls()
+    attempts = sum(queued.work() for _ in range(4))
+    ended = queued.again(made)
+    assert (attempts, ended.status, ended.code, ended.attempts) == (
+        1,
+        "failed",
+        "request_denied",
+        1,
+    )
+    assert world.calls() == ["POST /users", "GET /courses"]
+
+
 def test_a_limit_of_one_request_waits_alone_for_as_long_as_it_was_told(world, settings):
     settings.RETRY_DELAYS = [0.0, 1.0]
     customer = factories.CustomerFactory.create(email=POISONED)

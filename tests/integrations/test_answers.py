@@ -185,7 +185,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     ),
     (turned_off, "wait", "it is waiting (order 1183). Art Academy is turned off"),
     (key_rejected, "wait", "Waits because the API key of Art Academy does not work."),
-    (not_paid, "wait", "yet: it is held (order 1183). SamCart reports this line as Declined"),
+    (not_paid, "wait", "yet: it waits for you (order 1183). SamCart reports this line as Declined"),
     (no_rule, "wait", "(order 1183), but no rule gives anything for it."),
     (rule_off, "wait", "for it: the rule that matches is turned off. Once it is on, run"),
     (ending_waits, "wait", "Dana still has Course One: ending it is waiting"),
@@ -193,8 +193,16 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (no_rule_refunded, "quiet", "got nothing; order 1183 was refunded on"),
     (no_rule_dealt_with, "quiet", "no rule gave anything for it, and Mia dealt with it on"),
     (unknown_type, "wait", "which Admit does not know. Say once which trigger it is"),
-    (withdrawn_address, "wait", "yet: it is held (order 1183). It was sent to a withdrawn address"),
-    (another_not_paid, "wait", "Dana has Course One; giving it once more is held (order 1190)."),
+    (
+        withdrawn_address,
+        "wait",
+        "yet: it waits for you (order 1183). It was sent to a withdrawn address",
+    ),
+    (
+        another_not_paid,
+        "wait",
+        "Dana has Course One; giving it once more waits for you (order 1190).",
+    ),
     (
         one_of_two_refunded,
         "good",

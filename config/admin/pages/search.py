@@ -1,4 +1,4 @@
-"""One search for all: customers, orders, products, courses, rules and pages."""
+"""One search for all: customers, orders, products, courses, rules, schools and pages."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from events.reports import activity_search
 from events.reports.customers import customer_access, customer_search
 from integrations.finding import search
 from integrations.finding.slips import names_like
-from integrations.models import Customer, Destination, Product
+from integrations.models import Customer, Destination, Integration, Product
 from integrations.product_names import former_names, formerly_named
 from integrations.search_terms import visible
 from integrations.sentences import Text, joined, say, say_count
 from rules.every_product import means_every_product
 from rules.models import Rule
 
-Named = TypeVar("Named", Product, Destination)
+Named = TypeVar("Named", Product, Destination, Integration)
 # How many hits of each kind, and how many while a person types. The group links to all of them.
 MAX_HITS, MAX_HITS_TYPING = 8, 4
 # Shorter words match too much to be searched while a person types.
@@ -164,6 +164,8 @@ def _courses(word: str, most: int) -> Group:
 
 def _rules(word: str, most: int) -> Group:
     named = Q(product__name__icontains=word) | Q(destination__name__icontains=word)
+    # What is sent to a Notify URL has no course, so its receiver is looked for.
+    named |= Q(destination=None, integration__name__icontains=word)
     if means_every_product(word):
         named |= Q(product=None)
     rows = Rule.objects.filter(named).with_names()
@@ -172,6 +174,15 @@ def _rules(word: str, most: int) -> Group:
         for each in rows.order_by("pk")[:most]
     ]
     return Group(say("Rules"), found)
+
+
+def _integrations(word: str, most: int) -> Group:
+    rows = Integration.objects.filter(Q(name__icontains=word) | Q(site__icontains=word))
+    found = [
+        Hit(page_of(each), badges.brief(each.name), badges.brief(each.site), _is(word, each.name))
+        for each in _shortest(rows, most)
+    ]
+    return Group(say("Integrations"), found)
 
 
 def _shortest(rows: QuerySet[Named], most: int) -> QuerySet[Named]:
@@ -194,6 +205,7 @@ KINDS: Sequence[tuple[str, Callable[[str, int], Group]]] = (
     ("integrations.view_product", _products),
     ("integrations.view_destination", _courses),
     ("rules.view_rule", _rules),
+    ("integrations.view_integration", _integrations),
 )
 
 

@@ -232,6 +232,8 @@ class ListAdmin(Buttons):
             "show_save_and_add_another": self.add_another and is_new,
             "list_title": self.list_title,
         }
+        if is_new and self.add_label != ListAdmin.add_label:
+            frame["title"] = self.add_label
         if not is_new:
             # The title is what the page shows, not what a person does there.
             frame |= {"title": self.title_of(context["original"]), "subtitle": None}

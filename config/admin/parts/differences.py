@@ -29,7 +29,7 @@ LABELS: dict[str, Text] = {
     "enabled": _("State"),
     "integration": _("Integration"),
     "kind": _("Kind"),
-    "marketplace": _("Marketplace"),
+    "marketplace": _("SamCart account"),
     "name": _("Name"),
     "product": _("Product"),
     "scope": _("Scope"),
@@ -174,6 +174,8 @@ def _words(model: type[Model] | None, name: str, values: dict[str, Any]) -> str:
         return say("Yes") if value else say("No")
     if value == REPLACED:
         return say("replaced")
+    if isinstance(value, dict) and name == "filter":
+        return ", ".join(f"{asked}={chosen}" for asked, chosen in value.items()) or NOTHING
     if isinstance(value, dict):
         return str(value.get("name", NOTHING))
     if isinstance(value, list):

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from django.db.models import prefetch_related_objects
 from django.utils.safestring import SafeString
 
 from config.admin.parts.badges import AMBER, GREEN, GREY, RED, badge
-from events.models import EventLog
+from events.models import EventLog, RuleRun
 from events.reports.changed_rules import refunded
 from events.reports.customers import purchase_sentences
 from events.reports.earlier import given_already
@@ -34,9 +35,14 @@ def note(events: Iterable[Any]) -> None:
     `had` says that another purchase gives all that rules give, `ended` that a person ended what
     they gave at first, and `is_refunded` that every payment went back. On refunds whose buyer still
     has access, `still_in` says that nothing ended it, and `let_keep` that a person let the buyer
-    keep it. Takes the same queries for any number.
+    keep it. `is_running` says of those that wait that an action is being carried out; actions that
+    were read with the events are not read again. Takes the same queries for any number.
     """
     events = list(events)
+    waiting = [event for event in events if event.status == EventLog.Status.WAITING]
+    prefetch_related_objects(waiting, "runs")
+    for event in waiting:
+        event.is_running = any(run.status == RuleRun.Status.RUNNING for run in event.runs.all())
     nothing = [event for event in events if _gave_nothing(event)]
     had = given_already.sentences(nothing) if nothing else {}
     ended, in_full = purchase_sentences.ended_since(nothing), refunded_in_full(nothing)
@@ -59,6 +65,8 @@ def result(event: EventLog, holes: Collection[Trigger] = ()) -> tuple[Text, str]
     rule of the event's product, if they are known.
     """
     status = EventLog.Status(event.status)
+    if getattr(event, "is_running", False):
+        return RuleRun.Status.RUNNING.label, AMBER
     if status in {EventLog.Status.FAILED, EventLog.Status.HELD}:
         return status.label, COLORS[status]
     if _gave_nothing(event):

@@ -104,6 +104,10 @@ class CountedFilter(admin.SimpleListFilter):
     statuses: type[TextChoices]
     _numbers: Mapping[str, str] | None = None
 
+    def of_status(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
+        """Return those of the rows that have this status."""
+        return rows.filter(status=value)
+
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         if self._numbers is None:
             self._numbers = self._count(changelist)
@@ -117,7 +121,7 @@ class CountedFilter(admin.SimpleListFilter):
             return {}
         rows = changelist.model._default_manager.order_by()
         values = self.statuses.values
-        parts = (rows.filter(status=value).values("pk") for value in values)
+        parts = (self.of_status(rows, value).values("pk") for value in values)
         found = rows.values_list(*(NumberOf(part[: MAX_COUNT + 1]) for part in parts))[:1]
         numbers = next(iter(found), [0] * len(values))
         return {value: _spoken(number) for value, number in zip(values, numbers, strict=True)}

@@ -11,17 +11,17 @@ from integrations.sentences import Text, joined
 Status = RuleRun.Status
 GIVING_AGAIN: dict[str, Text] = {
     Status.FAILED: _("{name} has {course}; giving it once more failed{order}."),
-    Status.HELD: _("{name} has {course}; giving it once more is held{order}."),
+    Status.HELD: _("{name} has {course}; giving it once more waits for you{order}."),
     Status.WAITING: _("{name} has {course}; giving it once more is waiting{order}."),
 }
 OWED: dict[str, Text] = {
     Status.FAILED: _("{name} does not have {course} yet: it failed{order}."),
-    Status.HELD: _("{name} does not have {course} yet: it is held{order}."),
+    Status.HELD: _("{name} does not have {course} yet: it waits for you{order}."),
     Status.WAITING: _("{name} does not have {course} yet: it is waiting{order}."),
 }
 ENDING: dict[str, Text] = {
     Status.FAILED: _("{name} still has {course}: ending it failed{order}."),
-    Status.HELD: _("{name} still has {course}: ending it is held{order}."),
+    Status.HELD: _("{name} still has {course}: ending it waits for you{order}."),
     Status.WAITING: _("{name} still has {course}: ending it is waiting{order}."),
 }
 ENDS_NOW: dict[str, Text] = {
@@ -29,7 +29,7 @@ ENDS_NOW: dict[str, Text] = {
 }
 ENDED: dict[str, Text] = {
     Status.FAILED: _("{name} has no access to {course}; ending it failed{order}."),
-    Status.HELD: _("{name} has no access to {course}; ending it is held{order}."),
+    Status.HELD: _("{name} has no access to {course}; ending it waits for you{order}."),
     Status.WAITING: _("{name} has no access to {course}; ending it is waiting{order}."),
 }
 

@@ -46,7 +46,7 @@ from rules.models import Rule
 Status, Source = RuleRun.Status, Grant.Source
 BESIDES: dict[str, Text] = {
     Status.FAILED: _("{name}, {course}: it failed{order}."),
-    Status.HELD: _("{name}, {course}: it is held{order}."),
+    Status.HELD: _("{name}, {course}: it waits for you{order}."),
     Status.WAITING: _("{name}, {course}: it is waiting{order}."),
 }
 

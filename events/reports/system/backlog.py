@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import Count, Min, Q, QuerySet
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.models import EventLog, RuleRun, Worker
 from events.models.runs import DELAYED, RuleRunQuerySet
 from events.reports import counting
+from events.reports.action_lists import in_line
 from integrations import app_registry
 from integrations.calls import rate_limit
 from integrations.models import Integration
@@ -31,16 +31,11 @@ def waiting(integration: Integration | None = None, *, planned: bool = False) ->
 
     Endings of a later day do not wait, they are planned: they count only if `planned`.
     """
-    runs = RuleRun.objects.filter(status=RuleRun.Status.WAITING)
-    if not planned:
-        runs = _without_planned(runs)
+    every = RuleRun.objects.filter(status=RuleRun.Status.WAITING)
+    runs = every if planned else in_line(every)
     if integration is not None:
         runs = runs.filter(integration=integration)
     return counting.count(runs)
-
-
-def _without_planned(runs: RuleRunQuerySet) -> RuleRunQuerySet:
-    return runs.exclude(code=DELAYED, next_attempt_at__gt=Now())
 
 
 def oldest_due_seconds() -> float | None:
@@ -74,8 +69,7 @@ def waiting_counts(sites: Iterable[Integration]) -> WaitingCounts:
     `sites` must be all integrations.
     """
     ends = counting.count(RuleRun.objects.of_a_later_day())
-    waits = _without_planned(RuleRun.objects.filter(status=RuleRun.Status.WAITING))
-    some = waits.order_by().values("pk")[: counting.MAX_COUNT]
+    some = in_line(RuleRun.objects.all()).order_by().values("pk")[: counting.MAX_COUNT]
     counted = RuleRun.objects.filter(pk__in=some).order_by()
     # Our clock is exact enough, and SQLite would add to its own once for each action.
     not_due = Count("pk", filter=Q(next_attempt_at__gt=timezone.now() + SOON))

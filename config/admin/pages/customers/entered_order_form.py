@@ -11,7 +11,7 @@ from events.access.by_hand import Author
 from events.deciding import entered_order
 from integrations.finding.ordering import by_name
 from integrations.models import Customer, Product
-from integrations.samcart.normalize import normalize_id
+from integrations.samcart.normalize import examine_email, normalize_id
 from integrations.samcart.unreadable import Unreadable
 from integrations.sentences import say, say_count
 
@@ -66,6 +66,13 @@ class OrderForm(ReasonForm):
             known |= {"email": customer.readable_email, **names}
         super().__init__(data, initial=known)
         self.customer = customer
+
+    def clean_email(self) -> str:
+        typed: str = self.cleaned_data["email"]
+        _, problem = examine_email(typed)
+        if problem:
+            raise forms.ValidationError(problem)
+        return typed
 
     def clean_order_id(self) -> str:
         return self._id("order_id", say("order number"), say("0 is no order number."))

@@ -281,9 +281,9 @@ def rules_of(**what: int) -> str:
 
 
 def courses_of(integration: Integration, kind: Destination.Kind) -> str:
-    """Return the address of the list of an integration's courses or bundles."""
+    """Return the address of the list of an integration's courses or bundles that Thinkific has."""
     page = reverse("admin:integrations_destination_changelist")
-    return f"{page}?integration={integration.pk}&kind__exact={kind.value}"
+    return f"{page}?integration={integration.pk}&kind__exact={kind.value}&listed=yes"
 
 
 def _off(integration: Integration, waiting: int) -> str:

@@ -10,12 +10,13 @@ from config.admin.parts.changelist import RowList
 from config.admin.parts.filters import CountedFilter
 from events.execution import former_days, wait_reasons
 from events.models import RuleRun
-from events.models.runs import DELAYED
+from events.models.runs import DELAYED, RuleRunQuerySet
+from events.reports import action_lists
 from integrations.sentences import say
 
 Status = RuleRun.Status
-# What the result filter calls actions whose access may be lost.
-STRANDED = "stranded"
+# What the result filter calls endings that kept the access, and actions whose access may be lost.
+KEPT, STRANDED = "kept", "stranded"
 
 
 class RunList(RowList):
@@ -38,6 +39,7 @@ class StatusFilter(CountedFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
             *((each.value, str(each.label)) for each in Status),
+            (KEPT, say("Kept")),
             (DELAYED, say("Ends later")),
             (former_days.FORMER_DAYS, say("Ends later, on the day of a changed rule")),
             (STRANDED, say("Access may be lost")),
@@ -50,4 +52,15 @@ class StatusFilter(CountedFilter):
             return queryset.filter(pk__in=former_days.waiting().values("pk"))
         if self.value() == DELAYED:
             return queryset.filter(code=DELAYED)
-        return queryset.filter(status=self.value()) if self.value() else queryset
+        value = self.value()
+        return self.of_status(queryset, value) if value else queryset
+
+    def of_status(self, rows: QuerySet[RuleRun], value: str) -> QuerySet[RuleRun]:
+        """Return the actions whose badge says so, which other choices do not list."""
+        assert isinstance(rows, RuleRunQuerySet)
+        lists = {
+            Status.DONE: action_lists.carried_out,
+            KEPT: action_lists.kept,
+            Status.WAITING: action_lists.in_line,
+        }
+        return lists[value](rows) if value in lists else rows.filter(status=value)

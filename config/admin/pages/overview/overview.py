@@ -88,7 +88,9 @@ def show(request: HttpRequest) -> TemplateResponse:
         title=say("Overview"),
         **_beginning(request, facts, promised, path, _enter_key(request, sites)),
         **_setting_up(request, path, sites),
-        problems=[(each, sentences.sentence(each)) for each in problems],
+        problems=[
+            (each, sentences.sentence(each), each.may_fix(request.user)) for each in problems
+        ],
         **_figures(facts, _period(request), in_line),
         **_integrations(request, sites),
         attention=_with_reasons(dashboard.needing_somebody()),
@@ -110,9 +112,14 @@ def _setting_up(
         "may_tick": request.user.has_perms(TICKS),
         # While there is more to set up, that comes first.
         "nobody_told": path is None and not rounds.reach_somebody(),
-        "may_do": path is None
-        or not path.now.permission
-        or request.user.has_perm(path.now.permission),
+        "may_do": path is None or allowed(request, path.now.permission),
+        # Without the permission its link would end at a page that refuses the person.
+        "done_steps": [(each, allowed(request, each.permission)) for each in path.done]
+        if path
+        else [],
+        "later_steps": [(each, allowed(request, each.permission)) for each in path.later]
+        if path
+        else [],
     }
 
 

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from config.admin.pages.rules.given import change_links
+from config.admin.pages.rules.given.change_links import Link
 from config.admin.pages.rules.undoing.undo_offers import ADDS, EDITS
 from config.admin.parts.badges import brief
 from integrations.models import AuditEntry, Product
@@ -26,7 +27,7 @@ class DeletedRule:
     """
 
     text: Said
-    changes: Sequence[tuple[str, Said]]
+    changes: Sequence[Link]
     undo: str
 
 
@@ -56,7 +57,7 @@ def summarize(request: HttpRequest, places: Places, recent: Sequence[AuditEntry]
     told = [
         DeletedRule(
             _text(entry, products.get(rule_changes.number_before(entry, "product") or 0)),
-            change_links.to(request, entry.pk, entry.who, entry.at),
+            change_links.of_entries(request, [entry]),
             reverse("admin:integrations_auditentry_do_undo", args=[entry.pk]) if may_undo else "",
         )
         for entry in shown

@@ -1,6 +1,7 @@
 """Coverage: what each product gives, ends and gives back, and setting up many products at once."""
 
 from itertools import chain
+from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -14,7 +15,7 @@ from django.utils.html import format_html
 from config.admin.pages.products.course_choices import Choices
 from config.admin.pages.products.coverage_adding import Added, add
 from config.admin.pages.products.coverage_conflicts import conflict_page
-from config.admin.pages.products.coverage_filter import Filter
+from config.admin.pages.products.coverage_filter import Filter, of_products
 from config.admin.pages.products.coverage_form import CoverageForm
 from config.admin.pages.products.coverage_said import effects, existing, said_added, said_off
 from config.admin.pages.rules import backfill, earlier_offer, left_over
@@ -109,10 +110,15 @@ def _page(
     )
 
 
-def _counts(rows: list[Judged]) -> dict[str, int]:
-    """Return in how many of these rows something is missing, off or left over."""
+def _counts(rows: list[Judged]) -> dict[str, Any]:
+    """Return in how many of these rows something is missing, off or left over.
+
+    Where some give nothing to buyers, `see_nothing` is the address of Coverage with these alone.
+    """
+    nothing = [row.number for row in rows if row.number and row.gives_nothing_to_buyers]
     return {
         "nothing": sum(row.gives_nothing_to_buyers for row in rows),
+        "see_nothing": of_products(nothing).address if len(nothing) < len(rows) else "",
         "without_pairs": sum(bool(row.holes) for row in rows),
         "turned_off": sum(bool(row.off) for row in rows),
         "left_over": sum(bool(row.left_over) for row in rows),
@@ -255,7 +261,8 @@ def _say(request: HttpRequest, added: Added, *, several: bool) -> None:
         messages.warning(request, format_html("{} {}", off.text, link))
     made = added.made
     if not made and not added.off:
-        messages.warning(request, say("Nothing was added."))
+        text = say("Nothing was added: choose a course or bundle in a row, or tick a trigger.")
+        messages.warning(request, text)
     # For several products the preview has just shown the rules.
     for form, rules in made if len(made) == 1 else ():
         messages.success(request, said_added(form.name, rules, with_site=several))

@@ -137,7 +137,7 @@ def _stops(rule: Rule, before: int | None) -> str:
         return ""
     former = copy(rule)
     former.destination, former.integration = course, course.integration
-    return stopping.no_longer_done(former)
+    return stopping.no_longer_done([former])
 
 
 def sentence(rule: Rule, before: int | None, *, back: str = "") -> SafeString | None:

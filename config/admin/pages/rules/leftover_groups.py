@@ -13,7 +13,7 @@ from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
 from integrations.finding.ordering import by_name
 from integrations.models import AuditEntry, Product
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import Said, say, say_count
 from rules import leftovers, stopping
 from rules.history import leftover_causes, rule_changes
 from rules.leftovers import Leftover
@@ -66,9 +66,9 @@ class Group:
     @cached_property
     def stops(self) -> Said | str:
         """What nothing does any more since these rules were changed, "" for nothing."""
-        rules = {rule.pk: rule for rule in self.changed[:MAX_NAMES]}
+        rules = {rule.pk: rule for rule in self.changed}
         former = rule_changes.before_new_course((self.entries[pk] for pk in rules), rules)
-        return joined(filter(None, (stopping.no_longer_done(rule) for rule, _ in former.values())))
+        return stopping.no_longer_done(rule for rule, _ in former.values())
 
     @property
     def harm(self) -> Said | str:

@@ -122,6 +122,7 @@ def ask(request: HttpRequest, page: Any, chosen: QuerySet[Rule]) -> Any:
         rules: list[Any] = list(chosen)
         told = context([rule.pk for rule in rules]) | {"left_behind": _buyers(request, rules)}
         # The page does not list all of very many rules: those that buyers have access by go first.
+        told["title"] = say_count(len(rules), "Delete 1 rule", "Delete all {number} rules")
         told["queryset"] = sorted(rules, key=lambda rule: not hasattr(rule, "buyers"))
         page.context_data = (page.context_data or {}) | told | {"back": way_back(request)}
     return page

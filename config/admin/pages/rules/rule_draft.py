@@ -235,7 +235,8 @@ class Draft:
         """Return the choices as a sentence, with a gap for what is not chosen yet."""
         if self.action is None:
             return ""
-        about = say("any product") if self.everywhere else _named(self.products) or NOT_CHOSEN
+        chosen = _named(self.products, any_of=True) or NOT_CHOSEN
+        about = say("any product") if self.everywhere else chosen
         place = str(self.integration)
         if self.needs_destination:
             place = say("{name} on {site}", name=self.courses() or NOT_CHOSEN, site=place)
@@ -289,6 +290,7 @@ def _days(text: str) -> int:
     return min(int(text), MOST_DAYS) if text.isdecimal() and len(text) < 6 else 0
 
 
-def _named(things: list[Any]) -> str:
+def _named(things: list[Any], *, any_of: bool = False) -> str:
     names = [badges.brief(thing.name) for thing in things[:THINGS_NAMED]]
-    return listed([*names, *[""] * (len(things) - THINGS_NAMED)], THINGS_NAMED)
+    more = [""] * (len(things) - THINGS_NAMED)
+    return listed([*names, *more], THINGS_NAMED, any_of=any_of)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Exists, Model, OuterRef, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -97,12 +97,33 @@ class RulesFilter(admin.SimpleListFilter):
         return queryset
 
 
+class ListedFilter(admin.SimpleListFilter):
+    """The filter by whether Thinkific still has it, as far as Admit knows."""
+
+    title = _("in Thinkific")
+    parameter_name = "listed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", say("In Thinkific")), ("no", say("Gone or not listed"))]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Destination]
+    ) -> QuerySet[Destination]:
+        listed = Q(unlisted_at=None, gone_at=None)
+        match self.value():
+            case "yes":
+                return queryset.filter(listed)
+            case "no":
+                return queryset.exclude(listed)
+        return queryset
+
+
 @admin.register(Destination)
 class DestinationAdmin(ReadOnly):
     list_title = _("Courses and bundles")
     list_display = ("shown_name", "kind", "external_id", "rules", "integration")
     list_select_related = ("integration",)
-    list_filter = (SchoolFilter, "kind", RulesFilter)
+    list_filter = (SchoolFilter, "kind", RulesFilter, ListedFilter)
     search_fields = ("name", "=external_id")
     search_help_text = _("Name or number")
     nothing_fits = _("No courses or bundles match.")

@@ -1,16 +1,17 @@
 """Links to a change in Changes, where it can be undone: the change may have been the mistake."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.http import urlencode
 
 from config.admin.menu import allowed
-from config.admin.parts.badges import brief
+from config.admin.parts.badges import brief, legible
 from config.admin.parts.buttons import BACK, here
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
@@ -19,27 +20,47 @@ from integrations.who import shown_who
 from rules import actions, changing
 from rules.facts import Places
 from rules.history import deleted_giving, giving_causes, rule_changes
+from rules.listing import listed
 from rules.models import Rule
+from rules.short_sentences import in_short, when_in_short
 
+# The address and the label of a link.
+Link = tuple[str, str]
 # The permission to see Changes.
 SEES = "integrations.view_auditentry"
 # At most this many changes are linked for the rules of one product.
 CHANGES_SHOWN = 2
+# How many rules of one step are named, and how long that may be.
+ABOUT_NAMED, ABOUT_SHOWN = 2, 300
 # Deletions of rules are looked up for at most this many products.
 MAX_PRODUCTS = 200
 
 
-def to(request: HttpRequest, entry: int, who: str, at: datetime) -> Sequence[tuple[str, Said]]:
-    """Return [(address, label)] of an entry of the audit; none for who may not see Changes."""
+def to(request: HttpRequest, entry: int, who: str, at: datetime, about: str) -> Sequence[Link]:
+    """Return a link to this entry of the audit; none for a person who may not see Changes.
+
+    `about` is the rule that was changed. Only those who hear the label alone are told, because the
+    link stands beside a sentence about the rule.
+    """
     if not allowed(request, SEES):
         return ()
-    label = say(
+    label = format_html(
+        '{}<span class="visually-hidden">: {}</span>', _label(who, at), legible(about, ABOUT_SHOWN)
+    )
+    return [(_page(request, entry), label)]
+
+
+def _page(request: HttpRequest, entry: int) -> str:
+    page = reverse("admin:integrations_auditentry_change", args=[entry])
+    return f"{page}?{urlencode({BACK: here(request)})}"
+
+
+def _label(who: str, at: datetime) -> Said:
+    return say(
         "See the change by {person} on {moment}",
         person=brief(shown_who(who)),
         moment=format_time(at),
     )
-    page = reverse("admin:integrations_auditentry_change", args=[entry])
-    return [(f"{page}?{urlencode({BACK: here(request)})}", label)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +70,7 @@ class Cause:
     The entry is None if there are several, if none is known, or if it was an undo.
     """
 
-    links: Sequence[tuple[str, Said]] = ()
+    links: Sequence[Link] = ()
     entry: AuditEntry | None = None
 
     @property
@@ -67,14 +88,13 @@ def of_leftovers(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> 
     """
     if not allowed(request, SEES):
         return NO_CAUSE
+    entries = [*filter(None, entries)]
     steps = _steps(entries)
-    only = steps[0] if len(steps) == 1 and not steps[0].undoes else None
-    return Cause(_of(request, steps), only)
+    only = steps[0][-1] if len(steps) == 1 and not steps[0][-1].undoes else None
+    return Cause(_of(request, entries), only)
 
 
-def of_turned_off(
-    request: HttpRequest, groups: Sequence[Sequence[Rule]]
-) -> list[list[tuple[str, Said]]]:
+def of_turned_off(request: HttpRequest, groups: Sequence[Sequence[Rule]]) -> list[list[Link]]:
     """Return, for each group of rules that are off, links to the changes that turned them off.
 
     Takes one query, or none for a person who may not see Changes.
@@ -87,7 +107,7 @@ def of_turned_off(
 
 def of_deleted(
     request: HttpRequest, products: Sequence[int], courses: Collection[str]
-) -> list[tuple[str, Said]]:
+) -> list[Link]:
     """Return links to the changes that deleted rules of these products that gave these courses.
 
     Takes up to two queries, or none for a person who may not see Changes.
@@ -110,16 +130,14 @@ def last_change(number: int) -> AuditEntry | None:
     return entries.order_by("-pk").first()
 
 
-def of_entries(
-    request: HttpRequest, entries: Iterable[AuditEntry | None]
-) -> list[tuple[str, Said]]:
+def of_entries(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> list[Link]:
     """Return links to these changes; none for a person who may not see Changes."""
     return _of(request, entries) if allowed(request, SEES) else []
 
 
 def of_given(
     request: HttpRequest, given: Collection[tuple[int, int]], since: datetime
-) -> dict[tuple[int, int], list[tuple[str, Said]]]:
+) -> dict[tuple[int, int], list[Link]]:
     """Return links to what another person changed since then in the rules that give this.
 
     `given` are (product ID, destination ID), as are the keys. Takes two queries, or none without
@@ -140,7 +158,7 @@ def of_given(
         number__in=[*about],
         before__has_any_keys=changing.DEFINING_FIELDS,
     ).exclude(who=request.user.get_username())
-    found: dict[tuple[int, int], list[tuple[str, Said]]] = {}
+    found: dict[tuple[int, int], list[Link]] = {}
     for entry in entries.order_by("-pk") if about else ():
         of_product, of_course = about[entry.number]
         for product, course in given:
@@ -155,7 +173,7 @@ def of_ungiven(
     places: Places,
     recent: Iterable[AuditEntry],
     with_own: Collection[int],
-) -> dict[int, list[tuple[str, Said]]]:
+) -> dict[int, list[Link]]:
     """Return, by product ID, links to the change after which a rule gave nothing for it.
 
     `recent` changes and `with_own` are as in `giving_causes`. There are none for a person who may
@@ -167,12 +185,36 @@ def of_ungiven(
     return {product: _of(request, [entry]) for product, entry in causes.items()}
 
 
-def _of(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> list[tuple[str, Said]]:
-    """Return a link for each step of these entries, up to CHANGES_SHOWN."""
-    shown = _steps(entries)[:CHANGES_SHOWN]
-    return [link for each in shown for link in to(request, each.pk, each.who, each.at)]
+def _of(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> list[Link]:
+    """Return a link for each step of these entries, up to CHANGES_SHOWN.
+
+    If there are several, each says what it is about. The person may see Changes.
+    """
+    steps = _steps(entries)[:CHANGES_SHOWN]
+    if len(steps) == 1:
+        only = steps[0][-1]
+        return [*to(request, only.pk, only.who, only.at, _about(steps[0], in_short))]
+    about = [_about(step, when_in_short) for step in steps]
+    if len({*about}) < len(steps):
+        about = [_about(step, in_short) for step in steps]
+    return [
+        (
+            _page(request, last.pk),
+            say("{label}: {about}", label=_label(last.who, last.at), about=text),
+        )
+        for (*_, last), text in zip(steps, about, strict=True)
+    ]
 
 
-def _steps(entries: Iterable[AuditEntry | None]) -> list[AuditEntry]:
-    """Return one of these entries for each step."""
-    return [*{entry.step or entry.pk: entry for entry in entries if entry}.values()]
+def _about(step: Iterable[AuditEntry], form: Callable[[str], str]) -> str:
+    """Return what this step changed, in this form of the names."""
+    names = dict.fromkeys(form(entry.name) for entry in step)
+    return legible(listed([*names], ABOUT_NAMED), ABOUT_SHOWN)
+
+
+def _steps(entries: Iterable[AuditEntry | None]) -> list[list[AuditEntry]]:
+    """Return these entries by their step."""
+    found: dict[int, list[AuditEntry]] = {}
+    for entry in filter(None, entries):
+        found.setdefault(entry.step or entry.pk, []).append(entry)
+    return [*found.values()]

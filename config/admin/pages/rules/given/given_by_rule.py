@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
 from config.admin.pages.rules.given import given_parts, given_words, keeping
+from config.admin.pages.rules.given.change_links import Link
 from config.admin.parts.buttons import BACK, page_of, see_them, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_id, row_ids
@@ -42,9 +43,7 @@ STILL = "still"
 PERMISSION = "events.by_hand_grant"
 
 
-def sentence(
-    rule: int, *, back: str = "", changes: Sequence[tuple[str, Said]] = ()
-) -> SafeString | None:
+def sentence(rule: int, *, back: str = "", changes: Sequence[Link] = ()) -> SafeString | None:
     """Return how many buyers have what this rule gave and no rule gives now, with a link.
 
     The link leads to the page that moves them, and that page back to `back`. None if there are
@@ -75,9 +74,7 @@ def told_of_deleted(
     return with_link(found, address_of(products, back=back)), moved
 
 
-def with_link(
-    found: LeftBehind, page: str, *, changes: Sequence[tuple[str, Said]] = ()
-) -> SafeString | None:
+def with_link(found: LeftBehind, page: str, *, changes: Sequence[Link] = ()) -> SafeString | None:
     """Return the sentence about these buyers, with a link to `page`; None if there are none.
 
     Links to `changes` that may be the mistake come first, and then no link stands out.

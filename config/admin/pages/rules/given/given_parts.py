@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from config.admin.menu import allowed
 from config.admin.pages.bulk_actions import LINES_SHOWN
 from config.admin.pages.rules.given import change_links, given_words, keeping
+from config.admin.pages.rules.given.change_links import Link
 from config.admin.parts.badges import brief
 from events.access import revocations
 from events.models import EventLog, RuleRun
@@ -95,7 +96,7 @@ def _subject(found: LeftBehind, entry: AuditEntry | None) -> Said | str:
     return say("Bought: {products}", products=listed([*names], COURSES_NAMED)) if names else ""
 
 
-def _deletions(request: HttpRequest, found: LeftBehind) -> Sequence[tuple[str, Said]]:
+def _deletions(request: HttpRequest, found: LeftBehind) -> Sequence[Link]:
     """Return links to the changes that deleted the rules; none for a rule that is there."""
     if found.rule is not None:
         return ()

@@ -14,14 +14,18 @@ from config.admin.pages.rules.given import (
     keeping,
     refunded,
 )
+from config.admin.pages.rules.given.change_links import Link
 from config.admin.parts.badges import brief, legible
 from events.reports.changed_rules import since_change
 from events.reports.changed_rules.left_behind_summary import LeftBehindByRule, LeftBehindSummary
 from events.reports.changed_rules.refunded import Refunded
 from events.reports.counting import format_count
 from integrations.sentences import Said, joined, say, say_count
+from rules.models import Rule
 from rules.short_sentences import in_short
 
+# The permissions to find the change, undo it, and move who bought since.
+PUTS_RIGHT = (change_links.SEES, "rules.change_rule", given_by_rule.PERMISSION)
 # How long a rule may be in a sentence.
 RULE_SHOWN = 300
 
@@ -51,7 +55,7 @@ class Notice:
     lets them keep what they have. All of these are empty for a person who may not do that. There is
     no button either if there may be more buyers, because the page may show others first, or if
     nothing is left to keep. `changes` has a link to the last change of the rule, which can be
-    undone there.
+    undone there, and `order` says what to do after that.
     """
 
     text: Said | str
@@ -59,7 +63,8 @@ class Notice:
     label: Said | str = ""
     grants: Sequence[int] = ()
     keep: Said | str = ""
-    changes: Sequence[tuple[str, Said]] = ()
+    changes: Sequence[Link] = ()
+    order: Said | str = ""
 
 
 def by_rule(
@@ -87,6 +92,7 @@ def by_rule(
             each.grants,
             "" if each.more or each.is_gone else keeping.let_keep(each.customers),
             _change(request, each),
+            _order(request, each, got),
         )
         for each in behind.told
     ]
@@ -109,19 +115,39 @@ def _told(found: LeftBehindByRule, got: Mapping[int, int]) -> Said:
     text = given_words.in_words(found)
     if found.rule is None:
         return text
-    rule = legible(in_short(found.rule.sentence()), RULE_SHOWN)
     if buyers := got.get(found.rule.pk):
-        since = say_count(
-            buyers,
-            "1 buyer since the change got {course}.",
-            "{number} buyers since the change got {course}.",
-            course=brief(found.rule.destination),
-        )
-        text = joined([text, since])
-    return say("“{rule}”: {text}", rule=rule, text=text)
+        text = joined([text, _since(buyers, brief(found.rule.destination))])
+    return say("“{rule}”: {text}", rule=_rule(found.rule), text=text)
 
 
-def _change(request: HttpRequest, found: LeftBehindByRule) -> Sequence[tuple[str, Said]]:
-    """Return (address, label) of the rule's last change, for a person who may see Changes."""
-    changed = found.changed
-    return change_links.to(request, changed.entry, changed.who, changed.at) if changed else ()
+def _since(buyers: int, course: str) -> Said:
+    return say_count(
+        buyers,
+        "1 buyer since the change got {course}.",
+        "{number} buyers since the change got {course}.",
+        course=course,
+    )
+
+
+def _order(request: HttpRequest, found: LeftBehindByRule, got: Mapping[int, int]) -> Said | str:
+    """Return in which order a mistake is put right, for whoever may do that; "" for others."""
+    buyers = got.get(found.rule.pk) if found.rule else None
+    if not buyers or not all(allowed(request, each) for each in PUTS_RIGHT):
+        return ""
+    return say_count(
+        buyers,
+        "If the change was a mistake, undo it first, then move this buyer.",
+        "If the change was a mistake, undo it first, then move these {number}.",
+    )
+
+
+def _rule(rule: Rule) -> str:
+    return legible(in_short(rule.sentence()), RULE_SHOWN)
+
+
+def _change(request: HttpRequest, found: LeftBehindByRule) -> Sequence[Link]:
+    """Return a link to the rule's last change, for a person who may see Changes."""
+    last = found.changed
+    if last is None or found.rule is None:
+        return ()
+    return change_links.to(request, last.entry, last.who, last.at, _rule(found.rule))

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
 from config.admin.pages.rules.given import change_links, keeping, turned_off
+from config.admin.pages.rules.given.change_links import Link
 from config.admin.pages.rules.given.given_by_rule import PERMISSION
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, page_of, way_back
@@ -257,7 +258,7 @@ def _missing_rules(
 
 def _with_changes(
     request: HttpRequest, missing: Sequence[MissingRule]
-) -> list[tuple[str, Said, Sequence[tuple[str, Said]]]]:
+) -> list[tuple[str, Said, Sequence[Link]]]:
     """Add links to what others changed lately in the rule that gives it: that may be the mistake.
 
     The rule that is missing would then make it permanent.

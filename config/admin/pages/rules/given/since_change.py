@@ -144,7 +144,7 @@ def of_new_days(request: HttpRequest, recent: Iterable[AuditEntry]) -> list[Safe
 
 def _on_overview(request: HttpRequest, found: WaitingEndings, entry: AuditEntry) -> SafeString:
     rule = legible(in_short(found.rule.sentence()), RULE_SHOWN)
-    links = [*change_links.to(request, entry.pk, entry.who, entry.at)]
+    links = [*change_links.of_entries(request, [entry])]
     if allowed(request, SEES_ACTIONS):
         links.append((_endings(found.rule, here(request)), say("See who")))
     text = say("“{rule}”: {text}", rule=rule, text=_waits(found))

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from config.admin.pages.rules.given import change_links
+from config.admin.pages.rules.given.change_links import Link
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
 from events.reports.owed import off_everywhere
@@ -37,7 +38,7 @@ class TurnedOffRules:
 
     rules: Sequence[Rule]
     text: Said
-    changes: Sequence[tuple[str, Said]] = ()
+    changes: Sequence[Link] = ()
     is_named: bool = False
 
     @property
