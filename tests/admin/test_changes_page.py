@@ -695,7 +695,7 @@ def test_a_rule_leads_to_those_who_have_access_by_it(manager, world):
     world.settle()
     world.rule("product_purchased", "create_course_enrollment", world.course(), "1048009")
     nobody = Rule.objects.latest("pk")
-    assert "Nobody has access through this rule now." in words(
+    assert "Nobody has Course Two through this rule now." in words(
         manager.get(address.replace(f"={rule.pk}", f"={nobody.pk}"))
     )
 

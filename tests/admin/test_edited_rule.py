@@ -301,7 +301,7 @@ def test_after_a_wrong_rule_was_deleted_and_a_right_one_added_its_buyers_are_mov
     assert told in words(page)
     address = link_to_move(page)
     look = manager.get(address)
-    assert "Move 2 buyers to Faces End it for 2 buyers Cancel" in words(look)
+    assert "Move 2 buyers to Faces End Ink for 2 buyers Cancel" in words(look)
     (chosen,) = re.findall(r'name="chosen" value="([\d,]+)"', shown(look))
     done = manager.post(address, {"chosen": chosen}, follow=True)
     assert f'href="{page_of(new.product)}"' in shown(done)
@@ -426,7 +426,7 @@ def test_nobody_is_moved_to_a_course_that_the_same_purchase_has_given_by_another
     page = words(manager.get(reverse("admin:given-by-rule"), {"product": product.pk}))
     assert "End what a deleted rule gave" in page
     assert "Give Faces" not in page
-    assert "End it for 1 buyer" in page
+    assert "End Ink for 1 buyer" in page
 
 
 def test_the_rules_page_says_what_still_names_the_old_course_for_as_long_as_one_does(

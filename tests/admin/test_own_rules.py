@@ -390,7 +390,7 @@ def test_a_global_rule_gives_nothing_instead_of_what_a_deleted_rule_of_the_produ
     buyers = manager.get(reverse("admin:given-by-rule"), {"product": sold.product_id})
     assert "Move 1 buyer" not in words(buyers)
     assert "Move buyers" not in words(buyers)
-    assert "End it for 1 buyer" in words(buyers)
+    assert "End Drawing Faces for 1 buyer" in words(buyers)
     assert "The rule was deleted. If that was the mistake, undo it in Changes." in words(buyers)
     assert change in buyers.content.decode()
     assert "gives Bonus now" not in page()

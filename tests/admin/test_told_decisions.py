@@ -140,7 +140,7 @@ def test_moving_to_a_bundle_says_that_its_courses_stay_open(world, moved):
     (row,) = with_still_given(left_behind(moved.pk)).rows
     assert row.line.what == "Give All of it; kept through something else: Ink"
     page = signed_in(roles.MANAGER).get(reverse("admin:given-by-rule"), {"rule": moved.pk})
-    assert "1 buyer keeps access, because something else gives it." in words(page)
+    assert "1 buyer keeps Ink, because something else gives it." in words(page)
     batch = move(world, moved)
     assert "1 kept, because something else gives it" in batches.progress(batch).sentence()
 

@@ -198,7 +198,7 @@ def test_what_a_deleted_rule_gave_at_refunds_can_be_ended_for_all(manager, world
     page = f"{reverse('admin:given-by-rule')}?rule={rule.pk}"
     rule.delete()
     answer = manager.get(page)
-    assert "End it for 1 buyer" in words(answer)
+    assert "End Ink for 1 buyer" in words(answer)
     chosen = ",".join(map(str, answer.context["chosen"]))
     manager.post(page, {"chosen": chosen, "only_end": "1"})
     world.settle()

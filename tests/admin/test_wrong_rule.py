@@ -140,8 +140,8 @@ def test_after_deleting_the_rule_its_page_has_no_link_to_itself_and_ends_nothing
     assert page.request["PATH_INFO"] == reverse("admin:given-by-rule")
     assert not [text for text in said(page) if "See them and end it" in text]
     shown = buttons(page)
-    assert shown.index("Give them another course") < shown.index("End it for 1 buyer")
-    assert "End it for 1 buyer" not in buttons(page, primary=True)
+    assert shown.index("Give them another course") < shown.index("End Ink for 1 buyer")
+    assert "End Ink for 1 buyer" not in buttons(page, primary=True)
 
 
 @pytest.mark.parametrize("where", ["added", "product", "turned on"])
@@ -569,3 +569,30 @@ def test_a_refund_rule_that_the_purchase_rule_left_behind_later_is_told_as_that_
     assert re.search(r"Max Berg changed the rule on \d+ \w+ from Faces to Ink\.", text)
     assert "still about Faces, which no purchase of this product gives any more" in text
     assert ending.destination
+
+
+# What the page of the buyers names
+
+
+def test_the_page_that_moves_buyers_names_what_they_have_keep_and_lose(manager, world, rule):
+    buy(world, 1)
+    buy(world, 2)
+    still = words(manager.get(given(rule)))
+    assert still.startswith("Who has Ink through this rule")
+    assert "then you can move the buyers of Ink to the other one." in still
+    assert "Or delete the rule: then you can end Ink for them." in still
+    page = delete(manager, rule, given(rule))
+    shown = words(page)
+    assert "End Ink for 2 buyers" in shown
+    assert "Let 2 buyers keep Ink" in shown
+    assert "Admit does not ask about these buyers again." in shown
+    assert "You make a rule that gives the other course" in shown
+    assert not re.search(r"\b(keeps?|end|about) (it|access)\b", shown), shown
+    address = page.request["PATH_INFO"] + "?" + page.request["QUERY_STRING"]
+    kept = ",".join(map(str, page.context["grants"]))
+    manager.post(address, {"keepers": kept, "keep": "1"})
+    assert "Ask about Ink again" in words(manager.get(address))
+
+
+def test_the_page_says_who_has_nothing_through_a_rule_by_the_name_of_its_course(manager, rule):
+    assert "Nobody has Ink through this rule now." in words(manager.get(given(rule)))

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
 from config.admin.pages.bulk_actions import LINES_SHOWN
@@ -24,11 +23,11 @@ from events.reports.changed_rules.left_behind import (
 from events.reports.earlier.batch_preview import Line
 from integrations.models import AuditEntry
 from integrations.sentences import Said, joined, say, say_count
-from rules.listing import listed
+from rules.listing import listed, of_several
+from rules.models import Rule
 from rules.triggers import Trigger
 
 COURSES_NAMED = 3
-HAS_IT = _("Who has it through this rule")
 ADDS = "rules.add_rule"
 # How many products an address may name: a server reads 4,094 characters of one.
 PRODUCTS = 200
@@ -47,7 +46,7 @@ def context(
     still = found.still[:LINES_SHOWN]
     endings = revocations.later_endings(run.event for run in still)
     return {
-        "title": HAS_IT if still_first and still else title(found),
+        "title": _who_has_it(found.rule) if still_first and still else title(found),
         "still_first": still_first and bool(still),
         "more": found.more,
         "number": len(can),
@@ -55,13 +54,14 @@ def context(
         "lists": [_list(say("What will be done"), can), _list(_heading(found), left_out)],
         "chosen": [line.event.pk for line in can],
         **_of_refunded(found),
-        "keep": keeping.let_keep(found.customers),
+        "keep": keeping.let_keep(found.customers, courses_of(found)),
         "grants": [grant.pk for grant in found.grants],
         "still": [(run, _why(endings.get(run.event_id))) for run in still],
         "others": len(found.still) - LINES_SHOWN,
         "kept_runs": kept,
-        "again": keeping.mention_again(len(kept)),
+        "again": keeping.mention_again(len(kept), _kept(kept)),
         "rule": found.rule,
+        "given_now": _given_now(found.rule),
         "at_once": MAX_RUNS,
         "deletions": _deletions(request, found),
         "another": _another_course(found) if allowed(request, ADDS) else "",
@@ -130,10 +130,30 @@ def refunded_rows(found: LeftBehind) -> list[LeftBehindPurchase]:
     return [row for row in found.rows if row.why_not and row.ending]
 
 
-def still_given(customers: int) -> Said | None:
-    """Return of how many buyers something stays open by something else; None for none."""
+def courses_of(found: LeftBehind) -> Said:
+    """Return the names of what these buyers have, as in "End Ink or Wash for 2 buyers"."""
+    return of_several([*map(brief, found.courses)], COURSES_NAMED, found.customers)
+
+
+def _kept(runs: Sequence[RuleRun]) -> Said:
+    names = dict.fromkeys(brief(run.grant.name) for run in runs if run.grant)
+    return listed([*names], COURSES_NAMED)
+
+
+def still_given(customers: int, courses: Said | str = "") -> Said | None:
+    """Return of how many buyers something stays open by something else; None for none.
+
+    `courses` are the names of what that is, if the page says them nowhere else.
+    """
     if not customers:
         return None
+    if courses:
+        return say_count(
+            customers,
+            "1 buyer keeps {courses}, because something else gives it.",
+            "{number} buyers keep {courses}, because something else gives it.",
+            courses=courses,
+        )
     return say_count(
         customers,
         "1 buyer keeps access, because something else gives it.",
@@ -174,8 +194,19 @@ def title(found: LeftBehind) -> Said:
     if courses := _given(row for row in found.rows if not row.why_not):
         return say("Move buyers to {courses}", courses=courses)
     if found.rule is not None and not found.rows:
-        return say(HAS_IT)
+        return _who_has_it(found.rule)
     return title_of_end(found)
+
+
+def _who_has_it(rule: Rule | None) -> Said:
+    if course := _given_now(rule):
+        return say("Who has {course} through this rule", course=course)
+    return say("Who has access through this rule")
+
+
+def _given_now(rule: Rule | None) -> str:
+    """Return the name of what the rule gives, "" for nothing."""
+    return brief(rule.destination) if rule and rule.destination else ""
 
 
 def _given(rows: Iterable[LeftBehindPurchase]) -> str:
@@ -191,7 +222,12 @@ def _what_follows(found: LeftBehind) -> dict[str, Any]:
     """
     rows = [row for row in found.rows if not row.why_not]
     moved = LeftBehind(found.rule, rows)
-    only_end = say_count(moved.customers, "End it for 1 buyer", "End it for {number} buyers")
+    only_end = say_count(
+        moved.customers,
+        "End {courses} for 1 buyer",
+        "End {courses} for {number} buyers",
+        courses=courses_of(moved),
+    )
     told: dict[str, Any] = {"label": only_end, "ends_only": True}
     if courses := _given(rows):
         move = say_count(
@@ -208,5 +244,14 @@ def _what_follows(found: LeftBehind) -> dict[str, Any]:
         "Their access to {courses} ends, unless another purchase gives it.",
         courses=listed([*map(brief, moved.courses)], COURSES_NAMED),
     )
-    keeps = still_given(moved.still_given)
+    keeps = still_given(moved.still_given, _still_open(rows))
     return told | {"ends": joined([ends, keeps, given_words.taken_back(moved.taken_back)])}
+
+
+def _still_open(rows: Iterable[LeftBehindPurchase]) -> Said:
+    """Return the names of what stays open by something else when these buyers are moved."""
+    some = [row for row in rows if row.still_given]
+    names = dict.fromkeys(
+        brief(grant.name) for row in some for grant in row.grants if grant.pk in row.still_given
+    )
+    return of_several([*names], COURSES_NAMED, len(some))

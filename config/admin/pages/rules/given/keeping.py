@@ -18,13 +18,28 @@ from rules.listing import of_several
 COURSES_NAMED = 3
 
 
-def let_keep(customers: int) -> Said:
-    """Return the label of the button that posts `keepers`, the IDs of the grants to keep."""
+def let_keep(customers: int, courses: Said | str = "") -> Said:
+    """Return the label of the button that posts `keepers`, the IDs of the grants to keep.
+
+    It names the courses, if no sentence beside the button does.
+    """
+    if courses:
+        return say_count(
+            customers,
+            "Let 1 buyer keep {courses}",
+            "Let {number} buyers keep {courses}",
+            courses=courses,
+        )
     return say_count(customers, "Let 1 buyer keep it", "Let {number} buyers keep it")
 
 
-def mention_again(kept: int) -> Said:
-    """Return the label of the button that undoes the keeping of so many."""
+def mention_again(kept: int, courses: Said | str = "") -> Said:
+    """Return the label of the button that undoes the keeping of so many.
+
+    It names the courses, if no sentence beside the button does.
+    """
+    if courses and kept:
+        return say("Ask about {courses} again", courses=courses)
     return say_count(kept, "Ask about it again", "Ask about these {number} again")
 
 
