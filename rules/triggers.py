@@ -56,6 +56,9 @@ RENEWS = (
     Trigger.SUBSCRIPTION_RESTARTED,
 )
 PAYS_AGAIN = (Trigger.PRODUCT_PURCHASED, *RENEWS)
+# Payments for what the buyer has already. Admit takes them into account itself, so they need no
+# rule, although a course owner may add one.
+NEEDS_NO_RULE = (Trigger.SUBSCRIPTION_CHARGED, Trigger.SUBSCRIPTION_COMPLETED)
 
 
 @dataclass(frozen=True, slots=True)

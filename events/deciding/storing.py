@@ -17,7 +17,7 @@ from events.models.runs import DELAYED
 from integrations.samcart.parser import SaleEvent
 from integrations.sentences import Said, joined, say, say_count
 from rules.engine import Reason
-from rules.triggers import RENEWS, Trigger
+from rules.triggers import NEEDS_NO_RULE, RENEWS, Trigger
 
 log = logging.getLogger(__name__)
 Status = EventLog.Status
@@ -204,11 +204,11 @@ def _plan_runs(
     is_refund = event.trigger == Trigger.PRODUCT_REFUNDED
     event.left_open = is_refund and leaves_open(event, runs, intake.decisions.grants_of(event))
     whys = Counter(verdict.why for verdict in verdicts)
-    status = event.status_of([run.status for run in runs])
-    if not runs and Reason.OTHER_LINE in whys:
-        status = Status.SKIPPED
     # What an action says may change by tomorrow, so the event does not copy it.
-    _explain(event, status, "" if runs else _reason(whys))
+    if runs:
+        _explain(event, event.status_of([run.status for run in runs]), "")
+    else:
+        _explain(event, *_without_rule(event.trigger, whys))
     return runs
 
 
@@ -224,17 +224,23 @@ def _plan_for_others(
     return runs
 
 
-def _reason(whys: Counter[Reason]) -> str:
-    """Say why no rule ran."""
+def _without_rule(trigger: str | None, whys: Counter[Reason]) -> tuple[EventLog.Status, Said]:
+    """Return the status of an event for which no rule ran, and say why none did."""
     if Reason.OTHER_LINE in whys:
-        return say("What SamCart sent is passed on once, with another line of the same delivery.")
+        text = say("What SamCart sent is passed on once, with another line of the same delivery.")
+        return Status.SKIPPED, text
     if Reason.OFF in whys:
-        return say_count(
+        text = say_count(
             whys[Reason.OFF],
             "The rule that matches this event was turned off, so nothing was sent.",
             "The rules that match this event were turned off, so nothing was sent.",
         )
-    return say("No rule matched this event, so nothing was sent.")
+        return Status.NO_RULE, text
+    if trigger == Trigger.SUBSCRIPTION_COMPLETED:
+        return Status.NOTED, say("The plan is paid in full. No rule is needed for that.")
+    if trigger in NEEDS_NO_RULE:
+        return Status.NOTED, say("The subscription was charged. No rule is needed for that.")
+    return Status.NO_RULE, say("No rule matched this event, so nothing was sent.")
 
 
 def _nothing(sale: SaleEvent) -> Said:

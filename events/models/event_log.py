@@ -12,7 +12,7 @@ from events.models.received import Delivery
 from events.models.rule_texts import RuleTexts
 from integrations import search_terms
 from integrations.models import Customer, Marketplace, Product
-from integrations.sentences import SentenceField, joined, read, say
+from integrations.sentences import SentenceField, read, say
 from rules import actions
 from rules.engine import Reason
 from rules.fired import fired_by
@@ -182,7 +182,10 @@ class EventLog(models.Model):
         ]
 
     def __str__(self) -> str:
-        return joined([self.what_happened or say("Unknown event"), f"#{self.pk}"])
+        what = self.what_happened or say("Unknown event")
+        if self.order_id:
+            return say("{event}, order {number}", event=what, number=self.order_id)
+        return say("{event}, event {number}", event=what, number=str(self.pk))
 
     @property
     def what_happened(self) -> str:

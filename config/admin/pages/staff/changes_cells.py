@@ -12,6 +12,7 @@ from config.admin.pages.staff.change_line import ChangeLine
 from config.admin.parts import badges
 from config.admin.parts.buttons import page_of as page_of_row
 from config.admin.parts.differences import NOTHING, differences, is_of_row
+from events.models import EventLog
 from events.reports import batches
 from integrations.audit import Act
 from integrations.models import AuditEntry, Customer
@@ -23,6 +24,7 @@ from rules.short_sentences import in_short
 # The list shows this many values of an entry; its page has all of them.
 LINES_SHOWN = 4
 PERSON = User._meta.model_name
+EVENT = EventLog._meta.model_name
 # How many customers or products of a line the list names.
 MAX_NAMES = 2
 
@@ -116,7 +118,13 @@ def _named_with_customer(entry: AuditEntry, customer: Customer | None) -> SafeSt
 
 
 def shown_name(entry: AuditEntry) -> str:
-    """Return the name of what the entry is about: a person's as `shown_who`, a rule in short."""
+    """Return the name of what the entry is about: a person's as `shown_who`, a rule in short.
+
+    Entries of versions before 0.26 call an event "Product Purchased #22", like an order.
+    """
+    if entry.kind == EVENT and entry.name.endswith(former := f" #{entry.number}"):
+        what = entry.name.removesuffix(former)
+        return say("{event}, event {number}", event=what, number=entry.number)
     return shown_who(entry.name) if entry.kind == PERSON else in_short(entry.name)
 
 
