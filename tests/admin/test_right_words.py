@@ -57,10 +57,13 @@ def test_a_file_of_the_log_does_not_say_that_access_ended_which_stays(manager, k
     assert sorted(done) == ["End access to Ink: Kept", "Enroll in Ink: Done", "Enroll in Ink: Done"]
 
 
-def test_the_filter_by_result_still_finds_it_among_what_is_done(manager, kept):
-    page = manager.get(reverse(ACTIONS), {"status__exact": "done"})
+def test_the_filter_by_result_finds_it_as_kept_and_not_among_what_is_done(manager, kept):
+    done = manager.get(reverse(ACTIONS), {"status__exact": "done"})
+    assert "End access to Ink" not in words(done)
+    assert rows(done) == 2
+    page = manager.get(reverse(ACTIONS), {"status__exact": "kept"})
     assert "End access to Ink" in words(page)
-    assert rows(page) == 3
+    assert rows(page) == 1
 
 
 def test_rules_are_not_called_other_rules_where_none_matched(manager, world):
