@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, Exists, OuterRef, Subquery
 from django.utils import timezone
 
 from events.models import Delivery, EventLog
 from events.receiving.samples import has_type
+from integrations.finding.ordering import by_name
 from integrations.models import Marketplace
 from integrations.sentences import say_count
 from rules.facts import Places
@@ -150,6 +151,19 @@ def _why_expected(marketplace: Marketplace, trigger: Trigger) -> Likely | None:
         if len(old.order_by().values_list("pk")[: likely.number]) == likely.number:
             return likely
     return None
+
+
+def without_last_payments(account: Marketplace | None = None) -> list[Marketplace]:
+    """Return the accounts, or this one, from which Subscription Completed never came.
+
+    Without it Admit does not know when a plan of several payments was paid in full. Takes one
+    query.
+    """
+    completed = EventLog.objects.filter(
+        marketplace=OuterRef("pk"), trigger=Trigger.SUBSCRIPTION_COMPLETED, by_hand=""
+    )
+    asked = Marketplace.objects.filter(~Exists(completed)).order_by(by_name())
+    return list(asked.filter(pk=account.pk) if account else asked)
 
 
 def last_through(marketplace: Marketplace) -> dict[int, datetime]:

@@ -124,9 +124,20 @@ def _may_set_up(request: HttpRequest) -> bool:
 def _never_sent(
     missing: dict[Marketplace, list[trigger_coverage.MissingTrigger]],
 ) -> dict[str, Any]:
-    """Return the triggers that were never received, by account."""
+    """Return the triggers that were never received, by account.
+
+    `of_subscriptions` are the accounts where one of them is about subscriptions.
+    """
     found = [(account, kinds) for account, kinds in missing.items() if kinds]
-    return {"never_sent": found, "many_accounts": len(missing) > 1}
+    return {
+        "never_sent": found,
+        "of_subscriptions": [
+            account
+            for account, kinds in found
+            if any(each.trigger.of_subscription for each in kinds)
+        ],
+        "many_accounts": len(missing) > 1,
+    }
 
 
 def _beginning(
