@@ -16,8 +16,8 @@ from tests.support.world import World
 pytestmark = pytest.mark.first_database
 
 HINT = (
-    "SamCart has sent no Subscription Completed yet. If you sell plans of several payments, have it "
-    "sent: then a cancellation after the last payment ends nothing."
+    "SamCart has sent no Subscription Completed yet. If you sell plans of several payments, have "
+    "it sent: then a cancellation after the last payment ends nothing."
 )
 
 
