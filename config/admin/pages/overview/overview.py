@@ -126,15 +126,13 @@ def _never_sent(
 ) -> dict[str, Any]:
     """Return the triggers that were never received, by account.
 
-    `of_subscriptions` are the accounts where one of them is about subscriptions.
+    For `no_last_payments`, Subscription Completed is one that plans of several payments need.
     """
     found = [(account, kinds) for account, kinds in missing.items() if kinds]
     return {
         "never_sent": found,
-        "of_subscriptions": [
-            account
-            for account, kinds in found
-            if any(each.trigger.of_subscription for each in kinds)
+        "no_last_payments": [
+            account for account, kinds in found if any(each.no_last_payments for each in kinds)
         ],
         "many_accounts": len(missing) > 1,
     }
