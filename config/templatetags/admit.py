@@ -20,7 +20,7 @@ from config.staff import whom_to_ask as askable
 from events.access import going_on
 from events.alerts.problems import OWNERS
 from events.models import RuleRun
-from events.reports.system import api_calls, backlog
+from events.reports.system import api_calls, backlog, trigger_coverage
 from integrations.finding import mistyped_email
 from integrations.sentences import Said, say
 from integrations.who import shown_who
@@ -30,6 +30,7 @@ from rules.listing import listed
 register = template.Library()
 
 register.simple_tag(going_on.given_by_hand_waits)
+register.simple_tag(trigger_coverage.without_last_payments)
 
 register.filter("when", times.when)
 register.filter("ago", times.ago)

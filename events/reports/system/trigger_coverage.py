@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, Exists, OuterRef, Subquery
 from django.utils import timezone
 
 from events.models import Delivery, EventLog
 from events.receiving.samples import has_type
+from integrations.finding.ordering import by_name
 from integrations.models import Marketplace
 from integrations.sentences import say_count
 from rules.facts import Places
@@ -53,12 +54,15 @@ LIKELY: dict[Trigger, tuple[Likely, ...]] = {
 class MissingTrigger:
     """A trigger for which `rules` rules wait and which never came.
 
-    `because` says why it should have come; None if it may simply not have happened yet.
+    `because` says why it should have come; None if it may simply not have happened yet. With
+    `no_last_payments` it is about subscriptions, and Subscription Completed, for which no rule
+    waits, never came either.
     """
 
     trigger: Trigger
     rules: int
     because: Likely | None = None
+    no_last_payments: bool = False
 
     @property
     def is_gap(self) -> bool:
@@ -121,13 +125,18 @@ def missing(marketplace: Marketplace, places: Places | None = None) -> list[Miss
     With `places`, which are all rules, the account's are not looked up again.
     """
     waited_for = needed(marketplace) if places is None else _needed_by(places, marketplace.pk)
-    heard = last_received(marketplace, waited_for)
+    completed = Trigger.SUBSCRIPTION_COMPLETED
+    heard = last_received(marketplace, {*waited_for, completed} if waited_for else ())
     never = {
         trigger: waited_for[trigger]
         for trigger in Trigger
         if trigger in waited_for and heard[trigger] is None
     }
-    return judge_missing(marketplace, never)
+    unheard = completed not in waited_for and heard.get(completed) is None
+    return [
+        replace(each, no_last_payments=unheard and each.trigger.of_subscription)
+        for each in judge_missing(marketplace, never)
+    ]
 
 
 def judge_missing(marketplace: Marketplace, never: Mapping[Trigger, int]) -> list[MissingTrigger]:
@@ -150,6 +159,19 @@ def _why_expected(marketplace: Marketplace, trigger: Trigger) -> Likely | None:
         if len(old.order_by().values_list("pk")[: likely.number]) == likely.number:
             return likely
     return None
+
+
+def without_last_payments(account: Marketplace | None = None) -> list[Marketplace]:
+    """Return the accounts, or this one, from which Subscription Completed never came.
+
+    Without it Admit does not know when a plan of several payments was paid in full. Takes one
+    query.
+    """
+    completed = EventLog.objects.filter(
+        marketplace=OuterRef("pk"), trigger=Trigger.SUBSCRIPTION_COMPLETED, by_hand=""
+    )
+    asked = Marketplace.objects.filter(~Exists(completed)).order_by(by_name())
+    return list(asked.filter(pk=account.pk) if account else asked)
 
 
 def last_through(marketplace: Marketplace) -> dict[int, datetime]:

@@ -131,9 +131,18 @@ def _may_set_up(request: HttpRequest) -> bool:
 def _never_sent(
     missing: dict[Marketplace, list[trigger_coverage.MissingTrigger]],
 ) -> dict[str, Any]:
-    """Return the triggers that were never received, by account."""
+    """Return the triggers that were never received, by account.
+
+    For `no_last_payments`, Subscription Completed is one that plans of several payments need.
+    """
     found = [(account, kinds) for account, kinds in missing.items() if kinds]
-    return {"never_sent": found, "many_accounts": len(missing) > 1}
+    return {
+        "never_sent": found,
+        "no_last_payments": [
+            account for account, kinds in found if any(each.no_last_payments for each in kinds)
+        ],
+        "many_accounts": len(missing) > 1,
+    }
 
 
 def _beginning(

@@ -191,13 +191,7 @@ def show(request: HttpRequest) -> HttpResponse:
 def context(request: HttpRequest, found: Sequence[Group]) -> dict[str, object]:
     """Return what the part of a page that settles these rules shows."""
     may_settle = request.user.has_perms(MAY)
-    told = [
-        replace(
-            group,
-            cause=change_links.of_leftovers(request, map(group.entries.get, _numbers(group))),
-        )
-        for group in found
-    ]
+    told = [_with_causes(request, group) for group in found]
     return {
         "left_over": told,
         "left_changed": sum(len(group.changed) for group in found),
@@ -206,8 +200,22 @@ def context(request: HttpRequest, found: Sequence[Group]) -> dict[str, object]:
     }
 
 
-def _numbers(group: Group) -> list[int]:
-    return [rule.pk for rule in group.rules]
+def _with_causes(request: HttpRequest, group: Group) -> Group:
+    """Return the group with what other people changed: one change, or one beside each rule.
+
+    A person needs no link to what that person changed.
+    """
+    me = request.user.get_username()
+    by_others = {
+        rule.pk: entry
+        for rule in group.rules
+        if (entry := group.entries.get(rule.pk)) and entry.who != me
+    }
+    cause = change_links.of_leftovers(request, by_others.values())
+    if cause.number < 2:
+        return replace(group, cause=cause)
+    links = {pk: change_links.of_entries(request, [each]) for pk, each in by_others.items()}
+    return replace(group, cause=replace(cause, links=()), links=links)
 
 
 def _settle(request: HttpRequest) -> HttpResponse:

@@ -8,7 +8,7 @@ from functools import cached_property
 from django.db.models import Q
 from django.urls import reverse
 
-from config.admin.pages.rules.given.change_links import NO_CAUSE, Cause
+from config.admin.pages.rules.given.change_links import NO_CAUSE, Cause, Link
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
 from integrations.finding.ordering import by_name
@@ -23,6 +23,8 @@ from rules.triggers import Trigger
 
 # How many names a sentence lists.
 MAX_NAMES = 3
+# How many rules of a group a page lists in the open.
+LISTED = 2
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,28 @@ class Group:
     """The leftover rules of one product, or if `product` is None the global ones of an account.
 
     `entries` are the changes that left them over, by the rules' IDs, as far as they are known.
+    `links` lead to the changes of several, by the same IDs.
     """
 
     product: Product | None
     leftovers: list[Leftover]
     entries: Mapping[int, AuditEntry] = field(default_factory=dict)
     cause: Cause = NO_CAUSE
+    links: Mapping[int, Sequence[Link]] = field(default_factory=dict)
 
     @property
     def rules(self) -> list[Rule]:
         return [each.rule for each in self.leftovers]
+
+    @property
+    def lines(self) -> list[tuple[Leftover, Sequence[Link]]]:
+        """The rules, each with links to the change that left it over."""
+        return [(each, self.links.get(each.rule.pk, ())) for each in self.leftovers]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether there are so many rules that the page folds their list."""
+        return len(self.leftovers) > LISTED
 
     @property
     def name(self) -> str:

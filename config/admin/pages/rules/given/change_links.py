@@ -15,7 +15,7 @@ from config.admin.parts.badges import brief, legible
 from config.admin.parts.buttons import BACK, here
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
-from integrations.sentences import Said, format_time, say
+from integrations.sentences import Said, format_time, say, say_count
 from integrations.who import shown_who
 from rules import actions, changing
 from rules.facts import Places
@@ -32,6 +32,7 @@ SEES = "integrations.view_auditentry"
 CHANGES_SHOWN = 2
 # How many rules of one step are named, and how long that may be.
 ABOUT_NAMED, ABOUT_SHOWN = 2, 300
+PEOPLE_NAMED = 2
 # Deletions of rules are looked up for at most this many products.
 MAX_PRODUCTS = 200
 
@@ -65,16 +66,26 @@ def _label(who: str, at: datetime) -> Said:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The changes by which rules were left over: links to them, and the `entry` of the only one.
+    """The changes by which rules were left over: their `number`, links, and who made them.
 
-    The entry is None if there are several, if none is known, or if it was an undo.
+    `entry` is the only one, None if there are several, if none is known, or if it was an undo.
     """
 
     links: Sequence[Link] = ()
     entry: AuditEntry | None = None
+    number: int = 0
+    people: Sequence[str] = ()
 
     @property
     def text(self) -> Said | str:
+        """Say what the only change was, or how many there were and by whom."""
+        if self.number > 1:
+            return say_count(
+                self.number,
+                "This comes from 1 change by {people}.",
+                "This comes from {number} changes by {people}.",
+                people=listed(self.people, PEOPLE_NAMED),
+            )
         return rule_changes.in_words(self.entry) if self.entry else ""
 
 
@@ -91,7 +102,8 @@ def of_leftovers(request: HttpRequest, entries: Iterable[AuditEntry | None]) -> 
     entries = [*filter(None, entries)]
     steps = _steps(entries)
     only = steps[0][-1] if len(steps) == 1 and not steps[0][-1].undoes else None
-    return Cause(_of(request, entries), only)
+    people = dict.fromkeys(brief(shown_who(step[-1].who)) for step in steps)
+    return Cause(_of(request, entries), only, len(steps), [*people])
 
 
 def of_turned_off(request: HttpRequest, groups: Sequence[Sequence[Rule]]) -> list[list[Link]]:
