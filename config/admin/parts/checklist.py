@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
 from django.urls import reverse
 
 from config.admin.parts import checklist_pairs
@@ -170,15 +170,19 @@ def private(schools: Sequence[Integration]) -> Task:
     unless a person said of each school that its courses need not be Private.
     """
     where = f"{reverse('admin:help')}#cancel"
-    sold = Destination.objects.filter(_sold())
     # Whether an unlisted course is Private now is unknown.
-    public = sold.filter(unlisted_at=None, gone_at=None, private=False)
-    asked = public.exclude(integration__private_not_wanted=True)
-    rows = list(asked.order_by("name").values_list("name", "integration").distinct())
+    is_public = Q(unlisted_at=None, gone_at=None, private=False)
+    sold = Destination.objects.filter(_sold()).annotate(
+        public=Case(When(is_public, Value(True)), default=Value(False)),
+        declined=F("integration__private_not_wanted"),
+    )
+    found = sold.order_by("name").values_list("name", "integration", "public", "declined")
+    courses = list(found.distinct())
+    rows = [(name, site) for name, site, public, declined in courses if public and not declined]
     all_declined = bool(schools) and all(each.private_not_wanted for each in schools)
-    if not rows and (all_declined or public.exists()):
+    if not rows and (all_declined or any(public for _, _, public, _ in courses)):
         return Task(say("The courses you sell need not be Private"), True, where, "")
-    if not rows and sold.exists():
+    if not rows and courses:
         return Task(say("The courses you sell are Private"), True, where, "")
     text = say(
         "Make the courses you sell Private, so that customers cannot cancel inside Thinkific"
