@@ -234,13 +234,20 @@ def _spec(
         effect=effect,
         target=target,
         run=partial(_run, action, effect, target),
-        in_words=_("enroll the customer in {place}")
-        if gives
-        else _("end the customer's access to {place}"),
+        in_words=_in_words(effect, target),
         in_short=_("enroll in {name}") if gives else _("end access to {name}"),
         planned_calls=partial(_planned_calls, effect, target),
         opposite=opposite,
     )
+
+
+def _in_words(effect: Effect, target: Destination.Kind) -> Text:
+    gives = effect is Effect.GIVES
+    if target is Destination.Kind.BUNDLE:  # nobody knows that from its name
+        if gives:
+            return _("enroll the customer in the bundle {place}")
+        return _("end the customer's access to the bundle {place}")
+    return _("enroll the customer in {place}") if gives else _("end the customer's access to {place}")
 
 
 _COURSE, _BUNDLE = Destination.Kind.COURSE, Destination.Kind.BUNDLE

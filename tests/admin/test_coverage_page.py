@@ -227,6 +227,16 @@ def test_one_save_sets_up_every_row_that_was_filled(shop, manager):
     assert text.startswith("Product 2: 5 rules added. Product Purchased: First. Product Refunded")
 
 
+def test_the_rules_that_are_about_to_be_added_say_which_are_about_bundles(shop, manager):
+    sold = product(shop, 1, "Club")
+    course(shop, "First")
+    course(shop, "Both of them", kind="bundle", external_id=9)
+    shown = look(manager, **{f"give_{sold.pk}": ["First", "Both of them (bundle)"]})
+    text = words(shown)
+    assert "Product Purchased: gives access to First, Both of them (bundle)" in text
+    assert "Product Refunded: ends access to First, Both of them (bundle)" in text
+
+
 def test_rules_of_several_products_are_shown_before_they_are_added(shop, manager):
     first, second = product(shop, 1, "Club"), product(shop, 2, "<b>Set</b>")
     course(shop, "Course Two")

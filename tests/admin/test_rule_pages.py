@@ -526,8 +526,10 @@ def test_the_sentence_grows_as_one_chooses(manager):
     assert "None of that name." in words(step(manager, courses_like="zzz", **known))
     known |= {"destination": Destination.objects.get(name="Drawing Bundle").pk}
     page = step(manager, **known)
-    sentence = "When Gift Card is purchased, enroll the customer in Drawing Bundle on Art Academy."
-    assert words(page).count(sentence) == 1
+    what = "enroll the customer in the bundle Drawing Bundle on Art Academy."
+    assert words(page).count(f"When Gift Card is purchased, {what}") == 1
+    ends = "end the customer's access to the bundle Drawing Bundle on Art Academy."
+    assert f"When Gift Card is refunded, {ends}" in words(page)
     assert "Add the rule and what is ticked" in words(page)
     # What is left out takes what is usual.
     assert "Add the rule" not in words(step(manager, product=gift.pk))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from config.admin.pages.products.course_choices import ON_SITE
 from config.admin.pages.products.coverage_form import CoverageForm
 from config.admin.parts import badges
+from integrations.models import Destination
 from integrations.sentences import Said, joined, say, say_count, separated
 from rules import pairing
 from rules.models import Rule
@@ -78,4 +79,6 @@ def existing(form: CoverageForm, rules: Iterable[Rule]) -> Iterator[Said]:
 
 def _name(rule: Rule, *, with_site: bool) -> str:
     name = badges.destination(rule.destination)
+    if rule.destination and rule.destination.kind == Destination.Kind.BUNDLE:
+        name = say("{name} (bundle)", name=name)
     return say(ON_SITE, name=name, site=badges.brief(rule.integration)) if with_site else name
