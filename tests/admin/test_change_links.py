@@ -172,7 +172,7 @@ def test_the_overview_says_in_which_order_a_mistake_is_put_right(manager, max_be
     Rule.objects.exclude(pk=rule.pk).delete()
     buy(world, 1, "ada")
     point(max_berg, rule, to="Faces")
-    hint = "If the change was a mistake, undo it first, then move"
+    hint = "If the change was a mistake, undo it first: then Admit offers to move"
     assert hint not in words(manager.get(reverse(OVERVIEW)))
     for order, name in ((2, "ben"), (3, "cleo")):
         buy(world, order, name)

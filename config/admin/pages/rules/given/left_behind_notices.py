@@ -136,8 +136,8 @@ def _order(request: HttpRequest, found: LeftBehindByRule, got: Mapping[int, int]
         return ""
     return say_count(
         buyers,
-        "If the change was a mistake, undo it first, then move this buyer.",
-        "If the change was a mistake, undo it first, then move these {number}.",
+        "If the change was a mistake, undo it first: then Admit offers to move this buyer.",
+        "If the change was a mistake, undo it first: then Admit offers to move these {number}.",
     )
 
 
