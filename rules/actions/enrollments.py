@@ -247,7 +247,9 @@ def _in_words(effect: Effect, target: Destination.Kind) -> Text:
         if gives:
             return _("enroll the customer in the bundle {place}")
         return _("end the customer's access to the bundle {place}")
-    return _("enroll the customer in {place}") if gives else _("end the customer's access to {place}")
+    return (
+        _("enroll the customer in {place}") if gives else _("end the customer's access to {place}")
+    )
 
 
 _COURSE, _BUNDLE = Destination.Kind.COURSE, Destination.Kind.BUNDLE
