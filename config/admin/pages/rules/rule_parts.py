@@ -247,6 +247,7 @@ def _outcome(request: HttpRequest, draft: Draft, given: Any) -> dict[str, Any]:
         "lately": [
             (each.rule.in_words(), each.sentences()) for each in previews(fresh[:PREVIEWED])
         ],
+        "not_looked_at": max(0, len(fresh) - PREVIEWED),
         "there": earlier_offer.of_rules(request, there[:SPELLED_OUT], back=_here(request, given)),
         "pairs": pairing.by_trigger(companions),
     } | _ticks(draft, given, companions)
