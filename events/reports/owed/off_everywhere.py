@@ -75,7 +75,8 @@ def missed(rules: Sequence[Rule], since: Mapping[int, datetime]) -> list[OffEver
             for event in paid
             if (rule.product_id or event.product_id) == event.product_id
             and event.marketplace_id == rule.marketplace_id
-            and event.received_at > since[rule.pk]
+            # SQLite keeps milliseconds: who bought in that of the switch may lack it as well.
+            and event.received_at >= since[rule.pk]
             and (rule.integration_id, rule.target) not in held.get(event.customer_id or 0, {})
         }
         if missed:
@@ -91,7 +92,7 @@ def _purchases(rules: Sequence[Rule], since: datetime) -> list[EventLog]:
         place,
         Q(dealt_with_at=None) | Q(gave_nothing=False),
         trigger=Trigger.PRODUCT_PURCHASED,
-        received_at__gt=since,
+        received_at__gte=since,
         customer__isnull=False,
         undone_at=None,
     ).exclude(status=EventLog.Status.REPEAT)
