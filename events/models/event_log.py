@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from django.db import models
-from django.db.models import Q, Value
+from django.db.models import Index, Q, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -143,40 +143,36 @@ class EventLog(models.Model):
         ]
         indexes = [
             # Here and not as `db_index`, for which PostgreSQL would get a second index for LIKE.
-            models.Index(fields=["order_id"], name="event_of_order"),
-            models.Index(fields=["subscription_id"], name="event_of_subscription"),
-            models.Index(fields=["transaction_id"], name="event_of_transaction"),
-            models.Index(fields=["samcart_customer_id"], name="event_of_samcart_customer"),
-            models.Index(fields=["-received_at", "-id"], name="event_newest"),
-            models.Index(fields=["customer", "received_at"], name="event_of_customer"),
-            models.Index(fields=["status", "-received_at"], name="event_by_status"),
+            Index(fields=["order_id"], name="event_of_order"),
+            Index(fields=["subscription_id"], name="event_of_subscription"),
+            Index(fields=["transaction_id"], name="event_of_transaction"),
+            Index(fields=["samcart_customer_id"], name="event_of_samcart_customer"),
+            Index(fields=["-received_at", "-id"], name="event_newest"),
+            Index(fields=["customer", "received_at"], name="event_of_customer"),
+            Index(fields=["status", "-received_at"], name="event_by_status"),
             # Sales are counted without reading the events.
-            models.Index(
-                fields=["product", "-received_at", "trigger", "status"], name="event_of_product"
-            ),
-            models.Index(fields=["trigger", "-received_at"], name="event_by_trigger"),
-            models.Index(
-                fields=["-received_at", "-id"], condition=Q(delivery=None), name="event_by_hand"
-            ),
-            models.Index(
+            Index(fields=["product", "-received_at", "trigger", "status"], name="event_of_product"),
+            Index(fields=["trigger", "-received_at"], name="event_by_trigger"),
+            Index(fields=["-received_at", "-id"], condition=Q(delivery=None), name="event_by_hand"),
+            Index(
                 fields=["marketplace", "raw_type"],
                 condition=Q(status="unknown_type"),
                 name="event_unknown_type",
             ),
             # Begins with the trigger, although all rows have the same: otherwise SQLite would
             # rather walk through `event_by_trigger`, which holds every purchase.
-            models.Index(
+            Index(
                 fields=["trigger", "-received_at", "-id"],
                 condition=Q(gave_nothing=True, trigger="product_purchased", dealt_with_at=None),
                 name="event_gave_nothing",
             ),
             # A product sells thousands of times, and gives nothing a few times.
-            models.Index(
+            Index(
                 fields=["product", "-received_at", "-id"],
                 condition=Q(gave_nothing=True, dealt_with_at=None),
                 name="event_gave_nothing_of_product",
             ),
-            models.Index(
+            Index(
                 fields=["-received_at", "-id"], condition=Q(left_open=True), name="event_left_open"
             ),
         ]
@@ -296,7 +292,7 @@ class EventTerm(models.Model):
     term = models.BinaryField()  # as those of integrations.models.SearchTerm
 
     class Meta:
-        indexes = [models.Index(fields=["term", "event"], name="event_by_term")]
+        indexes = [Index(fields=["term", "event"], name="event_by_term")]
 
     def __str__(self) -> str:
         return bytes(self.term).decode()
