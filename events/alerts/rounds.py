@@ -64,30 +64,30 @@ def _every() -> timedelta:
     return timedelta(seconds=settings.ALERT_SECONDS)
 
 
-def reach_somebody() -> bool:
+def anybody_is_notified() -> bool:
     """Return whether anybody is notified when something goes wrong."""
-    if settings.EMAIL_HOST and _owners_without_channel().exists():
+    if settings.EMAIL_HOST and _owners_without_mail_channel().exists():
         return True  # they get mail from the next round on
-    return _able_to_send().exists()
+    return _usable_channels().exists()
 
 
 def _channels() -> list[AlertChannel]:
     """Return the channels that are on. Owners get mail unless they turned it off."""
-    without = _owners_without_channel()
+    without = _owners_without_mail_channel()
     # The Alerts page may make the same row at this moment.
     AlertChannel.objects.bulk_create(
         [AlertChannel(person=owner, kind=AlertChannel.Kind.EMAIL) for owner in without],
         ignore_conflicts=True,
     )
-    return list(_able_to_send().select_related("person"))
+    return list(_usable_channels().select_related("person"))
 
 
-def _owners_without_channel() -> QuerySet[User]:
+def _owners_without_mail_channel() -> QuerySet[User]:
     owners = User.objects.filter(is_superuser=True, is_active=True)
     return owners.exclude(alert_channels__kind=AlertChannel.Kind.EMAIL)
 
 
-def _able_to_send() -> QuerySet[AlertChannel]:
+def _usable_channels() -> QuerySet[AlertChannel]:
     """Return the channels that are on; without a mail server no mail."""
     on = Q(enabled=True) | Q(enabled=None, person__is_superuser=True)
     found = AlertChannel.objects.filter(on, person__is_active=True)

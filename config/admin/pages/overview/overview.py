@@ -37,7 +37,7 @@ from events.reports.system import backlog, trigger_coverage
 from integrations import app_registry, credentials
 from integrations.finding.ordering import by_name
 from integrations.models import Integration, Marketplace
-from integrations.sentences import say
+from integrations.sentences import Said, say
 from rules import facts as facts_of_rules
 
 # Problems that alerts report and no other part of this page shows.
@@ -56,6 +56,7 @@ ELSEWHERE = (
 MOST_IN_ORDER = 10
 # The permissions to tick what Admit cannot see.
 TICKS = ("integrations.change_integration", "integrations.change_marketplace")
+SEES_ALERTS = "events.view_rulerun"
 
 
 def show(request: HttpRequest) -> TemplateResponse:
@@ -88,9 +89,7 @@ def show(request: HttpRequest) -> TemplateResponse:
         title=say("Overview"),
         **_beginning(request, facts, promised, path, _enter_key(request, sites)),
         **_setting_up(request, path, sites),
-        problems=[
-            (each, sentences.sentence(each), each.may_fix(request.user)) for each in problems
-        ],
+        problems=_told(request, problems),
         **_figures(facts, _period(request), in_line),
         **_integrations(request, sites),
         attention=_with_reasons(dashboard.needing_somebody()),
@@ -111,16 +110,25 @@ def _setting_up(
         "path_first": not any(site.refreshed_at for site in sites),
         "may_tick": request.user.has_perms(TICKS),
         # While there is more to set up, that comes first.
-        "nobody_told": path is None and not rounds.reach_somebody(),
+        "nobody_notified": path is None
+        and allowed(request, SEES_ALERTS)
+        and not rounds.anybody_is_notified(),
         "may_do": path is None or allowed(request, path.now.permission),
-        # Without the permission its link would end at a page that refuses the person.
-        "done_steps": [(each, allowed(request, each.permission)) for each in path.done]
-        if path
-        else [],
-        "later_steps": [(each, allowed(request, each.permission)) for each in path.later]
-        if path
-        else [],
+        "done_steps": _with_may(request, path.done if path else ()),
+        "later_steps": _with_may(request, path.later if path else ()),
     }
+
+
+def _with_may(
+    request: HttpRequest, tasks: Iterable[checklist_task.Task]
+) -> list[tuple[checklist_task.Task, bool]]:
+    """Return each task with whether the person may do it: else its page refuses the person."""
+    return [(each, allowed(request, each.permission)) for each in tasks]
+
+
+def _told(request: HttpRequest, problems: Iterable[Problem]) -> list[tuple[Problem, Said, bool]]:
+    """Return each problem with a sentence on it, and whether the person may fix it."""
+    return [(each, sentences.sentence(each), each.may_fix(request.user)) for each in problems]
 
 
 def _may_set_up(request: HttpRequest) -> bool:
