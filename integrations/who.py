@@ -15,6 +15,8 @@ NOT_SIGNED_IN = "Somebody not signed in"
 BY_COMMAND = " (command line)"
 # SamCart renames products.
 SAMCART = "SamCart"
+# What only owners may do, in place of a permission: none has this name, so nobody else has it.
+OWNERS_ONLY = "superuser"
 
 
 def _read() -> dict[str, str]:

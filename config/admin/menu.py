@@ -11,14 +11,14 @@ from django.utils.translation import gettext_lazy as _
 
 from events.models import RuleRun
 from integrations.sentences import Text
+from integrations.who import OWNERS_ONLY
 
-SUPERUSER = "superuser"
 MAX_FAILED = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the menu. `permission` may be SUPERUSER; "" lets everyone see it.
+    """A line of the menu. `permission` may be OWNERS_ONLY; "" lets everyone see it.
 
     `icon` is its symbol in static/admit/icons.svg.
     """
@@ -94,8 +94,8 @@ MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
         _("System"),
         (
             Entry("alerts", _("Alerts"), "admin:alerts", "events.view_rulerun"),
-            Entry("queue", _("Queue"), "admin:queue", SUPERUSER),
-            Entry("people", _("People"), "admin:auth_user_changelist", SUPERUSER),
+            Entry("queue", _("Queue"), "admin:queue", OWNERS_ONLY),
+            Entry("people", _("People"), "admin:auth_user_changelist", OWNERS_ONLY),
         ),
     ),
 )
@@ -103,8 +103,6 @@ MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
 
 def allowed(request: HttpRequest, permission: str) -> bool:
     """Return whether the signed-in person has the permission; "" is one that all staff have."""
-    if permission == SUPERUSER:
-        return bool(request.user.is_active and request.user.is_superuser)
     return not permission or request.user.has_perm(permission)
 
 

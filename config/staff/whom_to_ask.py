@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import HttpRequest
 
-from events.alerts.problems import OWNERS
 from integrations.sentences import say
+from integrations.who import OWNERS_ONLY
 
 # What pages ask others for. No other app has permissions of these codenames.
 ASKED_FOR = (
@@ -19,7 +19,7 @@ ASKED_FOR = (
     "integrations.see_address_marketplace",
     "events.by_hand_grant",
     "events.rerun_eventlog",
-    OWNERS,
+    OWNERS_ONLY,
 )
 MAX_NAMED = 3
 _NAMES = "_whom_to_ask"

@@ -18,12 +18,11 @@ from config.admin.parts import badges, batch_message, buttons, changed, event_re
 from config.admin.parts.buttons import Buttons
 from config.staff import whom_to_ask as askable
 from events.access import going_on
-from events.alerts.problems import OWNERS
 from events.models import RuleRun
 from events.reports.system import api_calls, backlog, trigger_coverage
 from integrations.finding import mistyped_email
 from integrations.sentences import Said, say
-from integrations.who import shown_who
+from integrations.who import OWNERS_ONLY, shown_who
 from rules import models, short_sentences
 from rules.listing import listed
 
@@ -198,7 +197,7 @@ def whom_to_ask(context: RequestContext, permission: str) -> Said:
     """
     found = askable.names(context["request"], permission)
     if not found:
-        return say("an owner") if permission == OWNERS else say("a manager")
+        return say("an owner") if permission == OWNERS_ONLY else say("a manager")
     return listed([badges.brief(name) for name in found], any_of=True)
 
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from integrations.sentences import Text
+from integrations.who import OWNERS_ONLY
 
 MINUTES = timedelta(minutes=1)
 
@@ -55,8 +56,6 @@ class Kind:
     lasts: timedelta = timedelta()
 
 
-# Only owners open the page of the queue. No permission has this name, so only they "have" it.
-OWNERS = "superuser"
 INTEGRATION = "admin:integrations_integration_change"
 EDIT = "integrations.change_integration"
 BY_HAND = "events.by_hand_grant"
@@ -65,7 +64,7 @@ KINDS: dict[ProblemCode, Kind] = {
         _("No worker is running"),
         "admin:queue",
         _("See the queue"),
-        permission=OWNERS,
+        permission=OWNERS_ONLY,
         stops_sales=True,
         lasts=3 * MINUTES,
     ),
@@ -90,7 +89,7 @@ KINDS: dict[ProblemCode, Kind] = {
         _("Actions are overdue"),
         "admin:queue",
         _("See the queue"),
-        permission=OWNERS,
+        permission=OWNERS_ONLY,
         stops_sales=True,
         lasts=10 * MINUTES,
     ),
@@ -98,7 +97,7 @@ KINDS: dict[ProblemCode, Kind] = {
         _("Sales are waiting outside the database"),
         "admin:queue",
         _("See the queue"),
-        permission=OWNERS,
+        permission=OWNERS_ONLY,
         stops_sales=True,
         lasts=5 * MINUTES,
     ),

@@ -6,7 +6,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from config.admin.menu import SUPERUSER
 from config.admin.parts import badges
 from config.admin.parts.page import Page, render
 from events.models import Worker
@@ -14,6 +13,7 @@ from events.reports.system import queue
 from integrations import app_registry
 from integrations.models import Integration
 from integrations.sentences import say
+from integrations.who import OWNERS_ONLY
 
 
 def show(request: HttpRequest) -> HttpResponse:
@@ -51,4 +51,4 @@ def _state(worker: Worker) -> tuple[str, str]:
     return say("Working"), badges.GREEN
 
 
-PAGES = [Page("queue/", "queue", show, SUPERUSER)]
+PAGES = [Page("queue/", "queue", show, OWNERS_ONLY)]

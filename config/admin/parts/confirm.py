@@ -4,7 +4,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from config.admin.menu import SUPERUSER, allowed
+from config.admin.menu import allowed
 from config.admin.parts.page import render
 from config.models import app_code
 from config.staff import confirmation, people, second_factor, sign_in_events
@@ -12,6 +12,7 @@ from config.staff.sign_in import TooManyTries
 from integrations.audit import Act
 from integrations.secrets import SecretUnreadable
 from integrations.sentences import say
+from integrations.who import OWNERS_ONLY
 
 ANSWER = "confirm_answer"
 _METHOD = "confirm_method"
@@ -51,7 +52,7 @@ def ask_before_file(request: HttpRequest, *, back: str) -> HttpResponse | None:
 
 def ask_owner(request: HttpRequest) -> HttpResponse | None:
     """Return the same for an owner who saves a page; None for anybody else and before saving."""
-    return ask(request) if request.method == "POST" and allowed(request, SUPERUSER) else None
+    return ask(request) if request.method == "POST" and allowed(request, OWNERS_ONLY) else None
 
 
 def note_recovery_code(request: HttpRequest, person: User, given: str) -> None:

@@ -7,13 +7,13 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
-from config.admin.menu import SUPERUSER
 from config.admin.parts.badges import brief
 from config.admin.parts.confirm import ask
 from config.admin.parts.page import Page, render
 from config.staff import people, second_factor, sessions, sign_in_events
 from integrations.audit import Act
 from integrations.sentences import say
+from integrations.who import OWNERS_ONLY
 
 ALL = "all"
 
@@ -71,5 +71,5 @@ def _end(request: HttpRequest, person: User, *, own: bool) -> HttpResponse:
 
 PAGES = [
     Page("sessions/", "sessions", own, ""),
-    Page("people/<int:person>/sessions/", "person-sessions", of_person, SUPERUSER),
+    Page("people/<int:person>/sessions/", "person-sessions", of_person, OWNERS_ONLY),
 ]

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
 
-from config.admin.menu import SUPERUSER, allowed
+from config.admin.menu import allowed
 from config.admin.pages.staff.staff_form import PersonForm
 from config.admin.parts import badges, times
 from config.admin.parts.audited import Watched
@@ -26,6 +26,7 @@ from config.models import Authenticator
 from config.staff import people, roles, second_factor, sessions, sign_in_events
 from integrations.audit import Act
 from integrations.sentences import say
+from integrations.who import OWNERS_ONLY
 
 NO_FACTOR_LEFT = _(
     "After that the password alone lets the person in, until they set up another second factor. "
@@ -73,13 +74,13 @@ class People(Watched, ListAdmin):
     ordering = ("first_name", "last_name", "pk")
     actions = None
     buttons = (
-        Button("new_link", _("New link"), SUPERUSER, fits=lambda person: person.is_active),
-        Button("switch_off", _("Switch off"), SUPERUSER, fits=lambda person: person.is_active),
-        Button("switch_on", _("Switch on"), SUPERUSER, fits=lambda person: not person.is_active),
+        Button("new_link", _("New link"), OWNERS_ONLY, fits=lambda person: person.is_active),
+        Button("switch_off", _("Switch off"), OWNERS_ONLY, fits=lambda person: person.is_active),
+        Button("switch_on", _("Switch on"), OWNERS_ONLY, fits=lambda person: not person.is_active),
         Button(
             "remove_second_factor",
             _("Remove second factor"),
-            SUPERUSER,
+            OWNERS_ONLY,
             fits=lambda person: second_factor.of(person) is not None,
             in_row=False,
             confirm=lambda _: NO_FACTOR_LEFT,
@@ -96,13 +97,13 @@ class People(Watched, ListAdmin):
         )
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return allowed(request, SUPERUSER)
+        return allowed(request, OWNERS_ONLY)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return allowed(request, SUPERUSER)
+        return allowed(request, OWNERS_ONLY)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return allowed(request, SUPERUSER)
+        return allowed(request, OWNERS_ONLY)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return False: people are switched off instead, and what they did keeps their name."""
