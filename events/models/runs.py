@@ -16,6 +16,7 @@ from integrations.models import Customer, Integration
 from integrations.sentences import SentenceField, joined
 from rules import actions
 from rules.actions import ActionSpec
+from rules.actions.endings import STILL_GIVEN
 from rules.models import Rule
 
 UNFINISHED = ("waiting", "running")
@@ -24,7 +25,7 @@ BRAKED = "braked"  # of one that a person must release, because there were too m
 UNDECIDED = "undecided"  # of one that our own code failed to decide on when its day came
 DISMISSED = "dismissed"  # of an action that a person has dismissed
 _WAITING, _RUNNING = Q(status="waiting"), Q(status="running")
-_DELAYED, _KEPT = Q(status="waiting", code=DELAYED), Q(status="done", code="kept")
+_DELAYED, _KEPT = Q(status="waiting", code=DELAYED), Q(status="done", code=STILL_GIVEN)
 _BEGAN = Q(started_at__isnull=False)
 # Without those that passed something on, which may be most actions of deleted rules.
 _OF_DELETED = Q(rule=None, grant__isnull=False)

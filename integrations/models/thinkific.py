@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -53,6 +54,9 @@ class Destination(models.Model):
     # When it was missing from Thinkific's list, and when it was found or marked to be gone.
     unlisted_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)
+
+    # The filter for the opposite of `left_list`.
+    STILL_THERE = Q(unlisted_at=None, gone_at=None)
 
     objects = DestinationQuerySet.as_manager()
 

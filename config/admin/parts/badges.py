@@ -22,6 +22,7 @@ from integrations.sentences import Text, format_day, say
 from integrations.who import shown_who
 from rules.actions.endings import STILL_GIVEN
 from rules.models import Rule
+from rules.short_sentences import in_short
 from rules.triggers import Trigger
 
 LONGEST_TEXT = 100_000
@@ -237,6 +238,11 @@ def legible(text: Any, longest: int = LONGEST_TEXT) -> str:
 def brief(text: Any) -> str:
     """Return the same on one line, cut to fit a cell of a table."""
     return legible(" ".join(str(text)[:400].split()), 120)
+
+
+def rule_text(sentence: Any) -> str:
+    """Return a rule's sentence in few words, for a sentence about the rule."""
+    return legible(in_short(sentence), 300)
 
 
 def breakable(text: Any) -> SafeString:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, Q, Value, When
 from django.urls import reverse
 
 from config.admin.parts import checklist_pairs
@@ -171,12 +171,13 @@ def private(schools: Sequence[Integration]) -> Task:
     """
     where = f"{reverse('admin:help')}#cancel"
     # Whether an unlisted course is Private now is unknown.
-    is_public = Q(unlisted_at=None, gone_at=None, private=False)
+    is_public = Q(Destination.STILL_THERE, private=False)
     sold = Destination.objects.filter(_sold()).annotate(
         public=Case(When(is_public, Value(True)), default=Value(False)),
-        declined=F("integration__private_not_wanted"),
     )
-    found = sold.order_by("name").values_list("name", "integration", "public", "declined")
+    found = sold.order_by("name").values_list(
+        "name", "integration", "public", "integration__private_not_wanted"
+    )
     courses = list(found.distinct())
     rows = [(name, site) for name, site, public, declined in courses if public and not declined]
     all_declined = bool(schools) and all(each.private_not_wanted for each in schools)

@@ -82,7 +82,7 @@ class IntegrationAdmin(ListAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Integration]:
         here = {"integration": OuterRef("pk")}
-        offered = Destination.objects.filter(**here, unlisted_at=None, gone_at=None)
+        offered = Destination.objects.filter(Destination.STILL_THERE, **here)
         found: QuerySet[Integration] = super().get_queryset(request).select_related("budget")
         return found.annotate(
             courses=NumberOf(offered.filter(kind=Destination.Kind.COURSE).values("pk")),

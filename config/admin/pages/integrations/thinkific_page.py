@@ -173,5 +173,5 @@ def _courses(integration: Integration) -> dict[str, Any]:
         "bundles_url": integration_messages.courses_of(integration, Destination.Kind.BUNDLE),
         "lost": integration_messages.broken_sentence(broken_rules.gone(integration)),
         "none_listed": catalog.NONE_LISTED if read and not listed.exists() else "",
-        "unlisted": there.exclude(by_hand=False, unlisted_at=None, gone_at=None)[:MAX_UNLISTED],
+        "unlisted": there.exclude(Destination.STILL_THERE, by_hand=False)[:MAX_UNLISTED],
     }

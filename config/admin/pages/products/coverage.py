@@ -1,7 +1,6 @@
 """Coverage: what each product gives, ends and gives back, and setting up many products at once."""
 
 from itertools import chain
-from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -85,6 +84,7 @@ def _page(
         [] if asked.only else left_behind_notices.by_rule(request, left_behind_summary.summarize())
     )
     _note_lacking(request, forms)
+    counted = asked.of(rows) if asked.only else rows
     return render(
         request,
         "admin/coverage.html",
@@ -96,7 +96,8 @@ def _page(
         options=choices.options() if may_add else "",
         accounts={row.marketplace.pk for row in rows},
         behind=behind,
-        **_counts(asked.of(rows) if asked.only else rows),
+        **_counts(counted),
+        see_nothing=_giving_nothing(counted),
         undoable=undo_offers.latest_deletion(request),
         may_settle=request.user.has_perms(left_over.MAY),
         to_mend=sum(bool(form.row.holes) for form in forms),
@@ -110,15 +111,16 @@ def _page(
     )
 
 
-def _counts(rows: list[Judged]) -> dict[str, Any]:
-    """Return in how many of these rows something is missing, off or left over.
-
-    Where some give nothing to buyers, `see_nothing` is the address of Coverage with these alone.
-    """
+def _giving_nothing(rows: list[Judged]) -> str:
+    """Return the address of Coverage with the products that give nothing, "" if all rows do."""
     nothing = [row.number for row in rows if row.number and row.gives_nothing_to_buyers]
+    return of_products(nothing).address if len(nothing) < len(rows) else ""
+
+
+def _counts(rows: list[Judged]) -> dict[str, int]:
+    """Return in how many of these rows something is missing, off or left over."""
     return {
         "nothing": sum(row.gives_nothing_to_buyers for row in rows),
-        "see_nothing": of_products(nothing).address if len(nothing) < len(rows) else "",
         "without_pairs": sum(bool(row.holes) for row in rows),
         "turned_off": sum(bool(row.off) for row in rows),
         "left_over": sum(bool(row.left_over) for row in rows),

@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
-from config.admin.parts.badges import legible
+from config.admin.parts.badges import rule_text
 from config.admin.parts.buttons import BACK, here, way_back
 from events.execution import former_days
 from events.execution.former_days import FORMER_DAYS, WaitingEndings
@@ -17,10 +17,8 @@ from integrations.audit import Act
 from integrations.models import AuditEntry
 from integrations.sentences import Said, format_day, say, say_count
 from rules.models import Rule
-from rules.short_sentences import in_short
 
 PERMISSION = "events.retry_rulerun"
-RULE_SHOWN = 300
 
 
 def sentence(request: HttpRequest, rules: Iterable[Rule]) -> SafeString | None:
@@ -62,7 +60,7 @@ def _origin(request: HttpRequest) -> str:
 
 
 def _line(found: WaitingEndings, back: str | None) -> SafeString:
-    rule = legible(in_short(found.rule.sentence()), RULE_SHOWN)
+    rule = rule_text(found.rule.sentence())
     text = say("“{rule}”: {text}", rule=rule, text=_in_words(found))
     if back is None:
         return format_html("{}", text)

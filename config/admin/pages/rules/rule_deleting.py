@@ -17,7 +17,7 @@ from config.admin.menu import allowed
 from config.admin.pages.rules import left_over
 from config.admin.pages.rules.given import given_by_rule
 from config.admin.pages.rules.undoing import undo_offers
-from config.admin.parts.badges import brief, legible
+from config.admin.parts.badges import brief, rule_text
 from config.admin.parts.buttons import BACK, page_of, see_them, way_back
 from config.admin.parts.params import row_ids
 from events.reports.access import active_access
@@ -28,11 +28,9 @@ from rules import changing, leftovers
 from rules.history.rule_changes import number_before
 from rules.listing import listed
 from rules.models import Rule
-from rules.short_sentences import in_short
 
 # How many buyers or courses a sentence names.
 NAMES_SHOWN = 3
-RULE_SHOWN = 300
 # Posted by the button that also deletes those, and the field with those that the page showed.
 TOO, COMPANION = "too", "companion"
 
@@ -121,8 +119,8 @@ def ask(request: HttpRequest, page: Any, chosen: QuerySet[Rule]) -> Any:
     if isinstance(page, TemplateResponse):
         rules: list[Any] = list(chosen)
         told = context([rule.pk for rule in rules]) | {"left_behind": _buyers(request, rules)}
-        # The page does not list all of very many rules: those that buyers have access by go first.
         told["title"] = say_count(len(rules), "Delete 1 rule", "Delete all {number} rules")
+        # The page does not list all of very many rules: those that buyers have access by go first.
         told["queryset"] = sorted(rules, key=lambda rule: not hasattr(rule, "buyers"))
         page.context_data = (page.context_data or {}) | told | {"back": way_back(request)}
     return page
@@ -207,7 +205,7 @@ def _went_too(number: int, deleted: Sequence[Rule]) -> Said:
         number,
         "1 rule that belonged to “{rule}” is deleted as well.",
         "{number} rules that belonged to “{rule}” are deleted as well.",
-        rule=legible(in_short(deleted[0].sentence()), RULE_SHOWN),
+        rule=rule_text(deleted[0].sentence()),
     )
 
 

@@ -124,7 +124,7 @@ def choose_another(gone: Destination | None) -> str:
 def in_row(request: HttpRequest, run: RuleRun) -> str:
     """Return the same for a row of a list; all courses that are gone are read once for its page."""
     if (gone := getattr(request, _GONE, None)) is None:
-        rows = Destination.objects.exclude(gone_at=None, unlisted_at=None)
+        rows = Destination.objects.exclude(Destination.STILL_THERE)
         gone = {(row.integration_id, row.kind, row.external_id): row for row in rows}
         setattr(request, _GONE, gone)
     return choose_another(gone.get((run.integration_id, run.spec.target, run.destination_id)))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -109,12 +109,11 @@ class ListedFilter(admin.SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Destination]
     ) -> QuerySet[Destination]:
-        listed = Q(unlisted_at=None, gone_at=None)
         match self.value():
             case "yes":
-                return queryset.filter(listed)
+                return queryset.filter(Destination.STILL_THERE)
             case "no":
-                return queryset.exclude(listed)
+                return queryset.exclude(Destination.STILL_THERE)
         return queryset
 
 

@@ -15,19 +15,16 @@ from config.admin.pages.rules.given import (
     refunded,
 )
 from config.admin.pages.rules.given.change_links import Link
-from config.admin.parts.badges import brief, legible
+from config.admin.parts.badges import brief, rule_text
 from events.reports.changed_rules import since_change
 from events.reports.changed_rules.left_behind_summary import LeftBehindByRule, LeftBehindSummary
 from events.reports.changed_rules.refunded import Refunded
 from events.reports.counting import format_count
 from integrations.sentences import Said, joined, say, say_count
-from rules.models import Rule
-from rules.short_sentences import in_short
 
 # The permissions to find the change, undo it, and move who bought since.
 PUTS_RIGHT = (change_links.SEES, "rules.change_rule", given_by_rule.PERMISSION)
 # How long a rule may be in a sentence.
-RULE_SHOWN = 300
 
 
 def in_one_sentence(behind: LeftBehindSummary, refunds: Sequence[Refunded] = ()) -> Said | str:
@@ -117,7 +114,7 @@ def _told(found: LeftBehindByRule, got: Mapping[int, int]) -> Said:
         return text
     if buyers := got.get(found.rule.pk):
         text = joined([text, _since(buyers, brief(found.rule.destination))])
-    return say("“{rule}”: {text}", rule=_rule(found.rule), text=text)
+    return say("“{rule}”: {text}", rule=rule_text(found.rule.sentence()), text=text)
 
 
 def _since(buyers: int, course: str) -> Said:
@@ -130,7 +127,7 @@ def _since(buyers: int, course: str) -> Said:
 
 
 def _order(request: HttpRequest, found: LeftBehindByRule, got: Mapping[int, int]) -> Said | str:
-    """Return in which order a mistake is put right, for whoever may do that; "" for others."""
+    """Return in which order a mistake is put right, for a person who may do that; "" for others."""
     buyers = got.get(found.rule.pk) if found.rule else None
     if not buyers or not all(allowed(request, each) for each in PUTS_RIGHT):
         return ""
@@ -141,13 +138,9 @@ def _order(request: HttpRequest, found: LeftBehindByRule, got: Mapping[int, int]
     )
 
 
-def _rule(rule: Rule) -> str:
-    return legible(in_short(rule.sentence()), RULE_SHOWN)
-
-
 def _change(request: HttpRequest, found: LeftBehindByRule) -> Sequence[Link]:
     """Return a link to the rule's last change, for a person who may see Changes."""
     last = found.changed
     if last is None or found.rule is None:
         return ()
-    return change_links.to(request, last.entry, last.who, last.at, _rule(found.rule))
+    return change_links.to(request, last.entry, last.who, last.at, rule_text(found.rule.sentence()))

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from config.admin.menu import allowed
 from config.admin.pages.rules.given import change_links, given_by_rule
-from config.admin.parts.badges import brief, legible
+from config.admin.parts.badges import brief, rule_text
 from config.admin.parts.buttons import BACK, here, page_of
 from events.execution import former_days
 from events.execution.former_days import WaitingEndings
@@ -25,12 +25,10 @@ from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, format_day, say, say_count
 from rules.history import rule_changes
 from rules.models import Rule
-from rules.short_sentences import in_short
 
 SEES_ACTIONS = "events.view_rulerun"
 SEES_RULES = "rules.view_rule"
 SEES_PRODUCTS = "integrations.view_product"
-RULE_SHOWN = 300
 
 
 def of_changes(
@@ -143,7 +141,7 @@ def of_new_days(request: HttpRequest, recent: Iterable[AuditEntry]) -> list[Safe
 
 
 def _on_overview(request: HttpRequest, found: WaitingEndings, entry: AuditEntry) -> SafeString:
-    rule = legible(in_short(found.rule.sentence()), RULE_SHOWN)
+    rule = rule_text(found.rule.sentence())
     links = [*change_links.of_entries(request, [entry])]
     if allowed(request, SEES_ACTIONS):
         links.append((_endings(found.rule, here(request)), say("See who")))

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.parts.badges import legible
+from config.admin.parts.badges import rule_text
 from config.admin.parts.buttons import BACK
 from config.admin.parts.params import row_in
 from integrations.audit import Act
@@ -17,7 +17,6 @@ from integrations.models import AuditEntry, Product
 from integrations.sentences import Said, joined, say, say_count
 from rules.history import product_undoing, steps, undoing
 from rules.models import Rule
-from rules.short_sentences import in_short
 
 # How long after a deletion a page offers to undo it. Changes offers it later, too.
 OFFER_LASTS = timedelta(minutes=1)
@@ -207,5 +206,5 @@ def _in_words(step: list[AuditEntry]) -> Said:
         len(step),
         "Deleted a moment ago: {rule}",
         "Deleted a moment ago: {number} rules, among them {rule}",
-        rule=legible(in_short(step[-1].name), 300),
+        rule=rule_text(step[-1].name),
     )
