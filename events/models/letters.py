@@ -7,7 +7,7 @@ from integrations.sentences import say
 
 
 class LetterTemplate(models.Model):
-    """The one template. Without a row Admit's own letter is used, in the page's language."""
+    """The one template. Without a row Admit's own letter is used, in LANGUAGE_CODE."""
 
     ONLY = 1
 

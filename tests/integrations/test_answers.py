@@ -303,6 +303,10 @@ REPLIES: list[tuple[Callable[[Place], None], str]] = [
         "About your purchase of Example Course One: order 1183 was refunded on",
     ),
     (rule_off_refunded, "About your purchase of Example Course One: order 1183 was refunded on"),
+    (
+        no_rule_dealt_with,
+        "We received your order for Example Course One (order 1183) and dealt with it.",
+    ),
     (another_not_paid, "You have access to Course One."),
     (one_of_two_refunded, "You have access to Course One."),
     (both_refunded, "Your access to Course One ended with the refund of order 1190 on"),

@@ -87,11 +87,10 @@ def describe(customer: Customer, *, searched: str = "") -> AccessReport:
         customer,
         told,
         template,
-        owed=bought.owed,
+        bought,
         in_doubt=partly.in_doubt,
-        besides=dict.fromkeys([*(run.event for run in besides), *bought.undone]),
+        besides=[run.event for run in besides],
         is_doubted=bool(doubt),
-        taken_back=bought.taken_back,
     )
     # Actions that pass on say nothing about the customer's access, so they come last.
     lines += [why.besides(run) for run in others if run.spec.passes_on and run.status in UNDECIDED]

@@ -8,10 +8,11 @@ from django.db.models import QuerySet
 from events.access import revocations
 from events.execution import reviewing
 from events.models import EventLog
-from events.reports.customers.replies import MAX_EVENTS_TOLD
 from events.reports.earlier import given_already
 from integrations.models import Customer
 from integrations.sentences import Said
+
+MAX_EVENTS_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """The letter to a customer who asks where the course is. It says nothing about how Admit works."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import starmap
 
 from events.access import revocations
 from events.models import EventLog
 from events.reports.access.standing import Standing
 from events.reports.customers import letter, reply_endings, reply_moves
+from events.reports.customers.empty_purchases import MAX_EVENTS_TOLD, EmptyPurchases
 from events.reports.customers.long_days import with_long_days
 from events.reports.sentences import pending_endings
 from events.reports.sentences.sentence import HAS, Code, Sentence, of_order, upper
@@ -15,7 +16,6 @@ from integrations.models import Customer, Integration
 from integrations.sentences import LONG, Said, format_day, joined, say
 from rules.listing import listed
 
-MAX_EVENTS_TOLD = 5
 LOOKED_AFTER = {Code.ENDING, Code.OWED, Code.LOST, Code.NOT_CONNECTED, Code.GONE}
 # The letter names only courses with these codes.
 TOLD = HAS | LOOKED_AFTER | reply_endings.OVER | {Code.MOVED, Code.NOT_ENDED, Code.REPLACED}
@@ -25,36 +25,32 @@ def reply(
     customer: Customer,
     told: Collection[tuple[Standing, Sentence]],
     template: letter.Template,
+    purchases: EmptyPurchases,
     *,
-    owed: Collection[EventLog],
     in_doubt: Collection[EventLog] = (),
     besides: Collection[EventLog] = (),
-    taken_back: Collection[tuple[EventLog, EventLog]] = (),
     is_doubted: bool = False,
 ) -> str:
     """A letter that can be sent as it is, all of it in the language of the template.
 
-    `owed` are purchases that gave nothing, and `in_doubt` those that may not have given all.
-    `besides` are events with actions that give no access, and purchases that a person undid.
-    `taken_back` are purchases that gave nothing, each with its later refund or cancellation.
-    `is_doubted` says that the e-mail may be mistyped.
+    `purchases` gave nothing, and those `in_doubt` may not have given all. `besides` are events with
+    actions that give no access. `is_doubted` says that the e-mail may be mistyped.
     """
     with letter.written_in(template.language):
-        values = _values(customer, told, owed, in_doubt, besides, taken_back, is_doubted)
+        values = _values(customer, told, purchases, in_doubt, besides, is_doubted)
         return letter.fill(template.text, values)
 
 
 def _values(
     customer: Customer,
     told: Collection[tuple[Standing, Sentence]],
-    owed: Collection[EventLog],
+    purchases: EmptyPurchases,
     in_doubt: Collection[EventLog],
     besides: Collection[EventLog],
-    taken_back: Collection[tuple[EventLog, EventLog]],
     is_doubted: bool,
 ) -> dict[str, str]:
     """Return the values of the template's fields."""
-    bought = list(owed)[:MAX_EVENTS_TOLD]
+    bought: Sequence[EventLog] = purchases.owed[:MAX_EVENTS_TOLD]
     opens = _opens(customer, told, is_doubted=is_doubted)
     parts = [*reply_moves.moved_here(customer, told), *opens, *_still_open(told)]
     parts += [
@@ -65,12 +61,8 @@ def _values(
     ]
     parts += [*map(_owed, bought), *map(_in_doubt, list(in_doubt)[:MAX_EVENTS_TOLD])]
     taken_away = reply_endings.taken_away(told)
-    if not parts and taken_back:
-        bought = [event for event, _ in taken_back][:MAX_EVENTS_TOLD]
-        parts = [*starmap(_bought_and_taken_back, list(taken_back)[:MAX_EVENTS_TOLD])]
-    elif not parts:
-        bought = list(besides)[:MAX_EVENTS_TOLD]
-        parts = [*map(_besides, bought)]
+    if not parts:
+        bought, parts = _without_access(purchases, besides)
     parts = [*parts, *taken_away] or [_found_nothing(customer)]
     # A product is not a course: it is named only if the letter names no course.
     names = _names(told) or [event.product.name for event in bought if event.product]
@@ -81,6 +73,18 @@ def _values(
         "school": _school(told),
         "what happened": with_long_days(joined(parts, "\n\n")),
     }
+
+
+def _without_access(
+    purchases: EmptyPurchases, besides: Collection[EventLog]
+) -> tuple[Sequence[EventLog], list[Said]]:
+    """Return what a customer bought who has no course by it, and what became of that."""
+    if taken_back := purchases.taken_back[:MAX_EVENTS_TOLD]:
+        return [event for event, _ in taken_back], [*starmap(_bought_and_taken_back, taken_back)]
+    events = dict.fromkeys([*besides, *purchases.undone])
+    if open_ones := [*events][:MAX_EVENTS_TOLD]:
+        return open_ones, [*map(_besides, open_ones)]
+    return purchases.dealt, [*map(_dealt_with, purchases.dealt)]
 
 
 def _names(told: Collection[tuple[Standing, Sentence]]) -> list[str]:
@@ -112,6 +116,14 @@ def _in_doubt(event: EventLog) -> Said:
 def _besides(event: EventLog) -> Said:
     return say(
         "We received your order for {product}{order} and are looking into it. We will write again.",
+        **_bought(event),
+    )
+
+
+def _dealt_with(event: EventLog) -> Said:
+    return say(
+        "We received your order for {product}{order} and dealt with it. If something is missing, "
+        "tell us what.",
         **_bought(event),
     )
 
