@@ -19,6 +19,7 @@ ASKED_FOR = (
     "integrations.see_address_marketplace",
     "events.by_hand_grant",
     "events.rerun_eventlog",
+    "events.retry_rulerun",
     OWNERS_ONLY,
 )
 MAX_NAMED = 3

@@ -1,17 +1,29 @@
-"""When an unfinished action goes on: by itself, or after a person opened its integration."""
+"""When an unfinished action goes on: by itself, or after a person did something."""
 
 from collections.abc import Collection
+from enum import StrEnum
 
 from events.models import RuleRun
 from integrations import app_registry
 from integrations.models import Integration
 from integrations.sentences import Said, joined, say
+from rules.actions.enrollments import GONE, UNLISTED
+
+Status = RuleRun.Status
+
+
+class Need(StrEnum):
+    """What a person must do before an action can be carried out."""
+
+    KEY = "key"
+    RELEASE = "release"
+    COURSE = "course"
 
 
 def needs_a_person(run: RuleRun) -> bool:
     """Whether a run waits for an integration that is off, or whose key is refused."""
     site = run.integration
-    if run.status != RuleRun.Status.WAITING or site is None:
+    if run.status != Status.WAITING or site is None:
         return False
     return _is_closed(site)
 
@@ -51,6 +63,20 @@ def goes_on(run: RuleRun) -> Said:
     )
 
 
-def waits_for_key(run: RuleRun) -> bool:
-    """Whether a run waits for an integration that is on and whose key is refused."""
-    return needs_a_person(run) and run.integration is not None and run.integration.enabled
+def failed_as_gone(run: RuleRun) -> bool:
+    """Whether it failed because the course or bundle that its rule gives is gone.
+
+    Its own code tells that, which costs no query for each row of a list.
+    """
+    failed = run.status == Status.FAILED and run.code in {GONE, UNLISTED}
+    return failed and run.spec.gives_access and run.rule_id is not None
+
+
+def needed(run: RuleRun) -> Need | None:
+    """Return what a person must do first, if anything beside turning an integration on."""
+    if run.status == Status.HELD:
+        return Need.RELEASE
+    if failed_as_gone(run):
+        return Need.COURSE
+    waits_for_key = needs_a_person(run) and run.integration is not None and run.integration.enabled
+    return Need.KEY if waits_for_key else None

@@ -1,6 +1,7 @@
 """The page of a course or bundle: what it shows, and what a person can say about it."""
 
 import re
+from urllib.parse import quote
 
 import pytest
 from django.test import Client
@@ -179,6 +180,12 @@ def test_a_student_of_a_course_that_is_gone_is_not_told_to_sign_in(world: World,
     told = words(shown).partition("Everything that happened")[0]
     assert f"{student.first_name} cannot open Course Two: it is gone from Thinkific." in told
     assert f'href="{address(course)}">See the course' in markup(shown)
+    by_hand = f"{reverse('admin:give-access')}?customer={student.pk}"
+    assert f'href="{by_hand}">Give another course' in markup(shown)
+    another = (
+        f"{reverse('admin:another-course')}?course={course.pk}&amp;back={quote(page, safe='')}"
+    )
+    assert f'href="{another}">Choose another course for its rules' in markup(shown)
     assert "sorting out your access to Course Two" in told
     assert "1 order · no course now" in told
     assert "Forgot password" not in told

@@ -6,9 +6,11 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from config.admin.parts import checklist
 from config.staff import roles
+from events.models import RuleRun
 from integrations.models import Integration
 from rules import facts
 from tests.support.pages import LOG, person, signed_in, words
@@ -82,6 +84,37 @@ def test_an_action_that_waits_for_a_key(support, manager, world):
     page = reverse("admin:events_rulerun_change", args=[run.pk])
     assert "Ask Max to enter the key." in words(support.get(page))
     assert "Ask Max" not in words(manager.get(page))
+
+
+def test_an_action_that_waits_to_be_released(manager, world):
+    viewer = signed_in(roles.VIEWER)
+    person(roles.SUPPORT, first_name="Sam")
+    world.rule("product_purchased", "create_course_enrollment", world.course("Ink"))
+    run = world.sell("10_product").runs.get()
+    RuleRun.objects.update(status="held", code="braked", message="Release it if it is right.")
+    action = reverse("admin:events_rulerun_change", args=[run.pk])
+    event = reverse("admin:events_eventlog_change", args=[run.event_id])
+    for page in (action, event):
+        assert "Ask Sam to release it." in words(viewer.get(page)), page
+        assert "Ask Sam" not in words(manager.get(page)), page
+
+
+def test_a_course_that_is_gone(support, manager, world):
+    viewer = signed_in(roles.VIEWER)
+    course = world.course("Ink")
+    world.rule("product_purchased", "create_course_enrollment", course)
+    run = world.sell("10_product").runs.get()
+    world.settle()
+    course.gone_at = timezone.now()
+    course.save()
+    customer = reverse("admin:integrations_customer_change", args=[run.customer_id])
+    assert "Ask Max to choose another course for its rules." in words(support.get(customer))
+    assert "Ask Sam or Max to do that." in words(viewer.get(customer))
+    assert "Ask Max" not in words(manager.get(customer))
+    RuleRun.objects.update(status="failed", code="gone")
+    action = reverse("admin:events_rulerun_change", args=[run.pk])
+    assert "Ask Max to choose another course." in words(support.get(action))
+    assert "Ask Max" not in words(manager.get(action))
 
 
 def welcome_emails(world: World) -> None:

@@ -44,10 +44,15 @@ class SeeChange:
 
 
 @dataclass(frozen=True, slots=True)
-class SeeCourse:
-    """A course or bundle that Thinkific does not have any more."""
+class ReplaceCourse:
+    """A course or bundle that Thinkific does not have any more, and that the customer had.
 
+    `has_rules` says whether rules still name it.
+    """
+
+    customer: int
     destination: int
+    has_rules: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ Lead = (
     | TurnOnRule
     | SeeRule
     | SeeChange
-    | SeeCourse
+    | ReplaceCourse
     | MoveBuyer
     | RunRules
     | PressButtons

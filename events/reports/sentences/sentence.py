@@ -92,7 +92,7 @@ class Sentence:
     event: int | None = None
     customer: int | None = None
     leads: tuple[Lead, ...] = ()
-    waits_for_key: bool = False
+    needed: going_on.Need | None = None
     waits_for_site: bool = False  # for its key, or because it is off; so does what is given by hand
     ended_there: Standing | None = None  # what was moved to `customer`, if it has ended there
     # The names of what `customer` has in its place; None if nothing took its place.
@@ -137,11 +137,9 @@ def of_open_action(
     text = texts.get(run.status, texts[RuleRun.Status.WAITING])
     said = say(text, name=name, course=course, order=of_order(run.event))
     text = joined([said, waiting, next_attempt(run)])
-    key, site = going_on.waits_for_key(run), going_on.needs_a_person(run)
+    needed, site = going_on.needed(run), going_on.needs_a_person(run)
     leads = (PressButtons(run),)
-    return Sentence(
-        kind, text, code, run=run.pk, leads=leads, waits_for_key=key, waits_for_site=site
-    )
+    return Sentence(kind, text, code, run=run.pk, leads=leads, needed=needed, waits_for_site=site)
 
 
 def next_attempt(run: RuleRun) -> str:

@@ -20,7 +20,7 @@ from events.reports.sentences import (
     undecided,
 )
 from events.reports.sentences.ending_rules import Ending, ending_rules
-from events.reports.sentences.leads import SeeCourse
+from events.reports.sentences.leads import ReplaceCourse
 from events.reports.sentences.sentence import (
     GOOD,
     HAS,
@@ -111,7 +111,8 @@ def _is_gone(about: Standing, course: Destination) -> Sentence:
         name=display_name(about.customer),
         course=about.name,
     )
-    return Sentence(WAIT, text, Code.GONE, leads=(SeeCourse(course.pk),))
+    lead = ReplaceCourse(about.customer.pk, course.pk, has_rules=course.rules.exists())
+    return Sentence(WAIT, text, Code.GONE, leads=(lead,))
 
 
 def _has(

@@ -8,7 +8,6 @@ from events.access.ledger import Judgment
 from events.execution import gone_destinations, retry_reasons
 from events.models import RuleRun
 from integrations.sentences import say
-from rules.actions.enrollments import GONE, UNLISTED
 from rules.actions.notify import NO_BODY
 
 Status = RuleRun.Status
@@ -19,12 +18,6 @@ NOT_THE_RECEIVER = {NO_BODY, "broken", "deleted", "worker_stopped", "queued", "d
 def misses_its_course(run: RuleRun) -> bool:
     """Return whether it failed, and the course or bundle that it gives is gone."""
     return run.status == Status.FAILED and gone_destinations.is_gone(run)
-
-
-def failed_as_gone(run: RuleRun) -> bool:
-    """Return the same by the action's own code, which costs no query for each row of a list."""
-    failed = run.status == Status.FAILED and run.code in {GONE, UNLISTED}
-    return failed and run.spec.gives_access and run.rule_id is not None
 
 
 def was_not_taken(run: RuleRun) -> bool:

@@ -16,7 +16,6 @@ from config.admin.pages.customers import by_hand
 from config.admin.pages.integrations import integration_messages
 from config.admin.pages.log.action_buttons import (
     BUTTONS,
-    failed_as_gone,
     misses_its_course,
     was_not_taken,
 )
@@ -69,7 +68,7 @@ class ActionAdmin(ReadOnly):
     def row_links(self, request: HttpRequest, thing: Model) -> list[tuple[str, str, str]]:
         """Return links to what can help where a retry cannot."""
         assert isinstance(thing, RuleRun)
-        if failed_as_gone(thing) and request.user.has_perm(another_course.EDITS):
+        if going_on.failed_as_gone(thing) and request.user.has_perm(another_course.EDITS):
             page = another_course.address(thing, back=request.get_full_path())
             return [(page, "", another_course.in_row(request, thing))]
         return [*self._correction(request, thing), *self._integration(request, thing)]
@@ -255,7 +254,7 @@ class ActionAdmin(ReadOnly):
             "told": wait_reasons.reason(run),
             "runs": [run],
             "under_way": wait_reasons.under_way([run]),
-            "waits_for_key": going_on.waits_for_key(run),
+            "needed": going_on.needed(run),
             "calls": calls,
             "failed": api_calls.failed_attempts([run], {run.pk: calls}).get(run.pk, []),
             "removed": api_calls.removed_sentence(run),
