@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -698,10 +699,18 @@ def test_a_course_that_is_gone_leads_to_its_rules_until_they_are_put_right(boss,
     world.school.remove_course(world.school.courses[course.external_id])
     world.sell()
     world.settle()
-    told = "1 course used by 1 rule is gone from Thinkific: see them"
+    told = "1 course used by 1 rule is gone from Thinkific: choose another"
     assert said(press_refresh(boss, world.integration))[-1] == f"{told}."
-    shown = words(boss.get(page("change", world.integration)))
+    answer = boss.get(page("change", world.integration))
+    shown = words(answer)
     assert told in shown
+    link = rf'<a href="([^"]*another-course[^"]*course={course.pk}[^"]*)">choose another</a>'
+    found = re.search(link, answer.content.decode())
+    assert found is not None
+    assert "Another course in place of Course Two" in words(boss.get(unescape(found[1])))
+    support = signed_in(roles.SUPPORT)
+    told_support = words(support.get(page("change", world.integration)))
+    assert "1 course used by 1 rule is gone from Thinkific: see them" in told_support
     assert f"Course Two Course {course.external_id}, gone from Thinkific, 1 rule" in shown
     Rule.objects.all().delete()
     assert "used by" not in words(boss.get(page("change", world.integration)))

@@ -9,11 +9,12 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
 from config.admin.menu import allowed
+from config.admin.pages.integrations import integration_links
 from config.admin.parts import badges
 from events.models import RuleRun
 from events.queue.wake import wake
@@ -22,12 +23,11 @@ from events.reports.system import backlog
 from integrations import app_registry, catalog_refresh
 from integrations.calls import rate_limit
 from integrations.catalog_refresh import RefreshOutcome
-from integrations.models import CallBudget, Destination, Integration, SiteAnswer
+from integrations.models import CallBudget, Integration, SiteAnswer
 from integrations.sentences import Said, joined, say, say_count
 from integrations.thinkific import catalog
 from integrations.thinkific.explain import trouble
 from rules import actions, broken_rules
-from rules.broken_rules import BrokenRules
 from rules.models import Rule
 
 Connection = Integration.Connection
@@ -99,11 +99,10 @@ def say_refreshed(
     if outcome.changes is None:
         return
     if gone := broken_rules.gone(integration):
-        messages.warning(request, broken_sentence(gone))
+        messages.warning(request, integration_links.gone_sentence(request, gone))
     if unlisted := broken_rules.unlisted(integration):
-        text = format_html(
-            "{} {}", broken_sentence(unlisted), say("The rules that use them keep running.")
-        )
+        text = integration_links.broken_sentence(unlisted)
+        text = format_html("{} {}", text, say("The rules that use them keep running."))
         messages.info(request, text)
 
 
@@ -257,33 +256,6 @@ def _none_listed(integration: Integration) -> SafeString:
     """Return that Thinkific lists no courses, and a link to enter those that it has."""
     address = f"{reverse('admin:new-rule')}?integration={integration.pk}"
     return format_html(' {} <a href="{}">{}</a>', catalog.NONE_LISTED, address, say("New rule"))
-
-
-def broken_sentence(found: list[BrokenRules]) -> SafeString | str:
-    """Return "1 course used by 2 rules is gone from Thinkific: see them."
-
-    Of several courses each name is a link to its rules.
-    """
-    if not found:
-        return ""
-    links = [(rules_of(destination=each.destination.pk), each.destination.name) for each in found]
-    if len(links) == 1:
-        links = [(links[0][0], say("see them"))]
-    shown = ((url, badges.brief(name)) for url, name in links)
-    link = format_html_join(", ", '<a href="{}">{}</a>', shown)
-    return format_html("{}: {}.", broken_rules.sentence(found), link)
-
-
-def rules_of(**what: int) -> str:
-    """Return the address of the rules of an integration or destination: rules_of(destination=7)."""
-    query = "&".join(f"{name}__id__exact={pk}" for name, pk in what.items())
-    return f"{reverse('admin:rules_rule_changelist')}?{query}"
-
-
-def courses_of(integration: Integration, kind: Destination.Kind) -> str:
-    """Return the address of the list of an integration's courses or bundles that Thinkific has."""
-    page = reverse("admin:integrations_destination_changelist")
-    return f"{page}?integration={integration.pk}&kind__exact={kind.value}&listed=yes"
 
 
 def _off(integration: Integration, waiting: int) -> str:

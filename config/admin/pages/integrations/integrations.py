@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.pages.integrations import integration_messages, notify_page
+from config.admin.pages.integrations import integration_links, integration_messages, notify_page
 from config.admin.pages.integrations.app_pages import APP_PAGES, offers
 from config.admin.pages.integrations.integration_buttons import BUTTONS
 from config.admin.parts import badges, times
@@ -54,7 +54,7 @@ def _counted(integration: Integration, kind: Destination.Kind, number: int) -> S
     """Return how many it has, as a link to their list."""
     if not _has_catalog(integration):
         return NONE
-    page = integration_messages.courses_of(integration, kind)
+    page = integration_links.courses_of(integration, kind)
     return format_html('<a href="{}">{}</a>', page, number)
 
 
@@ -121,7 +121,7 @@ class IntegrationAdmin(ListAdmin):
     def rules(self, integration: Any) -> SafeString:
         return format_html(
             '<a href="{}">{}</a>',
-            integration_messages.rules_of(integration=integration.pk),
+            integration_links.rules_of(integration=integration.pk),
             integration.rule_count,
         )
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.pages.integrations import integration_messages
+from config.admin.pages.integrations import integration_links, integration_messages
 from config.admin.pages.integrations.integration_form import Sections, conflict_page, render_form
 from config.admin.parts import badges
 from config.admin.parts.buttons import page_of
@@ -113,7 +113,7 @@ def _context(integration: Integration) -> dict[str, Any]:
     calls = ApiCall.objects.filter(integration=integration).order_by("-pk")
     actions = reverse("admin:events_rulerun_changelist")
     return {
-        "rules_url": integration_messages.rules_of(integration=integration.pk),
+        "rules_url": integration_links.rules_of(integration=integration.pk),
         "actions_url": f"{actions}?integration={integration.pk}",
         "waiting": backlog.waiting(integration),
         "paused": integration_messages.pause_sentence(integration),

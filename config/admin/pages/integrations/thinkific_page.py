@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.pages.integrations import field_mapping, integration_messages
+from config.admin.pages.integrations import field_mapping, integration_links, integration_messages
 from config.admin.pages.integrations.integration_form import conflict_page, render_form
 from config.admin.pages.integrations.thinkific_form import SECTIONS, ThinkificForm
 from events.reports.system import backlog
@@ -102,8 +102,8 @@ def _page(
         trouble=why,
         asks_again=_minutes_to_next_question(integration),
         last_call=_last_call(integration) if why else None,
-        rules_url="" if is_new else integration_messages.rules_of(integration=integration.pk),
-        **({} if is_new else _courses(integration)),
+        rules_url="" if is_new else integration_links.rules_of(integration=integration.pk),
+        **({} if is_new else _courses(request, integration)),
     )
 
 
@@ -162,16 +162,16 @@ def _last_call(integration: Integration) -> ApiCall | None:
     return ApiCall.objects.filter(integration=integration, run_id=None).order_by("-pk").first()
 
 
-def _courses(integration: Integration) -> dict[str, Any]:
+def _courses(request: HttpRequest, integration: Integration) -> dict[str, Any]:
     """Return where courses and bundles are listed, and those that Thinkific does not list."""
     courses = integration.destinations.filter(kind=Destination.Kind.COURSE)
     listed = courses.filter(by_hand=False, unlisted_at=None)
     read = integration.refreshed_at is not None
     there = integration.destinations.order_by(by_name(), "pk").annotate(used=Count("rules"))
     return {
-        "courses_url": integration_messages.courses_of(integration, Destination.Kind.COURSE),
-        "bundles_url": integration_messages.courses_of(integration, Destination.Kind.BUNDLE),
-        "lost": integration_messages.broken_sentence(broken_rules.gone(integration)),
+        "courses_url": integration_links.courses_of(integration, Destination.Kind.COURSE),
+        "bundles_url": integration_links.courses_of(integration, Destination.Kind.BUNDLE),
+        "lost": integration_links.gone_sentence(request, broken_rules.gone(integration)),
         "none_listed": catalog.NONE_LISTED if read and not listed.exists() else "",
         "unlisted": there.exclude(Destination.STILL_THERE, by_hand=False)[:MAX_UNLISTED],
     }

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from config.admin.pages.integrations import integration_messages
+from config.admin.pages.integrations import integration_links
 from config.admin.pages.rules.courses import another_course
 from config.admin.parts import badges
 from config.admin.parts.buttons import Button
@@ -177,7 +177,7 @@ class DestinationAdmin(ReadOnly):
     def rules(self, destination: Any) -> SafeString:
         if not destination.rule_count:
             return badges.badge(say("No rule"), badges.GREY)
-        address = integration_messages.rules_of(destination=destination.pk)
+        address = integration_links.rules_of(destination=destination.pk)
         return format_html('<a href="{}">{}</a>', address, destination.rule_count)
 
     # Buttons
@@ -220,7 +220,7 @@ class DestinationAdmin(ReadOnly):
         """Add a message with a link to the rules that use it, if there are any."""
         link: SafeString | str = ""
         if destination.rules.exists():
-            address = integration_messages.rules_of(destination=destination.pk)
+            address = integration_links.rules_of(destination=destination.pk)
             link = format_html(' <a href="{}">{}</a>', address, say("See its rules"))
         self.message_user(request, format_html("{}{}", text, link))
 
@@ -235,6 +235,6 @@ class DestinationAdmin(ReadOnly):
                 kind=Destination.Kind.COURSE, external_id__in=destination.course_ids
             ).order_by(by_name(), "pk"),
             "rules": destination.rules.count(),
-            "rules_url": integration_messages.rules_of(destination=destination.pk),
+            "rules_url": integration_links.rules_of(destination=destination.pk),
         }
         return super().render_change_form(request, context | told, *args, **kwargs)
