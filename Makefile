@@ -10,11 +10,8 @@ ARGS ?=
 VENV = .venv
 PY = $(VENV)/bin/python
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes
-# Two processes for each core, since many tests wait for a program that they started. With more than
-# four, making their databases takes longer than they save. A process that is done takes tests
-# from the others.
-PYTEST = $(PY) -m pytest --dist worksteal \
-	--numprocesses $$($(PY) -c "import os; print(min(2 * (os.cpu_count() or 1), 4))") $(ARGS)
+# A process that is done takes tests from the others.
+PYTEST = $(PY) -m pytest --dist worksteal --numprocesses auto $(ARGS)
 # Checks and tests never look at the .env and the database of this installation.
 CHECK_ENV = ADMIT_ENV_FILE=$(VENV)/check.env DATABASE_URL=sqlite:///var/check.sqlite3
 # Hashes must be those of PyPI and never those of a wheel that only this machine has.
