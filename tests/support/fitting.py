@@ -8,9 +8,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-# Where each layout of the style sheets is at its narrowest, and a wide screen. Tables become cards
-# by the room that they have, a few at 600 and most below 768.
-WIDTHS = (320, 390, 481, 601, 768, 1024, 1200, 1920)
+# Screens that people have, and where each layout of the style sheets is at its narrowest: 481, 601
+# and 1200. Tables become cards by the room that they have, a few at 600 and most below 768.
+WIDTHS = (320, 360, 375, 390, 412, 481, 601, 768, 834, 1024, 1200, 1280, 1440, 1920)
 HEIGHT = 900
 MEASURE = Path(__file__).with_suffix(".js").read_text()
 
