@@ -74,6 +74,15 @@ def test_the_log_finds_what_is_asked_for(support, query, status):
     )
 
 
+def test_what_was_refunded_is_not_listed_as_paid(support, place):
+    Rule.objects.all().delete()
+    EventLog.objects.all().delete()
+    kept, gone = place.sell("1048001", 1), place.sell("1048001", 2)
+    place.sell("1048001", 2, "20_product", order__id=gone.order_id)
+    found = support.get(f"{reverse(LOG)}?result=paid_nothing").context["cl"].result_list
+    assert list(found) == [kept]
+
+
 @pytest.mark.parametrize("page", [LOG, ACTIONS])
 def test_today_is_one_tap_away_and_begins_at_midnight(support, page, settings):
     settings.TIME_ZONE = "Pacific/Auckland"

@@ -170,12 +170,16 @@ def not_in() -> list[int]:
 
 
 def unfulfilled() -> QuerySet[EventLog]:
-    """Return recent purchases that gave nothing and are not settled.
+    """Return recent purchases that gave nothing and are not settled."""
+    return not_settled(review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY))
+
+
+def not_settled(purchases: QuerySet[EventLog]) -> QuerySet[EventLog]:
+    """Leave out the settled ones of these purchases, which gave nothing.
 
     A purchase is settled if it was refunded since, or the buyer got the access in another way. Only
     the newest backfill.MAX_EVENTS purchases are checked for that.
     """
-    purchases = review.gave_nothing().filter(received_at__gte=timezone.now() - LATELY)
     newest = purchases.order_by("-received_at", "-pk")[: backfill.MAX_EVENTS]
     likely = unsettled.may_be_settled().filter(pk__in=newest.values("pk"))
     events = list(likely.only(*_SETTLED_BY))

@@ -53,7 +53,7 @@ class ResultFilter(CountedFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EventLog]) -> QuerySet[EventLog]:
         if self.value() == PAID_NOTHING:
-            return queryset.filter(review.GAVE_NOTHING)
+            return promise.not_settled(queryset.filter(review.GAVE_NOTHING))
         if self.value() == NOT_IN:
             return queryset.filter(pk__in=promise.not_in())
         if self.value() == ENDED:
