@@ -51,7 +51,8 @@ def stored() -> set[tuple[str, str]]:
 def test_new_rule_leads_to_several_products_as_well_as_to_one(manager):
     factories.DestinationFactory.create()
     shown = markup(manager.get(reverse("admin:new-rule")))
-    assert f'href="{reverse(PAGE)}">Add several products</a>' in shown
+    called = f"{reverse(PAGE)}?{urlencode({'back': reverse('admin:new-rule')})}"
+    assert f'href="{called}">Add several products</a>' in shown
 
 
 @pytest.mark.parametrize(
@@ -160,9 +161,13 @@ def test_the_filter_stays_when_the_rules_of_the_new_products_are_entered(manager
 
 def test_the_person_is_back_where_the_page_was_called_from(manager):
     copied = reverse("admin:new-rule")
-    assert save(manager, "Yoga, 12", back=copied).url == copied
+    back = save(manager, "Yoga, 12", back=copied).url
+    assert back == f"{copied}?product={Product.objects.get().pk}"
+    more = save(manager, "Ink, 13\nClay, 14", back=back).url
+    ids = Product.objects.exclude(external_id="12").order_by("pk").values_list("pk", flat=True)
+    assert more == f"{back}&product={ids[0]}&product={ids[1]}"
     text = words(manager.get(copied))
-    assert "1 product added. Choose their courses" in text
+    assert "2 products added. Choose their courses" in text
     coverage = manager.get(reverse("admin:coverage")).content.decode()
     called = f"{reverse(PAGE)}?{urlencode({'back': '/admin/coverage/'})}"
     assert called in coverage

@@ -1,7 +1,9 @@
 """Adding several products: one a line, typed or pasted; a preview of what is added, then Save."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -99,14 +101,16 @@ def _saved(
 ) -> HttpResponse:
     """Say how many were added, then go to the new products in Coverage or back.
 
-    Go back if the person came from another page or may not see Coverage. If lines could not be
+    Go back if the person came from another page or may not see Coverage. New rule then has the new
+    products chosen. If lines could not be
     read, show the form with those lines instead.
     """
     back = way_back(request)
     text: str = say_count(len(made), "1 product added.", "{number} products added.")
     products = reverse("admin:integrations_product_changelist")
     earlier = row_ids(request.POST.get(ADDED, "").split(","))
-    new = coverage_filter.of_products([*earlier, *(product.pk for product in made)])
+    numbers = [*earlier, *(product.pk for product in made)]
+    new = coverage_filter.of_products(numbers)
     theirs = new.address if allowed(request, "rules.view_rule") else ""
     to_coverage = not back or back.partition("?")[0] == reverse("admin:coverage")
     left = [line for line in lines if line.problem]
@@ -115,11 +119,18 @@ def _saved(
         text = format_html('{} <a href="{}">{}</a>', text, theirs, link)
     messages.success(request, text)
     if not left:
+        if back.startswith(reverse("admin:new-rule")):
+            back = _with_products(back, numbers)
         return HttpResponseRedirect((to_coverage and theirs) or back or products)
     typed = "\n".join(line.text for line in left)
     again = LinesForm({"marketplace": form.cleaned_data["marketplace"].pk, "lines": typed})
     again.is_valid()
     return _page(request, again, again.read(), added=new.numbers)
+
+
+def _with_products(page: str, numbers: Iterable[int]) -> str:
+    chosen = urlencode([("product", number) for number in numbers])
+    return f"{page}{'&' if '?' in page else '?'}{chosen}" if chosen else page
 
 
 def _page(
