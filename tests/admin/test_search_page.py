@@ -11,6 +11,7 @@ from django.urls import reverse
 from playwright.sync_api import Browser, expect
 
 from config.admin import menu, pages_by_name
+from config.admin.parts.buttons import page_of
 from config.staff import roles
 from events.reports.customers import customer_access, customer_search
 from integrations import audit
@@ -95,6 +96,16 @@ def test_a_course_is_found_by_its_number(shop):
 def test_a_rule_is_found_by_its_product_and_said_in_words(shop):
     page = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": "drawing"})
     assert "When Drawing is purchased, enroll the customer in Drawing Faces" in words(page)
+
+
+@pytest.mark.first_database
+def test_a_rule_is_found_by_its_trigger(shop):
+    refunds = shop.rule(
+        trigger="product_refunded", action="expire_course_enrollment", destination__name="Clay"
+    )
+    page = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": "refunded"})
+    (group,) = [each for each in page.context["groups"] if each.title == "Rules"]
+    assert [hit.url for hit in group.hits] == [page_of(refunds)]
 
 
 @pytest.mark.first_database

@@ -20,6 +20,7 @@ from integrations.product_names import former_names, formerly_named
 from integrations.sentences import Text, joined, say
 from rules.every_product import means_every_product
 from rules.models import Rule
+from rules.triggers import Trigger
 
 Named = TypeVar("Named", Product, Destination, Integration)
 
@@ -156,6 +157,7 @@ def _rules(word: str, most: int) -> Group:
     named = Q(product__name__icontains=word) | Q(destination__name__icontains=word)
     # What is sent to a Notify URL has no course, so its receiver is looked for.
     named |= Q(destination=None, integration__name__icontains=word)
+    named |= Q(trigger__in=_triggers(word))
     if means_every_product(word):
         named |= Q(product=None)
     rows = Rule.objects.filter(named).with_names()
@@ -164,6 +166,11 @@ def _rules(word: str, most: int) -> Group:
         for each in rows.order_by("pk")[:most]
     ]
     return Group(say("Rules"), found)
+
+
+def _triggers(word: str) -> list[Trigger]:
+    """Return the triggers with this word in their name."""
+    return [each for each in Trigger if word.casefold() in str(each.label).casefold()]
 
 
 def _integrations(word: str, most: int) -> Group:
