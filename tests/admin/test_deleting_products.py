@@ -25,6 +25,7 @@ pytestmark = pytest.mark.first_database
 
 GIVES = "create_course_enrollment"
 CHANGES = "admin:integrations_auditentry_changelist"
+PRODUCTS = "admin:integrations_product_changelist"
 SOLD = "1048001"
 
 
@@ -166,17 +167,36 @@ def test_who_may_not_change_rules_is_not_offered_it(manager, sold):
 # One without
 
 
-def test_one_that_nobody_bought_goes_with_its_rules_and_says_where_to_undo_it(manager, unsold):
+def test_one_that_nobody_bought_goes_with_its_rules_and_can_be_undone_at_once(manager, unsold):
     Rule.objects.filter(trigger="product_refunded").update(enabled=False)  # which counts as well
     assert "This is deleted with it: 5 rules Nothing was sold yet" in words(
         manager.get(delete_page(unsold))
     )
     page = delete(manager, unsold)
-    assert said(page) == [
-        f"{unsold.name} is deleted. You can have it back under Changes. See the change"
-    ]
+    assert said(page) == []
+    assert f"Deleted a moment ago: {unsold.name}, with 5 rules Undo" in words(page)
     assert not Product.objects.exists()
     assert not Rule.objects.exists()
+    (undo,) = re.findall(r'<form method="post" action="([^"]+)" class="note">', markup(page))
+    back = manager.post(undo, {"back": reverse(PRODUCTS)}, follow=True)
+    assert said(back) == [f"Undone: {unsold.name} and 5 rules are back."]
+    assert Product.objects.get() == unsold
+    assert "Deleted a moment ago" not in words(manager.get(reverse(PRODUCTS)))
+
+
+def test_while_undoing_is_offered_no_other_button_is_the_primary_one(manager, unsold):
+    delete(manager, unsold)
+    for page in (PRODUCTS, "admin:rules_rule_changelist", "admin:coverage"):
+        shown = markup(manager.get(reverse(page)))
+        assert re.findall(r'class="button[^"]* primary">([^<]*)<', shown) == ["Undo"], page
+
+
+def test_who_may_not_undo_it_is_led_to_the_change(manager, unsold):
+    Rule.objects.all().delete()
+    Permission.objects.get(codename="add_rule").group_set.clear()
+    page = delete(manager, unsold)
+    assert said(page) == [f"{unsold.name} is deleted. See the change"]
+    assert "Deleted a moment ago" not in words(page)
     link = reverse("admin:integrations_auditentry_change", args=[deletion().pk])
     assert link in page.content.decode()
 

@@ -20,4 +20,6 @@ def test_every_page_opens(place: scenery.Scenery):
         answer = owner.get(screenshots.fill(path), follow=True)
         assert answer.status_code == 200, path
         assert LOGIN not in answer.request["PATH_INFO"], path
-        assert len(re.findall("<h1", answer.content.decode())) == 1, path
+        text = answer.content.decode()
+        assert len(re.findall("<h1", text)) == 1, path
+        assert len(re.findall(r'class="button[^"]*\bprimary\b', text)) <= 1, path

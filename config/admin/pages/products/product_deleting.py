@@ -6,13 +6,14 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from config.admin.menu import allowed
+from config.admin.pages.rules.undoing import undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import page_of
 from config.admin.parts.page import render
 from events.reports.products.product_use import Use
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
-from integrations.sentences import joined, say, say_count
+from integrations.sentences import say, say_count
 from rules.models import Rule
 
 
@@ -39,8 +40,12 @@ def refused(request: HttpRequest, product: Product, use: Use) -> HttpResponse:
 def say_deleted(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Go to the list of products and say that the product of this number is deleted.
 
-    If the person may see Changes, the message links to the entry that undoes it.
+    The list itself says so to a person who may undo it. To others who may see Changes, the message
+    links to the entry.
     """
+    page = HttpResponseRedirect(reverse("admin:integrations_product_changelist"))
+    if undo_offers.latest_deleted_product(request):
+        return page
     text = say("{name} is deleted.", name=brief(name))
     kind = Product._meta.model_name
     entries = AuditEntry.objects.filter(kind=kind, number=str(number), act=Act.PRODUCT_DELETED)
@@ -48,9 +53,6 @@ def say_deleted(request: HttpRequest, name: str, number: int) -> HttpResponse:
     if entry is None or not allowed(request, "integrations.view_auditentry"):
         messages.success(request, text)
     else:
-        back = say("You can have it back under Changes.")
-        shown = format_html(
-            '{} <a href="{}">{}</a>', joined([text, back]), page_of(entry), say("See the change")
-        )
+        shown = format_html('{} <a href="{}">{}</a>', text, page_of(entry), say("See the change"))
         messages.success(request, shown)
-    return HttpResponseRedirect(reverse("admin:integrations_product_changelist"))
+    return page

@@ -90,6 +90,12 @@ class ProductAdmin(Audited, ListAdmin):
         )
         return counted
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        told = {"undoable": undo_offers.latest_deleted_product(request)}
+        return super().changelist_view(request, told | (extra_context or {}))
+
     # Adding
 
     def response_add(
@@ -180,6 +186,7 @@ class ProductAdmin(Audited, ListAdmin):
         newest = list(events.order_by("-received_at", "-pk")[:SHOWN_EVENTS])
         event_result.note(newest)
         return {
+            "other_primary": request.user.has_perm("rules.add_rule"),
             "rules": rules,
             "everywhere": everywhere,
             "holes": holes,

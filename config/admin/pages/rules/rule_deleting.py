@@ -74,7 +74,7 @@ def is_told(request: HttpRequest, page: str) -> bool:
     found = undo_offers.latest_deletion(request)
     if found is None:
         return False
-    product = number_before(found[0], "product")
+    product = number_before(found.entry, "product")
     lists = ("admin:rules_rule_changelist", "admin:coverage", "admin:left-over")
     own = page_of(Product(pk=product)) if product else ""
     return page.split("?")[0] in {own, *map(reverse, lists)}

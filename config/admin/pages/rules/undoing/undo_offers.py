@@ -1,16 +1,18 @@
 """Links to undo what one step did to rules. After a deletion, pages show one for a minute."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 from urllib.parse import urlencode
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from config.admin.parts.badges import rule_text
-from config.admin.parts.buttons import BACK
+from config.admin.parts.badges import brief, rule_text
+from config.admin.parts.buttons import BACK, address_name
 from config.admin.parts.params import row_in
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
@@ -37,22 +39,27 @@ RESTORES = {Act.RULE_CHANGED, Act.RULE_DELETED, Act.PRODUCT_DELETED}
 UNDOES = "undoes"
 
 
-def latest_deletion(
-    request: HttpRequest, product: Product | None = None
-) -> tuple[AuditEntry, Said] | None:
-    """Return (an entry, what was deleted) for the rules that this person deleted a moment ago.
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What this person deleted a moment ago: an entry of it, a sentence, and where to post.
+
+    What is posted to `page` undoes it.
+    """
+
+    entry: AuditEntry
+    text: Said
+    page: str
+
+
+def latest_deletion(request: HttpRequest, product: Product | None = None) -> Offer | None:
+    """Return the offer to undo a deletion of rules.
 
     This is the newest step that can be undone; with `product`, the newest one that deleted a rule
     of it. None if there is none, or if the person may not restore rules.
     """
     if not request.user.has_perms([EDITS, ADDS]):
         return None
-    lately = AuditEntry.objects.filter(
-        act=Act.RULE_DELETED,
-        who=request.user.get_username(),
-        at__gte=timezone.now() - OFFER_LASTS,
-    ).order_by("-pk")
-    entries = list(lately)
+    entries = list(_lately(request, Act.RULE_DELETED))
     there = Rule.objects.filter(pk__in=[int(entry.number) for entry in entries]) if entries else ()
     known = {str(rule.pk) for rule in there}
     left = [entry for entry in entries if entry.number not in known]
@@ -60,7 +67,34 @@ def latest_deletion(
     if product is not None:
         found = [step for step in found if any(_is_about(each, product) for each in step)]
     undoable = (step for step in found[:MAX_STEPS] if not undoing.why_not(step[0]))
-    return next(((step[0], _in_words(step)) for step in undoable), None)
+    return next(
+        (Offer(step[0], _in_words(step), address(step[0])) for step in undoable),
+        None,
+    )
+
+
+def latest_deleted_product(request: HttpRequest) -> Offer | None:
+    """Return the offer to restore the product, with its rules, that was deleted last."""
+    entry = _lately(request, Act.PRODUCT_DELETED).first()
+    if entry is None or undoing.why_not(entry) or not may_undo(request, entry):
+        return None
+    page = reverse(f"admin:{address_name(AuditEntry, 'undo')}", args=[entry.pk])
+    rules = len(steps.every([entry])[entry.pk].left)
+    if not rules:
+        text = say("Deleted a moment ago: {product}", product=brief(entry.name))
+        return Offer(entry, text, page)
+    text = say_count(
+        rules,
+        "Deleted a moment ago: {product}, with 1 rule",
+        "Deleted a moment ago: {product}, with {number} rules",
+        product=brief(entry.name),
+    )
+    return Offer(entry, text, page)
+
+
+def _lately(request: HttpRequest, act: Act) -> QuerySet[AuditEntry]:
+    mine = AuditEntry.objects.filter(act=act, who=request.user.get_username())
+    return mine.filter(at__gte=timezone.now() - OFFER_LASTS).order_by("-pk")
 
 
 def _mark(entry: AuditEntry) -> tuple[object, str]:
