@@ -49,7 +49,7 @@ class ActionAdmin(ReadOnly):
     one, many = _("action"), _("actions")
     across = True
     csv = "admin:csv-actions"
-    list_display = ("what", "who", "result", "happened")
+    list_display = ("what", "who", "happened")
     list_display_links = ("what",)
     list_filter = (StatusFilter, IntegrationFilter, "action", ReceivedFilter)
     list_select_related = ("customer", "integration", "event")
@@ -118,12 +118,9 @@ class ActionAdmin(ReadOnly):
         return badges.whose(run)
 
     @admin.display(description=_("Result"))
-    def result(self, run: RuleRun) -> SafeString:
-        return badges.run_badge(run)
-
-    @admin.display(description=_("What happened"))
     def happened(self, run: RuleRun) -> SafeString:
-        return badges.breakable(badges.legible(getattr(run, "told", run.message), 300) or "–")
+        told = badges.breakable(badges.legible(getattr(run, "told", run.message), 300))
+        return format_html("{} {}", badges.run_badge(run), told)
 
     # Buttons and bulk
 
