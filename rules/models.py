@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from integrations.models import Destination, Integration, Marketplace, Product
-from integrations.sentences import Said, facts, joined, parts, say, say_count
+from integrations.sentences import Said, joined, say, say_count
 from rules import actions
 from rules.actions import ActionSpec
 from rules.triggers import Category, Trigger
@@ -240,21 +240,6 @@ class Rule(models.Model):
         return [
             each for each in (self.ends_all and say("even if something else gave it"), days) if each
         ]
-
-
-def in_two_lines(sentence: str) -> tuple[str, str]:
-    """Split a `Rule.sentence` into what the rule does and when.
-
-    Text that an older version of Admit stored cannot be split: returns all of it and "".
-    """
-    first, *how = parts(sentence) if isinstance(sentence, Said) else [Said(sentence)]
-    known = facts(first)
-    try:
-        does = joined([known["action"], known["place"]], ": ")
-        when = joined([known["trigger"], known["product"]], ", ")
-    except KeyError:
-        return sentence, ""
-    return joined([does, *how], ", "), when
 
 
 def in_words(trigger: Trigger, product: str, spec: ActionSpec, place: str, how: list[Said]) -> str:

@@ -1,5 +1,6 @@
 """The sentence that history stores of a rule, as the list of rules says it."""
 
+from django.utils.text import capfirst
 from django.utils.translation import override
 
 from integrations.sentences import Said, facts, joined, parts
@@ -12,17 +13,31 @@ def in_short(sentence: str) -> str:
     "Product Purchased, Watercolor → enroll in Course Two · Art Academy". Any other text is returned
     as it is, such as one that an older version of Admit stored.
     """
+    does = _does(sentence)
+    return f"{when_in_short(sentence)} → {does}" if does else sentence
+
+
+def in_two_lines(sentence: str) -> tuple[str, str]:
+    """Split a `Rule.sentence` into what the rule does, in the same form, and when.
+
+    Of any other text, return all of it and "".
+    """
+    does = _does(sentence)
+    return (capfirst(does), when_in_short(sentence)) if does else (sentence, "")
+
+
+def _does(sentence: str) -> str:
+    """Return "enroll in Course Two · Art Academy", "" for any other text."""
     first, *how = parts(sentence) if isinstance(sentence, Said) else [Said(sentence)]
     known = facts(first)
     if not known.keys() >= {"trigger", "product", "action", "place"}:
-        return sentence
+        return ""
     spec = next((each for each in ACTIONS.values() if str(each.label) == known["action"]), None)
     if spec is None:
-        return sentence
+        return ""
     place = facts(known["place"])  # {} for an action without a course: its place is the site
     what = str(spec.in_short).format(name=place.get("name", known["place"]))
-    when = joined([known["trigger"], known["product"]], ", ")
-    return joined([f"{when} → {what}", place.get("site"), *how], " · ")
+    return joined([what, place.get("site"), *how], " · ")
 
 
 def when_in_short(sentence: str) -> str:

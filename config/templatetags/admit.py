@@ -23,7 +23,7 @@ from events.reports.system import api_calls, backlog, trigger_coverage
 from integrations.finding import mistyped_email
 from integrations.sentences import Said, say
 from integrations.who import OWNERS_ONLY, shown_who
-from rules import models, short_sentences
+from rules import short_sentences
 from rules.listing import listed
 
 register = template.Library()
@@ -81,7 +81,7 @@ def type_name(value: object) -> str:
 @register.filter
 def in_two_lines(sentence: str) -> SafeString:
     """Show a rule's sentence in two lines: what it does, and below it when."""
-    does, when = (legible(part, 500) for part in models.in_two_lines(sentence))
+    does, when = (legible(part, 500) for part in short_sentences.in_two_lines(sentence))
     return format_html('{} <span class="soft line">{}</span>', does, when) if when else does
 
 

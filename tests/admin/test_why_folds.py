@@ -11,7 +11,8 @@ from events.reports import plain_events
 from integrations.sentences import say
 from rules import changing, engine
 from rules.engine import Reason
-from rules.models import Rule, in_two_lines
+from rules.models import Rule
+from rules.short_sentences import in_two_lines
 from tests.support import shop as shops
 from tests.support.pages import markup, plain, signed_in
 from tests.support.samcart import changed
@@ -94,7 +95,7 @@ def test_a_rule_is_told_by_what_it_does_and_below_by_when(page):
         r'<th data-label="Rule">(?:<a [^>]+>)?(.*?) <span class="soft line">(.*?)</span>', html
     )
     assert (
-        f"{rule.spec.label}: Course Two on {rule.integration}, 3 days later",
+        f"Enroll in Course Two · {rule.integration} · 3 days later",
         f"Product Refunded, {rule.product}",
     ) in told
 

@@ -31,6 +31,8 @@ from rules.models import Rule
 
 # How many buyers or courses a sentence names.
 NAMES_SHOWN = 3
+# How many rules the page that asks lists.
+MAX_LISTED = 200
 # Posted by the button that also deletes those, and the field with those that the page showed.
 TOO, COMPANION = "too", "companion"
 
@@ -122,6 +124,8 @@ def ask(request: HttpRequest, page: Any, chosen: QuerySet[Rule]) -> Any:
         told["title"] = say_count(len(rules), "Delete 1 rule", "Delete all {number} rules")
         # The page does not list all of very many rules: those that buyers have access by go first.
         told["queryset"] = sorted(rules, key=lambda rule: not hasattr(rule, "buyers"))
+        for rule in told["queryset"][:MAX_LISTED]:
+            rule.called = rule_text(rule.sentence())
         page.context_data = (page.context_data or {}) | told | {"back": way_back(request)}
     return page
 

@@ -211,6 +211,7 @@ class RuleAdmin(Audited, ListAdmin):
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         rule: Rule = context["object"]
         told: dict[str, Any] = {"stops": stopping.what_stops(rule)}
+        told |= {"called": badges.rule_text(rule.sentence())}
         told |= {"left_behind": given_by_rule.left_by_deleting(request, rule)}
         told |= rule_deleting.context([rule.pk]) | {"back": way_back(request)}
         told |= {"from_changes": undo_offers.requested_entry(request, Act.RULE_ADDED) is not None}
