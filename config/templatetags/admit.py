@@ -10,12 +10,14 @@ from django.contrib.admin.views.main import ORDER_VAR
 from django.contrib.messages.storage.base import Message
 from django.db.models import Model
 from django.template.context import RequestContext
+from django.utils import timezone
 from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
 from config.admin.parts import badges, batch_message, buttons, changed, event_result, times
 from config.admin.parts.buttons import Buttons
+from config.staff import preferences
 from config.staff import whom_to_ask as askable
 from events.access import going_on
 from events.models import RuleRun
@@ -76,6 +78,12 @@ def brief(text: Any) -> SafeString:
 def type_name(value: object) -> str:
     """Return the name of a value's class, for a template that draws several kinds of values."""
     return type(value).__name__
+
+
+@register.simple_tag
+def time_zone() -> str:
+    """Return the name of the zone in which the page shows times: "America/New York"."""
+    return preferences.readable(timezone.get_current_timezone_name())
 
 
 @register.filter

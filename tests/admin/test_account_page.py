@@ -34,6 +34,8 @@ def test_times_are_shown_in_the_zone_of_the_person_and_say_it_on_hover():
     assert said(page) == ["Saved. Pages show you all times in Asia/Tokyo."]
     assert title_of_first_time(one).endswith("21:00:00 JST")
     assert title_of_first_time(other).endswith("12:00:00 UTC")
+    assert "Times in Asia/Tokyo" in words(one.get(reverse("admin:index")))
+    assert "Times in UTC" in words(other.get(reverse("admin:index")))
     one.post(reverse(ACCOUNT), {"time_zone": ""})
     assert title_of_first_time(one).endswith("12:00:00 UTC")
 
