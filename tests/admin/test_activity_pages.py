@@ -318,7 +318,7 @@ def test_a_purchase_whose_rule_is_off_leads_to_it_instead_of_to_a_new_one(place)
     assert "The rules that match are turned off:" in text
     link = reverse("admin:rules_rule_change", args=[rule.pk])
     messages = answer.content.decode().partition("messagelist")[2].partition("</ul>")[0]
-    assert f'href="{link}">When Example Course One is purchased' in messages
+    assert f'href="{link}">Product Purchased, Example Course One →' in messages
     Rule.objects.filter(scope=Scope.GLOBAL).update(enabled=True)
     page = manager.get(reverse("admin:events_eventlog_change", args=[found.pk]))
     assert "The rules that match this event were turned off" not in words(page)

@@ -253,7 +253,7 @@ def test_of_a_replaced_key_it_says_that_and_nothing_of_the_old_one(manager, rule
 def test_undo_turns_a_rule_on_again_and_is_recorded_itself(manager, rule):
     entry = switch_off(rule)
     (text,) = said(press(manager, entry, "undo"))
-    assert text.startswith("Undone. It is on again: When ")
+    assert text.startswith("Undone. It is on again: Product Purchased, ")
     rule.refresh_from_db()
     assert rule.enabled
     latest = AuditEntry.objects.latest("pk")
@@ -311,7 +311,7 @@ def test_undo_leads_back_to_the_page_where_it_was_pressed_and_says_what_is_true_
     again = AuditEntry.objects.latest("pk")
     answer = press(manager, again, "undo", back=page)
     assert answer.redirect_chain[-1][0] == page
-    assert said(answer)[0].startswith("Undone. It is off again: When ")
+    assert said(answer)[0].startswith("Undone. It is off again: Product Purchased, ")
 
 
 def test_a_line_for_several_customers_names_two_and_says_how_many_more(manager, rule):

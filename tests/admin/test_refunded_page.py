@@ -25,6 +25,7 @@ from integrations.models import AuditEntry, Customer, Destination
 from integrations.sentences import format_day
 from rules import changing
 from rules.models import Rule
+from rules.short_sentences import in_short
 from tests.support.pages import markup, said, signed_in, words
 from tests.support.samcart import changed
 from tests.support.world import World
@@ -294,7 +295,7 @@ def test_after_ending_it_the_rule_that_is_off_is_still_offered(manager, world, s
     rule = world.rule("product_refunded", ENDS, still_in, product=SOLD, enabled=False)
     every = [each.event.pk for each in refunded.refunded_with_access()]
     page = manager.post(reverse(PAGE), {"chosen": every}, follow=True)
-    assert f"The rule that ends it is off. {rule.in_words()}" in said(page)
+    assert f"The rule that ends it is off. {in_short(rule.sentence())}" in said(page)
 
 
 def test_who_was_moved_to_another_address_before_the_refund_is_told_of(manager, world, ink):

@@ -93,9 +93,9 @@ def test_a_course_is_found_by_its_number(shop):
 
 
 @pytest.mark.first_database
-def test_a_rule_is_found_by_its_product_and_said_in_words(shop):
+def test_a_rule_is_found_by_its_product_and_named_as_in_the_list_of_rules(shop):
     page = signed_in(roles.VIEWER).get(reverse(SEARCH), {"q": "drawing"})
-    assert "When Drawing is purchased, enroll the customer in Drawing Faces" in words(page)
+    assert "Product Purchased, Drawing → enroll in Drawing Faces" in words(page)
 
 
 @pytest.mark.first_database

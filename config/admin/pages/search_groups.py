@@ -162,8 +162,7 @@ def _rules(word: str, most: int) -> Group:
         named |= Q(product=None)
     rows = Rule.objects.filter(named).with_names()
     found = [
-        Hit(page_of(each), badges.legible(each.in_words(), 300))
-        for each in rows.order_by("pk")[:most]
+        Hit(page_of(each), badges.rule_text(each.sentence())) for each in rows.order_by("pk")[:most]
     ]
     return Group(say("Rules"), found)
 

@@ -239,7 +239,7 @@ def rerun_sentence(done: Rerun) -> SafeString:
 
 
 def _link(rule: Rule) -> tuple[str, str]:
-    return reverse("admin:rules_rule_change", args=[rule.pk]), badges.brief(rule.in_words())
+    return reverse("admin:rules_rule_change", args=[rule.pk]), badges.rule_text(rule.sentence())
 
 
 def _placed_before(event: EventLog) -> str:

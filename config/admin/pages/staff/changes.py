@@ -255,7 +255,7 @@ def _undone(entry: AuditEntry, rule: Rule) -> SafeString:
         case _:
             text = say("Undone. The rule is as it was before:")
     page = reverse("admin:rules_rule_change", args=[rule.pk])
-    return format_html('{} <a href="{}">{}</a>', text, page, badges.brief(rule.in_words()))
+    return format_html('{} <a href="{}">{}</a>', text, page, badges.rule_text(rule.sentence()))
 
 
 def _line(row: AuditEntry) -> ChangeLine:

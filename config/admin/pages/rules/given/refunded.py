@@ -18,7 +18,7 @@ from config.admin.pages import bulk_actions
 from config.admin.pages.rules.given import change_links, keeping, turned_off
 from config.admin.pages.rules.given.change_links import Link
 from config.admin.pages.rules.given.given_by_rule import PERMISSION
-from config.admin.parts.badges import brief
+from config.admin.parts.badges import brief, rule_text
 from config.admin.parts.buttons import BACK, page_of, way_back
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids
@@ -224,7 +224,7 @@ def _for_the_next(
             text = say("No rule ends it at the next refund of {product}.", product=name)
         yield text, page, label
     for rule in off if allowed(request, "rules.change_rule") else ():
-        yield say("The rule that ends it is off."), page_of(rule), rule.in_words()
+        yield say("The rule that ends it is off."), page_of(rule), rule_text(rule.sentence())
 
 
 def _missing_rules(
