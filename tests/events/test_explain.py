@@ -376,6 +376,17 @@ def test_what_is_to_end_and_cannot_because_of_the_key_is_not_said_to_end_in_a_mo
     assert "Your access to Course Two is about to end" in told.reply
 
 
+def test_what_is_being_given_is_not_said_to_wait(world):
+    course = world.course()
+    world.rule("product_purchased", "create_course_enrollment", course, product="1048001")
+    world.sell("10_product", order__id=1183)
+    RuleRun.objects.update(status="running")
+    told = customer_access.describe(Customer.objects.get())
+    assert told.lines[0].text == (
+        "Dana does not have Course Two yet: it is being given now (order 1183)."
+    )
+
+
 def test_what_a_person_kept_from_ending_is_looked_after(is_ending):
     RuleRun.objects.filter(status="waiting").update(status="skipped", code=DISMISSED)
     assert "is about to end" not in customer_access.describe(is_ending).reply

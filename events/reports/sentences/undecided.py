@@ -13,16 +13,19 @@ GIVING_AGAIN: dict[str, Text] = {
     Status.FAILED: _("{name} has {course}; giving it once more failed{order}."),
     Status.HELD: _("{name} has {course}; giving it once more waits for you{order}."),
     Status.WAITING: _("{name} has {course}; giving it once more is waiting{order}."),
+    Status.RUNNING: _("{name} has {course}; it is being given once more{order}."),
 }
 OWED: dict[str, Text] = {
     Status.FAILED: _("{name} does not have {course} yet: it failed{order}."),
     Status.HELD: _("{name} does not have {course} yet: it waits for you{order}."),
     Status.WAITING: _("{name} does not have {course} yet: it is waiting{order}."),
+    Status.RUNNING: _("{name} does not have {course} yet: it is being given now{order}."),
 }
 ENDING: dict[str, Text] = {
     Status.FAILED: _("{name} still has {course}: ending it failed{order}."),
     Status.HELD: _("{name} still has {course}: ending it waits for you{order}."),
     Status.WAITING: _("{name} still has {course}: ending it is waiting{order}."),
+    Status.RUNNING: _("{name} still has {course}: it is being ended now{order}."),
 }
 ENDS_NOW: dict[str, Text] = {
     Status.WAITING: _("{name}'s access to {course} ends in a moment{order}."),
@@ -31,6 +34,7 @@ ENDED: dict[str, Text] = {
     Status.FAILED: _("{name} has no access to {course}; ending it failed{order}."),
     Status.HELD: _("{name} has no access to {course}; ending it waits for you{order}."),
     Status.WAITING: _("{name} has no access to {course}; ending it is waiting{order}."),
+    Status.RUNNING: _("{name} has no access to {course}; ending it is under way{order}."),
 }
 
 
