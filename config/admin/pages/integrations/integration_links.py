@@ -16,9 +16,6 @@ from integrations.sentences import say
 from rules import broken_rules
 from rules.broken_rules import BrokenRules
 
-# The permission to choose another course for rules.
-REPLACES = "rules.change_rule"
-
 
 def rules_of(**what: int) -> str:
     """Return the address of the rules of an integration or destination: rules_of(destination=7)."""
@@ -32,14 +29,24 @@ def courses_of(integration: Integration, kind: Destination.Kind) -> str:
     return f"{page}?integration={integration.pk}&kind__exact={kind.value}&listed=yes"
 
 
+def another_course(gone: Destination, *, back: str = "") -> str:
+    """Return the address of the page that replaces a course in its rules.
+
+    The course is gone or no longer listed.
+    """
+    asked = {"course": gone.pk} | ({BACK: back} if back else {})
+    return f"{reverse('admin:another-course')}?{urlencode(asked)}"
+
+
 def gone_sentence(request: HttpRequest, found: Sequence[BrokenRules]) -> SafeString | str:
     """Return "1 course used by 2 rules is gone from Thinkific: choose another."
 
     Of several courses each name is a link. A person who may not change rules is led to the rules.
     """
-    if not allowed(request, REPLACES):
+    if not allowed(request, "rules.change_rule"):
         return broken_sentence(found)
-    pages = [_another(each.destination) for each in found]
+    gone = (each.destination for each in found)
+    pages = [another_course(each, back=page_of(each.integration)) for each in gone]
     return _sentence(found, pages, say("choose another"))
 
 
@@ -58,8 +65,3 @@ def _sentence(found: Sequence[BrokenRules], pages: Iterable[str], of_one: str) -
     names = [of_one] if len(found) == 1 else [badges.brief(each.destination.name) for each in found]
     links = format_html_join(", ", '<a href="{}">{}</a>', zip(pages, names, strict=True))
     return format_html("{}: {}.", broken_rules.sentence([*found]), links)
-
-
-def _another(gone: Destination) -> str:
-    asked = {"course": gone.pk, BACK: page_of(gone.integration)}
-    return f"{reverse('admin:another-course')}?{urlencode(asked)}"

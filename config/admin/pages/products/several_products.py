@@ -102,8 +102,7 @@ def _saved(
     """Say how many were added, then go to the new products in Coverage or back.
 
     Go back if the person came from another page or may not see Coverage. New rule then has the new
-    products chosen. If lines could not be
-    read, show the form with those lines instead.
+    products chosen. If lines could not be read, show the form with those lines instead.
     """
     back = way_back(request)
     text: str = say_count(len(made), "1 product added.", "{number} products added.")

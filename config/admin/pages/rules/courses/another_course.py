@@ -82,18 +82,9 @@ def show(request: HttpRequest) -> HttpResponse:
     return _page(request, gone, rules, form, failed_runs)
 
 
-def address_of(gone: Destination, *, back: str = "") -> str:
-    """Return the address of this page, for a course that is gone or no longer listed."""
-    return _address({"course": gone.pk}, back)
-
-
 def address(run: RuleRun, *, back: str = "") -> str:
     """Return the address of this page, for the course that this action could not give."""
-    return _address({"action": run.pk}, back)
-
-
-def _address(asked: dict[str, int | str], back: str) -> str:
-    asked |= {BACK: back} if back else {}
+    asked = {"action": run.pk} | ({BACK: back} if back else {})
     return f"{reverse('admin:another-course')}?{urlencode(asked)}"
 
 

@@ -166,7 +166,7 @@ class DestinationAdmin(ReadOnly):
         may = request.user.has_perm(another_course.EDITS)
         if not may or not thing.left_list or not thing.rules.exists():
             return []
-        page = another_course.address_of(thing)
+        page = integration_links.another_course(thing)
         return [(page, "primary", another_course.choose_another(thing))]
 
     @admin.display(description=_("Name"))

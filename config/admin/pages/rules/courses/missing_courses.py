@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 
 from config.admin.menu import allowed
+from config.admin.pages.integrations import integration_links
 from config.admin.pages.rules.courses import another_course
 from config.admin.parts.badges import brief
 from integrations.sentences import Said, say_count
@@ -33,7 +34,7 @@ def told(request: HttpRequest, found: Sequence[BrokenRules]) -> list[MissingCour
     return [
         MissingCourse(
             _sentence(each),
-            another_course.address_of(each.destination, back=back),
+            integration_links.another_course(each.destination, back=back),
             another_course.choose_another(each.destination),
         )
         if may
