@@ -203,7 +203,7 @@ def test_the_rule_that_would_end_it_and_is_off_is_turned_on_from_the_page(manage
     assert "1 rule that ends Ink on a refund is off: refunded buyers of" in text
     assert f"See the change by {AuditEntry.objects.latest('pk').who}" in text
     of_rule = reverse("admin:rules_rule_change", args=[rule.pk])
-    assert re.search(f'href="{of_rule}">When Example Course One is refunded', source)
+    assert re.search(f'href="{of_rule}">Product Refunded, Example Course One', source)
     assert "New rule: a refund" not in text
     (form,) = re.findall(r'<form method="post" action="([^"]+)">((?:(?!</form>).)*)Turn on', source)
     fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form[1]))

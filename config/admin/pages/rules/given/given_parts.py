@@ -11,7 +11,7 @@ from config.admin.menu import allowed
 from config.admin.pages.bulk_actions import LINES_SHOWN
 from config.admin.pages.rules.given import change_links, given_words, keeping
 from config.admin.pages.rules.given.change_links import Link
-from config.admin.parts.badges import brief
+from config.admin.parts.badges import brief, rule_text
 from events.access import revocations
 from events.models import EventLog, RuleRun
 from events.reports.changed_rules.left_behind import (
@@ -89,7 +89,7 @@ def _subject(found: LeftBehind, entry: AuditEntry | None) -> Said | str:
     if found.rule is not None:
         return found.rule.in_words()
     if entry is not None:
-        return say("Deleted rule: {rule}", rule=entry.name)
+        return say("Deleted rule: {rule}", rule=rule_text(entry.name))
     names = dict.fromkeys(
         brief(row.event.product.name) for row in found.rows if row.event.product is not None
     )

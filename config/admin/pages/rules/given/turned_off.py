@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from config.admin.pages.rules.given import change_links
 from config.admin.pages.rules.given.change_links import Link
-from config.admin.parts.badges import brief
+from config.admin.parts.badges import brief, rule_text
 from config.admin.parts.buttons import page_of
 from events.reports.owed import off_everywhere
 from events.reports.owed.off_everywhere import OffEverywhere
@@ -20,7 +20,6 @@ from rules import pairing, turned_off
 from rules.facts import Places, RuleFacts
 from rules.listing import listed
 from rules.models import Rule, Scope
-from rules.short_sentences import in_short
 from rules.triggers import Trigger
 
 # For how many products each is told. The list of rules that are off has the others.
@@ -33,7 +32,7 @@ class TurnedOffRules:
     """Rules of one product that are off, or global ones; `text` says what happens to buyers.
 
     `changes` are the address and label of each change that turned them off. If the rule `is_named`,
-    there is only one, and the link to it is its sentence.
+    there is only one, and the link to it is its name.
     """
 
     rules: Sequence[Rule]
@@ -44,7 +43,7 @@ class TurnedOffRules:
     @property
     def label(self) -> Text:
         """The text of the link to `page`."""
-        return self.rules[0].in_words() if self.is_named else say("See its rules")
+        return rule_text(self.rules[0].sentence()) if self.is_named else say("See its rules")
 
     @property
     def page(self) -> str:
@@ -141,7 +140,7 @@ def for_all_products(rules: Iterable[Rule]) -> Said | str:
 
     It says that they are for all products.
     """
-    everywhere = [brief(in_short(each.sentence())) for each in rules if not each.product_id]
+    everywhere = [rule_text(each.sentence()) for each in rules if not each.product_id]
     if not everywhere:
         return ""
     return say_count(
