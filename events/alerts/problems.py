@@ -78,7 +78,7 @@ KINDS: dict[ProblemCode, Kind] = {
         stops_sales=True,
     ),
     ProblemCode.SITE_PAUSED: Kind(
-        _("A site is paused"),
+        _("An integration is paused"),
         INTEGRATION,
         _("See it, and try now"),
         of_subject=True,

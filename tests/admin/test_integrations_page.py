@@ -887,7 +887,7 @@ def test_the_list_tells_what_each_site_has(boss, world):
 def test_an_empty_list_says_what_one_needs_and_where_it_is(boss, world):
     Integration.objects.all().delete()
     text = words(boss.get(reverse(LIST)))
-    assert "Connect your Thinkific site." in text
+    assert "Connect your Thinkific school." in text
     assert "plan of Grow or higher" in text
     assert "Settings > Code & Analytics > API" in text
     assert "New integration" in text

@@ -140,7 +140,7 @@ class CustomerAdmin(ReadOnly):
             audit.record(Act.STUDENT_CHECKED, customer, after={"site": str(site)})
             self._check(request, site, customer)
         if not sites:
-            text = say("No Thinkific site is connected yet.")
+            text = say("No school is connected yet.")
             self.message_user(request, text, messages.WARNING)
 
     def _check(self, request: HttpRequest, site: Integration, customer: Customer) -> None:

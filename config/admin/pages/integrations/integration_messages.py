@@ -35,7 +35,7 @@ Connection = Integration.Connection
 SEES_ACTIONS = "events.view_rulerun"
 EMPTY = mark_safe(  # noqa: S308 - a text of ours
     _(
-        "<p><strong>Connect your Thinkific site.</strong></p>"
+        "<p><strong>Connect your Thinkific school.</strong></p>"
         "<p>You need a Thinkific plan of Grow or higher. In Thinkific open "
         "<strong>Settings &gt; Code &amp; Analytics &gt; API</strong>. There you find the "
         "<strong>Subdomain</strong> and the <strong>API Key</strong>, or can create an API access "

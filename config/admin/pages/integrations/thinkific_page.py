@@ -92,7 +92,7 @@ def _page(
         integration,
         form,
         SECTIONS,
-        new=say("New Thinkific site"),
+        new=say("New Thinkific school"),
         mapping=fields or (None if is_new else field_mapping.section(integration)),
         errors=wrong,
         may_delete=may_delete,
