@@ -31,6 +31,7 @@ from rules.listing import listed
 register = template.Library()
 
 register.simple_tag(going_on.given_by_hand_waits)
+register.filter(going_on.needed)
 register.simple_tag(trigger_coverage.without_last_payments)
 
 register.filter("when", times.when)

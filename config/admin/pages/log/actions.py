@@ -251,7 +251,6 @@ class ActionAdmin(ReadOnly):
             "told": wait_reasons.reason(run),
             "runs": [run],
             "under_way": wait_reasons.under_way([run]),
-            "needed": going_on.needed(run),
             "calls": calls,
             "failed": api_calls.failed_attempts([run], {run.pk: calls}).get(run.pk, []),
             "removed": api_calls.removed_sentence(run),

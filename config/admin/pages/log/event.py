@@ -15,7 +15,6 @@ from django.utils.timesince import timesince
 
 from config.admin.pages.log.actions import Status as RunStatus
 from config.admin.parts import badges, batch_links, event_result
-from events.access import going_on
 from events.access.book import Book
 from events.access.sale import Sale
 from events.execution import email_correction, wait_reasons
@@ -127,7 +126,6 @@ def _steps(runs: list[RuleRun], with_others: batch_links.Among) -> list[dict[str
             "run": run,
             "with_others": with_others.before[run.pk],
             "told": reasons[run.pk],
-            "needed": going_on.needed(run),
             "failed": failed.get(run.pk, []),
             "calls": calls.get(run.pk, []),
             "removed": api_calls.removed_sentence(run),
