@@ -110,3 +110,33 @@ def test_the_page_of_a_rule_suggests_another_course_first_and_keeps_its_own(mana
 def test_nothing_is_suggested_without_a_product(manager):
     assert SUGGESTED not in words(new_rule(manager, scope="global"))
     assert SUGGESTED not in words(manager.get(reverse("admin:give-to-anyone")))
+
+
+def chosen(page: Any) -> list[int]:
+    """The numbers of the courses that are ticked."""
+    return [
+        int(pk) for pk in re.findall(r'name="destination" value="(\d+)"[^>]* checked', markup(page))
+    ]
+
+
+def test_beside_a_purchase_that_gave_nothing_the_course_of_the_same_name_is_chosen(manager, world):
+    same = world.course("watercolors for beginners")
+    page = new_rule(manager, trigger="product_purchased")
+    assert chosen(page) == [same.pk]
+    assert "enroll the customer in watercolors for beginners" in words(page)
+    assert chosen(new_rule(manager)) == []
+    assert chosen(new_rule(manager, trigger="product_purchased", action=GIVES)) == []
+    assert chosen(new_rule(manager, trigger="product_refunded")) == []
+
+
+def test_of_several_courses_of_the_same_name_none_is_chosen(manager, world):
+    world.course("Watercolors for Beginners")
+    world.course("watercolors for beginners")
+    assert chosen(new_rule(manager, trigger="product_purchased")) == []
+
+
+def test_a_course_that_a_rule_gives_already_is_not_chosen_again(manager, world):
+    same = world.course("Watercolors for Beginners")
+    product = Product.objects.get()
+    world.rule("product_purchased", GIVES, same, product=product.external_id)
+    assert chosen(new_rule(manager, trigger="product_purchased")) == []

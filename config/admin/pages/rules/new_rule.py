@@ -19,7 +19,7 @@ from config.admin.pages.rules import earlier_offer, left_over, rule_parts
 from config.admin.pages.rules.given import given_by_rule
 from config.admin.pages.rules.rule_draft import MAX_RULES, Draft
 from config.admin.parts import checklist
-from config.admin.parts.buttons import go_back
+from config.admin.parts.buttons import BACK, go_back
 from config.admin.parts.checklist_task import Task
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
@@ -42,7 +42,7 @@ def show(request: HttpRequest) -> HttpResponse:
     """Show the page by GET. A POST adds the rules."""
     if request.method == "POST":
         return _back(request.POST) if rule_parts.is_choice(request.POST) else _add(request)
-    given = _with_usual_action(_begun(request.GET))
+    given = _with_namesake(_with_usual_action(_begun(request.GET)))
     draft = Draft.read(given)
     if draft.marketplace is None or not draft.integrations:
         return render(request, "admin/new_rule/before.html", title=say("New rule"), draft=draft)
@@ -77,6 +77,28 @@ def _with_usual_action(given: QueryDict) -> QueryDict:
         return given
     given = given.copy()
     given["action"] = action.opposite
+    return given
+
+
+def _with_namesake(given: QueryDict) -> QueryDict:
+    """Return the choices with the course that is called as the product, if there is just one.
+
+    Only where a link named the product and the trigger, as beside a purchase that gave nothing, and
+    nothing else is chosen yet. A rule that exists already is not proposed.
+    """
+    if {*given} - {BACK} != {"product", "trigger"}:
+        return given
+    draft = Draft.read(given)
+    gives = draft.action is not None and draft.action.gives_access and draft.needs_destination
+    if len(draft.products) != 1 or draft.is_other or not gives:
+        return given
+    named = draft.offered().filter(name__iexact=draft.products[0].name)
+    draft.destinations = list(named[:2])
+    fresh, _ = rule_parts.told_apart(draft.rules())
+    if len(draft.destinations) != 1 or not fresh:
+        return given
+    given = given.copy()
+    given["destination"] = str(draft.destinations[0].pk)
     return given
 
 
