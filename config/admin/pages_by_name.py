@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.admin import menu
 from integrations.sentences import Text
+from integrations.who import OWNERS_ONLY
 
 # The permission to give, end and move access.
 BY_HAND = "events.by_hand_grant"
@@ -26,7 +27,10 @@ BESIDE_THE_MENU: tuple[tuple[Text, str, str], ...] = (
     (_("Enter a missed order"), "admin:enter-order", BY_HAND),
     (_("New rule"), "admin:new-rule", "rules.add_rule"),
     (_("Leftover rules"), "admin:left-over", "rules.change_rule"),
+    (_("Add product"), "admin:integrations_product_add", "integrations.add_product"),
     (_("Add several products"), "admin:several-products", "integrations.add_product"),
+    (_("New integration"), "admin:integrations_integration_add", "integrations.add_integration"),
+    (_("New person"), "admin:auth_user_add", OWNERS_ONLY),
 )
 # Other words by which people look for a page, by the page's name.
 ALSO: dict[str, Text] = {
@@ -55,7 +59,10 @@ ALSO: dict[str, Text] = {
     "admin:enter-order": _("add a sale, purchase, by hand"),
     "admin:new-rule": _("add, create, enroll, end access"),
     "admin:left-over": _("clean up old rules, rules left over"),
+    "admin:integrations_product_add": _("create, new product"),
     "admin:several-products": _("import, create, list"),
+    "admin:integrations_integration_add": _("add, connect Thinkific, Notify URL, school"),
+    "admin:auth_user_add": _("add, invite, user, colleague"),
 }
 
 

@@ -281,6 +281,7 @@ def test_pages_that_the_menu_does_not_list_are_found_by_those_who_may_open_them(
         ("new rule", "new-rule"),
         ("left over", "left-over"),
         ("several", "several-products"),
+        ("new integration", "integrations_integration_add"),
     ):
         assert groups(support, term) == []
         assert groups(signed_in(roles.MANAGER), term) == ["Pages"]
@@ -301,6 +302,8 @@ def test_pages_that_the_menu_does_not_list_are_found_by_those_who_may_open_them(
         ("undo", "integrations_auditentry_changelist", roles.MANAGER),
         ("API key", "integrations_integration_changelist", roles.VIEWER),
         ("retry", "events_rulerun_changelist", roles.VIEWER),
+        ("add product", "integrations_product_add", roles.MANAGER),
+        ("connect thinkific", "integrations_integration_add", roles.MANAGER),
     ],
 )
 def test_a_page_is_found_by_words_for_what_one_does_there(shop, term, name, role):
