@@ -14,6 +14,8 @@ from rules.models import Rule, Scope
 from tests.support.pages import markup, press, said, signed_in, words
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 GIVES = "create_course_enrollment"
 MISSED = "1 buyer did not get Bonus because the rule was off."
 OTHERS = "2 other earlier buyers do not have it either."

@@ -18,6 +18,8 @@ from tests.support import queued
 from tests.support.pages import press, said, signed_in, words
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
 OVERVIEW = reverse("admin:index")
 CHANGES = reverse("admin:integrations_auditentry_changelist")

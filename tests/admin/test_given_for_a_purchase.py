@@ -17,6 +17,8 @@ from integrations.models import Customer, Destination
 from tests.support.pages import errors, markup, said, signed_in, words
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 DANA = "dana@example.com"
 GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
 ONLY = "which gave only what global rules give"

@@ -18,6 +18,8 @@ from rules.models import Rule
 from tests.support.pages import person, press, signed_in, words
 from tests.support.world import World
 
+pytestmark = pytest.mark.first_database
+
 DANA = "dana@example.com"
 GIVES = "create_course_enrollment"
 SOLD = "was sold once in 30 days and has no rule of its own"
