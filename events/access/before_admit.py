@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from events.access import students
 from events.models import Grant, RuleRun
-from integrations.models import Customer
+from integrations.models import Customer, Destination
 from integrations.sentences import say
 from integrations.targets import course_target
 from integrations.thinkific.attempt import FoundEnded, FoundOpen
@@ -39,7 +39,7 @@ def record(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
         same = students.same_user(run.integration.pk, run.customer)
         mine = list(Grant.objects.filter(integration=run.integration, customer__in=same))
         by_us = [row for row in mine if is_by_us(row)]
-        by_us = [row for row in by_us if row.pk == run.grant_id or target in row.parts]
+        by_us = [row for row in by_us if target in row.parts or _gives(run, row)]
         before = [row for row in mine if row.source == Source.BEFORE and row.target == target]
         if any(row.is_active for row in before):
             # Admit gives access without an end, so an end can only be the school's.
@@ -54,8 +54,9 @@ def record(found: Iterable[tuple[RuleRun, FoundOpen]]) -> None:
 def _add(run: RuleRun, target: str, course: FoundOpen) -> None:
     """Add the grant for a course that the run found open, if there is none."""
     name = run.destination_name
-    if run.target != target:
-        name = say("Course {number}", number=str(course.course))
+    if run.target != target:  # one of the bundle's courses
+        known = Destination.objects.of_target(run.integration_id, target).first()
+        name = known.name if known else say("Course {number}", number=str(course.course))
     Grant.objects.get_or_create(
         source=Source.BEFORE,
         customer=run.customer,
@@ -103,6 +104,11 @@ def drop_doubles(customer: Customer, other: Customer) -> set[int]:
             gone.add(twin.pk if row.is_active and not twin.is_active else row.pk)
     before.filter(pk__in=gone).delete()
     return gone
+
+
+def _gives(run: RuleRun, row: Grant) -> bool:
+    """Whether the run gives this, and not only ends it: what it finds open may be from it."""
+    return row.pk == run.grant_id and not run.spec.ends_access
 
 
 def is_by_us(row: Grant) -> bool:

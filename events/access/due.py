@@ -13,6 +13,7 @@ from events.models import Grant, RuleRun
 from integrations.models import Destination
 from integrations.sentences import say
 from integrations.targets import Target, course_target
+from integrations.thinkific.attempt import GivenBefore
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,7 @@ class Due:
     "order 1183"}. `only` are the courses of the run's bundle to give if some have ended; None if
     none has. `gave` are the courses that the bundle's purchase gave, even if Thinkific does not
     show them with the bundle. `until` are the ends that access from before Admit had, by target.
-    `given_before`: what has been open since before this time was not given by the run's purchase,
-    which Admit never carried out; None if that cannot be told.
+    `given_before` tells what was not given by the run's purchase; None if that cannot be told.
     """
 
     nothing: str = ""
@@ -33,7 +33,7 @@ class Due:
     only: tuple[int, ...] | None = None
     gave: tuple[int, ...] = ()
     until: Mapping[str, datetime] = field(default_factory=dict)
-    given_before: datetime | None = None
+    given_before: GivenBefore | None = None
 
 
 NOTHING_KNOWN = Due()
@@ -55,8 +55,8 @@ def due(runs: Sequence[RuleRun]) -> dict[int, Due]:
             found[run.pk] = Due(still_given=still_given, gave=gave, until=_until(mine, still_given))
         elif run.spec.gives_access and grant is not None:
             found[run.pk] = _given(grant, run, of_student.get(run.pk, []))
-    for pk, moment in given_before.moments(runs, grants, of_student).items():
-        found[pk] = replace(found[pk], given_before=moment)
+    for pk, before in given_before.told(runs, grants, of_student).items():
+        found[pk] = replace(found[pk], given_before=before)
     return found
 
 

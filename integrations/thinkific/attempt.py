@@ -69,6 +69,17 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenBefore:
+    """What has been open since before `moment` was not given by the purchase that ended.
+
+    This says nothing of the courses of `but` ("course:501"), because Admit may have opened them.
+    """
+
+    moment: datetime
+    but: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """The site said whether this course or bundle is gone."""
 

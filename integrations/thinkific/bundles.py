@@ -7,7 +7,7 @@ from integrations.errors import Refused, Retry
 from integrations.sentences import say
 from integrations.targets import bundle_target, course_target
 from integrations.thinkific import calls, courses
-from integrations.thinkific.attempt import Attempt, Opened
+from integrations.thinkific.attempt import Attempt, GivenBefore, Opened
 from integrations.thinkific.calls import Get, Post, Steps
 from integrations.thinkific.courses import Rows
 from integrations.thinkific.users import User
@@ -48,7 +48,7 @@ def close(
     still_given: Mapping[str, str],
     gave: Collection[int] = (),
     until: Mapping[str, datetime] = courses.NO_ENDS,
-    given_before: datetime | None = None,
+    given_before: GivenBefore | None = None,
 ) -> Steps[courses.Closed]:
     """End access to the bundle's courses now, except to those in `still_given` ("course:501").
 

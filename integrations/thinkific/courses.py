@@ -11,7 +11,7 @@ from integrations.errors import Refused, Retry
 from integrations.sentences import say
 from integrations.targets import course_target
 from integrations.thinkific import calls
-from integrations.thinkific.attempt import Attempt, FoundEnded, FoundOpen, Opened
+from integrations.thinkific.attempt import Attempt, FoundEnded, FoundOpen, GivenBefore, Opened
 from integrations.thinkific.calls import Post, Put, Row, Steps
 from integrations.thinkific.users import User
 
@@ -98,12 +98,13 @@ def note_open(attempt: Attempt, rows: Rows, *, ours: bool) -> None:
         attempt.notes.append(FoundEnded(course))
 
 
-def note_had(attempt: Attempt, rows: Rows, given_before: datetime | None) -> Rows:
-    """Note and return the open enrollments that began before this time; none if in doubt."""
+def note_had(attempt: Attempt, rows: Rows, given_before: GivenBefore | None) -> Rows:
+    """Note and return the open enrollments that were given before; none if in doubt."""
     if given_before is None or attempt.may_have_enrolled:
         return []
-    begun = [(row, moment(row.get("activated_at"))) for row in rows]
-    had = [row for row, since in begun if since is not None and since < given_before]
+    others = [row for row in rows if course_target(row["course_id"]) not in given_before.but]
+    begun = [(row, moment(row.get("activated_at"))) for row in others]
+    had = [row for row, since in begun if since is not None and since < given_before.moment]
     had = [row for row in had if is_running(row, attempt.now)]
     note_open(attempt, had, ours=False)
     return had
@@ -114,13 +115,13 @@ def close(
     user: User,
     course_id: int,
     until: Mapping[str, datetime] = NO_ENDS,
-    given_before: datetime | None = None,
+    given_before: GivenBefore | None = None,
 ) -> Steps[Closed]:
     """End access now by an expiry date in the past, the only way that Thinkific documents.
 
     `until` has the ends that access had before Admit gave it, by target ("course:501"). Such a
-    course gets that end back instead. What has been open since before `given_before` stays and is
-    noted, unless a POST of ours is in doubt.
+    course gets that end back instead. What was `given_before` stays and is noted, unless a POST of
+    ours is in doubt.
     """
     rows = yield from read(user, course_id)
     had = note_had(attempt, rows, given_before)

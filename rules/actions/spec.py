@@ -9,7 +9,7 @@ from typing import Any
 
 from integrations.models import Destination, Integration
 from integrations.sentences import Text
-from integrations.thinkific.attempt import Attempt
+from integrations.thinkific.attempt import Attempt, GivenBefore
 
 
 class Effect(StrEnum):
@@ -52,8 +52,8 @@ class ActionInput:
     others has ended.
     `gave`: courses of the bundle to end one by one if the bundle does not list them.
     `until`: the ends that courses had before they were bought, by target ("course:501").
-    `given_before`: what has been open since before this time stays, because the student had it
-    before the purchase that ended; None if that cannot be told.
+    `given_before`: what stays, because the student had it before the purchase that ended; None if
+    that cannot be told.
     `attempt`: the number of this attempt, from 1.
     `message`: what an action that passes on sends; None if the body is no longer kept.
     """
@@ -68,7 +68,7 @@ class ActionInput:
     only: tuple[int, ...] | None = None
     gave: tuple[int, ...] = ()
     until: Mapping[str, datetime] = field(default_factory=dict)
-    given_before: datetime | None = None
+    given_before: GivenBefore | None = None
     attempt: int = 1
     message: Message | None = None
 

@@ -8,7 +8,8 @@ import pytest
 from events.access import by_hand, holdings
 from events.access.by_hand import Author
 from events.models import Grant, RuleRun
-from integrations.models import Customer, Intent
+from integrations.models import Customer, Destination, Intent
+from integrations.thinkific import catalog
 from rules.actions import Action
 from rules.models import Rule
 from tests.support.world import World
@@ -262,6 +263,67 @@ def test_a_refunded_bundle_leaves_what_the_school_had_given_of_it(world, rows, m
     assert _sell(world, "20_product").status == "done"
     assert (world.access(EMAIL, one), world.access(EMAIL, two)) == (True, False)
     assert world.access(EMAIL, other) is met
+
+
+@pytest.fixture
+def bundle(world: World) -> list[Destination]:
+    """A bundle of One and Two that is sold, and Other, which is not in it yet."""
+    one, two, other = (world.course(name) for name in ("One", "Two", "Other"))
+    whole = world.bundle(one, two)
+    for trigger in ("product_purchased", "subscription_charged"):
+        world.rule(trigger, "create_bundle_enrollment", whole, product="1048001")
+    world.rule("product_refunded", "expire_bundle_enrollment", whole, product="1048001")
+    return [one, two, other, whole]
+
+
+def _add_to(world: World, whole: Destination, course: Destination) -> None:
+    inside = world.school.bundles[whole.external_id].courses
+    inside.append(world.school.courses[course.external_id])
+
+
+@pytest.mark.parametrize(
+    ("sale", "ago", "stays"),
+    [
+        ("10_product", timedelta(days=200), True),
+        # SamCart's own rules enroll while Admit does.
+        ("10_product", timedelta(minutes=2), False),
+        # The bundle may have been sold before Admit.
+        ("31_subscription", timedelta(days=200), False),
+    ],
+)
+def test_a_course_that_was_added_to_a_sold_bundle_stays_if_the_school_gave_it_before_the_sale(
+    world, bundle, sale, ago, stays
+):
+    one, two, other, whole = bundle
+    row = world.school.enroll(world.school.add_user(EMAIL), world.school.courses[other.external_id])
+    row.activated_at = datetime.now(UTC) - ago
+    world.sell(sale, order__id=7, product__id=1048001, order__subscription_id=None)
+    world.settle()
+    _add_to(world, whole, other)
+    refund = _sell(world, "20_product")
+    assert refund.code == "ended"
+    assert refund.message.endswith("had before this purchase.") is stays
+    assert [world.access(EMAIL, each) for each in (one, two, other)] == [False, False, stays]
+    assert [(grant.target, grant.name) for grant in _before()] == [(other.target, "Other")] * stays
+
+
+def test_a_course_that_admit_gave_long_before_a_bundle_ends_with_the_last_that_gives_it(
+    world, bundle
+):
+    other, whole = bundle[2:]
+    world.rule("product_purchased", "create_course_enrollment", other, product="1048002")
+    world.rule("product_refunded", "expire_course_enrollment", other, product="1048002")
+    world.sell("10_product", order__id=5, product__id=1048002)
+    world.settle()
+    world.school.enrollments[0].activated_at = LONG_AGO
+    _sell(world, "10_product")
+    _add_to(world, whole, other)
+    catalog.refresh(world.integration)
+    world.sell("20_product", order__id=5, product__id=1048002)
+    world.settle()
+    assert world.access(EMAIL, other)
+    assert _sell(world, "20_product").message == "Access to All of it ended."
+    assert not any(row.active for row in world.school.enrollments)
 
 
 @pytest.mark.parametrize(

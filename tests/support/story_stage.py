@@ -139,6 +139,12 @@ class Stage:
         user = school.user(email) or school.add_user(email, first_name=who)
         school.enroll(user, self._course(course))
 
+    def enrolled(self, who: str, course: str) -> None:
+        self.enroll(who, course)
+        row = self.world.school.row(self._user(who).id, self._course(course).id)
+        assert row
+        row.activated_at = timezone.now() - timedelta(days=365)
+
     def add_to_bundle(self, course: str, bundle: str) -> None:
         self._inside(bundle).append(self._course(course))
 
@@ -211,6 +217,7 @@ WHEN_DONE: dict[str, Callable[..., None]] = {
     rf"{WHO}'s account is deleted in Thinkific": Stage.delete_account,
     rf"{WHO}'s e-mail in Thinkific becomes (?P<email>\S+)": Stage.change_email,
     rf"the school enrolls {WHO} in (?P<course>.+)": Stage.enroll,
+    rf"a year ago the school enrolled {WHO} in (?P<course>.+)": Stage.enrolled,
     r"(?P<course>.+) is added to (?P<bundle>.+)": Stage.add_to_bundle,
     r"(?P<course>.+) is taken out of (?P<bundle>.+)": Stage.take_out_of_bundle,
 }
