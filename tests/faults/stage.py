@@ -21,11 +21,13 @@ from tests.support import live
 from tests.support.live import Installation, Process, Running
 from tests.support.receiver import Receiver
 
-# A call may take 1.3 s and a task 4 s; a dead worker's work is taken up after 6 s.
+# A call may take 1.3 s and a task 4 s; a dead worker's work is taken up after 6 s. Attempts go on for
+# longer than the minute in which a POST without an answer may still be carried out, because the
+# ending of that access waits for it.
 SETTINGS = {
     "LEASE_SECONDS": "6",
     "HEARTBEAT_TIMEOUT": "6",
-    "RETRY_DELAYS": ",".join(["0.2", "0.5", *["1"] * 18]),
+    "RETRY_DELAYS": ",".join(["0.2", "0.5", *["1"] * 18, *["5"] * 12]),
     "WEB_CONCURRENCY": "2",
     "WORKER_PROCESSES": "2",  # On SQLite too, where the default is one.
     "ALLOW_PRIVATE_NOTIFY_URLS": "true",
