@@ -153,8 +153,8 @@ def test_what_one_act_did_to_several_is_one_line_with_the_way_to_each(manager, r
     switched, added = page.context["cl"].result_list
     assert (len(switched.line.entries), len(added.line.entries)) == (3, 2)
     text = words(page)
-    assert "Added a rule, 2 times every product Show each of them" in text
-    assert "Changed a rule, 3 times every product State: On → Off Show each of them" in text
+    assert "Added a rule, 2 times every product Show each" in text
+    assert "Changed a rule, 3 times every product State: On → Off Show each" in text
     for entry in (*switched.line.entries, *added.line.entries):
         assert (
             reverse("admin:integrations_auditentry_change", args=[entry.pk])

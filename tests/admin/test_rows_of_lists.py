@@ -28,7 +28,7 @@ HEIGHTS = """() => [...document.querySelectorAll("#result_list tbody tr")].map(
 )"""
 
 
-@pytest.mark.parametrize("width", [1440, 1920])
+@pytest.mark.parametrize("width", [1280, 1440, 1920])
 def test_rows_with_usual_names_have_one_height(place, address, browser, width: int):
     with browsing.window(browser, browsing.LOOKS[0]) as context:
         page = context.new_page()

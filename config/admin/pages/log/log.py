@@ -48,7 +48,7 @@ class LogAdmin(ReadOnly):
     one, many = _("event"), _("events")
     across = True
     csv = "admin:csv-log"
-    list_display = ("what", "who", "sold", "result", "done")
+    list_display = ("what", "who", "sold", "result")
     list_display_links = ("what",)
     list_filter = (ResultFilter, TriggerFilter, ProductFilter, SiteFilter, ReceivedFilter)
     also_asked = (PRODUCT_NAME,)
@@ -138,13 +138,11 @@ class LogAdmin(ReadOnly):
 
     @admin.display(description=_("Result"))
     def result(self, event: EventLog) -> SafeString:
-        return event_result.event_badge(event)
+        badge, runs = event_result.event_badge(event), list(event.runs.all())
+        return format_html("{} {}", badge, self._done(event, runs)) if runs else badge
 
-    @admin.display(description=_("Actions"))
-    def done(self, event: EventLog) -> SafeString | str:
-        runs = list(event.runs.all())
-        if not runs:
-            return "–"
+    def _done(self, event: EventLog, runs: list[RuleRun]) -> SafeString:
+        """Name what the actions give or end; unfolded, say of each how it stands."""
         told = getattr(event, "told", {})
         rows = (
             (

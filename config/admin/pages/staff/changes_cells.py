@@ -195,6 +195,6 @@ def _fold(line: ChangeLine) -> SafeString:
     )
     return format_html(
         '<details class="fold"><summary>{}</summary><ul>{}</ul></details>',
-        say("Show each of them"),
+        say("Show each"),
         format_html_join("", '<li><a href="{}">{}</a>{}</li>', each),
     )
