@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.apps import apps
@@ -16,7 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
 from config.admin.parts import badges, batch_message, buttons, changed, event_result, times
-from config.admin.parts.buttons import Buttons
+from config.admin.parts.buttons import BACK, Buttons
 from config.staff import preferences
 from config.staff import whom_to_ask as askable
 from events.access import going_on
@@ -141,6 +142,12 @@ def _with_label(cell: str, label: str) -> SafeString:
         cell = cell.replace('class="', 'class="nothing ', 1)
     # A cell begins with its own tag, made by Django: "<td class=" or "<th class=".
     return mark_safe(f'{cell[:3]} data-label="{label}"{cell[3:]}')  # noqa: S308 - both escaped
+
+
+@register.simple_tag(takes_context=True)
+def way_back_here(context: RequestContext) -> str:
+    """Return "back=...", for a link to a page that is to lead back to this one."""
+    return urlencode({BACK: context["request"].get_full_path()})
 
 
 @register.simple_tag(takes_context=True)

@@ -254,7 +254,7 @@ def test_a_rule_of_its_own_that_is_off_is_told_of_like_a_missing_one(off):
     html = signed_in(roles.MANAGER).get(reverse("admin:index")).content.decode()
     row = html.partition('id="without-rule"')[2].partition("</section>")[0]
     see = reverse("admin:rules_rule_change", args=[off.pk])
-    assert 0 < row.index(f'href="{see}"') < row.index("New rule<")
+    assert 0 < row.index(f'href="{see}?back=') < row.index("New rule<")
     assert "Ask a manager to turn it on." in overview(roles.SUPPORT)
 
 

@@ -759,7 +759,7 @@ def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
     gift = product("1048004")
     rule = gift.rules.get()
     page = step(manager, **known)
-    assert f'href="{reverse("admin:rules_rule_change", args=[rule.pk])}"' in markup(page)
+    assert f'href="{reverse("admin:rules_rule_change", args=[rule.pk])}?back=' in markup(page)
     assert "Add the rule " not in words(page)
     assert "Add the ticked rules" in words(page)
     assert offered(step(manager, **known, subscription="yes")) == BY_SUBSCRIPTION

@@ -10,7 +10,7 @@ from django.db.models.functions import Length
 from django.urls import reverse
 
 from config.admin.parts import badges, params
-from config.admin.parts.buttons import page_of
+from config.admin.parts.buttons import BACK, page_of
 from events.models import EventLog
 from events.reports import activity_search
 from events.reports.customers import customer_access
@@ -160,10 +160,10 @@ def _rules(word: str, most: int) -> Group:
     named |= Q(trigger__in=_triggers(word))
     if means_every_product(word):
         named |= Q(product=None)
-    rows = Rule.objects.filter(named).with_names()
-    found = [
-        Hit(page_of(each), badges.rule_text(each.sentence())) for each in rows.order_by("pk")[:most]
-    ]
+    rows = Rule.objects.filter(named).with_names().order_by("pk")[:most]
+    # Who changes one comes back to these results, and not to the list of all rules.
+    back = urlencode({BACK: f"{reverse('admin:search')}?{urlencode({'q': word})}"})
+    found = [Hit(f"{page_of(each)}?{back}", badges.rule_text(each.sentence())) for each in rows]
     return Group(say("Rules"), found)
 
 

@@ -119,13 +119,13 @@ def connection_badge(integration: Integration) -> SafeString:
 
 
 def person(customer: Customer) -> SafeString:
-    """Return the customer's name as a link to the customer's page, and the e-mail below it."""
+    """Return the customer's name, and the e-mail below it, as a link to the customer's page."""
     address = breakable(brief(customer.readable_email))
     page = reverse("admin:integrations_customer_change", args=[customer.pk])
     if not customer.name:
         return format_html('<a href="{}">{}</a>', page, address)
     name = breakable(brief(customer.name))
-    return format_html('<a href="{}">{}</a> <span class="soft line">{}</span>', page, name, address)
+    return format_html('<a href="{}">{} <span class="soft line">{}</span></a>', page, name, address)
 
 
 def whose(run: RuleRun) -> SafeString:
