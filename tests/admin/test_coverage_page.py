@@ -13,6 +13,7 @@ from django.urls import reverse
 from playwright.sync_api import Browser, Dialog, Page, expect
 
 from config.admin.pages.products import coverage as page
+from config.admin.parts.buttons import page_of
 from config.staff import roles
 from integrations.audit import Act
 from integrations.models import AuditEntry, Destination, Marketplace, Product
@@ -203,6 +204,27 @@ def test_products_are_found_by_a_part_of_their_name_and_no_list_is_endless(
 # Saving
 
 
+def test_the_message_about_added_rules_leads_to_the_page_that_undoes_that(shop, manager):
+    products = [product(shop, number, f"Product {number}") for number in range(2)]
+    course(shop, "First")
+    answer = save(manager, **{f"give_{each.pk}": ["First"] for each in products})
+    (undo,) = re.findall(r'added for 2 products\. <a href="([^"]+)">Undo</a>', markup(answer))
+    asked = words(manager.get(html.unescape(undo)))
+    assert f"Delete {Rule.objects.count()} rules?" in asked
+
+
+def test_the_review_says_that_a_product_goes_on_giving_what_it_gives(shop, manager):
+    sold = product(shop, 1, "Brushes")
+    course(shop, "First"), course(shop, "Second")
+    save(manager, **{f"give_{sold.pk}": ["First"]})
+    told = "Brushes goes on giving First, too."
+    assert told in words(look(manager, **{f"give_{sold.pk}": ["Second"]}))
+    row = row_of(manager.get(reverse(PAGE)), "Brushes")
+    gives = sold.rules.get(trigger="product_purchased")
+    assert f'<a href="{page_of(gives)}?back=%2Fadmin%2Fcoverage%2F">' in row
+    assert 'placeholder="Another course or bundle"' in row
+
+
 def test_one_save_sets_up_every_row_that_was_filled(shop, manager):
     products = [product(shop, number, f"Product {number}") for number in range(3)]
     first, second = course(shop, "First"), course(shop, "Second")
@@ -221,7 +243,7 @@ def test_one_save_sets_up_every_row_that_was_filled(shop, manager):
         ("product_refunded", "expire_bundle_enrollment", bundle.pk),
     ]
     assert triggers(products[2]) == []
-    assert said(answer) == ["12 rules added for 2 products."]
+    assert said(answer) == ["12 rules added for 2 products. Undo"]
     answer = save(manager, **{f"give_{products[2].pk}": ["First"]})
     (text,) = said(answer)
     assert text.startswith("Product 2: 5 rules added. Product Purchased: First. Product Refunded")
@@ -425,7 +447,7 @@ def test_one_click_adds_what_is_recommended(shop, manager, button):
     assert triggers(bought) == FIVE
     assert triggers(other) == (FIVE if button == "every" else ["product_purchased"])
     (text,) = said(answer)
-    assert (text == "8 rules added for 2 products.") is (button == "every")
+    assert (text == "8 rules added for 2 products. Undo") is (button == "every")
 
 
 def test_the_click_keeps_what_was_entered_in_other_rows(shop, manager):
@@ -576,7 +598,7 @@ def test_ten_products_are_set_up_with_thirteen_clicks(walk: Page):
         walk.get_by_label(f"{subject} for Beginners for {subject}").check()
     walk.get_by_role("button", name="Review the rules").click()
     walk.get_by_role("button", name="Add 50 rules").first.click()
-    expect(walk.locator(".messagelist li")).to_have_text(["50 rules added for 10 products."])
+    expect(walk.locator(".messagelist li")).to_have_text(["50 rules added for 10 products. Undo"])
     assert Rule.objects.count() == len(SUBJECTS) * len(FIVE)
     for bought in Product.objects.all():
         assert triggers(bought) == FIVE

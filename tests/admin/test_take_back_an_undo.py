@@ -68,8 +68,8 @@ def test_the_row_and_page_of_an_undo_name_it_and_ask_before_they_take_it_back(ma
 @pytest.mark.parametrize(
     ("trigger", "action", "told", "not_told"),
     [
-        ("product_purchased", GIVES, "Nobody is given anything", "Nobody loses anything"),
-        ("product_refunded", ENDS, "Nobody loses anything", "Nobody is given anything"),
+        ("product_purchased", GIVES, "Nobody gets access", "loses access"),
+        ("product_refunded", ENDS, "Nobody loses access", "gets"),
     ],
 )
 def test_the_page_that_asks_says_what_does_not_happen_for_this_kind_of_rule(
@@ -88,4 +88,4 @@ def test_of_rules_of_both_kinds_the_page_says_both(manager, world: World):
     world.rule("product_refunded", ENDS, ink, product="77")
     changing.delete(Rule.objects.all())
     text = words(manager.get(f"{reverse('admin:undo-step')}?undoes={last().pk}"))
-    assert "Nobody is given anything for what came in meanwhile. Nobody loses anything" in text
+    assert "Nobody gets or loses access for what came in meanwhile." in text

@@ -16,7 +16,13 @@ from config.admin.pages.products.coverage_adding import Added, add
 from config.admin.pages.products.coverage_conflicts import conflict_page
 from config.admin.pages.products.coverage_filter import Filter, of_products
 from config.admin.pages.products.coverage_form import CoverageForm
-from config.admin.pages.products.coverage_said import effects, existing, said_added, said_off
+from config.admin.pages.products.coverage_said import (
+    besides,
+    effects,
+    existing,
+    said_added,
+    said_off,
+)
 from config.admin.pages.rules import backfill, earlier_offer, left_over
 from config.admin.pages.rules.given import left_behind_notices
 from config.admin.pages.rules.given.turned_off import TurnedOffRules
@@ -28,6 +34,7 @@ from config.admin.parts.page import Page, render
 from events.reports.changed_rules import left_behind_summary
 from events.reports.products import subscriptions
 from events.reports.products.coverage import Coverage, Judged, judge_all, with_rules
+from integrations.audit import Act
 from integrations.sentences import joined, say, say_count
 from rules.models import Rule
 
@@ -224,6 +231,7 @@ def _look(request: HttpRequest) -> HttpResponse:
         lines=lines,
         shown=sum(len(said) for _, said in lines),
         existing=[
+            *filter(None, (besides(form, rules) for form, rules in added.made)),
             *(sentence for form, rules in added.left for sentence in existing(form, rules)),
             *(said_off(form.name, rules, with_site=several) for form, rules in added.off),
         ],
@@ -265,17 +273,21 @@ def _say(request: HttpRequest, added: Added, *, several: bool) -> None:
     if not made and not added.off:
         text = say("Nothing was added: choose a course or bundle in a row, or tick a trigger.")
         messages.warning(request, text)
-    # For several products the preview has just shown the rules.
-    for form, rules in made if len(made) == 1 else ():
-        messages.success(request, said_added(form.name, rules, with_site=several))
-    if len(made) > 1:
-        text = say(
-            "{rules} added for {products} products.",
-            rules=say_count(sum(len(rules) for _, rules in made), "1 rule", "{number} rules"),
-            products=len(made),
+    fresh, page = [rule for _, rules in made for rule in rules], reverse("admin:coverage")
+    if made:
+        # For several products the preview has just shown the rules.
+        text = (
+            said_added(made[0][0].name, fresh, with_site=several)
+            if len(made) == 1
+            else say(
+                "{rules} added for {products} products.",
+                rules=say_count(len(fresh), "1 rule", "{number} rules"),
+                products=len(made),
+            )
         )
+        text = undo_offers.with_undo(request, text, Act.RULE_ADDED, fresh, page)
         messages.success(request, text)
-    backfill.offer(request, [r for _, rules in made for r in rules], reverse("admin:coverage"))
+    backfill.offer(request, fresh, page)
 
 
 PAGES = [Page("coverage/", "coverage", show, "rules.view_rule")]

@@ -18,12 +18,14 @@ from config.admin.pages.integrations.integration_messages import say_refreshed
 from config.admin.pages.rules import earlier_offer, left_over, rule_parts
 from config.admin.pages.rules.given import given_by_rule
 from config.admin.pages.rules.rule_draft import MAX_RULES, Draft
+from config.admin.pages.rules.undoing import undo_offers
 from config.admin.parts import checklist
 from config.admin.parts.buttons import BACK, go_back
 from config.admin.parts.checklist_task import Task
 from config.admin.parts.page import Page, render
 from config.admin.parts.params import row_ids, row_in
 from integrations import app_registry, catalog_refresh
+from integrations.audit import Act
 from integrations.finding.ordering import by_name
 from integrations.models import Integration, Marketplace, Product
 from integrations.sentences import Said, joined, say, say_count
@@ -199,6 +201,7 @@ def added(request: HttpRequest) -> HttpResponse:
         left_by_deleted=left_by_deleted,
         left_over=left_over.of_rules(request, made),
         next_step=_next_step(),
+        undo=undo_offers.latest_address(request, Act.RULE_ADDED, made, reverse("admin:new-rule")),
     )
 
 

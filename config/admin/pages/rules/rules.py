@@ -161,8 +161,11 @@ class RuleAdmin(Audited, ListAdmin):
         obj.left_to_do = edited_rule.to_tell(request, obj, form)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        """Say that it was changed, then what is left to do."""
-        answer = super().response_change(request, obj)
+        """Say that it was changed, with Undo, then what is left to do."""
+        answer = self.response_post_save_change(request, obj)
+        saved = say("Saved: {rule}.", rule=badges.rule_text(obj.sentence()))
+        text = undo_offers.with_undo(request, saved, Act.RULE_CHANGED, [obj], answer.url)
+        self.message_user(request, text, messages.SUCCESS)
         for level, text in obj.left_to_do:
             self.message_user(request, text, level)
         return answer

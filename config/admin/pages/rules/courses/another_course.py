@@ -18,6 +18,7 @@ from config.admin.menu import allowed
 from config.admin.pages import bulk_actions
 from config.admin.pages.integrations import integration_messages
 from config.admin.pages.rules.by_number_form import USE, ByNumberForm
+from config.admin.pages.rules.undoing import undo_offers
 from config.admin.parts.badges import brief
 from config.admin.parts.buttons import BACK, way_back
 from config.admin.parts.page import Page, render
@@ -25,9 +26,10 @@ from config.admin.parts.params import row_ids, row_in, word
 from events.execution import gone_destinations, retry_by_hand
 from events.models import RuleRun
 from events.reports.earlier.batch_preview import MAX_LINES
+from integrations.audit import Act
 from integrations.finding.ordering import by_name
 from integrations.models import Destination
-from integrations.sentences import joined, say, say_count
+from integrations.sentences import Said, joined, say, say_count
 from integrations.thinkific import catalog
 from rules import changing
 from rules.models import Rule
@@ -232,15 +234,21 @@ def _retry(
     mine = {rule.pk for rule in form.rules}
     runs = RuleRun.objects.filter(pk__in=[run.pk for run in failed if run.rule_id in mine])
     if not runs:
-        messages.success(request, joined([text, _removed(gone)]))
+        _say_used(request, text, gone, form.rules)
         page = f"{reverse('admin:rules_rule_changelist')}?destination__id__exact={form.chosen.pk}"
         return HttpResponseRedirect(back or page)
     batch = bulk_actions.new_batch(request, say("Retry with {name}", name=chosen))
     queued, left = retry_by_hand.retry(runs.order_by("received_at", "pk"), batch=batch)
     # The page that follows says how far the queued actions are.
     none = "" if queued else retry_by_hand.retried_sentence(queued, left)
-    messages.success(request, joined([text, _removed(gone)]))
+    _say_used(request, text, gone, form.rules)
     return bulk_actions.start_and_show(request, batch, left, none, back)
+
+
+def _say_used(request: HttpRequest, text: Said, gone: Destination, rules: list[Rule]) -> None:
+    told = joined([text, _removed(gone)])
+    back = way_back(request)
+    messages.success(request, undo_offers.with_undo(request, told, Act.RULE_CHANGED, rules, back))
 
 
 def _removed(gone: Destination) -> str:

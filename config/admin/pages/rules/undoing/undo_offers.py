@@ -10,13 +10,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
 from config.admin.parts.badges import brief, rule_text
 from config.admin.parts.buttons import BACK, address_name
 from config.admin.parts.params import row_in
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
-from integrations.sentences import Said, joined, say, say_count
+from integrations.sentences import Said, Text, joined, say, say_count
 from rules.history import product_undoing, steps, undoing
 from rules.models import Rule
 
@@ -161,6 +162,26 @@ def address(entry: AuditEntry, back: str = "") -> str:
 def address_of_one(entry: AuditEntry, back: str) -> str:
     """Return the address of the page that asks before this entry's added rule is deleted."""
     return _undoing(reverse("admin:rules_rule_delete", args=[entry.number]), entry, back)
+
+
+def latest_address(request: HttpRequest, act: Act, rules: Iterable[Rule], back: str = "") -> str:
+    """Return the address that undoes what this person did to these rules a moment ago, "" if none.
+
+    It undoes the whole step, as Changes does.
+    """
+    numbers = [str(rule.pk) for rule in rules]
+    entry = _lately(request, act).filter(kind="rule", number__in=numbers).first()
+    if entry is None or not may_undo(request, entry, whole_step=True) or undoing.why_not(entry):
+        return ""
+    return address(entry, back)
+
+
+def with_undo(
+    request: HttpRequest, text: Text, act: Act, rules: Iterable[Rule], back: str = ""
+) -> Text:
+    """Return the text of a message, followed by a link to undo what it tells."""
+    page = latest_address(request, act, rules, back)
+    return format_html('{} <a href="{}">{}</a>', text, page, say("Undo")) if page else text
 
 
 def _undoing(page: str, entry: AuditEntry, back: str) -> str:

@@ -69,18 +69,17 @@ def show(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _meanwhile(left: Sequence[AuditEntry]) -> list[Said]:
-    """Return what does not happen for what came in while these rules were changed or deleted."""
+def _meanwhile(left: Sequence[AuditEntry]) -> Said:
+    """Say what does not happen for what came in while these rules were changed or deleted."""
     numbers = [int(each.number) for each in left]
     now = dict(Rule.objects.filter(pk__in=numbers).values_list("pk", "action"))
     before = {(each.before or {}).get("action") or now.get(int(each.number)) for each in left}
     ends = {ACTIONS[action].ends_access for action in before if action in ACTIONS}
-    told = []
-    if ends != {True}:
-        told.append(say("Nobody is given anything for what came in meanwhile."))
-    if True in ends:
-        told.append(say("Nobody loses anything for what came in meanwhile."))
-    return told
+    if True not in ends:
+        return say("Nobody gets access for what came in meanwhile.")
+    if ends == {True}:
+        return say("Nobody loses access for what came in meanwhile.")
+    return say("Nobody gets or loses access for what came in meanwhile.")
 
 
 def _changes(entry: AuditEntry) -> list[Difference]:
