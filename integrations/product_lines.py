@@ -91,7 +91,10 @@ def _line(number: int, text: str) -> Line:
     name, typed = _parted(text)
     line = Line(number, text)
     if not typed:
-        problem = say("It has no SamCart ID. Write the ID after the name, with a comma between.")
+        problem = say(
+            "It ends in no SamCart ID, which is a number. Write it after the name, with a comma "
+            "between."
+        )
         return replace(line, problem=problem)
     if "\t" in name:
         return replace(

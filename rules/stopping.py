@@ -13,19 +13,19 @@ from rules.models import Rule
 from rules.triggers import Trigger
 
 PRODUCTS_NAMED = 3
-# What nothing ends any more, or only the rules of some products; and what nothing gives back.
+# What nothing ends anymore, or only the rules of some products; and what nothing gives back.
 NOT_ENDED_FOR, NOT_ENDED, ENDED_ONLY_FOR = (
     gettext_noop(
-        "Nothing ends the access of buyers of {products} to {place} on {trigger} any more."
+        "Nothing ends the access of buyers of {products} to {place} on {trigger} anymore."
     ),
-    gettext_noop("Nothing ends the access to {place} on {trigger} any more."),
+    gettext_noop("Nothing ends the access to {place} on {trigger} anymore."),
     gettext_noop("Only buyers of {products} still lose access to {place} on {trigger}."),
 )
 NOT_BACK_FOR, NOT_BACK, BACK_ONLY_FOR = (
     gettext_noop(
-        "Nothing gives access to {place} back to buyers of {products} on {trigger} any more."
+        "Nothing gives access to {place} back to buyers of {products} on {trigger} anymore."
     ),
-    gettext_noop("Nothing gives access to {place} back on {trigger} any more."),
+    gettext_noop("Nothing gives access to {place} back on {trigger} anymore."),
     gettext_noop("Only buyers of {products} still get access to {place} back on {trigger}."),
 )
 
@@ -61,7 +61,7 @@ def what_stops(rule: Rule) -> list[str]:
 
 
 def no_longer_done(rules: Iterable[Rule]) -> Said | str:
-    """Return what nothing does any more since these rules are not there as given, "" for nothing.
+    """Return what nothing does anymore since these rules are not there as given, "" for nothing.
 
     Pass the rules as they were before a change. What differs only in the trigger is one sentence.
     Takes one query for the rules of one product.

@@ -84,7 +84,7 @@ def check(person: User, *, email: str, role: str, by: User) -> None:
         if not Group.objects.filter(name=role).exists():
             raise ValueError(
                 say(
-                    "There is no role {role} any more. Make it again under Roles.",
+                    "There is no role {role} anymore. Make it again under Roles.",
                     role=roles.display_name(role),
                 )
             )

@@ -139,7 +139,7 @@ def end(customer: Customer, key: str, author: Author, on: date | None = None) ->
         lock()
         holding = next((each for each in holdings.of_customer(customer) if each.key == key), None)
         if holding is None:
-            raise ValueError(say("This customer does not have this access any more."))
+            raise ValueError(say("This customer does not have this access anymore."))
         first = holding.grants[0]
         whose = {customer.pk, *(grant.customer_id for grant in holding.grants)}
         replaced = list(pending.by_hand(whose, first.integration_id, first.target))
@@ -190,7 +190,7 @@ def change_day(ending: RuleRun, author: Author, until: date) -> EventLog:
         return end(ending.customer, holdings.key_of(ending), author, until)
     given = Destination.objects.of_target(ending.integration_id, ending.target).first()
     if given is None:
-        raise ValueError(say("This customer does not have this access any more."))
+        raise ValueError(say("This customer does not have this access anymore."))
     return give(ending.customer, given, author, until, hand_grants.purchase_of(ending.grant))
 
 
@@ -221,7 +221,7 @@ def move(customer: Customer, email: str, author: Author) -> Customer:
         holdings.move_endings(customer, other, gives)
         # Ended grants move, too: a purchase has one student.
         Grant.objects.filter(customer=customer, until=None).update(customer=other, seen_at=None)
-        # The ending runs change no grant: this customer has none any more.
+        # The ending runs change no grant: this customer has none anymore.
         ending = [_run(away, Effect.ENDS, holding.grants[0], None) for holding in moved]
         giving = [_run(here, Effect.GIVES, one, one) for one in gives]
         RuleRun.objects.bulk_create([*ending, *giving])

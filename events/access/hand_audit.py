@@ -24,7 +24,7 @@ def record_giving(act: Act, about: Grant, run: RuleRun, note: str) -> None:
 
 
 def record_last_day(about: Grant, replaced: Sequence[RuleRun], run: RuleRun, note: str) -> None:
-    """Record that an access has another last day, or none any more."""
+    """Record that an access has another last day, or none anymore."""
     unlimited = _named(about) | {"ends": None}
     before, after = unlimited | _last_day(replaced), unlimited | _last_day(_waiting(run))
     audit.record(Act.LAST_DAY_CHANGED, run.customer, before=before, after=after, note=note)

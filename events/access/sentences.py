@@ -87,7 +87,7 @@ def let_keep(rows: Sequence[Grant]) -> Said:
 
 
 def not_due(row: Grant) -> Said:
-    """Say why a run that was to give access has nothing to do any more."""
+    """Say why a run that was to give access has nothing to do anymore."""
     if row.state == Grant.State.WAIVED:
         return say("Nothing to do: a person dismissed this access.")
     return say("Nothing was given: {cause} came first.", cause=cause(row))

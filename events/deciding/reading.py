@@ -37,7 +37,7 @@ class LineItem:
     """One product or course of a delivery, its trigger, and a verdict for every rule.
 
     `is_erased` says that the sale is of somebody whose data was erased; `sale` does not name them
-    any more.
+    anymore.
     """
 
     sale: SaleEvent

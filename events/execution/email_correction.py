@@ -66,7 +66,7 @@ def give_email(event: EventLog, text: str, *, by: str, asked_for: str = "") -> i
     is. What would have waited for a person or for its day still waits. The event's reason says what
     SamCart sent, why it was unusable, and who gave what instead.
 
-    Raises ValueError with a sentence if the address is unusable, or not asked for any more.
+    Raises ValueError with a sentence if the address is unusable, or not asked for anymore.
     """
     email, problem = examine_email(text)
     if problem:
@@ -79,7 +79,7 @@ def give_email(event: EventLog, text: str, *, by: str, asked_for: str = "") -> i
         event = EventLog.objects.select_for_update(of=("self",)).get(pk=event.pk)
         found = _next(RuleRun.objects.filter(event=event).select_for_update(of=("self",)))
         if not found or asked_for not in {"", str(found[0].pk)}:
-            raise ValueError(say("This e-mail address is not asked for any more. Reload the page."))
+            raise ValueError(say("This e-mail address is not asked for anymore. Reload the page."))
         pays = event.customer is None and found[0].code != STUDENT_EMAIL
         names = sale if pays else None
         customer = _customer(event, names, email=email, as_sent=strip_invisible(text))
@@ -132,7 +132,7 @@ def _customer(event: EventLog, sale: SaleEvent | None, *, email: str, as_sent: s
 
 
 def _sale(event: EventLog) -> SaleEvent | None:
-    """Return what the body says about this event's line; None if it is not kept any more."""
+    """Return what the body says about this event's line; None if it is not kept anymore."""
     delivery = Delivery.objects.filter(events=event, body_removed_at=None).first()
     lines = read(delivery, {}).lines if delivery else ()
     return lines[event.line].sale if event.line < len(lines) else None

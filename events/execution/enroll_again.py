@@ -15,7 +15,7 @@ from integrations.sentences import say
 
 Kind = ComparisonFinding.Kind
 CHUNK = 200
-NO_RUN = _("no action of this purchase is kept any more: give the access by hand")
+NO_RUN = _("no action of this purchase is kept anymore: give the access by hand")
 DONE_SINCE = _("done since")
 
 

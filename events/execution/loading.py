@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class NotDue(Exception):
-    """The ledger says that there is nothing to do any more; `message` says why."""
+    """The ledger says that there is nothing to do anymore; `message` says why."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

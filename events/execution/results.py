@@ -109,7 +109,7 @@ def _too_slow(run: RuleRun, calls: int) -> Said:
 def hold(runs: Iterable[RuleRun]) -> set[tuple[int, UUID | None]]:
     """Lock the runs that are still ours. Return them by pk and token.
 
-    One that lapsed may have been claimed here again; then its first token is not valid any more.
+    One that lapsed may have been claimed here again; then its first token is not valid anymore.
     Call it inside a transaction.
     """
     ours = {(run.pk, run.lease_token) for run in runs}

@@ -75,7 +75,7 @@ def why_not_given_again(run: RuleRun) -> str:
     if run.status == Status.HELD:
         return say("it waits for you: release it if it is right")
     if run.grant is None or not run.grant.is_active:
-        return say("this access is not due any more")
+        return say("this access is not due anymore")
     return "" if run.status == Status.DONE else why_not(run)
 
 
@@ -85,7 +85,7 @@ def why_not_again(run: RuleRun) -> str:
         return say("only what was sent to a receiver can be sent again")
     if run.integration_id is None:
         return say("its integration was deleted")
-    return "" if messages.message_of(run) else say("what SamCart sent is not kept any more")
+    return "" if messages.message_of(run) else say("what SamCart sent is not kept anymore")
 
 
 def is_outdated(run: RuleRun) -> bool:

@@ -107,7 +107,7 @@ def _sorted(runs: Sequence[RuleRun]) -> Undo:
 
 
 def _note_what_has_changed(undos: Sequence[Undo], since: datetime) -> None:
-    """Set `why_not` of each that cannot be undone any more."""
+    """Set `why_not` of each that cannot be undone anymore."""
     acts, besides = _acts(undos), _ended_besides(undos)
     events = [run.event for one in undos if one.ended for run in one.runs]
     taken_back = revocations.later_endings(events)

@@ -24,7 +24,7 @@ def reasons(runs: Sequence[RuleRun]) -> dict[int, str]:
         for run in runs
         if run.status == RuleRun.Status.WAITING and run.integration and not run.is_pending
     ]
-    # What a running one last waited for is not true any more.
+    # What a running one last waited for is not true anymore.
     found = {run.pk: "" if run.status == RuleRun.Status.RUNNING else run.message for run in runs}
     if not waiting:
         return found

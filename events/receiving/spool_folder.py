@@ -15,7 +15,7 @@ from events.receiving import disk
 # Caps for addresses that were never seen in use: anyone can make those up.
 MAX_UNKNOWN = 1000
 MAX_UNKNOWN_BYTES = 64 * 1024 * 1024
-# A half-written file was never acknowledged. After this long nothing writes it any more.
+# A half-written file was never acknowledged. After this long nothing writes it anymore.
 STALE_SECONDS = 3600
 KNOWN, UNKNOWN, SET_ASIDE = ".known", ".unknown", ".aside"
 
@@ -91,7 +91,7 @@ def sync(path: Path) -> None:
 
 
 def sweep() -> None:
-    """Delete drafts that nothing writes any more."""
+    """Delete drafts that nothing writes anymore."""
     for draft in Path(settings.SPOOL_DIR).glob(".*.tmp"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - draft.stat().st_mtime > STALE_SECONDS:

@@ -22,7 +22,7 @@ _OF_ADDRESS = {
 
 
 class AddressUnknown(Exception):
-    """No secret has this digest (any more), so the delivery was not written."""
+    """No secret has this digest (anymore), so the delivery was not written."""
 
 
 def insert(delivery: Delivery, *, secret_digest: str) -> None:

@@ -89,7 +89,7 @@ class Progress:
 
     @property
     def is_over(self) -> bool:
-        """Whether none of its actions goes on by itself any more."""
+        """Whether none of its actions goes on by itself anymore."""
         return self.over >= self.total
 
     @property

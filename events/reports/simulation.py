@@ -149,7 +149,7 @@ def _would(rule: Rule, customer: Customer | None, event: EventLog | None) -> Pla
     if event is not None and customer is not None and customer.pk and rule.target:
         notes += _by_the_ledger(rule, event, customer)
     if spec.passes_on and event is not None and payload_removed(event.delivery):
-        notes.append(say("What SamCart sent is not kept any more, so nothing could be sent."))
+        notes.append(say("What SamCart sent is not kept anymore, so nothing could be sent."))
     calls = spec.planned_calls(known=known, fills_fields=bool(fields), site=site.site)
     return PlannedRun(rule, calls, notes)
 

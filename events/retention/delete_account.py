@@ -58,12 +58,12 @@ class AccountDeletion:
 
     @property
     def without_end(self) -> Said | str:
-        """A sentence that buyers keep access that nothing ends any more, "" for none."""
+        """A sentence that buyers keep access that nothing ends anymore, "" for none."""
         return (
             say_count(
                 self.buyers,
-                "1 buyer keeps access, and no refund or cancellation ends it any more.",
-                "{number} buyers keep access, and no refund or cancellation ends it any more.",
+                "1 buyer keeps access, and no refund or cancellation ends it anymore.",
+                "{number} buyers keep access, and no refund or cancellation ends it anymore.",
                 number=counting.format_count(self.buyers),
             )
             if self.buyers

@@ -36,8 +36,8 @@ class IntegrationDeletion:
         """Return a sentence for each count that is not 0."""
         rules = say_count(
             self.rules,
-            "1 rule is deleted: it does nothing any more.",
-            "{number} rules are deleted: they do nothing any more.",
+            "1 rule is deleted: it does nothing anymore.",
+            "{number} rules are deleted: they do nothing anymore.",
         )
         waiting = say_count(
             self.waiting,

@@ -78,8 +78,8 @@ def _goes(person: Person) -> Iterator[str]:
     if number := person.runs().filter(status__in=OPEN).count():
         yield say_count(
             number,
-            "1 open action is not carried out any more.",
-            "{number} open actions are not carried out any more.",
+            "1 open action is not carried out anymore.",
+            "{number} open actions are not carried out anymore.",
         )
     if number := person.grants().count():
         yield say_count(number, "1 grant is forgotten.", "{number} grants are forgotten.")

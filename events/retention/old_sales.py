@@ -176,7 +176,7 @@ def remove_grants(pks: Sequence[int]) -> int:
 
 
 def _remove_unknown(customers: Collection[int | None]) -> None:
-    """Remove customers who have no event, no action and no grant any more.
+    """Remove customers who have no event, no action and no grant anymore.
 
     Their remembered Thinkific users and their search terms are deleted with them.
     """

@@ -89,7 +89,7 @@ class Destination(models.Model):
 
     @property
     def left_list(self) -> bool:
-        """Whether it is gone, or Thinkific listed it once and does not any more."""
+        """Whether it is gone, or Thinkific listed it once and does not anymore."""
         return self.gone_at is not None or self.unlisted_at is not None
 
     @property

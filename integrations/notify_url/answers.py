@@ -19,11 +19,11 @@ from integrations.sentences import Text, say
 PAUSE = 30.0  # seconds, if a receiver asks for a pause without saying how long
 
 GONE = _(
-    "The receiver answers 410 Gone: it does not want these messages any more. "
+    "The receiver answers 410 Gone: it does not want these messages anymore. "
     "Turn the rule off or edit the address."
 )
 NOT_ALLOWED = _(
-    "{host} is not on the public internet any more: its address is on this machine or in a "
+    "{host} is not on the public internet anymore: its address is on this machine or in a "
     "private network, and Admit posts there only with ALLOW_PRIVATE_NOTIFY_URLS=true in its "
     "settings. Check the name's DNS, or edit the address."
 )

@@ -23,7 +23,7 @@ def send_http_post(
     if message is None:
         raise Refused(
             say(
-                "What SamCart sent is not kept any more, so nothing was sent to {place}.",
+                "What SamCart sent is not kept anymore, so nothing was sent to {place}.",
                 place=action_input.destination,
             ),
             code=NO_BODY,

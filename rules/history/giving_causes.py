@@ -39,7 +39,7 @@ def of_products(
 def _took(entry: AuditEntry, rule: RuleFacts | None) -> bool:
     """Return whether the rule gave something on a purchase before this change, and not since."""
     if rule is None and entry.act != Act.RULE_DELETED:
-        return False  # what it was is not known any more
+        return False  # what it was is not known anymore
     before = entry.before or {}
     trigger = before.get("trigger", rule and rule.trigger)
     action = before.get("action", rule and rule.action)

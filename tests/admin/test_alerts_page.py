@@ -101,7 +101,7 @@ def test_who_was_refunded_and_is_still_in_is_listed_where_the_alert_leads(boss, 
 
 
 def test_an_owner_is_told_by_mail_and_others_when_they_want(boss):
-    assert "E-mail ada@example.com Everything On" in look(boss)
+    assert "E-mail ada@example.com Everything Not working" in look(boss)
     eve = signed_in(roles.SUPPORT, email="eve@example.com")
     assert "E-mail eve@example.com Everything Off" in look(eve)
 
@@ -118,7 +118,7 @@ def test_what_one_is_told_of_can_be_chosen(boss):
     channel.refresh_from_db()
     assert (channel.enabled, channel.codes) == (False, [])
     answer = post(boss, "alerts-channel", channel=channel.pk)
-    assert "Tick at least one" in errors(answer)
+    assert "Select at least one" in errors(answer)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -204,7 +204,7 @@ def test_nothing_is_changed_by_looking(boss):
 
 def test_e_mail_is_not_said_to_be_on_where_none_can_be_sent(boss, settings):
     settings.EMAIL_HOST = ""
-    assert "On Nothing can be sent." in look(boss)
+    assert "Not working Nothing can be sent." in look(boss)
     settings.EMAIL_HOST = "mail.example.com"
     assert "Nothing can be sent." not in look(boss)
 

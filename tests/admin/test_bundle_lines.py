@@ -39,7 +39,7 @@ def test_what_is_left_of_a_bundle_has_one_line_and_one_end(jon):
     lines = [str(line.text) for line in told if line.code != Code.NO_WORKER]
     assert len(lines) == 3, lines
     has, ends, over = lines
-    assert has.startswith("Jon has Everything Pass without Ink since ")
+    assert has.startswith("Jon has had Everything Pass without Ink since ")
     assert ends.startswith("Access to Everything Pass without Ink ends on ")
     assert over.startswith("Jon has no access to Ink: ")
 

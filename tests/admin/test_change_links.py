@@ -22,7 +22,7 @@ pytestmark = pytest.mark.first_database
 
 GIVES = "create_course_enrollment"
 OVERVIEW = "admin:index"
-FOLDED = "See these 4 rules, and what nothing does any more"
+FOLDED = "See these 4 rules, and what nothing does anymore"
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_change_of_ones_own_is_not_linked_on_the_products_page(max_berg, world
     point(max_berg, rule, to="Faces")
     mine, other = client_of(max_berg), signed_in(roles.MANAGER)
     for page in (page_of(rule.product), reverse("admin:left-over")):
-        assert "no purchase of this product gives any more" in words(mine.get(page))
+        assert "no purchase of this product gives anymore" in words(mine.get(page))
         assert not change_links(mine.get(page))
         assert "Max Berg changed the rule" not in words(mine.get(page))
         assert change_links(other.get(page))
@@ -135,8 +135,8 @@ def test_several_changes_are_counted_on_the_products_page_and_folded_with_their_
     text = plain(folded)
     assert FOLDED in text
     assert "Nothing ends the access of buyers of Watercolor to Ink on Art Academy on" in text
-    assert "on Product Refunded and Subscription Canceled any more." in text
-    assert "on Subscription Recovered and Subscription Restarted any more." in text
+    assert "on Product Refunded and Subscription Canceled anymore." in text
+    assert "on Subscription Recovered and Subscription Restarted anymore." in text
     lines = re.findall(r"<li>(.*?)</li>", folded, re.S)
     assert len(lines) == left.count() == 4
     assert all("See the change by Max Berg" in plain(line) for line in lines)

@@ -247,9 +247,9 @@ def test_the_second_press_does_nothing(support, last):
 def test_what_was_refunded_since_cannot_be_chosen(support, last):
     found = paid(last)
     Grant.objects.update(state="ended")
-    assert "This access is not due any more" in look(support)
+    assert "This access is not due anymore" in look(support)
     assert said(enroll(support, last, found)) == [
-        "0 queued, 1 skipped: this access is not due any more."
+        "0 queued, 1 skipped: this access is not due anymore."
     ]
 
 

@@ -26,7 +26,7 @@ from tests.support.shop import Shop
 
 pytestmark = pytest.mark.first_database
 
-NOTHING = "Nothing was added: choose a course or bundle in a row, or tick a trigger."
+NOTHING = "Nothing was added: choose a course or bundle in a row, or select a trigger."
 PAGE = "admin:coverage"
 FIVE = [
     "product_purchased",
@@ -163,7 +163,7 @@ def test_all_that_is_suggested_is_ticked_at_once_and_nothing_is_added_by_that(sh
     assert all(" checked" in box for box in boxes)
     assert f'name="give-{kept.pk}" value="Portraits"' in answer.content.decode()
     assert not Rule.objects.exists()
-    assert "Tick all suggestions" not in words(signed_in(roles.VIEWER).get(reverse(PAGE)))
+    assert "Select all suggestions" not in words(signed_in(roles.VIEWER).get(reverse(PAGE)))
 
 
 def test_an_empty_shop_is_told_how_products_appear(manager):
@@ -307,7 +307,7 @@ def test_rules_that_somebody_else_added_meanwhile_end_the_look(shop, manager):
     look(manager, **{f"on_{bought.pk}": ["product_refunded"]})
     pairing.add(pairing.companions(Rule.objects.all()))
     answer = manager.get(reverse(PAGE), {"look": "yes"}, follow=True)
-    assert "cannot be added any more" in words(answer)
+    assert "cannot be added anymore" in words(answer)
     assert Rule.objects.count() == len(FIVE)
 
 

@@ -170,7 +170,7 @@ def test_a_bundle_of_which_a_part_has_ended_is_one_decision(manager, world, cour
     world.rule("subscription_canceled", "expire_course_enrollment", courses[0], product=SOLD)
     buy_and_cancel(world)
     page = manager.get(page_of_clara())
-    assert words(page).count("Dana has Everything Pass without Ink since") == 1
+    assert words(page).count("Dana has had Everything Pass without Ink since") == 1
     for course in ("Oil", "Wash"):
         assert f"Dana has {course}" not in words(page)
     assert len(alone(markup(page))) == 1

@@ -174,7 +174,7 @@ def test_a_student_of_a_course_that_is_gone_is_not_told_to_sign_in(world: World,
     world.settle()
     student = Customer.objects.get()
     page = reverse("admin:integrations_customer_change", args=[student.pk])
-    assert "has Course Two since" in words(manager.get(page))
+    assert "has had Course Two since" in words(manager.get(page))
     press(manager, course, "mark_gone")
     shown = manager.get(page)
     told = words(shown).partition("Everything that happened")[0]
@@ -275,7 +275,7 @@ def test_an_action_without_its_rule_offers_no_other_course(manager):
 
 
 def fails_as_gone(world: World, *buyers: str) -> Rule:
-    """Purchases whose course Thinkific does not have any more, and the rule that gives it."""
+    """Purchases whose course Thinkific does not have anymore, and the rule that gives it."""
     course = world.course()
     world.course("Course Three")
     rule = world.rule("product_purchased", "create_course_enrollment", course)
@@ -315,7 +315,7 @@ def test_another_course_is_chosen_once_for_the_rules_and_all_that_failed(world: 
     ("given", "says"),
     [
         ({"destination": ""}, "Choose the course to give instead."),
-        ({"rule": ""}, "Tick at least one rule."),
+        ({"rule": ""}, "Select at least one rule."),
         ({}, "already"),
     ],
 )
@@ -337,7 +337,7 @@ def test_where_its_rules_were_changed_already_what_failed_is_retried(world: Worl
     gone = rule.destination_id
     Rule.objects.update(destination=Destination.objects.get(name="Course Three"))
     page = manager.get(reverse("admin:another-course"), {"course": gone})
-    assert "No rule uses it any more. A retry gives what the rule gives now." in words(page)
+    assert "No rule uses it anymore. A retry gives what the rule gives now." in words(page)
     assert "Retry the one that failed" in words(page)
 
 
@@ -399,8 +399,7 @@ def test_a_number_that_never_was_in_thinkific_is_not_called_gone_and_is_correcte
     typed = f"https://acme.thinkific.com/manage/courses/{right.external_id}"
     answer = manager.post(where, answers | {"number": typed, "use": right.pk}, follow=True)
     assert said(answer) == [
-        "2 rules use Course Two from now on. Watercolor, number 987654, is not in the list any "
-        "more."
+        "2 rules use Course Two from now on. Watercolor, number 987654, is not in the list anymore."
     ]
     world.settle()
     assert {rule.destination_id for rule in Rule.objects.all()} == {right.pk}
@@ -431,7 +430,7 @@ def test_what_a_rule_uses_or_thinkific_listed_is_not_removed(manager, facts):
     assert Destination.objects.get() == course
 
 
-# Thinkific does not list it any more, and no buyer has found out yet
+# Thinkific does not list it anymore, and no buyer has found out yet
 
 
 @pytest.fixture

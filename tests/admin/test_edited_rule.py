@@ -81,7 +81,7 @@ def test_a_rule_that_ends_the_old_course_is_named_and_changed_from_the_products_
     page = manager.get(page_of(product))
     text = words(page)
     assert (
-        "1 rule here is still about Ink, which no purchase of this product gives any more." in text
+        "1 rule here is still about Ink, which no purchase of this product gives anymore." in text
     )
     assert "Change 1 rule to Faces Delete this rule" in text
     assert "Nothing takes access away on" not in text
@@ -89,7 +89,7 @@ def test_a_rule_that_ends_the_old_course_is_named_and_changed_from_the_products_
     done = settle(manager, page=page)
     assert said(done) == ["1 rule uses Faces from now on."]
     assert ending().destination == Destination.objects.get(name="Faces")
-    assert "no purchase of this product gives any more" not in words(done)
+    assert "no purchase of this product gives anymore" not in words(done)
     again = settle(manager, page=page)
     assert said(again) == ["Nothing was changed: look again at what is said below."]
 
@@ -129,7 +129,7 @@ def test_of_two_rules_that_would_become_the_same_one_is_changed_and_the_other_de
     assert said(done) == ["1 rule uses Faces from now on. 1 rule deleted."]
     ends = Rule.objects.filter(trigger="product_refunded")
     assert list(ends.values_list("destination__name", flat=True)) == ["Faces"]
-    assert "no purchase of this product gives any more" not in words(done)
+    assert "no purchase of this product gives anymore" not in words(done)
 
 
 def test_who_has_the_old_course_is_named_where_the_rule_that_ends_it_is_changed(
@@ -158,7 +158,7 @@ def test_what_a_global_rule_still_gives_is_not_said_to_be_left(manager, world, r
     save(manager, rule, "Faces")
     text = words(manager.get(page_of(Product.objects.get())))
     assert "Nothing takes access away on: Product Refunded." in text
-    assert "no purchase of this product gives any more" not in text
+    assert "no purchase of this product gives anymore" not in text
 
 
 def test_what_is_left_is_one_message_and_stays_on_the_products_page(manager, world, rule):
@@ -407,7 +407,7 @@ def test_a_refunded_buyer_of_a_changed_rule_cannot_be_moved_but_access_can_be_en
     ink = Destination.objects.get(name="Ink")
     assert [world.access(f"b{number}@example.com", ink) for number in (1, 2)] == [False, True]
     assert "refunded buyer" not in words(manager.get(page))
-    # It gave something, and nothing is owed any more.
+    # It gave something, and nothing is owed anymore.
     bought = EventLog.objects.get(order_id="1", trigger="product_purchased")
     assert not bought.gave_nothing
     # Without the button for it, nothing is done for a refunded buyer.
@@ -441,7 +441,7 @@ def test_the_rules_page_says_what_still_names_the_old_course_for_as_long_as_one_
         text = words(signed_in(role).get(page_of(rule)))
         assert "1 other rule of Product 77 still names Ink. See the product" in text
     text = words(manager.get(page_of(ending())))
-    assert "No rule of this product gives Ink any more. See the product" in text
+    assert "No rule of this product gives Ink anymore. See the product" in text
     faces = Destination.objects.get(name="Faces")
     settle(manager)
     assert ending().destination == faces

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.first_database
 
 TICK = 'name="ends_all"'
 HELP = "Without it, the rule ends only what the purchase itself gave."
-NEEDED = "Tick this: the event that triggers this rule gave no access of its own that could end."
+NEEDED = "Select this: the event that triggers this rule gave no access of its own that could end."
 
 
 @pytest.fixture

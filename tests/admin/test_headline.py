@@ -658,7 +658,7 @@ def test_who_was_refunded_before_anything_was_given_is_owed_nothing_anywhere(sho
     assert told() == (False, False, 0, [])
 
 
-# What no rule gives any more
+# What no rule gives anymore
 
 
 BEHIND = "1 buyer has a course of a deleted or changed rule."

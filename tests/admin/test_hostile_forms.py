@@ -170,8 +170,8 @@ def test_another_course_chosen_twice_is_said_to_have_changed_nothing(manager, ru
     data = {"course": course.pk, "rule": rule.pk, "destination": other.pk}
     where = reverse("admin:another-course")
     assert said(manager.post(where, data, follow=True)) == [f"1 rule uses {other} from now on."]
-    assert "No rule uses it any more, so nothing was changed." in words(manager.post(where, data))
-    # What is in no list any more is not said to be there.
+    assert "No rule uses it anymore, so nothing was changed." in words(manager.post(where, data))
+    # What is in no list anymore is not said to be there.
     Destination.objects.filter(pk=course.pk).delete()
     assert "was removed from Admit's list" in said(manager.get(where, data, follow=True))[0]
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.first_database
 
 HINT = (
     "SamCart has sent no Subscription Completed yet. If you sell plans of several payments, have "
-    "it sent: then a cancellation after the last payment ends nothing."
+    "SamCart send it, so that a cancellation after the last payment ends no access."
 )
 
 

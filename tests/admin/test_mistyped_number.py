@@ -215,7 +215,7 @@ def test_the_customers_page_tells_once_what_was_corrected_and_that_she_is_in(wor
     page = manager.get(_customer())
     first = words(page).partition("Everything that happened")[0]
     assert "was not given" not in first
-    assert first.count("Dana has Course Two since") == 1
+    assert first.count("Dana has had Course Two since") == 1
     told = rf"Its number was corrected to {right.external_id} on \d"
     assert len(re.findall(told, first)) == 1
     assert len(re.findall(rf"\b{right.external_id}\b", first)) == 1
@@ -269,7 +269,7 @@ def test_the_mistyped_entry_goes_with_the_correction_and_that_is_said(world, man
     page = manager.post(reverse(ANOTHER), correction(gone, right.external_id), follow=True)
     assert said(page) == [
         f"1 rule uses Watercolor, number {right.external_id} from now on. "
-        "Watercolor, number 987654, is not in the list any more."
+        "Watercolor, number 987654, is not in the list anymore."
     ]
     assert Destination.objects.get() == right
     world.settle()

@@ -301,7 +301,7 @@ def test_the_old_address_is_told_that_nothing_of_it_is_open_any_more(world, supp
         "there."
     ) in letter(wrong())
     told = plain(page_of(support, wrong()))
-    assert f"Moved to {RIGHT}. Nothing of it is open there any more. See the event" in told
+    assert f"Moved to {RIGHT}. Nothing of it is open there anymore. See the event" in told
 
 
 def test_the_old_address_is_told_of_the_refund_that_ended_what_had_been_replaced(
@@ -387,7 +387,7 @@ def test_what_a_moved_purchase_kept_open_is_said_to_be_moved_with_it(world, supp
     assert "Watercolor" in text
     assert "is under your other e-mail address now." in text
     told = plain(page_of(support, wrong()))
-    assert "Dana has Watercolor since " in told
+    assert "Dana has had Watercolor since " in told
     assert "order 5702" not in told.partition("Everything that happened")[0]
 
 
@@ -402,4 +402,4 @@ def test_since_names_when_the_first_of_several_purchases_opened_it(world, suppor
     world.settle()
     told = plain(page_of(support, right))
     since = format_time(opened)
-    assert f"Dana has Watercolor since {since} through order 5701 and order 5702." in told
+    assert f"Dana has had Watercolor since {since} through order 5701 and order 5702." in told

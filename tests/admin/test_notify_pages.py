@@ -287,7 +287,7 @@ def test_a_test_is_signed_marked_and_its_answer_is_told(manager, crm, receiver):
 @pytest.mark.parametrize(
     ("behavior", "says"),
     [
-        (gone, "The receiver answers 410 Gone: it does not want these messages any more."),
+        (gone, "The receiver answers 410 Gone: it does not want these messages anymore."),
         (answers(500), "127.0.0.1 answered 500 Internal Server Error: it failed on its side."),
         (answers(404), "127.0.0.1 answered 404 Not Found: it did not accept the message."),
         (redirects("https://example.com/"), "a redirect, which Admit does not follow."),
@@ -571,7 +571,7 @@ def test_a_receiver_that_is_gone_is_said_with_what_to_do_beside_it(manager, worl
     assert (run.status, run.code) == ("failed", "receiver_gone")
     for thing in (run, event):
         page = manager.get(page_of(thing))
-        assert "it does not want these messages any more" in words(page)
+        assert "it does not want these messages anymore" in words(page)
         assert "Edit the address" in words(page)
         assert page_of(crm) in markup(page)
         for button in ("turn_rule_off", "retry"):
@@ -635,7 +635,7 @@ def test_an_event_whose_body_is_gone_says_so_and_blames_no_receiver(manager, wor
     (run,) = world.settle()
     assert (run.status, run.code) == ("failed", "no_body")
     text = words(manager.get(page_of(run)))
-    assert "is not kept any more, so nothing was sent to My CRM" in text
+    assert "is not kept anymore, so nothing was sent to My CRM" in text
     assert "Edit the address" not in text
     assert receiver.requests == []
 
@@ -686,7 +686,7 @@ def test_a_message_does_not_hide_that_the_customer_has_her_course(
     receiver.behavior = behavior
     event = world.sell()
     world.settle()
-    assert "has Course Two since" in first_line(manager, event)
+    assert "has had Course Two since" in first_line(manager, event)
     page = manager.get(page_of(event.customer))
     assert "end HTTP POST to My CRM" in words(page)
 

@@ -110,7 +110,7 @@ def _receiver_is_gone(page: Page, world: World, receiver: Receiver) -> None:
     world.settle()
     menu(page, "Actions")
     row = page.locator("#result_list tbody tr").first
-    expect(row).to_contain_text("it does not want these messages any more")
+    expect(row).to_contain_text("it does not want these messages anymore")
     row.get_by_role("link", name="Send HTTP POST").first.click()
     expect(page.get_by_role("link", name="Edit the address")).to_be_visible()
     expect(page.get_by_text("receiver_gone")).to_be_visible()

@@ -106,7 +106,7 @@ def test_her_page_says_that_the_product_has_no_rule_of_its_own(sold, role):
     assert f"{PAID} The product has no rule of its own." in shown
     assert ("Ask a manager to add the rule." in shown) == (role == roles.SUPPORT)
     # Why something may be missing stands before what she has.
-    assert shown.index(PAID) < shown.index("has Bonus since")
+    assert shown.index(PAID) < shown.index("has had Bonus since")
 
 
 def test_her_letter_does_not_say_that_all_is_well(sold):

@@ -107,7 +107,7 @@ def test_a_link_works_once(boss):
     link = link_on(add(boss))
     choose(link)
     _, again = choose(link, "another good passphrase")
-    assert "This link does not work any more" in words(again)
+    assert "This link does not work anymore" in words(again)
     assert User.objects.get(email="dana@example.com").check_password(GOOD)
 
 
@@ -115,7 +115,7 @@ def test_a_new_link_ends_the_one_before(boss):
     first = link_on(add(boss))
     person = User.objects.get(email="dana@example.com")
     second = link_on(press(boss, person, "new_link"))
-    assert "does not work any more" in words(choose(first)[1])
+    assert "does not work anymore" in words(choose(first)[1])
     choose(second)
     person.refresh_from_db()
     assert person.check_password(GOOD)
@@ -138,7 +138,7 @@ def test_a_link_that_is_too_old_is_refused_in_words(boss, monkeypatch, settings)
     link = link_on(add(boss))
     later = default_token_generator._now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT + 2)
     monkeypatch.setattr(default_token_generator, "_now", lambda: later)
-    assert "This link does not work any more" in words(choose(link)[1])
+    assert "This link does not work anymore" in words(choose(link)[1])
 
 
 @pytest.mark.parametrize(
@@ -159,14 +159,14 @@ def test_a_weak_password_is_refused_in_words(boss, password, repeated, says):
 def test_a_made_up_link_is_refused_in_words(owner, path):
     answer = Client().get(f"/admin/auth/user/welcome/{path}")
     assert answer.status_code == 200
-    assert "This link does not work any more" in words(answer)
+    assert "This link does not work anymore" in words(answer)
 
 
 def test_the_link_of_somebody_switched_off_does_not_work(boss):
     link = link_on(add(boss))
     person = User.objects.get(email="dana@example.com")
     press(boss, person, "switch_off")
-    assert "does not work any more" in words(choose(link)[1])
+    assert "does not work anymore" in words(choose(link)[1])
     (text,) = said(press(boss, person, "new_link"))
     assert text.endswith("is off. Switch on first.")
 
@@ -238,7 +238,7 @@ def test_a_person_who_cannot_be_is_refused_in_words(boss, changes, says: str):
 
 def test_a_role_whose_group_was_deleted_is_refused_in_words(boss):
     Group.objects.get(name="Support").delete()
-    assert "There is no role Support any more." in words(add(boss))
+    assert "There is no role Support anymore." in words(add(boss))
     assert User.objects.count() == 1
 
 
@@ -287,7 +287,7 @@ def test_who_is_switched_off_is_out_at_once_and_back_when_switched_on(boss, owne
     client = client_of(person)
     log = reverse("admin:events_eventlog_changelist")
     assert client.get(log).status_code == 200
-    assert said(press(boss, person, "switch_off")) == ["Sam is off and cannot sign in any more."]
+    assert said(press(boss, person, "switch_off")) == ["Sam is off and cannot sign in anymore."]
     assert client.get(log).status_code == 302
     assert said(press(boss, person, "switch_on")) == ["Sam is on again, as Viewer."]
     assert client_of(person).get(log).status_code == 200

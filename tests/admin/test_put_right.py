@@ -61,7 +61,7 @@ def test_who_waits_for_the_next_attempt_is_let_in_from_the_customers_page(suppor
     assert page.redirect_chain[-1][0] == page_of(customer)
     world.settle()
     page = support.get(page_of(customer))
-    assert "Dana has Course Two since" in words(page)
+    assert "Dana has had Course Two since" in words(page)
     assert "Try now" not in words(page)
 
 

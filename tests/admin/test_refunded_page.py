@@ -340,7 +340,7 @@ def test_who_is_refunded_after_the_rules_were_changed_is_told_of(manager, world,
     assert "1 buyer was refunded and still has Ink: no rule ended it." in words(
         manager.get(reverse("admin:index"))
     )
-    # Faces needs no rule, and no purchase gives Ink any more.
+    # Faces needs no rule, and no purchase gives Ink anymore.
     assert "New rule: a refund" not in words(manager.get(reverse(PAGE)))
 
 

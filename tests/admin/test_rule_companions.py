@@ -25,7 +25,7 @@ from tests.support.world import World
 pytestmark = pytest.mark.first_database
 
 GIVES, ENDS = "create_course_enrollment", "expire_course_enrollment"
-LEFT = "4 rules here are still about Ink, which no purchase of this product gives any more."
+LEFT = "4 rules here are still about Ink, which no purchase of this product gives anymore."
 OVERVIEW = "leftover rules are about access that is no longer given."
 
 
@@ -219,7 +219,7 @@ def test_turning_a_rule_off_says_what_still_gives_its_course(manager, wrong):
 
 
 def test_what_is_left_is_said_where_people_look(manager, world, wrong):
-    told = "4 rules of Watercolor are still about Ink, which no purchase of it gives any more."
+    told = "4 rules of Watercolor are still about Ink, which no purchase of it gives anymore."
     Product.objects.update(name="Watercolor")
     done = delete_alone(manager, wrong)
     assert f"{told} See, change or delete them" in said(done)
@@ -336,7 +336,7 @@ def test_an_ending_rule_alone_is_named_in_coverage_but_needs_nobody(manager, wor
     assert OVERVIEW not in words(manager.get(reverse("admin:index")))
 
 
-LEFT_EVERYWHERE = "4 global rules are still about Ink, which no purchase gives any more."
+LEFT_EVERYWHERE = "4 global rules are still about Ink, which no purchase gives anymore."
 
 
 @pytest.fixture
@@ -376,7 +376,7 @@ def test_global_rules_that_are_left_over_are_named_where_those_of_products_are(
     assert f"4 {OVERVIEW}" in text
     assert f"{LEFT_EVERYWHERE} See, change or delete them" in text
     left = Rule.objects.earliest("pk")
-    assert "No rule gives Ink any more. See the global rules" in words(manager.get(page_of(left)))
+    assert "No rule gives Ink anymore. See the global rules" in words(manager.get(page_of(left)))
 
 
 def test_sales_of_deleted_products_are_not_those_of_every_product(

@@ -292,7 +292,9 @@ def test_the_page_of_a_product_says_what_takes_nothing_away_and_adds_it(manager)
     assert "Nothing gives access back on: Subscription Restarted." in words(page)
     missing = ["product_refunded", "subscription_canceled", "subscription_restarted"]
     assert offered(page) == missing
-    assert said(press(manager, club, "end_access")) == ["Nothing was ticked, so nothing is added."]
+    assert said(press(manager, club, "end_access")) == [
+        "Nothing was selected, so nothing is added."
+    ]
     added = said(press(manager, club, "end_access", pair=missing))
     assert added == [
         "Urban Sketching Club: 3 rules added. Product Refunded: Urban Sketching. "
@@ -531,7 +533,7 @@ def test_the_sentence_grows_as_one_chooses(manager):
     assert words(page).count(f"When Gift Card is purchased, {what}") == 1
     ends = "end the customer's access to the bundle Drawing Bundle on Art Academy."
     assert f"When Gift Card is refunded, {ends}" in words(page)
-    assert "Add the rule and what is ticked" in words(page)
+    assert "Add the rule and what is selected" in words(page)
     # What is left out takes what is usual.
     assert "Add the rule" not in words(step(manager, product=gift.pk))
     course = Destination.objects.get(name="Course Two")
@@ -573,7 +575,7 @@ def test_an_answer_about_one_product_presumes_nothing_of_another(manager):
     event(None, product=club, trigger="product_purchased", subscription_id="9")
     known = {"destination": Destination.objects.get(name="Course Two").pk}
     page = step(manager, product=once.pk, **known)
-    assert f"SamCart sent purchases of {once.name}, and none by subscription." in words(page)
+    assert f"SamCart has sent purchases of {once.name}, but no subscription payment." in words(page)
     sent = dict(re.findall(r'type="hidden" name="(\w+)" value="([\w,]+)"', markup(page)))
     sent |= {"subscription": "no", "pair": "product_refunded"}
     # The page with what was answered for the first product, and the other one chosen in its place.
@@ -676,7 +678,7 @@ def test_on_a_phone_the_button_that_adds_the_rule_is_in_view_after_a_choice(
         browsing.let_in(page, address, place.people["Owner"])
         page.goto(f"{address}{reverse('admin:new-rule')}?product={product('1048004').pk}")
         page.get_by_label("Course Two").check()
-        button = page.get_by_role("button", name="Add the rule and what is ticked")
+        button = page.get_by_role("button", name="Add the rule and what is selected")
         expect(button).to_be_in_viewport()
 
 
@@ -761,7 +763,7 @@ def test_a_rule_that_exists_is_linked_to_and_not_offered_again(manager):
     page = step(manager, **known)
     assert f'href="{reverse("admin:rules_rule_change", args=[rule.pk])}?back=' in markup(page)
     assert "Add the rule " not in words(page)
-    assert "Add the ticked rules" in words(page)
+    assert "Add the selected rules" in words(page)
     assert offered(step(manager, **known, subscription="yes")) == BY_SUBSCRIPTION
     data = known | {"pair": BY_SUBSCRIPTION}
     answer = manager.post(reverse("admin:new-rule"), data, follow=True)

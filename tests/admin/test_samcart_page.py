@@ -410,7 +410,7 @@ def test_who_has_access_keeps_it_when_the_account_is_deleted(boss, shop, monkeyp
         same: dict[str, Any] = {"integration": runs[0].integration, "target": "course:501"}
         queued.grant(run, product=product, marketplace=shop.marketplace, **same)
     path = place("-delete", shop.marketplace.pk)
-    kept = "2 buyers keep access, and no refund or cancellation ends it any more."
+    kept = "2 buyers keep access, and no refund or cancellation ends it anymore."
     assert kept in words(boss.get(path))
     boss.post(path)
     for grant in Grant.objects.active():
@@ -481,7 +481,7 @@ def test_a_type_is_named_where_it_waits_and_its_events_are_read_again(boss, shop
     assert RuleRun.objects.count() == 1
     named = NamedType.objects.get()
     answer = boss.post(place("-forget-type", shop.marketplace.pk, named.pk), follow=True)
-    assert said(answer)[0].startswith("“purchaseofsomekind” has no name any more.")
+    assert said(answer)[0].startswith("“purchaseofsomekind” has no name anymore.")
     assert not NamedType.objects.exists()
     assert EventLog.objects.get().trigger == "product_purchased"
 
@@ -524,7 +524,7 @@ def test_a_type_that_means_nothing_is_never_asked_about_again(boss, shop):
     # A mistake loses nothing.
     named = NamedType.objects.get()
     answer = boss.post(place("-forget-type", shop.marketplace.pk, named.pk), follow=True)
-    assert said(answer) == ["“survey” has no name any more. Its events wait for a name again."]
+    assert said(answer) == ["“survey” has no name anymore. Its events wait for a name again."]
     inbox.process()
     assert set(EventLog.objects.values_list("status", flat=True)) == {"unknown_type"}
     boss.post(place("-name-type", shop.marketplace.pk), data | {"trigger": "product_purchased"})

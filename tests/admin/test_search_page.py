@@ -111,7 +111,9 @@ def test_a_rule_is_found_by_its_trigger(shop):
 def test_who_changes_a_rule_that_was_found_comes_back_to_what_was_found(shop):
     results = f"{reverse(SEARCH)}?q=faces"
     manager = signed_in(roles.MANAGER)
-    (rule,) = re.findall(r'href="(/admin/rules/rule/\d+/change/[^"]*)"', markup(manager.get(results)))
+    (rule,) = re.findall(
+        r'href="(/admin/rules/rule/\d+/change/[^"]*)"', markup(manager.get(results))
+    )
     form = manager.get(rule).context["adminform"].form
     data = {name: form[name].value() or "" for name in form.fields}
     answer = manager.post(rule, data | {"enabled": ""})

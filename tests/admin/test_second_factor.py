@@ -337,7 +337,7 @@ def test_the_only_owner_comes_back_in_by_one_command(mia):
     client = client_of(mia)
     out = StringIO()
     call_command("new_password", "--without-second-factor", stdout=out)
-    assert "mia@example.com has no second factor any more" in out.getvalue()
+    assert "mia@example.com has no second factor anymore" in out.getvalue()
     assert "/admin/auth/user/welcome/" in out.getvalue()
     assert second_factor.of(mia) is None
     assert not is_in(client)

@@ -231,5 +231,5 @@ def test_who_paid_again_after_that_is_not_said_to_be_refunded(manager, world, in
         sell(world, what)
     sell(world, "10_product", order=1199)
     page = words(manager.get(page_of(flo())))
-    assert "Flo has Ink since " in page
+    assert "Flo has had Ink since " in page
     assert "because of that" not in page

@@ -116,7 +116,7 @@ def _guided_rule(page: Page) -> None:
     )
     page.get_by_label("Yes, or I am not sure").check()
     expect(page.locator("input[name=pair]:checked")).to_have_count(4)
-    page.get_by_role("button", name="Add the rule and what is ticked").click()
+    page.get_by_role("button", name="Add the rule and what is selected").click()
     expect(page.get_by_role("heading", name="5 rules added")).to_be_visible()
     expect(page.get_by_text("1 buyer paid before and got nothing for it.")).to_be_visible()
 
@@ -167,7 +167,7 @@ def _customer(page: Page) -> None:
     menu(page, "Customers")
     page.locator("main").get_by_role("searchbox").fill("priya")
     page.get_by_role("button", name="Search").click()
-    expect(page.locator(".note").first).to_contain_text("has Watercolor since")
+    expect(page.locator(".note").first).to_contain_text("has had Watercolor since")
     page.get_by_role("button", name="Check in Thinkific").click()
     expect(page.locator(".messagelist")).to_contain_text("Watercolor: full access")
 

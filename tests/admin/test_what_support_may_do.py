@@ -129,7 +129,7 @@ def nothing_sent(world: World) -> None:
 @pytest.mark.parametrize(
     ("prepare", "says"),
     [
-        (welcome_emails, "Turn on the Welcome Emails in Thinkific (then tick it here)"),
+        (welcome_emails, "Turn on the Welcome Emails in Thinkific"),
         (nothing_sent, "Give SamCart the address of Admit, and let it send something"),
     ],
 )
@@ -151,7 +151,7 @@ def test_every_step_of_setting_up_that_changes_something_has_a_permission(world)
     accounts, sites = [world.marketplace], [world.integration]
     every = checklist.tasks(sites, accounts, facts.Places({}, {}))
     without = [task.text for task in every if not task.permission and not task.done]
-    assert "Turn on the Welcome Emails in Thinkific (then tick it here)" not in without
+    assert "Turn on the Welcome Emails in Thinkific" not in without
     assert without[1:] == ["Place a test order, and check that it reaches Thinkific"]
 
 

@@ -514,7 +514,7 @@ def to_faces(client: Client, world: World, rule: Rule) -> Rule:
 
 STOPPED = (
     "Nothing ends the access of buyers of Watercolor to Ink on Art Academy on Product "
-    "Refunded any more."
+    "Refunded anymore."
 )
 
 
@@ -540,7 +540,7 @@ def test_a_refund_rule_that_was_changed_is_told_with_who_changed_it_and_what_not
         assert shown.index("Change 1 rule to Ink") < shown.index("Delete this rule")
         fold = markup(each).partition("Delete this rule anyway")[2].partition("</details>")[0]
         assert 'name="delete"' in fold
-    assert "any more" not in words(manager.get(page_of(ending))).partition("History")[0]
+    assert "anymore" not in words(manager.get(page_of(ending))).partition("History")[0]
     support = words(signed_in(roles.VIEWER).get(reverse(OVERVIEW)))
     assert STOPPED in support
     assert about in support
@@ -567,7 +567,7 @@ def test_a_refund_rule_that_the_purchase_rule_left_behind_later_is_told_as_that_
     save(colleague, rule, "Ink")
     text = words(manager.get(reverse("admin:left-over")))
     assert re.search(r"Max Berg changed the rule on \d+ \w+ from Faces to Ink\.", text)
-    assert "still about Faces, which no purchase of this product gives any more" in text
+    assert "still about Faces, which no purchase of this product gives anymore" in text
     assert ending.destination
 
 

@@ -256,7 +256,7 @@ def test_what_the_customer_does_not_have_is_not_ended(world, dana):
     by_hand.give(dana, world.course(), SUPPORT)
     key = holdings.of_customer(dana)[0].key
     by_hand.end(dana, key, SUPPORT)
-    with pytest.raises(ValueError, match="does not have this access any more"):
+    with pytest.raises(ValueError, match="does not have this access anymore"):
         by_hand.end(dana, key, SUPPORT)
     assert EventLog.objects.filter(by_hand="end").count() == 1
 

@@ -291,7 +291,7 @@ def test_the_sentences_and_the_letter_name_the_last_day(world, dana, course):
     report = customer_access.describe(dana)
     told = {line.code: line for line in report.lines}
     has, pending = told[Code.HAS], told[Code.ENDS_LATER]
-    assert f"by hand until {day} (mia@example.com)" in has.text
+    assert f"by hand, ending {day} (mia@example.com)" in has.text
     assert (
         pending.text
         == f"Access to Course Two ends on {day} because mia@example.com gave it until then."

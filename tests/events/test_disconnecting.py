@@ -35,12 +35,12 @@ def test_what_stops_is_counted(busy):
     found = delete_integration.summarize(busy)
     assert (found.rules, found.waiting, found.mappings) == (1, 1, 1)
     assert found.lines() == [
-        "1 rule is deleted: it does nothing any more.",
+        "1 rule is deleted: it does nothing anymore.",
         "1 waiting action fails: do it by hand if it is still wanted.",
         "1 field mapping is deleted.",
     ]
     assert delete_integration.IntegrationDeletion(rules=2, waiting=37, mappings=0).lines() == [
-        "2 rules are deleted: they do nothing any more.",
+        "2 rules are deleted: they do nothing anymore.",
         "37 waiting actions fail: do them by hand if they are still wanted.",
     ]
 

@@ -192,8 +192,8 @@ DAY = r"\d+ \w{3}"
 SINCE = rf"since {DAY} \d\d:\d\d"
 NONE = "Dana has no access to Course One:"
 SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
-    (bought, "has", f"Dana has Course One {SINCE} through order 1183\\. If it does not open"),
-    (given_late, "has", "Dana has Course One since 4 May 10:00 through order 1183\\."),
+    (bought, "has", f"Dana has had Course One {SINCE} through order 1183\\. If it does not open"),
+    (given_late, "has", "Dana has had Course One since 4 May 10:00 through order 1183\\."),
     (both_pay, "has", f"{SINCE} through order 1183 and order 1190\\."),
     (refunded, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
     (
@@ -225,17 +225,17 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
         f"{NONE} the refund of order 1183 on {DAY} came before it was given\\.$",
     ),
     (dismissed, "not_given", "Course One was not given\\. Dismissed by Mia\\. Before: It broke\\."),
-    (given_by_hand, "has", f"Dana has Course One {SINCE} by hand \\(Mia\\)\\."),
+    (given_by_hand, "has", f"Dana has had Course One {SINCE} by hand \\(Mia\\)\\."),
     (given_beside, "has", f"{SINCE} through order 1183 and by hand \\(Mia\\)\\."),
     (moved, "moved", f"{NONE} Mia moved it on {DAY}\\. Moved to mia@example\\.com\\.$"),
     (ends_on_a_day, "has", f"{SINCE} through order 1183\\."),
-    (from_before, "has", "Dana has Course One from before Admit until 9 Jun 2050\\."),
+    (from_before, "has", "Dana has had Course One since before Admit, ending 9 Jun 2050\\."),
     (ended_by_hand, "ended", f"{NONE} Mia ended it on {DAY}\\."),
     (nothing_goes_on, "owed", "through order 1183\\. Retry its action"),
     (
         nothing_goes_on_and_refunded,
         "ended",
-        "Dana may still be without Course One, and nothing is due any more: order 1183 was "
+        "Dana may still be without Course One, and nothing is due anymore: order 1183 was "
         "refunded on ",
     ),
     (event_removed, "ended", f"{NONE} the refund of order 1183 on {DAY} ended it\\.$"),
@@ -296,7 +296,7 @@ def test_explain_tells_of_one_course_by_its_name_or_number(place):
     number = str(place.courses[1].external_id)
     for course in ("Course Two", "course two", number):
         (line,) = explained("--course", course).splitlines()
-        assert line.startswith("Dana has Course Two since"), course
+        assert line.startswith("Dana has had Course Two since"), course
     line = json.loads(explained("--json", "--course", number))
     assert line == {"code": "has", "kind": "good", "sentence": sentence("Course Two").text}
     assert explained("--course", "Sculpture") == (

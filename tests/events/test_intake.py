@@ -297,7 +297,7 @@ def test_an_address_that_cannot_be_used_is_refused_and_nothing_changes(
 def test_an_address_is_given_once(world):
     event = _failed(world)
     assert email_correction.give_email(event, "mia@example.com", by="Mia") == 1
-    with pytest.raises(ValueError, match="not asked for any more"):
+    with pytest.raises(ValueError, match="not asked for anymore"):
         email_correction.give_email(event, "eve@example.com", by="Eve")
     world.settle()
     assert [row.user.email for row in world.school.enrollments] == ["mia@example.com"]

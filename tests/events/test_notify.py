@@ -288,14 +288,14 @@ def test_run_again_sends_what_was_sent_as_a_new_message_while_it_is_kept(world, 
     assert text == "Not sent again: only what was sent to a receiver can be sent again."
     Delivery.objects.update(sealed_body=b"", body_removed_at=queued.START)
     (text,) = said(press(support, run, "run_again"))
-    assert text == "Not sent again: what SamCart sent is not kept any more."
+    assert text == "Not sent again: what SamCart sent is not kept anymore."
     run.refresh_from_db()
     assert (run.status, len(crm.requests)) == ("done", 2)
 
 
 ANSWERS: list[tuple[Callable[..., None], str, str, str]] = [
     (answers(204), "done", "posted", "Sent to My CRM."),
-    (receiver.gone, "failed", "receiver_gone", "does not want these messages any more"),
+    (receiver.gone, "failed", "receiver_gone", "does not want these messages anymore"),
     (receiver.redirects("https://example.com/"), "waiting", "redirected", "does not follow"),
     (answers(404), "waiting", "refused", "it did not accept the message"),
     (answers(503), "waiting", "receiver_failed", "it failed on its side"),
@@ -322,7 +322,7 @@ def test_a_body_that_is_not_kept_any_more_fails_and_sends_nothing(world, crm, ru
     Delivery.objects.update(sealed_body=b"", body_removed_at=queued.START)
     (run,) = world.settle()
     assert (run.status, run.code) == ("failed", "no_body")
-    assert "is not kept any more, so nothing was sent to My CRM" in run.message
+    assert "is not kept anymore, so nothing was sent to My CRM" in run.message
     assert crm.requests == []
 
 

@@ -210,7 +210,7 @@ def test_the_simulation_of_an_event_without_a_body_says_that_nothing_could_be_se
     found = simulation.simulate(
         shop.marketplace, Trigger.PRODUCT_PURCHASED, email="dana@example.com", event=event
     )
-    assert "not kept any more" in " ".join(found.runs[0].notes)
+    assert "not kept anymore" in " ".join(found.runs[0].notes)
 
 
 def test_the_commands_tell_it_without_a_course(shop):

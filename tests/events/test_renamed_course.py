@@ -35,7 +35,7 @@ def test_the_page_the_letter_and_the_lists_call_it_by_its_present_name(world, ki
     customer = bought(world, target, kind)
     rename(world, target)
     told = customer_access.describe(customer)
-    assert f"has {NEW} since" in told.lines[0].text
+    assert f"has had {NEW} since" in told.lines[0].text
     assert f"You have access to {NEW}." in told.reply
     assert OLD not in told.reply + "".join(line.text for line in told.lines)
     assert glances([customer])[customer.pk].names == [NEW]

@@ -277,7 +277,7 @@ def test_a_person_gives_the_students_address_and_the_payer_stays(world, course, 
     world.sell("20_product")
     world.settle()
     assert students(world, course) == set()
-    with pytest.raises(ValueError, match="not asked for any more"):
+    with pytest.raises(ValueError, match="not asked for anymore"):
         email_correction.give_email(event, "eve@example.com", by="Eve")
 
 
@@ -356,7 +356,7 @@ def test_an_address_that_is_given_twice_is_not_taken_for_the_next_person(
     assert f'name="asked_for" value="{form["asked_for"]}"' in page.content.decode()
     press(admin_client, event, "give_email", **form)
     (text,) = said(press(admin_client, event, "give_email", **form))
-    assert text == "This e-mail address is not asked for any more. Reload the page."
+    assert text == "This e-mail address is not asked for anymore. Reload the page."
     assert given(event) == ["", PAYER]
 
 
@@ -366,7 +366,7 @@ def test_no_address_is_asked_for_at_a_school_that_was_deleted(world, course):
     (run,) = event.runs.all()
     assert email_correction.runs_to_correct(event) == []
     assert not email_correction.lacks_email(run)
-    with pytest.raises(ValueError, match="not asked for any more"):
+    with pytest.raises(ValueError, match="not asked for anymore"):
         email_correction.give_email(event, STUDENT, by="Eve")
 
 

@@ -551,7 +551,7 @@ def test_what_was_ended_and_given_again_is_had_since_it_was_given_again(world, i
     given = RuleRun.objects.filter(grant__isnull=False).latest("finished_at").finished_at
     assert given
     lines = customer_access.describe(Customer.objects.get()).lines
-    assert lines[0].text.startswith(f"Dana has Ink and Wash since {format_time(given)} through")
+    assert lines[0].text.startswith(f"Dana has had Ink and Wash since {format_time(given)} through")
 
 
 # What retention has removed meanwhile: active grants stay, and the actions that gave them go

@@ -21,8 +21,8 @@ from tests.support import live
 from tests.support.live import Installation, Process, Running
 from tests.support.receiver import Receiver
 
-# A call may take 1.3 s and a task 4 s; a dead worker's work is taken up after 6 s. Attempts go on for
-# longer than the minute in which a POST without an answer may still be carried out, because the
+# A call may take 1.3 s and a task 4 s; a dead worker's work is taken up after 6 s. Attempts go on
+# for longer than the minute in which a POST without an answer may still be carried out, because the
 # ending of that access waits for it.
 SETTINGS = {
     "LEASE_SECONDS": "6",
@@ -249,7 +249,7 @@ class Stage:
     # The end
 
     def mended(self) -> None:
-        """Start measuring the healing time: nothing is broken any more."""
+        """Start measuring the healing time: nothing is broken anymore."""
         self.mended_at = time.monotonic()
 
     def open_work(self) -> int:

@@ -1,5 +1,6 @@
 """The first line of a customer's page matches what the school really holds."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -175,9 +176,9 @@ def site_removed(place: Place) -> None:
 
 
 SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
-    (bought, "good", "Dana has Course One since"),
+    (bought, "good", "Dana has had Course One since"),
     (refunded, "quiet", "Dana has no access to Course One: the refund of order 1183 on"),
-    (bought_again, "good", "Dana has Course One since"),
+    (bought_again, "good", "Dana has had Course One since"),
     (
         course_gone,
         "bad",
@@ -211,7 +212,7 @@ SITUATIONS: list[tuple[Callable[[Place], None], str, str]] = [
     (both_refunded, "quiet", "Dana has no access to Course One: the refund of order 1190 on"),
     (refunded_without_a_rule, "wait", ", though order 1183 was refunded on"),
     (ending_dismissed, "wait", " should have ended the access, but did not. Dismissed by Mia."),
-    (one_of_two_refunded_without_a_rule, "good", "Dana has Course One since"),
+    (one_of_two_refunded_without_a_rule, "good", "Dana has had Course One since"),
     (only_refunded, "quiet", "There is no student with this e-mail on the site"),
     (site_removed, "wait", "Check in Thinkific whether it still opens."),
 ]
@@ -225,7 +226,7 @@ def test_the_first_line_tells_how_it_stands(place, happened, kind, text):
     first = answer().lines[0]
     assert first.kind == kind
     assert text in first.text
-    says_yes = "Dana has Course" in first.text or "still has" in first.text
+    says_yes = re.search("Dana has (had )?Course|still has", first.text) is not None
     if happened not in {administrator, site_removed}:
         assert says_yes is place.has_access(place.courses[0])
 
@@ -261,7 +262,7 @@ def test_a_course_that_a_refunded_bundle_gave_too_is_said_to_be_kept(world):
     place.buy("20_product", order__id=1)
     kept, ended = (line.text for line in answer().lines)
     assert [place.has_access(course) for course in place.courses] == [True, False, False]
-    assert kept.startswith("Dana has Course One since")
+    assert kept.startswith("Dana has had Course One since")
     assert "through order 2, which keeps it open after the refund of order 1 on" in kept
     assert ended.startswith("Dana has no access to All of it: the refund of order 1 on")
 
@@ -388,8 +389,8 @@ def test_the_site_is_named_where_there_are_several(place):
         Grant(**{**_fields(grant), "integration_id": there.pk}) for grant in Grant.objects.all()
     )
     said = [line.text for line in answer().lines]
-    assert any(line.startswith("Dana has Course One on Nord since") for line in said)
-    assert any(line.startswith("Dana has Course One on Art Academy since") for line in said)
+    assert any(line.startswith("Dana has had Course One on Nord since") for line in said)
+    assert any(line.startswith("Dana has had Course One on Art Academy since") for line in said)
 
 
 def _fields(grant: Grant) -> dict[str, Any]:

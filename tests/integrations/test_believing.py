@@ -306,7 +306,7 @@ def said() -> list[Sentence]:
 @pytest.mark.parametrize("by_hand", [False, True])
 def test_what_a_deleted_account_held_is_not_said_to_be_there(two_courses: Place, by_hand):
     place = two_courses
-    assert said()[0].text.startswith("Dana has Course One since")
+    assert said()[0].text.startswith("Dana has had Course One since")
     assert ThinkificUser.objects.get().since is None
     place.world.school.remove_user(place.world.school.users[0])
     if by_hand:
@@ -314,7 +314,7 @@ def test_what_a_deleted_account_held_is_not_said_to_be_there(two_courses: Place,
     assert buy_second(place)[-1].message == f"Enrolled in Course Two. {MADE_AGAIN}"
 
     lost, has = said()
-    assert has.text.startswith("Dana has Course Two since")
+    assert has.text.startswith("Dana has had Course Two since")
     assert (lost.kind, lost.event) == ("wait", RuleRun.objects.earliest("pk").event_id)
     assert lost.text.startswith("Dana has no access to Course One: it was given on")
     assert "to an account that was deleted in Thinkific" in lost.text

@@ -283,7 +283,7 @@ def test_a_receiver_that_is_gone_ends_the_message_and_says_what_to_do(receiver):
     assert isinstance(error, Refused)
     assert (error.code, error.status) == ("receiver_gone", 410)
     assert error.message == (
-        "The receiver answers 410 Gone: it does not want these messages any more. "
+        "The receiver answers 410 Gone: it does not want these messages anymore. "
         "Turn the rule off or edit the address."
     )
     assert error.goes_on == ""

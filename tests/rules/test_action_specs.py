@@ -120,7 +120,7 @@ def test_a_new_action_is_decided_carried_out_and_told_without_a_word_of_access(
     assert event.status == "done"
     assert event.customer is not None
     told = customer_access.describe(event.customer)
-    assert "has Course Two" not in " ".join(line.text for line in told.lines)
+    assert "has had Course Two" not in " ".join(line.text for line in told.lines)
     assert "Course Two" not in told.reply
     assert "no course" not in told.reply
 
@@ -135,7 +135,7 @@ def test_a_new_action_neither_takes_nor_hides_what_a_purchase_gave(
     assert event.customer is not None
     world.sell("20_product_refunded", customer__email=event.customer.email)
     assert [run.status for run in world.settle()] == ["done", "done"]
-    assert "has Course Two" in sentences(event)[0]
+    assert "has had Course Two" in sentences(event)[0]
 
 
 def test_a_new_action_that_fails_stands_first_on_the_customers_page(

@@ -70,7 +70,7 @@ def test_setup_makes_an_installation_that_works_and_a_second_run_leaves_it_alone
     running = fresh.up(PUBLIC_URL=fresh.address)
     body = {"type": "Order", "customer": {"email": "dana@example.com"}, "product": {"id": 7}}
     assert requests.post(address, json=body, timeout=20).text == "Stored.\n"
-    assert "This link does not work any more" in requests.get(link, timeout=20).text
+    assert "This link does not work anymore" in requests.get(link, timeout=20).text
     _signs_in(f"{fresh.address}{urlsplit(later).path}")
     third = fresh.manage("setup", *other)
     assert "me@example.com can sign in already; the password stays as it is." in third.stdout

@@ -136,7 +136,7 @@ def test_a_killed_web_server_is_back_and_nobody_was_refused_meanwhile(admit, sch
     _, acme = school
     running = admit.up("--workers", "1")
     first = running.program("web")
-    # All of it at once: a process that had taken the connection could not answer it any more.
+    # All of it at once: a process that had taken the connection could not answer it anymore.
     os.killpg(first, signal.SIGKILL)
     assert admit.sell("dana@example.com") == 200  # waits in the socket that `up` holds
     assert running.program("web") != first

@@ -63,7 +63,7 @@ class ChannelForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         choices=[(code.value, KINDS[code].title) for code in ProblemCode],
         initial=[code.value for code in ProblemCode],
-        error_messages={"required": _("Tick at least one, or turn the channel off.")},
+        error_messages={"required": _("Select at least one, or turn the channel off.")},
     )
     digest = forms.BooleanField(
         label=_("Also send a summary each morning while something is wrong"),

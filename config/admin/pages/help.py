@@ -26,6 +26,7 @@ def show(request: HttpRequest) -> HttpResponse:
         title=say("Help"),
         questions=QUESTIONS,
         keep_days=settings.KEEP_EVENTS_DAYS,
+        keep_years=0 if settings.KEEP_EVENTS_DAYS % 365 else settings.KEEP_EVENTS_DAYS // 365,
     )
 
 

@@ -131,7 +131,7 @@ def instead_of_undo(request: HttpRequest, batch: Batch) -> tuple[Said, str, Said
     undone = batch.undoes
     if undone is None:
         return None
-    # What the actions gave was undone, so they name no rule any more.
+    # What the actions gave was undone, so they name no rule anymore.
     entries = AuditEntry.objects.filter(act=Act.BUYERS_ENROLLED, kind=Rule._meta.model_name)
     ran = entries.filter(**{f"after__{BATCH}": undone.pk}).values_list("number", flat=True)
     known = Rule.objects.filter(pk__in=[int(number) for number in ran])

@@ -16,7 +16,7 @@ from events.reports import batches
 
 # The beginning of a message's tag that names the batch it follows.
 BATCH = "batch-"
-# The tag of a message that is not true any more when what the page shows has ended.
+# The tag of a message that is not true anymore when what the page shows has ended.
 STARTED = "started"
 
 
@@ -28,7 +28,7 @@ def say_queued(request: HttpRequest, sentence: str, batch: Batch) -> None:
 def say_started(request: HttpRequest, sentence: str) -> None:
     """Add a message that says only what has started; no message for an empty sentence.
 
-    progress.js removes it when nothing on the page is under way any more.
+    progress.js removes it when nothing on the page is under way anymore.
     """
     if sentence:
         messages.success(request, sentence, extra_tags=STARTED)
@@ -66,7 +66,7 @@ class BatchMessage:
 
 
 def read(message: Message, *, back: str, page_waits: bool = False) -> BatchMessage | None:
-    """Return what the message follows; None if nothing, or if the batch is not kept any more."""
+    """Return what the message follows; None if nothing, or if the batch is not kept anymore."""
     tag = message.extra_tags or ""
     batch = row_in(Batch.objects.all(), tag.removeprefix(BATCH)) if tag.startswith(BATCH) else None
     if batch is None:

@@ -127,7 +127,7 @@ def _welcome_emails(schools: list[Integration], url: str) -> Task:
         )
         ticked = say("The Welcome Emails are on")
     return Task(
-        say("Turn on the Welcome Emails in Thinkific (then tick it here)"),
+        say("Turn on the Welcome Emails in Thinkific"),
         bool(schools) and not left,
         url,
         say("See where"),
@@ -142,7 +142,7 @@ def _own_rules(accounts: list[Marketplace], url: str) -> Task:
     left = [account for account in accounts if not account.own_rules_off]
     which = _which(left, accounts)
     return Task(
-        say("Turn off SamCart's own Thinkific rules (then tick it here)"),
+        say("Turn off SamCart's own Thinkific rules"),
         bool(accounts) and not left,
         url,
         say("See which"),

@@ -47,7 +47,7 @@ class Command(BaseCommand):
             return
         sessions.end_all(person)
         audit.record(Act.SECOND_FACTOR_OFF, person)
-        self.stdout.write(f"{person} has no second factor any more, and is signed out everywhere.")
+        self.stdout.write(f"{person} has no second factor anymore, and is signed out everywhere.")
 
     def _person(self, email: str) -> User:
         owners = list(User.objects.filter(is_superuser=True, is_active=True).order_by("pk"))

@@ -27,7 +27,7 @@ MAX_RUNS = 500
 
 @dataclass(frozen=True, slots=True)
 class LeftBehindPurchase:
-    """A purchase, by its event, with the grants that a rule gave it and no rule gives any more.
+    """A purchase, by its event, with the grants that a rule gave it and no rule gives anymore.
 
     `gives` are the rules that give the purchase something instead. `ending` is the event that
     refunded or canceled it since, though the access stayed. `still_given` are the IDs of those
@@ -89,7 +89,7 @@ class LeftBehind:
 
     @property
     def grants(self) -> list[Grant]:
-        """The grants of these purchases that no rule gives any more."""
+        """The grants of these purchases that no rule gives anymore."""
         return [grant for row in self.rows for grant in row.grants]
 
     @property
@@ -109,7 +109,7 @@ class LeftBehind:
 
     @property
     def is_gone(self) -> bool:
-        """Whether Thinkific has none of these courses any more. Takes one query."""
+        """Whether Thinkific has none of these courses anymore. Takes one query."""
         places = {(grant.integration_id, grant.target) for grant in self.grants}
         return len(gone_destinations.among(places)) == len(places)
 
@@ -169,7 +169,7 @@ def of_runs(rule: Rule | None, gave: list[RuleRun]) -> LeftBehind:
 
 @dataclass(slots=True)
 class _Behind:
-    """An event and the grants, by their IDs, that its rules gave and none gives any more."""
+    """An event and the grants, by their IDs, that its rules gave and none gives anymore."""
 
     event: EventLog
     grants: dict[int, Grant]

@@ -1,4 +1,4 @@
-"""Buyers who have what no rule gives any more, for all rules at once.
+"""Buyers who have what no rule gives anymore, for all rules at once.
 
 Pages show them without being asked.
 """
@@ -106,7 +106,7 @@ class LeftBehindByRule:
 
     `courses` are the names of what they have, `products` the IDs of what they bought, `grants` the
     IDs of what they have by it; `taken_back` is how many were refunded or canceled since. With
-    `is_gone` Thinkific has none of these courses any more, with `moves` the rule is on and gives
+    `is_gone` Thinkific has none of these courses anymore, with `moves` the rule is on and gives
     another one now to some who were not refunded or canceled, with `more` there may be others.
     `changed` is the rule's last change, None if it is not known or was an undo.
     """
@@ -128,7 +128,7 @@ class LeftBehindSummary:
     """Buyers left behind by all rules: `told` has the deleted rules, and up to MOST_RULES others.
 
     `grants` are the IDs of the grants they have, up to MAX_RUNS, and `gone` of those whose course
-    Thinkific does not have any more. With `more` there are others.
+    Thinkific does not have anymore. With `more` there are others.
     """
 
     told: Sequence[LeftBehindByRule] = ()
@@ -153,7 +153,7 @@ class _Given:
 
 
 def summarize() -> LeftBehindSummary:
-    """Return who has what no rule gives any more.
+    """Return who has what no rule gives anymore.
 
     If there is no such buyer, this takes one query. However much was sold and however
     often rules were changed, each product of a course is looked up once.

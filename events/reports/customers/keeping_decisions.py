@@ -1,4 +1,4 @@
-"""What people decided about access that no purchase pays for any more, shown with its events."""
+"""What people decided about access that no purchase pays for anymore, shown with its events."""
 
 from collections import defaultdict
 from collections.abc import Collection

@@ -53,7 +53,7 @@ def ended(told: Iterable[tuple[Standing, Sentence]]) -> list[Said]:
 
 
 def _taken_back(over: Iterable[Standing]) -> list[Said]:
-    """Say what was refunded or canceled while it was due, so that nothing is due any more."""
+    """Say what was refunded or canceled while it was due, so that nothing is due anymore."""
     said = [
         say(
             "About your purchase of {product}: {cause}.",

@@ -17,7 +17,7 @@ Given = tuple[Rule, Grant]
 
 
 def settled(events: Sequence[EventLog]) -> set[int]:
-    """Return the IDs of those purchases for which nothing is owed any more.
+    """Return the IDs of those purchases for which nothing is owed anymore.
 
     The purchase was refunded or canceled since, or the buyer has all that the rules give now.
     """

@@ -124,7 +124,7 @@ def grants_not_enough(
     These are what global rules gave for purchases of the `sold` products that got only that, also
     global rules that are deleted now and left buyers `behind`. All else that a rule gave for the
     purchase counts, whether the rule was changed or deleted since, because it is what was bought
-    then; unless Thinkific does not have it any more.
+    then; unless Thinkific does not have it anymore.
     Takes a handful of queries, none if there are no such grants.
     """
     bonus = _of_deleted_everywhere(behind, places)

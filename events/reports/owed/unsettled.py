@@ -1,4 +1,4 @@
-"""A quick filter for purchases for which nothing may be owed any more."""
+"""A quick filter for purchases for which nothing may be owed anymore."""
 
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast, Coalesce, Concat

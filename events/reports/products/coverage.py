@@ -37,7 +37,7 @@ class Judged:
     are recommended are there, but some are turned off. `without_access` counts buyers who are owed
     access or paid lately and were given nothing, `paid_for_nothing` only the latter. Only looked up
     if it gives nothing: `is_passed_on`, and `is_sold` as in `recent_sales.sold`. `left_over` holds
-    the IDs of its rules about what is not given any more.
+    the IDs of its rules about what is not given anymore.
     """
 
     marketplace: Marketplace
@@ -88,7 +88,7 @@ class Coverage(Judged):
 
     @property
     def rules_left_over(self) -> list[Rule]:
-        """Its own rules about what is not given any more."""
+        """Its own rules about what is not given anymore."""
         return [rule for rule in self.rules if rule.pk in self.left_over]
 
     @cached_property

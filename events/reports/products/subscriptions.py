@@ -90,7 +90,9 @@ def _sold(names: Said) -> Said:
 
 
 def _once(names: Said) -> Said:
-    return say("SamCart sent purchases of {products}, and none by subscription.", products=names)
+    return say(
+        "SamCart has sent purchases of {products}, but no subscription payment.", products=names
+    )
 
 
 def _unknown(names: Said) -> Said:

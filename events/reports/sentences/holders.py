@@ -22,8 +22,8 @@ def since(about: Standing, holders: Sequence[Grant]) -> Said:
     how += [_by_hand(about, row) for row in holders if row.source == Source.HAND]
     if not how:
         end = holders[0].until
-        before = say("from before Admit until {day}", day=format_day(end)) if end else None
-        how = [before or say("from before Admit")]
+        before = say("since before Admit, ending {day}", day=format_day(end)) if end else None
+        how = [before or say("since before Admit")]
     if not known:
         return listed(how)
     return say("since {moment} {how}", moment=format_time(min(known)), how=listed(how))
@@ -45,12 +45,12 @@ def _given_at(about: Standing, row: Grant) -> datetime:
 
 
 def _by_hand(about: Standing, row: Grant) -> Said:
-    """ "by hand until 5 May (mia@example.com)" """
+    """ "by hand, ending 5 May (mia@example.com)" """
     author = shown_who(row.event.author) if row.event else ""
     if ends_at := pending_endings.last_moment(about, row):
         if author:
-            return say("by hand until {day} ({person})", day=format_day(ends_at), person=author)
-        return say("by hand until {day}", day=format_day(ends_at))
+            return say("by hand, ending {day} ({person})", day=format_day(ends_at), person=author)
+        return say("by hand, ending {day}", day=format_day(ends_at))
     return say("by hand ({person})", person=author) if author else say("by hand")
 
 

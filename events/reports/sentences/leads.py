@@ -45,7 +45,7 @@ class SeeChange:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceCourse:
-    """A course or bundle that Thinkific does not have any more, and that the customer had.
+    """A course or bundle that Thinkific does not have anymore, and that the customer had.
 
     `has_rules` says whether rules still name it.
     """

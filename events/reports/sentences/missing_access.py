@@ -42,7 +42,7 @@ def _never_seen(
     """Return the sentence for a grant that was never seen in Thinkific."""
     if left:
         text = say(
-            "{name} may still be without {course}, and nothing is due any more: {ending}.",
+            "{name} may still be without {course}, and nothing is due anymore: {ending}.",
             ending=revocations.sentence(left),
             **facts,
         )

@@ -111,6 +111,6 @@ def _replaced(moved: Sentence, waived: Sequence[Grant], there: Sequence[Standing
     now = (
         say("That address has {courses} in its place now.", courses=listed(names))
         if names
-        else say("Nothing of it is open there any more.")
+        else say("Nothing of it is open there anymore.")
     )
     return replace(moved, text=joined([moved.text, now]), instead_there=names)

@@ -57,13 +57,13 @@ def _end(about: Standing, having: Sequence[Grant]) -> EndAccess:
 def _still_open(last: Grant, left: EventLog, facts: Mapping[str, object]) -> Said:
     if last.opened_at and last.is_opened_after(left.received_at):
         return say(
-            "{name} has {course} {since}, though {ending}. It was given back on {day}. If the "
+            "{name} has had {course} {since}, though {ending}. It was given back on {day}. If the "
             "customer should not keep it, end the access.",
             day=format_day(last.opened_at),
             **facts,
         )
     return say(
-        "{name} has {course} {since}, though {ending}. If the customer should not keep it, end "
+        "{name} has had {course} {since}, though {ending}. If the customer should not keep it, end "
         "the access.",
         **facts,
     )
@@ -89,7 +89,7 @@ def given_by_rule(about: Standing, having: Sequence[Grant], has: Said) -> Senten
 def _how_it_is_kept(
     about: Standing, row: Grant, facts: Mapping[str, object], done: batches.Done
 ) -> Iterator[Said]:
-    yield say("{name} has {course} {since}, though {ending}.", **facts)
+    yield say("{name} has had {course} {since}, though {ending}.", **facts)
     if row.is_given_back and (ended := ended_access.who_ended(about, row, done)):
         person, day = ended
         yield say("{person} ended it on {day}.", person=person, day=day)

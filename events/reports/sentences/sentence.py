@@ -26,7 +26,7 @@ class Code(StrEnum):
     """What a sentence says, whatever its wording."""
 
     HAS = "has"
-    GONE = "gone"  # was given, and Thinkific does not have the course or bundle any more
+    GONE = "gone"  # was given, and Thinkific does not have the course or bundle anymore
     STILL_GIVEN = "kept"  # has it, though another purchase that gave it has ended
     GIVING_AGAIN = "giving_again"  # has it, and an action that gives it once more is not done
     LET_KEEP = "let_keep"  # has it, though it was refunded or canceled, as a person decided
@@ -40,7 +40,7 @@ class Code(StrEnum):
     BARRED = "barred"  # ended before its purchase arrived
     MOVED = "moved"  # a person moved it to another e-mail
     NOT_GIVEN = "not_given"
-    NOT_CONNECTED = "not_connected"  # given on a site that is not connected any more
+    NOT_CONNECTED = "not_connected"  # given on a site that is not connected anymore
     GAVE_NOTHING = "gave_nothing"  # paid for, and no rule gives anything for it
     ONLY_GLOBAL = "only_global"  # paid for, and only global rules gave something for it
     GETS_MORE_NOW = "gets_more_now"  # rules of the product give more than this purchase got

@@ -60,7 +60,7 @@ def _is_moved(run: RuleRun) -> bool:
 def _is_still_open(about: Standing, run: RuleRun) -> bool:
     """Whether the student can open it until this action, which is not done yet, ends it.
 
-    No grant gives any more what a person moved away or undid, and yet it is open in Thinkific.
+    No grant gives anymore what a person moved away or undid, and yet it is open in Thinkific.
     """
     if about.is_open or run.spec.gives_access:
         return about.is_open

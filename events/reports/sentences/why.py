@@ -126,15 +126,18 @@ def _has(
         rule = rules.get(missed)
         if still := refunded_access.sentence(about, having, facts, left, done_to, rule):
             return still
-    code, text = Code.HAS, joined([say("{name} has {course} {since}.", **facts), _corrected(about)])
+    code, text = (
+        Code.HAS,
+        joined([say("{name} has had {course} {since}.", **facts), _corrected(about)]),
+    )
     over, first = about.ended, having[0].opened_at
     mine = over is not None and not moved_access.ended_elsewhere(over, about.customer)
     if mine and over and over.opened_at and over.ended_at and first and over.ended_at > first:
         code = Code.STILL_GIVEN
         text = say_count(
             len(having),
-            "{name} has {course} {since}, which keeps it open after {cause}.",
-            "{name} has {course} {since}, which keep it open after {cause}.",
+            "{name} has had {course} {since}, which keeps it open after {cause}.",
+            "{name} has had {course} {since}, which keep it open after {cause}.",
             cause=sentences.cause(over),
             **facts,
         )
@@ -179,7 +182,7 @@ def _corrected(about: Standing) -> Said | None:
 
 
 def _never_given(name: str, about: Standing, done_to: batches.Done) -> Sentence:
-    """Return the sentence for what was never opened, or has no grant any more."""
+    """Return the sentence for what was never opened, or has no grant anymore."""
     done = [run for run in about.runs if run.status == Status.DONE]
     run = (done or about.runs or (None,))[-1]
     facts = {"name": name, "course": about.name}
@@ -206,7 +209,7 @@ def _never_given(name: str, about: Standing, done_to: batches.Done) -> Sentence:
 
 
 def _was_done(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sentence:
-    """Say what an action did that has no grant any more, or a waived one."""
+    """Say what an action did that has no grant anymore, or a waived one."""
     if is_waived(run):
         return _replaced(run, facts, done_to)
     if run.spec.ends_access and run.code in CLOSED:
@@ -225,8 +228,7 @@ def _was_done(run: RuleRun, facts: dict[str, str], done_to: batches.Done) -> Sen
     got = say("{name} got {course} on {moment}{order}.", **facts)
     if run.integration is None:
         got = say(
-            "{name} got {course} on {moment}{order}, but the site {site} is not connected any "
-            "more.",
+            "{name} got {course} on {moment}{order}, but the site {site} is not connected anymore.",
             site=run.site,
             **facts,
         )

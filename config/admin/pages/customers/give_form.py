@@ -103,7 +103,7 @@ class GiveForm(ByHandForm):
     def _came_from(self, asked: Any, owed: Sequence[EventLog]) -> str | None:
         """Return the choice to begin with; None if the person has to choose.
 
-        That is the purchase that the person came from, or a gift if it is not paid for any more.
+        That is the purchase that the person came from, or a gift if it is not paid for anymore.
         Else it is the newest that gave nothing, or the only one.
         """
         named = (asked or {}).get("purchase")

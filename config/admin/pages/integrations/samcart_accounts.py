@@ -170,7 +170,7 @@ def forget_type(request: HttpRequest, account: Marketplace, named: int) -> HttpR
             if found.is_nothing
             else say("What was done stays; the next event of this type waits for a name.")
         )
-        text = say("“{type}” has no name any more.", type=found.type)
+        text = say("“{type}” has no name anymore.", type=found.type)
         messages.success(request, joined([text, then]))
     return to_account(account, "types")
 

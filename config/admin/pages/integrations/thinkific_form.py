@@ -75,8 +75,8 @@ class ThinkificForm(forms.ModelForm):
                 _(
                     "In Thinkific open <strong>Support Your Students &gt; Notifications</strong> "
                     "and turn on the Welcome Emails of every course and bundle that you sell: they "
-                    "tell a new student how to sign in. Admit cannot see it, so tick it when it is "
-                    "done."
+                    "tell a new student how to sign in. Admit cannot see it, so check this when it "
+                    "is done."
                 )
             ),
             "send_welcome_email": _(
@@ -84,8 +84,8 @@ class ThinkificForm(forms.ModelForm):
                 "With Welcome Emails on, new students get both."
             ),
             "private_not_wanted": _(
-                "Customers can cancel inside Thinkific what is not Private. Tick this if that is "
-                "all right; then the Overview does not ask for it."
+                "In Thinkific, students can cancel a course that is not Private. Check this if "
+                "that is all right with you; then the Overview stops asking for it."
             ),
             "student_field": _(
                 "The name or slug of a SamCart custom field in which buyers enter the e-mail of "

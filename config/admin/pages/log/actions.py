@@ -178,7 +178,7 @@ class ActionAdmin(ReadOnly):
             )
 
     def turn_rule_off(self, request: HttpRequest, run: RuleRun) -> None:
-        """Turn off the rule, for a receiver that does not want its messages any more."""
+        """Turn off the rule, for a receiver that does not want its messages anymore."""
         if run.rule is not None:
             rules: Any = self.admin_site.get_model_admin(Rule)
             rules.switch_off(request, run.rule)

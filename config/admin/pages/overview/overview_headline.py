@@ -30,7 +30,7 @@ class Facts:
     held: int = 0
     not_in: int = 0  # buyers who paid
     not_understood: int = 0  # events
-    behind: str = ""  # a sentence that buyers have what no rule gives any more
+    behind: str = ""  # a sentence that buyers have what no rule gives anymore
     missing_courses: int = 0  # courses and bundles that Thinkific no longer has, and rules give
     left_over: int = 0  # leftover rules that give a course, or that what is given now lacks
     turned_off: int = 0  # products that give nothing because their rules are off
@@ -69,10 +69,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """`parts` are (sentence, address that tells more), `kind` is a color of badges."""
+    """`parts` are (sentence, address that tells more), `kind` is a color of badges.
+
+    `is_kept` says that the first part is good news, whatever follows.
+    """
 
     kind: str
     parts: tuple[tuple[str, str], ...]
+    is_kept: bool
 
 
 def headline(
@@ -113,8 +117,8 @@ def headline(
         told = (have, ""), (headline_promise.ended(ended), see_ended), (undone, "")
         promise = [(text, where) for text, where in told if text]
     if not alarms and not facts.not_in:
-        return Headline(GREEN, (*promise, (say("Nothing needs your attention."), "")))
-    return Headline(RED if grave else AMBER, (*promise, *alarms))
+        return Headline(GREEN, (*promise, (say("Nothing needs your attention."), "")), True)
+    return Headline(RED if grave else AMBER, (*promise, *alarms), is_kept=not facts.not_in)
 
 
 def _grave(facts: Facts, enter_key: str) -> Iterator[Alarm]:

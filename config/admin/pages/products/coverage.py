@@ -219,7 +219,7 @@ def _look(request: HttpRequest) -> HttpResponse:
     added = add(_wanted(forms, given), mend=mend, unseen=0)
     if not added or not added.made:
         del request.session[KEPT]
-        text = say("What was entered cannot be added any more: rules have changed meanwhile.")
+        text = say("What was entered cannot be added anymore: rules have changed meanwhile.")
         messages.warning(request, text)
         return HttpResponseRedirect(Filter().address)
     lines = [(form.name, effects(rules, with_site=several)) for form, rules in added.made]
@@ -271,7 +271,7 @@ def _say(request: HttpRequest, added: Added, *, several: bool) -> None:
         messages.warning(request, format_html("{} {}", off.text, link))
     made = added.made
     if not made and not added.off:
-        text = say("Nothing was added: choose a course or bundle in a row, or tick a trigger.")
+        text = say("Nothing was added: choose a course or bundle in a row, or select a trigger.")
         messages.warning(request, text)
     fresh, page = [rule for _, rules in made for rule in rules], reverse("admin:coverage")
     if made:

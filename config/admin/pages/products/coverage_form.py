@@ -117,7 +117,7 @@ class CoverageForm:
 
     @property
     def left_over(self) -> Said:
-        """A sentence that some of its rules are about what it does not give any more, or ""."""
+        """A sentence that some of its rules are about what it does not give anymore, or ""."""
         return leftover_groups.in_words(self.row.rules_left_over)
 
     @cached_property

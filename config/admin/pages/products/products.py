@@ -222,7 +222,7 @@ class ProductAdmin(Audited, ListAdmin):
             if meanwhile := offer.sentence(request, added, page_of(product)):
                 self.message_user(request, meanwhile, messages.WARNING)
         if found and not added:
-            nothing = say("Nothing was ticked, so nothing is added.")
+            nothing = say("Nothing was selected, so nothing is added.")
             self.message_user(request, nothing, messages.WARNING)
         elif not found:
             off = any(not rule.enabled for rule in own)

@@ -29,7 +29,7 @@ MAX_EDITED = 5
 
 
 def beside(rule: Rule) -> SafeString | None:
-    """Return, for the rule's own page, that rules beside it name what no rule gives any more.
+    """Return, for the rule's own page, that rules beside it name what no rule gives anymore.
 
     These are rules of its product, or global ones if it is global. None if there are none: the
     sentence is shown as long as it is true.
@@ -48,9 +48,9 @@ def beside(rule: Rule) -> SafeString | None:
     elif leftover_causes.changed_itself(rule, leftover_causes.of_rules([rule]).get(rule.pk)):
         text = leftover_groups.in_words([rule], changed=True)
     elif product:
-        text = say("No rule of this product gives {course} any more.", course=rule.destination)
+        text = say("No rule of this product gives {course} anymore.", course=rule.destination)
     else:
-        text = say("No rule gives {course} any more.", course=rule.destination)
+        text = say("No rule gives {course} anymore.", course=rule.destination)
     label = say("See the product") if product else say("See the global rules")
     return _with_link(text, rule, label)
 
@@ -129,7 +129,7 @@ def to_tell(request: HttpRequest, rule: Rule, form: "ModelForm[Rule]") -> list[t
 
 
 def _stops(rule: Rule, before: int | None) -> str:
-    """Return what nothing does any more since this edit, like turning the rule off; or ""."""
+    """Return what nothing does anymore since this edit, like turning the rule off; or ""."""
     if before is None:
         return ""
     course = Destination.objects.select_related("integration").filter(pk=before).first()

@@ -1,4 +1,4 @@
-"""What pages say of endings that wait for a day that their rule does not have any more."""
+"""What pages say of endings that wait for a day that their rule does not have anymore."""
 
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlencode
@@ -44,7 +44,7 @@ def of_all(request: HttpRequest) -> Sequence[SafeString]:
 def links_of_change(request: HttpRequest, entry: AuditEntry) -> list[tuple[str, str, str]]:
     """Return the link to the endings that still wait by the days that this change replaced.
 
-    There is none for another change, or if none waits any more.
+    There is none for another change, or if none waits anymore.
     """
     changes_days = entry.act == Act.RULE_CHANGED and "delay_days" in (entry.after or {})
     if not changes_days or not allowed(request, PERMISSION):

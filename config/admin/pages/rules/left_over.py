@@ -90,9 +90,9 @@ def _of_one(group: Group, number: int) -> Said:
         )
     return say_count(
         number,
-        "1 rule of {product} is still about {courses}, which no purchase of it gives any more.",
-        "{number} rules of {product} are still about {courses}, which no purchase of it gives any "
-        "more.",
+        "1 rule of {product} is still about {courses}, which no purchase of it gives anymore.",
+        "{number} rules of {product} are still about {courses}, which no purchase of it gives "
+        "anymore.",
         product=group.name,
         courses=courses_of(group.rules),
     )

@@ -79,7 +79,7 @@ class Group:
 
     @cached_property
     def stops(self) -> Said | str:
-        """What nothing does any more since these rules were changed, "" for nothing."""
+        """What nothing does anymore since these rules were changed, "" for nothing."""
         rules = {rule.pk: rule for rule in self.changed}
         former = rule_changes.before_new_course((self.entries[pk] for pk in rules), rules)
         return stopping.no_longer_done(rule for rule, _ in former.values())
@@ -104,7 +104,7 @@ class Group:
 
 
 def in_words(rules: Sequence[Rule], *, changed: bool = False) -> Said:
-    """Return "4 rules here are still about Ink, which no purchase of this product gives any more."
+    """Return "4 rules here are still about Ink, which no purchase of this product gives anymore."
 
     The rules are those of one product, or an account's global rules. With `changed`, a purchase may
     never have given that.
@@ -114,15 +114,15 @@ def in_words(rules: Sequence[Rule], *, changed: bool = False) -> Said:
     if rules[0].product_id is None:
         return say_count(
             len(rules),
-            "1 global rule is still about {courses}, which no purchase gives any more.",
-            "{number} global rules are still about {courses}, which no purchase gives any more.",
+            "1 global rule is still about {courses}, which no purchase gives anymore.",
+            "{number} global rules are still about {courses}, which no purchase gives anymore.",
             courses=courses_of(rules),
         )
     return say_count(
         len(rules),
-        "1 rule here is still about {courses}, which no purchase of this product gives any more.",
+        "1 rule here is still about {courses}, which no purchase of this product gives anymore.",
         "{number} rules here are still about {courses}, which no purchase of this product gives "
-        "any more.",
+        "anymore.",
         courses=courses_of(rules),
     )
 

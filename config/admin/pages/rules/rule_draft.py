@@ -40,7 +40,7 @@ DELAY_DAYS = _(
 UNUSUALLY_GIVES = _("A rule for {trigger} usually ends access, but this one gives it.")
 UNUSUALLY_ENDS = _("A rule for {trigger} usually gives access, but this one ends it.")
 NEEDS_ENDS_ALL = _(
-    "Tick this: the event that triggers this rule gave no access of its own that could end."
+    "Select this: the event that triggers this rule gave no access of its own that could end."
 )
 
 

@@ -8,14 +8,14 @@ from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext, pgettext_lazy
+from django.utils.translation import pgettext
 
 from integrations.sentences import Said, joined, say, say_count
 from rules.models import Rule, Scope
 
 
 class ScopeFilter(admin.SimpleListFilter):
-    title = pgettext_lazy("filter", "for")
+    title = _("product")
     parameter_name = "scope__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:

@@ -64,7 +64,7 @@ class ChangesAdmin(ReadOnly):
     ordering = ("-id",)
     actions = None
     intro = _(
-        "What people and commands did: kept as it was, and never edited. Sign-ins are left out "
+        "Everything that people and commands did. Nobody can edit this record. Sign-ins are hidden "
         "unless you ask for them."
     )
     empty = _("Nothing was changed yet.")

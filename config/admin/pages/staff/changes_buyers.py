@@ -77,7 +77,7 @@ def _add_left_behind(
     deleted: Iterable[AuditEntry],
     back: str,
 ) -> None:
-    """Add who has what a changed or deleted rule gave, and no rule gives any more."""
+    """Add who has what a changed or deleted rule gave, and no rule gives anymore."""
     of_deleted: set[object] = set()
     for each in left_behind_summary.summarize().told:
         if each.rule is None:

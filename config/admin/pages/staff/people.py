@@ -144,7 +144,7 @@ class People(Watched, ListAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         if context.get("original") is None:
-            context["save_label"] = say("Add, and make the link")
+            context["save_label"] = say("Add and create the link")
         answer = super().render_change_form(request, context, *args, **kwargs)
         person = context.get("original")
         answer.context_data["title"] = (
@@ -195,7 +195,7 @@ class People(Watched, ListAdmin):
         else:
             sessions.end_all(person)
             name = people.display_name(person)
-            self.message_user(request, say("{name} is off and cannot sign in any more.", name=name))
+            self.message_user(request, say("{name} is off and cannot sign in anymore.", name=name))
         return HttpResponseRedirect(self.home())
 
     def switch_on(self, request: HttpRequest, person: User) -> HttpResponse:
@@ -219,7 +219,7 @@ class People(Watched, ListAdmin):
             sessions.end_all(person, but=own)
             sign_in_events.record(Act.SECOND_FACTOR_OFF, request, person)
             text = say(
-                "{name} has no second factor any more, and is signed out everywhere.",
+                "{name} has no second factor anymore, and is signed out everywhere.",
                 name=people.display_name(person),
             )
             self.message_user(request, text)

@@ -1,7 +1,7 @@
 """Replaces a course or bundle that is gone, in its rules and the actions that failed because of it.
 
 If it was entered by hand, its number may be wrong: it is corrected here for all its rules, and the
-mistyped entry is removed if nothing uses it any more.
+mistyped entry is removed if nothing uses it anymore.
 """
 
 from collections import Counter
@@ -138,7 +138,7 @@ def _named(course: object, action: object) -> Destination | None:
 def _there_again(course: object, action: object) -> str:
     if _named(course, action) is None:
         return say(
-            "This course or bundle was removed from Admit's list, so no rule uses it any more."
+            "This course or bundle was removed from Admit's list, so no rule uses it anymore."
         )
     return say("This course or bundle is there again. What failed can be retried.")
 
@@ -148,7 +148,7 @@ def _failed(request: HttpRequest, gone: Destination, rules: list[Rule]) -> list[
     if not allowed(request, RETRIES):
         return []
     runs = gone_destinations.failed_by(gone).filter(rule__isnull=False)
-    # If no rule uses it any more, a retry gives what the action's rule gives now.
+    # If no rule uses it anymore, a retry gives what the action's rule gives now.
     runs = runs.filter(rule__in=rules) if rules else runs
     return list(runs.order_by("received_at", "pk")[:MAX_LINES])
 
@@ -175,9 +175,9 @@ def _save(form: Form, gone: Destination) -> None:
     """Change the rules as posted. If that is not possible, the form has the error."""
     is_course = gone.kind == Destination.Kind.COURSE
     if not gone.rules.exists():
-        form.error = say("No rule uses it any more, so nothing was changed.")
+        form.error = say("No rule uses it anymore, so nothing was changed.")
     elif not form.rules:
-        form.error = say("Tick at least one rule.")
+        form.error = say("Select at least one rule.")
     elif form.number is None and form.chosen is None:
         form.error = (
             say("Choose the course to give instead.")
@@ -252,11 +252,11 @@ def _say_used(request: HttpRequest, text: Said, gone: Destination, rules: list[R
 
 
 def _removed(gone: Destination) -> str:
-    """Remove a mistyped entry that nothing uses any more, and say so; "" if it stays."""
+    """Remove a mistyped entry that nothing uses anymore, and say so; "" if it stays."""
     name, number = brief(gone.name), str(gone.external_id)
     if gone_destinations.is_named(gone) or not gone_destinations.remove(gone):
         return ""
-    return say("{name}, number {number}, is not in the list any more.", name=name, number=number)
+    return say("{name}, number {number}, is not in the list anymore.", name=name, number=number)
 
 
 def _page(

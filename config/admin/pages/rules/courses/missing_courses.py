@@ -1,4 +1,4 @@
-"""Courses and bundles that rules give although Thinkific does not have them any more."""
+"""Courses and bundles that rules give although Thinkific does not have them anymore."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

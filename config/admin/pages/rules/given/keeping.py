@@ -1,4 +1,4 @@
-"""Let buyers keep what no rule gives any more, so that pages stop reporting them."""
+"""Let buyers keep what no rule gives anymore, so that pages stop reporting them."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Buyers who have what no rule gives any more, for all rules; pages show it unasked."""
+"""Buyers who have what no rule gives anymore, for all rules; pages show it unasked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -233,7 +233,7 @@ def _missing_rules(
     """Return what these refunds lacked, for each product and course.
 
     These are a MissingRule, with New rule filled in, or the rule itself if it is off.
-    What a rule gave again lacks none, nor does what no rule gives any more or what is gone from
+    What a rule gave again lacks none, nor does what no rule gives anymore or what is gone from
     Thinkific. Takes three queries at most.
     """
     endings = {

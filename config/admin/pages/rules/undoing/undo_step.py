@@ -146,7 +146,7 @@ def restore(request: HttpRequest, entry: AuditEntry, back: str) -> HttpResponse:
 
 
 def _say_who_keeps(request: HttpRequest, rules: Sequence[Rule], back: str) -> None:
-    """Say for the first of these rules which buyers keep what it does not give any more.
+    """Say for the first of these rules which buyers keep what it does not give anymore.
 
     The pages that the messages link lead back to `back`.
     """
