@@ -285,8 +285,7 @@ def _say(request: HttpRequest, added: Added, *, several: bool) -> None:
                 products=len(made),
             )
         )
-        text = undo_offers.with_undo(request, text, Act.RULE_ADDED, fresh, page)
-        messages.success(request, text)
+        messages.success(request, undo_offers.with_undo(request, text, Act.RULE_ADDED, fresh, page))
     backfill.offer(request, fresh, page)
 
 

@@ -17,7 +17,7 @@ from config.admin.parts.buttons import BACK, address_name
 from config.admin.parts.params import row_in
 from integrations.audit import Act
 from integrations.models import AuditEntry, Product
-from integrations.sentences import Said, Text, joined, say, say_count
+from integrations.sentences import Said, joined, say, say_count
 from rules.history import product_undoing, steps, undoing
 from rules.models import Rule
 
@@ -177,8 +177,8 @@ def latest_address(request: HttpRequest, act: Act, rules: Iterable[Rule], back: 
 
 
 def with_undo(
-    request: HttpRequest, text: Text, act: Act, rules: Iterable[Rule], back: str = ""
-) -> Text:
+    request: HttpRequest, text: str, act: Act, rules: Iterable[Rule], back: str = ""
+) -> str:
     """Return the text of a message, followed by a link to undo what it tells."""
     page = latest_address(request, act, rules, back)
     return format_html('{} <a href="{}">{}</a>', text, page, say("Undo")) if page else text
