@@ -222,7 +222,7 @@ def test_the_review_says_that_a_product_goes_on_giving_what_it_gives(shop, manag
     row = row_of(manager.get(reverse(PAGE)), "Brushes")
     gives = sold.rules.get(trigger="product_purchased")
     assert f'<a href="{page_of(gives)}?back=%2Fadmin%2Fcoverage%2F">' in row
-    assert 'placeholder="Another course or bundle"' in row
+    assert 'placeholder="Add another"' in row
 
 
 def test_one_save_sets_up_every_row_that_was_filled(shop, manager):

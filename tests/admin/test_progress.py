@@ -214,7 +214,7 @@ def test_the_message_that_access_is_given_goes_when_it_was_given(
         RuleRun.objects.filter(customer=customer).update(status="done", code="enrolled")
         Grant.objects.filter(customer=customer).update(seen_at=timezone.now())
         page.clock.run_for(6_000)
-        expect(page.locator("main")).to_contain_text("Gina has Watercolor")
+        expect(page.locator("main")).to_contain_text("Gina has had Watercolor")
         expect(page.locator(".messagelist")).to_have_count(0)
 
 
