@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from config.admin.parts import filters
 from config.staff import roles
 from events.models import EventLog
 from tests.support import browsing, factories
-from tests.support.pages import markup, signed_in
+from tests.support.pages import markup, signed_in, words
 from tests.support.queued import event
 
 LOG = "/admin/events/eventlog/"
@@ -42,6 +44,19 @@ def test_each_result_of_the_log_tells_how_many_events_it_is_of(support):
         found = numbers(markup(support.get(LOG + asked)))
         assert (found["Failed"], found["Succeeded"], found["Unreadable"]) == ("2", "1", "0")
         assert "Paid, no access" not in found
+
+
+@pytest.mark.first_database
+def test_yesterday_is_a_choice_beside_today(support):
+    day = timezone.localdate() - timedelta(days=1)
+    made, *_ = (event(factories.CustomerFactory.create()) for _ in range(2))
+    EventLog.objects.update(received_at=timezone.now())
+    EventLog.objects.filter(pk=made.pk).update(received_at=timezone.now() - timedelta(days=1))
+    choice = f'<a href="?received={day.isoformat()}">Yesterday</a>'
+    assert choice in markup(support.get(LOG))
+    found = support.get(LOG, {"received": day.isoformat()})
+    assert [each.pk for each in found.context["cl"].result_list] == [made.pk]
+    assert "Received: Yesterday" in words(found)
 
 
 def test_so_does_the_list_of_actions(support):

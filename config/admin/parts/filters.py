@@ -26,7 +26,7 @@ MAX_COUNT = 99
 class ReceivedFilter(admin.SimpleListFilter):
     """The filter by time of receipt, for which each log has an index: some days, or one day.
 
-    One day is a date such as 2026-11-24, in the reader's time zone.
+    One day is a date such as 2026-11-24, in the reader's time zone. Yesterday is one of them.
     """
 
     title = _("received")
@@ -46,8 +46,12 @@ class ReceivedFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         names = say("Last 24 hours"), say("Last 7 days"), say("Last 30 days")
-        day = [(self.day.isoformat(), format_day(self.day))] if self.day else []
-        return [(TODAY, say("Today")), *zip(PERIODS, names, strict=True), *day]
+        yesterday = self.today - timedelta(days=1)
+        days = {yesterday.isoformat(): say("Yesterday")}
+        if self.day and self.day != yesterday:
+            days[self.day.isoformat()] = format_day(self.day)
+        first, *others = days.items()
+        return [(TODAY, say("Today")), first, *zip(PERIODS, names, strict=True), *others]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.day:
