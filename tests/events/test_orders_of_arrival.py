@@ -31,12 +31,15 @@ from integrations.models import ApiCall, Customer, Intent, ThinkificUser
 from integrations.thinkific.sandbox import Fault, Switches
 from tests.support import queued, stories
 from tests.support.access_model import Event, Model
-from tests.support.longer import examples
+from tests.support.longer import LONG, examples
 from tests.support.queued import claim
 from tests.support.samcart import payload
 from tests.support.shop import START
 from tests.support.stories import Step
 from tests.support.world import World
+
+# The stories of test_access_stories.py are told to the other database, too.
+pytestmark = [] if LONG else [pytest.mark.first_database]
 
 PRODUCTS = ("1048010", "1048011", "1048012", "1048013")
 COURSES = (frozenset({0}), frozenset({0, 1}), frozenset({0, 1}), frozenset({0, 1}))
