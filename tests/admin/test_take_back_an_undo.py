@@ -89,3 +89,18 @@ def test_of_rules_of_both_kinds_the_page_says_both(manager, world: World):
     changing.delete(Rule.objects.all())
     text = words(manager.get(f"{reverse('admin:undo-step')}?undoes={last().pk}"))
     assert "Nobody gets or loses access for what came in meanwhile." in text
+
+
+def test_a_list_offers_to_take_back_an_undo_that_deleted_rules_in_the_same_words(manager, world):
+    rule = world.rule("product_purchased", GIVES, world.course("Ink"), product="77")
+    rules = reverse("admin:rules_rule_changelist")
+    manager.post(reverse("admin:rules_rule_delete", args=[rule.pk]), {"post": "yes"})
+    offered = [each for each in controls(manager.get(rules)) if "ndo" in each[1]]
+    assert [(css.split()[-1], label.split()[0]) for css, label in offered] == [("primary", "Undo")]
+    # The same deletion, as the undo of adding the rule.
+    deleted = last()
+    deleted.pk, deleted.undoes, deleted._state.adding = None, 1, True
+    deleted.save()
+    ((css, label),) = [each for each in controls(manager.get(rules)) if "ndo" in each[1]]
+    assert label.startswith(LABEL)
+    assert "primary" not in css

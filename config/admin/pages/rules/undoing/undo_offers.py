@@ -51,6 +51,11 @@ class Offer:
     text: Said
     page: str
 
+    @property
+    def takes_back(self) -> bool:
+        """Whether the deletion was an undo itself, so that this would bring back what it undid."""
+        return self.entry.undoes is not None
+
 
 def latest_deletion(request: HttpRequest, product: Product | None = None) -> Offer | None:
     """Return the offer to undo a deletion of rules.
