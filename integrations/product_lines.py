@@ -92,8 +92,8 @@ def _line(number: int, text: str) -> Line:
     line = Line(number, text)
     if not typed:
         problem = say(
-            "It ends in no SamCart ID, which is a number. Write it after the name, with a comma "
-            "between."
+            "There is no SamCart ID at its end, which is a number. Write it after the name, with "
+            "a comma between."
         )
         return replace(line, problem=problem)
     if "\t" in name:

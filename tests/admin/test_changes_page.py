@@ -552,7 +552,7 @@ def test_undoing_an_added_rule_asks_as_deleting_it_does_and_leads_back_to_change
         shown = manager.get(page, asked)
         address = way(shown, "Undo" if page == LIST else "Undo: delete this rule")
         if page != LIST:  # not among the first things of the page
-            assert "Undo: delete this rule You see what that stops first. Admit" in words(shown)
+            assert "Undo: delete this rule First you see what that stops. Admit" in words(shown)
         assert address.startswith(reverse("admin:rules_rule_delete", args=[rule.pk]))
         asks = manager.get(address)
         text = words(asks)

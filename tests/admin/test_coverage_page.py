@@ -217,7 +217,7 @@ def test_the_review_says_that_a_product_goes_on_giving_what_it_gives(shop, manag
     sold = product(shop, 1, "Brushes")
     course(shop, "First"), course(shop, "Second")
     save(manager, **{f"give_{sold.pk}": ["First"]})
-    told = "Brushes goes on giving First, too."
+    told = "Brushes still gives First as well."
     assert told in words(look(manager, **{f"give_{sold.pk}": ["Second"]}))
     row = row_of(manager.get(reverse(PAGE)), "Brushes")
     gives = sold.rules.get(trigger="product_purchased")

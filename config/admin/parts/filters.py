@@ -47,11 +47,11 @@ class ReceivedFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         names = say("Last 24 hours"), say("Last 7 days"), say("Last 30 days")
         yesterday = self.today - timedelta(days=1)
-        days = {yesterday.isoformat(): say("Yesterday")}
+        found: list[tuple[str, str]] = [(TODAY, say("Today"))]
+        found += [(yesterday.isoformat(), say("Yesterday")), *zip(PERIODS, names, strict=True)]
         if self.day and self.day != yesterday:
-            days[self.day.isoformat()] = format_day(self.day)
-        first, *others = days.items()
-        return [(TODAY, say("Today")), first, *zip(PERIODS, names, strict=True), *others]
+            found.append((self.day.isoformat(), format_day(self.day)))
+        return found
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.day:

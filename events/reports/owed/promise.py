@@ -69,8 +69,8 @@ class Promise:
 def promise(gave_nothing: QuerySet[EventLog], *, behind: Collection[int] = ()) -> Promise:
     """Return how well the promise is kept. `gave_nothing` are the purchases of `unfulfilled`.
 
-    `behind` are the IDs of grants that are not what was bought, such as what no rule gives anymore
-    ; they count as no access.
+    `behind` are the IDs of grants that are not what was bought, such as what no rule gives
+    anymore; they count as no access.
     """
     since, more = _since()
     giving = _giving(since)

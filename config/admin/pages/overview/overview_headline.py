@@ -117,7 +117,8 @@ def headline(
         told = (have, ""), (headline_promise.ended(ended), see_ended), (undone, "")
         promise = [(text, where) for text, where in told if text]
     if not alarms and not facts.not_in:
-        return Headline(GREEN, (*promise, (say("Nothing needs your attention."), "")), True)
+        calm = (say("Nothing needs your attention."), "")
+        return Headline(GREEN, (*promise, calm), is_kept=True)
     return Headline(RED if grave else AMBER, (*promise, *alarms), is_kept=not facts.not_in)
 
 

@@ -78,13 +78,13 @@ def existing(form: CoverageForm, rules: Iterable[Rule]) -> Iterator[Said]:
 
 
 def besides(form: CoverageForm, added: Iterable[Rule]) -> Said | str:
-    """Say what a product goes on giving beside the rules to add, "" if that is nothing."""
+    """Say what a product still gives beside the rules to add, "" if that is nothing."""
     sites, given = form.choices.has_several_sites, form.row.given
     if not given or not any(rule.gives_on_purchase for rule in added):
         return ""
     return say(
-        "{name} goes on giving {courses}, too. For another course in its place, open the rule that "
-        "gives it.",
+        "{name} still gives {courses} as well. To give another course instead, change the rule "
+        "that gives it.",
         name=form.name,
         courses=separated(_name(rule, with_site=sites) for rule in given),
     )

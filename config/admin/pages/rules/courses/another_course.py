@@ -246,8 +246,8 @@ def _retry(
 
 
 def _say_used(request: HttpRequest, text: Said, gone: Destination, rules: list[Rule]) -> None:
-    told = joined([text, _removed(gone)])
-    back = way_back(request)
+    """Say which course the rules use now, with Undo, and whether the other entry was removed."""
+    told, back = joined([text, _removed(gone)]), way_back(request)
     messages.success(request, undo_offers.with_undo(request, told, Act.RULE_CHANGED, rules, back))
 
 

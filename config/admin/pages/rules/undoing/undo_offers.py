@@ -175,7 +175,7 @@ def latest_address(request: HttpRequest, act: Act, rules: Iterable[Rule], back: 
     It undoes the whole step, as Changes does.
     """
     numbers = [str(rule.pk) for rule in rules]
-    entry = _lately(request, act).filter(kind="rule", number__in=numbers).first()
+    entry = _lately(request, act).filter(number__in=numbers).first()
     if entry is None or not may_undo(request, entry, whole_step=True) or undoing.why_not(entry):
         return ""
     return address(entry, back)
